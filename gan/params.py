@@ -1,0 +1,171 @@
+"""Schema of params.yaml: every value is required, typed, bounded and frozen; no defaults here."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from gan.errors import GanError
+
+Size = Literal[32, 48, 64, 96, 128]
+Split = Literal["train", "holdout"]
+Norm = Literal["none", "batch", "layer", "instance"]
+Precision = Literal["auto", "float32", "bf16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+ObjectiveName = Literal["bce", "wgan_gp", "hinge"]
+Channel = Annotated[int, Field(ge=0, le=255)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: frozen, unknown keys forbidden, no coercion of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class PreprocessParams(Section):
+    size: Size
+    holdout: Annotated[float, Field(ge=0, lt=1)]
+    background: Annotated[list[Channel], Field(min_length=3, max_length=3)]
+    max_pixels: PositiveInt
+
+
+class ModelParams(Section):
+    latent_size: PositiveInt
+    generator_width: PositiveInt
+    discriminator_width: PositiveInt
+
+
+class ObjectiveParams(Section):
+    """What every objective needs to train: optimisers, rhythm, the discriminator's norms."""
+
+    generator_learning_rate: PositiveFloat
+    discriminator_learning_rate: PositiveFloat
+    betas: Annotated[list[Beta], Field(min_length=2, max_length=2)]
+    critic_steps: PositiveInt
+    discriminator_norm: Norm
+    spectral_norm: bool
+
+
+class WganGpParams(ObjectiveParams):
+    penalty_weight: PositiveFloat
+
+    @model_validator(mode="after")
+    def _critic_has_no_batch_norm(self) -> Self:
+        if self.discriminator_norm == "batch":
+            raise ValueError(
+                "discriminator_norm: batch is not allowed with wgan_gp: the penalty is on the "
+                "gradient of each sample, and batch norm makes samples depend on each other; "
+                "use none, layer or instance"
+            )
+        return self
+
+
+class TrainParams(Section):
+    seed: NonNegativeInt
+    images: PositiveInt
+    batch_size: Annotated[int, Field(ge=2)]
+    objective: ObjectiveName
+    flip: bool
+    average_images: PositiveInt
+    device: Device
+    precision: Precision
+    log_every: PositiveInt
+    grid_every: PositiveInt
+    snapshot_every: PositiveInt
+    checkpoint_every: PositiveInt
+    bce: ObjectiveParams
+    wgan_gp: WganGpParams
+    hinge: ObjectiveParams
+
+    @property
+    def recipe(self) -> ObjectiveParams:
+        """The section of the objective that is switched on."""
+        recipes: dict[str, ObjectiveParams] = {
+            "bce": self.bce,
+            "wgan_gp": self.wgan_gp,
+            "hinge": self.hinge,
+        }
+        return recipes[self.objective]
+
+
+class EvaluateParams(Section):
+    num_fakes: Annotated[int, Field(ge=2)]
+    splits: Annotated[list[Split], Field(min_length=1)]
+    allow_small: bool
+    selection_fakes: Annotated[int, Field(ge=2)]
+    selection_seed: NonNegativeInt
+    report_seed: NonNegativeInt
+    batch_size: PositiveInt
+    inception_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    @model_validator(mode="after")
+    def _choose_and_report_apart(self) -> Self:
+        if self.selection_seed == self.report_seed:
+            raise ValueError(
+                "selection_seed and report_seed must differ: a number on the seed that chose the "
+                "snapshot is too good"
+            )
+        if len(set(self.splits)) != len(self.splits):
+            raise ValueError("splits names a split twice")
+        return self
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    preprocess: PreprocessParams
+    model: ModelParams
+    train: TrainParams
+    evaluate: EvaluateParams
+
+
+def _describe(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "params"
+    match error["type"]:
+        case "missing":
+            return f"{where} is missing"
+        case "extra_forbidden":
+            return f"{where} is unknown"
+    message = error["msg"].removeprefix("Value error, ")
+    value = error["input"]
+    shown = "" if isinstance(value, dict | BaseModel) else f" = {value!r}"
+    return f"{where}{shown}: {message[0].lower()}{message[1:]}"
+
+
+def parse_params(values: Any, source: str) -> Params:
+    """Validate a parsed YAML tree; every error is named, with key, value and what is allowed.
+
+    Raises GanError. `source` names the file in the message.
+    """
+    if not isinstance(values, dict):
+        raise GanError(f"{source}: expected sections {', '.join(Params.model_fields)}")
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(_describe(each) for each in error.errors())
+        raise GanError(f"{source}: {problems}") from None
+
+
+def load_params(path: Path) -> Params:
+    """Read and validate params.yaml; GanError names file, key, value and what is allowed."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GanError(f"{path}: no such file; run in the repository or give --params") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise GanError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise GanError(f"{path}: not valid YAML: {problem}") from None
+    return parse_params(values, str(path))
