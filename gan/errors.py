@@ -2,4 +2,4 @@
 
 
 class GanError(Exception):
-    """Carries one line that says what is wrong, where, and what to do; shown without a traceback."""
+    """Carries one line: what is wrong, where, and what to do; shown without a traceback."""

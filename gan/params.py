@@ -99,6 +99,13 @@ class TrainParams(Section):
         return recipes[self.objective]
 
 
+class FeaturesParams(Section):
+    """How images are looked at: real ones by `reference`, generated ones by `evaluate`."""
+
+    batch_size: PositiveInt
+    inception_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class EvaluateParams(Section):
     num_fakes: Annotated[int, Field(ge=2)]
     splits: Annotated[list[Split], Field(min_length=1)]
@@ -106,8 +113,6 @@ class EvaluateParams(Section):
     selection_fakes: Annotated[int, Field(ge=2)]
     selection_seed: NonNegativeInt
     report_seed: NonNegativeInt
-    batch_size: PositiveInt
-    inception_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
     @model_validator(mode="after")
     def _choose_and_report_apart(self) -> Self:
@@ -127,6 +132,7 @@ class Params(Section):
     preprocess: PreprocessParams
     model: ModelParams
     train: TrainParams
+    features: FeaturesParams
     evaluate: EvaluateParams
 
 

@@ -1,0 +1,38 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: setup demo check lint test soak clean
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $(READY)
+
+demo: $(READY)   ## the main job on the embedded source: scrape, preprocess, train, evaluate
+	dvc repro
+	gan summary
+
+lint: $(READY)
+	ruff format --check .
+	ruff check .
+	mypy
+
+check: lint      ## the quick part
+	pytest -q -m "not slow and not soak and not gpu"
+
+test: lint       ## everything but the long runs
+	pytest -q -m "not soak and not gpu"
+
+soak: $(READY)   ## the long runs
+	pytest -q -m soak
+
+clean:           ## unfinished trainings and local caches; artefacts stay
+	rm -rf .mypy_cache .ruff_cache .pytest_cache dvc_plots

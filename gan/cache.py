@@ -1,0 +1,124 @@
+"""The tensor cache on disk: what a whole one is, how it is opened, and its digest.
+
+A cache is a folder with `images.npy` (N,H,W,3 uint8; the train rows, then the hold-out rows),
+`index.parquet` (which manifest row each image comes from) and `meta.json` (settings, counts,
+digest). Nothing is loaded here but the pages that are touched.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan.errors import GanError
+
+Split = Literal["train", "holdout"]
+Images = NDArray[np.uint8]
+
+FORMAT = 1
+HASHED_AT_ONCE = 1 << 26  # bytes
+
+
+class CacheDigest:
+    """Running digest of a cache: fed the pixels in row order, closed with settings and counts."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def update(self, images: Images) -> None:
+        """Take in the next rows, a C-ordered (n,H,W,3) uint8 array."""
+        self._hash.update(images.data)
+
+    def close(self, settings: Mapping[str, Any], counts: Mapping[str, int]) -> str:
+        """Digest (64 hex digits) of all rows taken in, under these settings and split."""
+        decided = {"counts": dict(counts), "settings": dict(settings)}
+        self._hash.update(json.dumps(decided, sort_keys=True).encode())
+        return self._hash.hexdigest()
+
+
+@dataclass(frozen=True)
+class TensorCache:
+    """A whole cache, opened read-only; `images` is a memory map, so opening costs nothing."""
+
+    folder: Path
+    images: "np.memmap[Any, np.dtype[np.uint8]]"
+    meta: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open the cache in `folder`; GanError if it is absent, damaged or half written."""
+        meta = _read_meta(folder)
+        images = _map_images(folder)
+        try:
+            size, counts = meta["settings"]["size"], meta["counts"]
+            expected = (counts["train"] + counts["holdout"], size, size, 3)
+            known = meta["format"] == FORMAT and isinstance(meta["digest"], str)
+        except (KeyError, TypeError):
+            raise _damaged(folder, "meta.json lacks an entry") from None
+        if not known:
+            raise _damaged(folder, "meta.json is of another version")
+        if images.shape != expected:
+            raise _damaged(folder, f"images.npy holds {images.shape}, meta.json says {expected}")
+        return cls(folder, images, meta)
+
+    @property
+    def digest(self) -> str:
+        """Digest of pixels, settings and split: equal caches have equal digests."""
+        return str(self.meta["digest"])
+
+    @property
+    def size(self) -> int:
+        """Pixels of a side."""
+        return int(self.images.shape[1])
+
+    def split(self, name: Split) -> Images:
+        """View of one split's rows (n,H,W,3), in the order of the snapshot."""
+        train = self.meta["counts"]["train"]
+        return self.images[:train] if name == "train" else self.images[train:]
+
+    def verify(self) -> None:
+        """Read every pixel and compare with the digest; GanError if they differ."""
+        digest = CacheDigest()
+        rows = max(1, HASHED_AT_ONCE // self.images[0].nbytes)
+        for start in range(0, len(self.images), rows):
+            digest.update(self.images[start : start + rows])
+        if digest.close(self.meta["settings"], self.meta["counts"]) != self.digest:
+            raise _damaged(self.folder, "the pixels are not the ones the digest was made of")
+
+
+def _damaged(folder: Path, why: str) -> GanError:
+    return GanError(f"{folder}: damaged cache: {why}; remove it and run `gan preprocess`")
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise GanError(f"{folder}: no tensor cache here; run `gan preprocess`")
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _damaged(folder, "meta.json is missing") from None
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, f"meta.json cannot be read ({type(error).__name__})") from None
+    if not isinstance(meta, dict):
+        raise _damaged(folder, "meta.json is not an object")
+    return meta
+
+
+def _map_images(folder: Path) -> "np.memmap[Any, np.dtype[np.uint8]]":
+    path = folder / "images.npy"
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise _damaged(folder, "images.npy is missing") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise _damaged(folder, f"images.npy cannot be read ({type(error).__name__})") from None
+    if not isinstance(images, np.memmap) or images.dtype != np.uint8:
+        raise _damaged(folder, "images.npy is not an array of uint8")
+    if not images.flags.c_contiguous or path.stat().st_size != images.offset + images.nbytes:
+        raise _damaged(folder, "images.npy is not as long as its header says")
+    return images

@@ -1,0 +1,58 @@
+"""Mean and covariance of features, in one pass and in float64."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gan.errors import GanError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a Gaussian fit to `count` feature vectors is made of.
+
+    mean (D,) float64; covariance (D, D) float64, unbiased (divided by count - 1).
+    """
+
+    mean: Array
+    covariance: Array
+    count: int
+
+
+class StreamingStatistics:
+    """Adds up batches of features without keeping them.
+
+    Batches are centred before they are merged (Chan, Golub and LeVeque 1979), so that features
+    far from zero lose no digits.
+    """
+
+    def __init__(self, dimensions: int) -> None:
+        self._count = 0
+        self._mean: Array = np.zeros(dimensions)
+        self._scatter: Array = np.zeros((dimensions, dimensions))
+
+    def add(self, features: torch.Tensor) -> None:
+        """Take in features (N, D) of any float type and device."""
+        batch = features.detach().to("cpu", torch.float64).numpy()
+        if batch.ndim != 2 or batch.shape[1] != self._mean.size:
+            raise ValueError(f"features are {batch.shape}, expected (N, {self._mean.size})")
+        if len(batch) == 0:
+            return
+        mean = batch.mean(axis=0)
+        centred = batch - mean
+        shift = mean - self._mean
+        total = self._count + len(batch)
+        self._scatter += centred.T @ centred
+        self._scatter += np.outer(shift, shift) * (self._count * len(batch) / total)
+        self._mean += shift * (len(batch) / total)
+        self._count = total
+
+    def result(self) -> Statistics:
+        """Statistics of everything added so far; GanError with fewer than two vectors."""
+        if self._count < 2:
+            raise GanError(f"{self._count} images have no covariance; give at least 2")
+        return Statistics(self._mean.copy(), self._scatter / (self._count - 1), self._count)

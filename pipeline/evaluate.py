@@ -1,0 +1,245 @@
+"""The evaluate stage: every snapshot judged, the best one kept, its numbers reported.
+
+The best is chosen on one seed of latents and reported on another, so that the number is not the
+luck of the draw that chose it.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gan.cache import Images, Split, TensorCache
+from gan.checkpoints import Origin, load_generator, write_atomically
+from gan.devices import choose
+from gan.errors import GanError
+from gan.metrics.evaluation import feature_statistics
+from gan.metrics.features import Extractor
+from gan.metrics.frechet import frechet_distance
+from gan.metrics.keys import ENOUGH, metric_key, small_side
+from gan.metrics.reference import Reference
+from gan.models.dcgan import Generator
+from gan.params import Params
+from gan.sampling import drawn_latents, generate, seed_latents
+from pipeline import tracking
+from pipeline.extractors import available_extractors, reference_file
+from pipeline.images.contact_sheet import contact_sheet, save_png
+from pipeline.paths import Paths
+from pipeline.progress import track
+from pipeline.weights import missing_message, weights_file
+
+GRID_SEEDS = range(64)
+GRID_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class Judge:
+    """One extractor with the statistics of the real images it compares with."""
+
+    extractor: Extractor
+    reference: Reference
+
+    def splits(self, params: Params, fakes: int) -> dict[Split, int | None]:
+        """Splits with images enough, with the smaller count where a small one was asked for."""
+        chosen: dict[Split, int | None] = {}
+        for split in params.evaluate.splits:
+            if split not in self.reference.splits:
+                continue
+            real = self.reference.splits[split].count
+            if min(real, fakes) < ENOUGH and not params.evaluate.allow_small:
+                continue
+            chosen[split] = small_side(fakes, real, params.evaluate.allow_small)
+        return chosen
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Numbers of one checkpoint, by key."""
+
+    origin: Origin
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def judges(params: Params, paths: Paths, cache: TensorCache) -> list[Judge]:
+    """Open all reference statistics first: what may fail should fail before the long part."""
+    device = choose("auto", "float32").device
+    found = []
+    for extractor in available_extractors(params.features, paths, device):
+        reference = Reference.load(reference_file(paths, extractor))
+        reference.check(cache.digest, extractor.digest)
+        judge = Judge(extractor, reference)
+        if not judge.splits(params, params.evaluate.num_fakes):
+            counts = {name: each.count for name, each in reference.splits.items()}
+            raise GanError(
+                f"evaluate: no split with {ENOUGH} images or more on both sides (real {counts}, "
+                f"fakes {params.evaluate.num_fakes}); set evaluate.allow_small: true to compute "
+                "anyway, the metric's key then says so"
+            )
+        found.append(judge)
+    return found
+
+
+def run(params: Params, paths: Paths) -> Evaluation:
+    """Judge models/snapshots/, write models/best.pt and reports/; log onto the training's row."""
+    cache = TensorCache.open(paths.cache)
+    snapshots = sorted((paths.models / "snapshots").glob("*.pt"))
+    if not snapshots:
+        raise GanError(f"{paths.models / 'snapshots'}: no snapshot to evaluate; run `gan train`")
+    panel = judges(params, paths, cache)
+    _say_what_is_missing(params, paths, panel)
+    curve = [(path, *_selection_score(path, params, panel[0])) for path in snapshots]
+    best, _, _ = min(curve, key=lambda row: row[2])
+    evaluation, images = _report(best, params, panel)
+    sheet = contact_sheet(images, GRID_COLUMNS)
+    write_atomically(paths.models / "best.pt", best.read_bytes())
+    save_png(sheet, paths.reports / "best.png")
+    key = selection_key(params, panel[0])
+    lines = ["images_seen\tdistance", *(f"{o.images_seen}\t{score:.6g}" for _, o, score in curve)]
+    write_atomically(paths.reports / "snapshots.tsv", ("\n".join(lines) + "\n").encode())
+    _write_metrics(paths.reports / "metrics.json", evaluation)
+    points = {origin.images_seen: {f"selection/{key}": score} for _, origin, score in curve}
+    _log(evaluation, params, paths, points, paths.reports / "best.png", best)
+    return evaluation
+
+
+def run_checkpoint(
+    ckpt: Path, params: Params, paths: Paths, out: Path | None, other_data: bool
+) -> Evaluation:
+    """Evaluate one checkpoint against the cache; write metrics.json and a grid under `out`.
+
+    GanError if it was trained on other data, unless `other_data` is asked for.
+    """
+    _, origin = load_generator(ckpt)
+    cache = TensorCache.open(paths.cache)
+    if origin.cache_digest != cache.digest and not other_data:
+        raise GanError(
+            f"{ckpt}: trained on other data ({origin.cache_digest[:12]}, the cache is "
+            f"{cache.digest[:12]}); --other-data compares all the same"
+        )
+    if out is not None and out.exists() and not out.is_dir():
+        raise GanError(f"{out}: is a file; --out names a folder")
+    panel = judges(params, paths, cache)
+    _say_what_is_missing(params, paths, panel)
+    evaluation, images = _report(ckpt, params, panel)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        _write_metrics(out / "metrics.json", evaluation)
+        save_png(contact_sheet(images, GRID_COLUMNS), out / "grid.png")
+    if origin.cache_digest == cache.digest:  # a number on other data is no number of that run
+        _log(evaluation, params, paths, {}, None, None)
+    return evaluation
+
+
+def selection_key(params: Params, judge: Judge) -> str:
+    """Name of the number that chooses among snapshots."""
+    split, small = _selection_split(params, judge)
+    return metric_key(judge.extractor.name, params.evaluate.selection_fakes, split, small)
+
+
+def _selection_split(params: Params, judge: Judge) -> tuple[Split, int | None]:
+    """The first split with images enough; the chooser is always the cheap extractor."""
+    splits = judge.splits(params, params.evaluate.num_fakes)
+    split = next(iter(splits))
+    fakes = params.evaluate.selection_fakes
+    smaller = min(fakes, judge.reference.splits[split].count)
+    return split, smaller if smaller < ENOUGH else None
+
+
+def _fakes(generator: Generator, seed: int, count: int) -> Iterator[Tensor]:
+    latents = drawn_latents(seed, "evaluate", count, generator.latent_size)
+    return generate(generator, latents)
+
+
+def _load(path: Path) -> tuple[Generator, Origin]:
+    generator, origin = load_generator(path)
+    return generator.to(choose("auto", "float32").device), origin
+
+
+def _selection_score(path: Path, params: Params, judge: Judge) -> tuple[Origin, float]:
+    generator, origin = _load(path)
+    settings = params.evaluate
+    fakes = _fakes(generator, settings.selection_seed, settings.selection_fakes)
+    total = math.ceil(settings.selection_fakes / 16)
+    shown = track(fakes, f"judge {origin.images_seen:,}, batches", total)
+    found = feature_statistics(shown, judge.extractor, params.features.batch_size)
+    split, _ = _selection_split(params, judge)
+    return origin, frechet_distance(judge.reference.splits[split], found)
+
+
+def _report(path: Path, params: Params, panel: list[Judge]) -> tuple[Evaluation, Images]:
+    """The reported numbers of a checkpoint, and a grid of its avatars (n, H, W, 3) uint8."""
+    generator, origin = _load(path)
+    settings = params.evaluate
+    evaluation = Evaluation(origin)
+    for judge in panel:
+        fakes = _fakes(generator, settings.report_seed, settings.num_fakes)
+        total = math.ceil(settings.num_fakes / 16)
+        shown = track(fakes, f"{judge.extractor.name}: fakes, batches", total)
+        found = feature_statistics(shown, judge.extractor, params.features.batch_size)
+        for split, small in judge.splits(params, settings.num_fakes).items():
+            key = metric_key(judge.extractor.name, settings.num_fakes, split, small)
+            real = judge.reference.splits[split]
+            evaluation.metrics[key] = frechet_distance(real, found)
+    latents = seed_latents(GRID_SEEDS, generator.latent_size)
+    images = torch.cat(list(generate(generator, latents)))
+    grid: Images = images.permute(0, 2, 3, 1).numpy()
+    return evaluation, grid
+
+
+def _say_what_is_missing(params: Params, paths: Paths, panel: list[Judge]) -> None:
+    if not weights_file(paths).exists():
+        print(missing_message(paths), file=sys.stderr)  # noqa: T201
+    computed = panel[0].splits(params, params.evaluate.num_fakes)
+    for split in params.evaluate.splits:
+        if split not in computed:
+            found = panel[0].reference.splits.get(split)
+            count = found.count if found else 0
+            print(  # noqa: T201
+                f"{split}: {count} images, fewer than {ENOUGH}, so no number for this split "
+                "(evaluate.allow_small: true computes one under a name that says so)",
+                file=sys.stderr,
+            )
+
+
+def _write_metrics(path: Path, evaluation: Evaluation) -> None:
+    """Rounded to six digits: more would be noise of the machine's arithmetic."""
+    rounded = {key: float(f"{value:.6g}") for key, value in sorted(evaluation.metrics.items())}
+    content = rounded | {
+        "best_images_seen": evaluation.origin.images_seen,
+        "run_key": evaluation.origin.run_key[:16],
+    }
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _log(
+    evaluation: Evaluation,
+    params: Params,
+    paths: Paths,
+    points: dict[int, dict[str, float]],
+    grid: Path | None,
+    best: Path | None,
+) -> None:
+    origin = evaluation.origin
+    row = tracking.attach(
+        paths,
+        experiment=tracking.experiment_name(),
+        run_key=origin.run_key,
+        name=origin.name,
+        params={"model": origin.model, "evaluate": params.evaluate.model_dump()},
+        tags={"cache_digest": origin.cache_digest},
+    )
+    for seen, values in points.items():
+        row.metrics(values, seen)
+    row.metrics(evaluation.metrics, origin.images_seen)
+    if grid is not None:
+        row.image("best", grid, origin.images_seen)
+    if best is not None:
+        row.metrics({"best_images_seen": float(origin.images_seen)}, origin.images_seen)
+        row.artifact(best, "best")
+    row.flush()
+    row.tidy()

@@ -1,0 +1,68 @@
+"""What a stage's code can reach by import: the code side of its cache border.
+
+DVC does not follow imports. The same walk gives the code's digest in a run key, and the test that
+holds the `deps` of dvc.yaml against the code.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGES = ("gan", "pipeline")
+
+EXEMPT = {
+    "gan/params.py": "its values are tracked by `params:` in dvc.yaml",
+    "pipeline/tracking.py": "it only reports, and can't change an artefact",
+    "pipeline/progress.py": "it only shows progress bars",
+}
+"""Files at which the walk ends, each with the reason why a change of it can't change an out."""
+
+
+def closure(entry: str, root: Path) -> set[str]:
+    """Files that importing `entry` (such as "pipeline/train.py") can reach, itself included.
+
+    Imports inside functions count. Paths are relative to `root`, with slashes; empty
+    `__init__.py` files and EXEMPT ones are left out.
+    """
+    found: set[str] = set()
+    waiting = [entry]
+    while waiting:
+        file = waiting.pop()
+        if file in found or file in EXEMPT:
+            continue
+        found.add(file)
+        waiting += _imported(root, file)
+    return {file for file in found if (root / file).stat().st_size}
+
+
+def _imported(root: Path, file: str) -> Iterator[str]:
+    tree = ast.parse((root / file).read_text(encoding="utf-8"), filename=file)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            # `from a import b`: b may be a module too
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] in PACKAGES:
+                yield from _files(root, name)
+
+
+def _files(root: Path, module: str) -> Iterator[str]:
+    stem = module.replace(".", "/")
+    for file in (f"{stem}.py", f"{stem}/__init__.py"):
+        if (root / file).is_file():
+            yield file
+
+
+def code_digest(entry: str) -> str:
+    """sha256 over names and contents of the closure of `entry`, in the code that is running."""
+    root = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for file in sorted(closure(entry, root)):
+        content = (root / file).read_bytes()
+        digest.update(f"{file}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,63 @@
+"""Where every artefact of the repository lives; the only place that knows these names."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Places under the root of a checkout (`root` is where dvc.yaml and params.yaml stand)."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def receipt(self) -> Path:
+        return self.root / "data.ok"
+
+    @property
+    def source(self) -> Path:
+        return self.root / "source.yaml"
+
+    @property
+    def pin(self) -> Path:
+        return self.root / "data.dvc"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def reference(self) -> Path:
+        return self.root / "reference"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def weights(self) -> Path:
+        return self.root / "weights"
+
+    @property
+    def logs(self) -> Path:
+        """Local, git-ignored: times, rates, run ids."""
+        return self.root / "logs"
+
+    @property
+    def main_root(self) -> Path:
+        """The repository itself, also inside `dvc exp run --temp`, where root is a copy."""
+        return Path(os.environ.get("DVC_ROOT", self.root))
+
+    @property
+    def progress(self) -> Path:
+        """Unfinished trainings: outside the outs, which DVC deletes before a stage runs."""
+        return self.main_root / ".dvc" / "tmp" / "gan"

@@ -1,0 +1,126 @@
+"""One run on its way to the tracker: what a stage may record, and when it counts."""
+
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from pipeline.sender import Receiver, Sender, warn
+from pipeline.spool import Spool
+
+FLUSH_S = 20.0  # for a server that may hang
+LOCAL_FLUSH_S = 60.0  # a file doesn't hang; making the first one takes 20 s on a busy machine
+PARAM_LENGTH, TAG_LENGTH, DIGEST_LENGTH = 6000, 8000, 36  # MLflow's limits, in characters
+
+
+def flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted names and short texts of a nested mapping."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)[:PARAM_LENGTH]
+
+
+class Run:
+    """One MLflow row. Every method returns at once; nothing is sent before `commit`."""
+
+    def __init__(self, spool: Spool | None, connect: Callable[[], Receiver], target: str) -> None:
+        """`target` names the store, without secrets. Without a spool everything is dropped."""
+        self.spool = spool
+        self._target = target
+        self._sender = Sender(spool, connect, target) if spool else None
+
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's id of the row, as soon as it has one."""
+        return self.spool.state.get("run_id") if self.spool else None
+
+    @property
+    def unsent(self) -> int:
+        """Committed records that the tracker doesn't have yet."""
+        return self.spool.unsent if self.spool else 0
+
+    @property
+    def url(self) -> str:
+        """Where to look: the server's address, or the command that opens the local store."""
+        return self._target if self._target.startswith("http") else "gan ui"
+
+    def guarded(self, work: Callable[[Spool], None]) -> None:
+        """Do something to the spool; an error is said once on stderr, never raised."""
+        if self.spool is None or self._sender is None:
+            return
+        try:
+            work(self.spool)
+        except Exception as error:
+            self._sender.complain(f"not recorded: {error}")
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Hyperparameters; nested mappings become dotted names."""
+        self.guarded(lambda spool: spool.add("params", values=dict(flat(values))))
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Tags; a later value replaces an earlier one."""
+        cut = {key: str(value)[:TAG_LENGTH] for key, value in values.items()}
+        self.guarded(lambda spool: spool.add("tags", values=cut))
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Numbers at a step (images seen)."""
+        numbers = {key: float(value) for key, value in values.items()}
+        self.guarded(lambda spool: spool.add("metrics", values=numbers, step=int(step)))
+
+    def image(self, key: str, file: Path, step: int) -> None:
+        """A picture of a series: the UI steps through the steps of one key."""
+
+        def keep(spool: Spool) -> None:
+            if not spool.knows(key, {"step": step}):
+                name = spool.keep(file, f"images/{key.replace('/', '~')}-{step}.png")
+                spool.add("image", key=key, step=int(step), file=name)
+
+        self.guarded(keep)
+
+    def artifact(self, file: Path, folder: str = "") -> None:
+        """A copy of a file, under `folder` in the row's artefacts."""
+
+        def keep(spool: Spool) -> None:
+            name = spool.keep(file, f"artifacts/{uuid.uuid4().hex}/{file.name}")
+            spool.add("artifact", file=name, folder=folder)
+
+        self.guarded(keep)
+
+    def dataset(self, name: str, digest: str, source: str) -> None:
+        """What the run learned from."""
+        fields = {"name": name, "digest": digest[:DIGEST_LENGTH], "source": source}
+        self.guarded(lambda spool: spool.add("dataset", **fields))
+
+    def commit(self) -> None:
+        """Make everything handed over durable and let it be sent; call after a checkpoint."""
+        self.guarded(Spool.commit)
+        if self._sender:
+            self._sender.wake()
+
+    def close(self, status: str = "FINISHED", timeout_s: float | None = None) -> None:
+        """End the row and send what is left, within `timeout_s` (20 s, or 60 s for a local file).
+
+        Status FINISHED, FAILED or KILLED. What isn't committed is dropped unless FINISHED: those
+        points lie behind the last checkpoint, and a resumed run measures them again.
+        """
+        if status != "FINISHED":
+            self.guarded(Spool.drop)
+        self.guarded(lambda spool: spool.add("end", status=status))
+        self.flush(timeout_s)
+
+    def flush(self, timeout_s: float | None = None) -> None:
+        """Like `close`, but leaves the row's status alone. The run takes nothing afterwards."""
+        self.guarded(Spool.commit)
+        if self._sender is None or self.spool is None:
+            return
+        usual = LOCAL_FLUSH_S if self._target.startswith("sqlite:") else FLUSH_S
+        self._sender.finish(usual if timeout_s is None else timeout_s)
+        if unsent := self.spool.unsent:
+            warn(f"{unsent} records not sent to {self._target}, kept in {self.spool.folder}")
+
+    def tidy(self) -> None:
+        """Remove the spool if the tracker has everything; for runs that nobody continues."""
+        if self.spool and self.run_id and not self.unsent:
+            shutil.rmtree(self.spool.folder, ignore_errors=True)

@@ -1,0 +1,105 @@
+"""Results pages: facts of a run as committed JSON, and the page that is rendered from them."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from gan.checkpoints import write_atomically
+from gan.errors import GanError
+from gan.params import load_params
+from pipeline.paths import Paths
+
+INTRO = """# Results
+
+Trainings on real anime faces, next to each other: the same data, the same number of processor
+cores, at least half an hour of training each. The pictures show avatars of seeds 0 to 63, not
+chosen by hand. This page is rendered from the JSON files beside the pictures by
+`gan results render`.
+"""
+
+
+def add(name: str, paths: Paths, folder: Path) -> None:
+    """Collect what the last `dvc repro` came to as folder/name.json and folder/name.png."""
+    if not name.replace("_", "").replace("-", "").isalnum():
+        raise GanError(f"results {name!r}: a name has letters, digits, - and _ only")
+    try:
+        metrics = json.loads((paths.reports / "metrics.json").read_text(encoding="utf-8"))
+        counts = json.loads((paths.reports / "preprocess.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise GanError(f"{error.filename}: no results yet; run `dvc repro`") from None
+    params = load_params(paths.root / "params.yaml")
+    losses = (paths.reports / "losses.tsv").read_text(encoding="utf-8").splitlines()
+    active = params.train.model_dump(exclude={"bce", "wgan_gp", "hinge"})
+    facts = {
+        "name": name,
+        "metrics": metrics,
+        "data": counts,
+        "model": params.model.model_dump(),
+        "preprocess": params.preprocess.model_dump(),
+        "train": active | {params.train.objective: params.train.recipe.model_dump()},
+        "minutes": _minutes(paths, metrics["run_key"]),
+        "images_seen": int(losses[-1].split("\t")[0]) if len(losses) > 1 else 0,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(facts, indent=1, sort_keys=True) + "\n"
+    write_atomically(folder / f"{name}.json", text.encode())
+    shutil.copyfile(paths.reports / "best.png", folder / f"{name}.png")
+
+
+def _minutes(paths: Paths, run_key: str) -> float | None:
+    for path in (paths.main_root / "logs" / "runs").glob(f"{run_key}*.json"):
+        log = json.loads(path.read_text(encoding="utf-8"))
+        if "finished" in log:
+            times = [
+                time.mktime(time.strptime(log[key], "%Y-%m-%d %H:%M:%S"))
+                for key in ("started", "finished")
+            ]
+            return round((times[1] - times[0]) / 60, 1)
+    return None
+
+
+def render(folder: Path) -> None:
+    """Write the page beside `folder` from all its JSON files."""
+    write_atomically(folder.with_suffix(".md"), page(folder).encode())
+
+
+def page(folder: Path) -> str:
+    """The page as text, a function of the JSON files."""
+    runs = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
+    if not runs:
+        raise GanError(f"{folder}: no results; `gan results add NAME` collects them")
+    return "\n".join([INTRO, _table(runs), *(_section(run, folder.name) for run in runs)])
+
+
+def _table(runs: list[dict[str, Any]]) -> str:
+    keys = sorted({key for run in runs for key in run["metrics"]} - {"run_key"})
+    keys.sort(key=lambda key: key == "best_images_seen")
+    head = ["run", *keys, "images seen", "minutes"]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for run in runs:
+        cells = [run["name"], *(_number(run["metrics"].get(key)) for key in keys)]
+        cells += [_number(run["images_seen"]), _number(run["minutes"])]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+
+
+def _section(run: dict[str, Any], folder: str) -> str:
+    train, data = run["train"], run["data"]
+    settings = ", ".join(f"{k} {v}" for k, v in train[train["objective"]].items())
+    return (
+        f"## {run['name']}\n\n"
+        f"Objective `{train['objective']}` ({settings}); batch {train['batch_size']}, "
+        f"{run['preprocess']['size']} px, generator width {run['model']['generator_width']}, "
+        f"discriminator width {run['model']['discriminator_width']}, seed {train['seed']}; "
+        f"{data['train']:,} images to train on, {data['holdout']:,} held out; "
+        f"run key `{run['metrics']['run_key']}`.\n\n"
+        f"![avatars of seeds 0 to 63]({folder}/{run['name']}.png)\n"
+    )

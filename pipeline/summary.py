@@ -1,0 +1,42 @@
+"""`gan summary`: what the last run came to, for a reader in a terminal."""
+
+import json
+
+from rich.console import Console
+from rich.table import Table
+
+from gan.errors import GanError
+from pipeline.paths import Paths
+
+
+def run(paths: Paths) -> None:
+    """Print metrics, run key, start time, the grids' paths and how to open the UI."""
+    file = paths.reports / "metrics.json"
+    try:
+        metrics = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GanError(f"{file}: nothing evaluated yet; run `dvc repro`") from None
+    except ValueError:
+        raise GanError(f"{file}: damaged; run `gan evaluate`") from None
+    table = Table(title="This run", show_header=False)
+    table.add_row("run key", str(metrics.get("run_key", "?")))
+    for key, value in _times(paths, str(metrics.get("run_key", ""))).items():
+        table.add_row(key, value)
+    for key, value in metrics.items():
+        if key != "run_key":
+            table.add_row(key, f"{value:g}" if isinstance(value, int | float) else str(value))
+    if not any(key.startswith("fid_") for key in metrics):
+        table.add_row("fid", "missing: no Inception weights (gan weights --help)")
+    console = Console()
+    console.print(table)
+    for name in ("best.png", "samples.png"):
+        console.print(f"avatars: {paths.reports / name}", soft_wrap=True)
+    console.print("compare runs: gan ui   (in the .venv: . .venv/bin/activate)")
+
+
+def _times(paths: Paths, run_key: str) -> dict[str, str]:
+    """When the training ran, from the local log; absent if another machine trained."""
+    for path in (paths.main_root / "logs" / "runs").glob(f"{run_key}*.json"):
+        log = json.loads(path.read_text(encoding="utf-8"))
+        return {key: log[key] for key in ("started", "finished") if key in log}
+    return {"started": "not on this machine"}

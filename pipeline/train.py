@@ -1,0 +1,250 @@
+"""The train stage: cache/ -> models/snapshots/, models/final.pt, reports/; resumable."""
+
+import json
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gan.batches import Batches
+from gan.cache import TensorCache
+from gan.checkpoints import Origin, write_atomically
+from gan.devices import Compute, choose
+from gan.errors import GanError
+from gan.objectives.build import build_objective
+from gan.params import Params
+from gan.training import TrainState, build_state, train
+from pipeline import tracking
+from pipeline.images.contact_sheet import contact_sheet, save_png
+from pipeline.imports import code_digest
+from pipeline.paths import Paths
+from pipeline.progress import progress
+from pipeline.recording import GRID_COLUMNS, Losses, Recorder
+from pipeline.unfinished import Unfinished, digest_of, nearest, unfinished
+
+REAL_IMAGES = 64
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is going to be trained, all of it known before any work."""
+
+    params: Params
+    cache: TensorCache
+    compute: Compute
+    identity: dict[str, Any]
+    """All that decides the result, except the length."""
+    run_key: str
+
+    @property
+    def name(self) -> str:
+        train, model = self.params.train, self.params.model
+        return f"{train.objective} {self.cache.size}px w{model.generator_width} s{train.seed}"
+
+    def origin(self, images_seen: int) -> Origin:
+        """What a checkpoint says of itself."""
+        model = self.params.model.model_dump()
+        size, digest = self.cache.size, self.cache.digest
+        return Origin(model, size, images_seen, self.run_key, digest, self.name)
+
+
+def plan(params: Params, paths: Paths) -> Plan:
+    """Check everything that can be checked before work; GanError for what is wrong."""
+    cache = TensorCache.open(paths.cache)
+    if not len(cache.split("train")):
+        raise GanError(f"{paths.cache}: no image to train on; scrape more or lower the hold-out")
+    compute = choose(params.train.device, params.train.precision)
+    decided: dict[str, Any] = {
+        "model": params.model.model_dump(),
+        "train": params.train.model_dump(exclude={"images"}),
+        "cache_digest": cache.digest,
+        "code_digest": code_digest("pipeline/train.py"),
+    }
+    run_key = digest_of(decided | {"images": params.train.images})
+    identity = decided | {
+        "torch": torch.__version__,
+        "device": compute.device.type,
+        "precision": compute.precision,
+    }
+    return Plan(params, cache, compute, identity, run_key)
+
+
+def describe(todo: Plan) -> str:
+    """The resolved plan for a reader: settings, networks' sizes, data."""
+    state = _fresh(todo)
+    counts = {
+        name: sum(each.numel() for each in network.parameters())
+        for name, network in (("generator", state.generator), ("critic", state.discriminator))
+    }
+    lines = {
+        "run": f"{todo.name} ({todo.run_key[:16]})",
+        "train images": len(todo.cache.split("train")),
+        "parameters": f"generator {counts['generator']:,}, discriminator {counts['critic']:,}",
+        "device": f"{todo.compute.device.type}, {todo.compute.precision}",
+        "length": f"{todo.params.train.images:,} images seen",
+        "recipe": todo.params.train.recipe.model_dump(),
+    }
+    return "\n".join(f"{key}: {value}" for key, value in lines.items())
+
+
+def run(params: Params, paths: Paths, *, resume: bool = False) -> None:
+    """Train, or go on with a training that was killed; publish models/ and reports/.
+
+    resume: insist on going on; GanError, naming what differs, if there is nothing to go on from.
+    """
+    todo = plan(params, paths)
+    _say_differences(todo, paths, resume)
+    with unfinished(paths.progress, todo.identity) as work:
+        if work.finished_images() >= params.train.images:
+            work.clear()  # a finished run that is asked for again is run again
+        if resume and not work.states:
+            raise GanError("--resume: no unfinished training with these params and data")
+        state, losses = _restore(todo, work)
+        work.mark_running()
+        _train(todo, paths, work, state, losses)
+        _publish(paths, work)
+        work.mark_finished(params.train.images)
+
+
+def _say_differences(todo: Plan, paths: Paths, resume: bool) -> None:
+    folder = paths.progress / digest_of(todo.identity)[:16]
+    if any(folder.glob("state-*.pt")):
+        return
+    differences = nearest(paths.progress, todo.identity)
+    if not differences:
+        return
+    told = "; ".join(differences[:6]) + (" ..." if len(differences) > 6 else "")
+    if resume:
+        raise GanError(f"--resume: the unfinished training differs: {told}")
+    _say(f"starting afresh: the nearest earlier training differs in {told}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _fresh(todo: Plan) -> TrainState:
+    params, device = todo.params, todo.compute.device
+    size, recipe = todo.cache.size, params.train.recipe
+    return build_state(params.model, size, params.train.seed, recipe, device)
+
+
+def _restore(todo: Plan, work: Unfinished) -> tuple[TrainState, Losses]:
+    """The newest saved state, or a fresh one; what was recorded after it is removed."""
+    state = _fresh(todo)
+    saved = work.load_newest()
+    seen = 0
+    if saved is None:
+        work.clear()
+    else:
+        seen = saved["origin"]["images_seen"]
+        state.load_state_dict(saved["state"])
+        state.averaged.load_state_dict(saved["averaged"])
+        _say(f"going on at {seen:,} images seen ({work.folder})")
+    train_params = todo.params.train
+    per_step = train_params.batch_size * train_params.recipe.critic_steps
+    for folder, every in (
+        (work.snapshots, train_params.snapshot_every),
+        (work.grids, train_params.grid_every),
+    ):
+        folder.mkdir(exist_ok=True)
+        for path in folder.iterdir():
+            at = int(path.stem) if path.stem.isdigit() else -1
+            # a shorter run's last one would not be there in an uninterrupted longer run
+            planned = at == 0 or at // every > (at - per_step) // every
+            if at < 0 or at > seen or not planned:
+                path.unlink()
+    return state, Losses(work.losses, seen)
+
+
+def _train(todo: Plan, paths: Paths, work: Unfinished, state: TrainState, losses: Losses) -> None:
+    params = todo.params.train
+    images = todo.cache.split("train")
+    log = _begin_log(todo, paths)
+    tracked = _open_row(todo, paths, work, losses)
+    batches = Batches(images, params.seed, params.batch_size, params.flip, todo.compute.device)
+    status = "FAILED"
+    try:
+        with progress(f"train {params.objective}", params.images) as advance:
+            latest = paths.logs / "latest.png"
+            recorder = Recorder(work, tracked, todo.origin, losses, latest, advance)
+            recorder.started(state.step * params.batch_size * params.recipe.critic_steps)
+            train(state, build_objective(params), todo.compute, batches, params, recorder)
+        tracked.artifact(work.states[-1], "checkpoints")
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        tracked.close(status)
+    if not tracked.unsent:
+        tracked.tidy()
+    write_atomically(log, _log_text(log, finished=time.strftime("%Y-%m-%d %H:%M:%S")))
+
+
+def _open_row(todo: Plan, paths: Paths, work: Unfinished, losses: Losses) -> tracking.Run:
+    """The tracker's row of this run, with all that is known before it starts."""
+    row = tracking.start(
+        paths,
+        experiment=tracking.experiment_name(),
+        name=todo.name,
+        run_key=todo.run_key,
+        spool=work.tracking(todo.run_key),
+    )
+    row.params({"model": todo.params.model.model_dump(), "train": _active(todo.params)})
+    row.params({"cache": todo.cache.meta["settings"]})
+    row.tags(
+        {
+            "cache_digest": todo.cache.digest,
+            "code_digest": todo.identity["code_digest"],
+            "torch": todo.identity["torch"],
+            "device": todo.compute.device.type,
+            "precision": todo.compute.precision,
+        }
+    )
+    row.dataset("avatars", todo.cache.digest, str(todo.cache.meta.get("snapshot_digest", "")))
+    for seen, measured in losses.rows:  # of a shorter run that this one goes on from
+        row.metrics(measured, seen)
+    real = work.folder / "real.png"
+    save_png(contact_sheet(todo.cache.split("train")[:REAL_IMAGES], GRID_COLUMNS), real)
+    row.image("real", real, 0)
+    row.commit()
+    return row
+
+
+def _active(params: Params) -> dict[str, Any]:
+    """Train params with the settings of the other objectives left out."""
+    objectives = {"bce", "wgan_gp", "hinge"} - {params.train.objective}
+    return params.train.model_dump(exclude=objectives)
+
+
+def _begin_log(todo: Plan, paths: Paths) -> Path:
+    """logs/runs/<run key>.json: times, which artefacts must not hold."""
+    log = paths.main_root / "logs" / "runs" / f"{todo.run_key}.json"
+    if not log.is_file() or "finished" in json.loads(log.read_text(encoding="utf-8")):
+        started = {"run_key": todo.run_key, "started": time.strftime("%Y-%m-%d %H:%M:%S")}
+        write_atomically(log, (json.dumps(started, indent=1) + "\n").encode())
+    return log
+
+
+def _log_text(log: Path, **more: str) -> bytes:
+    content = json.loads(log.read_text(encoding="utf-8")) | more
+    return (json.dumps(content, indent=1) + "\n").encode()
+
+
+def _publish(paths: Paths, work: Unfinished) -> None:
+    """Put the results in place of the outs, each in one step."""
+    paths.models.mkdir(parents=True, exist_ok=True)
+    partial = paths.models / ".snapshots.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(work.snapshots, partial)
+    shutil.rmtree(paths.models / "snapshots", ignore_errors=True)
+    partial.replace(paths.models / "snapshots")
+    write_atomically(paths.models / "final.pt", work.states[-1].read_bytes())
+    write_atomically(paths.reports / "losses.tsv", work.losses.read_bytes())
+    grid = max(work.grids.glob("*.png"))
+    write_atomically(paths.reports / "samples.png", grid.read_bytes())

@@ -1,0 +1,142 @@
+"""`gan ui`: the MLflow UI on the store that the stages write to."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from gan.errors import GanError
+from pipeline.mlflow_store import SETTINGS, store_exists, tracking_uri
+from pipeline.paths import Paths
+from pipeline.sender import without_secrets
+
+START_S = 120.0  # importing the server takes 20 s on two busy cores
+STOP_S = 10.0
+
+
+def run(paths: Paths, port: int, host: str = "127.0.0.1") -> None:
+    """Serve the UI until Ctrl-C; with a tracking server configured, only say where it is.
+
+    Raises GanError if the port is taken, nothing was recorded yet, or the server doesn't start.
+    """
+    uri = tracking_uri(paths)
+    if uri.startswith(("http://", "https://")):
+        _say(f"MLflow runs at {without_secrets(uri)} (MLFLOW_TRACKING_URI)")
+        return
+    if not store_exists(uri):
+        place = uri.removeprefix("sqlite:///")
+        raise GanError(
+            f"{place}: no runs recorded yet; `dvc repro` or `gan train` makes the first"
+        )
+    _check_port(host, port)
+    _say("starting the MLflow UI ...")
+    log = paths.main_root / "logs" / "mlflow-ui.log"
+    with _stopped_by_signals(), _server(uri, host, port, log) as process:
+        _wait_until_up(process, host, port, log)
+        _say(f"MLflow UI: http://{_written(host)}:{port}  (Ctrl-C ends it)")
+        code = process.wait()
+        raise GanError(f"the MLflow server ended by itself with code {code}; see {log}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _written(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _check_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            raise GanError(
+                f"port {port} on {host} can't be used ({error}); choose another with --port"
+            ) from None
+
+
+def _environment() -> Mapping[str, str]:
+    extra = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # six more processes for LLM jobs
+    quiet = {key: value for key, value in SETTINGS.items() if key != "MLFLOW_LOGGING_LEVEL"}
+    return {**quiet, **extra, **os.environ}
+
+
+@contextmanager
+def _server(uri: str, host: str, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """MLflow's server in a process group of its own, so that all its workers end with it."""
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    command += ["--host", host, "--port", str(port), "--workers", "1"]
+    command += ["--uvicorn-opts", "--log-level warning"]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            env=_environment(),
+            cwd=log.parent,  # where MLflow would leave an mlruns/ of its own
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(STOP_S)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Ctrl-C is the normal end; SIGTERM ends the server too."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say("MLflow UI ended")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _wait_until_up(process: subprocess.Popen[bytes], host: str, port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise GanError(f"the MLflow server did not start; see {log}")
+        if _answers(f"http://{_written(host)}:{port}/health"):
+            return
+        time.sleep(0.2)
+    raise GanError(f"the MLflow server gave no answer within {START_S:.0f} s; see {log}")
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

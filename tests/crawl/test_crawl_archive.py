@@ -1,0 +1,228 @@
+"""The archive source: every damaged, hostile or odd file is a row, never a crash or a path."""
+
+import io
+import os
+import random
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+
+import pytest
+from PIL import Image
+
+from gan.errors import GanError
+from pipeline.crawl.archive import Archive
+from pipeline.crawl.sink import Sink
+from pipeline.snapshot.journal import Journal
+
+
+def jpeg(colour=(200, 90, 30), size=(40, 30)):
+    stream = io.BytesIO()
+    Image.new("RGB", size, colour).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def bomb(side=30_000):
+    """A valid PNG header that promises 900 million pixels."""
+
+    def chunk(kind, body):
+        crc = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + crc
+
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    data = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+FILES = {
+    "good.jpg": jpeg(),
+    "deep/er/good.PNG": jpeg((1, 2, 3)),
+    "twin.jpeg": jpeg(),
+    "truncated.jpg": jpeg(size=(400, 300))[:700],
+    "text.jpg": b"not a picture",
+    "empty.gif": b"",
+    "bomb.png": bomb(),
+    "mild-bomb.png": bomb(10_000),
+    "notes.txt": b"no row for this",
+}
+STATUSES = {
+    "good.jpg": "ok",
+    "deep/er/good.PNG": "ok",
+    "twin.jpeg": "ok",
+    "truncated.jpg": "bad",
+    "text.jpg": "bad",
+    "empty.gif": "bad",
+    "bomb.png": "too_large",
+    "mild-bomb.png": "too_large",
+}
+
+
+def rows_of(path, tmp_path, limit=None):
+    source = Archive(path, "mine", limit)
+    with Journal(tmp_path / "staging", source.identity) as journal:
+        source.fetch(Sink(journal, lambda done, note: None))
+        return [entry.row for entry in journal.entries]
+
+
+def as_folder(path, files):
+    for name, data in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return path
+
+
+def as_tar(path, files, mode="w"):
+    with tarfile.open(path, mode) as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def as_zip(path, files):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+KINDS = {
+    "folder": as_folder,
+    "x.tar": as_tar,
+    "x.tar.gz": lambda path, files: as_tar(path, files, "w:gz"),
+    "x.zip": as_zip,
+}
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_picture_file_is_one_row_with_the_right_status(kind, tmp_path):
+    rows = rows_of(KINDS[kind](tmp_path / kind, FILES), tmp_path)
+    assert {row.url.removeprefix("archive:"): row.status for row in rows} == STATUSES
+    assert [row.url for row in rows] == sorted(row.url for row in rows)
+    for row in rows:
+        assert (row.status == "ok") == (row.reason == "") == (row.sha256 != "")
+        assert " 0x" not in row.reason
+        assert str(tmp_path) not in row.to_json()
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_the_same_files_give_the_same_rows_in_every_kind_of_archive(tmp_path):
+    rows = []
+    for kind, write in KINDS.items():
+        (tmp_path / kind[2:]).mkdir(exist_ok=True)
+        backwards = dict(reversed(FILES.items())) if kind == "x.zip" else FILES
+        rows.append(rows_of(write(tmp_path / kind, backwards), tmp_path / kind[2:]))
+    assert all(each == rows[0] for each in rows)
+
+
+def test_identity_follows_names_and_contents_alone(tmp_path):
+    one = as_folder(tmp_path / "1/x.tar", FILES)
+    two = as_tar(tmp_path / "x.tar", FILES)
+    assert Archive(one, "mine").identity == Archive(two, "mine").identity
+    (one / "good.jpg").write_bytes(jpeg((9, 9, 9)))
+    assert Archive(one, "mine").identity != Archive(two, "mine").identity
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/x.jpg", "../x.jpg", "a/../../x.jpg", "C:\\x.jpg", "..\\x.jpg", "\\\\h\\x.jpg"]
+)
+@pytest.mark.parametrize("kind", ["x.tar", "x.zip"])
+def test_names_that_point_outside_are_blocked(kind, name, tmp_path):
+    path = KINDS[kind](tmp_path / kind, {name: jpeg(), "good.jpg": jpeg((5, 5, 5))})
+    rows = rows_of(path, tmp_path)
+    assert sorted((row.status, row.reason) for row in rows) == [
+        ("blocked", "unsafe name"),
+        ("ok", ""),
+    ]
+
+
+def test_links_and_devices_are_never_followed(tmp_path):
+    secret = tmp_path / "secret.jpg"
+    secret.write_bytes(jpeg())
+    folder = as_folder(tmp_path / "folder", {"good.jpg": jpeg((5, 5, 5))})
+    (folder / "link.jpg").symlink_to(secret)
+    os.mkfifo(folder / "pipe.jpg")
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for name in ("good.jpg", "link.jpg", "pipe.jpg"):
+            tar.add(folder / name, name)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.write(folder / "good.jpg", "good.jpg")
+        for name, kind in (("link.jpg", stat.S_IFLNK), ("pipe.jpg", stat.S_IFIFO)):
+            info = zipfile.ZipInfo(name)
+            info.external_attr = (kind | 0o644) << 16
+            archive.writestr(info, str(secret))
+    for kind in ("folder", "x.tar", "x.zip"):
+        rows = rows_of(tmp_path / kind, tmp_path)
+        assert [row.status for row in rows] == ["ok", "blocked", "blocked"], kind
+
+
+def test_a_file_over_the_byte_limit_is_not_read(tmp_path):
+    path = as_zip(tmp_path / "x.zip", {"big.png": bytes(21 * 2**20), "good.jpg": jpeg()})
+    big, good = rows_of(path, tmp_path)
+    assert (big.status, good.status) == ("too_large", "ok")
+
+
+def test_archives_inside_a_folder_are_walked_too(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    as_tar(folder / "shard.tar", {"a.jpg": jpeg()})
+    as_zip(folder / "more.zip", {"b.jpg": jpeg((1, 1, 1))})
+    (folder / "c.jpg").write_bytes(jpeg((2, 2, 2)))
+    assert [row.url for row in rows_of(folder, tmp_path)] == [
+        "archive:c.jpg",
+        "archive:more.zip/b.jpg",
+        "archive:shard.tar/a.jpg",
+    ]
+
+
+def test_the_limit_keeps_the_first_names(tmp_path):
+    path = as_tar(tmp_path / "x.tar", {f"{name}.jpg": jpeg() for name in "dbca"})
+    rows = rows_of(path, tmp_path, limit=2)
+    assert [row.url for row in rows] == ["archive:a.jpg", "archive:b.jpg"]
+
+
+def test_a_name_in_no_encoding_is_kept_apart(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.GNU_FORMAT) as tar:
+        for name in (b"\xff.jpg", b"\xfe.jpg"):
+            info = tarfile.TarInfo(name.decode("utf-8", "surrogateescape"))
+            info.size = len(jpeg())
+            tar.addfile(info, io.BytesIO(jpeg()))
+    assert len({row.url for row in rows_of(tmp_path / "x.tar", tmp_path)}) == 2
+
+
+def test_a_zip_member_with_a_wrong_checksum_is_one_bad_row(tmp_path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("a.jpg", jpeg())
+        archive.writestr("b.jpg", jpeg((5, 5, 5)))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"\xff\xd8") + 300] ^= 0xFF
+    path.write_bytes(data)
+    assert [row.status for row in rows_of(path, tmp_path)] == ["bad", "ok"]
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", jpeg()])
+@pytest.mark.parametrize("name", ["x.tar", "x.zip", "x.tar.gz"])
+def test_a_file_that_is_no_archive_is_one_clear_line(name, content, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(GanError, match=name):
+        rows_of(tmp_path / name, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_torn_archive_is_an_error_and_not_a_smaller_one(tmp_path):
+    for kind in ("x.tar", "x.tar.gz", "x.zip"):
+        path = KINDS[kind](tmp_path / kind, {**FILES, "z.jpg": random.Random(1).randbytes(90_000)})
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) * 2 // 3])
+        with pytest.raises(GanError, match=kind):
+            rows_of(path, tmp_path)
+
+
+def test_no_picture_file_is_an_error(tmp_path):
+    with pytest.raises(GanError, match="holds no"):
+        rows_of(as_folder(tmp_path / "folder", {"a.txt": b"x", "._a.jpg": b"x"}), tmp_path)

@@ -1,0 +1,142 @@
+"""The local booru: its API, its pictures, its deliberate faults, and its end."""
+
+import io
+import json
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from urllib.parse import urlencode
+
+import pytest
+from PIL import Image
+
+from pipeline.gallery.faults import BUSY_POST, FORBIDDEN_POST, fault_of, picture_of
+from pipeline.gallery.server import Gallery, select_posts, serve
+
+
+def paint(seed, size):
+    stream = io.BytesIO()
+    Image.new("RGB", (size, size), (seed % 256, seed // 256, 99)).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def describe(seed):
+    return ["solo", "even" if seed % 2 == 0 else "odd"]
+
+
+GALLERY = Gallery(count=450, size=24, seed=7, paint=paint, describe=describe)
+
+
+@pytest.fixture(scope="module")
+def root():
+    with serve(GALLERY, processes=1) as root:
+        yield root
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return answer.read()
+
+
+def listing(root, **query):
+    return json.loads(get(f"{root}/posts.json?{urlencode(query)}"))
+
+
+@contextmanager
+def answers(code):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        yield caught
+    assert caught.value.code == code
+    caught.value.close()
+
+
+def test_a_post_has_the_fields_of_danbooru(root):
+    (post,) = listing(root, limit=1, page="b17")
+    assert post == {
+        "id": 16,
+        "created_at": "2026-01-01T00:00:00.000+00:00",
+        "source": "painter:23",
+        "rating": "g",
+        "tag_string": "odd solo",
+        "tag_count": 2,
+        "file_ext": "jpg",
+        "image_width": 24,
+        "image_height": 24,
+        "file_url": f"{root}/data/16.jpg",
+    }
+
+
+def test_every_post_is_on_exactly_one_page_newest_first(root):
+    numbered = [listing(root, limit=200, page=page) for page in (1, 2, 3, 4)]
+    assert [len(page) for page in numbered] == [200, 200, 50, 0]
+    ids = [post["id"] for page in numbered for post in page]
+    assert ids == list(range(450, 0, -1))
+    before, walked = 451, []
+    while page := listing(root, limit=999, page=f"b{before}"):
+        walked += [post["id"] for post in page]
+        before = walked[-1]
+    assert walked == ids
+
+
+def test_tags_narrow_a_listing(root):
+    posts = listing(root, tags="solo even rating:general", limit=5)
+    assert [post["id"] for post in posts] == [450, 449, 447, 445, 443]  # 450 shows 449
+    assert listing(root, tags="solo unknown") == []
+
+
+@pytest.mark.parametrize("query", [{"limit": "x"}, {"page": "x"}, {"page": "0"}, {"limit": "0"}])
+def test_a_query_that_makes_no_sense_is_refused(root, query):
+    with pytest.raises(ValueError):  # noqa: PT011
+        select_posts(GALLERY, query)
+    with answers(400):
+        listing(root, **query)
+
+
+def test_a_picture_is_what_the_painter_paints_from_its_seed(root):
+    with ThreadPoolExecutor(8) as threads:
+        ids = range(1, 12)
+        found = list(threads.map(lambda post: get(f"{root}/data/{post}.jpg"), ids))
+    assert found == [paint(7 + post, 24) for post in ids]
+
+
+def test_a_page_shows_its_picture(root):
+    assert b'src="/data/16.jpg"' in get(f"{root}/posts/16")
+    with answers(404):
+        get(f"{root}/posts/451")
+
+
+def test_faults_are_where_they_should_be(root):
+    with answers(404):
+        get(f"{root}/data/13.jpg")
+    with answers(404):
+        get(f"{root}/data/{FORBIDDEN_POST}.jpg")
+    truncated = get(f"{root}/data/77.jpg")
+    assert paint(84, 24).startswith(truncated)
+    with pytest.raises(OSError, match="(?i)truncated"):
+        Image.open(io.BytesIO(truncated)).load()
+    assert get(f"{root}/data/50.jpg") == get(f"{root}/data/49.jpg")
+    with answers(429) as caught:
+        get(f"{root}/data/{BUSY_POST}.jpg")
+    assert caught.value.headers["Retry-After"] == "1"
+    assert get(f"{root}/data/{BUSY_POST}.jpg") == paint(7 + BUSY_POST, 24)
+    assert b"Disallow: /private/" in get(f"{root}/robots.txt")
+    (post,) = listing(root, limit=1, page=f"b{FORBIDDEN_POST + 1}")
+    assert post["file_url"] == f"{root}/private/{FORBIDDEN_POST}.jpg"
+
+
+def test_enough_pictures_are_left_of_the_default_gallery():
+    posts = range(1, 5201)
+    good = {picture_of(post) for post in posts if fault_of(post) in (None, "busy")}
+    assert len(good) >= 5000
+    assert len([post for post in posts if fault_of(post)]) >= 60
+    assert len([post for post in posts if picture_of(post) != post]) >= 20
+
+
+def test_the_server_is_gone_after_the_block():
+    with serve(GALLERY, processes=1) as root:
+        get(f"{root}/robots.txt")
+    with pytest.raises(urllib.error.URLError):
+        get(f"{root}/robots.txt")
+    with serve(GALLERY, processes=1) as root:
+        get(f"{root}/data/1.jpg")

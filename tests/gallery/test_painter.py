@@ -1,0 +1,181 @@
+"""The painter: reproducible, distinct, sized as asked, and true to its tags."""
+
+import hashlib
+import io
+import subprocess
+import sys
+from dataclasses import replace
+
+import imagehash
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.gallery import painter
+from pipeline.gallery.canvas import Canvas
+from pipeline.gallery.design import AHOGE, BACK_HAIR, FRINGES, Design, design
+from pipeline.gallery.fringe import front
+from pipeline.gallery.head import NECK, Head
+from pipeline.gallery.palette import EYE_COLOURS, HAIR_COLOURS, INK, HairColour, mix
+from pipeline.gallery.tagging import tags_of
+
+_DIGESTS = """
+import hashlib
+from pipeline.gallery.painter import paint_jpeg
+print(hashlib.sha256(b"".join(paint_jpeg(seed, 64) for seed in range(12))).hexdigest())
+"""
+
+
+def _on_canvas(traits: Design, point: tuple[float, float], size: int) -> tuple[int, int]:
+    """Where a point of the head lands in the finished picture."""
+    canvas = Canvas(size)
+    pose = traits.pose
+    canvas.stand(pose.x, pose.y, pose.zoom, pose.tilt, NECK)
+    ((x, y),) = canvas.place([point])
+    return (int(x * size / canvas.pixels), int(y * size / canvas.pixels))
+
+
+def _plain(seed: int, **traits: object) -> Design:
+    """A design with nothing in front of eyes and crown."""
+    bare = {"headwear": "none", "glasses": "none", "lids": "open", "light": "none", "pin": "none"}
+    return replace(design(seed), **{**bare, "tips": None, **traits})  # type: ignore[arg-type]
+
+
+def _patch(traits: Design, point: tuple[float, float], reach: int = 2) -> np.ndarray:
+    canvas = Canvas(128)
+    painter.draw(canvas, traits)
+    x, y = _on_canvas(traits, point, 128)
+    pixels = np.asarray(canvas.finish(), dtype=float)
+    return pixels[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
+
+
+def _strict_pairs(seeds: range) -> int:
+    pictures = [Image.open(io.BytesIO(painter.paint_jpeg(seed))) for seed in seeds]
+    rough = np.array([imagehash.dhash(picture).hash.ravel() for picture in pictures])
+    fine = np.array([imagehash.phash(picture).hash.ravel() for picture in pictures])
+    near = 0
+    for index in range(len(rough) - 1):
+        by_difference = (rough[index] ^ rough[index + 1 :]).sum(axis=1) <= 4
+        by_frequency = (fine[index] ^ fine[index + 1 :]).sum(axis=1) <= 8
+        near += int((by_difference & by_frequency).sum())
+    return near
+
+
+def test_another_process_paints_the_same_bytes() -> None:
+    here = hashlib.sha256(b"".join(painter.paint_jpeg(seed, 64) for seed in range(12)))
+    there = subprocess.run(
+        [sys.executable, "-c", _DIGESTS], capture_output=True, text=True, check=True
+    )
+    assert there.stdout.strip() == here.hexdigest()
+
+
+def test_the_order_of_painting_does_not_matter() -> None:
+    forward = [painter.paint_jpeg(seed, 64) for seed in range(6)]
+    assert forward[::-1] == [painter.paint_jpeg(seed, 64) for seed in reversed(range(6))]
+
+
+@pytest.mark.parametrize("size", [32, 64, 128, 224])
+def test_size_is_respected_in_picture_and_jpeg(size: int) -> None:
+    assert painter.paint(3, size).size == (size, size)
+    assert painter.paint(3, size).mode == "RGB"
+    jpeg = Image.open(io.BytesIO(painter.paint_jpeg(3, size)))
+    assert (jpeg.format, jpeg.mode, jpeg.size) == ("JPEG", "RGB", (size, size))
+
+
+def test_a_jpeg_holds_no_metadata() -> None:
+    jpeg = Image.open(io.BytesIO(painter.paint_jpeg(5)))
+    assert set(jpeg.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+
+
+def test_the_same_face_comes_at_every_size() -> None:
+    small = np.asarray(painter.paint(8, 64), dtype=float)
+    large = np.asarray(painter.paint(8, 128).resize((64, 64), Image.Resampling.BOX), dtype=float)
+    assert np.abs(small - large).mean() < 6
+
+
+def test_every_style_can_be_painted() -> None:
+    for seed, (back, _) in enumerate(BACK_HAIR):
+        for fringe, _ in FRINGES:
+            canvas = Canvas(32)
+            painter.draw(canvas, replace(design(seed), back=back, fringe=fringe))
+            assert np.asarray(canvas.finish()).std() > 10
+
+
+def test_tags_are_general_unique_and_name_the_hair() -> None:
+    for seed in range(300):
+        found = painter.tags(seed)
+        assert found[0] == "1girl"
+        assert len(found) == len(set(found))
+        assert design(seed).hair.tag in found
+        assert all(tag == tag.lower() and " " not in tag for tag in found)
+
+
+def test_tags_follow_the_traits() -> None:
+    traits = _plain(1, eyes=("red_eyes", "blue_eyes"), back="twintails", glasses="round")
+    tags = tags_of(replace(traits, mouth="open"))
+    assert {"red_eyes", "blue_eyes", "heterochromia", "twintails", "glasses", "open_mouth"} <= {
+        *tags
+    }
+    assert "red_eyes" not in tags_of(replace(traits, lids="closed"))
+
+
+def test_the_table_of_traits_is_used_whole() -> None:
+    seen = {tag for seed in range(1500) for tag in painter.tags(seed)}
+    assert {colour.tag for colour in HAIR_COLOURS} | set(EYE_COLOURS) <= seen
+    assert {"ponytail", "twin_braids", "double_bun", "wavy_hair", "cat_ears", "beret"} <= seen
+    assert {design(seed).ahoge for seed in range(200)} == {name for name, _ in AHOGE}
+
+
+@pytest.mark.parametrize("colour", HAIR_COLOURS, ids=lambda colour: colour.tag)
+def test_the_dome_shows_the_tagged_hair_colour(colour: HairColour) -> None:
+    traits = _plain(11, hair=colour, ahoge="none", back="short", tufted=False)
+    middle = np.median(_patch(traits, (0, -42), 4).reshape(-1, 3), axis=0)
+    nearest = sorted(HAIR_COLOURS, key=lambda other: np.abs(middle - other.base).sum())
+    assert colour.tag in {other.tag for other in nearest[:3]}
+
+
+@pytest.mark.parametrize("name", ["blue_eyes", "red_eyes", "green_eyes", "yellow_eyes"])
+@pytest.mark.parametrize("seed", [2, 9, 23])
+def test_irises_show_the_tagged_colour_on_both_sides(name: str, seed: int) -> None:
+    traits = _plain(seed, eyes=(name, name))
+    head = Head(traits)
+    for side in (-1, 1):
+        x, y = head.eye(side)
+        patch = _patch(traits, (x, y + traits.eye_form.height * 0.45), 2).reshape(-1, 3)
+        shares = patch.mean(axis=0) - patch.mean()
+        wanted = np.array(EYE_COLOURS[name], dtype=float)
+        assert np.dot(shares, wanted - wanted.mean()) > 0
+
+
+def test_no_fringe_hides_an_eye() -> None:
+    for seed in range(60):
+        traits = _plain(seed)
+        head = Head(traits)
+        covered = Canvas(128)
+        covered.stand(50, 50)
+        covered.fill(front(head).outline, (255, 255, 255))
+        for side in (-1, 1):
+            x, y = head.eye(side)
+            ((px, py),) = covered.place([(x, y + traits.eye_form.height * 0.5)])
+            assert covered.image.getpixel((int(px), int(py))) == (0, 0, 0), f"seed {seed}"
+
+
+def test_eyes_stand_out_from_the_skin() -> None:
+    for seed in range(12):
+        traits = _plain(seed)
+        patch = _patch(traits, Head(traits).eye(1), 6)
+        assert patch.mean(axis=2).std() > 25, f"seed {seed}"
+
+
+def test_mixing_ends_at_its_colours() -> None:
+    assert mix((10, 20, 30), INK, 0) == (10, 20, 30)
+    assert mix((10, 20, 30), INK, 1) == INK
+
+
+def test_distinct_seeds_give_distinct_bytes() -> None:
+    assert len({painter.paint_jpeg(seed, 48) for seed in range(100)}) == 100
+
+
+@pytest.mark.slow
+def test_hardly_any_of_several_hundred_faces_are_near_duplicates() -> None:
+    assert _strict_pairs(range(400)) <= 1

@@ -1,0 +1,334 @@
+"""Snapshot to cache: what is kept, in which order, and that nothing half-made is left."""
+
+import hashlib
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from gan.cache import TensorCache
+from gan.errors import GanError
+from gan.params import Params, load_params
+from pipeline.images.cache_writer import publishing
+from pipeline.images.contact_sheet import contact_sheet, save_png
+from pipeline.paths import Paths
+from pipeline.preprocess import run
+from pipeline.snapshot.journal import Journal
+from pipeline.snapshot.manifest import Row
+from pipeline.snapshot.writer import publish
+
+PARAMS_FILE = Path(__file__).parents[1] / "params.yaml"
+TEXT = b"this is no picture, whatever its name says"
+
+
+def params(**changes) -> Params:
+    whole = load_params(PARAMS_FILE)
+    settings = whole.preprocess.model_copy(update={"size": 32, "holdout": 0.3, **changes})
+    return whole.model_copy(update={"preprocess": settings})
+
+
+def picture(seed, kind="PNG", size=(40, 44)):
+    pixels = np.random.default_rng(seed).integers(0, 256, (5, 4, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize(size).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def pictures(count):
+    return [picture(seed, ("PNG", "JPEG", "WEBP")[seed % 3]) for seed in range(count)]
+
+
+def make_snapshot(root, files, missing=()):
+    """A snapshot of `files`, then one row of each status in `missing`."""
+    with Journal(root / "data.staging", {"files": len(files)}) as journal:
+        for number, data in enumerate(files):
+            row = Row(
+                page="",
+                url=f"/images/{number}.png",
+                tags=(),
+                rating="general",
+                licence="CC0",
+                status="ok",
+                sha256=hashlib.sha256(data).hexdigest(),
+                bytes=len(data),
+                format="PNG",
+                width=40,
+                height=44,
+            )
+            journal.add(number, row, data)
+        for number, status in enumerate(missing, start=len(files)):
+            journal.add(number, Row("", f"/images/{number}.png", (), "", "", status, "why"))
+        publish(journal, {"kind": "test"}, root / "data", root / "data.old")
+    return Paths(root)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def is_held_out(data, share=0.3):
+    return int(hashlib.sha256(data).hexdigest()[48:], 16) / 2**64 < share
+
+
+@pytest.fixture
+def files():
+    return pictures(90)
+
+
+@pytest.fixture
+def paths(tmp_path, files):
+    return make_snapshot(tmp_path, files)
+
+
+def test_train_rows_come_first_and_both_splits_keep_the_order(paths, files):
+    summary = run(params(), paths, workers=1)
+    cache = TensorCache.open(paths.cache)
+    cache.verify()
+    expected = [i for i in range(90) if not is_held_out(files[i])]
+    assert (summary.train, summary.holdout) == (len(expected), 90 - len(expected))
+    assert 10 < summary.holdout < 45
+    expected += [i for i in range(90) if is_held_out(files[i])]
+    index = pq.read_table(paths.cache / "index.parquet").to_pydict()
+    assert index["row"] == expected
+    assert index["sha256"] == [hashlib.sha256(files[i]).hexdigest() for i in expected]
+    assert index["split"] == ["train"] * summary.train + ["holdout"] * summary.holdout
+    assert len(cache.split("train")) == summary.train
+    assert summary.digest == cache.digest
+
+
+def test_cached_rows_are_the_decoded_files(paths, files):
+    run(params(size=48), paths, workers=1)
+    cache = TensorCache.open(paths.cache)
+    index = pq.read_table(paths.cache / "index.parquet").to_pydict()
+    for cached, row in zip(cache.images, index["row"], strict=True):
+        image = Image.open(io.BytesIO(files[row])).convert("RGB")
+        resized = image.resize((48, 48), Image.Resampling.LANCZOS, box=(0, 2, 40, 42))
+        assert np.array_equal(cached, np.asarray(resized))
+
+
+def test_meta_names_everything_that_decided(paths):
+    run(params(), paths, workers=1)
+    meta = TensorCache.open(paths.cache).meta
+    assert meta["settings"] == params().preprocess.model_dump()
+    assert set(meta["versions"]) == {"numpy", "pillow"}
+    assert meta["snapshot"] == json.loads((paths.data / "snapshot.json").read_text())["digest"]
+    assert meta["filter"]
+
+
+def test_two_workers_and_a_second_run_give_the_same_bytes(paths):
+    run(params(), paths, workers=1)
+    first = contents(paths.cache), contents(paths.reports)
+    run(params(), paths, workers=2)
+    assert (contents(paths.cache), contents(paths.reports)) == first
+    assert sorted(path.name for path in paths.root.iterdir()) == [
+        "cache",
+        "data",
+        "data.staging",
+        "reports",
+    ]
+
+
+def test_split_stays_when_images_are_added(tmp_path):
+    def splits(folder, count):
+        paths = make_snapshot(tmp_path / folder, pictures(count))
+        run(params(), paths, workers=1)
+        index = pq.read_table(paths.cache / "index.parquet").to_pydict()
+        return dict(zip(index["sha256"], index["split"], strict=True))
+
+    few, many = splits("few", 40), splits("many", 80)
+    assert few.items() <= many.items()
+    assert len(many) == 80
+
+
+def test_bad_images_are_counted_and_listed_not_fatal(tmp_path, files):
+    truncated = picture(1, "JPEG", (190, 190))[:1500]
+    large = picture(2, size=(200, 200))
+    order = [TEXT, *files[:10], truncated, large]
+    paths = make_snapshot(tmp_path, order, ["gone", "gone", "bad"])
+    summary = run(params(max_pixels=39_999), paths, workers=1)
+    assert (summary.read, summary.bad, summary.train + summary.holdout) == (13, 3, 10)
+    assert summary.without_image == {"bad": 1, "gone": 2}
+    lines = [line.split("\t") for line in (paths.reports / "rejects.tsv").read_text().splitlines()]
+    assert lines[0] == ["row", "url", "reason"]
+    assert [line[:2] for line in lines[1:]] == [
+        [str(row), f"/images/{row}.png"] for row in (0, 11, 12)
+    ]
+    assert "not a picture" in lines[1][2]
+    assert "truncated" in lines[2][2]
+    assert "200x200 is more than 39999 pixels" in lines[3][2]
+
+
+def test_equal_files_and_equal_pixels_count_once(tmp_path):
+    same_pixels = picture(0) + b"another file, the same picture"
+    paths = make_snapshot(tmp_path, [picture(0), picture(1), same_pixels, picture(2)])
+    manifest = [json.loads(line) for line in (paths.data / "manifest.jsonl").open()]
+    assert len({row["sha256"] for row in manifest}) == 4
+    summary = run(params(holdout=0.0), paths, workers=1)
+    assert (summary.duplicates, summary.train) == (1, 3)
+    twice = make_snapshot(tmp_path / "twice", [picture(0), picture(1), picture(0)])
+    summary = run(params(holdout=0.0), twice, workers=1)
+    assert (summary.read, summary.duplicates, summary.train) == (3, 1, 2)
+    assert pq.read_table(twice.cache / "index.parquet")["row"].to_pylist() == [0, 1]
+
+
+def test_every_read_image_is_accounted_for(tmp_path, files):
+    paths = make_snapshot(tmp_path, [*files[:9], files[0], TEXT, files[1] + b"x"])
+    summary = run(params(), paths, workers=1)
+    parts = summary.bad, summary.duplicates, summary.train + summary.holdout
+    assert parts == (1, 2, 9)
+    assert summary.read == sum(parts)
+    report = json.loads((paths.reports / "preprocess.json").read_text())
+    assert report["digest"] == TensorCache.open(paths.cache).digest
+    assert report["duplicates"] == 2
+
+
+def test_small_images_are_kept_and_counted(paths):
+    assert run(params(size=32), paths, workers=1).upscaled == 0
+    assert run(params(size=64), paths, workers=1).upscaled == 90
+
+
+def test_all_bad_is_an_error_that_names_the_first(tmp_path):
+    paths = make_snapshot(tmp_path, [TEXT, TEXT + b"2"])
+    with pytest.raises(GanError, match=r"none of 2 images can be used.*/images/0.png.*not a pic"):
+        run(params(), paths, workers=1)
+    assert not paths.cache.exists()
+    assert not paths.cache.with_name("cache.staging").exists()
+
+
+def test_nothing_left_to_train_on_is_an_error(tmp_path):
+    held_out = [data for data in pictures(40) if is_held_out(data)]
+    paths = make_snapshot(tmp_path, held_out)
+    with pytest.raises(GanError, match="no image is left to train on"):
+        run(params(), paths, workers=1)
+
+
+def test_an_absent_snapshot_and_a_damaged_one_are_errors(tmp_path, files):
+    with pytest.raises(GanError, match="snapshot"):
+        run(params(), Paths(tmp_path), workers=1)
+    paths = make_snapshot(tmp_path, files)
+    shard = next(paths.data.glob("*.tar"))
+    data = bytearray(shard.read_bytes())
+    data[600] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(GanError, match="damaged"):
+        run(params(), paths, workers=1)
+    assert not paths.cache.exists()
+
+
+@pytest.mark.parametrize("name", ["cache", "reports"])
+def test_a_file_where_a_folder_should_be_is_an_error(paths, name):
+    (paths.root / name).write_text("mine")
+    with pytest.raises(GanError, match=name):
+        run(params(), paths, workers=1)
+    assert (paths.root / name).read_text() == "mine"
+
+
+def test_a_disk_too_small_is_said_before_the_work(tmp_path):
+    work = []
+    with (
+        pytest.raises(GanError, match=r"cache: needs \d+\.\d+ GB for 1000000000000 images"),
+        publishing(tmp_path / "cache", 10**12, 128),
+    ):
+        work.append("begun")
+    assert not work
+    assert not list(tmp_path.iterdir())
+
+
+def child(root, prelude="pass"):
+    code = f"""
+from pathlib import Path
+from gan.errors import GanError
+from gan.params import load_params
+from pipeline.paths import Paths
+from pipeline.preprocess import run
+{prelude}
+params = load_params(Path({str(PARAMS_FILE)!r}))
+try:
+    run(params, Paths(Path({str(root)!r})), workers=2)
+except GanError as error:
+    raise SystemExit(str(error))
+"""
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_cache(paths):
+    run(params(), paths, workers=1)
+    before = contents(paths.cache)
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))"
+    process = child(paths.root, limit)
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert len([line for line in complaint.splitlines() if "preprocess:" not in line]) == 1
+    assert "disk is full" in complaint
+    assert contents(paths.cache) == before
+    assert not paths.cache.with_name("cache.staging").exists()
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_run_leaves_no_half_cache_and_no_process(tmp_path, files, number):
+    paths = make_snapshot(tmp_path / "old", files)
+    run(params(), paths, workers=1)
+    before = contents(paths.cache)
+    slow = picture(0, size=(1600, 1600))
+    paths = make_snapshot(
+        tmp_path / "new", [slow + bytes([i, j]) for i in range(40) for j in range(9)]
+    )
+    (tmp_path / "old" / "cache").rename(paths.cache)
+    staging = paths.cache.with_name("cache.staging")
+    process = child(paths.root)
+    family = psutil.Process(process.pid)
+    wait_for(lambda: staging.exists() and len(family.children(recursive=True)) >= 2)
+    time.sleep(0.5)
+    family = family.children(recursive=True)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    wait_for(lambda: not any(member.is_running() for member in family))
+    assert contents(paths.cache) == before
+    assert staging.exists() == (number == signal.SIGKILL)
+    healed = make_snapshot(tmp_path / "healed", files)
+    if number == signal.SIGKILL:
+        with pytest.raises(GanError, match="damaged"):
+            TensorCache.open(staging)
+        staging.rename(healed.cache.with_name("cache.staging"))
+    run(params(), healed, workers=1)
+    assert contents(healed.cache) == before
+
+
+def test_the_stage_does_not_import_torch():
+    code = "import sys, pipeline.preprocess; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_contact_sheet_shows_every_image_in_its_place():
+    images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((4, 6, 3), np.uint8)
+    sheet = np.asarray(contact_sheet(images, 3))
+    assert sheet.shape == (10, 22, 3)
+    assert [sheet[0, 0, 0], sheet[3, 21, 0], sheet[9, 13, 2]] == [0, 2, 4]
+    assert sheet[4, 0, 0] == sheet[9, 21, 0] == 255
+
+
+def test_a_png_is_written_whole_and_always_the_same(tmp_path):
+    sheet = contact_sheet(np.full((3, 8, 8, 3), 7, np.uint8), 2)
+    for name in ("a.png", "b.png"):
+        save_png(sheet, tmp_path / "new" / name)
+    assert (tmp_path / "new/a.png").read_bytes() == (tmp_path / "new/b.png").read_bytes()
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "new/a.png")), np.asarray(sheet))
+    assert len(list((tmp_path / "new").iterdir())) == 2

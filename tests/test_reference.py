@@ -1,0 +1,88 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gan.cache import FORMAT, CacheDigest
+from gan.errors import GanError
+from gan.metrics.lite0 import Lite0
+from gan.metrics.reference import Reference
+from gan.params import load_params
+from pipeline.paths import Paths
+from pipeline.reference import run
+
+ROOT = Path(__file__).parent.parent
+
+
+def write_cache(folder, train, holdout):
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, size=(train + holdout, 32, 32, 3), dtype=np.uint8)
+    settings, counts = {"size": 32}, {"train": train, "holdout": holdout}
+    digest = CacheDigest()
+    digest.update(images)
+    meta = {"format": FORMAT, "settings": settings, "counts": counts}
+    meta["digest"] = digest.close(settings, counts)
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", images)
+    (folder / "meta.json").write_text(json.dumps(meta))
+    return images, meta["digest"]
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return Paths(tmp_path / "checkout")
+
+
+@pytest.fixture
+def params():
+    return load_params(ROOT / "params.yaml")
+
+
+@pytest.mark.slow
+def test_each_split_is_looked_at_and_the_file_says_what_it_is_of(paths, params, capsys):
+    images, digest = write_cache(paths.cache, train=20, holdout=5)
+    summary = run(params, paths)
+    lite0 = Lite0(torch.device("cpu"))
+    saved = Reference.load(summary.files["fd_lite0"])
+    saved.check(digest, lite0.digest)
+    assert summary.counts == {"train": 20, "holdout": 5}
+    assert {name: each.count for name, each in saved.splits.items()} == summary.counts
+    features = lite0(torch.from_numpy(images).permute(0, 3, 1, 2)).double().numpy()
+    expected = {"train": features[:20], "holdout": features[20:]}
+    for name, rows in expected.items():
+        np.testing.assert_allclose(saved.splits[name].mean, rows.mean(axis=0), atol=1e-5)
+        covariance = np.cov(rows, rowvar=False)
+        np.testing.assert_allclose(saved.splits[name].covariance, covariance, atol=1e-4)
+    assert summary.missing is not None
+    assert summary.missing in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_running_again_gives_equal_bytes_and_removes_files_of_other_extractors(paths, params):
+    write_cache(paths.cache, train=4, holdout=0)
+    first = run(params, paths).files["fd_lite0"].read_bytes()
+    (paths.reference / "fid.npz").write_bytes(b"of weights that are gone")
+    summary = run(params, paths)
+    assert summary.files["fd_lite0"].read_bytes() == first
+    assert summary.counts == {"train": 4}
+    assert [path.name for path in paths.reference.iterdir()] == ["fd_lite0.npz"]
+
+
+def test_a_split_of_one_image_and_an_absent_cache_are_refused(paths, params):
+    with pytest.raises(GanError, match="no tensor cache"):
+        run(params, paths)
+    write_cache(paths.cache, train=4, holdout=1)
+    with pytest.raises(GanError, match="holdout split has 1 image"):
+        run(params, paths)
+    assert not paths.reference.exists()
+
+
+def test_weights_with_another_digest_are_refused_before_any_work(paths, params):
+    write_cache(paths.cache, train=4, holdout=0)
+    paths.weights.mkdir()
+    (paths.weights / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"something else")
+    with pytest.raises(GanError, match=r"features\.inception_sha256"):
+        run(params, paths)
+    assert not paths.reference.exists()

@@ -1,0 +1,380 @@
+"""The scrape stage against real archives, a real gallery and a real DVC repository."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from gan.errors import GanError
+from pipeline.paths import Paths
+from pipeline.pin import SKELETON, Pin, directory_md5
+from pipeline.scrape import run
+from pipeline.snapshot.reader import Snapshot
+
+REPOSITORY = Path(__file__).parents[1]
+SMALL = {
+    "source": "embedded",
+    "count": 24,
+    "size": 32,
+    "seed": 1,
+    "painter": 1,
+    "licence": "CC0-1.0",
+}
+
+
+def ensure(paths):
+    return run(None, paths, ensure=True, limit=None, tags="", licence="")
+
+
+def scrape(paths, source, limit=None, licence=""):
+    return run(source, paths, ensure=False, limit=limit, tags="", licence=licence)
+
+
+def dvc(root, *arguments):
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+
+
+def pictures(folder, names="abc"):
+    folder.mkdir()
+    for index, name in enumerate(names):
+        Image.new("RGB", (40, 30), (index * 9, 80, 120)).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def paths(tmp_path):
+    root = tmp_path / "checkout"
+    root.mkdir()
+    (root / "source.yaml").write_text(yaml.safe_dump(SMALL))
+    return Paths(root)
+
+
+@pytest.fixture
+def in_dvc(paths):
+    dvc(paths.root, "init", "--no-scm", "-q")
+    paths.pin.write_text(SKELETON)
+    return paths
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_gallery_is_drawn_once_and_then_kept(paths, capsys):
+    first = ensure(paths)
+    stamp = (paths.data / "snapshot.json").stat().st_mtime_ns
+    receipt = paths.receipt.read_bytes()
+    assert ensure(paths) == first
+    assert (paths.data / "snapshot.json").stat().st_mtime_ns == stamp
+    assert paths.receipt.read_bytes() == receipt
+    assert json.loads(receipt) == {"digest": first.digest, "source": SMALL}
+    assert first.counts == dict(ok=23, bad=0, gone=1, blocked=0, too_large=0, failed=0)
+    assert sorted(path.name for path in paths.root.iterdir()) == ["data", "data.ok", "source.yaml"]
+    assert "23 ok, 1 gone" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_another_source_yaml_draws_the_gallery_anew(paths):
+    first = ensure(paths)
+    paths.source.write_text(yaml.safe_dump({**SMALL, "seed": 500}))
+    second = ensure(paths)
+    assert second.source["seed"] == 500
+    assert second.digest != first.digest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["images-00000.tar", "manifest.jsonl", "snapshot.json"])
+def test_half_written_data_is_never_taken_for_whole(paths, name):
+    first = ensure(paths)
+    whole = files_of(paths.data)
+    (paths.data / name).write_bytes(whole[name][: len(whole[name]) // 2])
+    assert ensure(paths) == first
+    assert files_of(paths.data) == whole
+    (paths.data / name).unlink()
+    assert ensure(paths) == first
+    assert files_of(paths.data) == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"painter": 99}, "painter = 99"),
+        ({"count": "many"}, "count = 'many'"),
+        ({"count": 0}, "count must be"),
+        ({"colour": 1}, "colour is unknown"),
+    ],
+)
+def test_a_wrong_source_yaml_is_one_clear_line(paths, change, words):
+    paths.source.write_text(yaml.safe_dump({**SMALL, **change}))
+    with pytest.raises(GanError, match=words) as caught:
+        ensure(paths)
+    assert "\n" not in str(caught.value)
+    assert not paths.data.exists()
+
+
+def test_a_missing_or_unreadable_source_yaml_is_an_error(paths):
+    paths.source.write_text("source: [")
+    with pytest.raises(GanError, match=r"source\.yaml"):
+        ensure(paths)
+    paths.source.unlink()
+    with pytest.raises(GanError, match=r"source\.yaml: no such file"):
+        ensure(paths)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("gallery", "must be"),
+        ("embedded:x", "must be"),
+        ("booru:ftp://x", "booru:https"),
+        ("booru:https://example.org", "--limit"),
+        ("archive:nowhere", "no such file"),
+    ],
+)
+def test_a_wrong_source_option_is_one_clear_line(paths, source, words):
+    with pytest.raises(GanError, match=words):
+        scrape(paths, source)
+    assert not paths.data.exists()
+
+
+def test_an_archive_becomes_the_snapshot_and_names_no_path_of_this_machine(paths, tmp_path):
+    summary = scrape(paths, f"archive:{pictures(tmp_path / 'mine')}", licence="mine")
+    assert summary.counts["ok"] == 3
+    described = yaml.safe_load(paths.source.read_text())
+    assert described == summary.source
+    assert described["source"] == "archive:mine"
+    assert described["count"] == 3
+    for data in files_of(paths.data).values():
+        assert str(tmp_path).encode() not in data
+    assert {row.licence for row in Snapshot.open(paths.data).rows} == {"mine"}
+    assert ensure(paths) == summary
+
+
+@pytest.mark.slow
+def test_an_archive_without_a_usable_picture_leaves_everything_as_it_was(paths, tmp_path):
+    summary = ensure(paths)
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    with pytest.raises(GanError, match="holds no"):
+        scrape(paths, f"archive:{folder}")
+    (folder / "a.jpg").write_text("no picture")
+    with pytest.raises(GanError, match="not one picture"):
+        scrape(paths, f"archive:{folder}")
+    assert ensure(paths) == summary
+    assert yaml.safe_load(paths.source.read_text()) == SMALL
+
+
+def test_a_pinned_crawl_is_never_repeated_or_replaced(paths, tmp_path):
+    scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
+    whole = files_of(paths.data)
+    described = paths.source.read_text()
+    paths.source.write_text(described.replace("mine", "other"))
+    with pytest.raises(GanError, match="another source"):
+        ensure(paths)
+    assert files_of(paths.data) == whole
+    paths.source.write_text(described)
+    shutil.rmtree(paths.data)
+    with pytest.raises(GanError, match="dvc pull"):
+        ensure(paths)
+
+
+def test_a_replaced_crawl_that_nothing_else_holds_is_kept(paths, tmp_path, capsys):
+    scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
+    whole = files_of(paths.data)
+    scrape(paths, f"archive:{pictures(tmp_path / 'other', 'wxyz')}")
+    (kept,) = (paths.root / "data.old").iterdir()
+    assert files_of(kept) == whole
+    assert "data.old" in capsys.readouterr().err
+
+
+def test_the_same_archive_again_keeps_no_twin(paths, tmp_path):
+    folder = pictures(tmp_path / "mine")
+    assert scrape(paths, f"archive:{folder}") == scrape(paths, f"archive:{folder}")
+    assert not (paths.root / "data.old").exists()
+    assert not (paths.root / "data.staging").exists()
+
+
+def test_ensure_goes_with_no_other_option(paths):
+    with pytest.raises(GanError, match="--ensure"):
+        run("embedded", paths, ensure=True, limit=None, tags="", licence="")
+
+
+@pytest.mark.slow
+def test_dvc_pins_restores_and_is_told_of_differences(in_dvc, tmp_path, capsys):
+    paths = in_dvc
+    scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
+    pin = yaml.safe_load(paths.pin.read_text())
+    assert pin["outs"][0]["md5"] == directory_md5(paths.data) == Pin(paths).md5
+    assert [dep["path"] for dep in pin["deps"]] == ["data.ok", "source.yaml"]
+    assert Pin(paths).holds(Pin(paths).md5)
+    assert not Pin(paths).holds("00" * 16 + ".dir")
+
+    whole = files_of(paths.data)
+    shutil.rmtree(paths.data)
+    paths.receipt.unlink()
+    ensure(paths)
+    assert files_of(paths.data) == whole
+    assert "restored" in capsys.readouterr().err
+
+    (paths.data / "manifest.jsonl").write_bytes(b"torn")
+    ensure(paths)
+    assert files_of(paths.data) == whole
+
+    # Something else pinned: the crawl is neither re-pinned nor thrown away.
+    other = SKELETON + "  md5: 00000000000000000000000000000000.dir\n"
+    text = paths.pin.read_text()
+    paths.pin.write_text(other)
+    with pytest.raises(GanError, match=r"dvc add data"):
+        ensure(paths)
+    assert files_of(paths.data) == whole
+    paths.pin.write_text(text)
+
+    # The old data/ is in DVC's cache, so that no copy of it stays behind.
+    scrape(paths, "embedded", limit=12)
+    assert not (paths.root / "data.old").exists()
+    assert [dep["path"] for dep in yaml.safe_load(paths.pin.read_text())["deps"]] == [
+        "data.ok",
+        "source.yaml",
+    ]
+    assert dvc(paths.root, "status").stdout.strip() == "Data and pipelines are up to date."
+
+
+@pytest.mark.slow
+def test_a_gallery_that_is_not_the_pinned_one_is_said_aloud(in_dvc, capsys):
+    paths = in_dvc
+    paths.pin.write_text(SKELETON + "  md5: 00000000000000000000000000000000.dir\n")
+    ensure(paths)
+    assert "will change data.dvc" in capsys.readouterr().err
+    ensure(paths)
+    assert "will change data.dvc" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_remote_brings_a_pinned_crawl_back(in_dvc, tmp_path):
+    paths = in_dvc
+    dvc(paths.root, "remote", "add", "-d", "store", str(tmp_path / "store"))
+    scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
+    whole = files_of(paths.data)
+    dvc(paths.root, "push")
+    shutil.rmtree(paths.data)
+    shutil.rmtree(paths.root / ".dvc/cache")
+    ensure(paths)
+    assert files_of(paths.data) == whole
+
+
+def test_the_md5_of_a_folder_is_the_one_dvc_writes(in_dvc):
+    folder = in_dvc.data
+    (folder / "Z/ä").mkdir(parents=True)
+    for name in ("b.txt", "a-.txt", "a.txt", "Z/ä/x", "Z/0", "a/1", "a!"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(name)
+    in_dvc.pin.unlink()
+    dvc(in_dvc.root, "add", "data")
+    assert Pin(in_dvc).md5 == directory_md5(folder)
+
+
+def test_the_committed_pin_has_two_deps_and_its_source_is_valid():
+    pin = yaml.safe_load((REPOSITORY / "data.dvc").read_text())
+    assert [dep["path"] for dep in pin["deps"]] == ["data.ok", "source.yaml"]
+    assert [out["path"] for out in pin["outs"]] == ["data"]
+    described = yaml.safe_load((REPOSITORY / "source.yaml").read_text())
+    assert described["count"] >= 5200
+
+
+SCRAPE = (
+    "import sys; from pathlib import Path; from pipeline.paths import Paths; "
+    "from pipeline.scrape import run\n"
+    "try: run(None, Paths(Path(sys.argv[1])), ensure=True, limit=None, tags='', licence='')\n"
+    "except KeyboardInterrupt: sys.exit(130)"
+)
+
+
+def start(paths):
+    command = [sys.executable, "-c", SCRAPE, str(paths.root)]
+    return subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+
+
+def rows_so_far(paths):
+    return sum(len(p.read_bytes().splitlines()) for p in paths.root.glob("data.staging/*/*.jsonl"))
+
+
+def wait_for_rows(paths, child, rows):
+    deadline = time.monotonic() + 60
+    while rows_so_far(paths) < rows and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+def test_kill_9_in_mid_crawl_then_the_same_digest_as_without(paths, tmp_path):
+    paths.source.write_text(yaml.safe_dump({**SMALL, "count": 120}))
+    for rows in (2, 40, 90):
+        child = start(paths)
+        wait_for_rows(paths, child, rows)
+        child.kill()
+        child.communicate()
+        assert child.returncode == -signal.SIGKILL
+        assert not paths.data.exists()
+    killed_at = rows_so_far(paths)
+    resumed = ensure(paths)
+    assert killed_at > 60
+    whole = Paths(tmp_path / "whole")
+    whole.root.mkdir()
+    shutil.copy(paths.source, whole.source)
+    assert ensure(whole) == resumed
+    assert files_of(whole.data) == files_of(paths.data)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_at_once_and_cleanly_and_the_painters_end_with_it(paths):
+    paths.source.write_text(yaml.safe_dump({**SMALL, "count": 2000, "size": 128}))
+    child = start(paths)
+    wait_for_rows(paths, child, 10)
+    painters = children_of(child.pid)
+    child.send_signal(signal.SIGINT)
+    _, words = child.communicate(timeout=10)
+    assert child.returncode == 130
+    assert words == ""
+    assert rows_so_far(paths) >= 10
+    assert_end_soon(painters)
+
+
+@pytest.mark.slow
+def test_the_painters_end_when_their_parent_is_killed(paths):
+    paths.source.write_text(yaml.safe_dump({**SMALL, "count": 2000, "size": 128}))
+    child = start(paths)
+    wait_for_rows(paths, child, 10)
+    painters = children_of(child.pid)
+    assert painters
+    child.kill()
+    child.communicate()
+    assert_end_soon(painters)
+
+
+def children_of(pid):
+    listing = Path(f"/proc/{pid}/task/{pid}/children")
+    threads = Path(f"/proc/{pid}/task").glob("*/children") if listing.exists() else ()
+    return [int(each) for thread in threads for each in thread.read_text().split()]
+
+
+def assert_end_soon(pids):
+    deadline = time.monotonic() + 5
+    while alive := [pid for pid in pids if is_alive(pid)]:
+        assert time.monotonic() < deadline, alive
+        time.sleep(0.05)
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
