@@ -6,6 +6,7 @@ Two kinds in one format: `generator` (the averaged generator, to make avatars wi
 
 import io
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,16 +34,17 @@ class Origin:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file that is there whole or not at all, also after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise GanError(f"{path}: cannot be written: {error.strerror}") from None
 
 
@@ -86,6 +88,6 @@ def load_generator(path: Path) -> tuple[Generator, Origin]:
         origin = Origin(**content["origin"])
         generator = build_generator(ModelParams(**origin.model), origin.size)
         generator.load_state_dict(content["averaged"])
-    except (TypeError, KeyError, ValueError, RuntimeError):
+    except (AttributeError, TypeError, KeyError, ValueError, RuntimeError):
         raise GanError(f"{path}: its weights and its description do not agree") from None
     return generator.eval(), origin

@@ -1,5 +1,6 @@
 """Schema of params.yaml: every value is required, typed, bounded and frozen; no defaults here."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -8,7 +9,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -25,12 +25,13 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 ObjectiveName = Literal["bce", "wgan_gp", "hinge"]
 Channel = Annotated[int, Field(ge=0, le=255)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Section(BaseModel):
     """A section of params.yaml: frozen, unknown keys forbidden, no coercion of types."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class PreprocessParams(Section):
@@ -72,7 +73,7 @@ class WganGpParams(ObjectiveParams):
 
 
 class TrainParams(Section):
-    seed: NonNegativeInt
+    seed: Seed
     images: PositiveInt
     batch_size: Annotated[int, Field(ge=2)]
     objective: ObjectiveName
@@ -111,18 +112,18 @@ class EvaluateParams(Section):
     splits: Annotated[list[Split], Field(min_length=1)]
     allow_small: bool
     selection_fakes: Annotated[int, Field(ge=2)]
-    selection_seed: NonNegativeInt
-    report_seed: NonNegativeInt
+    selection_seed: Seed
+    report_seed: Seed
 
     @model_validator(mode="after")
     def _choose_and_report_apart(self) -> Self:
         if self.selection_seed == self.report_seed:
             raise ValueError(
-                "selection_seed and report_seed must differ: a number on the seed that chose the "
-                "snapshot is too good"
+                f"selection_seed and report_seed are both {self.report_seed} and must differ: a "
+                "number on the seed that chose the snapshot is too good"
             )
         if len(set(self.splits)) != len(self.splits):
-            raise ValueError("splits names a split twice")
+            raise ValueError(f"splits = {self.splits!r} names a split twice")
         return self
 
 
@@ -163,10 +164,21 @@ def parse_params(values: Any, source: str) -> Params:
         raise GanError(f"{source}: {problems}") from None
 
 
+class _Loader(yaml.SafeLoader):
+    """Knows numbers such as 1e-5, which DVC writes and PyYAML (YAML 1.1) takes for text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"),
+    list("-+0123456789"),
+)
+
+
 def load_params(path: Path) -> Params:
     """Read and validate params.yaml; GanError names file, key, value and what is allowed."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise GanError(f"{path}: no such file; run in the repository or give --params") from None
     except (OSError, UnicodeDecodeError) as error:

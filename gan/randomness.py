@@ -34,7 +34,9 @@ def _mix(bits: Tensor) -> Tensor:
 
 def _bits(seed: int, stream: str, samples: Tensor, width: int) -> Tensor:
     """64 random bits for each of `width` numbers of each sample: (n, width) int64."""
-    key = _signed(seed * _GOLDEN + zlib.crc32(stream.encode()) * 0xD1342543DE82EF95 + 1)
+    # mixed: a multiple of the seed would make seed + 1 the same samples, one place further on
+    start = int(_mix(torch.tensor(_signed(seed))))
+    key = _signed(start + zlib.crc32(stream.encode()) * 0xD1342543DE82EF95 + 1)
     rows = _mix(samples.to(torch.int64) * _signed(_GOLDEN) + key)
     columns = torch.arange(1, width + 1, device=samples.device) * _signed(0xA0761D6478BD642F)
     return _mix(_mix(rows[:, None] + columns))

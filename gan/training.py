@@ -197,19 +197,20 @@ def train(
         def due(every: int, seen: int = seen) -> bool:
             return seen // every > (seen - per_step) // every
 
-        # what a loaded state had reached was reported before it was saved
-        fresh = state.step > began or state.step == 0
-        shown = fresh and (due(params.grid_every) or finished)
-        kept = fresh and state.step > 0 and (due(params.snapshot_every) or finished)
+        # what a loaded state had reached was reported before it was saved; only the end is shown
+        # again, since a longer training may have been begun from it
+        stepped = state.step > began
+        shown = finished or (due(params.grid_every) and (stepped or state.step == 0))
+        kept = finished or (due(params.snapshot_every) and stepped)
         if shown or kept:
             _calibrate(state, params.seed, latent_size, compute.device)
-        if fresh and state.step > 0 and due(params.log_every):
+        if due(params.log_every) and stepped:
             observer.log(seen, _take_window(state))
         if shown:
             observer.grid(seen, state.averaged)
         if kept:
             observer.snapshot(seen, state.averaged)
-        if fresh and state.step > 0 and (due(params.checkpoint_every) or finished):
+        if finished or (due(params.checkpoint_every) and stepped):
             observer.checkpoint(seen, state)
         if finished:
             return

@@ -13,11 +13,11 @@ def run(paths: Paths, *, remove: bool) -> None:
     """List the folders from which trainings can go on; with `remove` delete those not in use."""
     folders = sorted(path.parent for path in paths.progress.glob("*/identity.json"))
     for folder in folders:
-        busy = in_use(folder)
+        busy, described = in_use(folder), _describe(folder)
         if remove and not busy:
             shutil.rmtree(folder)
         state = "in use" if busy else "removed" if remove else "idle"
-        sys.stdout.write(f"{folder.name}  {_describe(folder)}  {state}\n")
+        sys.stdout.write(f"{folder.name}  {described}  {state}\n")
     if not folders:
         sys.stdout.write("no trainings to go on from\n")
     elif not remove:
@@ -25,8 +25,6 @@ def run(paths: Paths, *, remove: bool) -> None:
 
 
 def _describe(folder: Path) -> str:
-    if not (folder / "identity.json").is_file():
-        return "removed"
     identity = json.loads((folder / "identity.json").read_text(encoding="utf-8"))
     states = sorted(folder.glob("state-*.pt"))
     seen = int(states[-1].stem.removeprefix("state-")) if states else 0

@@ -25,6 +25,7 @@ results = typer.Typer(no_args_is_help=True, help="Results pages: docs/results/, 
 
 ParamsFile = Annotated[Path, typer.Option("--params", help="YAML file with all settings.")]
 PARAMS = Path("params.yaml")
+INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
 
 
 def _paths() -> "Paths":
@@ -239,12 +240,16 @@ def _one_line_errors() -> Iterator[None]:
     """A user's mistake is one line on stderr; only a bug shows a traceback."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:  # typer makes an exit code of Ctrl-C
+        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+            raise
         typer.echo("gan: interrupted; the same command goes on where it was", err=True)
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
     except Exception as error:
         from gan.errors import GanError
 
+        if isinstance(error, OSError) and error.filename is not None:  # the user's file, not ours
+            error = GanError(f"{os.fsdecode(error.filename)}: {error.strerror}; look at this path")
         if not isinstance(error, GanError):
             raise
         typer.echo(f"gan: {error}", err=True)
@@ -259,6 +264,7 @@ def _run_the_code_that_dvc_hashed() -> None:
     """
     here = Path.cwd() / "pipeline" / "cli.py"
     if "DVC_STAGE" in os.environ and here.is_file() and not here.samefile(__file__):
+        os.environ.pop("PYTHONSAFEPATH", None)  # it would find this file again, for ever
         command = [sys.executable, "-m", "pipeline.cli", *sys.argv[1:]]
         os.execv(sys.executable, command)
 

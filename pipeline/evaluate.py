@@ -90,6 +90,8 @@ def run(params: Params, paths: Paths) -> Evaluation:
     snapshots = sorted((paths.models / "snapshots").glob("*.pt"))
     if not snapshots:
         raise GanError(f"{paths.models / 'snapshots'}: no snapshot to evaluate; run `gan train`")
+    for path in snapshots:
+        _check_data(path, load_generator(path)[1], cache, "run `gan train`")
     panel = judges(params, paths, cache)
     _say_what_is_missing(params, paths, panel)
     curve = [(path, *_selection_score(path, params, panel[0])) for path in snapshots]
@@ -116,11 +118,8 @@ def run_checkpoint(
     """
     _, origin = load_generator(ckpt)
     cache = TensorCache.open(paths.cache)
-    if origin.cache_digest != cache.digest and not other_data:
-        raise GanError(
-            f"{ckpt}: trained on other data ({origin.cache_digest[:12]}, the cache is "
-            f"{cache.digest[:12]}); --other-data compares all the same"
-        )
+    if not other_data:
+        _check_data(ckpt, origin, cache, "--other-data compares all the same")
     if out is not None and out.exists() and not out.is_dir():
         raise GanError(f"{out}: is a file; --out names a folder")
     panel = judges(params, paths, cache)
@@ -133,6 +132,14 @@ def run_checkpoint(
     if origin.cache_digest == cache.digest:  # a number on other data is no number of that run
         _log(evaluation, params, paths, {}, None, None)
     return evaluation
+
+
+def _check_data(path: Path, origin: Origin, cache: TensorCache, remedy: str) -> None:
+    if origin.cache_digest != cache.digest:
+        raise GanError(
+            f"{path}: trained on other data ({origin.cache_digest[:12]}, the cache is "
+            f"{cache.digest[:12]}); {remedy}"
+        )
 
 
 def selection_key(params: Params, judge: Judge) -> str:

@@ -1,7 +1,6 @@
 """Results pages: facts of a run as committed JSON, and the page that is rendered from them."""
 
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -27,10 +26,11 @@ def add(name: str, paths: Paths, folder: Path) -> None:
     try:
         metrics = json.loads((paths.reports / "metrics.json").read_text(encoding="utf-8"))
         counts = json.loads((paths.reports / "preprocess.json").read_text(encoding="utf-8"))
+        losses = (paths.reports / "losses.tsv").read_text(encoding="utf-8").splitlines()
+        best = (paths.reports / "best.png").read_bytes()
     except FileNotFoundError as error:
         raise GanError(f"{error.filename}: no results yet; run `dvc repro`") from None
     params = load_params(paths.root / "params.yaml")
-    losses = (paths.reports / "losses.tsv").read_text(encoding="utf-8").splitlines()
     active = params.train.model_dump(exclude={"bce", "wgan_gp", "hinge"})
     facts = {
         "name": name,
@@ -42,10 +42,9 @@ def add(name: str, paths: Paths, folder: Path) -> None:
         "minutes": _minutes(paths, metrics["run_key"]),
         "images_seen": int(losses[-1].split("\t")[0]) if len(losses) > 1 else 0,
     }
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(facts, indent=1, sort_keys=True) + "\n"
     write_atomically(folder / f"{name}.json", text.encode())
-    shutil.copyfile(paths.reports / "best.png", folder / f"{name}.png")
+    write_atomically(folder / f"{name}.png", best)
 
 
 def _minutes(paths: Paths, run_key: str) -> float | None:

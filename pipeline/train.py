@@ -57,6 +57,9 @@ def plan(params: Params, paths: Paths) -> Plan:
     cache = TensorCache.open(paths.cache)
     if not len(cache.split("train")):
         raise GanError(f"{paths.cache}: no image to train on; scrape more or lower the hold-out")
+    for folder in (paths.models, paths.reports, paths.logs):
+        if folder.is_file():
+            raise GanError(f"{folder}: a file stands where a folder should be; move it away")
     compute = choose(params.train.device, params.train.precision)
     decided: dict[str, Any] = {
         "model": params.model.model_dump(),
@@ -100,9 +103,9 @@ def run(params: Params, paths: Paths, *, resume: bool = False) -> None:
     _say_differences(todo, paths, resume)
     with unfinished(paths.progress, todo.identity) as work:
         if work.finished_images() >= params.train.images:
+            if resume:
+                raise GanError("--resume: this training is finished; a longer one would go on")
             work.clear()  # a finished run that is asked for again is run again
-        if resume and not work.states:
-            raise GanError("--resume: no unfinished training with these params and data")
         state, losses = _restore(todo, work)
         work.mark_running()
         _train(todo, paths, work, state, losses)
@@ -115,12 +118,12 @@ def _say_differences(todo: Plan, paths: Paths, resume: bool) -> None:
     if any(folder.glob("state-*.pt")):
         return
     differences = nearest(paths.progress, todo.identity)
-    if not differences:
-        return
     told = "; ".join(differences[:6]) + (" ..." if len(differences) > 6 else "")
     if resume:
-        raise GanError(f"--resume: the unfinished training differs: {told}")
-    _say(f"starting afresh: the nearest earlier training differs in {told}")
+        why = f"the unfinished training differs: {told}" if told else "there is none on this data"
+        raise GanError(f"--resume: {why}")
+    if told:
+        _say(f"starting afresh: the nearest earlier training differs in {told}")
 
 
 def _say(text: str) -> None:
@@ -135,8 +138,10 @@ def _fresh(todo: Plan) -> TrainState:
 
 def _restore(todo: Plan, work: Unfinished) -> tuple[TrainState, Losses]:
     """The newest saved state, or a fresh one; what was recorded after it is removed."""
+    train_params = todo.params.train
+    per_step = train_params.batch_size * train_params.recipe.critic_steps
     state = _fresh(todo)
-    saved = work.load_newest()
+    saved = work.load_newest(-(-train_params.images // per_step) * per_step)
     seen = 0
     if saved is None:
         work.clear()
@@ -145,8 +150,6 @@ def _restore(todo: Plan, work: Unfinished) -> tuple[TrainState, Losses]:
         state.load_state_dict(saved["state"])
         state.averaged.load_state_dict(saved["averaged"])
         _say(f"going on at {seen:,} images seen ({work.folder})")
-    train_params = todo.params.train
-    per_step = train_params.batch_size * train_params.recipe.critic_steps
     for folder, every in (
         (work.snapshots, train_params.snapshot_every),
         (work.grids, train_params.grid_every),

@@ -7,6 +7,7 @@ is the resume key: everything that decides the result, except how long the train
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,9 +80,17 @@ class Unfinished:
     def state_file(self, images_seen: int) -> Path:
         return self.folder / f"state-{images_seen:012d}.pt"
 
-    def load_newest(self) -> dict[str, Any] | None:
-        """Newest whole state; a damaged one is removed, and the one before it is taken."""
+    def load_newest(self, until: int) -> dict[str, Any] | None:
+        """Newest whole state of at most `until` images seen.
+
+        Damaged ones, those of a longer training and what a kill left half written are removed.
+        """
+        for partial in self.folder.glob(".*.partial"):
+            partial.unlink()
         for path in reversed(self.states):
+            if path > self.state_file(until):
+                path.unlink()
+                continue
             try:
                 return load_checkpoint(path)
             except GanError:
@@ -120,8 +129,6 @@ def unfinished(progress: Path, identity: dict[str, Any]) -> Iterator[Unfinished]
 
 
 def _lock(lock: Any, folder: Path) -> None:
-    import os
-
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -7,7 +7,12 @@ from typing import Any, Protocol
 
 import scrapy
 from scrapy import Request
-from scrapy.exceptions import DownloadCancelledError, DownloadTimeoutError, IgnoreRequest
+from scrapy.exceptions import (
+    CloseSpider,
+    DownloadCancelledError,
+    DownloadTimeoutError,
+    IgnoreRequest,
+)
 from scrapy.http import Response
 from scrapy.spidermiddlewares.httperror import HttpError
 
@@ -92,7 +97,11 @@ class ImageSpider(scrapy.Spider):
 
     async def _on_image(self, response: Response, listed: Listed) -> None:
         row = await asyncio.to_thread(judge, listed, response.body)
-        self._sink.add(listed, row, response.body)
+        try:
+            self._sink.add(listed, row, response.body)
+        except OSError as error:
+            self.error = GanError(f"the disk takes no more: {error}; make room and run again")
+            raise CloseSpider("disk") from None
         self.unsettled.remove(listed.url)
 
     def _on_image_error(self, failure: Any) -> None:

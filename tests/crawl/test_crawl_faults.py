@@ -354,3 +354,15 @@ def test_a_proxy_in_the_environment_does_not_cut_off_the_allowed_site(site, tmp_
     list_posts(site, [f"{site.root}/fine.png"])
     assert [row.status for row in crawl(site, tmp_path)] == ["ok"]
     assert site.asked["forbidden"] == 0
+
+
+def test_a_full_disk_stops_the_crawl_with_its_reason(site, tmp_path, monkeypatch):
+    list_posts(site, [f"{site.root}/{index}.png" for index in range(100)])
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Journal, "add", full)
+    with pytest.raises(GanError, match="No space left"):
+        crawl(site, tmp_path)
+    assert sum(site.asked.values()) < 50

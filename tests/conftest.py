@@ -1,0 +1,152 @@
+"""Tiny inputs that several test files share: params, a tensor cache, a checkpoint."""
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from gan.checkpoints import Origin, save_checkpoint
+from gan.models.dcgan import build_generator, initialise
+from gan.params import Params, parse_params
+from pipeline.images.cache_writer import ImageFile, publishing, write_index, write_meta
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+
+TINY = {
+    "preprocess.size": 32,
+    "model.latent_size": 8,
+    "model.generator_width": 4,
+    "model.discriminator_width": 4,
+    "train.images": 192,
+    "train.batch_size": 8,
+    "train.average_images": 64,
+    "train.device": "cpu",
+    "train.precision": "float32",
+    "train.log_every": 16,
+    "train.grid_every": 64,
+    "train.snapshot_every": 64,
+    "train.checkpoint_every": 32,
+}
+"""What makes a training last a second; everything else is as in the shipped params.yaml."""
+
+
+def changed(values: dict, changes: dict) -> dict:
+    """A copy of nested `values` with dotted keys replaced."""
+    result = copy.deepcopy(values)
+    for dotted, value in changes.items():
+        *sections, key = dotted.split(".")
+        section = result
+        for name in sections:
+            section = section[name]
+        section[key] = value
+    return result
+
+
+@pytest.fixture(scope="session")
+def make_params():
+    """make_params({"train.seed": 2}): tiny params with these dotted keys changed."""
+
+    def make(changes: dict | None = None) -> Params:
+        return parse_params(changed(SHIPPED, TINY | (changes or {})), "test")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_params():
+    """write_params(file, {"train.seed": 2}): the same as a params.yaml."""
+
+    def write(file: Path, changes: dict | None = None) -> Path:
+        file.write_text(yaml.safe_dump(changed(SHIPPED, TINY | (changes or {}))))
+        return file
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_cache():
+    """write_cache(folder, images, holdout): a real tensor cache of (n,S,S,3) uint8 images."""
+
+    def write(folder: Path, images: np.ndarray, holdout: int = 0) -> Path:
+        count, size = len(images), images.shape[1]
+        counts = {"train": count - holdout, "holdout": holdout}
+        settings = {"size": size, "holdout": 0.1}
+        with publishing(folder, count, size) as staging:
+            with (staging / "images.npy").open("wb") as file:
+                target = ImageFile(file, size)
+                for image in np.ascontiguousarray(images):
+                    target.append(image)
+                digest = target.close(settings, counts)
+            splits = ["train"] * counts["train"] + ["holdout"] * holdout
+            write_index(staging, [f"{i:064x}" for i in range(count)], list(range(count)), splits)
+            write_meta(staging, settings, counts, "snapshot", digest)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def noise_images():
+    """(50, 32, 32, 3) uint8, all of them different."""
+    return np.random.default_rng(0).integers(0, 256, (50, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory, make_params):
+    """A generator's checkpoint: 32 px, width 4, latent size 8."""
+    params = make_params()
+    generator = build_generator(params.model, 32)
+    initialise(generator, torch.Generator().manual_seed(3))
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.pt"
+    model = params.model.model_dump()
+    save_checkpoint(path, Origin(model, 32, 64, "k" * 64, "d" * 64, "tiny"), generator.eval())
+    return path
+
+
+@pytest.fixture
+def gan(tmp_path):
+    """gan("train", "--dry-run"): the command, as a process in tmp_path that no tracker hears.
+
+    With wait=False the process itself, still running.
+    """
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    }
+    started = []
+
+    def start(*arguments: str, wait: bool = True, cwd: Path = tmp_path):
+        command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            command, cwd=cwd, env=environment, stdout=pipe, stderr=pipe, text=True
+        )
+        started.append(process)
+        if not wait:
+            return process
+        out, err = process.communicate(timeout=240)
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def assert_one_line(error: BaseException | str) -> None:
+    """A user's mistake is told in one line, without a traceback."""
+    text = str(error).strip()
+    assert text
+    assert "\n" not in text

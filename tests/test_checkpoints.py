@@ -1,0 +1,194 @@
+"""Checkpoint files: the same bytes for the same content, whole or not at all, never code."""
+
+import pickle
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+
+import pytest
+import torch
+
+from gan.checkpoints import (
+    Origin,
+    load_checkpoint,
+    load_generator,
+    save_checkpoint,
+    write_atomically,
+)
+from gan.errors import GanError
+from gan.models.dcgan import Generator, initialise
+
+MODEL = {"latent_size": 8, "generator_width": 4, "discriminator_width": 4}
+ORIGIN = Origin(MODEL, 32, 640, "a" * 64, "b" * 64, "hinge 32px")
+
+
+@pytest.fixture
+def generator():
+    network = Generator(8, 32, 4)
+    initialise(network, torch.Generator().manual_seed(0))
+    return network.eval()
+
+
+def refusal(path, load=load_checkpoint):
+    with pytest.raises(GanError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message
+
+
+def test_a_generator_comes_back_as_it_was(tmp_path, generator):
+    save_checkpoint(tmp_path / "a.pt", ORIGIN, generator)
+    loaded, origin = load_generator(tmp_path / "a.pt")
+    latents = torch.randn(4, 8)
+    assert origin == ORIGIN
+    assert not loaded.training
+    assert torch.equal(loaded(latents), generator(latents))
+
+
+def test_the_state_of_a_training_comes_back_as_it_was(tmp_path, generator):
+    state = {"step": 7, "window": {"loss": torch.tensor(0.5)}, "betas": (0.5, 0.9), "none": None}
+    save_checkpoint(tmp_path / "a.pt", ORIGIN, generator, state)
+    content = load_checkpoint(tmp_path / "a.pt")
+    assert content["kind"] == "training"
+    assert content["state"] == state
+    assert load_generator(tmp_path / "a.pt")[1] == ORIGIN
+
+
+def test_equal_content_gives_equal_bytes_under_any_name(tmp_path, generator):
+    save_checkpoint(tmp_path / "a.pt", ORIGIN, generator)
+    save_checkpoint(tmp_path / "folder" / "another_name.pt", ORIGIN, load_generator(tmp_path / "a.pt")[0])
+    first = (tmp_path / "a.pt").read_bytes()
+    assert first == (tmp_path / "folder" / "another_name.pt").read_bytes()
+    save_checkpoint(tmp_path / "b.pt", replace(ORIGIN, images_seen=641), generator)
+    assert first != (tmp_path / "b.pt").read_bytes()
+
+
+class Evil:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return open, (self.marker, "w")
+
+
+@pytest.mark.parametrize("wrapped", ["zip", "pickle"])
+def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path, wrapped):
+    marker, path = tmp_path / "it_ran", tmp_path / "evil.pt"
+    content = {"format": "avatar-gan checkpoint 1", "averaged": Evil(str(marker))}
+    if wrapped == "zip":
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps(content))
+    assert "not a checkpoint of gan" in refusal(path)
+    assert not marker.exists()
+    torch.load(path, weights_only=False) if wrapped == "zip" else pickle.loads(path.read_bytes())
+    assert marker.exists()  # the file is indeed a trap
+
+
+def not_a_zip(path):
+    path.write_text("a text file")
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def another_zip(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+
+
+def a_tensor(path):
+    torch.save(torch.zeros(3), path)
+
+
+def another_dict(path):
+    torch.save({"state_dict": {"weight": torch.zeros(3)}}, path)
+
+
+@pytest.mark.parametrize("write", [not_a_zip, empty, another_zip, a_tensor, another_dict])
+def test_a_file_that_is_no_checkpoint_is_told_in_one_line(tmp_path, write):
+    write(tmp_path / "x.pt")
+    assert "not a checkpoint of gan" in refusal(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+def test_a_truncated_checkpoint_is_told_in_one_line(tmp_path, generator, share):
+    path = tmp_path / "a.pt"
+    save_checkpoint(path, ORIGIN, generator)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    assert "damaged" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["absent.pt", "folder"])
+def test_no_file_is_told_in_one_line(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    assert "no such checkpoint file" in refusal(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"origin": None},
+        {"origin": {"size": 32}},
+        {"origin": {**vars(ORIGIN), "size": 64}},
+        {"origin": {**vars(ORIGIN), "size": 50}},
+        {"origin": {**vars(ORIGIN), "size": 32.0}},
+        {"origin": {**vars(ORIGIN), "model": {"latent_size": -1}}},
+        {"averaged": {}},
+        {"averaged": 5},
+    ],
+)
+def test_weights_that_do_not_fit_their_description_are_told_in_one_line(
+    tmp_path, generator, change
+):
+    path = tmp_path / "a.pt"
+    save_checkpoint(path, ORIGIN, generator)
+    torch.save(load_checkpoint(path) | change, path)
+    assert "do not agree" in refusal(path, load_generator)
+
+
+def test_a_file_is_replaced_in_one_step(tmp_path):
+    path = tmp_path / "deep" / "file"
+    write_atomically(path, b"first")
+    with path.open("rb") as reader:
+        write_atomically(path, b"second")
+        assert reader.read() == b"first"
+    assert path.read_bytes() == b"second"
+    assert [each.name for each in path.parent.iterdir()] == ["file"]
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from gan.checkpoints import write_atomically
+from gan.errors import GanError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    write_atomically(Path(sys.argv[1]), bytes(1_000_000))
+except GanError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(tmp_path):
+    path = tmp_path / "a.pt"
+    path.write_bytes(b"old")
+    command = [sys.executable, "-c", FULL_DISK, str(path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert told.startswith(f"{path}: cannot be written: ")
+    assert told.count("\n") == 1
+    assert path.read_bytes() == b"old"
+    assert [each.name for each in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_a_file_where_a_folder_should_be_is_told_in_one_line(tmp_path):
+    (tmp_path / "models").write_text("in the way")
+    with pytest.raises(GanError, match="cannot be written") as caught:
+        write_atomically(tmp_path / "models" / "a.pt", b"content")
+    assert "\n" not in str(caught.value)
