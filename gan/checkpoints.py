@@ -6,6 +6,7 @@ Two kinds in one format: `generator` (the averaged generator, to make avatars wi
 
 import io
 import os
+import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -48,6 +49,20 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise GanError(f"{path}: cannot be written: {error.strerror}") from None
 
 
+def _canonical(value: Any) -> Any:
+    """Equal plain values as equal objects: pickle tells one object named twice from two alike."""
+    match value:
+        case dict():
+            return {_canonical(key): _canonical(each) for key, each in value.items()}
+        case list():
+            return [_canonical(each) for each in value]
+        case tuple():
+            return tuple([_canonical(each) for each in value])
+        case str():
+            return sys.intern(value)
+    return value
+
+
 def save_checkpoint(
     path: Path, origin: Origin, averaged: Generator, state: dict[str, Any] | None = None
 ) -> None:
@@ -63,7 +78,7 @@ def save_checkpoint(
         "state": state,
     }
     buffer = io.BytesIO()
-    torch.save(content, buffer)
+    torch.save(_canonical(content), buffer)
     write_atomically(path, buffer.getvalue())
 
 

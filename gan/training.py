@@ -70,10 +70,12 @@ def build_state(
     model: ModelParams, size: int, seed: int, recipe: ObjectiveParams, device: torch.device
 ) -> TrainState:
     """Fresh networks and optimisers, a function of `seed`."""
-    generator = build_generator(model, size)
-    discriminator = Discriminator(
-        size, model.discriminator_width, recipe.discriminator_norm, recipe.spectral_norm
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # spectral norm draws its first vectors from the global generator
+        generator = build_generator(model, size)
+        discriminator = Discriminator(
+            size, model.discriminator_width, recipe.discriminator_norm, recipe.spectral_norm
+        )
     random = torch.Generator().manual_seed(seed)
     for network in (generator, discriminator):
         initialise(network, random)

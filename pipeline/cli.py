@@ -1,43 +1,21 @@
 """The `gan` command: declarations only. Each body imports what it needs, so that help is fast."""
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from gan.params import Params
-    from pipeline.paths import Paths
+from pipeline.entry import PARAMS, ParamsFile, hand_over, here, one_line_errors, read
+from pipeline.subcommands import results, weights
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich takes as long to import as all the rest together
     help="A GAN of anime avatars, from a raw scrape to FID. Commands in the order of the pipeline;"
     " `dvc repro` runs the stages scrape to evaluate.",
 )
-weights = typer.Typer(no_args_is_help=True, help="Inception weights for FID: weights/.")
-results = typer.Typer(no_args_is_help=True, help="Results pages: docs/results/, docs/results.md.")
-
-ParamsFile = Annotated[Path, typer.Option("--params", help="YAML file with all settings.")]
-PARAMS = Path("params.yaml")
-INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
-
-
-def _paths() -> "Paths":
-    from pipeline.paths import Paths
-
-    return Paths(Path.cwd())
-
-
-def _params(file: Path) -> "Params":
-    from gan.params import load_params
-
-    return load_params(file)
 
 
 def _say(text: str) -> None:
@@ -57,11 +35,15 @@ def scrape(
     tags: Annotated[str, typer.Option(help="Tags to search a booru for.")] = "",
     licence: Annotated[str, typer.Option(help="Licence note for source.yaml.")] = "",
 ) -> None:
-    """Pictures -> data/ (tar shards, manifest), source.yaml, data.dvc. Reads a source."""
+    """Fetch pictures from a source into data/.
+
+    Reads the source that --source names, or with --ensure source.yaml and data.dvc. Writes data/
+    (tar shards and a manifest), data.ok and, without --ensure, source.yaml and data.dvc.
+    """
     from pipeline import scrape as stage
     from pipeline import tracking
 
-    paths = _paths()
+    paths = here()
     with tracking.stage_run(paths, "scrape") as row:
         summary = stage.run(source, paths, ensure=ensure, limit=limit, tags=tags, licence=licence)
         row.params({"source": summary.source})
@@ -71,13 +53,17 @@ def scrape(
 
 @app.command()
 def preprocess(params: ParamsFile = PARAMS) -> None:
-    """data/ -> cache/ (uint8 tensor, index, split), reports/preprocess.json, rejects.tsv."""
+    """Decode data/ into the tensor cache.
+
+    Reads data/. Writes cache/ (uint8 tensor, index, split), reports/preprocess.json,
+    reports/rejects.tsv (what was left out, and why) and reports/contact_sheet.png.
+    """
     from dataclasses import asdict
 
     from pipeline import preprocess as stage
     from pipeline import tracking
 
-    values, paths = _params(params), _paths()
+    values, paths = read(params), here()
     settings = values.preprocess.model_dump()
     with tracking.stage_run(paths, "preprocess", params=settings) as row:
         summary = asdict(stage.run(values, paths))
@@ -91,11 +77,14 @@ def preprocess(params: ParamsFile = PARAMS) -> None:
 
 @app.command()
 def reference(params: ParamsFile = PARAMS) -> None:
-    """cache/, weights/ -> reference/ (feature statistics of the real images)."""
+    """Measure the real images' features.
+
+    Reads cache/ and weights/. Writes reference/ (feature statistics) and reports/reference.json.
+    """
     from pipeline import reference as stage
     from pipeline import tracking
 
-    values, paths = _params(params), _paths()
+    values, paths = read(params), here()
     with tracking.stage_run(paths, "reference", params=values.features.model_dump()) as row:
         summary = stage.run(values, paths)
         row.metrics({f"images/{split}": n for split, n in summary.counts.items()}, 0)
@@ -114,13 +103,15 @@ def train(
         bool, typer.Option("--dry-run", help="Check, say what would be trained, write nothing.")
     ] = False,
 ) -> None:
-    """cache/ -> models/snapshots/, models/final.pt, reports/losses.tsv, samples.png.
+    """Train the GAN, or go on after a kill.
 
-    A killed training goes on where it was. logs/latest.png always shows the newest grid.
+    Reads cache/. Writes models/snapshots/, models/final.pt, reports/losses.tsv and
+    reports/samples.png. A killed training goes on where it was.
+    logs/latest.png always shows the newest grid.
     """
     from pipeline import train as stage
 
-    values, paths = _params(params), _paths()
+    values, paths = read(params), here()
     if dry_run:
         _say(stage.describe(stage.plan(values, paths)))
         return
@@ -140,14 +131,16 @@ def evaluate(
         bool, typer.Option("--other-data", help="With --ckpt: it was trained on other data.")
     ] = False,
 ) -> None:
-    """models/snapshots/, reference/, cache/, weights/ -> models/best.pt, reports/metrics.json.
+    """Judge checkpoints and keep the best.
 
-    With --ckpt only prints, and writes under --out.
+    Reads models/snapshots/, reference/, cache/ and weights/. Writes models/best.pt,
+    reports/metrics.json, reports/snapshots.tsv and reports/best.png. With --ckpt it judges that
+    file alone, prints, and writes under --out.
     """
     from gan.errors import GanError
     from pipeline import evaluate as stage
 
-    values, paths = _params(params), _paths()
+    values, paths = read(params), here()
     if ckpt is None and (out is not None or other_data):
         raise GanError("--out and --other-data go with --ckpt")
     if ckpt is None:
@@ -166,7 +159,10 @@ def generate(
     out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("avatars"),
     grid: Annotated[bool, typer.Option("--grid", help="One sheet instead of files.")] = False,
 ) -> None:
-    """A checkpoint -> PNG avatars under --out; the same seed gives the same picture."""
+    """Make PNG avatars from seeds.
+
+    Reads a checkpoint. Writes PNG files under --out; the same seed gives the same picture.
+    """
     from pipeline import generate as command
 
     files = command.run(ckpt, seeds, out, grid=grid)
@@ -175,104 +171,47 @@ def generate(
 
 @app.command()
 def summary() -> None:
-    """reports/, logs/ -> the table of metrics, the grid's path, the command for the UI."""
+    """Show what the last run came to.
+
+    Reads reports/ and logs/. Prints metrics, run key, times and where the pictures are.
+    """
     from pipeline import summary as command
 
-    command.run(_paths())
+    command.run(here())
 
 
 @app.command()
 def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
-    """Open the MLflow UI on this repository's store (or say where the server is)."""
+    """Open MLflow's UI on the right store.
+
+    Reads mlflow.db, or says where the server of MLFLOW_TRACKING_URI is. Writes nothing.
+    """
     from pipeline import ui as command
 
-    command.run(_paths(), port)
+    command.run(here(), port)
 
 
 @app.command()
 def clean(
     remove: Annotated[bool, typer.Option("--remove", help="Remove what is listed.")] = False,
 ) -> None:
-    """List the progress folders of trainings, finished or not; --remove deletes idle ones."""
+    """List trainings to go on from.
+
+    Reads .dvc/tmp/gan/; with --remove it deletes the folders that no process uses.
+    """
     from pipeline import clean as command
 
-    command.run(_paths(), remove=remove)
-
-
-@weights.command()
-def add(file: Annotated[Path, typer.Argument()], params: ParamsFile = PARAMS) -> None:
-    """Check a file's sha256 and copy it to weights/; `dvc repro` then computes FID."""
-    from pipeline import weights as command
-
-    command.add(file, _paths(), _params(params).features.inception_sha256)
-
-
-@weights.command()
-def fetch(params: ParamsFile = PARAMS) -> None:
-    """Download pytorch-fid's weights to weights/ (needs a network)."""
-    from pipeline import weights as command
-
-    command.fetch(_paths(), _params(params).features.inception_sha256)
-
-
-@results.command("add")
-def results_add(name: Annotated[str, typer.Argument()], out: Path = Path("docs/results")) -> None:
-    """reports/, params.yaml, cache/meta.json -> OUT/NAME.json and OUT/NAME.png."""
-    from pipeline import results as command
-
-    command.add(name, _paths(), out)
-
-
-@results.command("render")
-def results_render(folder: Path = Path("docs/results")) -> None:
-    """docs/results/*.json -> docs/results.md."""
-    from pipeline import results as command
-
-    command.render(folder)
+    command.run(here(), remove=remove)
 
 
 app.add_typer(weights, name="weights")
 app.add_typer(results, name="results")
 
 
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """A user's mistake is one line on stderr; only a bug shows a traceback."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit) as stop:  # typer makes an exit code of Ctrl-C
-        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
-            raise
-        typer.echo("gan: interrupted; the same command goes on where it was", err=True)
-        raise SystemExit(INTERRUPTED) from None
-    except Exception as error:
-        from gan.errors import GanError
-
-        if isinstance(error, OSError) and error.filename is not None:  # the user's file, not ours
-            error = GanError(f"{os.fsdecode(error.filename)}: {error.strerror}; look at this path")
-        if not isinstance(error, GanError):
-            raise
-        typer.echo(f"gan: {error}", err=True)
-        raise SystemExit(1) from None
-
-
-def _run_the_code_that_dvc_hashed() -> None:
-    """Hand over to the checkout that DVC runs in, if this is another one.
-
-    `dvc exp run --temp` works in a copy of the repository, but the installed `gan` points to the
-    original; the stage must run the code whose hash goes into dvc.lock.
-    """
-    here = Path.cwd() / "pipeline" / "cli.py"
-    if "DVC_STAGE" in os.environ and here.is_file() and not here.samefile(__file__):
-        os.environ.pop("PYTHONSAFEPATH", None)  # it would find this file again, for ever
-        command = [sys.executable, "-m", "pipeline.cli", *sys.argv[1:]]
-        os.execv(sys.executable, command)
-
-
 def main() -> None:
     """Entry point of the `gan` command."""
-    _run_the_code_that_dvc_hashed()
-    with _one_line_errors():
+    hand_over(Path(__file__))
+    with one_line_errors():
         app(standalone_mode=True)
 
 

@@ -6,7 +6,6 @@ luck of the draw that chose it.
 
 import json
 import math
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,47 +13,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gan.cache import Images, Split, TensorCache
+from gan.cache import Images, TensorCache
 from gan.checkpoints import Origin, load_generator, write_atomically
 from gan.devices import choose
 from gan.errors import GanError
 from gan.metrics.evaluation import feature_statistics
-from gan.metrics.features import Extractor
 from gan.metrics.frechet import frechet_distance
-from gan.metrics.keys import ENOUGH, metric_key, small_side
-from gan.metrics.reference import Reference
+from gan.metrics.keys import metric_key
 from gan.models.dcgan import Generator
 from gan.params import Params
 from gan.sampling import drawn_latents, generate, seed_latents
 from pipeline import tracking
-from pipeline.extractors import available_extractors, reference_file
 from pipeline.images.contact_sheet import contact_sheet, save_png
+from pipeline.judges import Judge, judges, say_what_is_missing, selection_key, selection_split
 from pipeline.paths import Paths
 from pipeline.progress import track
-from pipeline.weights import missing_message, weights_file
 
 GRID_SEEDS = range(64)
 GRID_COLUMNS = 8
-
-
-@dataclass(frozen=True)
-class Judge:
-    """One extractor with the statistics of the real images it compares with."""
-
-    extractor: Extractor
-    reference: Reference
-
-    def splits(self, params: Params, fakes: int) -> dict[Split, int | None]:
-        """Splits with images enough, with the smaller count where a small one was asked for."""
-        chosen: dict[Split, int | None] = {}
-        for split in params.evaluate.splits:
-            if split not in self.reference.splits:
-                continue
-            real = self.reference.splits[split].count
-            if min(real, fakes) < ENOUGH and not params.evaluate.allow_small:
-                continue
-            chosen[split] = small_side(fakes, real, params.evaluate.allow_small)
-        return chosen
 
 
 @dataclass(frozen=True)
@@ -63,25 +39,6 @@ class Evaluation:
 
     origin: Origin
     metrics: dict[str, float] = field(default_factory=dict)
-
-
-def judges(params: Params, paths: Paths, cache: TensorCache) -> list[Judge]:
-    """Open all reference statistics first: what may fail should fail before the long part."""
-    device = choose("auto", "float32").device
-    found = []
-    for extractor in available_extractors(params.features, paths, device):
-        reference = Reference.load(reference_file(paths, extractor))
-        reference.check(cache.digest, extractor.digest)
-        judge = Judge(extractor, reference)
-        if not judge.splits(params, params.evaluate.num_fakes):
-            counts = {name: each.count for name, each in reference.splits.items()}
-            raise GanError(
-                f"evaluate: no split with {ENOUGH} images or more on both sides (real {counts}, "
-                f"fakes {params.evaluate.num_fakes}); set evaluate.allow_small: true to compute "
-                "anyway, the metric's key then says so"
-            )
-        found.append(judge)
-    return found
 
 
 def run(params: Params, paths: Paths) -> Evaluation:
@@ -93,7 +50,7 @@ def run(params: Params, paths: Paths) -> Evaluation:
     for path in snapshots:
         _check_data(path, load_generator(path)[1], cache, "run `gan train`")
     panel = judges(params, paths, cache)
-    _say_what_is_missing(params, paths, panel)
+    say_what_is_missing(params, paths, panel)
     curve = [(path, *_selection_score(path, params, panel[0])) for path in snapshots]
     best, _, _ = min(curve, key=lambda row: row[2])
     evaluation, images = _report(best, params, panel)
@@ -123,7 +80,7 @@ def run_checkpoint(
     if out is not None and out.exists() and not out.is_dir():
         raise GanError(f"{out}: is a file; --out names a folder")
     panel = judges(params, paths, cache)
-    _say_what_is_missing(params, paths, panel)
+    say_what_is_missing(params, paths, panel)
     evaluation, images = _report(ckpt, params, panel)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -140,21 +97,6 @@ def _check_data(path: Path, origin: Origin, cache: TensorCache, remedy: str) -> 
             f"{path}: trained on other data ({origin.cache_digest[:12]}, the cache is "
             f"{cache.digest[:12]}); {remedy}"
         )
-
-
-def selection_key(params: Params, judge: Judge) -> str:
-    """Name of the number that chooses among snapshots."""
-    split, small = _selection_split(params, judge)
-    return metric_key(judge.extractor.name, params.evaluate.selection_fakes, split, small)
-
-
-def _selection_split(params: Params, judge: Judge) -> tuple[Split, int | None]:
-    """The first split with images enough; the chooser is always the cheap extractor."""
-    splits = judge.splits(params, params.evaluate.num_fakes)
-    split = next(iter(splits))
-    fakes = params.evaluate.selection_fakes
-    smaller = min(fakes, judge.reference.splits[split].count)
-    return split, smaller if smaller < ENOUGH else None
 
 
 def _fakes(generator: Generator, seed: int, count: int) -> Iterator[Tensor]:
@@ -174,7 +116,7 @@ def _selection_score(path: Path, params: Params, judge: Judge) -> tuple[Origin, 
     total = math.ceil(settings.selection_fakes / 16)
     shown = track(fakes, f"judge {origin.images_seen:,}, batches", total)
     found = feature_statistics(shown, judge.extractor, params.features.batch_size)
-    split, _ = _selection_split(params, judge)
+    split, _ = selection_split(params, judge)
     return origin, frechet_distance(judge.reference.splits[split], found)
 
 
@@ -196,21 +138,6 @@ def _report(path: Path, params: Params, panel: list[Judge]) -> tuple[Evaluation,
     images = torch.cat(list(generate(generator, latents)))
     grid: Images = images.permute(0, 2, 3, 1).numpy()
     return evaluation, grid
-
-
-def _say_what_is_missing(params: Params, paths: Paths, panel: list[Judge]) -> None:
-    if not weights_file(paths).exists():
-        print(missing_message(paths), file=sys.stderr)  # noqa: T201
-    computed = panel[0].splits(params, params.evaluate.num_fakes)
-    for split in params.evaluate.splits:
-        if split not in computed:
-            found = panel[0].reference.splits.get(split)
-            count = found.count if found else 0
-            print(  # noqa: T201
-                f"{split}: {count} images, fewer than {ENOUGH}, so no number for this split "
-                "(evaluate.allow_small: true computes one under a name that says so)",
-                file=sys.stderr,
-            )
 
 
 def _write_metrics(path: Path, evaluation: Evaluation) -> None:

@@ -1,13 +1,13 @@
 """Results pages: facts of a run as committed JSON, and the page that is rendered from them."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 from gan.checkpoints import write_atomically
 from gan.errors import GanError
 from gan.params import load_params
+from pipeline import runlog
 from pipeline.paths import Paths
 
 INTRO = """# Results
@@ -39,24 +39,12 @@ def add(name: str, paths: Paths, folder: Path) -> None:
         "model": params.model.model_dump(),
         "preprocess": params.preprocess.model_dump(),
         "train": active | {params.train.objective: params.train.recipe.model_dump()},
-        "minutes": _minutes(paths, metrics["run_key"]),
+        "minutes": runlog.minutes(runlog.read(paths, metrics["run_key"])),
         "images_seen": int(losses[-1].split("\t")[0]) if len(losses) > 1 else 0,
     }
     text = json.dumps(facts, indent=1, sort_keys=True) + "\n"
     write_atomically(folder / f"{name}.json", text.encode())
     write_atomically(folder / f"{name}.png", best)
-
-
-def _minutes(paths: Paths, run_key: str) -> float | None:
-    for path in (paths.main_root / "logs" / "runs").glob(f"{run_key}*.json"):
-        log = json.loads(path.read_text(encoding="utf-8"))
-        if "finished" in log:
-            times = [
-                time.mktime(time.strptime(log[key], "%Y-%m-%d %H:%M:%S"))
-                for key in ("started", "finished")
-            ]
-            return round((times[1] - times[0]) / 60, 1)
-    return None
 
 
 def render(folder: Path) -> None:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gan.errors import GanError
+from pipeline import runlog
 from pipeline.paths import Paths
 
 
@@ -20,8 +21,9 @@ def run(paths: Paths) -> None:
         raise GanError(f"{file}: damaged; run `gan evaluate`") from None
     table = Table(title="This run", show_header=False)
     table.add_row("run key", str(metrics.get("run_key", "?")))
-    for key, value in _times(paths, str(metrics.get("run_key", ""))).items():
-        table.add_row(key, value)
+    noted = runlog.read(paths, str(metrics.get("run_key", "?")))
+    table.add_row("started", noted.get("started", "not on this machine"))
+    table.add_row("finished", noted.get("finished", "-"))
     for key, value in metrics.items():
         if key != "run_key":
             table.add_row(key, f"{value:g}" if isinstance(value, int | float) else str(value))
@@ -32,11 +34,3 @@ def run(paths: Paths) -> None:
     for name in ("best.png", "samples.png"):
         console.print(f"avatars: {paths.reports / name}", soft_wrap=True)
     console.print("compare runs: gan ui   (in the .venv: . .venv/bin/activate)")
-
-
-def _times(paths: Paths, run_key: str) -> dict[str, str]:
-    """When the training ran, from the local log; absent if another machine trained."""
-    for path in (paths.main_root / "logs" / "runs").glob(f"{run_key}*.json"):
-        log = json.loads(path.read_text(encoding="utf-8"))
-        return {key: log[key] for key in ("started", "finished") if key in log}
-    return {"started": "not on this machine"}

@@ -1,24 +1,22 @@
 """The train stage: cache/ -> models/snapshots/, models/final.pt, reports/; resumable."""
 
-import json
 import shutil
 import sys
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from gan.batches import Batches
 from gan.cache import TensorCache
-from gan.checkpoints import Origin, write_atomically
+from gan.checkpoints import Origin, load_checkpoint, save_checkpoint, write_atomically
 from gan.devices import Compute, choose
 from gan.errors import GanError
+from gan.models.dcgan import Generator
 from gan.objectives.build import build_objective
 from gan.params import Params
 from gan.training import TrainState, build_state, train
-from pipeline import tracking
+from pipeline import runlog, tracking
 from pipeline.images.contact_sheet import contact_sheet, save_png
 from pipeline.imports import code_digest
 from pipeline.paths import Paths
@@ -148,7 +146,6 @@ def _restore(todo: Plan, work: Unfinished) -> tuple[TrainState, Losses]:
     else:
         seen = saved["origin"]["images_seen"]
         state.load_state_dict(saved["state"])
-        state.averaged.load_state_dict(saved["averaged"])
         _say(f"going on at {seen:,} images seen ({work.folder})")
     for folder, every in (
         (work.snapshots, train_params.snapshot_every),
@@ -161,13 +158,25 @@ def _restore(todo: Plan, work: Unfinished) -> tuple[TrainState, Losses]:
             planned = at == 0 or at // every > (at - per_step) // every
             if at < 0 or at > seen or not planned:
                 path.unlink()
+    if saved is not None:
+        _adopt(todo, work, saved["origin"]["run_key"], state.averaged)
+        state.averaged.load_state_dict(saved["averaged"])
     return state, Losses(work.losses, seen)
+
+
+def _adopt(todo: Plan, work: Unfinished, run_key: str, vehicle: Generator) -> None:
+    """Make the snapshots of a shorter run this run's own, as if it had never been shorter."""
+    if run_key == todo.run_key:
+        return
+    for path in work.snapshots.iterdir():
+        vehicle.load_state_dict(load_checkpoint(path)["averaged"])
+        save_checkpoint(path, todo.origin(int(path.stem)), vehicle)
 
 
 def _train(todo: Plan, paths: Paths, work: Unfinished, state: TrainState, losses: Losses) -> None:
     params = todo.params.train
     images = todo.cache.split("train")
-    log = _begin_log(todo, paths)
+    runlog.begin(paths, todo.run_key)
     tracked = _open_row(todo, paths, work, losses)
     batches = Batches(images, params.seed, params.batch_size, params.flip, todo.compute.device)
     status = "FAILED"
@@ -186,7 +195,7 @@ def _train(todo: Plan, paths: Paths, work: Unfinished, state: TrainState, losses
         tracked.close(status)
     if not tracked.unsent:
         tracked.tidy()
-    write_atomically(log, _log_text(log, finished=time.strftime("%Y-%m-%d %H:%M:%S")))
+    runlog.finish(paths, todo.run_key)
 
 
 def _open_row(todo: Plan, paths: Paths, work: Unfinished, losses: Losses) -> tracking.Run:
@@ -223,20 +232,6 @@ def _active(params: Params) -> dict[str, Any]:
     """Train params with the settings of the other objectives left out."""
     objectives = {"bce", "wgan_gp", "hinge"} - {params.train.objective}
     return params.train.model_dump(exclude=objectives)
-
-
-def _begin_log(todo: Plan, paths: Paths) -> Path:
-    """logs/runs/<run key>.json: times, which artefacts must not hold."""
-    log = paths.main_root / "logs" / "runs" / f"{todo.run_key}.json"
-    if not log.is_file() or "finished" in json.loads(log.read_text(encoding="utf-8")):
-        started = {"run_key": todo.run_key, "started": time.strftime("%Y-%m-%d %H:%M:%S")}
-        write_atomically(log, (json.dumps(started, indent=1) + "\n").encode())
-    return log
-
-
-def _log_text(log: Path, **more: str) -> bytes:
-    content = json.loads(log.read_text(encoding="utf-8")) | more
-    return (json.dumps(content, indent=1) + "\n").encode()
 
 
 def _publish(paths: Paths, work: Unfinished) -> None:

@@ -143,10 +143,3 @@ def gan(tmp_path):
         if process.poll() is None:
             process.kill()
         process.communicate()
-
-
-def assert_one_line(error: BaseException | str) -> None:
-    """A user's mistake is told in one line, without a traceback."""
-    text = str(error).strip()
-    assert text
-    assert "\n" not in text

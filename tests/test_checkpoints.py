@@ -59,7 +59,9 @@ def test_the_state_of_a_training_comes_back_as_it_was(tmp_path, generator):
 
 def test_equal_content_gives_equal_bytes_under_any_name(tmp_path, generator):
     save_checkpoint(tmp_path / "a.pt", ORIGIN, generator)
-    save_checkpoint(tmp_path / "folder" / "another_name.pt", ORIGIN, load_generator(tmp_path / "a.pt")[0])
+    save_checkpoint(
+        tmp_path / "folder" / "another_name.pt", ORIGIN, load_generator(tmp_path / "a.pt")[0]
+    )
     first = (tmp_path / "a.pt").read_bytes()
     assert first == (tmp_path / "folder" / "another_name.pt").read_bytes()
     save_checkpoint(tmp_path / "b.pt", replace(ORIGIN, images_seen=641), generator)

@@ -50,7 +50,9 @@ def test_a_generator_in_training_mode_is_refused():
 
 
 def test_more_drawn_latents_begin_with_the_fewer():
-    assert torch.equal(drawn_latents(1, "evaluate", 50, 8)[:20], drawn_latents(1, "evaluate", 20, 8))
+    assert torch.equal(
+        drawn_latents(1, "evaluate", 50, 8)[:20], drawn_latents(1, "evaluate", 20, 8)
+    )
 
 
 def test_latents_that_report_are_none_of_those_that_chose():

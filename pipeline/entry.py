@@ -1,0 +1,67 @@
+"""How commands of `gan` start and fail: whose code, which files, what a mistake looks like."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gan.errors import GanError
+
+if TYPE_CHECKING:
+    from gan.params import Params
+    from pipeline.paths import Paths
+
+ParamsFile = Annotated[Path, typer.Option("--params", help="YAML file with all settings.")]
+PARAMS = Path("params.yaml")
+
+INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """A user's mistake is one line on stderr; only a bug shows a traceback."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as stop:  # typer makes an exit code of Ctrl-C
+        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+            raise
+        typer.echo("gan: interrupted; the same command goes on where it was", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:  # the user's file, not ours
+            error = GanError(f"{os.fsdecode(error.filename)}: {error.strerror}; look at this path")
+        if not isinstance(error, GanError):
+            raise
+        typer.echo(f"gan: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+def hand_over(cli: Path) -> None:
+    """Hand over to the checkout that DVC runs in, if `cli` is of another one.
+
+    `dvc exp run --temp` works in a copy of the repository, but the installed `gan` points to the
+    original; the stage must run the code whose hash goes into dvc.lock.
+    """
+    here = Path.cwd() / "pipeline" / "cli.py"
+    if "DVC_STAGE" in os.environ and here.is_file() and not here.samefile(cli):
+        os.environ.pop("PYTHONSAFEPATH", None)  # it would find this file again, for ever
+        command = [sys.executable, "-m", "pipeline.cli", *sys.argv[1:]]
+        os.execv(sys.executable, command)
+
+
+def here() -> "Paths":
+    """The places of the checkout in the current folder."""
+    from pipeline.paths import Paths
+
+    return Paths(Path.cwd())
+
+
+def read(file: Path) -> "Params":
+    """The validated settings."""
+    from gan.params import load_params
+
+    return load_params(file)

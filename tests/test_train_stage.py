@@ -1,0 +1,255 @@
+"""The train stage: kills, longer trainings, locks and damaged states, with real processes."""
+
+import fcntl
+import os
+import shutil
+import signal
+import time
+
+import pytest
+
+from gan.checkpoints import load_checkpoint
+from gan.errors import GanError
+from pipeline import train
+from pipeline.paths import Paths
+
+REFUSED = "http://127.0.0.1:9"
+"""Where no tracker listens: that it is down must not matter."""
+
+
+@pytest.fixture(autouse=True)
+def no_tracker(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", REFUSED)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory, write_cache, noise_images):
+    return write_cache(tmp_path_factory.mktemp("data") / "cache", noise_images, holdout=10)
+
+
+def checkout(folder, cache):
+    """A folder in which a training can run."""
+    folder.mkdir(exist_ok=True)
+    shutil.copytree(cache, folder / "cache")
+    return Paths(folder)
+
+
+@pytest.fixture
+def paths(tmp_path, cache):
+    return checkout(tmp_path, cache)
+
+
+def outs(paths):
+    """Content of every file that the stage hands over, by name."""
+    files = [*paths.models.rglob("*"), *paths.reports.rglob("*")]
+    return {str(f.relative_to(paths.root)): f.read_bytes() for f in files if f.is_file()}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, cache, make_params):
+    """Outs of a training that nobody disturbed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", REFUSED)
+        patch.delenv("DVC_ROOT", raising=False)
+        paths = checkout(tmp_path_factory.mktemp("whole"), cache)
+        train.run(make_params(), paths)
+    return outs(paths)
+
+
+def work_folder(paths):
+    (folder,) = paths.progress.iterdir()
+    return folder
+
+
+def states(paths):
+    return sorted(paths.progress.glob("*/state-*.pt"))
+
+
+def wait_for(condition, process=None, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process is None or process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+def refusal(params, paths, **options):
+    with pytest.raises(GanError) as caught:
+        train.run(params, paths, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_outs_are_those_that_dvc_names(uninterrupted):
+    names = [f"models/snapshots/{seen:012d}.pt" for seen in (64, 128, 192)]
+    expected = ["models/final.pt", *names, "reports/losses.tsv", "reports/samples.png"]
+    assert sorted(uninterrupted) == expected
+    lines = uninterrupted["reports/losses.tsv"].decode().splitlines()
+    assert lines[0].split("\t")[0] == "images_seen"
+    assert [int(line.split("\t")[0]) for line in lines[1:]] == list(range(16, 193, 16))
+
+
+def test_a_finished_training_that_is_asked_for_again_runs_again(paths, uninterrupted, make_params):
+    train.run(make_params(), paths)
+    shutil.rmtree(paths.models)
+    shutil.rmtree(paths.reports)
+    states(paths)[0].unlink()
+    train.run(make_params(), paths)
+    assert len(states(paths)) == 2  # both written anew
+    assert outs(paths) == uninterrupted
+
+
+def test_a_longer_training_goes_on_and_equals_one_that_was_long(
+    tmp_path, cache, make_params, capfd
+):
+    once, twice = checkout(tmp_path / "once", cache), checkout(tmp_path / "twice", cache)
+    train.run(make_params({"train.images": 256}), once)
+    train.run(make_params({"train.images": 104}), twice)
+    capfd.readouterr()
+    train.run(make_params({"train.images": 256}), twice)
+    assert "going on at 104 images seen" in capfd.readouterr().err
+    assert outs(once) == outs(twice)
+
+
+def test_a_shorter_training_does_not_take_the_state_of_a_longer_one(
+    paths, uninterrupted, make_params
+):
+    train.run(make_params({"train.images": 256}), paths)
+    (work_folder(paths) / "finished").unlink()  # as if it had been killed near its end
+    train.run(make_params(), paths)
+    assert outs(paths) == uninterrupted
+
+
+def test_a_kill_before_publishing_loses_nothing(paths, uninterrupted, make_params):
+    train.run(make_params({"train.images": 104}), paths)
+    shutil.rmtree(paths.models)
+    (work_folder(paths) / "finished").unlink()
+    train.run(make_params({"train.images": 104}), paths)
+    again = outs(paths)
+    assert "models/snapshots/000000000104.pt" in again
+    train.run(make_params(), paths)
+    assert outs(paths) == uninterrupted
+
+
+def test_a_damaged_state_falls_back_to_the_one_before(paths, uninterrupted, make_params, capfd):
+    train.run(make_params(), paths)
+    (work_folder(paths) / "finished").unlink()
+    older, newest = states(paths)
+    newest.write_bytes(newest.read_bytes()[:1000])
+    (newest.parent / f".{newest.name}.99.partial").write_bytes(b"half")
+    capfd.readouterr()
+    train.run(make_params(), paths)
+    seen = load_checkpoint(older)["origin"]["images_seen"]
+    assert f"going on at {seen} images seen" in capfd.readouterr().err
+    assert outs(paths) == uninterrupted
+    assert not list(newest.parent.glob(".*.partial"))
+
+
+def test_with_no_whole_state_left_it_begins_afresh(paths, uninterrupted, make_params):
+    train.run(make_params(), paths)
+    (work_folder(paths) / "finished").unlink()
+    for state in states(paths):
+        state.write_bytes(b"")
+    train.run(make_params(), paths)
+    assert outs(paths) == uninterrupted
+
+
+def test_resume_with_changed_params_is_refused_naming_the_key(paths, make_params):
+    train.run(make_params(), paths)
+    message = refusal(make_params({"train.batch_size": 4}), paths, resume=True)
+    assert "train.batch_size: 8 -> 4" in message
+    assert len(list(paths.progress.iterdir())) == 1
+
+
+def test_without_resume_changed_params_begin_afresh_and_say_so(paths, make_params, capfd):
+    train.run(make_params(), paths)
+    train.run(make_params({"train.seed": 5}), paths)
+    assert "starting afresh" in capfd.readouterr().err
+    assert len(list(paths.progress.iterdir())) == 2
+
+
+def test_resume_of_nothing_is_refused_and_leaves_nothing(paths, make_params):
+    assert "--resume" in refusal(make_params(), paths, resume=True)
+    assert not paths.progress.exists()
+
+
+def test_resume_of_a_finished_training_is_refused_and_keeps_it(paths, make_params):
+    train.run(make_params(), paths)
+    before = states(paths)
+    assert "finished" in refusal(make_params(), paths, resume=True)
+    assert states(paths) == before
+
+
+def test_a_training_in_use_is_refused_naming_the_process(paths, make_params):
+    train.run(make_params(), paths)
+    with (work_folder(paths) / "lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        message = refusal(make_params({"train.images": 256}), paths)
+    assert f"process {os.getpid()} " in message
+
+
+def test_a_file_in_the_way_of_an_out_is_told_before_any_work(paths, make_params):
+    paths.models.write_text("in the way")
+    assert "models: a file stands where a folder should be" in refusal(make_params(), paths)
+    assert not paths.progress.exists()
+
+
+def test_a_cache_without_training_images_is_told(tmp_path, write_cache, noise_images, make_params):
+    write_cache(tmp_path / "cache", noise_images[:4], holdout=4)
+    assert "no image to train on" in refusal(make_params(), Paths(tmp_path))
+
+
+def test_no_cache_is_told(tmp_path, make_params):
+    assert "gan preprocess" in refusal(make_params(), Paths(tmp_path))
+
+
+def test_the_real_sheet_and_times_stay_out_of_the_outs(paths, make_params):
+    train.run(make_params(), paths)
+    assert (work_folder(paths) / "real.png").is_file()
+    (log,) = (paths.logs / "runs").iterdir()
+    assert "finished" in log.read_text()
+    assert (paths.logs / "latest.png").read_bytes() == (paths.reports / "samples.png").read_bytes()
+
+
+@pytest.mark.slow
+def test_dry_run_says_what_would_be_trained_and_writes_nothing(gan, paths, write_params):
+    write_params(paths.root / "params.yaml")
+    before = sorted(path for path in paths.root.rglob("*"))
+    done = gan("train", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "train images: 40" in done.stdout
+    assert "192 images seen" in done.stdout
+    assert sorted(path for path in paths.root.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_training_that_is_killed_again_and_again_equals_one_that_was_not(
+    gan, paths, uninterrupted, write_params
+):
+    write_params(paths.root / "params.yaml")
+    moments = (
+        lambda: list(paths.progress.glob("*/lock")),
+        lambda: states(paths),
+        lambda: list(paths.progress.glob("*/snapshots/*000128.pt")),
+    )
+    for moment in moments:
+        process = gan("train", wait=False)
+        wait_for(moment, process)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    done = gan("train")
+    assert done.returncode == 0, done.stderr
+    assert outs(paths) == uninterrupted
+
+
+@pytest.mark.slow
+def test_a_second_process_on_the_same_training_is_refused(gan, paths, write_params):
+    write_params(paths.root / "params.yaml", {"train.images": 10_000_000})
+    first = gan("train", wait=False)
+    wait_for(lambda: states(paths), first)
+    second = gan("train")
+    assert second.returncode == 1
+    assert f"process {first.pid} " in second.stderr
+    assert second.stderr.count("\n") == 1
+    assert first.poll() is None
