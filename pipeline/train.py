@@ -159,18 +159,18 @@ def _restore(todo: Plan, work: Unfinished) -> tuple[TrainState, Losses]:
             if at < 0 or at > seen or not planned:
                 path.unlink()
     if saved is not None:
-        _adopt(todo, work, saved["origin"]["run_key"], state.averaged)
+        _adopt(todo, work, state.averaged)
         state.averaged.load_state_dict(saved["averaged"])
     return state, Losses(work.losses, seen)
 
 
-def _adopt(todo: Plan, work: Unfinished, run_key: str, vehicle: Generator) -> None:
-    """Make the snapshots of a shorter run this run's own, as if it had never been shorter."""
-    if run_key == todo.run_key:
-        return
+def _adopt(todo: Plan, work: Unfinished, vehicle: Generator) -> None:
+    """Make the snapshots of a run of another length this run's own, as if it had made them."""
     for path in work.snapshots.iterdir():
-        vehicle.load_state_dict(load_checkpoint(path)["averaged"])
-        save_checkpoint(path, todo.origin(int(path.stem)), vehicle)
+        content = load_checkpoint(path)
+        if content["origin"]["run_key"] != todo.run_key:
+            vehicle.load_state_dict(content["averaged"])
+            save_checkpoint(path, todo.origin(int(path.stem)), vehicle)
 
 
 def _train(todo: Plan, paths: Paths, work: Unfinished, state: TrainState, losses: Losses) -> None:

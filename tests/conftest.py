@@ -25,6 +25,8 @@ TINY = {
     "model.generator_width": 4,
     "model.discriminator_width": 4,
     "train.images": 192,
+    "train.objective": "hinge",
+    "train.hinge.critic_steps": 1,
     "train.batch_size": 8,
     "train.average_images": 64,
     "train.device": "cpu",

@@ -9,17 +9,19 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import assert_one_line
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ["scrape", "preprocess", "reference", "train", "evaluate", "generate"]
 
 
+def assert_one_line(text):
+    assert len(text.strip().splitlines()) == 1, text
+
+
 def listed(text):
     """Commands in the order of the help."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    lines = plain.partition("Commands ─")[2].splitlines()
-    return [m[1] for line in lines if (m := re.match(r"│ (\w+) ", line))]
+    lines = text.partition("Commands:")[2].splitlines()
+    return [m[1] for line in lines if (m := re.match(r"  (\w+)  ", line))]
 
 
 def test_help_lists_the_commands_in_the_order_of_the_pipeline(gan):
