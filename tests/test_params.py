@@ -134,9 +134,9 @@ def test_params_are_frozen():
 
 @pytest.mark.parametrize("text", ["1e-05", "1E-5", "1.e-5", "0.00001", "1.0e-5"])
 def test_numbers_as_dvc_writes_them_are_numbers(tmp_path, text):
-    key = "generator_learning_rate"
     file = tmp_path / "params.yaml"
-    file.write_text(SHIPPED.read_text().replace(f"{key}: 0.0002", f"{key}: {text}"))
+    values = edited("train.bce.generator_learning_rate", "HERE")
+    file.write_text(yaml.safe_dump(values).replace("HERE", text))
     assert load_params(file).train.bce.generator_learning_rate == 1e-5
 
 
