@@ -25,11 +25,14 @@ lint: $(READY)
 	ruff check .
 	mypy
 
+# a file's tests stay in one process: they share servers and repositories
+PYTEST := OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile
+
 check: lint      ## the quick part
-	pytest -q -m "not slow and not soak and not gpu"
+	$(PYTEST) -m "not slow and not soak and not gpu"
 
 test: lint       ## everything but the long runs
-	pytest -q -m "not soak and not gpu"
+	$(PYTEST) -m "not soak and not gpu" --durations=15
 
 soak: $(READY)   ## the long runs
 	pytest -q -m soak

@@ -1,5 +1,6 @@
 """How commands of `gan` start and fail: whose code, which files, what a mistake looks like."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 ParamsFile = Annotated[Path, typer.Option("--params", help="YAML file with all settings.")]
 PARAMS = Path("params.yaml")
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
 
 
@@ -32,7 +34,9 @@ def one_line_errors() -> Iterator[None]:
         typer.echo("gan: interrupted; the same command goes on where it was", err=True)
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:
-        if isinstance(error, OSError) and error.filename is not None:  # the user's file, not ours
+        if isinstance(error, OSError) and error.errno in FULL:
+            error = GanError(f"{error.strerror}; make room and run the same command again")
+        elif isinstance(error, OSError) and error.filename is not None:
             error = GanError(f"{os.fsdecode(error.filename)}: {error.strerror}; look at this path")
         if not isinstance(error, GanError):
             raise

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import random
 import shutil
 import signal
 import time
@@ -238,6 +239,20 @@ def test_training_that_is_killed_again_and_again_equals_one_that_was_not(
         wait_for(moment, process)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
+    done = gan("train")
+    assert done.returncode == 0, done.stderr
+    assert outs(paths) == uninterrupted
+
+
+@pytest.mark.soak
+def test_ten_kills_at_random_moments_change_nothing(gan, paths, uninterrupted, write_params):
+    write_params(paths.root / "params.yaml")
+    moments = random.Random(1)
+    for _ in range(10):
+        process = gan("train", wait=False)
+        time.sleep(moments.uniform(1, 8))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     done = gan("train")
     assert done.returncode == 0, done.stderr
     assert outs(paths) == uninterrupted

@@ -113,7 +113,7 @@ def test_faults_are_where_they_should_be(root):
         get(f"{root}/data/{FORBIDDEN_POST}.jpg")
     truncated = get(f"{root}/data/77.jpg")
     assert paint(84, 24).startswith(truncated)
-    with pytest.raises(OSError, match="(?i)truncated"):
+    with pytest.raises(OSError, match=r"(?i)truncated"):
         Image.open(io.BytesIO(truncated)).load()
     assert get(f"{root}/data/50.jpg") == get(f"{root}/data/49.jpg")
     with answers(429) as caught:
