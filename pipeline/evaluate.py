@@ -60,7 +60,7 @@ def run(params: Params, paths: Paths) -> Evaluation:
     key = selection_key(params, panel[0])
     lines = ["images_seen\tdistance", *(f"{o.images_seen}\t{score:.6g}" for _, o, score in curve)]
     write_atomically(paths.reports / "snapshots.tsv", ("\n".join(lines) + "\n").encode())
-    _write_metrics(paths.reports / "metrics.json", evaluation)
+    _write_metrics(paths.reports / "metrics.json", evaluation, "best_images_seen")
     points = {origin.images_seen: {f"selection/{key}": score} for _, origin, score in curve}
     _log(evaluation, params, paths, points, paths.reports / "best.png", best)
     return evaluation
@@ -84,7 +84,7 @@ def run_checkpoint(
     evaluation, images = _report(ckpt, params, panel)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        _write_metrics(out / "metrics.json", evaluation)
+        _write_metrics(out / "metrics.json", evaluation, "images_seen")
         save_png(contact_sheet(images, GRID_COLUMNS), out / "grid.png")
     if origin.cache_digest == cache.digest:  # a number on other data is no number of that run
         _log(evaluation, params, paths, {}, None, None)
@@ -140,11 +140,11 @@ def _report(path: Path, params: Params, panel: list[Judge]) -> tuple[Evaluation,
     return evaluation, grid
 
 
-def _write_metrics(path: Path, evaluation: Evaluation) -> None:
+def _write_metrics(path: Path, evaluation: Evaluation, seen: str) -> None:
     """Rounded to six digits: more would be noise of the machine's arithmetic."""
     rounded = {key: float(f"{value:.6g}") for key, value in sorted(evaluation.metrics.items())}
     content = rounded | {
-        "best_images_seen": evaluation.origin.images_seen,
+        seen: evaluation.origin.images_seen,
         "run_key": evaluation.origin.run_key[:16],
     }
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())

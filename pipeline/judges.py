@@ -72,13 +72,16 @@ def selection_split(params: Params, judge: Judge) -> tuple[Split, int | None]:
 def say_what_is_missing(params: Params, paths: Paths, panel: list[Judge]) -> None:
     if not weights_file(paths).exists():
         print(missing_message(paths), file=sys.stderr)  # noqa: T201
-    computed = panel[0].splits(params, params.evaluate.num_fakes)
+    fakes = params.evaluate.num_fakes
+    computed = panel[0].splits(params, fakes)
     for split in params.evaluate.splits:
-        if split not in computed:
-            found = panel[0].reference.splits.get(split)
-            count = found.count if found else 0
-            print(  # noqa: T201
-                f"{split}: {count} images, fewer than {ENOUGH}, so no number for this split "
-                "(evaluate.allow_small: true computes one under a name that says so)",
-                file=sys.stderr,
-            )
+        if split in computed:
+            continue
+        found = panel[0].reference.splits.get(split)
+        why = (
+            f"{found.count} real images against {fakes} generated ones, fewer than {ENOUGH} on a "
+            "side (evaluate.allow_small: true computes a number under a name that says so)"
+            if found
+            else "the cache has no such images (preprocess.holdout)"
+        )
+        print(f"{split}: no number for this split: {why}", file=sys.stderr)  # noqa: T201

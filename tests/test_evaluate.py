@@ -163,7 +163,7 @@ def test_a_split_too_small_is_skipped_with_a_message_and_none_left_is_an_error(
     panel = stage.judges(params, paths, cache)
     assert panel[0].splits(params, 2048) == {"train": None}
     stage.say_what_is_missing(params, paths, panel)
-    assert "holdout: 10 images, fewer than 2048" in capsys.readouterr().err
+    assert "holdout: no number for this split: 10 real images" in capsys.readouterr().err
     for change in ({"evaluate.num_fakes": 24}, {"evaluate.splits": ["holdout"]}):
         with pytest.raises(GanError, match="no split with 2048 images"):
             stage.judges(make_params(fair | change), paths, cache)
