@@ -10,9 +10,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 setup: $(READY)
 
 $(READY): requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14) and "Python 3.11 to 3.13 is needed: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	@echo 'installing requirements.lock into $(VENV) (a few minutes) ...'
+	$(BIN)/pip install --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	touch $(READY)
 
@@ -37,5 +38,5 @@ test: lint       ## everything but the long runs
 soak: $(READY)   ## the long runs
 	pytest -q -m soak
 
-clean:           ## unfinished trainings and local caches; artefacts stay
+clean:           ## caches of the tools; `gan clean` lists unfinished trainings
 	rm -rf .mypy_cache .ruff_cache .pytest_cache dvc_plots

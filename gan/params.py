@@ -25,6 +25,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 ObjectiveName = Literal["bce", "wgan_gp", "hinge"]
 Channel = Annotated[int, Field(ge=0, le=255)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Width = Annotated[int, Field(ge=1, le=512)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -42,9 +43,9 @@ class PreprocessParams(Section):
 
 
 class ModelParams(Section):
-    latent_size: PositiveInt
-    generator_width: PositiveInt
-    discriminator_width: PositiveInt
+    latent_size: Annotated[int, Field(ge=1, le=4096)]
+    generator_width: Width
+    discriminator_width: Width
 
 
 class ObjectiveParams(Section):
@@ -75,7 +76,7 @@ class WganGpParams(ObjectiveParams):
 class TrainParams(Section):
     seed: Seed
     images: PositiveInt
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Annotated[int, Field(ge=2, le=65536)]
     objective: ObjectiveName
     flip: bool
     average_images: PositiveInt
@@ -103,15 +104,15 @@ class TrainParams(Section):
 class FeaturesParams(Section):
     """How images are looked at: real ones by `reference`, generated ones by `evaluate`."""
 
-    batch_size: PositiveInt
+    batch_size: Annotated[int, Field(ge=1, le=65536)]
     inception_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class EvaluateParams(Section):
-    num_fakes: Annotated[int, Field(ge=2)]
+    num_fakes: Annotated[int, Field(ge=2, le=10_000_000)]
     splits: Annotated[list[Split], Field(min_length=1)]
     allow_small: bool
-    selection_fakes: Annotated[int, Field(ge=2)]
+    selection_fakes: Annotated[int, Field(ge=2, le=10_000_000)]
     selection_seed: Seed
     report_seed: Seed
 
@@ -183,7 +184,7 @@ def load_params(path: Path) -> Params:
         raise GanError(f"{path}: no such file; run in the repository or give --params") from None
     except (OSError, UnicodeDecodeError) as error:
         raise GanError(f"{path}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         problem = " ".join(str(error).split())
         raise GanError(f"{path}: not valid YAML: {problem}") from None
     return parse_params(values, str(path))

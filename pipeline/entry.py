@@ -31,10 +31,12 @@ def one_line_errors() -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit) as stop:  # typer makes an exit code of Ctrl-C
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise
-        typer.echo("gan: interrupted; the same command goes on where it was", err=True)
+        typer.echo("gan: interrupted; nothing is lost, run the same command again", err=True)
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in FULL:
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            error = GanError("out of memory; lower train.batch_size or the widths in params.yaml")
+        elif isinstance(error, OSError) and error.errno in FULL:
             error = GanError(f"{error.strerror}; make room and run the same command again")
         elif isinstance(error, OSError) and error.filename is not None:
             error = GanError(f"{os.fsdecode(error.filename)}: {error.strerror}; look at this path")

@@ -62,7 +62,17 @@ def run(params: Params, paths: Paths) -> Evaluation:
     write_atomically(paths.reports / "snapshots.tsv", ("\n".join(lines) + "\n").encode())
     _write_metrics(paths.reports / "metrics.json", evaluation, "best_images_seen")
     points = {origin.images_seen: {f"selection/{key}": score} for _, origin, score in curve}
-    _log(evaluation, params, paths, points, paths.reports / "best.png", best)
+    row = _open_row(evaluation, params, paths)
+    for seen, values in points.items():
+        row.metrics(values, seen)
+    # all at the end of the training: MLflow's table shows the value of the latest step, and a
+    # later evaluation may choose an earlier snapshot
+    last = curve[-1][1].images_seen
+    row.metrics(evaluation.metrics | {"best_images_seen": evaluation.origin.images_seen}, last)
+    row.image("best", paths.reports / "best.png", last)
+    row.artifact(best, "best")
+    row.flush()
+    row.tidy()
     return evaluation
 
 
@@ -77,18 +87,34 @@ def run_checkpoint(
     cache = TensorCache.open(paths.cache)
     if not other_data:
         _check_data(ckpt, origin, cache, "--other-data compares all the same")
-    if out is not None and out.exists() and not out.is_dir():
-        raise GanError(f"{out}: is a file; --out names a folder")
+    if out is not None:
+        _check_out(out, paths)
     panel = judges(params, paths, cache)
     say_what_is_missing(params, paths, panel)
     evaluation, images = _report(ckpt, params, panel)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         _write_metrics(out / "metrics.json", evaluation, "images_seen")
         save_png(contact_sheet(images, GRID_COLUMNS), out / "grid.png")
     if origin.cache_digest == cache.digest:  # a number on other data is no number of that run
-        _log(evaluation, params, paths, {}, None, None)
+        row = _open_row(evaluation, params, paths)
+        # under names of their own: the row's numbers are those of its best snapshot
+        judged = {f"checkpoint/{key}": value for key, value in evaluation.metrics.items()}
+        row.metrics(judged, origin.images_seen)
+        row.flush()
+        row.tidy()
     return evaluation
+
+
+def _check_out(out: Path, paths: Paths) -> None:
+    """Make the folder before the long part; what DVC versions isn't written to by hand."""
+    owned = (paths.data, paths.cache, paths.reference, paths.models, paths.reports)
+    for folder in (out.resolve(), *out.resolve().parents):
+        if folder in [each.resolve() for each in owned]:
+            raise GanError(f"{out}: {folder.name}/ belongs to DVC's stages; choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        raise GanError(f"{out}: is a file, or stands on one; --out names a folder") from None
 
 
 def _check_data(path: Path, origin: Origin, cache: TensorCache, remedy: str) -> None:
@@ -150,16 +176,10 @@ def _write_metrics(path: Path, evaluation: Evaluation, seen: str) -> None:
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def _log(
-    evaluation: Evaluation,
-    params: Params,
-    paths: Paths,
-    points: dict[int, dict[str, float]],
-    grid: Path | None,
-    best: Path | None,
-) -> None:
+def _open_row(evaluation: Evaluation, params: Params, paths: Paths) -> tracking.Run:
+    """The tracker's row of the training that the checkpoint comes from."""
     origin = evaluation.origin
-    row = tracking.attach(
+    return tracking.attach(
         paths,
         experiment=tracking.experiment_name(),
         run_key=origin.run_key,
@@ -167,13 +187,3 @@ def _log(
         params={"model": origin.model, "evaluate": params.evaluate.model_dump()},
         tags={"cache_digest": origin.cache_digest},
     )
-    for seen, values in points.items():
-        row.metrics(values, seen)
-    row.metrics(evaluation.metrics, origin.images_seen)
-    if grid is not None:
-        row.image("best", grid, origin.images_seen)
-    if best is not None:
-        row.metrics({"best_images_seen": float(origin.images_seen)}, origin.images_seen)
-        row.artifact(best, "best")
-    row.flush()
-    row.tidy()

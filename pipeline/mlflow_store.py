@@ -112,17 +112,27 @@ class MlflowStore:
     def newest(self, experiment: str, tag: str) -> str | None:
         """Id of the newest row whose tag fits, in an experiment that may not exist."""
         known = self._client.get_experiment_by_name(experiment)
-        if known is None:
-            return None
+        return self._newest([known.experiment_id], tag) if known else None
+
+    def _newest(self, experiments: list[str], tag: str) -> str | None:
         rows = self._client.search_runs(
-            [known.experiment_id], f"tags.{tag}", order_by=["start_time DESC"], max_results=1
+            experiments, f"tags.{tag}", order_by=["start_time DESC"], max_results=1
         )
         return str(rows[0].info.run_id) if rows else None
 
+    def _newest_anywhere(self, tag: str) -> str | None:
+        """Like `newest`, where somebody trained under another experiment's name."""
+        every = self._client.search_experiments()
+        return self._newest([each.experiment_id for each in every], tag) if every else None
+
     def open(self, row: Mapping[str, Any]) -> str:
         """The row of a spool, or for `attach` the newest of its run key; created if missing."""
-        key = f"run_key = '{row['attach']}'" if "attach" in row else f"spool = '{row['id']}'"
-        return self.newest(row["experiment"], key) or self._create(row)
+        attached = "attach" in row
+        key = f"run_key = '{row['attach']}'" if attached else f"spool = '{row['id']}'"
+        found = self.newest(row["experiment"], key)
+        if found is None and attached:
+            found = self._newest_anywhere(key)
+        return found or self._create(row)
 
     def _create(self, row: Mapping[str, Any]) -> str:
         run = self._client.create_run(

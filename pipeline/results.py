@@ -26,7 +26,6 @@ def add(name: str, paths: Paths, folder: Path) -> None:
     try:
         metrics = json.loads((paths.reports / "metrics.json").read_text(encoding="utf-8"))
         counts = json.loads((paths.reports / "preprocess.json").read_text(encoding="utf-8"))
-        losses = (paths.reports / "losses.tsv").read_text(encoding="utf-8").splitlines()
         best = (paths.reports / "best.png").read_bytes()
     except FileNotFoundError as error:
         raise GanError(f"{error.filename}: no results yet; run `dvc repro`") from None
@@ -40,7 +39,7 @@ def add(name: str, paths: Paths, folder: Path) -> None:
         "preprocess": params.preprocess.model_dump(),
         "train": active | {params.train.objective: params.train.recipe.model_dump()},
         "minutes": runlog.minutes(runlog.read(paths, metrics["run_key"])),
-        "images_seen": int(losses[-1].split("\t")[0]) if len(losses) > 1 else 0,
+        "images_seen": params.train.images,
     }
     text = json.dumps(facts, indent=1, sort_keys=True) + "\n"
     write_atomically(folder / f"{name}.json", text.encode())

@@ -17,17 +17,17 @@ def run(paths: Paths) -> None:
         metrics = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise GanError(f"{file}: nothing evaluated yet; run `dvc repro`") from None
-    except ValueError:
+    except (ValueError, OSError):
         raise GanError(f"{file}: damaged; run `gan evaluate`") from None
     table = Table(title="This run", show_header=False)
     table.add_row("run key", str(metrics.get("run_key", "?")))
-    noted = runlog.read(paths, str(metrics.get("run_key", "?")))
+    noted = runlog.read(paths, str(metrics.get("run_key") or "none"))
     table.add_row("started", noted.get("started", "not on this machine"))
     table.add_row("finished", noted.get("finished", "-"))
     for key, value in metrics.items():
         if key != "run_key":
-            table.add_row(key, f"{value:g}" if isinstance(value, int | float) else str(value))
-    if not any(key.startswith("fid_") for key in metrics):
+            table.add_row(key, f"{value:,}" if isinstance(value, int | float) else str(value))
+    if not any(key.startswith(("fid_", "fd_inception_")) for key in metrics):
         table.add_row("fid", "missing: no Inception weights (gan weights --help)")
     console = Console()
     console.print(table)

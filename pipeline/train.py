@@ -106,9 +106,13 @@ def run(params: Params, paths: Paths, *, resume: bool = False) -> None:
             work.clear()  # a finished run that is asked for again is run again
         state, losses = _restore(todo, work)
         work.mark_running()
-        _train(todo, paths, work, state, losses)
+        tracked = _train(todo, paths, work, state, losses)
         _publish(paths, work)
         work.mark_finished(params.train.images)
+        # only now: until everything is in place, a run that goes on belongs to the same row
+        if not tracked.unsent:
+            tracked.tidy()
+        runlog.finish(paths, todo.run_key)
 
 
 def _say_differences(todo: Plan, paths: Paths, resume: bool) -> None:
@@ -173,7 +177,9 @@ def _adopt(todo: Plan, work: Unfinished, vehicle: Generator) -> None:
             save_checkpoint(path, todo.origin(int(path.stem)), vehicle)
 
 
-def _train(todo: Plan, paths: Paths, work: Unfinished, state: TrainState, losses: Losses) -> None:
+def _train(
+    todo: Plan, paths: Paths, work: Unfinished, state: TrainState, losses: Losses
+) -> tracking.Run:
     params = todo.params.train
     images = todo.cache.split("train")
     runlog.begin(paths, todo.run_key)
@@ -193,9 +199,7 @@ def _train(todo: Plan, paths: Paths, work: Unfinished, state: TrainState, losses
         raise
     finally:
         tracked.close(status)
-    if not tracked.unsent:
-        tracked.tidy()
-    runlog.finish(paths, todo.run_key)
+    return tracked
 
 
 def _open_row(todo: Plan, paths: Paths, work: Unfinished, losses: Losses) -> tracking.Run:

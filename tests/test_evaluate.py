@@ -129,10 +129,11 @@ def test_the_numbers_land_on_the_trainings_row_at_their_steps(evaluated, store):
     )
     assert row.info.run_id == evaluated.row
     assert row.info.status == "FINISHED"
-    best = evaluated.evaluation.origin.images_seen
-    for key in KEYS:
+    best, last = evaluated.evaluation.origin.images_seen, max(evaluated.curve)
+    assert row.data.metrics["best_images_seen"] == best
+    for key in KEYS:  # at the end, where MLflow's table looks for the latest value
         (point,) = client.get_metric_history(row.info.run_id, key)
-        assert (point.step, point.value) == (best, evaluated.evaluation.metrics[key])
+        assert (point.step, point.value) == (last, evaluated.evaluation.metrics[key])
     curve = client.get_metric_history(row.info.run_id, "selection/fd_lite0_20_small20")
     found = {point.step: float(f"{point.value:.6g}") for point in curve}
     assert found == evaluated.curve
@@ -147,6 +148,27 @@ def test_without_weights_fid_is_absent_and_that_is_said(checkout, evaluated, mak
     assert not [key for key in found.metrics if key.startswith("fid")]
     assert "fid is missing" in capsys.readouterr().err
     assert found.metrics == evaluated.evaluation.metrics
+
+
+@pytest.mark.slow
+def test_another_checkpoint_does_not_change_the_rows_own_numbers(
+    checkout, evaluated, make_params, store, tmp_path
+):
+    client = MlflowClient(store)
+    before = {key: client.get_run(evaluated.row).data.metrics[key] for key in KEYS}
+    last = max((checkout.models / "snapshots").iterdir())
+    found = stage.run_checkpoint(last, make_params(SMALL), checkout, tmp_path, other_data=False)
+    after = client.get_run(evaluated.row).data.metrics
+    assert {key: after[key] for key in KEYS} == before
+    assert {key: after[f"checkpoint/{key}"] for key in KEYS} == found.metrics
+
+
+@pytest.mark.slow
+def test_an_output_folder_that_belongs_to_dvc_is_refused(checkout, make_params):
+    best = checkout.models / "best.pt"
+    for out in (checkout.reports, checkout.models / "deep"):
+        with pytest.raises(GanError, match="choose another --out"):
+            stage.run_checkpoint(best, make_params(SMALL), checkout, out, other_data=False)
 
 
 @pytest.mark.slow

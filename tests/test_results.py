@@ -61,7 +61,7 @@ def test_a_metric_that_a_run_lacks_is_a_dash(paths, tmp_path):
     assert "| b | - | 12.00 | 1 |" in page
 
 
-@pytest.mark.parametrize("missing", ["metrics.json", "preprocess.json", "losses.tsv", "best.png"])
+@pytest.mark.parametrize("missing", ["metrics.json", "preprocess.json", "best.png"])
 def test_results_that_are_not_there_are_told_and_nothing_is_written(paths, tmp_path, missing):
     (paths.reports / missing).unlink()
     with pytest.raises(GanError, match=f"{missing}: no results yet"):
