@@ -12,8 +12,8 @@ from pipeline.paths import Paths
 
 INTRO = """# Results
 
-Trainings on real anime faces, next to each other: the same data, the same number of processor
-cores, at least half an hour of training each. The pictures show avatars of seeds 0 to 63, not
+Trainings on real anime faces, next to each other: the same data, one processor core without bf16
+and at least half an hour of training each. The pictures show avatars of seeds 0 to 63, not
 chosen by hand. This page is rendered from the JSON files beside the pictures by
 `gan results render`.
 """

@@ -1,6 +1,8 @@
 """dvc.yaml against the code: DVC does not follow imports, so the deps are held against them."""
 
 import ast
+import hashlib
+import json
 import re
 import subprocess
 import tomllib
@@ -189,3 +191,32 @@ def test_the_lock_file_satisfies_the_ranges_of_the_project():
     for requirement in map(Requirement, wanted):
         (pin,) = pins[canonical(requirement.name)]
         assert requirement.specifier.contains(pin.version), requirement
+
+
+def md5_of(path):
+    if path.is_file():
+        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    names = subprocess.check_output(["git", "ls-files", "-z", str(path)], cwd=ROOT, text=True)
+    files = sorted(name for name in names.split("\0") if name)
+    listing = [
+        {"md5": md5_of(ROOT / name), "relpath": (ROOT / name).relative_to(path).as_posix()}
+        for name in files
+    ]
+    text = json.dumps(sorted(listing, key=lambda each: each["relpath"]), sort_keys=True)
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def test_the_committed_lock_is_of_the_committed_code_and_params():
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    stale = [
+        (stage, dep["path"])
+        for stage, entry in lock.items()
+        for dep in entry["deps"]
+        if dep["path"].startswith(("gan/", "pipeline/"))
+        and md5_of(ROOT / dep["path"]) != dep["md5"]
+    ]
+    assert stale == []
+    for stage, entry in lock.items():
+        for name, value in entry.get("params", {}).get("params.yaml", {}).items():
+            assert params[name] == value, (stage, name)

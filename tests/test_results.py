@@ -21,13 +21,13 @@ def paths(tmp_path, monkeypatch):
     monkeypatch.delenv("DVC_ROOT", raising=False)
     paths = Paths(tmp_path)
     reports = {
-        "metrics": {"run_key": KEY, "best_images_seen": 64000, "fd_lite0_5k_holdout": 1.234}
+        "metrics": {"run_key": KEY, "best_images_seen": 24000, "fd_lite0_5k_holdout": 1.234}
     }
     reports |= {"preprocess": {"train": 4500, "holdout": 500}}
     paths.reports.mkdir()
     for name, content in reports.items():
         (paths.reports / f"{name}.json").write_text(json.dumps(content))
-    (paths.reports / "losses.tsv").write_text("images_seen\tloss\n1600\t1.0\n160000\t0.9\n")
+    (paths.reports / "losses.tsv").write_text("images_seen\tloss\n1600\t1.0\n40000\t0.9\n")
     (paths.reports / "best.png").write_bytes(b"png")
     times = {"started": "2030-01-01 10:00:00", "finished": "2030-01-01 10:30:30"}
     (paths.logs / "runs").mkdir(parents=True)
@@ -41,10 +41,10 @@ def test_facts_of_a_run_are_collected_and_rendered(paths, tmp_path):
     results.add("hinge-64", paths, folder)
     results.render(folder)
     facts = json.loads((folder / "hinge-64.json").read_text())
-    assert (facts["minutes"], facts["images_seen"]) == (30.5, 160000)
+    assert (facts["minutes"], facts["images_seen"]) == (30.5, 36000)
     assert (folder / "hinge-64.png").read_bytes() == b"png"
     page = (tmp_path / "docs" / "results.md").read_text()
-    assert "| hinge-64 | 1.23 | 64,000 | 160,000 | 30.50 |" in page
+    assert "| hinge-64 | 1.23 | 24,000 | 36,000 | 30.50 |" in page
     assert "](results/hinge-64.png)" in page
     assert str(tmp_path) not in page
 
@@ -57,7 +57,7 @@ def test_a_metric_that_a_run_lacks_is_a_dash(paths, tmp_path):
     results.add("b", paths, folder)
     page = results.page(folder)
     assert "| run | fd_lite0_5k_holdout | fid_5k | best_images_seen |" in page
-    assert "| a | 1.23 | - | 64,000 |" in page
+    assert "| a | 1.23 | - | 24,000 |" in page
     assert "| b | - | 12.00 | 1 |" in page
 
 
@@ -138,3 +138,8 @@ def test_clean_removes_idle_trainings_and_leaves_the_one_in_use(two_trainings, c
 def test_clean_of_nothing_says_so(tmp_path, capsys):
     clean.run(Paths(tmp_path), remove=True)
     assert capsys.readouterr().out == "no trainings to go on from\n"
+
+
+def test_the_committed_page_is_what_the_committed_runs_render():
+    folder = Path(__file__).resolve().parents[1] / "docs" / "results"
+    assert results.page(folder) == folder.with_suffix(".md").read_text(encoding="utf-8")
