@@ -2,6 +2,7 @@
 
 import copy
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,9 @@ TINY = {
     "train.checkpoint_every": 32,
 }
 """What makes a training last a second; everything else is as in the shipped params.yaml."""
+
+# a shell's background job ignores Ctrl-C, and so would every process that the tests start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def changed(values: dict, changes: dict) -> dict:
