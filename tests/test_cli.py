@@ -190,7 +190,7 @@ def test_ctrl_c_ends_a_training_with_130_and_no_traceback(training):
     training.send_signal(signal.SIGINT)
     _, err = training.communicate(timeout=60)
     assert training.returncode == 130
-    assert "gan: interrupted; the same command goes on where it was" in err
+    assert "gan: interrupted; nothing is lost, run the same command again" in err
     assert "Traceback" not in err
 
 
