@@ -9,20 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.snapshot.durable import write_text
+
 Record = dict[str, Any]
 
 
 def milliseconds() -> int:
     return int(time.time() * 1000)
-
-
-def _write_atomically(file: Path, text: str) -> None:
-    draft = file.with_name(file.name + ".new")
-    with draft.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(file)
 
 
 class Spool:
@@ -56,7 +49,7 @@ class Spool:
         return state if isinstance(state, dict) else {}
 
     def save(self) -> None:
-        _write_atomically(self.folder / "run.json", json.dumps(self.state, indent=1) + "\n")
+        write_text(self.folder / "run.json", json.dumps(self.state, indent=1) + "\n")
 
     def _cut_torn_line(self) -> int:
         whole = self._records.read_bytes().rfind(b"\n") + 1
