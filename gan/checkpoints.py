@@ -5,15 +5,14 @@ Two kinds in one format: `generator` (the averaged generator, to make avatars wi
 """
 
 import io
-import os
 import sys
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from gan.durable import write_atomically
 from gan.errors import GanError
 from gan.models.dcgan import Generator, build_generator
 from gan.params import ModelParams
@@ -31,22 +30,6 @@ class Origin:
     run_key: str
     cache_digest: str
     name: str
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all, also after a power cut."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise GanError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _canonical(value: Any) -> Any:

@@ -1,8 +1,8 @@
 """Schema of params.yaml: every value is required, typed, bounded and frozen; no defaults here."""
 
 import re
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import (
@@ -12,6 +12,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -23,6 +24,7 @@ Norm = Literal["none", "batch", "layer", "instance"]
 Precision = Literal["auto", "float32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 ObjectiveName = Literal["bce", "wgan_gp", "hinge"]
+OBJECTIVES: tuple[str, ...] = get_args(ObjectiveName)
 Channel = Annotated[int, Field(ge=0, le=255)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=512)]
@@ -35,11 +37,65 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class ScrapeParams(Section):
+    """How a crawl behaves towards hosts, and what it refuses."""
+
+    contact: Annotated[str, Field(max_length=200)]
+    delay: Annotated[float, Field(ge=0, le=3600)]
+    connections: Annotated[int, Field(ge=1, le=256)]
+    timeout: PositiveFloat
+    retries: Annotated[int, Field(ge=0, le=20)]
+    backoff: Annotated[float, Field(ge=0, le=3600)]
+    longest_wait: Annotated[float, Field(ge=0, le=86400)]
+    give_up_after: PositiveInt
+    redirects: Annotated[int, Field(ge=0, le=50)]
+    max_pages: PositiveInt
+    max_bytes: Annotated[int, Field(ge=1024, le=2**31)]
+    max_pixels: PositiveInt
+    archive_members: PositiveInt
+    archive_bytes: PositiveInt
+    archive_ratio: PositiveFloat
+
+    @field_validator("contact")
+    @classmethod
+    def _contact_fits_into_a_header(cls, contact: str) -> str:
+        if not (contact.isascii() and contact.isprintable()):
+            raise ValueError("must be one line of printable ASCII characters")
+        return contact
+
+
+class FacesParams(Section):
+    """Where the faces of a picture come from, and which of them become avatars."""
+
+    detector: Literal["none", "animeface", "cascade", "boxes"]
+    file: str
+    margin: Annotated[float, Field(ge=0.5, le=10)]
+    centre: Annotated[float, Field(ge=0, le=1)]
+    min_score: Annotated[float, Field(ge=0)]
+    min_side: Annotated[int, Field(ge=1)]
+    min_share: Annotated[float, Field(ge=0, lt=1)]
+    max_faces: PositiveInt
+
+    @model_validator(mode="after")
+    def _file_stands_in_its_folder(self) -> Self:
+        if self.detector in ("cascade", "boxes") and not self.file:
+            raise ValueError(
+                f"detector: {self.detector} reads a file: put it into faces/ and name it in `file`"
+            )
+        path = PurePosixPath(self.file)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(
+                f"file = {self.file!r} must be a name in the folder faces/, which DVC watches"
+            )
+        return self
+
+
 class PreprocessParams(Section):
     size: Size
     holdout: Annotated[float, Field(ge=0, lt=1)]
     background: Annotated[list[Channel], Field(min_length=3, max_length=3)]
     max_pixels: PositiveInt
+    faces: FacesParams
 
 
 class ModelParams(Section):
@@ -131,6 +187,7 @@ class EvaluateParams(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
+    scrape: ScrapeParams
     preprocess: PreprocessParams
     model: ModelParams
     train: TrainParams

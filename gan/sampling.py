@@ -13,6 +13,11 @@ BATCH = 16
 """Batches are always this long: another length may choose another kernel, and the last bit of a
 pixel must not depend on how many others were asked for."""
 
+GRID_SEEDS = range(64)
+"""The avatars of every sample grid, so that grids can be compared."""
+
+GRID_COLUMNS = 8
+
 
 def seed_latents(seeds: Sequence[int], latent_size: int) -> Tensor:
     """The latents of avatars by seed: (n, latent_size) float32 on the CPU."""

@@ -14,23 +14,28 @@ import torch
 from torch import Tensor
 
 from gan.cache import Images, TensorCache
-from gan.checkpoints import Origin, load_generator, write_atomically
+from gan.checkpoints import Origin, load_generator
 from gan.devices import choose
+from gan.durable import write_atomically
 from gan.errors import GanError
 from gan.metrics.evaluation import feature_statistics
 from gan.metrics.frechet import frechet_distance
 from gan.metrics.keys import metric_key
 from gan.models.dcgan import Generator
 from gan.params import Params
-from gan.sampling import drawn_latents, generate, seed_latents
+from gan.sampling import (
+    BATCH,
+    GRID_COLUMNS,
+    GRID_SEEDS,
+    drawn_latents,
+    generate,
+    seed_latents,
+)
 from pipeline import tracking
 from pipeline.images.contact_sheet import contact_sheet, save_png
 from pipeline.judges import Judge, judges, say_what_is_missing, selection_key, selection_split
 from pipeline.paths import Paths
 from pipeline.progress import track
-
-GRID_SEEDS = range(64)
-GRID_COLUMNS = 8
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ def _selection_score(path: Path, params: Params, judge: Judge) -> tuple[Origin, 
     generator, origin = _load(path)
     settings = params.evaluate
     fakes = _fakes(generator, settings.selection_seed, settings.selection_fakes)
-    total = math.ceil(settings.selection_fakes / 16)
+    total = math.ceil(settings.selection_fakes / BATCH)
     shown = track(fakes, f"judge {origin.images_seen:,}, batches", total)
     found = feature_statistics(shown, judge.extractor, params.features.batch_size)
     split, _ = selection_split(params, judge)
@@ -153,7 +158,7 @@ def _report(path: Path, params: Params, panel: list[Judge]) -> tuple[Evaluation,
     evaluation = Evaluation(origin)
     for judge in panel:
         fakes = _fakes(generator, settings.report_seed, settings.num_fakes)
-        total = math.ceil(settings.num_fakes / 16)
+        total = math.ceil(settings.num_fakes / BATCH)
         shown = track(fakes, f"{judge.extractor.name}: fakes, batches", total)
         found = feature_statistics(shown, judge.extractor, params.features.batch_size)
         for split, small in judge.splits(params, settings.num_fakes).items():

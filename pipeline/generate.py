@@ -9,12 +9,11 @@ from PIL import Image, PngImagePlugin
 from gan.checkpoints import load_generator
 from gan.devices import choose
 from gan.errors import GanError
-from gan.sampling import BATCH, generate, seed_latents
+from gan.sampling import BATCH, GRID_COLUMNS, generate, seed_latents
 from pipeline.images.contact_sheet import contact_sheet, save_png
 from pipeline.progress import track
 
 MAX_SEEDS = 1_000_000
-GRID_COLUMNS = 8
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
+from gan.durable import write_atomically
 from gan.errors import GanError
 from pipeline.paths import Paths
-from pipeline.snapshot.durable import write_text
 
 SKELETON = """\
 deps:
@@ -65,7 +65,7 @@ class Pin:
         By `dvc commit`: `dvc add` would leave the md5s of the deps as they were.
         """
         if not self.paths.pin.exists() or "deps" not in self._read():
-            write_text(self.paths.pin, SKELETON)
+            write_atomically(self.paths.pin, SKELETON)
         done = self._dvc("commit", "--force", "data.dvc")
         if done.returncode != 0:
             words = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no message"]

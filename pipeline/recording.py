@@ -10,16 +10,14 @@ import psutil
 import torch
 from numpy.typing import NDArray
 
-from gan.checkpoints import Origin, save_checkpoint, write_atomically
+from gan.checkpoints import Origin, save_checkpoint
+from gan.durable import write_atomically
 from gan.models.dcgan import Generator
-from gan.sampling import generate, seed_latents
+from gan.sampling import GRID_COLUMNS, GRID_SEEDS, generate, seed_latents
 from gan.training import TrainState
 from pipeline.images.contact_sheet import contact_sheet, save_png
 from pipeline.tracking import Run
 from pipeline.unfinished import Unfinished
-
-GRID_SEEDS = range(64)
-GRID_COLUMNS = 8
 
 
 def avatars(generator: Generator, seeds: range) -> NDArray[np.uint8]:

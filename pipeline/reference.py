@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gan.cache import Images, Split, TensorCache
 from gan.devices import choose
+from gan.durable import write_atomically
 from gan.errors import GanError
 from gan.metrics.evaluation import feature_statistics, image_batches
 from gan.metrics.features import Extractor
@@ -20,7 +21,6 @@ from gan.params import Params
 from pipeline.extractors import available_extractors, reference_file
 from pipeline.paths import Paths
 from pipeline.progress import track
-from pipeline.snapshot.durable import write_text
 from pipeline.weights import missing_message, weights_file
 
 SPLITS: tuple[Split, ...] = ("train", "holdout")
@@ -61,7 +61,7 @@ def run(params: Params, paths: Paths) -> ReferenceSummary:
     rounded = {key: float(f"{value:.6g}") for key, value in floors.items()}
     text = json.dumps(rounded, indent=1, sort_keys=True) + "\n"
     paths.reports.mkdir(parents=True, exist_ok=True)
-    write_text(paths.reports / "reference.json", text)
+    write_atomically(paths.reports / "reference.json", text)
     counts: dict[str, int] = {name: len(each) for name, each in splits.items()}
     return ReferenceSummary(files, counts, floors, missing)
 

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gan.checkpoints import write_atomically
+from gan.durable import write_atomically
 from gan.errors import GanError
-from gan.params import load_params
+from gan.params import OBJECTIVES, load_params
 from pipeline import runlog
 from pipeline.paths import Paths
 
@@ -30,7 +30,7 @@ def add(name: str, paths: Paths, folder: Path) -> None:
     except FileNotFoundError as error:
         raise GanError(f"{error.filename}: no results yet; run `dvc repro`") from None
     params = load_params(paths.root / "params.yaml")
-    active = params.train.model_dump(exclude={"bce", "wgan_gp", "hinge"})
+    active = params.train.model_dump(exclude=set(OBJECTIVES))
     facts = {
         "name": name,
         "metrics": metrics,

@@ -3,7 +3,7 @@
 import json
 import time
 
-from gan.checkpoints import write_atomically
+from gan.durable import write_atomically
 from pipeline.paths import Paths
 
 FORMAT = "%Y-%m-%d %H:%M:%S"

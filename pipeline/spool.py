@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.snapshot.durable import write_text
+from gan.durable import write_atomically
 
 Record = dict[str, Any]
 
@@ -49,7 +49,7 @@ class Spool:
         return state if isinstance(state, dict) else {}
 
     def save(self) -> None:
-        write_text(self.folder / "run.json", json.dumps(self.state, indent=1) + "\n")
+        write_atomically(self.folder / "run.json", json.dumps(self.state, indent=1) + "\n")
 
     def _cut_torn_line(self) -> int:
         whole = self._records.read_bytes().rfind(b"\n") + 1

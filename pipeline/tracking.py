@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gan.errors import GanError
 from pipeline.mlflow_store import MlflowStore, tracking_uri
 from pipeline.paths import Paths
 from pipeline.provenance import origin
@@ -52,7 +53,7 @@ def _open(paths: Paths, folder: Path, row: Mapping[str, Any]) -> Run:
     spool = None
     try:
         spool = Spool(folder, row)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, GanError) as error:
         warn(f"nothing is recorded, {folder} can't be used: {error}")
     return Run(spool, lambda: MlflowStore(uri, paths.main_root), without_secrets(uri))
 

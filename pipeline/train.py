@@ -9,19 +9,21 @@ import torch
 
 from gan.batches import Batches
 from gan.cache import TensorCache
-from gan.checkpoints import Origin, load_checkpoint, save_checkpoint, write_atomically
+from gan.checkpoints import Origin, load_checkpoint, save_checkpoint
 from gan.devices import Compute, choose
+from gan.durable import write_atomically
 from gan.errors import GanError
 from gan.models.dcgan import Generator
 from gan.objectives.build import build_objective
-from gan.params import Params
+from gan.params import OBJECTIVES, Params
+from gan.sampling import GRID_COLUMNS
 from gan.training import TrainState, build_state, train
 from pipeline import runlog, tracking
 from pipeline.images.contact_sheet import contact_sheet, save_png
 from pipeline.imports import code_digest
 from pipeline.paths import Paths
 from pipeline.progress import progress
-from pipeline.recording import GRID_COLUMNS, Losses, Recorder
+from pipeline.recording import Losses, Recorder
 from pipeline.unfinished import Unfinished, digest_of, nearest, unfinished
 
 REAL_IMAGES = 64
@@ -234,7 +236,7 @@ def _open_row(todo: Plan, paths: Paths, work: Unfinished, losses: Losses) -> tra
 
 def _active(params: Params) -> dict[str, Any]:
     """Train params with the settings of the other objectives left out."""
-    objectives = {"bce", "wgan_gp", "hinge"} - {params.train.objective}
+    objectives = set(OBJECTIVES) - {params.train.objective}
     return params.train.model_dump(exclude=objectives)
 
 

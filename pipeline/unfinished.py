@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan.checkpoints import load_checkpoint, write_atomically
+from gan.checkpoints import load_checkpoint
+from gan.durable import write_atomically
 from gan.errors import GanError
 
 KEPT_STATES = 2
