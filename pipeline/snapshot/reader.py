@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,18 +54,25 @@ class Snapshot:
                 raise GanError(f"{path}: missing or not {mark.bytes} bytes long; {HEAL}")
         return snapshot
 
+    @property
+    def shards(self) -> dict[str, FileMark]:
+        """The tar files by name, each with its mark."""
+        return {name: mark for name, mark in self.files.items() if name != MANIFEST}
+
     @cached_property
     def rows(self) -> list[Row]:
-        """The manifest, in source order; GanError names a line that is none."""
+        """The manifest, in source order, all in memory."""
+        return list(self.each_row())
+
+    def each_row(self) -> Iterator[Row]:
+        """The manifest row by row, in source order; GanError names a line that is none."""
         path = self.folder / MANIFEST
-        rows: list[Row] = []
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
-                    rows.append(Row.from_json(line))
+                    yield Row.from_json(line)
                 except ValueError as error:
                     raise GanError(f"{path}:{number}: {error}; {HEAL}") from None
-        return rows
 
     def verify(self) -> None:
         """Hash every file again; GanError names the one that differs or doesn't belong."""
@@ -79,7 +87,7 @@ class Snapshot:
     def locations(self) -> dict[str, Location]:
         """Where each image is, by sha256, in the order of the shards."""
         found: dict[str, Location] = {}
-        for name in sorted(set(self.files) - {MANIFEST}):
+        for name in sorted(self.shards):
             found.update(_index(self.folder / name))
         return found
 

@@ -2,16 +2,20 @@
 
 import hashlib
 import pickle
+import subprocess
+import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gan.errors import GanError
 from pipeline.snapshot.journal import JOURNAL, SPOOL, Journal
+from pipeline.snapshot.known import Known
 from pipeline.snapshot.manifest import STATUSES, Row
 from pipeline.snapshot.reader import Snapshot
-from pipeline.snapshot.writer import discard, publish, recover
+from pipeline.snapshot.writer import count_rows, discard, has_news, publish, recover
 
 SOURCE = {"source": "test", "count": 3}
 
@@ -29,6 +33,7 @@ def row_of(name, data=b"", status="ok"):
         url=f"u/{name}",
         tags=("smile", "青"),
         rating="general",
+        source="painter:1",
         licence="CC0-1.0",
         status=status,
         reason="" if status == "ok" else "because",
@@ -148,15 +153,155 @@ def test_spooled_bytes_that_changed_are_not_published(tmp_path):
         fill(journal, ((0, "a"),))
         spool = tmp_path / "staging" / SPOOL
         spool.write_bytes(b"\0" * spool.stat().st_size)
-        with pytest.raises(GanError, match="damaged"):
+        with pytest.raises(GanError, match="1 pictures back damaged"):
             publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+    # the same command goes on: what was damaged is asked for again
+    with Journal(tmp_path / "staging", SOURCE) as journal:
+        assert not journal.is_done("u/a")
+        fill(journal, ((0, "a"),))
+        publish(journal, SOURCE, tmp_path / "data", tmp_path / "old").verify()
+
+
+def test_after_a_power_cut_only_bytes_that_still_fit_their_hash_count(tmp_path):
+    with Journal(tmp_path, SOURCE) as journal:
+        fill(journal, ((0, "a"),))
+        journal.sync()
+        fill(journal, ((1, "b"), (2, "c")))
+    spool = tmp_path / SPOOL
+    data = bytearray(spool.read_bytes())
+    data[:10] = data[800:810] = bytes(10)  # in a, behind the mark, and in b, before none
+    spool.write_bytes(data)
+    with Journal(tmp_path, SOURCE) as journal:
+        assert [journal.is_done(f"u/{name}") for name in "abc"] == [True, False, False]
+    assert spool.stat().st_size == 700
+
+
+def grow(root, rows, source=SOURCE):
+    """Add rows (position, name, status) to what stands in root/data."""
+    known = Known(Snapshot.open(root / "data"))
+    with Journal(root / "more", {"source": "more"}, known) as journal:
+        for position, name, status in rows:
+            data = name.encode() * 700
+            if not known.is_settled(f"u/{name}"):
+                journal.add(position, row_of(name, data, status), data)
+        news = has_news(journal)
+        counts = count_rows(journal)
+        grown = publish(journal, source, root / "data", root / "old")
+    discard(root / "more")
+    assert grown.counts == counts
+    return grown, news
+
+
+def test_a_later_crawl_adds_shards_and_rows_and_changes_no_old_one(tmp_path):
+    old = build(tmp_path)
+    shard = (tmp_path / "data/images-00000.tar").read_bytes()
+    grown, news = grow(
+        tmp_path, ((0, "z", "ok"), (1, "a", "ok"), (5, "y", "ok"), (6, "x", "gone"))
+    )
+    grown.verify()
+    assert news
+    assert list(grown.shards) == ["images-00000.tar", "images-00001.tar"]
+    assert (tmp_path / "data/images-00000.tar").read_bytes() == shard
+    assert [row.url for row in grown.rows] == ["u/a", "u/b", "u/c", "u/z", "u/y", "u/x"]
+    assert len(grown.locations()) == 5
+    assert grown.digest != old.digest
+
+
+def test_a_later_crawl_that_brings_nothing_changes_nothing(tmp_path):
+    old = build(tmp_path)
+    grown, news = grow(tmp_path, ((0, "a", "ok"), (1, "b", "ok")))
+    assert not news
+    assert grown.digest == old.digest
+
+
+def test_a_row_that_failed_is_replaced_in_its_place_by_a_later_crawl(tmp_path):
+    with Journal(tmp_path / "staging", SOURCE) as journal:
+        for position, (name, status) in enumerate((("a", "ok"), ("b", "failed"), ("c", "ok"))):
+            data = name.encode() * 700
+            journal.add(position, row_of(name, data, status), data)
+        publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+    still, news = grow(tmp_path, ((9, "b", "failed"),))
+    assert not news
+    grown, news = grow(tmp_path, ((9, "b", "ok"),))
+    assert news
+    assert [(row.url, row.status) for row in grown.rows] == [
+        ("u/a", "ok"),
+        ("u/b", "ok"),
+        ("u/c", "ok"),
+    ]
+    assert sorted(grown.locations()) == sorted(row.sha256 for row in grown.rows)
+    assert still.counts["failed"] == 1
+
+
+def test_bytes_that_an_old_shard_holds_are_not_stored_again(tmp_path):
+    build(tmp_path)
+    known = Known(Snapshot.open(tmp_path / "data"))
+    with Journal(tmp_path / "more", SOURCE, known) as journal:
+        data = b"a" * 700
+        journal.add(0, replace(row_of("a", data), url="u/elsewhere"), data)
+        assert (tmp_path / "more" / SPOOL).stat().st_size == 0
+        grown = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+    assert list(grown.shards) == ["images-00000.tar"]
+    assert len(grown.rows) == 4
+
+
+def test_a_crawl_that_lost_the_snapshot_it_built_on_fetches_again(tmp_path):
+    build(tmp_path)
+    known = Known(Snapshot.open(tmp_path / "data"))
+    data = b"a" * 700
+    with Journal(tmp_path / "more", SOURCE, known) as journal:
+        journal.add(0, replace(row_of("a", data), url="u/elsewhere"), data)
+        journal.add(1, row_of("new", b"new"), b"new")
+    with Journal(tmp_path / "more", SOURCE, Known()) as journal:
+        assert not journal.is_done("u/elsewhere")
+        assert journal.is_done("u/new")
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from test_snapshot_writer import SOURCE, row_of
+from pipeline.crawl.sink import Sink
+from pipeline.snapshot.journal import Journal
+from pipeline.snapshot.known import Known
+from pipeline.snapshot.reader import Snapshot
+from pipeline.snapshot.writer import publish
+from dataclasses import replace
+
+root, rows = Path(sys.argv[1]), int(sys.argv[3])
+tags = tuple(f"tag_number_{n}" for n in range(30))
+for known in (Known(), None):
+    known = known or Known(Snapshot.open(root / "data"))
+    with Journal(root / "staging", SOURCE, known) as journal:
+        sink = Sink(journal)
+        for position in range(rows):
+            data = str(position).encode()
+            row = replace(row_of(f"https://example.org/long/address/{position}", data), tags=tags)
+            if not journal.known.is_settled(row.url):
+                journal.add(position, row, data)
+        publish(journal, SOURCE, root / "data", root / "old")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_rows_cost_little_memory(tmp_path):
+    peaks = []
+    for rows in (100, 100_000):
+        (tmp_path / str(rows)).mkdir()
+        here = str(Path(__file__).parent)
+        command = [sys.executable, "-c", MEMORY, str(tmp_path / str(rows)), here, str(rows)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout) / 1024)
+    assert peaks[1] - peaks[0] < 150, peaks
 
 
 def test_a_journal_of_something_else_is_begun_anew(tmp_path):
     with Journal(tmp_path, SOURCE) as journal:
         fill(journal, ((0, "a"),))
     with Journal(tmp_path, {"source": "other"}) as journal:
-        assert journal.entries == []
+        assert list(journal.entries()) == []
     assert (tmp_path / SPOOL).stat().st_size == 0
 
 
