@@ -1,10 +1,10 @@
-"""The surface a face is drawn on: vector shapes in picture units, four times supersampled."""
+"""The surface pictures are drawn on: vector shapes in picture units, supersampled."""
 
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from pipeline.gallery.curves import Path
 from pipeline.gallery.palette import Colour
@@ -18,17 +18,24 @@ _RADIAL = Image.radial_gradient("L").point([max(0, 255 - 2 * level) for level in
 
 
 class Canvas:
-    """A square picture, 100 units wide, origin top left until `stand` moves it.
+    """A picture in units of 1/100 of `size`, origin top left until `stand` moves it.
+
+    `shape` is its width and height in pixels: `size` x `size` if None. Each pixel is the mean of
+    `supersample` x `supersample`.
 
     Coordinates are cut to 1/100 pixel, so that the last bits of libm never reach the bytes.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(
+        self, size: int, shape: tuple[int, int] | None = None, supersample: int = SUPERSAMPLE
+    ) -> None:
         self.size = size
-        self.pixels = size * SUPERSAMPLE
+        self.supersample = supersample
+        self.pixels = size * supersample
         self.unit = self.pixels / UNITS
         self.stand()
-        self._take(Image.new("RGB", (self.pixels, self.pixels)), (0, 0))
+        wide, high = shape or (size, size)
+        self._take(Image.new("RGB", (wide * supersample, high * supersample)), (0, 0))
 
     def _take(self, image: Image.Image, corner: tuple[int, int]) -> None:
         """Draw on `image` from now on; its top left is at `corner` of the picture."""
@@ -50,6 +57,7 @@ class Canvas:
         sin = round(math.sin(math.radians(tilt)), 6) * zoom
         left = x + sin * pivot
         top = y + zoom * pivot - cos * pivot
+        self.origin = (x, y)
         self.zoom = zoom
         self._matrix = (cos * self.unit, sin * self.unit, left * self.unit, top * self.unit)
 
@@ -130,6 +138,13 @@ class Canvas:
         size = (box[2] - box[0], box[3] - box[1])
         self.image.paste(colour, box, faint.resize(size, Image.Resampling.NEAREST, source))
 
+    def soften(self, radius: float) -> None:
+        """Blur what is there so far, as if it were out of focus."""
+        # At the finished picture's size: several times as fast, and detail is lost either way.
+        small = self.image.reduce(self.supersample)
+        blurred = small.filter(ImageFilter.BoxBlur(radius * self.unit / self.supersample))
+        self.image.paste(blurred.resize(self.image.size, Image.Resampling.BILINEAR))
+
     @contextmanager
     def clip(self, path: Path, within: Path | None = None) -> Iterator[None]:
         """Whatever is drawn inside shows only in the polygon `path`.
@@ -150,7 +165,7 @@ class Canvas:
 
     def finish(self) -> Image.Image:
         """The picture at its own size."""
-        return self.image.reduce(SUPERSAMPLE)
+        return self.image.reduce(self.supersample)
 
 
 def _mask(points: Path, box: Box) -> Image.Image:

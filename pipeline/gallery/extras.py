@@ -4,6 +4,7 @@ import math
 
 from pipeline.gallery.canvas import Canvas
 from pipeline.gallery.curves import Path, oval, quad, smooth, turned
+from pipeline.gallery.design import Design
 from pipeline.gallery.head import Head
 from pipeline.gallery.palette import INK, WHITE, Colour, mix, pen
 
@@ -111,8 +112,11 @@ def draw_glasses(canvas: Canvas, head: Head) -> None:
 
 def cast_light(canvas: Canvas, head: Head) -> None:
     """Coloured light from one side over the whole picture."""
-    design = head.design
+    canvas.stand()
+    light_from(canvas, head.design, 50 - head.design.light_side * 55, 20, 95)
+
+
+def light_from(canvas: Canvas, design: Design, x: float, y: float, reach: float) -> None:
+    """The design's coloured light, if it has any, from a point."""
     if design.light != "none":
-        canvas.stand()
-        side = -design.light_side
-        canvas.glow(50 + side * 55, 20, 95, 95, _LIGHTS[design.light], 0.34)
+        canvas.glow(x, y, reach, reach, _LIGHTS[design.light], 0.34)

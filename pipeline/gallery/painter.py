@@ -1,11 +1,12 @@
 """The painter: a seed becomes an anime face, the same one everywhere, with Pillow alone."""
 
 import io
+from collections.abc import Callable
 
 from PIL import Image
 
 from pipeline.gallery import backdrop, extras, eyes, face, hair, headwear, outfit
-from pipeline.gallery.back_hair import back_hair
+from pipeline.gallery.back_hair import Mass, back_hair
 from pipeline.gallery.canvas import Canvas
 from pipeline.gallery.curves import Path
 from pipeline.gallery.design import Design, design
@@ -14,6 +15,7 @@ from pipeline.gallery.head import NECK, Head
 from pipeline.gallery.tagging import tags_of
 
 PAINTER_VERSION: int = 1
+Dress = Callable[[Canvas, Head], None]
 _JPEG_QUALITY = 95
 _THROUGH_HAIR = 0.3
 _EYES_AND_BROWS: Path = [(-36, -20), (36, 24)]
@@ -32,13 +34,19 @@ def _stand_upright(canvas: Canvas, traits: Design) -> None:
 def draw(canvas: Canvas, traits: Design) -> None:
     """Draw the whole picture of a design, from back to front."""
     head = Head(traits)
-    bangs, mass = front(head), back_hair(head)
     backdrop.draw_backdrop(canvas, traits)
+    draw_figure(canvas, head, back_hair(head), outfit.draw_outfit)
+    extras.cast_light(canvas, head)
+
+
+def draw_figure(canvas: Canvas, head: Head, mass: Mass, dress: Dress) -> None:
+    """Draw a character where its pose says; `dress` draws the clothes, upright under the head."""
+    traits, bangs = head.design, front(head)
     _face_the_head(canvas, traits)
     hair.draw_back(canvas, head, mass.behind)
     _stand_upright(canvas, traits)
     face.draw_neck(canvas, head)
-    outfit.draw_outfit(canvas, head)
+    dress(canvas, head)
     _face_the_head(canvas, traits)
     if traits.back == "braids":
         hair.draw_beads(canvas, head, mass)
@@ -63,7 +71,6 @@ def draw(canvas: Canvas, traits: Design) -> None:
     extras.draw_glasses(canvas, head)
     extras.draw_pin(canvas, head)
     headwear.draw_headwear(canvas, head)
-    extras.cast_light(canvas, head)
 
 
 def paint(seed: int, size: int = 128) -> Image.Image:

@@ -21,10 +21,17 @@ Paint = Callable[[int, int], bytes]
 """paint(seed, size) -> JPEG bytes; sent to other processes, so a function of a module."""
 Describe = Callable[[int], list[str]]
 """describe(seed) -> tags of the picture painted from it."""
+Measure = Callable[[int, int], tuple[int, int]]
+"""measure(seed, size) -> width and height in pixels of what paint(seed, size) paints."""
 
 LARGEST_PAGE = 200
 CREATED = "2026-01-01T00:00:00.000+00:00"
 ROBOTS = "User-agent: *\nDisallow: /private/\n"
+
+
+def square(seed: int, size: int) -> tuple[int, int]:
+    """The measure of avatars."""
+    return size, size
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Gallery:
     seed: int
     paint: Paint
     describe: Describe
+    measure: Measure = square
 
     def path_of(self, post: int) -> str:
         folder = "private" if fault_of(post) == "forbidden" else "data"
@@ -184,15 +192,17 @@ def _matches(gallery: Gallery, post: int, words: list[str]) -> bool:
 
 def _describe(gallery: Gallery, post: int, root: str) -> dict[str, object]:
     tags = gallery.tags_of(post)
+    seed = gallery.seed + picture_of(post)
+    width, height = gallery.measure(seed, gallery.size)
     return {
         "id": post,
         "created_at": CREATED,
-        "source": f"painter:{gallery.seed + picture_of(post)}",
+        "source": f"painter:{seed}",
         "rating": "g",
         "tag_string": " ".join(tags),
         "tag_count": len(tags),
         "file_ext": "jpg",
-        "image_width": gallery.size,
-        "image_height": gallery.size,
+        "image_width": width,
+        "image_height": height,
         "file_url": f"{root}{gallery.path_of(post)}",
     }

@@ -99,10 +99,20 @@ def _optional(design: Design) -> list[str | None]:
     ]
 
 
-def tags_of(design: Design) -> list[str]:
-    """Tags without repeats, in a fixed order: person, hair, eyes, mouth, clothes, background."""
-    tags = ["1girl", "solo", "portrait", design.hair.tag, *_BACK[design.back]]
+def look_of(design: Design) -> list[str]:
+    """What one character looks like: hair, eyes, mouth, clothes."""
+    tags = [design.hair.tag, *_BACK[design.back]]
     tags += [_FRINGE[design.fringe], *_eye_tags(design), _MOUTH[design.mouth]]
     tags += [tag for tag in _optional(design) if tag is not None]
-    tags += [_OUTFIT[design.outfit], _BACKDROP[design.backdrop]]
+    return [*tags, _OUTFIT[design.outfit]]
+
+
+def tags_of(design: Design) -> list[str]:
+    """Tags without repeats, in a fixed order: person, hair, eyes, mouth, clothes, background."""
+    tags = ["1girl", "solo", "portrait", *look_of(design), backdrop_tag(design)]
     return list(dict.fromkeys(tags))
+
+
+def backdrop_tag(design: Design) -> str:
+    """The background of an avatar."""
+    return _BACKDROP[design.backdrop]
