@@ -1,21 +1,21 @@
 """The preprocess stage: raw snapshot to tensor cache, with exact duplicates out and a split.
 
-Which images are in, and in which order, is decided here; bytes become pixels in images/.
+Which images are in, and in which order, is decided here; bytes become avatars in images/.
 """
 
-import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from PIL import Image
 
-from gan.cache import Images, Split, TensorCache
+from gan.cache import Split, TensorCache
 from gan.errors import GanError
 from gan.params import Params, PreprocessParams
+from pipeline.images import crop, decode
+from pipeline.images.avatars import FaceRecipe, Outcome, Recipe
 from pipeline.images.cache_writer import (
     ImageFile,
     publishing,
@@ -23,94 +23,78 @@ from pipeline.images.cache_writer import (
     write_index,
     write_meta,
 )
-from pipeline.images.contact_sheet import contact_sheet, save_png
-from pipeline.images.decode import Geometry
-from pipeline.images.pool import Decoded, decode_all, usable_cores
+from pipeline.images.face_boxes import BoxFile
+from pipeline.images.face_rules import FaceRules
+from pipeline.images.faces import Detector, choose_detector
+from pipeline.images.pool import Job, read_blob, usable_cores, work_all
+from pipeline.images.rejects import Rejected, one_line
 from pipeline.paths import Paths
+from pipeline.preprocess_report import Kept, PreprocessSummary, Tally, report, summarise
 from pipeline.progress import progress
-from pipeline.snapshot.durable import write_text
 from pipeline.snapshot.manifest import Row
-from pipeline.snapshot.reader import Snapshot
-
-SHEET_SIDE = 8
-
-
-@dataclass(frozen=True)
-class PreprocessSummary:
-    """What came of the rows of a snapshot: read = bad + duplicates + train + holdout."""
-
-    rows: int
-    without_image: dict[str, int]  # rows that never had one, by status
-    read: int
-    bad: int
-    duplicates: int  # equal files, and equal pixels after decoding
-    upscaled: int  # kept, though smaller than the cache's images
-    train: int
-    holdout: int
-    digest: str
-
-
-@dataclass
-class _Tally:
-    """Row numbers of what was kept, in cache order, and of what was not."""
-
-    kept: list[int] = field(default_factory=list)
-    rejects: list[tuple[int, str]] = field(default_factory=list)  # row, reason
-    duplicates: int = 0
+from pipeline.snapshot.reader import Location, Snapshot
 
 
 def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessSummary:
     """Build cache/ and its reports from data/; the same bytes for any number of workers.
 
-    Raises GanError if the snapshot is not whole, no image can be used, or the disk is full; the
-    cache that was there stays then.
+    Raises GanError if the detector of faces is unfit, the snapshot is not whole, no image can be
+    used, or the disk is full; the cache that was there stays then.
     """
+    settings = params.preprocess
     refuse_file(paths.reports)
+    detector = choose_detector(settings.faces, paths.faces)
+    boxes = _box_file(detector)
     snapshot = Snapshot.open(paths.data)
     snapshot.verify()
-    order, tally = _plan(snapshot.rows, params.preprocess.holdout)
-    with publishing(paths.cache, len(order), params.preprocess.size) as folder:
-        _write_cache(folder, params.preprocess, snapshot, order, tally, workers or usable_cores())
-        summary = _summarise(snapshot.rows, tally, TensorCache.open(folder))
-        _report(paths.reports, snapshot.rows, tally, summary, TensorCache.open(folder).images)
+    rows, locations = snapshot.rows, snapshot.locations()
+    order, tally = _plan(rows, settings.holdout)
+    recipe = _recipe(settings, detector)
+    jobs = _jobs(rows, order, locations, boxes)
+    with publishing(paths.cache, len(order), settings.size) as folder:
+        with (folder / "images.npy").open("wb") as file:
+            images = ImageFile(file, settings.size)
+            with closing(work_all(jobs, recipe, workers or usable_cores())) as outcomes:
+                _fill(images, rows, order, outcomes, tally)
+            _complete(folder, settings, recipe, snapshot, images, tally)
+        cache = TensorCache.open(folder)
+        summary = summarise(rows, tally, cache)
+
+        def load(row: int) -> Image.Image | None:
+            data = read_blob(locations[rows[row].sha256])
+            try:
+                return decode.upright(data, recipe.geometry)
+            except decode.BadImageError:
+                return None
+
+        report(paths.reports, tally.rejects, summary, cache.images, load)
     return summary
 
 
-def _write_cache(
-    folder: Path,
-    settings: PreprocessParams,
-    snapshot: Snapshot,
-    order: Sequence[int],
-    tally: _Tally,
-    workers: int,
-) -> None:
-    """Decode the rows in `order` into a cache in `folder`, filling in the tally."""
-    rows, locations = snapshot.rows, snapshot.locations()
+def _box_file(detector: Detector | None) -> BoxFile | None:
+    return BoxFile.read(detector.file) if detector and detector.name == "boxes" else None
+
+
+def _recipe(settings: PreprocessParams, detector: Detector | None) -> Recipe:
     red, green, blue = settings.background
-    geometry = Geometry(settings.size, (red, green, blue), settings.max_pixels)
-    places = [locations[rows[number].sha256] for number in order]
-    with (folder / "images.npy").open("wb") as file:
-        images = ImageFile(file, settings.size)
-        with closing(decode_all(places, geometry, workers)) as decoded:
-            _fill(images, order, decoded, tally)
-        digests = [rows[number].sha256 for number in tally.kept]
-        splits = [_split(digest, settings.holdout) for digest in digests]
-        counts = _counts(splits, tally, rows)
-        digest = images.close(settings.model_dump(), counts)
-    write_index(folder, digests, tally.kept, splits)
-    write_meta(folder, settings.model_dump(), counts, snapshot.digest, digest)
+    geometry = decode.Geometry(settings.size, (red, green, blue), settings.max_pixels)
+    if detector is None:
+        return Recipe(geometry)
+    faces = settings.faces
+    rules = FaceRules(faces.min_score, faces.min_side, faces.min_share, faces.max_faces)
+    return Recipe(geometry, FaceRecipe(detector, rules, crop.Frame(faces.margin, faces.centre)))
 
 
-def _plan(rows: Sequence[Row], holdout: float) -> tuple[list[int], _Tally]:
+def _plan(rows: Sequence[Row], holdout: float) -> tuple[list[int], Tally]:
     """Row numbers to decode, each file once: those of train, then those of holdout."""
     order: dict[Split, list[int]] = {"train": [], "holdout": []}
     seen: set[str] = set()
-    tally = _Tally()
+    tally = Tally()
     for number, row in enumerate(rows):
         if row.status != "ok":
             continue
         if row.sha256 in seen:
-            tally.duplicates += 1
+            tally.duplicate_files += 1
             continue
         seen.add(row.sha256)
         order[_split(row.sha256, holdout)].append(number)
@@ -126,27 +110,85 @@ def _split(digest: str, holdout: float) -> Split:
     return "holdout" if int(digest[-16:], 16) / 2**64 < holdout else "train"
 
 
+def _jobs(
+    rows: Sequence[Row],
+    order: Sequence[int],
+    locations: dict[str, Location],
+    boxes: BoxFile | None,
+) -> list[Job]:
+    """What the workers get, in order; GanError if the file of boxes is of other pictures."""
+    if boxes is None:
+        return [Job(locations[rows[number].sha256]) for number in order]
+    urls: dict[str, list[str]] = {}
+    for row in rows:
+        if row.status == "ok":
+            urls.setdefault(row.sha256, []).append(row.url)
+    digests = [rows[number].sha256 for number in order]
+    jobs = [Job(locations[digest], boxes.of(digest, urls[digest])) for digest in digests]
+    if all(job.noted is None for job in jobs):
+        raise GanError(f"{boxes.path}: names none of the snapshot's pictures by sha256 or url")
+    return jobs
+
+
 def _fill(
-    images: ImageFile, order: Sequence[int], decoded: Iterable[Decoded], tally: _Tally
+    images: ImageFile,
+    rows: Sequence[Row],
+    order: Sequence[int],
+    outcomes: Iterable[Outcome],
+    tally: Tally,
 ) -> None:
-    """Append the good and new pictures; of equal ones the first in cache order is kept."""
+    """Append the good and new avatars; of equal ones the first in cache order is kept."""
     seen: set[bytes] = set()
     with progress("preprocess", len(order)) as advance:
-        for done, (row, picture) in enumerate(zip(order, decoded, strict=True), start=1):
-            advance(done, f"{len(tally.rejects)} bad, {tally.duplicates} duplicates")
-            if isinstance(picture, str):
-                tally.rejects.append((row, picture))
-                continue
-            digest = sha256(picture.data).digest()
-            if digest in seen:
-                tally.duplicates += 1
-                continue
-            seen.add(digest)
-            images.append(picture)
-            tally.kept.append(row)
+        for done, (number, outcome) in enumerate(zip(order, outcomes, strict=True), start=1):
+            row = rows[number]
+            tally.faces += outcome.found
+            tally.rejects += [Rejected(number, row.url, each) for each in outcome.rejects]
+            for avatar in outcome.avatars:
+                digest = sha256(avatar.pixels.data).digest()
+                if digest in seen:
+                    tally.duplicate_pixels += 1
+                    continue
+                seen.add(digest)
+                images.append(avatar.pixels)
+                side = avatar.side or min(row.width, row.height)
+                tally.kept.append(Kept(number, avatar.box, side))
+            duplicates = tally.duplicate_files + tally.duplicate_pixels
+            advance(done, f"{len(tally.rejects)} rejected, {duplicates} duplicates")
 
 
-def _counts(splits: Sequence[Split], tally: _Tally, rows: Sequence[Row]) -> dict[str, int]:
+def _complete(
+    folder: Path,
+    settings: PreprocessParams,
+    recipe: Recipe,
+    snapshot: Snapshot,
+    images: ImageFile,
+    tally: Tally,
+) -> None:
+    """Close images.npy, and write the other files of the cache."""
+    digests = [snapshot.rows[kept.row].sha256 for kept in tally.kept]
+    splits = [_split(digest, settings.holdout) for digest in digests]
+    counts = _counts(splits, tally)
+    decided = _decided(settings, recipe)
+    digest = images.close(decided, counts)
+    boxes = [kept.box for kept in tally.kept]
+    write_index(folder, digests, [kept.row for kept in tally.kept], splits, boxes)
+    resampling = decode.FILTER if recipe.faces is None else crop.FILTER
+    write_meta(folder, decided, counts, snapshot.digest, digest, resampling)
+
+
+def _decided(settings: PreprocessParams, recipe: Recipe) -> dict[str, Any]:
+    """The settings that decide the cache: for the file of a detector, its content."""
+    values = settings.model_dump()
+    faces = values.pop("faces")
+    if recipe.faces is None:
+        return values | {"faces": {"detector": "none"}}
+    for named in ("detector", "file"):
+        del faces[named]
+    return values | {"faces": recipe.faces.detector.settings() | faces}
+
+
+def _counts(splits: Sequence[Split], tally: Tally) -> dict[str, int]:
     counts = {"train": splits.count("train"), "holdout": splits.count("holdout")}
     if counts["train"]:
         return counts
@@ -157,42 +199,10 @@ def _counts(splits: Sequence[Split], tally: _Tally, rows: Sequence[Row]) -> dict
         )
     if not tally.rejects:
         raise GanError("the snapshot holds no image at all; scrape again with another source")
-    row, reason = min(tally.rejects)
+    first = min(tally.rejects, key=lambda each: each.row)
+    pictures = len({each.row for each in tally.rejects})
+    reason = f"{first.reject.reason} {first.reject.detail}".rstrip()
     raise GanError(
-        f"none of {len(tally.rejects)} images can be used; the first, "
-        f"{_one_line(rows[row].url)}: {reason}; scrape again with another source"
+        f"none of {pictures} images can be used; the first, {one_line(first.url)}: "
+        f"{one_line(reason)}; scrape again with another source, or change preprocess.faces"
     )
-
-
-def _summarise(rows: Sequence[Row], tally: _Tally, cache: TensorCache) -> PreprocessSummary:
-    statuses = Counter(row.status for row in rows)
-    return PreprocessSummary(
-        rows=len(rows),
-        without_image={name: n for name, n in sorted(statuses.items()) if name != "ok"},
-        read=statuses["ok"],
-        bad=len(tally.rejects),
-        duplicates=tally.duplicates,
-        upscaled=sum(min(rows[n].width, rows[n].height) < cache.size for n in tally.kept),
-        train=len(cache.split("train")),
-        holdout=len(cache.split("holdout")),
-        digest=cache.digest,
-    )
-
-
-def _report(
-    folder: Path,
-    rows: Sequence[Row],
-    tally: _Tally,
-    summary: PreprocessSummary,
-    images: Images,
-) -> None:
-    shown = min(SHEET_SIDE**2, len(images))
-    evenly = [i * len(images) // shown for i in range(shown)]
-    save_png(contact_sheet(np.asarray(images[evenly]), SHEET_SIDE), folder / "contact_sheet.png")
-    lines = [f"{n}\t{_one_line(rows[n].url)}\t{reason}\n" for n, reason in sorted(tally.rejects)]
-    write_text(folder / "rejects.tsv", "row\turl\treason\n" + "".join(lines))
-    write_text(folder / "preprocess.json", json.dumps(asdict(summary), indent=2) + "\n")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())

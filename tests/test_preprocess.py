@@ -7,76 +7,31 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from preprocess_inputs import (
+    BOX,
+    PARAMS_FILE,
+    TEXT,
+    assert_counts_add_up,
+    contents,
+    is_held_out,
+    make_snapshot,
+    params,
+    picture,
+    pictures,
+)
 
 from gan.cache import TensorCache
 from gan.errors import GanError
-from gan.params import Params, load_params
 from pipeline.images.cache_writer import publishing
 from pipeline.images.contact_sheet import contact_sheet, save_png
 from pipeline.paths import Paths
 from pipeline.preprocess import run
-from pipeline.snapshot.journal import Journal
-from pipeline.snapshot.manifest import Row
-from pipeline.snapshot.writer import publish
-
-PARAMS_FILE = Path(__file__).parents[1] / "params.yaml"
-TEXT = b"this is no picture, whatever its name says"
-
-
-def params(**changes) -> Params:
-    whole = load_params(PARAMS_FILE)
-    settings = whole.preprocess.model_copy(update={"size": 32, "holdout": 0.3, **changes})
-    return whole.model_copy(update={"preprocess": settings})
-
-
-def picture(seed, kind="PNG", size=(40, 44)):
-    pixels = np.random.default_rng(seed).integers(0, 256, (5, 4, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).resize(size).save(buffer, kind)
-    return buffer.getvalue()
-
-
-def pictures(count):
-    return [picture(seed, ("PNG", "JPEG", "WEBP")[seed % 3]) for seed in range(count)]
-
-
-def make_snapshot(root, files, missing=()):
-    """A snapshot of `files`, then one row of each status in `missing`."""
-    with Journal(root / "data.staging", {"files": len(files)}) as journal:
-        for number, data in enumerate(files):
-            row = Row(
-                page="",
-                url=f"/images/{number}.png",
-                tags=(),
-                rating="general",
-                licence="CC0",
-                status="ok",
-                sha256=hashlib.sha256(data).hexdigest(),
-                bytes=len(data),
-                format="PNG",
-                width=40,
-                height=44,
-            )
-            journal.add(number, row, data)
-        for number, status in enumerate(missing, start=len(files)):
-            journal.add(number, Row("", f"/images/{number}.png", (), "", "", status, "why"))
-        publish(journal, {"kind": "test"}, root / "data", root / "data.old")
-    return Paths(root)
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-def is_held_out(data, share=0.3):
-    return int(hashlib.sha256(data).hexdigest()[48:], 16) / 2**64 < share
 
 
 @pytest.fixture
@@ -101,6 +56,7 @@ def test_train_rows_come_first_and_both_splits_keep_the_order(paths, files):
     assert index["row"] == expected
     assert index["sha256"] == [hashlib.sha256(files[i]).hexdigest() for i in expected]
     assert index["split"] == ["train"] * summary.train + ["holdout"] * summary.holdout
+    assert {value for name in BOX for value in index[name]} == {None}
     assert len(cache.split("train")) == summary.train
     assert summary.digest == cache.digest
 
@@ -118,7 +74,8 @@ def test_cached_rows_are_the_decoded_files(paths, files):
 def test_meta_names_everything_that_decided(paths):
     run(params(), paths, workers=1)
     meta = TensorCache.open(paths.cache).meta
-    assert meta["settings"] == params().preprocess.model_dump()
+    decided = params().preprocess.model_dump() | {"faces": {"detector": "none"}}
+    assert meta["settings"] == decided
     assert set(meta["versions"]) == {"numpy", "pillow"}
     assert meta["snapshot"] == json.loads((paths.data / "snapshot.json").read_text())["digest"]
     assert meta["filter"]
@@ -158,13 +115,15 @@ def test_bad_images_are_counted_and_listed_not_fatal(tmp_path, files):
     assert (summary.read, summary.bad, summary.train + summary.holdout) == (13, 3, 10)
     assert summary.without_image == {"bad": 1, "gone": 2}
     lines = [line.split("\t") for line in (paths.reports / "rejects.tsv").read_text().splitlines()]
-    assert lines[0] == ["row", "url", "reason"]
+    assert lines[0] == ["row", "url", "reason", "detail"]
     assert [line[:2] for line in lines[1:]] == [
         [str(row), f"/images/{row}.png"] for row in (0, 11, 12)
     ]
-    assert "not a picture" in lines[1][2]
-    assert "truncated" in lines[2][2]
-    assert "200x200 is more than 39999 pixels" in lines[3][2]
+    assert {line[2] for line in lines[1:]} == {"unreadable"}
+    assert "not a picture" in lines[1][3]
+    assert "truncated" in lines[2][3]
+    assert "200x200 is more than 39999 pixels" in lines[3][3]
+    assert summary.rejects == {"unreadable": 3}
 
 
 def test_equal_files_and_equal_pixels_count_once(tmp_path):
@@ -173,22 +132,22 @@ def test_equal_files_and_equal_pixels_count_once(tmp_path):
     manifest = [json.loads(line) for line in (paths.data / "manifest.jsonl").open()]
     assert len({row["sha256"] for row in manifest}) == 4
     summary = run(params(holdout=0.0), paths, workers=1)
-    assert (summary.duplicates, summary.train) == (1, 3)
+    assert (summary.duplicate_pixels, summary.train) == (1, 3)
     twice = make_snapshot(tmp_path / "twice", [picture(0), picture(1), picture(0)])
     summary = run(params(holdout=0.0), twice, workers=1)
-    assert (summary.read, summary.duplicates, summary.train) == (3, 1, 2)
+    assert (summary.read, summary.duplicate_files, summary.train) == (3, 1, 2)
     assert pq.read_table(twice.cache / "index.parquet")["row"].to_pylist() == [0, 1]
 
 
 def test_every_read_image_is_accounted_for(tmp_path, files):
-    paths = make_snapshot(tmp_path, [*files[:9], files[0], TEXT, files[1] + b"x"])
+    paths = make_snapshot(tmp_path, [*files[:9], files[0], TEXT, files[1] + b"x"], ["gone"])
     summary = run(params(), paths, workers=1)
-    parts = summary.bad, summary.duplicates, summary.train + summary.holdout
-    assert parts == (1, 2, 9)
-    assert summary.read == sum(parts)
+    assert_counts_add_up(summary)
+    assert (summary.bad, summary.duplicate_files, summary.duplicate_pixels) == (1, 1, 1)
+    assert (summary.pictures, summary.faces, summary.train + summary.holdout) == (10, 10, 9)
     report = json.loads((paths.reports / "preprocess.json").read_text())
     assert report["digest"] == TensorCache.open(paths.cache).digest
-    assert report["duplicates"] == 2
+    assert report["duplicate_files"] == report["duplicate_pixels"] == 1
 
 
 def test_small_images_are_kept_and_counted(paths):

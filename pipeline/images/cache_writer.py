@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,8 +19,9 @@ from numpy.lib import format as npy
 from gan.cache import FORMAT, CacheDigest, Images, Split
 from gan.errors import GanError
 from pipeline.images.decode import FILTER
+from pipeline.images.face_box import Box
 
-INDEX_BYTES = 160  # of index.parquet and the reports, for one image, generously
+INDEX_BYTES = 200  # of index.parquet and the reports, for one image, generously
 SPARE_BYTES = 1 << 23
 
 
@@ -92,14 +94,29 @@ class ImageFile:
 
 
 def write_index(
-    folder: Path, sha256: Sequence[str], rows: Sequence[int], splits: Sequence[Split]
+    folder: Path,
+    sha256: Sequence[str],
+    rows: Sequence[int],
+    splits: Sequence[Split],
+    boxes: Sequence[Box | None] | None = None,
 ) -> None:
-    """Write index.parquet: for each cached image its file's sha256, manifest row and split."""
+    """Write index.parquet: for each cached image its file's sha256, manifest row and split.
+
+    And, in pixels of the source picture, the box of the face it was cut out around: x, y, width,
+    height and the detector's score; null where no face was looked for.
+    """
+    faces = boxes if boxes is not None else [None] * len(rows)
     table = pa.table(
         {
             "sha256": pa.array(sha256, pa.string()),
             "row": pa.array(rows, pa.int64()),
             "split": pa.array(splits, pa.string()),
+        }
+        | {
+            field.name: pa.array(
+                [None if box is None else getattr(box, field.name) for box in faces], pa.float64()
+            )
+            for field in fields(Box)
         }
     )
     with (folder / "index.parquet").open("wb") as file:
@@ -113,12 +130,13 @@ def write_meta(
     counts: Mapping[str, int],
     snapshot: str,
     digest: str,
+    resampling: str = FILTER,
 ) -> None:
     """Write meta.json, the last file of a cache: everything that decided its bytes."""
     meta = {
         "format": FORMAT,
         "settings": dict(settings),
-        "filter": FILTER,
+        "filter": resampling,
         "versions": {"numpy": np.__version__, "pillow": PIL.__version__},
         "snapshot": snapshot,
         "counts": dict(counts),

@@ -48,9 +48,31 @@ def decode(data: bytes, geometry: Geometry) -> NDArray[np.uint8]:
 
     Of an animation the first frame is taken. Raises BadImageError with the reason.
     """
+    with _opened(data, geometry) as image:
+        return _square(image, geometry)
+
+
+def upright(data: bytes, geometry: Geometry) -> Image.Image:
+    """The full picture in RGB over the background, turned as EXIF says, at its own size.
+
+    Raises BadImageError with the reason.
+    """
+    with _opened(data, geometry) as image:
+        image.load()
+        turn = TURNS.get(_orientation(image))
+        flat = _flatten(image, geometry.background)
+        return flat if turn is None else flat.transpose(turn)
+
+
+@contextmanager
+def _opened(data: bytes, geometry: Geometry) -> Iterator[Image.Image]:
+    """An opened picture; whatever goes wrong with it in the block is a BadImageError."""
     try:
         with _own_rules(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _square(image, geometry)
+            width, height = image.size
+            if width * height > geometry.max_pixels:
+                raise BadImageError(f"{width}x{height} is more than {geometry.max_pixels} pixels")
+            yield image
     except (BadImageError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -78,8 +100,6 @@ def _own_rules() -> Iterator[None]:
 
 def _square(image: Image.Image, geometry: Geometry) -> NDArray[np.uint8]:
     width, height = image.size
-    if width * height > geometry.max_pixels:
-        raise BadImageError(f"{width}x{height} is more than {geometry.max_pixels} pixels")
     shrunk = image.draft(None, (2 * geometry.size, 2 * geometry.size))
     scale = shrunk[1][2] / width if shrunk else 1.0
     image.load()

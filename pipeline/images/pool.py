@@ -1,4 +1,4 @@
-"""Decoding on all cores: order kept, bounded look-ahead, no process outlives its parent."""
+"""Files to avatars on all cores: order kept, bounded look-ahead, no process left behind."""
 
 import os
 import signal
@@ -7,21 +7,18 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.synchronize import Event
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gan.errors import GanError
-from pipeline.images.decode import BadImageError, Geometry, decode
+from pipeline.images.avatars import Outcome, Recipe, make_avatars
+from pipeline.images.face_box import Box
 from pipeline.snapshot.reader import Location
 
-Decoded = NDArray[np.uint8] | str
-"""A picture (size,size,3), or the reason why there is none."""
-
 CHUNK = 64  # pictures a task: large enough to hide the cost of passing it on
+CHUNK_OF_PAGES = 8  # where faces are looked for, which takes far longer
 AHEAD = 4  # tasks a worker that may wait, so that memory does not grow with the snapshot
 
 
@@ -32,52 +29,56 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def decode_all(
-    locations: Sequence[Location], geometry: Geometry, workers: int
-) -> Generator[Decoded, None, None]:
-    """Decode every blob, in order; what comes out does not depend on `workers`.
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A file to work on, and the boxes that are noted for it."""
+
+    location: Location
+    noted: tuple[Box, ...] | None = None
+
+
+def work_all(jobs: Sequence[Job], recipe: Recipe, workers: int) -> Generator[Outcome, None, None]:
+    """What becomes of every file, in order; it does not depend on `workers`.
 
     With one worker, or one task, all is done in this process. Raises GanError if a shard cannot
     be read or a worker dies.
     """
-    tasks = [locations[i : i + CHUNK] for i in range(0, len(locations), CHUNK)]
-    work = partial(_decode_task, geometry)
+    chunk = CHUNK if recipe.faces is None else CHUNK_OF_PAGES
+    tasks = [jobs[i : i + chunk] for i in range(0, len(jobs), chunk)]
+    work = partial(_work_task, recipe)
     workers = min(workers, len(tasks))
     done = map(work, tasks) if workers <= 1 else _in_order(work, tasks, workers)
     for task in done:
         yield from task
 
 
-def _decode_task(geometry: Geometry, task: Sequence[Location]) -> list[Decoded]:
-    return [_decode_one(geometry, location) for location in task if not _is_stopped()]
-
-
-def _decode_one(geometry: Geometry, location: Location) -> Decoded:
+def read_blob(location: Location) -> bytes:
+    """The bytes of one image; GanError if its shard cannot be read."""
+    # Not Snapshot.read: a snapshot holds the whole manifest, too much to send to a worker.
     try:
-        data = _read(location)
+        with location.shard.open("rb") as shard:
+            shard.seek(location.offset)
+            return shard.read(location.size)
     except OSError as error:
         raise GanError(f"{location.shard}: cannot be read: {error.strerror}") from None
-    try:
-        return decode(data, geometry)
-    except BadImageError as error:
-        return str(error)
 
 
-def _read(location: Location) -> bytes:
-    # Not Snapshot.read: a snapshot holds the whole manifest, too much to send to a worker.
-    with location.shard.open("rb") as shard:
-        shard.seek(location.offset)
-        return shard.read(location.size)
+def _work_task(recipe: Recipe, task: Sequence[Job]) -> list[Outcome]:
+    return [
+        make_avatars(read_blob(job.location), recipe, job.noted)
+        for job in task
+        if not _is_stopped()
+    ]
 
 
 def _in_order(
-    work: "partial[list[Decoded]]", tasks: Sequence[Sequence[Location]], workers: int
-) -> Iterator[list[Decoded]]:
+    work: "partial[list[Outcome]]", tasks: Sequence[Sequence[Job]], workers: int
+) -> Iterator[list[Outcome]]:
     # spawn, not fork: a progress bar draws from a thread, and threads do not survive a fork.
     context = get_context("spawn")
     stop = context.Event()
     pool = ProcessPoolExecutor(workers, context, _start_worker, (stop,))
-    waiting: deque[Future[list[Decoded]]] = deque()
+    waiting: deque[Future[list[Outcome]]] = deque()
     try:
         for task in tasks:
             waiting.append(pool.submit(work, task))

@@ -1,0 +1,94 @@
+"""What several tests of preprocess start from: pictures, a snapshot, settings, a cascade."""
+
+import hashlib
+import io
+import platform
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gan.params import Params, load_params
+from pipeline.paths import Paths
+from pipeline.snapshot.journal import Journal
+from pipeline.snapshot.manifest import Row
+from pipeline.snapshot.writer import publish
+
+PARAMS_FILE = Path(__file__).parents[1] / "params.yaml"
+BOX = ("x", "y", "width", "height", "score")
+TEXT = b"this is no picture, whatever its name says"
+
+HAS_WHEEL = (sys.platform, platform.machine()) in {("linux", "x86_64"), ("darwin", "arm64")}
+
+DARK_ON_BRIGHT = """<?xml version="1.0"?>
+<opencv_storage><cascade type_id="opencv-cascade-classifier"><stageType>BOOST</stageType>
+<featureType>HAAR</featureType><height>24</height><width>24</width>
+<stageParams><maxWeakCount>1</maxWeakCount></stageParams>
+<featureParams><maxCatCount>0</maxCatCount></featureParams><stageNum>1</stageNum>
+<stages><_><maxWeakCount>1</maxWeakCount><stageThreshold>0.5</stageThreshold>
+<weakClassifiers><_><internalNodes>0 -1 0 -1.5</internalNodes><leafValues>1. 0.</leafValues></_>
+</weakClassifiers></_></stages>
+<features><_><rects><_>0 0 24 24 -1.</_><_>6 6 12 12 4.</_></rects><tilted>0</tilted></_>
+</features></cascade></opencv_storage>
+"""
+"""A cascade for a dark square that fills the middle half of a bright window, in each direction."""
+
+
+def params(**changes) -> Params:
+    whole = load_params(PARAMS_FILE)
+    settings = whole.preprocess.model_copy(update={"size": 32, "holdout": 0.3, **changes})
+    return whole.model_copy(update={"preprocess": settings})
+
+
+def picture(seed, kind="PNG", size=(40, 44)):
+    pixels = np.random.default_rng(seed).integers(0, 256, (5, 4, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize(size).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def pictures(count):
+    return [picture(seed, ("PNG", "JPEG", "WEBP")[seed % 3]) for seed in range(count)]
+
+
+def make_snapshot(root, files, missing=()):
+    """A snapshot of `files`, then one row of each status in `missing`."""
+    with Journal(root / "data.staging", {"files": len(files)}) as journal:
+        for number, data in enumerate(files):
+            row = Row(
+                page="",
+                url=f"/images/{number}.png",
+                tags=(),
+                rating="general",
+                source="",
+                licence="CC0",
+                status="ok",
+                sha256=hashlib.sha256(data).hexdigest(),
+                bytes=len(data),
+                format="PNG",
+                width=40,
+                height=44,
+            )
+            journal.add(number, row, data)
+        for number, status in enumerate(missing, start=len(files)):
+            journal.add(number, Row("", f"/images/{number}.png", (), "", "", "", status, "why"))
+        publish(journal, {"kind": "test"}, root / "data", root / "data.old")
+    return Paths(root)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def is_held_out(data, share=0.3):
+    return int(hashlib.sha256(data).hexdigest()[48:], 16) / 2**64 < share
+
+
+def assert_counts_add_up(summary):
+    assert summary.rows == sum(summary.without_image.values()) + summary.read
+    assert summary.read == summary.bad + summary.duplicate_files + summary.pictures
+    dropped = summary.faces_rejected + summary.duplicate_pixels
+    assert summary.faces == dropped + summary.train + summary.holdout
+    left_out = summary.bad + summary.without_face + summary.faces_rejected
+    assert sum(summary.rejects.values()) == left_out
