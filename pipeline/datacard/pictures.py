@@ -1,0 +1,115 @@
+"""Pictures of a snapshot that stand for all: chosen evenly, decoded small, laid out on a sheet."""
+
+import io
+import warnings
+from array import array
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from pipeline.images.contact_sheet import contact_sheet
+from pipeline.images.decode import TURNS
+from pipeline.snapshot.layout import EXTENSIONS, MANIFEST
+from pipeline.snapshot.reader import Location, Snapshot
+
+TILE = 96
+COLUMNS = 8
+WHITE = (255, 255, 255)
+GREY = (208, 208, 208)  # the tile of a picture that can't be decoded
+
+
+def choose(snapshot: Snapshot, count: int, most_bytes: int | None = None) -> list[Location]:
+    """Up to `count` pictures, evenly spaced in the order of their sha256.
+
+    With `most_bytes` fewer, so that their files come to about that at most; one at least.
+    """
+    shards = sorted(set(snapshot.files) - {MANIFEST})
+    table = _index(snapshot, shards)
+    if most_bytes is not None and len(table):
+        count = min(count, max(1, int(most_bytes / max(1.0, float(table[:, 3].mean())))))
+    order = np.argsort(table[:, 0], kind="stable")
+    count = min(count, len(order))
+    chosen = table[[order[i * len(order) // count] for i in range(count)]]
+    return [
+        Location(snapshot.folder / shards[shard], offset, size)
+        for _, shard, offset, size in chosen.tolist()
+    ]
+
+
+def shrink(data: bytes, side: int) -> Image.Image:
+    """Decode a file to RGB, over white and turned as EXIF says, by box filters alone.
+
+    The longer side comes to at least `side` pixels and less than twice that, or stays as it is
+    where it is smaller. Of an animation the first frame is taken. Raises whatever Pillow raises
+    on damaged files.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS)) as image:
+            image.draft(None, (side, side))
+            image.load()
+            turn = TURNS.get(_orientation(image))
+            small = _flatten(_reduce(image, side))
+    return small if turn is None else small.transpose(turn)
+
+
+def sheet(snapshot: Snapshot, count: int = 64) -> Image.Image:
+    """A contact sheet of up to `count` pictures, each whole on a white tile of 96x96.
+
+    Smaller pictures keep their size; a grey tile is a picture that can't be decoded.
+    """
+    chosen = choose(snapshot, count)
+    tiles = [_tile(snapshot.read(location)) for location in chosen] or [_blank(GREY)]
+    return contact_sheet(np.stack(tiles), min(COLUMNS, len(tiles)))
+
+
+def _index(snapshot: Snapshot, shards: list[str]) -> NDArray[np.uint64]:
+    """(pictures, 4): start of the sha256, number of the shard, offset, size.
+
+    Shard by shard, since the locations of a million pictures at once take hundreds of megabytes.
+    """
+    numbers = array("Q")
+    for shard, name in enumerate(shards):
+        part = replace(snapshot, files={name: snapshot.files[name]})
+        for sha256, location in part.locations().items():
+            numbers.extend((int(sha256[:16], 16), shard, location.offset, location.size))
+    return np.array(numbers, dtype=np.uint64).reshape(-1, 4)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        return 1  # a picture with damaged EXIF is still a picture
+
+
+def _reduce(image: Image.Image, side: int) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip
+        levels = np.asarray(image).astype(np.int64) >> 8
+        image = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+    even = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return even.reduce(max(1, max(even.size) // side))
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    under = Image.new("RGBA", image.size, (*WHITE, 255))
+    return Image.alpha_composite(under, image).convert("RGB")
+
+
+def _tile(data: bytes) -> NDArray[np.uint8]:
+    try:
+        image = shrink(data, 2 * TILE)
+    except Exception:  # Pillow's plugins raise nearly anything on damaged files
+        return _blank(GREY)
+    image.thumbnail((TILE, TILE), Image.Resampling.LANCZOS)
+    tile = Image.new("RGB", (TILE, TILE), WHITE)
+    tile.paste(image, ((TILE - image.width) // 2, (TILE - image.height) // 2))
+    return np.asarray(tile)
+
+
+def _blank(colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    return np.full((TILE, TILE, 3), colour, dtype=np.uint8)
