@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.entry import PARAMS, ParamsFile, hand_over, here, one_line_errors, read
+from pipeline.scrape_command import scrape
 from pipeline.subcommands import results, weights
 
 app = typer.Typer(
@@ -22,41 +23,15 @@ def _say(text: str) -> None:
     typer.echo(text)
 
 
-@app.command()
-def scrape(
-    source: Annotated[
-        str | None,
-        typer.Option(help="embedded, archive:FILE|DIR or booru:URL. Replaces data/ deliberately."),
-    ] = None,
-    ensure: Annotated[
-        bool, typer.Option("--ensure", help="Make data/ what source.yaml and data.dvc say.")
-    ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most this many pictures.")] = None,
-    tags: Annotated[str, typer.Option(help="Tags to search a booru for.")] = "",
-    licence: Annotated[str, typer.Option(help="Licence note for source.yaml.")] = "",
-) -> None:
-    """Fetch pictures from a source into data/.
-
-    Reads the source that --source names, or with --ensure source.yaml and data.dvc. Writes data/
-    (tar shards and a manifest), data.ok and, without --ensure, source.yaml and data.dvc.
-    """
-    from pipeline import scrape as stage
-    from pipeline import tracking
-
-    paths = here()
-    with tracking.stage_run(paths, "scrape") as row:
-        summary = stage.run(source, paths, ensure=ensure, limit=limit, tags=tags, licence=licence)
-        row.params({"source": summary.source})
-        row.tags({"snapshot_digest": summary.digest})
-        row.metrics({f"rows/{status}": n for status, n in summary.counts.items()}, 0)
+app.command()(scrape)
 
 
 @app.command()
 def preprocess(params: ParamsFile = PARAMS) -> None:
     """Decode data/ into the tensor cache.
 
-    Reads data/. Writes cache/ (uint8 tensor, index, split), reports/preprocess.json,
-    reports/rejects.tsv (what was left out, and why) and reports/contact_sheet.png.
+    Reads data/ and faces/. Writes cache/ (uint8 tensor, index, split), reports/preprocess.json,
+    reports/rejects.tsv and .png (what was left out, and why) and reports/contact_sheet.png.
     """
     from dataclasses import asdict
 
@@ -70,7 +45,8 @@ def preprocess(params: ParamsFile = PARAMS) -> None:
         row.tags({"cache_digest": summary["digest"]})
         counts = {key: value for key, value in summary.items() if isinstance(value, int)}
         row.metrics({f"images/{key}": value for key, value in counts.items()}, 0)
-        row.image("contact_sheet", paths.reports / "contact_sheet.png", 0)
+        for name in ("contact_sheet", "rejects"):
+            row.image(name, paths.reports / f"{name}.png", 0)
         row.artifact(paths.reports / "rejects.tsv")
     _say("cache/: " + ", ".join(f"{key} {value}" for key, value in counts.items()))
 

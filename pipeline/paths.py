@@ -48,6 +48,11 @@ class Paths:
         return self.root / "weights"
 
     @property
+    def faces(self) -> Path:
+        """What a face detector needs and a person brings: an XML or a list of boxes."""
+        return self.root / "faces"
+
+    @property
     def logs(self) -> Path:
         """Local, git-ignored: times, rates, run ids."""
         return self.root / "logs"

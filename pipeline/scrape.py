@@ -1,62 +1,85 @@
 """Stage `scrape`: data/, source.yaml and the receipt data.ok, from a source of pictures.
 
 `ensure` makes data/ what source.yaml and data.dvc say, and never replaces a real crawl; without
-it a person asks for a new snapshot, which is then pinned.
+it a person asks for pictures: those of a new source take the place of data/, those of the same
+source are added to it. Then data.dvc pins the result.
 """
 
 import hashlib
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from gan.durable import write_atomically
 from gan.errors import GanError
-from pipeline.crawl.sink import Sink
+from gan.params import ScrapeParams
+from pipeline.crawl.build import Built, build
+from pipeline.crawl.pictures import PictureLimits
 from pipeline.crawl.source import Source
-from pipeline.crawl.sources import embedded_from, from_option, is_embedded
+from pipeline.crawl.sources import Options, embedded_from, from_options, is_embedded
+from pipeline.datacard.files import write_card
 from pipeline.paths import Paths
 from pipeline.pin import Pin, directory_md5
-from pipeline.progress import progress
-from pipeline.snapshot.durable import write_text
-from pipeline.snapshot.journal import Journal
+from pipeline.snapshot.known import Known
 from pipeline.snapshot.reader import Snapshot
-from pipeline.snapshot.writer import discard, publish, recover
-
-HEADER = "# What data/ is a snapshot of; written by `gan scrape`.\n"
+from pipeline.snapshot.writer import discard, recover
+from pipeline.source_file import read_source, write_source
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What the stage left behind: rows by status, the snapshot's digest, and its source."""
+    """What the stage left behind: rows by status, the snapshot's digest, its source, files.
+
+    `fetched` counts the images that came in this call; `card` is the data card in Markdown, beside
+    it stands the same as JSON; `sheet` a contact sheet.
+    """
 
     counts: dict[str, int]
     digest: str
     source: dict[str, Any]
+    fetched: int = field(compare=False)
+    card: Path = field(compare=False)
+    sheet: Path = field(compare=False)
 
 
-def run(
-    source: str | None, paths: Paths, *, ensure: bool, limit: int | None, tags: str, licence: str
-) -> Summary:
-    """Bring data/ into being, write data.ok, and say in one line what data/ holds.
-
-    With `ensure`: keep, restore or redraw what source.yaml describes. Without: build a snapshot of
-    `source` (source.yaml's gallery if None), write source.yaml, pin it with DVC. Raises GanError;
-    Ctrl-C and kills leave a state from which the same call goes on.
-    """
-    if ensure and (source or limit or tags or licence):
+def refuse_mixture(options: Options, *, ensure: bool, replace: bool) -> None:
+    """Raise GanError where --ensure stands beside an option that it would ignore."""
+    if ensure and (options.given or replace):
         raise GanError("--ensure keeps to source.yaml: it goes with no other option")
+
+
+def ensure(paths: Paths) -> Summary:
+    """Keep, restore or redraw what source.yaml describes, and write data.ok.
+
+    Raises GanError where that can't be had without asking a stranger's server again.
+    """
+    return _run(paths, lambda desk: desk.ensure())
+
+
+def run(options: Options, paths: Paths, params: ScrapeParams, *, replace: bool) -> Summary:
+    """Fetch what the options ask for, add it to data/ or put it there, pin it with DVC.
+
+    data/ of the same source grows, unless `replace`; data/ of another source is replaced. Without
+    any option source.yaml's gallery is drawn. Raises GanError; Ctrl-C and kills leave a state
+    from which the same call goes on.
+    """
+    return _run(paths, lambda desk: desk.fetch(options, params, replace))
+
+
+def _run(paths: Paths, work: "Callable[[_Desk], Built]") -> Summary:
     desk = _Desk(paths, Pin(paths))
     desk.tidy()
-    snapshot = desk.ensure() if ensure else desk.replace(source, limit, tags, licence)
+    snapshot, fetched = work(desk)
     desk.tidy()
+    card, sheet = write_card(snapshot, paths.reports, paths.logs / "scrape")
     counts = ", ".join(f"{count} {status}" for status, count in snapshot.counts.items() if count)
-    sys.stdout.write(f"data/: {counts}; digest {snapshot.digest[:12]}\n")
-    return Summary(snapshot.counts, snapshot.digest, snapshot.source)
+    sys.stdout.write(f"data/: {counts}; {fetched} new; digest {snapshot.digest[:12]}\n")
+    return Summary(snapshot.counts, snapshot.digest, snapshot.source, fetched, card, sheet)
 
 
 @dataclass(frozen=True)
@@ -75,9 +98,10 @@ class _Desk:
         """Where the old data/ waits until the new one stands."""
         return self.staging / "replaced"
 
-    def ensure(self) -> Snapshot:
+    def ensure(self) -> Built:
         """data/ as source.yaml says: kept, restored, or drawn again if it is the gallery's."""
-        wanted = _read_source(self.paths.source)
+        wanted = read_source(self.paths.source)
+        fetched = 0
         snapshot, problem = _open_whole(self.paths.data)
         if (snapshot is None or snapshot.source != wanted) and self._restore():
             snapshot, problem = _open_whole(self.paths.data)
@@ -85,29 +109,47 @@ class _Desk:
             if not is_embedded(wanted):
                 raise GanError(_describe_unavailable(self.paths, problem))
             source = embedded_from(wanted, self.paths.source)
-            snapshot = self._build(source)
-            self._forget(source, snapshot)
+            snapshot, fetched = self._build(source, self._staged(source), Known())
+            self._forget(self._staged(source))
         self._compare(snapshot)
         self._write_receipt(snapshot)
-        return snapshot
+        return snapshot, fetched
 
-    def replace(self, option: str | None, limit: int | None, tags: str, licence: str) -> Snapshot:
-        """A new snapshot, its source.yaml, its receipt and its pin, in that order."""
-        if option is None and not (limit or tags or licence):
-            source: Source = self._described_source()
-        else:
-            source = from_option(option or "embedded", limit, tags, licence)
-        snapshot = self._build(source)
-        text = yaml.safe_dump(snapshot.source, sort_keys=False, allow_unicode=True)
-        if _read_source_or_none(self.paths.source) != snapshot.source:
-            write_text(self.paths.source, HEADER + text)
+    def fetch(self, options: Options, params: ScrapeParams, replace: bool) -> Built:
+        """A snapshot, its source.yaml, its receipt and its pin, in that order."""
+        source = from_options(options, params) if options.given else self._described_source()
+        known = Known() if replace else self._earlier(source)
+        limits = PictureLimits(params.max_bytes, params.max_pixels)
+        folder = self._staged(source, replace)
+        snapshot, fetched = self._build(source, folder, known, limits)
+        write_source(self.paths.source, snapshot.source)
         self._write_receipt(snapshot)
-        if self.pin.in_dvc:
-            before = self.pin.md5
-            self.pin.renew()
+        self._renew_pin()
+        self._forget(folder)
+        if failed := snapshot.counts["failed"]:
+            _say(f"{failed} failed: the same command tries them again")
+        return snapshot, fetched
+
+    def _renew_pin(self) -> None:
+        if not self.pin.in_dvc:
+            return
+        before = self.pin.md5
+        self.pin.renew()
+        if before != self.pin.md5:
             _say(f"data.dvc: {before or 'nothing'} -> {self.pin.md5}; commit it with source.yaml")
-        self._forget(source, snapshot)
-        return snapshot
+
+    def _earlier(self, source: Source) -> Known:
+        """What data/ holds, if it is an earlier crawl of this very source."""
+        snapshot, problem = _open_whole(self.paths.data)
+        if snapshot is None:
+            if self.paths.data.exists():
+                _say(f"warning: data/ is not whole, so nothing of it is kept: {problem}")
+            return Known()
+        if source.continues(snapshot):
+            return Known(snapshot)
+        if not is_embedded(snapshot.source):
+            _say(f"data/ is of another source, {snapshot.source['source']}: it is replaced")
+        return Known()
 
     def tidy(self) -> None:
         """After a new data/ stands, remove the old one; kept where nothing else has it."""
@@ -116,7 +158,7 @@ class _Desk:
             return
         snapshot, _ = _open_whole(self.replaced)
         md5 = directory_md5(self.replaced)
-        if snapshot is None or is_embedded(snapshot.source) or self._is_elsewhere(md5):
+        if snapshot is None or is_embedded(snapshot.source) or self._is_elsewhere(snapshot, md5):
             shutil.rmtree(self.replaced)
         else:
             kept = self.paths.root / "data.old" / md5[:12]
@@ -126,13 +168,15 @@ class _Desk:
         with suppress(OSError):
             self.staging.rmdir()
 
-    def _is_elsewhere(self, md5: str) -> bool:
-        return directory_md5(self.paths.data) == md5 or self.pin.holds(md5)
+    def _is_elsewhere(self, old: Snapshot, md5: str) -> bool:
+        new, _ = _open_whole(self.paths.data)
+        grown = new is not None and old.shards.items() <= new.shards.items()
+        return grown or self.pin.holds(md5)
 
     def _described_source(self) -> Source:
-        described = _read_source(self.paths.source)
+        described = read_source(self.paths.source)
         if not is_embedded(described):
-            raise GanError(f"{described.get('source')}: to crawl it anew, give --source")
+            raise GanError(f"{described.get('source')}: to crawl it again, give --source")
         return embedded_from(described, self.paths.source)
 
     def _restore(self) -> bool:
@@ -150,38 +194,25 @@ class _Desk:
         recover(data, self.replaced)
         return False
 
-    def _build(self, source: Source) -> Snapshot:
-        """Fetch what is missing, pack it, put it at data/; goes on where a killed build was."""
-        identity = source.identity
-        folder = self._staged(identity)
-        with Journal(folder, identity) as journal:
-            with progress("scrape", source.total) as advance:
-                source.fetch(Sink(journal, advance))
-            if not any(entry.row.status == "ok" for entry in journal.entries):
-                discard(folder)
-                raise GanError(f"{identity['source']}: {_describe_failure(journal)}")
-            description = source.describe(len(journal.entries))
-            return publish(journal, description, self.paths.data, self.replaced)
+    def _build(
+        self, source: Source, folder: Path, known: Known, limits: PictureLimits | None = None
+    ) -> Built:
+        log = self.paths.logs / "scrape" / f"{folder.name}.jsonl"
+        return build(source, folder, known, self.paths.data, self.replaced, log, limits)
 
-    def _staged(self, identity: dict[str, Any]) -> Path:
+    def _staged(self, source: Source, replace: bool = False) -> Path:
         """A folder for each source, so that one unfinished crawl never costs another one."""
-        key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        return self.staging / key[:12]
+        identity = json.dumps([source.identity, replace], sort_keys=True)
+        return self.staging / hashlib.sha256(identity.encode()).hexdigest()[:12]
 
-    def _forget(self, source: Source, snapshot: Snapshot) -> None:
-        """Remove the journal that led to data/, unless the same call can still mend a row.
+    def _forget(self, folder: Path) -> None:
+        """Remove the journal that led to data/.
 
         Last of all, so that a kill before source.yaml and the pin are written costs nothing.
         """
-        folder = self._staged(source.identity)
-        if failed := snapshot.counts["failed"]:
-            _say(
-                f"{failed} failed: the same command tries them again; to begin anew rm -r {folder}"
-            )
-        else:
-            discard(folder)
-            with suppress(OSError):
-                self.staging.rmdir()
+        discard(folder)
+        with suppress(OSError):
+            self.staging.rmdir()
 
     def _compare(self, snapshot: Snapshot) -> None:
         """Never let DVC re-pin in silence: it does so when data/ isn't what data.dvc says."""
@@ -195,7 +226,7 @@ class _Desk:
 
     def _write_receipt(self, snapshot: Snapshot) -> None:
         values = {"digest": snapshot.digest, "source": snapshot.source}
-        write_text(self.paths.receipt, json.dumps(values, indent=2) + "\n")
+        write_atomically(self.paths.receipt, json.dumps(values, indent=2) + "\n")
 
 
 def _open_whole(folder: Path) -> tuple[Snapshot | None, str]:
@@ -208,39 +239,13 @@ def _open_whole(folder: Path) -> tuple[Snapshot | None, str]:
     return snapshot, ""
 
 
-def _read_source(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise GanError(
-            f"{path}: no such file; `git checkout` it or `gan scrape --source …`"
-        ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise GanError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict) or "source" not in values:
-        raise GanError(f"{path}: must say `source:`")
-    return values
-
-
-def _read_source_or_none(path: Path) -> dict[str, Any] | None:
-    try:
-        return _read_source(path)
-    except GanError:
-        return None
-
-
 def _describe_unavailable(paths: Paths, problem: str) -> str:
-    name = _read_source(paths.source)["source"]
+    name = read_source(paths.source)["source"]
     what = problem or f"{paths.data} is of another source than {paths.source.name} says"
     return (
         f"{what}. {name} is a pinned crawl, never repeated by itself: `dvc pull data.dvc` from a "
         f"remote that has it, or `gan scrape --source …` to replace it"
     )
-
-
-def _describe_failure(journal: Journal) -> str:
-    reasons = sorted({f"{e.row.status}: {e.row.reason}" for e in journal.entries})
-    return f"not one picture; {'; '.join(reasons[:3]) or 'nothing was listed'}"
 
 
 def _say(text: str) -> None:

@@ -26,7 +26,10 @@ class Spool:
     """
 
     def __init__(self, folder: Path, row: Mapping[str, Any]) -> None:
-        """Open or create `folder`; an existing row wins over `row`. Raises OSError."""
+        """Open or create `folder`; an existing row wins over `row`.
+
+        Raises OSError or GanError where the disk does not take it.
+        """
         self.folder = folder
         self.files = folder / "files"
         self._records = folder / "records.jsonl"

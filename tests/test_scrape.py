@@ -14,9 +14,11 @@ import yaml
 from PIL import Image
 
 from gan.errors import GanError
+from gan.params import parse_params
+from pipeline import scrape as stage
+from pipeline.crawl.sources import Options
 from pipeline.paths import Paths
 from pipeline.pin import SKELETON, Pin, directory_md5
-from pipeline.scrape import run
 from pipeline.snapshot.reader import Snapshot
 
 REPOSITORY = Path(__file__).parents[1]
@@ -26,16 +28,19 @@ SMALL = {
     "size": 32,
     "seed": 1,
     "painter": 1,
+    "view": "avatars",
     "licence": "CC0-1.0",
 }
+SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
 
 
 def ensure(paths):
-    return run(None, paths, ensure=True, limit=None, tags="", licence="")
+    return stage.ensure(paths)
 
 
-def scrape(paths, source, limit=None, licence=""):
-    return run(source, paths, ensure=False, limit=limit, tags="", licence=licence)
+def scrape(paths, source, replace=False, **options):
+    params = parse_params(SHIPPED, "params.yaml").scrape
+    return stage.run(Options(source=source, **options), paths, params, replace=replace)
 
 
 def dvc(root, *arguments):
@@ -78,7 +83,12 @@ def test_the_gallery_is_drawn_once_and_then_kept(paths, capsys):
     assert paths.receipt.read_bytes() == receipt
     assert json.loads(receipt) == {"digest": first.digest, "source": SMALL}
     assert first.counts == dict(ok=23, bad=0, gone=1, blocked=0, too_large=0, failed=0)
-    assert sorted(path.name for path in paths.root.iterdir()) == ["data", "data.ok", "source.yaml"]
+    found = sorted(path.name for path in paths.root.iterdir())
+    assert found == ["data", "data.ok", "logs", "reports", "source.yaml"]
+    card = json.loads((paths.reports / "data_card.json").read_text())
+    assert card["digest"] == first.digest
+    assert first.digest in (paths.reports / "data_card.md").read_text()
+    assert first.sheet.is_relative_to(paths.logs)
     assert "23 ok, 1 gone" in capsys.readouterr().out
 
 
@@ -152,7 +162,7 @@ def test_an_archive_becomes_the_snapshot_and_names_no_path_of_this_machine(paths
     described = yaml.safe_load(paths.source.read_text())
     assert described == summary.source
     assert described["source"] == "archive:mine"
-    assert described["count"] == 3
+    assert described["counts"] == {"ok": 3}
     for data in files_of(paths.data).values():
         assert str(tmp_path).encode() not in data
     assert {row.licence for row in Snapshot.open(paths.data).rows} == {"mine"}
@@ -167,7 +177,7 @@ def test_an_archive_without_a_usable_picture_leaves_everything_as_it_was(paths, 
     with pytest.raises(GanError, match="holds no"):
         scrape(paths, f"archive:{folder}")
     (folder / "a.jpg").write_text("no picture")
-    with pytest.raises(GanError, match="not one picture"):
+    with pytest.raises(GanError, match=r"nothing was fetched: bad 1"):
         scrape(paths, f"archive:{folder}")
     assert ensure(paths) == summary
     assert yaml.safe_load(paths.source.read_text()) == SMALL
@@ -203,9 +213,49 @@ def test_the_same_archive_again_keeps_no_twin(paths, tmp_path):
     assert not (paths.root / "data.staging").exists()
 
 
+def test_a_folder_that_grew_adds_shards_and_leaves_the_old_ones_alone(paths, tmp_path):
+    folder = pictures(tmp_path / "mine")
+    old = scrape(paths, f"archive:{folder}")
+    before = files_of(paths.data)
+    Image.new("RGB", (50, 50), (200, 10, 10)).save(folder / "0new.png")
+    (folder / "a.png").unlink()
+    grown = scrape(paths, f"archive:{folder}")
+    after = files_of(paths.data)
+    assert (grown.fetched, grown.counts["ok"]) == (1, old.counts["ok"] + 1)
+    assert after["images-00000.tar"] == before["images-00000.tar"]
+    assert "images-00001.tar" in after
+    assert after["manifest.jsonl"].startswith(before["manifest.jsonl"])
+    assert not (paths.root / "data.old").exists()
+    assert scrape(paths, f"archive:{folder}").fetched == 0
+    assert files_of(paths.data) == after
+    assert ensure(paths).digest == grown.digest
+
+
+def test_replace_starts_over(paths, tmp_path):
+    folder = pictures(tmp_path / "mine")
+    scrape(paths, f"archive:{folder}")
+    (folder / "a.png").unlink()
+    again = scrape(paths, f"archive:{folder}", replace=True)
+    assert (again.fetched, again.counts["ok"]) == (2, 2)
+
+
+def test_another_folder_of_the_same_name_is_another_source(paths, tmp_path, capsys):
+    scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
+    (tmp_path / "there").mkdir()
+    other = scrape(paths, f"archive:{pictures(tmp_path / 'there' / 'mine', 'xyz')}")
+    assert other.counts["ok"] == 3
+    assert {row.url[-5:] for row in Snapshot.open(paths.data).each_row()} == {
+        "x.png",
+        "y.png",
+        "z.png",
+    }
+    assert "another source" in capsys.readouterr().err
+
+
 def test_ensure_goes_with_no_other_option(paths):
-    with pytest.raises(GanError, match="--ensure"):
-        run("embedded", paths, ensure=True, limit=None, tags="", licence="")
+    for options, replace in ((Options(source="embedded"), False), (Options(), True)):
+        with pytest.raises(GanError, match="--ensure"):
+            stage.refuse_mixture(options, ensure=True, replace=replace)
 
 
 @pytest.mark.slow
@@ -292,8 +342,8 @@ def test_the_committed_pin_has_two_deps_and_its_source_is_valid():
 
 SCRAPE = (
     "import sys; from pathlib import Path; from pipeline.paths import Paths; "
-    "from pipeline.scrape import run\n"
-    "try: run(None, Paths(Path(sys.argv[1])), ensure=True, limit=None, tags='', licence='')\n"
+    "from pipeline.scrape import ensure\n"
+    "try: ensure(Paths(Path(sys.argv[1])))\n"
     "except KeyboardInterrupt: sys.exit(130)"
 )
 
@@ -342,7 +392,8 @@ def test_ctrl_c_ends_at_once_and_cleanly_and_the_painters_end_with_it(paths):
     child.send_signal(signal.SIGINT)
     _, words = child.communicate(timeout=10)
     assert child.returncode == 130
-    assert words == ""
+    assert len(words.splitlines()) == 1
+    assert "fetched" in words
     assert rows_so_far(paths) >= 10
     assert_end_soon(painters)
 

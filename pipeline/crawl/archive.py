@@ -1,88 +1,102 @@
 """Source `archive:PATH`: pictures in a folder, tar, compressed tar or zip on this machine."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from gan.errors import GanError
-from pipeline.crawl.members import Member, members_of
-from pipeline.crawl.pictures import MAX_BYTES, Listed, describe_limit, judge
+from gan.params import ScrapeParams
+from pipeline.crawl.contents import Contents, look, named_pictures, read_contents
+from pipeline.crawl.member import Member, printable
+from pipeline.crawl.pictures import Listed
 from pipeline.crawl.sink import Sink
-
-ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
+from pipeline.snapshot.known import url_key
+from pipeline.snapshot.reader import Snapshot
 
 
 @dataclass(frozen=True)
 class Archive:
-    """Every picture file below `path`, by name; `limit` keeps the first ones."""
+    """Every picture file below `path`, by name; `limit` keeps the first ones.
+
+    Provenance is read from gallery-dl's JSON files beside the pictures. No rating is left out: who
+    has the files has chosen them already.
+
+    The archive is walked three times: for its names, for marks of the contents, for the contents.
+    So an archive is known by what it holds, and nothing of it is kept in memory.
+    """
 
     path: Path
     licence: str
+    limits: ScrapeParams
     limit: int | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
         return {
-            "source": f"archive:{self.path.resolve().name}",
-            "sha256": self._listing[1],
+            "source": f"archive:{printable(self.path.resolve().name)}",
+            "sha256": self._contents.sha256,
             "limit": self.limit,
             "licence": self.licence,
         }
 
     @property
     def total(self) -> int:
-        return len(self._positions)
+        return len(self._contents.marks)
 
-    def describe(self, count: int) -> dict[str, Any]:
-        return {**self.identity, "count": count}
+    def describe(self, counts: dict[str, int]) -> dict[str, Any]:
+        return {**self.identity, "counts": counts}
+
+    def continues(self, snapshot: Snapshot) -> bool:
+        """True where the archive has only grown: a picture they share, and none that differs."""
+        if any(snapshot.source.get(key) != self.identity[key] for key in ("source", "licence")):
+            return False
+        marks = {}
+        for name, place in self._contents.places.items():
+            marks[url_key(self._listed(name, place).url)] = self._contents.marks[place]
+        shared = False
+        for row in snapshot.each_row():
+            mark = marks.get(url_key(row.url)) if row.status == "ok" else None
+            if mark is not None and mark.hex() != row.sha256:
+                return False
+            shared = shared or mark is not None
+        return shared
 
     def fetch(self, sink: Sink) -> None:
-        for member in members_of(self.path):
-            if member.name not in self._positions:
-                continue
-            url = f"archive:{member.name}"
-            listed = Listed(self._positions[member.name], url, url, licence=self.licence)
-            if not sink.is_done(listed):
-                _deliver(member, listed, sink)
+        places = self._contents.places
+        met = bytearray(len(places))
+        for name, member in named_pictures(self.path, self.limits):
+            place = places.get(name)
+            if place is not None:
+                met[place] = True
+                listed = self._listed(name, place)
+                if not sink.is_done(listed):
+                    self._deliver(member, listed, sink)
+        for name, place in places.items():
+            listed = self._listed(name, place)
+            if not met[place] and not sink.is_done(listed):
+                sink.reject(listed, "failed", "gone since the archive was listed")
 
     @cached_property
-    def _positions(self) -> dict[str, int]:
-        return {name: position for position, name in enumerate(self._listing[0])}
+    def _contents(self) -> Contents:
+        return read_contents(self.path, self.limits, self.limit)
 
-    @cached_property
-    def _listing(self) -> tuple[list[str], str]:
-        """Names of the chosen members, sorted, and the sha256 of these names and contents."""
-        marks: dict[str, str] = {}
-        for member in members_of(self.path):
-            if _is_picture(member.name):
-                marks.setdefault(member.name, _mark(member))
-        names = sorted(marks)[: self.limit]
-        if not names:
-            raise GanError(f"{self.path}: holds no {', '.join(sorted(ENDINGS))} file")
-        lines = "".join(f"{marks[name]}  {name!a}\n" for name in names)
-        return names, hashlib.sha256(lines.encode()).hexdigest()
+    def _listed(self, name: str, place: int) -> Listed:
+        known, member = self._contents.provenance(place), f"archive:{name}"
+        return Listed(
+            position=place,
+            page=known.page or member,
+            url=known.url or member,
+            tags=known.tags,
+            rating=known.rating,
+            source=known.source,
+            licence=known.licence or self.licence,
+        )
 
-
-def _is_picture(name: str) -> bool:
-    """By its ending; macOS puts a `._` twin beside every file of its zips, which is none."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in ENDINGS and not path.name.startswith("._")
-
-
-def _mark(member: Member) -> str:
-    """What stands for a member's content: its sha256, or why it isn't read."""
-    if member.problem or member.size > MAX_BYTES:
-        return member.problem or str(member.size)
-    return hashlib.sha256(member.read()).hexdigest()
-
-
-def _deliver(member: Member, listed: Listed, sink: Sink) -> None:
-    if member.problem:
-        sink.reject(listed, "blocked", member.problem)
-    elif member.size > MAX_BYTES:
-        sink.reject(listed, "too_large", describe_limit())
-    else:
-        data = member.read()
-        sink.add(listed, judge(listed, data), data)
+    def _deliver(self, member: Member, listed: Listed, sink: Sink) -> None:
+        found = look(member, self.limits.max_bytes)
+        if found.refusal:
+            sink.reject(listed, *found.refusal)
+        elif found.mark != self._contents.marks[listed.position]:
+            sink.reject(listed, "failed", "changed since the archive was listed")
+        else:
+            sink.take(listed, found.data)

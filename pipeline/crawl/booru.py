@@ -1,39 +1,88 @@
-"""Source `booru:ROOT`: a site that speaks Danbooru's JSON API."""
+"""Source `booru:ROOT`: the newest posts of a booru, in whichever of three dialects it speaks."""
 
-import json
 import sys
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlsplit
 
+from scrapy.http import Response
+
+from gan.errors import GanError
+from pipeline.crawl.credentials import KEY, USER, from_environment
+from pipeline.crawl.danbooru import Danbooru
 from pipeline.crawl.engine import Manners, crawl
-from pipeline.crawl.pictures import Listed
+from pipeline.crawl.gelbooru import Gelbooru
+from pipeline.crawl.listing import ListingPage, PageRequest
+from pipeline.crawl.moebooru import Moebooru
+from pipeline.crawl.posts import RATINGS as RATINGS
+from pipeline.crawl.posts import SAFE, PostListing, Search, bookmarked
 from pipeline.crawl.sink import Sink
-from pipeline.crawl.spider import ListingPage
+from pipeline.crawl.spider import ListingError
 from pipeline.snapshot.journal import Journal
+from pipeline.snapshot.reader import Snapshot
 
-POSTS_A_PAGE = 200
-RATINGS = {"g": "general", "s": "sensitive", "q": "questionable", "e": "explicit"}
-WANTED_RATINGS = frozenset({"general"})
-POLITE = Manners()
+AUTO = "auto"
+# Gelbooru's last: it alone takes an empty answer for one.
+DIALECTS: dict[str, type[PostListing]] = {
+    each.name: each for each in (Danbooru, Moebooru, Gelbooru)
+}
+APIS = (AUTO, *DIALECTS)
+KNOWN = {
+    "danbooru.donmai.us": "danbooru",
+    "safebooru.donmai.us": "danbooru",
+    "testbooru.donmai.us": "danbooru",
+    "aibooru.online": "danbooru",
+    "gelbooru.com": "gelbooru",
+    "safebooru.org": "gelbooru",
+    "tbib.org": "gelbooru",
+    "yande.re": "moebooru",
+    "konachan.com": "moebooru",
+    "konachan.net": "moebooru",
+    "sakugabooru.com": "moebooru",
+}
+ORDERING = ("order:", "sort:", "limit:", "id:", "random:", "ordfav:", "ordpool:", "ordfavgroup:")
+"""Words of a search that would break the walk by falling ids."""
+HINTS = {
+    "HTTP 401": f"check {USER} and {KEY}",
+    "HTTP 403": f"it may want an account: {USER} and {KEY}",
+    "HTTP 422": "it may take fewer tags: Danbooru takes two without an account",
+    "authentication": f"set {USER} and {KEY}",
+}
 
 
 @dataclass(frozen=True)
 class Booru:
-    """The newest `limit` posts with `tags` that are rated general."""
+    """The newest `limit` posts with `tags` that have one of `ratings` and a file.
+
+    Raises GanError for a dialect, a rating or a tag that can't be asked for.
+    """
 
     root: str
     tags: str
     limit: int
     licence: str
-    manners: Manners = POLITE
+    manners: Manners
+    ratings: frozenset[str] = SAFE
+    api: str = AUTO
+
+    def __post_init__(self) -> None:
+        if self.api not in APIS:
+            raise GanError(f"--api {self.api!r}: must be one of {', '.join(APIS)}")
+        if not self.ratings or self.ratings - set(RATINGS):
+            wrong = ", ".join(sorted(self.ratings - set(RATINGS))) or "none"
+            raise GanError(f"--ratings {wrong}: must be of {', '.join(RATINGS)}")
+        for tag in self.tags.lower().split():
+            if tag.lstrip("-~").startswith(ORDERING):
+                raise GanError(f"--tags {tag}: posts are always taken newest first; leave it out")
 
     @property
     def identity(self) -> dict[str, Any]:
+        """Without the dialect: it only says how the same posts are read, and may be found out."""
         return {
             "source": f"booru:{self.root}",
             "tags": self.tags,
+            "ratings": sorted(self.ratings),
             "limit": self.limit,
             "licence": self.licence,
         }
@@ -42,75 +91,82 @@ class Booru:
     def total(self) -> int:
         return self.limit
 
-    def describe(self, count: int) -> dict[str, Any]:
-        return {**self.identity, "count": count}
+    def continues(self, snapshot: Snapshot) -> bool:
+        return _but_limit(snapshot.source) == _but_limit(self.identity)
+
+    def describe(self, counts: dict[str, int]) -> dict[str, Any]:
+        found = {status: count for status, count in counts.items() if count}
+        return {**self.identity, "counts": found}
 
     def fetch(self, sink: Sink) -> None:
-        listing = Danbooru(self.root, self.tags, self.limit, self.licence, journal=sink.journal)
-        crawl(listing, sink, self.manners)
-        for reason, count in sorted(listing.skipped.items()):
-            sys.stderr.write(f"{count} posts left out: {reason}\n")
-
-
-@dataclass
-class Danbooru:
-    """Reads /posts.json, newest post first; a `home` replaces `root` in what is recorded."""
-
-    root: str
-    tags: str
-    limit: int
-    licence: str
-    journal: Journal
-    home: str = ""
-    skipped: Counter[str] = field(default_factory=Counter)
-    _listed: int = 0
-
-    @property
-    def first_url(self) -> str:
-        """After a kill: the same first post as before, although new ones may have come since."""
-        newest = self.journal.bookmark
-        return self._url(int(newest) + 1 if newest else None)
-
-    def read(self, body: bytes) -> ListingPage:
-        posts = json.loads(body)
-        if not isinstance(posts, list):
-            raise ValueError("no list of posts")
-        if posts and not self.journal.bookmark:
-            self.journal.bookmark = str(_number(posts[0]))
-        images = [listed for post in posts if (listed := self._read_post(post)) is not None]
-        images = images[: self.limit - self._listed]
-        self._listed += len(images)
-        more = len(posts) > 0 and self._listed < self.limit
-        return ListingPage(images, self._url(min(map(_number, posts))) if more else "")
-
-    def _url(self, before: int | None) -> str:
-        page = {"page": f"b{before}"} if before is not None else {}
-        query = urlencode({"tags": self.tags, "limit": POSTS_A_PAGE, **page})
-        return f"{self.root}/posts.json?{query}"
-
-    def _read_post(self, post: dict[str, Any]) -> Listed | None:
-        """An image, or None where the post is not wanted or shows no file to strangers."""
-        number = _number(post)
-        rating = RATINGS.get(str(post.get("rating")), str(post.get("rating")))
-        if rating not in WANTED_RATINGS or not post.get("file_url"):
-            self.skipped["no file" if rating in WANTED_RATINGS else f"rated {rating}"] += 1
-            return None
-        fetch = urljoin(f"{self.root}/", str(post["file_url"]))
-        return Listed(
-            position=-number,
-            page=self._record(f"{self.root}/posts/{number}"),
-            url=self._record(fetch),
-            tags=tuple(str(post.get("tag_string", "")).split()),
-            rating=rating,
-            licence=self.licence,
-            fetch=fetch,
+        credentials = from_environment(self.root)
+        search = Search(
+            self.root,
+            self.tags,
+            self.limit,
+            self.licence,
+            self.ratings,
+            credentials=credentials,
         )
+        listing = _Trial(self._dialects(search, sink.journal))
+        try:
+            crawl(listing, sink, self.manners)
+        except ListingError as error:
+            told = listing.sum_up(self.root) or _hint(str(error))
+            raise ListingError(credentials.redact(told)) from None
+        for reason, count in sorted(listing.left_out.items()):
+            if count:
+                sys.stderr.write(f"{count} posts left out: {reason}\n")
 
-    def _record(self, url: str) -> str:
-        return self.home + url.removeprefix(self.root) if self.home else url
+    def _dialects(self, search: Search, journal: Journal) -> list[PostListing]:
+        """The one that is asked for, that began this crawl, or that the host is known for."""
+        host = (urlsplit(self.root).hostname or "").removeprefix("www.")
+        begun = next(iter(bookmarked(journal.bookmark)), "")
+        for name in (self.api, begun, KNOWN.get(host, "")):
+            if name in DIALECTS:
+                return [DIALECTS[name](search, journal)]
+        return [dialect(search, journal) for dialect in DIALECTS.values()]
 
 
-def _number(post: Any) -> int:
-    if not isinstance(post, dict) or not isinstance(post.get("id"), int):
-        raise ValueError("a post without a number")
-    return int(post["id"])
+class _Trial:
+    """A listing that asks for the first page in one dialect after another until one answers."""
+
+    def __init__(self, dialects: list[PostListing]) -> None:
+        self._dialect, *self._others = dialects
+        self._answered = False
+        self._failures: list[str] = []
+        self.left_out = self._dialect.left_out
+
+    def start(self) -> ListingPage:
+        return self._dialect.start()
+
+    def read(self, page: PageRequest, response: Response) -> ListingPage:
+        found = self._dialect.read(page, response)
+        self._answered = True
+        return found
+
+    def instead(self, page: PageRequest, why: str) -> Sequence[PageRequest]:
+        if self._answered:
+            return ()
+        self._failures.append(f"{self._dialect.name}: {why}")
+        if not self._others:
+            return ()
+        self._dialect = self._others.pop(0)
+        self.left_out = self._dialect.left_out
+        return self._dialect.start().pages
+
+    def sum_up(self, root: str) -> str:
+        """Why no dialect did, where more than one was tried; else empty."""
+        if self._answered or len(self._failures) < 2:
+            return ""
+        tried = "; ".join(self._failures)
+        return f"{root}: no booru that is known here ({tried}); name its dialect with --api"
+
+
+def _but_limit(source: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in source.items() if key not in ("limit", "counts")}
+
+
+def _hint(error: str) -> str:
+    hint = next((hint for sign, hint in HINTS.items() if sign in error), "")
+    return f"{error}; {hint}" if hint else error

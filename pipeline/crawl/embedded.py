@@ -5,16 +5,45 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gan.errors import GanError
-from pipeline.crawl.booru import Danbooru
+from gan.params import ScrapeParams
+from pipeline.crawl.danbooru import Danbooru
 from pipeline.crawl.engine import Manners, crawl
+from pipeline.crawl.posts import Search
 from pipeline.crawl.sink import Sink
+from pipeline.gallery.page import page_size, page_tags, paint_page_jpeg
 from pipeline.gallery.painter import PAINTER_VERSION, paint_jpeg, tags
-from pipeline.gallery.server import Describe, Gallery, Paint, serve
+from pipeline.gallery.server import Describe, Gallery, Measure, Paint, serve, square
+from pipeline.snapshot.reader import Snapshot
 
 NAME = "embedded"
 LICENCE = "CC0-1.0"
 HOME = "gallery:"
 """Stands for the server's address in the manifest: host and port change with every run."""
+AT_HOME = ScrapeParams(
+    contact="",
+    delay=0.0,
+    connections=8,
+    timeout=120.0,
+    retries=3,
+    backoff=0.5,
+    longest_wait=60.0,
+    give_up_after=1000,
+    redirects=0,
+    max_pages=1_000_000,
+    max_bytes=20 * 2**20,
+    max_pixels=40_000_000,
+    archive_members=1,
+    archive_bytes=1,
+    archive_ratio=1.0,
+)
+"""Nobody else's machine is asked, so params.yaml has no say in what is drawn."""
+
+
+VIEWS: dict[str, tuple[Paint, Describe, Measure]] = {
+    "avatars": (paint_jpeg, tags, square),
+    "pages": (paint_page_jpeg, page_tags, page_size),
+}
+"""What its posts show: one face each, or whole pages whose shorter side is `size`."""
 
 
 @dataclass(frozen=True)
@@ -26,27 +55,30 @@ class Embedded:
     seed: int = 1
     painter: int = PAINTER_VERSION
     licence: str = LICENCE
-    paint: Paint = paint_jpeg
-    describe_picture: Describe = tags
+    view: str = "avatars"
 
     @property
     def identity(self) -> dict[str, Any]:
-        names = ("count", "size", "seed", "painter", "licence")
+        names = ("view", "count", "size", "seed", "painter", "licence")
         return {"source": NAME, **{name: getattr(self, name) for name in names}}
 
     @property
     def total(self) -> int:
         return self.count
 
-    def describe(self, count: int) -> dict[str, Any]:
+    def continues(self, snapshot: Snapshot) -> bool:
+        """Never: it is drawn anew, so that the same source gives the same digest."""
+        return False
+
+    def describe(self, counts: dict[str, int]) -> dict[str, Any]:
         return self.identity
 
     def fetch(self, sink: Sink) -> None:
         """Raises GanError where a picture failed: drawing again must give the same digest."""
-        gallery = Gallery(self.count, self.size, self.seed, self.paint, self.describe_picture)
+        gallery = Gallery(self.count, self.size, self.seed, *VIEWS[self.view])
         with serve(gallery) as root:
-            manners = Manners(delay_s=0, allowed=(urlsplit(root).netloc,))
-            listing = Danbooru(root, "", self.count, self.licence, sink.journal, home=HOME)
-            crawl(listing, sink, manners)
+            manners = Manners(AT_HOME, frozenset({urlsplit(root).netloc}))
+            search = Search(root, "", self.count, self.licence, home=HOME)
+            crawl(Danbooru(search, sink.journal), sink, manners)
         if failed := sink.counts["failed"]:
             raise GanError(f"{failed} pictures of the embedded gallery failed; run again")

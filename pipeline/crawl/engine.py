@@ -2,44 +2,72 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
+from aiohttp.abc import AbstractResolver
+from aiohttp.resolver import ThreadedResolver
+from scrapy import signals
 from scrapy.crawler import AsyncCrawlerRunner, Crawler
 
 from gan.errors import GanError
-from pipeline.crawl.guard import ALLOWED
-from pipeline.crawl.pictures import MAX_BYTES
+from gan.params import ScrapeParams
+from pipeline.crawl.guard import ALLOWED, normalise
+from pipeline.crawl.handler import RESOLVER
+from pipeline.crawl.listing import Listing
+from pipeline.crawl.pacing import PARAMS, TROUBLED, Pacing
+from pipeline.crawl.robots import PRODUCT
 from pipeline.crawl.sink import Sink
-from pipeline.crawl.spider import ImageSpider, Listing
+from pipeline.crawl.spider import ImageSpider
 
-USER_AGENT = "avatar-gan/0.1 (image crawler; obeys robots.txt and Retry-After)"
 STOP_WITHIN_S = 3.0
+AHEAD = 16
+"""Images in the queue for each connection, where a source knows them all from the start."""
+
+HOSTS = 16
+"""Hosts that may be waited for at a time without holding up others."""
 
 
 @dataclass(frozen=True)
 class Manners:
-    """How hard a host is asked, and which private host:port may be asked at all."""
+    """How a crawl behaves, which private host:port it may ask at all, and who resolves names."""
 
-    delay_s: float = 0.25
-    connections: int = 8
-    allowed: tuple[str, ...] = ()
-    timeout_s: float = 30.0
+    params: ScrapeParams
+    allowed: frozenset[str] = frozenset()
+    resolver: Callable[[], AbstractResolver] = ThreadedResolver
+
+    @property
+    def user_agent(self) -> str:
+        contact = f"; {self.params.contact}" if self.params.contact else ""
+        about = f"image crawler; obeys robots.txt and Retry-After{contact}"
+        return f"{PRODUCT}/{version(PRODUCT)} ({about})"
 
 
 def crawl(listing: Listing, sink: Sink, manners: Manners) -> None:
     """Walk `listing` to its end; each image that isn't done gets a row.
 
-    Raises GanError where the listing itself can't be read. Ctrl-C stops cleanly with
-    KeyboardInterrupt; what is in the journal stays, and the same call goes on from there.
+    Raises ListingError where the listing itself breaks off, GanError where nothing more can be
+    kept. Ctrl-C stops cleanly with KeyboardInterrupt; what is in the journal stays, and the same
+    call goes on from there.
     """
     asyncio.run(_crawl(listing, sink, manners))
 
 
 async def _crawl(listing: Listing, sink: Sink, manners: Manners) -> None:
-    runner = AsyncCrawlerRunner(_settings(manners))
+    runner = AsyncCrawlerRunner(_settings(manners, sink))
     crawler = runner.create_crawler(ImageSpider)
-    task = runner.crawl(crawler, listing=listing, sink=sink)
+    errors: list[BaseException] = []
+
+    def note(failure: Any) -> None:
+        errors.append(failure.value)
+
+    crawler.signals.connect(note, signals.spider_error)
+    ahead = AHEAD * manners.params.connections
+    task = runner.crawl(
+        crawler, listing=listing, sink=sink, max_pages=manners.params.max_pages, ahead=ahead
+    )
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
@@ -48,62 +76,96 @@ async def _crawl(listing: Listing, sink: Sink, manners: Manners) -> None:
     spider = crawler.spider
     if not isinstance(spider, ImageSpider):
         raise GanError("the crawler did not start")
-    if spider.error is not None:
-        raise spider.error
-    # Scrapy logs what a callback raises and goes on; here that is a crawl that isn't whole.
+    # Scrapy logs what a listing or a callback raises and goes on; such a crawl isn't whole.
+    for error in (*errors, spider.error):
+        if error is not None:
+            raise error
     if spider.unsettled:
         raise GanError(f"{len(spider.unsettled)} images were left without a row; run again")
 
 
 async def _stop(crawler: Crawler, task: "asyncio.Task[None]") -> None:
-    """Let go of the requests in flight, so that no connection is left open behind us."""
+    """End the waits, and let go of the requests in flight, so that no connection stays open."""
+    if crawler.engine is not None and (pacing := crawler.get_downloader_middleware(Pacing)):
+        pacing.stop()
     stopping = asyncio.ensure_future(crawler.stop_async())
     await asyncio.wait({stopping, task}, timeout=STOP_WITHIN_S)
 
 
-def _settings(manners: Manners) -> dict[str, Any]:
+def _settings(manners: Manners, sink: Sink) -> dict[str, Any]:
     logging.getLogger("scrapy").setLevel(logging.CRITICAL)
-    http = "scrapy.core.downloader.handlers._aiohttp.AiohttpDownloadHandler"
     return {
         # Twisted's reactor starts once a process; without it a process can crawl many times.
         "TWISTED_REACTOR_ENABLED": False,
-        "DOWNLOAD_HANDLERS": {
-            "http": http,
-            "https": http,
-            **dict.fromkeys(("data", "file", "ftp", "s3")),
-        },
-        "DOWNLOADER_MIDDLEWARES": {
-            "pipeline.crawl.guard.AddressGuard": 50,
-            "pipeline.crawl.pacing.RetryAfter": 560,
-            "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
-            "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
-        },
-        ALLOWED: list(manners.allowed),
-        "USER_AGENT": USER_AGENT,
-        "ROBOTSTXT_OBEY": True,
-        "DOWNLOAD_DELAY": manners.delay_s,
-        "DOWNLOAD_DELAY_JITTER": 0,
-        # Scrapy starts this many tasks for each response, and no callback here yields items.
-        "CONCURRENT_ITEMS": 1,
-        "CONCURRENT_REQUESTS": manners.connections,
-        "CONCURRENT_REQUESTS_PER_DOMAIN": manners.connections,
-        "DOWNLOAD_TIMEOUT": manners.timeout_s,
-        "DOWNLOAD_MAXSIZE": MAX_BYTES,
+        **_safety(manners, sink),
+        **_politeness(manners),
+        **_queue(manners.params),
+        **_silence(),
+    }
+
+
+def _safety(manners: Manners, sink: Sink) -> dict[str, Any]:
+    """Which hosts are connected to, how, and how much of an answer is read."""
+    http = "pipeline.crawl.handler.GuardedHandler"
+    others = dict.fromkeys(("data", "file", "ftp", "s3"))
+    return {
+        "DOWNLOAD_HANDLERS": {"http": http, "https": http, **others},
+        ALLOWED: sorted(normalise(each) for each in manners.allowed),
+        RESOLVER: manners.resolver,
+        "DOWNLOAD_VERIFY_CERTIFICATES": True,
+        "DOWNLOAD_TIMEOUT": manners.params.timeout,
+        "DOWNLOAD_MAXSIZE": sink.limits.bytes,
         "DOWNLOAD_WARNSIZE": 0,
-        "REDIRECT_MAX_TIMES": 5,
-        "RETRY_TIMES": 3,
+        "REDIRECT_MAX_TIMES": manners.params.redirects,
+        "REDIRECT_ENABLED": manners.params.redirects > 0,
         "COOKIES_ENABLED": False,
+        # The address of a listing may hold a key, and the images' hosts have no use for it.
+        "REFERER_ENABLED": False,
         # A proxy from the environment can't reach this machine's own addresses.
         "HTTPPROXY_ENABLED": not manners.allowed,
-        "TELNETCONSOLE_ENABLED": False,
         "URLLENGTH_LIMIT": 0,
+    }
+
+
+def _politeness(manners: Manners) -> dict[str, Any]:
+    """Who we say we are, what we obey, and how soon a host is asked again."""
+    return {
+        PARAMS: manners.params,
+        "USER_AGENT": manners.user_agent,
+        "DOWNLOADER_MIDDLEWARES": {
+            "pipeline.crawl.guard.AddressGuard": 50,
+            "pipeline.crawl.robots.Robots": 100,
+            "pipeline.crawl.pacing.Pacing": 950,
+            "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
+            "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
+            "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
+        },
+        "RETRY_TIMES": manners.params.retries,
+        "RETRY_HTTP_CODES": sorted(TROUBLED),
+    }
+
+
+def _queue(params: ScrapeParams) -> dict[str, Any]:
+    """How many requests are under way, and in which order they start."""
+    return {
+        "SCHEDULER_PRIORITY_QUEUE": "pipeline.crawl.queueing.HostQueue",
+        "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
+        # Waiting requests count, too; no more than `connections` are ever in flight.
+        "CONCURRENT_REQUESTS": HOSTS * params.connections,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": params.connections,
+        # Scrapy starts this many tasks for each response, and no callback here yields items.
+        "CONCURRENT_ITEMS": 1,
+        # At once: with a line of failures each before its last try, nobody would give up.
+        "RETRY_PRIORITY_ADJUST": 1,
+        "REDIRECT_PRIORITY_ADJUST": 1,
+    }
+
+
+def _silence() -> dict[str, Any]:
+    extensions = ("logstats.LogStats", "memusage.MemoryUsage", "throttle.AutoThrottle")
+    return {
         "LOG_ENABLED": False,
         "STATS_DUMP": False,
-        "EXTENSIONS": dict.fromkeys(
-            (
-                "scrapy.extensions.logstats.LogStats",
-                "scrapy.extensions.memusage.MemoryUsage",
-                "scrapy.extensions.throttle.AutoThrottle",
-            )
-        ),
+        "TELNETCONSOLE_ENABLED": False,
+        "EXTENSIONS": {f"scrapy.extensions.{name}": None for name in extensions},
     }

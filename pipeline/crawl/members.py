@@ -2,121 +2,107 @@
 
 import os
 import stat
-import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from dataclasses import replace
+from pathlib import Path
 
 from gan.errors import GanError
+from gan.params import ScrapeParams
+from pipeline.crawl.member import SPECIAL, Member, Refusal, Tally, UnreadableError, explain
+from pipeline.crawl.tars import tar_members
+from pipeline.crawl.zips import zip_members
 
-TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 ZIP_ENDINGS = (".zip",)
-SPECIAL = "a link or special file"
+LINKED_FOLDER: Refusal = ("blocked", "a link to a folder")
+STRANGERS = {
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!\x1a\x07": "RAR",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+}
 
 
-@dataclass(frozen=True)
-class Member:
-    """One file: its name with forward slashes, its size, and why it must not be read, if so.
-
-    `read` holds only until the walk goes on; it gives b"" where the member itself is damaged.
-    """
-
-    name: str
-    size: int
-    problem: str
-    read: Callable[[], bytes]
-
-
-def members_of(path: Path) -> Iterator[Member]:
+def members_of(path: Path, limits: ScrapeParams) -> Iterator[Member]:
     """The files in `path`: a folder (with all below, tars and zips included), a tar or a zip.
 
-    Raises GanError where it is none of them or damaged.
+    Raises GanError where it is none of them, damaged, or over a cap of `limits`.
     """
+    tally = Tally(path, limits)
     if path.is_dir():
-        yield from _folder(path)
-    elif not path.exists():
-        raise GanError(f"{path}: no such file or folder")
-    # By name first: a tar that ends with a zip inside also looks like one.
-    elif not path.name.lower().endswith(TAR_ENDINGS) and zipfile.is_zipfile(path):
-        yield from _zip(path)
+        yield from _folder(path, tally)
+    elif path.is_file():
+        yield from _packed(path, tally)
     else:
-        yield from _tar(path)
+        raise GanError(
+            f"{path}: {'a special file' if path.exists() else 'no such file or folder'}"
+        )
 
 
-def _folder(top: Path) -> Iterator[Member]:
-    for folder, folders, names in os.walk(top):
-        folders.sort()
-        for path in (Path(folder, name) for name in sorted(names)):
-            name = path.relative_to(top).as_posix()
-            mode = path.lstat()
-            if path.name.lower().endswith(TAR_ENDINGS + ZIP_ENDINGS) and stat.S_ISREG(
-                mode.st_mode
-            ):
-                for member in members_of(path):
-                    yield replace(member, name=f"{name}/{member.name}")
+def _packed(path: Path, tally: Tally) -> Iterator[Member]:
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(8)
+    except OSError as error:
+        raise GanError(f"{path}: cannot be read: {error.strerror}") from None
+    for magic, name in STRANGERS.items():
+        if start.startswith(magic):
+            raise GanError(f"{path}: {name} is not read here; unpack it and give the folder")
+    # By name first: a tar that ends with a zip inside also looks like one.
+    if not path.name.lower().endswith(TAR_ENDINGS) and zipfile.is_zipfile(path):
+        yield from zip_members(path, tally)
+    else:
+        yield from tar_members(path, tally)
+
+
+def _folder(top: Path, tally: Tally) -> Iterator[Member]:
+    waiting = [(str(top), "")]
+    while waiting:
+        folder, prefix = waiting.pop()
+        below = []
+        for entry in _entries(folder):
+            if entry.is_dir(follow_symlinks=False):
+                below.append((entry.path, f"{prefix}{entry.name}/"))
+                tally.add(0)
             else:
-                problem = "" if stat.S_ISREG(mode.st_mode) else "a link or special file"
-                yield Member(name, mode.st_size, problem, path.read_bytes)
+                yield from _file(entry, prefix, tally)
+        waiting += reversed(below)
 
 
-def _tar(path: Path) -> Iterator[Member]:
+def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
-        with tarfile.open(path, "r:*") as tar:
-            for info in tar:
-                if info.isdir():
-                    continue
-                problem = "" if info.isreg() else "a link or special file"
-                yield Member(
-                    info.name, info.size, problem or _unsafe(info.name), _tar_read(tar, info)
-                )
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise GanError(f"{path}: no folder, tar or zip, or damaged: {error}") from None
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise GanError(f"{folder}: cannot be listed: {error.strerror}") from None
 
 
-def _tar_read(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[], bytes]:
-    def read() -> bytes:
+def _file(entry: os.DirEntry[str], prefix: str, tally: Tally) -> Iterator[Member]:
+    try:
+        state = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    name, regular = prefix + entry.name, stat.S_ISREG(state.st_mode)
+    if regular and name.lower().endswith(TAR_ENDINGS + ZIP_ENDINGS):
+        for member in _packed(Path(entry.path), tally):
+            yield replace(member, name=f"{name}/{member.name}")
+        return
+    tally.add(state.st_size if regular else 0)
+    refusal = None if regular else LINKED_FOLDER if os.path.isdir(entry.path) else SPECIAL
+    yield Member(name, state.st_size, refusal, _reader(entry.path))
+
+
+def _reader(path: str) -> Callable[[int], bytes]:
+    def read(most: int) -> bytes:
         try:
-            stream = tar.extractfile(info)
-            return stream.read() if stream else b""
-        except (tarfile.TarError, EOFError, OSError, zlib.error):
-            return b""
+            # A pipe or link that took the file's place since it was listed must not hang or lead.
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(handle, "rb") as stream:
+                state = os.fstat(handle)
+                if not stat.S_ISREG(state.st_mode):
+                    raise UnreadableError(SPECIAL)
+                return stream.read(min(state.st_size, most) + 1)
+        except OSError as error:
+            raise UnreadableError(explain(error)) from None
 
     return read
-
-
-def _zip(path: Path) -> Iterator[Member]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if not info.is_dir():
-                    problem = _zip_problem(info) or _unsafe(info.filename)
-                    yield Member(info.filename, info.file_size, problem, _zip_read(archive, info))
-    except (zipfile.BadZipFile, OSError) as error:
-        raise GanError(f"{path}: not a zip, or damaged: {error}") from None
-
-
-def _zip_problem(info: zipfile.ZipInfo) -> str:
-    if info.flag_bits & 1:
-        return "encrypted"
-    mode = info.external_attr >> 16
-    return SPECIAL if stat.S_IFMT(mode) not in (0, stat.S_IFREG) else ""
-
-
-def _zip_read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], bytes]:
-    def read() -> bytes:
-        try:
-            return archive.read(info)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
-            return b""
-
-    return read
-
-
-def _unsafe(name: str) -> str:
-    """Why a name could point outside the archive: absolute, a drive, or one with `..`."""
-    windows = PureWindowsPath(name)
-    if PurePosixPath(name).is_absolute() or windows.anchor or ".." in windows.parts:
-        return "unsafe name"
-    return ""

@@ -1,50 +1,181 @@
-"""Waits when a server asks for it: Retry-After, which Scrapy itself ignores."""
+"""When a host may be asked again: the delay between requests, Retry-After, back-off, giving up.
+
+Requests that wait for their host wait here, before they take one of the crawl's connections, so
+a slow host holds up no other one. Scrapy's AutoThrottle is not used: it goes faster than the
+delay allows or, with the delay as its floor, adds nothing to what a bound on connections does.
+"""
 
 import asyncio
 import time
+from contextlib import suppress
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Self
-from urllib.parse import urlsplit
 
 from scrapy import Request
 from scrapy.crawler import Crawler
+from scrapy.exceptions import DownloadCancelledError
 from scrapy.http import Response
+from scrapy.settings import BaseSettings
+from scrapy.utils.httpobj import urlparse_cached
 
-LONGEST_WAIT_S = 600.0
+from gan.params import ScrapeParams
+from pipeline.crawl.reasons import Interrupted, Refused
+
+PARAMS = "SCRAPE_PARAMS"
+"""Setting: the ScrapeParams of the crawl."""
+
+TROUBLED = frozenset({408, 429, *range(500, 600)})
+"""Statuses of a host that can't answer now; the same request may succeed later."""
 
 
-class RetryAfter:
-    """Downloader middleware: no request to a host before the moment that it named."""
+@dataclass
+class Host:
+    """How one host fares. Times are seconds of the monotonic clock."""
 
-    def __init__(self) -> None:
-        self._not_before: dict[str, float] = {}
+    delay: float
+    not_before: float = 0.0
+    failures: int = 0
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    _doublings: int = 0
+    _troubled_at: float = 0.0
+
+    @property
+    def is_ready(self) -> bool:
+        return time.monotonic() >= self.not_before
+
+    async def wait(self) -> None:
+        """Until the host may be asked, or never will be."""
+        while not self.over.is_set() and not self.is_ready:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.not_before - time.monotonic()):
+                    await self.over.wait()
+
+    def hold(self, seconds: float) -> None:
+        self.not_before = max(self.not_before, time.monotonic() + seconds)
+
+    def trouble(self, asked_at: float, first: float, longest: float) -> None:
+        """Leave the host alone, twice as long as before; requests sent together count once."""
+        if asked_at < self._troubled_at:
+            return
+        self._troubled_at = time.monotonic()
+        self.hold(min(longest, first * 2.0**self._doublings))
+        self._doublings = min(self._doublings + 1, 30)
+
+    def succeed(self) -> None:
+        self.failures = self._doublings = 0
+
+
+class Pacing:
+    """Downloader middleware, the last before the download: lets requests go one by one."""
+
+    def __init__(self, params: ScrapeParams) -> None:
+        self._params = params
+        self._hosts: dict[str, Host] = {}
+        self._connections = asyncio.Semaphore(params.connections)
+        self._asked_at: dict[Request, float] = {}
+        self._stopping = False
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        return cls()
+        return cls(params_of(crawler.settings))
+
+    def host(self, request: Request) -> Host:
+        """The host that a request is for; a crawl has one delay for all its ports."""
+        name = (urlparse_cached(request).hostname or "").removesuffix(".")
+        return self._hosts.setdefault(name, Host(self._params.delay))
+
+    def slow_down(self, request: Request, delay: float) -> None:
+        """Leave at least `delay` seconds, as far as `longest_wait` allows, between requests."""
+        host = self.host(request)
+        host.delay = max(host.delay, min(delay, self._params.longest_wait))
+        host.hold(host.delay)
+
+    def stop(self) -> None:
+        """Let no request go any more, and end every wait."""
+        self._stopping = True
+        for host in self._hosts.values():
+            host.over.set()
 
     async def process_request(self, request: Request) -> None:
-        host = urlsplit(request.url).netloc
-        while (wait := self._not_before.get(host, 0.0) - time.monotonic()) > 0:
-            await asyncio.sleep(wait)
+        host = self.host(request)
+        while True:
+            await host.wait()
+            await self._connections.acquire()
+            if host.over.is_set() or host.is_ready:
+                break
+            self._connections.release()  # another request to this host went first
+        if host.over.is_set() or self._stopping:
+            self._connections.release()
+            raise self._refusal()
+        self._asked_at[request] = time.monotonic()
+        host.hold(host.delay)
 
     def process_response(self, request: Request, response: Response) -> Response:
-        value = response.headers.get("Retry-After")
-        if value is not None and response.status in (429, 503):
-            until = time.monotonic() + parse_wait(value.decode("latin-1"), time.time())
-            host = urlsplit(request.url).netloc
-            self._not_before[host] = max(until, self._not_before.get(host, 0.0))
+        asked_at = self._land(request)
+        host = self.host(request)
+        wait = _asked_wait(response)
+        if wait is not None:
+            host.hold(min(wait, self._params.longest_wait))
+        if response.status in TROUBLED:
+            self._fail(request, host, None if wait else asked_at)
+        else:
+            host.succeed()
         return response
 
+    def process_exception(self, request: Request, exception: Exception) -> None:
+        if request not in self._asked_at:
+            return
+        asked_at = self._land(request)
+        host = self.host(request)
+        if isinstance(exception, DownloadCancelledError):
+            host.succeed()
+        elif not isinstance(exception, Refused) or exception.status == "failed":
+            self._fail(request, host, asked_at)
 
-def parse_wait(value: str, now: float) -> float:
-    """Seconds (0 to 600) that a Retry-After value asks for: a number or a date; 1 if unclear."""
+    def _land(self, request: Request) -> float:
+        self._connections.release()
+        return self._asked_at.pop(request)
+
+    def _fail(self, request: Request, host: Host, asked_at: float | None) -> None:
+        """Back off, unless the host itself said for how long; give up after too many."""
+        if asked_at is not None:
+            host.trouble(asked_at, self._params.backoff, self._params.longest_wait)
+        if request.meta.get("retry_times", 0) >= self._params.retries:
+            host.failures += 1
+        if host.failures >= self._params.give_up_after:
+            host.over.set()
+
+    def _refusal(self) -> Exception:
+        if self._stopping:
+            return Interrupted("the crawl is being stopped")
+        failures = f"{self._params.give_up_after} failures in a row"
+        return Refused("failed", f"its host was given up after {failures}")
+
+
+def params_of(settings: BaseSettings) -> ScrapeParams:
+    """The crawl's parameters; raises TypeError where a crawler was made without them."""
+    params = settings[PARAMS]
+    if not isinstance(params, ScrapeParams):
+        raise TypeError(f"{PARAMS} is not set")
+    return params
+
+
+def parse_wait(value: str, now: float) -> float | None:
+    """Seconds that a Retry-After value asks for, a number or a date; None if it is neither.
+
+    `now` is in seconds since 1970.
+    """
     try:
-        seconds = float(value) if value.strip().isdigit() else _date(value) - now
-    except ValueError:
-        seconds = 1.0
-    return min(max(seconds, 0.0), LONGEST_WAIT_S)
+        if value.strip().isdecimal():
+            return float(value)
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
 
 
-def _date(value: str) -> float:
-    return parsedate_to_datetime(value).timestamp()
+def _asked_wait(response: Response) -> float | None:
+    value = response.headers.get("Retry-After")
+    if value is None or response.status < 300:
+        return None
+    return parse_wait(value.decode("latin-1"), time.time())

@@ -11,8 +11,14 @@ from PIL import Image, UnidentifiedImageError
 from pipeline.snapshot.layout import EXTENSIONS
 from pipeline.snapshot.manifest import Row, Status
 
-MAX_BYTES = 20 * 2**20
-MAX_PIXELS = 40_000_000
+
+@dataclass(frozen=True)
+class PictureLimits:
+    """The largest file (bytes) and the largest picture (pixels) that is kept."""
+
+    bytes: int = 20 * 2**20
+    pixels: int = 40_000_000
+
 
 # Pillow only warns between one and two times its own limit; ours is lower and checked below.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -23,7 +29,9 @@ class Listed:
     """What a source says of one image before it is fetched.
 
     `position` is its place in the source's order, `url` what the manifest records, `fetch` where
-    it is right now (for the embedded gallery that changes with every run).
+    it is right now, if that is elsewhere (the embedded gallery's port changes with every run).
+    `source` is where the site says that the picture is from. With `sha256` only a file with this
+    hash is taken.
     """
 
     position: int
@@ -31,38 +39,52 @@ class Listed:
     url: str
     tags: tuple[str, ...] = ()
     rating: str = ""
+    source: str = ""
     licence: str = ""
     fetch: str = ""
+    sha256: str = ""
 
     def row(self, status: Status, reason: str) -> Row:
         """A row without a picture."""
-        return Row(self.page, self.url, self.tags, self.rating, self.licence, status, reason)
+        return Row(
+            self.page,
+            self.url,
+            self.tags,
+            self.rating,
+            self.source,
+            self.licence,
+            status,
+            reason,
+        )
 
 
-def judge(listed: Listed, data: bytes) -> Row:
+def judge(listed: Listed, data: bytes, limits: PictureLimits) -> Row:
     """The row of a fetched image: ok with its marks, else bad or too_large with a reason.
 
     The picture is decoded whole, so a truncated one is found; but only after its declared size was
     compared with the limit, so a decompression bomb is not.
     """
-    if len(data) > MAX_BYTES:
-        return listed.row("too_large", describe_limit())
+    if len(data) > limits.bytes:
+        return listed.row("too_large", over_bytes(limits.bytes))
+    sha256 = hashlib.sha256(data).hexdigest()
+    if listed.sha256 and listed.sha256 != sha256:
+        return listed.row("bad", "its sha256 is not the one that was asked for")
     try:
         with Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS)) as image:
             width, height, kind = image.width, image.height, str(image.format)
-            if width * height > MAX_PIXELS:
-                return listed.row("too_large", f"{width}x{height} pixels, over {MAX_PIXELS}")
+            if width * height > limits.pixels:
+                return listed.row("too_large", f"{width}x{height} pixels, over {limits.pixels}")
             image.load()
     except UnidentifiedImageError:
         return listed.row("bad", "no JPEG, PNG, WebP or GIF")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return listed.row("too_large", f"over {MAX_PIXELS} pixels")
+        return listed.row("too_large", f"over {limits.pixels} pixels")
     # Pillow's decoders raise nearly anything on crafted bytes; all of it means the same here.
     except Exception as error:
         return listed.row("bad", _describe(error))
     return replace(
         listed.row("ok", ""),
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256,
         bytes=len(data),
         format=kind,
         width=width,
@@ -70,8 +92,8 @@ def judge(listed: Listed, data: bytes) -> Row:
     )
 
 
-def describe_limit() -> str:
-    return f"over {MAX_BYTES} bytes"
+def over_bytes(limit: int) -> str:
+    return f"over {limit} bytes"
 
 
 def _describe(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from typing import Any, Protocol
 
 from pipeline.crawl.sink import Sink
+from pipeline.snapshot.reader import Snapshot
 
 
 class Source(Protocol):
@@ -10,14 +11,17 @@ class Source(Protocol):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What an unfinished crawl is known by; names no path, port or time."""
+        """What an unfinished crawl is known by; names no path, port, time or credential."""
 
     @property
-    def total(self) -> int:
-        """How many images are expected, for the progress bar."""
+    def total(self) -> int | None:
+        """How many images are expected, for the progress bar; None where nobody can know."""
+
+    def continues(self, snapshot: Snapshot) -> bool:
+        """True where `snapshot` is an earlier crawl of this very source, to be added to."""
 
     def fetch(self, sink: Sink) -> None:
         """Deliver one row for each image that isn't done; GanError where it can't go on."""
 
-    def describe(self, count: int) -> dict[str, Any]:
-        """The content of source.yaml for a finished snapshot of `count` rows."""
+    def describe(self, counts: dict[str, int]) -> dict[str, Any]:
+        """The content of source.yaml for a snapshot with these counts of rows by status."""

@@ -2,141 +2,178 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
 
 import scrapy
 from scrapy import Request
-from scrapy.exceptions import (
-    CloseSpider,
-    DownloadCancelledError,
-    DownloadTimeoutError,
-    IgnoreRequest,
-)
+from scrapy.exceptions import CloseSpider
 from scrapy.http import Response
 from scrapy.spidermiddlewares.httperror import HttpError
 
 from gan.errors import GanError
-from pipeline.crawl.guard import Blocked
-from pipeline.crawl.pictures import Listed, describe_limit, judge
-from pipeline.crawl.sink import Sink
-from pipeline.snapshot.manifest import Status
+from pipeline.crawl.guard import KEEP
+from pipeline.crawl.listing import Listing, ListingPage, PageRequest
+from pipeline.crawl.pictures import Listed
+from pipeline.crawl.reasons import NO_ADDRESS, Interrupted, explain
+from pipeline.crawl.sink import NO_TRACE, Sink, Trace
 
-GONE = {404, 410}
-REFUSED = {401, 403, 451}
-
-
-@dataclass(frozen=True)
-class ListingPage:
-    """Images that one page of a listing names, and where the next page is (empty: no more)."""
-
-    images: list[Listed]
-    next_url: str
+NEXT, DETAIL, IMAGE = -1000, -500, 0
+"""Priorities: images before the pages that lead to more of them, so one page waits in memory."""
 
 
-class Listing(Protocol):
-    """A dialect: where a site's listing begins and how to read a page of it."""
+STOPPED = (Interrupted, asyncio.CancelledError)
+"""What ends a request because the whole crawl ends: that is no outcome of its page or image."""
 
-    @property
-    def first_url(self) -> str: ...
 
-    def read(self, body: bytes) -> ListingPage:
-        """Parse a page; ValueError where it is none."""
+class ListingError(GanError):
+    """The listing broke off; the rows of what was listed until then are there."""
 
 
 class ImageSpider(scrapy.Spider):
     """Crawls one listing into a sink; `error` says why it broke off, if it did.
 
-    The next page is asked for after the images of this one, so what waits in memory is one page.
-    The dupe filter is off for images: it drops redirects to a seen address without a word.
+    The dupe filter is off: it drops redirects to a seen address without a word.
     """
 
     name = "images"
 
-    def __init__(self, listing: Listing, sink: Sink, **settings: Any) -> None:
+    def __init__(
+        self, listing: Listing, sink: Sink, max_pages: int, ahead: int, **settings: Any
+    ) -> None:
         super().__init__(**settings)
-        self.error: BaseException | None = None
+        self.error: GanError | None = None
         self.unsettled: set[str] = set()
         self._listing = listing
         self._sink = sink
+        self._max_pages = max_pages
+        self._ahead = ahead
+        self._asked: set[str] = set()
+        self._settled = asyncio.Event()
 
     async def start(self) -> AsyncIterator[Request]:
-        yield self._page(self._listing.first_url)
+        """Images that are known from the start, only so fast as they are fetched; then pages."""
+        found = self._listing.start()
+        for listed in found.images:
+            for request in self._image(listed):
+                yield request
+            while len(self.unsettled) >= self._ahead:
+                self._settled.clear()
+                await self._settled.wait()
+        for page in found.pages:
+            for request in self._page(page):
+                yield request
 
-    def _page(self, url: str) -> Request:
-        return Request(
-            url, self._on_page, errback=self._on_page_error, priority=-1000, dont_filter=True
-        )
-
-    def _on_page(self, response: Response) -> Iterator[Request]:
-        try:
-            page = self._listing.read(response.body)
-        except ValueError as error:
-            self.error = GanError(f"{response.url}: not the listing that was expected: {error}")
+    def _page(self, page: PageRequest) -> Iterator[Request]:
+        """A page that wasn't asked for yet: a listing that leads back to itself ends here."""
+        if page.url in self._asked:
             return
-        for listed in page.images:
-            if not self._sink.is_done(listed) and listed.url not in self.unsettled:
-                self.unsettled.add(listed.url)
-                yield self._image(listed)
-        if page.next_url:
-            yield self._page(page.next_url)
+        if len(self._asked) >= self._max_pages:
+            limit = f"scrape.max_pages = {self._max_pages} listing pages were read"
+            self.error = ListingError(f"{limit}; raise it in params.yaml to go on")
+            return
+        self._asked.add(page.url)
+        try:
+            request = Request(
+                page.url,
+                self._on_page,
+                errback=self._on_page_error,
+                headers=dict(page.headers),
+                cb_kwargs={"page": page},
+                meta={KEEP: bool(page.shown)},
+                priority=DETAIL if page.detail else NEXT,
+                dont_filter=True,
+            )
+        except ValueError:
+            yield from self._turn(page, NO_ADDRESS)
+            return
+        yield request
 
-    def _on_page_error(self, failure: Any) -> None:
-        status, reason = explain(failure.value)
-        address = failure.request.url
-        self.error = GanError(f"{address}: listing {status} ({reason}); run again to go on")
+    def _on_page(self, response: Response, page: PageRequest) -> Iterator[Request]:
+        try:
+            found = self._listing.read(page, response)
+            images = list(found.images)
+        except ValueError as error:
+            yield from self._turn(page, f"not the listing that was expected: {error}")
+            return
+        yield from self._follow(images, found)
 
-    def _image(self, listed: Listed) -> Request:
-        return Request(
-            listed.fetch,
-            self._on_image,
-            errback=self._on_image_error,
-            cb_kwargs={"listed": listed},
-            dont_filter=True,
-        )
+    def _follow(self, images: list[Listed], found: ListingPage) -> Iterator[Request]:
+        for listed in images:
+            yield from self._image(listed)
+        for page in found.pages:
+            yield from self._page(page)
+
+    def _on_page_error(self, failure: Any) -> Iterator[Request]:
+        if isinstance(failure.value, STOPPED):
+            return
+        _, reason = explain(failure.value, self._sink.limits.bytes)
+        yield from self._turn(failure.request.cb_kwargs["page"], reason)
+
+    def _turn(self, page: PageRequest, why: str) -> Iterator[Request]:
+        """Another page in place of one that can't be had; without one the listing ends here."""
+        others = self._listing.instead(page, why)
+        for other in others:
+            yield from self._page(other)
+        if page.detail and not others:
+            self._listing.left_out[f"page: {why}"] += 1
+        elif not others:
+            where = page.shown or page.url
+            self.error = self.error or ListingError(f"{where}: {why}")
+
+    def _image(self, listed: Listed) -> Iterator[Request]:
+        if listed.url in self.unsettled or self._sink.is_done(listed):
+            return
+        try:
+            request = Request(
+                listed.fetch or listed.url,
+                self._on_image,
+                errback=self._on_image_error,
+                cb_kwargs={"listed": listed},
+                priority=IMAGE,
+                dont_filter=True,
+            )
+            scheme = urlsplit(request.url).scheme
+        except ValueError:
+            scheme = ""
+        if scheme not in ("http", "https"):
+            # Scrapy itself takes no request for some of these, and then there would be no row.
+            self._sink.reject(listed, "blocked", NO_ADDRESS)
+            return
+        self.unsettled.add(listed.url)
+        yield request
 
     async def _on_image(self, response: Response, listed: Listed) -> None:
-        row = await asyncio.to_thread(judge, listed, response.body)
-        try:
-            self._sink.add(listed, row, response.body)
-        except OSError as error:
-            self.error = GanError(f"the disk takes no more: {error}; make room and run again")
-            raise CloseSpider("disk") from None
-        self.unsettled.remove(listed.url)
+        row = await asyncio.to_thread(self._sink.judge, listed, response.body)
+        with self._settling(listed):
+            self._sink.add(listed, row, response.body, _trace(response))
 
     def _on_image_error(self, failure: Any) -> None:
-        status, reason = explain(failure.value)
+        if isinstance(failure.value, STOPPED):
+            return
+        status, reason = explain(failure.value, self._sink.limits.bytes)
+        error = failure.value
+        trace = _trace(error.response) if isinstance(error, HttpError) else NO_TRACE
         listed = failure.request.cb_kwargs["listed"]
-        self._sink.reject(listed, status, reason)
-        self.unsettled.remove(listed.url)
+        with self._settling(listed):
+            self._sink.reject(listed, status, reason, trace)
+
+    @contextmanager
+    def _settling(self, listed: Listed) -> Iterator[None]:
+        """Round the adding of an image's row: afterwards it is there, or the disk is full."""
+        try:
+            yield
+        except OSError as error:
+            full = f"the disk takes no more: {error}; make room and run again"
+            self.error = GanError(full)
+            raise CloseSpider("disk") from None
+        self.unsettled.discard(listed.url)
+        self._settled.set()
 
 
-def explain(error: BaseException) -> tuple[Status, str]:
-    """Status and reason for a request that brought no picture; reasons name no address."""
-    match error:
-        case HttpError():
-            code = error.response.status
-            # Redirects are followed; one that is left leads to no http address.
-            refused = code in REFUSED or 300 <= code < 400
-            status: Status = "gone" if code in GONE else "blocked" if refused else "failed"
-            return status, f"HTTP {code}"
-        case Blocked():
-            return "blocked", str(error)
-        case DownloadCancelledError():
-            return "too_large", describe_limit()
-        case DownloadTimeoutError():
-            return "failed", "timed out"
-        case IgnoreRequest():
-            return _explain_ignored(str(error))
-    return "failed", type(error).__name__
-
-
-def _explain_ignored(text: str) -> tuple[Status, str]:
-    lower = text.lower()
-    if "robots" in lower:
-        return "blocked", "robots.txt"
-    if "redirect" in lower:
-        return "blocked", "too many redirects"
-    if "size" in lower or "exceed" in lower or "limit" in lower:
-        return "too_large", describe_limit()
-    return "failed", "ignored by the crawler"
+def _trace(response: Response) -> Trace:
+    address = str(response.ip_address) if response.ip_address else ""
+    request = response.request
+    seconds = float(request.meta.get("download_latency", 0.0)) if request else 0.0
+    return Trace(response.url, address, response.status, round(seconds, 3))

@@ -1,88 +1,53 @@
-"""A booru that does everything wrong, crawled over HTTP: each address ends as one right row."""
+"""A server that does everything wrong: each address ends as one right row, and a crawl ends."""
 
 import asyncio
+import datetime
 import gzip
-import io
-import threading
+import json
+import socket
+import ssl
+import struct
+import subprocess
+import sys
 import time
-from collections import Counter
-from contextlib import contextmanager
+import zlib
+from pathlib import Path
 
+import brotli
 import pytest
 from aiohttp import web
-from PIL import Image
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from fault_server import SHIPPED, Names, Server, crawl, picture
 
 from gan.errors import GanError
-from pipeline.crawl.booru import Booru
-from pipeline.crawl.engine import Manners
-from pipeline.crawl.guard import is_public
-from pipeline.crawl.pacing import parse_wait
-from pipeline.crawl.sink import Sink
-from pipeline.snapshot.journal import Journal
+from pipeline.crawl import reasons
+from pipeline.snapshot.journal import JOURNAL, SPOOL, Journal
 
-FORBIDDEN_HOST = "127.0.0.3"
-
-
-def picture(shade=10, kind="PNG"):
-    stream = io.BytesIO()
-    Image.new("RGB", (20, 10), (shade, 50, 90)).save(stream, kind)
-    return stream.getvalue()
+LIMIT = 2**20
+ZEROS = bytes(60 * 2**20)
+NOT_PUBLIC = ("blocked", "its host's address is not public")
+NO_PICTURE = ("bad", "no JPEG, PNG, WebP or GIF")
+TOO_LARGE = ("too_large", f"over {LIMIT} bytes")
+TIMED_OUT = ("failed", "timed out")
+TOO_FAR = ("blocked", "too many redirects")
+OK = ("ok", "")
 
 
-class Site:
-    """A booru on 127.0.0.1 and a second server, on an address nobody may be led to."""
-
-    def __init__(self):
-        self.asked = Counter()
-        self.posts = []
-        self.times = []
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-
-    @contextmanager
-    def running(self):
-        self.thread.start()
-        self.call(self.open())
-        try:
-            yield self
-        finally:
-            self.call(self.close())
-            self.loop.call_soon_threadsafe(self.loop.stop)
-            self.thread.join()
-
-    def call(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
-
+class Faults(Server):
     async def open(self):
-        app = web.Application()
-        app.router.add_get("/{path:.*}", self.answer)
-        self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
-        await self.runner.setup()
-        for host in ("127.0.0.1", FORBIDDEN_HOST):
-            await web.TCPSite(self.runner, host, 0).start()
-        self.port, self.forbidden_port = (address[1] for address in self.runner.addresses)
-        self.root = f"http://127.0.0.1:{self.port}"
-        self.forbidden = f"http://{FORBIDDEN_HOST}:{self.forbidden_port}"
-
-    async def close(self):
-        await self.runner.cleanup()
-
-    async def answer(self, request):
-        path = request.path.removeprefix("/")
-        if request.transport.get_extra_info("sockname")[0] == FORBIDDEN_HOST:
-            path = "forbidden"
-        self.asked[path] += 1
-        stem = path.partition(".")[0].replace("-", "_")
-        handler = getattr(self, f"do_{stem}", None)
-        return await handler(request) if handler else web.Response(body=picture())
-
-    async def do_robots(self, request):
-        return web.Response(text="User-agent: *\nDisallow: /private/\n")
-
-    async def do_posts(self, request):
-        limit, page = int(request.query["limit"]), request.query.get("page", "b1000000")
-        posts = [post for post in self.posts if post["id"] < int(page[1:])]
-        return web.json_response(posts[:limit])
+        await super().open()
+        self.tls_port = await self.listen("127.0.0.1", ssl_context=self.tls)
+        self.mute_port = await self.raw(after_robots(never_answer))
+        self.reset_port = await self.raw(after_robots(reset))
+        self.garbage_port = await self.raw(after_robots(talk_garbage))
+        self.headers_port = await self.raw(after_robots(send_headers_for_ever))
+        self.closing_port = await self.raw(after_robots(close_at_once))
+        self.slow_head_port = await self.raw(after_robots(drip_header))
+        self.slow_body_port = await self.raw(after_robots(drip_body))
+        with socket.create_server(("127.0.0.1", 0)) as nobody:
+            self.closed_port = nobody.getsockname()[1]
 
     async def do_missing(self, request):
         raise web.HTTPNotFound
@@ -98,20 +63,25 @@ class Site:
 
     async def do_once_broken(self, request):
         if self.asked["once-broken.png"] == 1:
-            raise web.HTTPBadGateway
+            raise web.HTTPInternalServerError
         return web.Response(body=picture(20))
 
     async def do_busy(self, request):
-        self.times.append(time.monotonic())
         if self.asked["busy.png"] == 1:
-            raise web.HTTPTooManyRequests(headers={"Retry-After": "2"})
+            raise web.HTTPTooManyRequests(headers={"Retry-After": "1"})
         return web.Response(body=picture(30))
 
     async def do_login(self, request):
+        return web.Response(text="<html>log in</html>", content_type="text/html")
+
+    async def do_html(self, request):
         return web.Response(text="<html>log in</html>", content_type="image/jpeg")
 
+    async def do_text(self, request):
+        return web.Response(text="no picture today")
+
     async def do_truncated(self, request):
-        return web.Response(body=picture(kind="JPEG")[:300])
+        return web.Response(body=picture(kind="JPEG", size=(200, 200))[:700])
 
     async def do_short(self, request):
         response = web.StreamResponse(headers={"Content-Length": "5000"})
@@ -120,249 +90,521 @@ class Site:
         request.transport.close()
         return response
 
-    async def do_endless(self, request):
+    async def do_unfinished_chunks(self, request):
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(picture())
+        request.transport.close()
+        return response
+
+    async def do_undeclared(self, request):
         response = web.StreamResponse()
         await response.prepare(request)
         for _ in range(50):
             await response.write(bytes(2**20))
         return response
 
+    async def do_declared(self, request):
+        return web.Response(body=bytes(50 * 2**20))
+
     async def do_gzip_bomb(self, request):
-        body = gzip.compress(bytes(60 * 2**20))
+        return web.Response(body=BOMBS["gzip"], headers={"Content-Encoding": "gzip"})
+
+    async def do_deflate_bomb(self, request):
+        return web.Response(body=BOMBS["deflate"], headers={"Content-Encoding": "deflate"})
+
+    async def do_brotli_bomb(self, request):
+        return web.Response(body=BOMBS["br"], headers={"Content-Encoding": "br"})
+
+    async def do_double_bomb(self, request):
+        body = gzip.compress(BOMBS["gzip"])
+        return web.Response(body=body, headers={"Content-Encoding": "gzip, gzip"})
+
+    async def do_bad_gzip(self, request):
+        return web.Response(body=b"no gzip", headers={"Content-Encoding": "gzip"})
+
+    async def do_bad_deflate(self, request):
+        return web.Response(body=b"no deflate", headers={"Content-Encoding": "deflate"})
+
+    async def do_bad_brotli(self, request):
+        return web.Response(body=b"no brotli", headers={"Content-Encoding": "br"})
+
+    async def do_zipped(self, request):
+        body = gzip.compress(picture(40))
         return web.Response(body=body, headers={"Content-Encoding": "gzip"})
 
-    async def do_slow(self, request):
-        await asyncio.sleep(30)
+    async def do_pixel_bomb(self, request):
+        header = struct.pack(">II", 30_000, 30_000) + b"\x08\x02\x00\x00\x00"
+        data = zlib.compress(bytes(2**20))
+        return web.Response(
+            body=b"\x89PNG\r\n\x1a\n"
+            + b"".join(
+                chunk(*each) for each in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
+            )
+        )
 
-    async def do_loop_redirect(self, request):
-        raise web.HTTPFound("/loop-redirect.png")
+    async def do_slow(self, request):
+        await asyncio.sleep(0.2)
+        return web.Response(body=picture(50))
+
+    async def do_loop(self, request):
+        raise web.HTTPFound("/loop.png")
+
+    async def do_endless(self, request):
+        raise web.HTTPFound(f"/endless/{self.asked.total()}.png")
+
+    async def do_wall(self, request):
+        if "pass" in request.cookies:
+            return web.Response(body=picture())
+        raise web.HTTPFound("/wall.png", headers={"Set-Cookie": "pass=1; Path=/"})
 
     async def do_moved(self, request):
-        raise web.HTTPFound("/elsewhere.png")
+        raise web.HTTPFound(f"http://cdn.test:{self.port}/elsewhere.png")
 
     async def do_to_forbidden(self, request):
-        raise web.HTTPFound(f"{self.forbidden}/secret.png")
+        raise web.HTTPMovedPermanently(f"{self.forbidden}/secret.png")
+
+    async def do_to_internal_name(self, request):
+        raise web.HTTPTemporaryRedirect(f"http://internal.test:{self.forbidden_port}/secret.png")
+
+    async def do_to_private(self, request):
+        raise web.HTTPFound("/private/2.png")
 
     async def do_to_file(self, request):
         raise web.HTTPFound("file:///etc/passwd")
 
+    async def do_to_nonsense(self, request):
+        return web.Response(status=302, headers={"Location": "http://[::1/a.png"})
 
-@pytest.fixture
-def site():
-    with Site().running() as site:
-        yield site
+    async def do_to_nowhere(self, request):
+        return web.Response(status=302)
 
-
-def list_posts(site, urls, **fields):
-    site.posts = [
-        {"id": 1000 - index, "rating": "g", "tag_string": "a b", "file_url": url, **fields}
-        for index, url in enumerate(urls)
-    ]
+    async def do_named(self, request):
+        name = "attachment; filename=../../../evil.png"
+        return web.Response(body=picture(60), headers={"Content-Disposition": name})
 
 
-def crawl(site, folder, limit=1000, **manners):
-    settings = {"delay_s": 0, "allowed": (f"127.0.0.1:{site.port}",), **manners}
-    source = Booru(site.root, "a", limit, "unknown", Manners(**settings))
-    with Journal(folder, source.identity) as journal:
-        source.fetch(Sink(journal, lambda done, note: None))
-        return [entry.row for entry in journal.entries]
+def chunk(kind, data):
+    mark = struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + mark
 
 
-FATES = {
-    "fine.png": ("ok", ""),
-    "missing.png": ("gone", "HTTP 404"),
-    "removed.png": ("gone", "HTTP 410"),
-    "secret.png": ("blocked", "HTTP 403"),
-    "broken.png": ("failed", "HTTP 500"),
-    "once-broken.png": ("ok", ""),
-    "busy.png": ("ok", ""),
-    "login.png": ("bad", "no JPEG, PNG, WebP or GIF"),
-    "truncated.png": ("bad", "damaged: "),
-    "short.png": ("failed", "ResponseDataLossError"),
-    "endless.png": ("too_large", "over 20971520 bytes"),
-    "gzip-bomb.png": ("too_large", "over 20971520 bytes"),
-    "loop-redirect.png": ("blocked", "too many redirects"),
-    "moved.png": ("ok", ""),
-    "to-forbidden.png": ("blocked", "its host's address is not public"),
-    "to-file.png": ("blocked", "HTTP 302"),
-    "private/1.png": ("blocked", "robots.txt"),
-    "x" * 3000 + ".png": ("ok", ""),
+BOMBS = {
+    "gzip": gzip.compress(ZEROS, 1),
+    "deflate": zlib.compress(ZEROS, 1),
+    "br": brotli.compress(ZEROS, quality=1),
 }
 
 
-def test_every_fault_ends_as_its_own_row_in_the_order_of_the_listing(site, tmp_path):
-    list_posts(site, [f"{site.root}/{name}" for name in FATES])
-    rows = crawl(site, tmp_path)
-    assert [row.url for row in rows] == [f"{site.root}/{name}" for name in FATES]
-    for row, (status, reason) in zip(rows, FATES.values(), strict=True):
-        assert (row.status, row.reason[: len(reason)]) == (status, reason), row.url
-        assert reason or not row.reason
-    assert site.asked["forbidden"] == 0
-    assert site.asked["private/1.png"] == 0
-    assert rows[0].page == f"{site.root}/posts/1000"
-    assert (rows[0].tags, rows[0].rating) == (("a", "b"), "general")
-    assert site.times[1] - site.times[0] >= 1.9
+def after_robots(talk):
+    """A raw server that has no robots.txt and goes wrong at the next request."""
+
+    async def serve(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"/robots.txt" in head:
+            writer.write(
+                b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            )
+            await writer.drain()
+        else:
+            await talk(writer)
+
+    return serve
 
 
-def test_private_addresses_in_any_spelling_are_never_asked(site, tmp_path):
-    port = site.forbidden_port
-    urls = [
-        f"{site.forbidden}/a.png",
-        f"http://2130706435:{port}/decimal.png",
-        f"http://0x7f000003:{port}/hex.png",
-        f"http://[::ffff:127.0.0.3]:{port}/mapped.png",
-        f"http://[::1]:{port}/six.png",
-        f"http://localhost:{site.port}/name.png",
-        f"http://127.0.0.1:{port}/other-port.png",
-        f"http://user@127.0.0.1:{site.port}/user.png",
-        "http://169.254.169.254/latest/meta-data",
-        "http://10.0.0.1/a.png",
-        "file:///etc/passwd",
-        "ftp://127.0.0.1/a.png",
-        "data:image/png;base64,aaaa",
-    ]
-    list_posts(site, urls)
-    rows = crawl(site, tmp_path)
-    assert [row.status for row in rows] == ["blocked"] * len(urls), rows
-    assert set(site.asked) == {"posts.json", "robots.txt"}
+async def never_answer(writer):
+    await asyncio.sleep(60)
 
 
-def test_a_private_site_itself_is_refused_unless_it_is_the_exact_one_allowed(site, tmp_path):
-    list_posts(site, [f"{site.root}/fine.png"])
-    for allowed in ((), ("127.0.0.1",), (f"127.0.0.1:{site.forbidden_port}",)):
-        with pytest.raises(GanError, match="not public"):
-            crawl(site, tmp_path, allowed=allowed)
-    assert not site.asked
+async def reset(writer):
+    found = writer.get_extra_info("socket")
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("8.8.8.8", True),
-        ("2606:4700::1111", True),
-        ("127.0.0.1", False),
-        ("10.1.2.3", False),
-        ("100.64.0.1", False),
-        ("169.254.169.254", False),
-        ("224.0.0.1", False),
-        ("0.0.0.0", False),
-        ("::1", False),
-        ("fe80::1%eth0", False),
-        ("fd00::1", False),
-        ("::ffff:10.0.0.1", False),
-        ("64:ff9b::7f00:1", False),
-        ("2002:7f00:1::", False),
-    ],
-)
-def test_public_addresses_are_told_from_others(address, public):
-    assert is_public(address) == public
+async def talk_garbage(writer):
+    writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+    await writer.drain()
 
 
-def test_a_slow_answer_is_given_up(site, tmp_path):
-    list_posts(site, [f"{site.root}/slow.png", f"{site.root}/fine.png"])
-    rows = crawl(site, tmp_path, timeout_s=0.3)
-    assert [(row.status, row.reason) for row in rows] == [("failed", "timed out"), ("ok", "")]
+async def send_headers_for_ever(writer):
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    for _ in range(10_000):
+        writer.write(b"X-More: " + b"a" * 4000 + b"\r\n")
+        await writer.drain()
 
 
-def test_pages_are_walked_to_the_limit_and_unwanted_ratings_left_out(site, tmp_path, capsys):
-    list_posts(site, [f"{site.root}/{index}.png" for index in range(450)])
-    for post in site.posts[::10]:
-        post["rating"] = "e"
-    del site.posts[1]["file_url"]
-    rows = crawl(site, tmp_path, limit=300)
-    assert len(rows) == 300
-    assert {row.rating for row in rows} == {"general"}
-    assert rows[0].url.endswith("/2.png")
-    assert site.asked["posts.json"] == 2
-    assert "1 posts left out: no file" in capsys.readouterr().err
+async def close_at_once(writer):
+    pass
 
 
-def test_a_second_run_asks_only_for_what_failed(site, tmp_path):
-    list_posts(site, [f"{site.root}/{name}" for name in ("fine.png", "missing.png", "broken.png")])
-    first = crawl(site, tmp_path)
-    site.asked.clear()
-    assert crawl(site, tmp_path) == first
-    assert set(site.asked) == {"robots.txt", "posts.json", "broken.png"}
+async def drip_header(writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    await drip(writer)
 
 
-def test_a_second_run_begins_at_the_same_post_although_newer_ones_came(site, tmp_path):
-    list_posts(site, [f"{site.root}/{index}.png" for index in range(5)])
-    first = crawl(site, tmp_path, limit=3)
-    site.posts.insert(0, {**site.posts[0], "id": 2000, "file_url": f"{site.root}/new.png"})
-    assert crawl(site, tmp_path, limit=3) == first
+async def drip_body(writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    await drip(writer)
 
 
-def test_the_same_picture_under_two_addresses_is_two_rows(site, tmp_path):
-    list_posts(site, [f"{site.root}/one.png", f"{site.root}/two.png", f"{site.root}/one.png"])
-    rows = crawl(site, tmp_path)
-    assert [row.url for row in rows] == [f"{site.root}/one.png", f"{site.root}/two.png"]
-    assert rows[0].sha256 == rows[1].sha256 != ""
+async def drip(writer):
+    for _ in range(1000):
+        writer.write(b"a")
+        await writer.drain()
+        await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("answer", ["nonsense", '{"success": false}', '[{"rating": "g"}]'])
-def test_a_listing_that_is_none_is_one_clear_line(site, tmp_path, answer):
-    async def reply(request):
-        return web.Response(text=answer)
-
-    site.do_posts = reply
-    with pytest.raises(GanError, match="not the listing that was expected"):
-        crawl(site, tmp_path)
-
-
-def test_a_listing_that_fails_breaks_the_crawl_off_and_keeps_what_came(site, tmp_path):
-    list_posts(site, [f"{site.root}/{index}.png" for index in range(250)])
-    whole = site.do_posts
-
-    async def fail_later(request):
-        if "page" in request.query:
-            raise web.HTTPInternalServerError
-        return await whole(request)
-
-    site.do_posts = fail_later
-    with pytest.raises(GanError, match="HTTP 500"):
-        crawl(site, tmp_path)
-    site.do_posts = whole
-    site.asked.clear()
-    assert len(crawl(site, tmp_path)) == 250
-    assert site.asked["0.png"] == 0
+def self_signed(folder):
+    """A certificate for 127.0.0.1 that no authority signed, and the server's half of it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name)
+    builder = builder.public_key(key.public_key()).serial_number(1)
+    builder = builder.not_valid_before(now - datetime.timedelta(days=1))
+    builder = builder.not_valid_after(now + datetime.timedelta(days=1))
+    names = [x509.DNSName("tls.test")]
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
+    public, private = folder / "public.pem", folder / "private.pem"
+    public.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(public, private)
+    return context, public
 
 
-def test_the_delay_between_requests_is_kept(site, tmp_path):
-    list_posts(site, [f"{site.root}/{index}.png" for index in range(8)])
+NAMES = {
+    "cdn.test": [["127.0.0.1"]],
+    "tls.test": [["127.0.0.1"]],
+    "internal.test": [["127.0.0.3"]],
+    "mixed.test": [["8.8.8.8", "127.0.0.3"]],
+    "six.test": [["::1"]],
+    "localhost": [["127.0.0.1"]],
+    "0x7f000003": [["127.0.0.3"]],
+}
+
+FATES = {
+    # the table of faults that crawlers were compared on
+    "{root}/missing.png": ("gone", "HTTP 404"),
+    "{root}/busy.png": OK,
+    "{root}/once-broken.png": OK,
+    "{root}/truncated.png": ("bad", "damaged: image file is truncated"),
+    "{root}/short.png": ("failed", "body ended early"),
+    "{root}/html.png": NO_PICTURE,
+    "{root}/text.png": NO_PICTURE,
+    "{root}/twin-a.png": OK,
+    "{root}/twin-b.png": OK,
+    "{root}/undeclared.png": TOO_LARGE,
+    "{root}/pixel-bomb.png": ("too_large", "over 40000000 pixels"),
+    "{root}/moved.png": OK,
+    "{root}/loop.png": TOO_FAR,
+    "{root}/to-forbidden.png": NOT_PUBLIC,
+    "{forbidden}/secret.png": NOT_PUBLIC,
+    "http://localhost:{port}/secret.png": NOT_PUBLIC,
+    "file:///etc/passwd": ("blocked", "not a valid http or https address"),
+    "{root}/private/1.png": ("blocked", "robots.txt"),
+    "{root}/slow.png": OK,
+    # other statuses
+    "{root}/removed.png": ("gone", "HTTP 410"),
+    "{root}/secret.png": ("blocked", "HTTP 403"),
+    "{root}/broken.png": ("failed", "HTTP 500"),
+    # sizes and encodings
+    "{root}/declared.png": TOO_LARGE,
+    "{root}/unfinished-chunks.png": ("failed", "body ended early"),
+    "{root}/gzip-bomb.png": TOO_LARGE,
+    "{root}/deflate-bomb.png": TOO_LARGE,
+    "{root}/brotli-bomb.png": TOO_LARGE,
+    "{root}/double-bomb.png": TOO_LARGE,
+    "{root}/bad-gzip.png": ("bad", "damaged: its compression"),
+    "{root}/bad-deflate.png": ("bad", "damaged: its compression"),
+    "{root}/bad-brotli.png": ("bad", "damaged: its compression"),
+    "{root}/zipped.png": OK,
+    # time
+    "http://127.0.0.1:{slow_head_port}/a.png": TIMED_OUT,
+    "http://127.0.0.1:{slow_body_port}/a.png": TIMED_OUT,
+    "http://127.0.0.1:{mute_port}/a.png": TIMED_OUT,
+    # connections
+    "http://127.0.0.1:{reset_port}/a.png": ("failed", "connection reset"),
+    "http://127.0.0.1:{garbage_port}/a.png": ("failed", "no valid HTTP answer"),
+    "http://127.0.0.1:{headers_port}/a.png": ("failed", "no valid HTTP answer"),
+    "http://127.0.0.1:{closing_port}/a.png": ("failed", "connection closed without an answer"),
+    "http://127.0.0.1:{closed_port}/a.png": ("failed", "robots.txt: connection refused"),
+    "http://nowhere.test/a.png": ("failed", "robots.txt: host not found"),
+    "https://tls.test:{tls_port}/a.png": ("failed", "robots.txt: TLS certificate not trusted"),
+    "https://127.0.0.1:{port}/a.png": ("failed", "robots.txt: TLS failed"),
+    # redirects and walls
+    "{root}/endless/0.png": TOO_FAR,
+    "{root}/wall.png": TOO_FAR,
+    "{root}/login.png": NO_PICTURE,
+    "{root}/to-internal-name.png": NOT_PUBLIC,
+    "{root}/to-private.png": ("blocked", "robots.txt"),
+    "{root}/to-file.png": ("blocked", "HTTP 302, not followed"),
+    "{root}/to-nonsense.png": ("blocked", "not a valid http or https address"),
+    "{root}/to-nowhere.png": ("blocked", "HTTP 302, not followed"),
+    # names
+    "http://internal.test:{forbidden_port}/a.png": NOT_PUBLIC,
+    "http://mixed.test:{forbidden_port}/a.png": NOT_PUBLIC,
+    "http://six.test:{six_port}/a.png": NOT_PUBLIC,
+    # private addresses in many spellings
+    "http://2130706435:{forbidden_port}/decimal.png": NOT_PUBLIC,
+    "http://0x7f000003:{forbidden_port}/hex.png": NOT_PUBLIC,
+    "http://0177.0.0.03:{forbidden_port}/octal.png": NOT_PUBLIC,
+    "http://127.3:{forbidden_port}/short.png": NOT_PUBLIC,
+    "http://127.0.0.3.:{forbidden_port}/dot.png": NOT_PUBLIC,
+    "http://[::ffff:127.0.0.3]:{forbidden_port}/mapped.png": NOT_PUBLIC,
+    "http://[::1]:{six_port}/six.png": NOT_PUBLIC,
+    "http://[0:0:0:0:0:0:0:1]:{six_port}/six.png": NOT_PUBLIC,
+    "http://[fe80::1%25lo]:{six_port}/zone.png": NOT_PUBLIC,
+    "http://①②⑦.⓪.⓪.③:{forbidden_port}/round.png": NOT_PUBLIC,
+    "http://127。0。0。3:{forbidden_port}/wide.png": NOT_PUBLIC,
+    "http://127%2e0%2e0%2e3:{forbidden_port}/percent.png": NOT_PUBLIC,
+    "http://127.0.0.1:{closed_port}/other-port.png": ("failed", "robots.txt: connection refused"),
+    "http://169.254.169.254/latest/meta-data": NOT_PUBLIC,
+    "http://10.0.0.1/a.png": NOT_PUBLIC,
+    "http://134744072/public.png": ("blocked", "not a valid http or https address"),
+    # addresses that are none
+    "http://user@127.0.0.1:{port}/a.png": ("blocked", "an address with a user name or password"),
+    "ftp://127.0.0.1/a.png": ("blocked", "not a valid http or https address"),
+    "data:image/png;base64,aaaa": ("blocked", "not a valid http or https address"),
+    "javascript:alert(1)": ("blocked", "not a valid http or https address"),
+    "http://[::1/a.png": ("blocked", "not a valid http or https address"),
+    "http://127.0.0.1:99999/a.png": ("blocked", "not a valid http or https address"),
+    "http:///a.png": ("blocked", "not a valid http or https address"),
+    "http://a..b/a.png": ("failed", "robots.txt: host not found"),
+    "//127.0.0.1/a.png": ("blocked", "not a valid http or https address"),
+    # names of files
+    "{root}/..%2f..%2f..%2fescape.png": OK,
+    "{root}/../../../escape.png": OK,
+    "{root}/named.png": OK,
+    "{root}/long-{long}.png": OK,
+}
+
+
+@pytest.fixture(scope="module")
+def crawled(tmp_path_factory):
+    """One crawl of all faults: url template -> row; the server; the folder it wrote into."""
+    folder = tmp_path_factory.mktemp("faults")
+    server = Faults()
+    server.tls, _ = self_signed(tmp_path_factory.mktemp("keys"))
+    with server.running():
+        values = {**vars(server), "long": "x" * 3000}
+        urls = [template.format(**values) for template in FATES]
+        ports = [value for name, value in vars(server).items() if name.endswith("_port")]
+        private = {server.forbidden_port, server.six_port}
+        allowed = [f"127.0.0.1:{port}" for port in {server.port, *ports} - private]
+        allowed += [f"cdn.test:{server.port}", f"tls.test:{server.tls_port}"]
+        settings = {"retries": 1, "give_up_after": 1000, "max_bytes": LIMIT}
+        resolver = Names(NAMES)
+        slow = [url for url, fate in zip(urls, FATES.values(), strict=True) if fate == TIMED_OUT]
+        others = [url for url in urls if url not in slow]
+        rows = crawl(others, folder / "crawl", allowed, resolver, timeout=30.0, **settings)
+        rows += crawl(slow, folder / "slow", allowed, resolver, timeout=0.3, **settings)
+        found = {row.url: row for row in rows}
+        assert len(found) == len(rows) == len(urls)
+        assert [row.url for row in rows[: len(others)]] == others
+        rows_of = {template: found[url] for template, url in zip(FATES, urls, strict=True)}
+        yield rows_of, server, folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("template", FATES)
+def test_each_fault_ends_as_its_own_row(crawled, template):
+    rows, _, _ = crawled
+    status, reason = FATES[template]
+    row = rows[template]
+    assert row.status == status, row.reason
+    whole = row.reason if status != "bad" else row.reason[: len(reason)]
+    assert whole == reason
+    assert bool(row.sha256) == (status == "ok")
+
+
+@pytest.mark.slow
+def test_nobody_forbidden_was_asked_for_anything(crawled):
+    _, server, _ = crawled
+    assert server.asked["forbidden"] == 0
+    assert server.asked["private/1.png"] == server.asked["private/2.png"] == 0
+    assert server.asked["robots.txt"] > 0
+
+
+@pytest.mark.slow
+def test_the_wait_that_a_server_asked_for_was_kept(crawled):
+    _, server, _ = crawled
+    first, second = server.seen("busy.png")
+    assert second - first >= 0.99
+
+
+@pytest.mark.slow
+def test_redirects_end_at_their_limit_and_cookies_are_never_sent(crawled):
+    _, server, _ = crawled
+    assert server.asked["wall.png"] == 6
+    assert sum(path.startswith("endless") for _, path in server.times) == 6
+    assert "Cookie" not in server.headers["wall.png"]
+
+
+@pytest.mark.slow
+def test_nothing_is_written_under_a_name_that_a_server_chose(crawled):
+    _, _, folder = crawled
+    written = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    files = {f"{crawl}/{name}" for crawl in ("crawl", "slow") for name in (JOURNAL, SPOOL)}
+    assert written == {"crawl", "slow", *files}
+    assert not list(folder.parent.rglob("*escape*")) + list(folder.parent.rglob("*evil*"))
+
+
+@pytest.mark.slow
+def test_reasons_name_no_port_class_or_address_of_this_machine(crawled):
+    rows, server, _ = crawled
+    for row in rows.values():
+        assert "Error" not in row.reason
+        assert "127.0.0" not in row.reason
+        assert str(server.port) not in row.reason
+        assert "\n" not in row.reason
+
+
+@pytest.fixture
+def server():
+    with Server().running() as server:
+        yield server
+
+
+def test_a_trusted_certificate_is_accepted(server, tmp_path, monkeypatch):
+    context, public = self_signed(tmp_path)
+    port = server.call(server.listen("127.0.0.1", ssl_context=context))
+    monkeypatch.setenv("SSL_CERT_FILE", str(public))
+    allowed = [f"tls.test:{port}"]
+    [row] = crawl([f"https://tls.test:{port}/a.png"], tmp_path / "crawl", allowed, Names(NAMES))
+    assert (row.status, row.reason) == ("ok", "")
+
+
+@pytest.mark.parametrize("redirects", [0, 2])
+def test_the_number_of_redirects_is_a_parameter(server, tmp_path, redirects):
+    async def do_hop(request):
+        left = int(request.match_info["path"].removeprefix("hop/"))
+        if left:
+            raise web.HTTPFound(f"/hop/{left - 1}")
+        return web.Response(body=picture())
+
+    server.do_hop = do_hop
+    urls = [f"{server.root}/hop/{redirects}", f"{server.root}/hop/{redirects + 1}"]
+    rows = crawl(urls, tmp_path, [server.place], redirects=redirects)
+    assert [row.status for row in rows] == ["ok", "blocked"]
+
+
+def test_a_server_that_dies_in_the_middle_ends_the_crawl(server, tmp_path):
+    async def do_dying(request):
+        if server.asked.total() > 20:
+            for listening in list(server.runner.sites):
+                await listening.stop()
+            request.transport.abort()
+        return web.Response(body=picture())
+
+    server.do_dying = do_dying
+    urls = [f"{server.root}/dying/{index}.png" for index in range(60)]
     began = time.monotonic()
-    crawl(site, tmp_path, delay_s=0.15)
-    assert time.monotonic() - began >= 8 * 0.15
+    rows = crawl(urls, tmp_path, [server.place], retries=1, give_up_after=3)
+    assert time.monotonic() - began < 10
+    assert len(rows) == 60
+    assert {row.status for row in rows} == {"ok", "failed"}
+    assert {row.reason for row in rows} <= {
+        "",
+        "connection refused",
+        "connection reset",
+        "connection closed without an answer",
+        "its host was given up after 3 failures in a row",
+    }
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("7", 7),
-        ("0", 0),
-        ("99999999", 600),
-        ("Thu, 01 Jan 1970 00:01:00 GMT", 50),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
-        ("soon", 1),
-    ],
-)
-def test_retry_after_is_read_as_seconds_or_as_a_date(value, seconds):
-    assert parse_wait(value, now=10.0) == seconds
+@pytest.mark.parametrize("talk", [never_answer, reset, close_at_once, talk_garbage, drip_header])
+def test_a_host_that_answers_nobody_ends_the_crawl(server, tmp_path, talk):
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        await talk(writer)
+
+    port = server.call(server.raw(serve))
+    urls = [f"http://127.0.0.1:{port}/{index}.png" for index in range(30)]
+    began = time.monotonic()
+    rows = crawl(urls, tmp_path, [f"127.0.0.1:{port}"], timeout=0.3, retries=1)
+    assert time.monotonic() - began < 5
+    assert {row.status for row in rows} == {"failed"}
+    assert {row.reason.partition(": ")[0] for row in rows} == {"robots.txt"}
 
 
-def test_a_proxy_in_the_environment_does_not_cut_off_the_allowed_site(site, tmp_path, monkeypatch):
-    monkeypatch.setenv("http_proxy", site.forbidden)
-    list_posts(site, [f"{site.root}/fine.png"])
-    assert [row.status for row in crawl(site, tmp_path)] == ["ok"]
-    assert site.asked["forbidden"] == 0
+def test_a_second_run_asks_only_for_what_failed(server, tmp_path):
+    async def do_broken(request):
+        raise web.HTTPInternalServerError
+
+    async def do_missing(request):
+        raise web.HTTPNotFound
+
+    server.do_broken, server.do_missing = do_broken, do_missing
+    urls = [f"{server.root}/{name}.png" for name in ("fine", "missing", "broken")]
+    allowed = [server.place]
+    first = crawl(urls, tmp_path, allowed, retries=0)
+    server.asked.clear()
+    assert crawl(urls, tmp_path, allowed, retries=0) == first
+    assert set(server.asked) == {"robots.txt", "broken.png"}
 
 
-def test_a_full_disk_stops_the_crawl_with_its_reason(site, tmp_path, monkeypatch):
-    list_posts(site, [f"{site.root}/{index}.png" for index in range(100)])
-
+def test_a_full_disk_stops_the_crawl_with_its_reason(server, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Journal, "add", full)
+    urls = [f"{server.root}/{index}.png" for index in range(200)]
     with pytest.raises(GanError, match="No space left"):
-        crawl(site, tmp_path)
-    assert sum(site.asked.values()) < 50
+        crawl(urls, tmp_path, [server.place])
+    assert server.asked.total() < 100
+
+
+MEASURE = """
+import json, re, sys
+from pathlib import Path
+from fault_server import crawl
+root, allowed, folder, limit = sys.argv[1:]
+def peak_after(path):
+    [row] = crawl([root + path], Path(folder) / path[1:], [allowed], max_bytes=int(limit))
+    # not ru_maxrss: a child begins with the peak of the process that started it
+    peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())
+    return row.status, int(peak[1])
+print(json.dumps([peak_after(path) for path in ("/fine", "/gzip-b", "/deflate-b", "/brotli-b")]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells a process's peak")
+def test_a_bomb_takes_no_more_memory_than_three_times_the_limit(tmp_path):
+    limit = SHIPPED["max_bytes"]
+    server = Faults()
+    server.tls, _ = self_signed(tmp_path)
+    server.do_gzip_b = server.do_gzip_bomb
+    server.do_deflate_b = server.do_deflate_bomb
+    server.do_brotli_b = server.do_brotli_bomb
+    with server.running():
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, server.root, server.place, str(tmp_path), str(limit)],
+            cwd=Path(__file__).parent,
+            env={"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+    (fine, before), *bombs = json.loads(done.stdout)
+    assert fine == "ok"
+    for status, peak in bombs:
+        assert status == "too_large"
+        assert (peak - before) * 1024 < 3 * limit, (before, peak)
+
+
+def test_whatever_else_goes_wrong_has_a_reason_without_a_class_name():
+    assert reasons.explain(RuntimeError("boom at 0x7f"), 10) == (
+        "failed",
+        "the crawler could not read it",
+    )

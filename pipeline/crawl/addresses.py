@@ -1,0 +1,64 @@
+"""What of an address may be recorded: no credential, and nothing that only this network knows."""
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
+
+LONGEST = 2000
+
+_SECRET = re.compile(
+    r"^(login|user_?name|user_?id|key|sig|jwt|policy|expires)$"
+    r"|api_?key|passw|pass_?hash|pwd|token|secret|signature|credential|session|auth(?!or)|key_pair"
+    r"|^x_amz_",
+    re.IGNORECASE,
+)
+_ADDRESS = re.compile(r"https?://\S+", re.IGNORECASE)
+
+
+def public_url(text: str, page: str = "") -> str:
+    """A web address without user, password, tokens and signatures; empty where it is none.
+
+    It may be relative to `page`. Addresses of this machine or its network are none.
+    """
+    if len(text) > LONGEST or re.search(r"\s", text):
+        return ""
+    try:
+        parts = urlsplit(urljoin(page, text))
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError:
+        return ""
+    if parts.scheme not in ("http", "https") or not _is_public(host):
+        return ""
+    place = f"[{host}]" if ":" in host else host
+    return urlunsplit(
+        SplitResult(
+            parts.scheme,
+            place if port is None else f"{place}:{port}",
+            parts.path,
+            _keep_harmless(parts.query),
+            _keep_harmless(parts.fragment),
+        )
+    )
+
+
+def strip_secrets(text: str) -> str:
+    """Free text with every web address in it made public; those that can't be are left out."""
+    return " ".join(_ADDRESS.sub(lambda found: public_url(found[0]), text).split())
+
+
+def _is_public(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." in host and not host.endswith((".local", ".localhost", ".internal", ".lan"))
+
+
+def _keep_harmless(query: str) -> str:
+    """The fields of a query, as they are written, that hold no credential."""
+    kept = (field for field in re.split("[&;]", query) if not _is_secret(field))
+    return "&".join(kept)
+
+
+def _is_secret(field: str) -> bool:
+    name, equals, _ = field.partition("=")
+    return bool(equals and _SECRET.search(unquote(name).replace("-", "_")))

@@ -1,0 +1,60 @@
+"""From a source to a snapshot: what is missing is fetched, packed, and put in its place."""
+
+import sys
+from pathlib import Path
+
+from gan.errors import GanError
+from pipeline.crawl.embedded import Embedded
+from pipeline.crawl.log import CrawlLog
+from pipeline.crawl.pictures import PictureLimits
+from pipeline.crawl.sink import Sink
+from pipeline.crawl.source import Source
+from pipeline.crawl.spider import ListingError
+from pipeline.crawl.watch import others, watching
+from pipeline.snapshot.journal import Journal
+from pipeline.snapshot.known import Known
+from pipeline.snapshot.reader import Snapshot
+from pipeline.snapshot.writer import count_rows, discard, has_news, publish
+
+Built = tuple[Snapshot, int]
+"""A snapshot, and how many of its images were fetched just now."""
+
+
+def build(
+    source: Source,
+    folder: Path,
+    known: Known,
+    target: Path,
+    keep_old: Path,
+    log: Path,
+    limits: PictureLimits | None = None,
+) -> Built:
+    """Fetch what `known` lacks and publish both as `target`; an old one goes to `keep_old`.
+
+    The unfinished crawl lies in `folder` and stays there: a killed call goes on from it. Raises
+    GanError where nothing was fetched although something was to be had; `target` stays then.
+    """
+    with Journal(folder, source.identity, known) as journal:
+        with watching(source.total) as show, CrawlLog(log) as lines:
+            sink = Sink(journal, limits, show, lines.write)
+            _fetch(source, sink)
+        if not sink.counts["ok"] and (known.snapshot is None or sink.counts["failed"]):
+            if not sink.counts["failed"]:  # nothing that another try could mend
+                discard(folder)
+            why = others(sink) or "nothing was listed"
+            raise GanError(f"nothing was fetched: {why}; {target.name}/ is as it was")
+        if known.snapshot is not None and not has_news(journal):
+            return known.snapshot, 0
+        counts = {status: n for status, n in count_rows(journal).items() if n}
+        return publish(journal, source.describe(counts), target, keep_old), sink.fetched
+
+
+def _fetch(source: Source, sink: Sink) -> None:
+    """What was listed before a listing broke off is kept; but the gallery is drawn whole."""
+    try:
+        source.fetch(sink)
+    except ListingError as error:
+        if isinstance(source, Embedded) or not sink.counts["ok"]:
+            raise GanError(f"{error}; run again to go on") from None
+        words = f"warning: the listing broke off: {error}; the same command goes on from here"
+        sys.stderr.write(f"{words}\n")

@@ -1,0 +1,75 @@
+"""A booru account's name and key: where they come from, and what keeps them out of sight."""
+
+import base64
+import ipaddress
+import os
+from dataclasses import dataclass, field
+from urllib.parse import quote, quote_plus, urlsplit
+
+from gan.errors import GanError
+
+USER, KEY = "GAN_BOORU_USER", "GAN_BOORU_KEY"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Both empty: nobody is logged in. Never shown, not even by repr."""
+
+    user: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
+
+    def __bool__(self) -> bool:
+        return bool(self.key)
+
+    @property
+    def basic(self) -> dict[str, str]:
+        """The header of HTTP Basic authentication; nothing where nobody is logged in."""
+        if not self:
+            return {}
+        pair = base64.b64encode(f"{self.user}:{self.key}".encode()).decode()
+        return {"Authorization": f"Basic {pair}"}
+
+    def query(self, user: str, key: str) -> dict[str, str]:
+        """The two as parameters of these names; nothing where nobody is logged in."""
+        return {user: self.user, key: self.key} if self else {}
+
+    def is_in(self, text: str) -> bool:
+        return any(form in text for form in self._forms)
+
+    def redact(self, text: str) -> str:
+        """`text` with both masked; the key also as it stands in an address or a header."""
+        for form in (*self._forms, self.user):
+            text = text.replace(form, "***") if form else text
+        return text
+
+    @property
+    def _forms(self) -> tuple[str, ...]:
+        if not self:
+            return ()
+        pair = self.basic["Authorization"].partition(" ")[2]
+        return (self.key, quote(self.key, safe=""), quote_plus(self.key), pair)
+
+
+NOBODY = Credentials()
+
+
+def from_environment(root: str) -> Credentials:
+    """What the two variables hold, to be sent to the site `root`.
+
+    Raises GanError where only one is set, or where they would go through a network in the clear.
+    """
+    user, key = (os.environ.get(name, "").strip() for name in (USER, KEY))
+    if bool(user) != bool(key):
+        missing, there = (USER, KEY) if key else (KEY, USER)
+        raise GanError(f"{there} is set, but {missing} is not; set both or neither")
+    if key and urlsplit(root).scheme != "https" and not _is_this_machine(root):
+        raise GanError(f"{root}: {KEY} is not sent over plain http; use https:// or unset it")
+    return Credentials(user, key)
+
+
+def _is_this_machine(root: str) -> bool:
+    host = urlsplit(root).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,177 @@
+"""Source `urls:FILE`: a list of image addresses, as text or as a table (CSV, TSV)."""
+
+import csv
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urldefrag
+
+from gan.errors import GanError
+from pipeline.crawl.engine import Manners
+from pipeline.crawl.image_list import fetch_images, say_left_out
+from pipeline.crawl.member import printable
+from pipeline.crawl.pictures import Listed
+from pipeline.crawl.sink import Sink
+from pipeline.snapshot.known import url_key
+from pipeline.snapshot.reader import Snapshot
+
+COLUMNS = frozenset({"url", "page", "tags", "rating", "source", "licence", "sha256"})
+SEPARATORS = ",\t;"
+TABLES = frozenset({".csv", ".tsv"})
+BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+@dataclass(frozen=True)
+class UrlList:
+    """The images whose addresses `path` names, in its order; `limit` keeps the first ones.
+
+    A text file holds an address a line, and comments behind `#` at a line's start. A table has a
+    header with the column `url`; `page`, `tags`, `rating`, `source`, `licence` and `sha256` are
+    used if they are there. An address that comes again is left out.
+    """
+
+    path: Path
+    licence: str
+    limit: int | None
+    manners: Manners
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "source": f"urls:{printable(self.path.name)}",
+            "sha256": self._survey[0],
+            "limit": self.limit,
+            "licence": self.licence,
+        }
+
+    @property
+    def total(self) -> int:
+        return self._survey[1]
+
+    def continues(self, snapshot: Snapshot) -> bool:
+        """True for a list of this name: what an older version of it didn't hold is added."""
+        return all(snapshot.source.get(key) == self.identity[key] for key in ("source", "licence"))
+
+    def describe(self, counts: dict[str, int]) -> dict[str, Any]:
+        return {**self.identity, "counts": counts}
+
+    def fetch(self, sink: Sink) -> None:
+        left_out: Counter[str] = Counter()
+        if not self.total:  # the whole file is read here, before any request
+            raise GanError(f"{self.path}: names no address")
+        fetch_images(self._images(left_out), sink, self.manners)
+        say_left_out(left_out)
+
+    @cached_property
+    def _survey(self) -> tuple[str, int]:
+        """The file's sha256, and how many images it names; GanError where it is no such list."""
+        try:
+            with self.path.open("rb") as stream:
+                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            return sha256, sum(1 for _ in self._images(Counter()))
+        except OSError as error:
+            raise GanError(f"{self.path}: cannot be read: {error.strerror}") from None
+        except UnicodeError:
+            raise GanError(f"{self.path}: not a text in UTF-8; save it as UTF-8") from None
+
+    def _images(self, left_out: Counter[str]) -> Iterator[Listed]:
+        seen: set[bytes] = set()
+        for listed in self._each(left_out):
+            if len(seen) == self.limit:
+                break
+            key = url_key(listed.url)
+            if key in seen:
+                left_out["addresses named again"] += 1
+            else:
+                seen.add(key)
+                yield listed
+
+    def _each(self, left_out: Counter[str]) -> Iterator[Listed]:
+        with self.path.open(encoding=self._encoding, newline="") as stream:
+            separator = self._separator(stream.readline())
+            stream.seek(0)
+            if not separator:
+                yield from self._read_text(stream)
+            else:
+                yield from self._read_table(stream, separator, left_out)
+
+    @cached_property
+    def _encoding(self) -> str:
+        with self.path.open("rb") as stream:
+            return BYTE_ORDER_MARKS.get(stream.read(2), "utf-8-sig")
+
+    def _separator(self, header: str) -> str:
+        """What parts the header's columns; empty where the file is a text."""
+        for separator in SEPARATORS:
+            if "url" in [name.strip('"') for name in _names(header.split(separator))]:
+                return separator
+        if self.path.suffix.lower() in TABLES:
+            raise GanError(f"{self.path}: its first line must name the columns, one of them `url`")
+        return ""
+
+    def _read_text(self, lines: Iterator[str]) -> Iterator[Listed]:
+        for position, line in enumerate(lines):
+            self._refuse_binary(line, position + 1)
+            url = line.strip()
+            if url and not url.startswith("#"):
+                url = _without_fragment(url)
+                yield Listed(position, url, url, licence=self.licence)
+
+    def _read_table(
+        self, lines: Iterator[str], separator: str, left_out: Counter[str]
+    ) -> Iterator[Listed]:
+        rows = csv.reader(lines, delimiter=separator, strict=True)
+        try:
+            names = _names(next(rows))
+            self._refuse_twins(names)
+            for position, row in enumerate(rows):
+                cells = {n: c.strip() for n, c in zip(names, row, strict=False) if n in COLUMNS}
+                if cells.get("url"):
+                    yield self._read_row(position, cells, rows.line_num)
+                elif any(cells.values()):
+                    left_out["rows without an address"] += 1
+        except csv.Error as error:
+            raise GanError(f"{self.path}:{rows.line_num}: {error}") from None
+
+    def _read_row(self, position: int, cells: dict[str, str], line: int) -> Listed:
+        self._refuse_binary("".join(cells.values()), line)
+        sha256 = cells.get("sha256", "").lower()
+        if sha256 and not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise GanError(f"{self.path}:{line}: sha256 {sha256!r}: must be 64 hexadecimal digits")
+        url = _without_fragment(cells["url"])
+        return Listed(
+            position=position,
+            page=cells.get("page") or url,
+            url=url,
+            tags=tuple(dict.fromkeys(re.findall(r"[^\s|]+", cells.get("tags", "")))),
+            rating=cells.get("rating", ""),
+            source=cells.get("source", ""),
+            licence=cells.get("licence") or self.licence,
+            sha256=sha256,
+        )
+
+    def _refuse_twins(self, names: list[str]) -> None:
+        for name, uses in Counter(names).items():
+            if uses > 1 and name in COLUMNS:
+                raise GanError(f"{self.path}: two columns are called {name}")
+
+    def _refuse_binary(self, text: str, line: int) -> None:
+        if "\0" in text:
+            raise GanError(f"{self.path}:{line}: holds a zero byte, so it is no list of addresses")
+
+
+def _names(header: list[str]) -> list[str]:
+    return [name.strip().lower() for name in header]
+
+
+def _without_fragment(url: str) -> str:
+    """A fragment is never sent; left in, it would make two images of one."""
+    try:
+        return urldefrag(url).url if re.match("https?://", url, re.IGNORECASE) else url
+    except ValueError:
+        return url

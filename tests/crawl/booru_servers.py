@@ -1,0 +1,275 @@
+"""Boorus on localhost that answer like the real ones, written from the APIs' documentation.
+
+Each takes its posts as the site's own JSON, newest first, and notes every request it gets.
+"""
+
+import asyncio
+import base64
+import io
+import json
+import re
+import threading
+
+from aiohttp import web
+from PIL import Image
+
+USER, KEY = "somebody", "s3cret/k+y=42"
+
+
+def picture(shade):
+    stream = io.BytesIO()
+    Image.new("RGB", (20, 10), (shade % 256, shade // 256 % 256, 90)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+class LocalServer:
+    """Answers GET requests on a free port of 127.0.0.1, in a thread of its own."""
+
+    def __init__(self):
+        self.requests = []
+        self.posts = []
+        self.overrides = {}
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        asyncio.run_coroutine_threadsafe(self._open(), self.loop).result()
+        return self
+
+    def __exit__(self, *_):
+        asyncio.run_coroutine_threadsafe(self.runner.cleanup(), self.loop).result()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    async def _open(self):
+        application = web.Application()
+        application.router.add_get("/{path:.*}", self._answer)
+        self.runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
+        self.netloc = f"127.0.0.1:{self.runner.addresses[0][1]}"
+        self.root = f"http://{self.netloc}"
+
+    async def _answer(self, request):
+        self.requests.append(request)
+        for path, handler in self.overrides.items():
+            if request.path == path:
+                return handler(request)
+        return self.answer(request)
+
+    def answer(self, request):
+        """Everything but the listing: no robots.txt, and a picture at any address of one."""
+        if request.path.endswith(".png"):
+            return web.Response(body=picture(int(re.sub(r"\D", "", request.path) or 0)))
+        raise web.HTTPNotFound
+
+    def asked(self, path):
+        return [request for request in self.requests if request.path == path]
+
+    @property
+    def files(self):
+        return [request.path for request in self.requests if request.path.endswith(".png")]
+
+
+def matches(post_tags, words):
+    return all(
+        word[1:] not in post_tags if word[0] == "-" else word in post_tags for word in words
+    )
+
+
+def reply(value, status=200):
+    return web.Response(text=json.dumps(value), status=status, content_type="application/json")
+
+
+class DanbooruServer(LocalServer):
+    """Wiki pages help:api (log-in, errors), api:posts (fields), help:common_url_parameters
+    (limit, page), help:cheatsheet (metatags) and help:users (two tags without an account;
+    status: and rating: are free)."""
+
+    path = "/posts.json"
+
+    def post(self, number, **fields):
+        return {
+            "id": number,
+            "created_at": "2026-01-02T03:04:05.678-05:00",
+            "score": 3,
+            "source": f"https://www.pixiv.net/artworks/{number}",
+            "md5": f"{number:032x}",
+            "rating": "g",
+            "image_width": 20,
+            "image_height": 10,
+            "tag_string": "1girl solo",
+            "file_ext": "png",
+            "is_deleted": False,
+            "is_banned": False,
+            "file_url": f"{self.root}/original/{number}.png",
+            "large_file_url": f"{self.root}/sample/{number}.jpg",
+            **fields,
+        }
+
+    def restricted(self, number, **fields):
+        """A post for paying accounts: strangers get no md5, no file, and here no id."""
+        post = {**self.post(number, **fields), "_id": number}
+        for name in ("id", "md5", "file_url", "large_file_url"):
+            del post[name]
+        return post
+
+    def answer(self, request):
+        return self.list(request) if request.path == self.path else super().answer(request)
+
+    def list(self, request):
+        if not self.may(request):
+            return self.error("SessionLoader::AuthenticationFailure", "Invalid API key", 401)
+        tags = request.query.get("tags", "").split()
+        if sum(not tag.startswith(("rating:", "status:")) for tag in tags) > 2:
+            message = "You cannot search for more than 2 tags at a time."
+            return self.error("PostQuery::TagLimitError", message, 422)
+        limit, page = min(int(request.query.get("limit", 20)), 200), request.query.get("page", "1")
+        posts = [post for post in self.posts if self.finds(post, tags)]
+        if page[0] == "b":
+            before = int(page[1:])
+            posts = [post for post in posts if post.get("_id", post.get("id")) < before]
+        elif int(page) > 1000:
+            message = "You cannot go beyond page 1000."
+            return self.error("PaginationExtension::PaginationError", message, 410)
+        else:
+            posts = posts[(int(page) - 1) * limit :]
+        shown = [{k: v for k, v in post.items() if k != "_id"} for post in posts[:limit]]
+        return reply(shown)
+
+    def finds(self, post, tags):
+        ratings = [tag.partition(":")[2] for tag in tags if tag.startswith("rating:")]
+        letters = [part[0] for rating in ratings for part in rating.split(",")]
+        words = [tag for tag in tags if not tag.startswith("rating:")]
+        rated = not letters or post["rating"] in letters
+        return rated and matches((post["tag_string"] or "").split(), words)
+
+    def may(self, request):
+        header = request.headers.get("Authorization")
+        right = base64.b64encode(f"{USER}:{KEY}".encode()).decode()
+        return header in (None, f"Basic {right}")
+
+    def error(self, kind, message, status):
+        return reply({"success": False, "error": kind, "message": message}, status)
+
+
+class GelbooruServer(LocalServer):
+    """gelbooru.com's wiki howto:api and howto:cheatsheet: limit to 100, pid, tags with id:<N.
+
+    `envelope`: as gelbooru.com itself, with "@attributes" and an account required; without it as
+    safebooru.org and the other 0.2 sites, whose help for dapi names the same parameters: a bare
+    list, and nothing at all where no post is left.
+    """
+
+    path = "/index.php"
+    envelope = False
+    deepest = 20_000
+
+    def post(self, number, **fields):
+        return {
+            "id": number,
+            "created_at": "Fri Jan 02 03:04:05 -0500 2026",
+            "directory": number // 100,
+            "image": f"{number}.png",
+            "hash": f"{number:032x}",
+            "rating": "general",
+            "source": "",
+            "owner": "danbooru",
+            "sample": False,
+            "status": "active",
+            "tags": "1girl solo",
+            "width": 20,
+            "height": 10,
+            "file_url": f"{self.root}/images/{number // 100}/{number}.png",
+            **fields,
+        }
+
+    def answer(self, request):
+        query = request.query
+        listing = (query.get("page"), query.get("s"), query.get("q")) == ("dapi", "post", "index")
+        if request.path != self.path or not listing or query.get("json") != "1":
+            return super().answer(request)
+        if self.envelope and (query.get("user_id"), query.get("api_key")) != (USER, KEY):
+            return reply("Missing authentication. Go to the account page for an API key")
+        return self.list(query)
+
+    def list(self, query):
+        limit, pid = min(int(query.get("limit", 100)), 100), int(query.get("pid", 0))
+        if limit * pid > self.deepest:
+            return web.Response(text='<response success="false" reason="too deep!"/>')
+        tags = query.get("tags", "").split()
+        below = [int(tag[4:]) for tag in tags if tag.startswith("id:<")]
+        words = [tag for tag in tags if ":" not in tag]
+        found = [
+            post
+            for post in self.posts
+            if all(int(post["id"]) < number for number in below)
+            and matches((post["tags"] or "").split(), words)
+        ]
+        page = found[limit * pid : limit * (pid + 1)]
+        if not self.envelope:
+            return reply(page) if page else web.Response(body=b"")
+        attributes = {"limit": limit, "offset": limit * pid, "count": len(found)}
+        return reply({"@attributes": attributes, **({"post": page} if page else {})})
+
+
+class MoebooruServer(LocalServer):
+    """/help/api of yande.re and konachan.com (limit to 100, page, log-in) and /help/cheatsheet
+    (rating:, order:, id:). Without order:id_desc posts stand in the order of the index, where
+    one that was held back comes up when it is let go."""
+
+    path = "/post.json"
+    index = ()
+
+    def post(self, number, **fields):
+        return {
+            "id": number,
+            "tags": "1girl solo",
+            "created_at": 1767341045,
+            "author": "somebody",
+            "source": "",
+            "md5": f"{number:032x}",
+            "file_size": 5000,
+            "file_url": f"{self.root}/image/{number}.png",
+            "is_shown_in_index": True,
+            "jpeg_url": f"{self.root}/jpeg/{number}.jpg",
+            "rating": "s",
+            "status": "active",
+            "width": 20,
+            "height": 10,
+            "is_held": False,
+            **fields,
+        }
+
+    def deleted(self, number):
+        post = self.post(number, status="deleted")
+        for name in ("file_url", "jpeg_url"):
+            del post[name]
+        return post
+
+    def answer(self, request):
+        return self.list(request.query) if request.path == self.path else super().answer(request)
+
+    def list(self, query):
+        if query.get("login", USER) != USER or query.get("password_hash", KEY) != KEY:
+            return reply({"success": False, "reason": f"access denied for {query['login']}"}, 403)
+        tags = query.get("tags", "").split()
+        posts = [post for post in self.posts if self.finds(post, tags)]
+        if "order:id_desc" not in tags:
+            posts.sort(key=lambda post: post["id"] not in self.index)
+        limit, page = min(int(query.get("limit", 40)), 100), int(query.get("page", 1))
+        return reply(posts[limit * (page - 1) : limit * page])
+
+    def finds(self, post, tags):
+        for tag in tags:
+            name, _, value = tag.partition(":")
+            wrong = {
+                "rating": post["rating"] != value[:1],
+                "-rating": post["rating"] == value[:1],
+                "id": value[:1] == "<" and post["id"] >= int(value[1:] or 0),
+            }
+            if wrong.get(name):
+                return False
+        return matches((post["tags"] or "").split(), [tag for tag in tags if ":" not in tag])
