@@ -98,7 +98,7 @@ def picture(number: int) -> bytes:
     """A JPEG of about 5 kB, another one for each number."""
     noise = Image.frombytes("RGB", (12, 12), random.Random(number).randbytes(432))
     stream = io.BytesIO()
-    noise.resize((96, 96), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=88)
+    noise.resize((128, 128), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=88)
     return stream.getvalue()
 
 

@@ -128,8 +128,9 @@ def test_a_file_where_the_output_folder_should_be_is_one_line(gan, checkpoint, t
 
 
 @pytest.mark.slow
-def test_a_source_without_pictures_is_one_line_besides_the_tracker(gan, tmp_path):
+def test_a_source_without_pictures_is_one_line_besides_the_tracker(gan, tmp_path, write_params):
     (tmp_path / "empty").mkdir()
+    write_params(tmp_path / "params.yaml")
     for source, words in (("archive:empty", "holds no"), ("archive:none", "no such file")):
         done = gan("scrape", "--source", source)
         assert done.returncode == 1
@@ -215,7 +216,7 @@ def test_a_training_ended_by_sigterm_goes_on_where_it_was(training, gan, write_p
 @pytest.mark.slow
 def test_ctrl_c_ends_a_scrape_with_130(gan, tmp_path):
     (tmp_path / "source.yaml").write_text(
-        "source: embedded\ncount: 3000\nsize: 128\nseed: 1\npainter: 1\nlicence: CC0-1.0\n"
+        "source: embedded\ncount: 3000\nsize: 128\nseed: 1\npainter: 1\nview: avatars\nlicence: CC0-1.0\n"
     )
     process = gan("scrape", "--ensure", wait=False)
     wait_for(lambda: any(tmp_path.glob("data.staging/*/*.jsonl")), process)

@@ -95,11 +95,15 @@ class Checkout:
     def read(self, name):
         return (self.root / name).read_text()
 
-    def rows(self):
-        """MLflow's rows of trainings in the repository's own store."""
-        client = MlflowClient(f"sqlite:///{self.root / 'mlflow.db'}")
-        experiment = client.get_experiment_by_name("avatars")
-        return client.search_runs([experiment.experiment_id])
+    @property
+    def client(self):
+        """MLflow's client of the repository's own store."""
+        return MlflowClient(f"sqlite:///{self.root / 'mlflow.db'}")
+
+    def rows(self, experiment="avatars"):
+        """MLflow's rows of an experiment, by default those of trainings."""
+        found = self.client.get_experiment_by_name(experiment)
+        return self.client.search_runs([found.experiment_id])
 
 
 def ran(out):
@@ -154,6 +158,22 @@ def repository(built):
     yield built
     built.git("checkout", "-q", ".")
     built.run("dvc", "checkout", "-q", "--force")
+
+
+def test_the_row_of_the_scrape_has_counts_card_and_contact_sheet(built):
+    (row,) = [
+        row for row in built.rows("avatars-stages") if row.data.tags.get("stage") == "scrape"
+    ]
+    card = json.loads(built.read("reports/data_card.json"))
+    assert row.data.tags["snapshot_digest"] == card["digest"]
+    counts = {k: v for k, v in row.data.metrics.items() if k.startswith("rows/")}
+    assert counts["rows/ok"] == counts["rows/new"] > 30
+    assert counts["rows/gone"] == 1
+    assert card["digest"] in built.read("reports/data_card.md")
+    names = {each.path for each in built.client.list_artifacts(row.info.run_id)}
+    assert {"data_card.md", "data_card.json"} <= names
+    images = [each.path for each in built.client.list_artifacts(row.info.run_id, "images")]
+    assert any("contact_sheet" in each for each in images)
 
 
 def test_one_command_runs_all_stages_and_leaves_only_reports_and_the_lock(repository):

@@ -8,7 +8,7 @@ import gzip
 import zlib
 
 import aiohttp
-import brotli  # type: ignore[import-untyped]
+import brotli
 from scrapy.exceptions import (
     CannotResolveHostError,
     DownloadCancelledError,

@@ -8,6 +8,7 @@ from fault_server import FORBIDDEN_HOST, Names, Server, crawl
 from scrapy import Request
 from scrapy.http import Response
 
+from gan.errors import GanError
 from pipeline.crawl import guard, handler
 from pipeline.crawl.guard import AddressGuard, is_public, normalise
 from pipeline.crawl.handler import CheckedResolver, NotPublicError
@@ -208,13 +209,13 @@ def test_a_server_learns_who_asks_and_how_to_reach_them(server, tmp_path):
 class Keyed:
     """A listing page that wants a key, and leads through a redirect to an image elsewhere."""
 
-    def __init__(self, page, image):
-        self.page, self.image = page, image
+    def __init__(self, page, image, shown=""):
+        self.page, self.image, self.shown = page, image, shown
         self.left_out = Counter()
 
     def start(self):
         headers = {"Authorization": "Basic c2VjcmV0", "X-Key": "secret"}
-        return ListingPage(pages=[PageRequest(self.page, headers=headers, shown="the page")])
+        return ListingPage(pages=[PageRequest(self.page, headers=headers, shown=self.shown)])
 
     def read(self, page, response):
         return ListingPage([Listed(0, "page", self.image)])
@@ -225,10 +226,10 @@ class Keyed:
 
 def test_a_key_is_shown_to_the_host_it_is_for_and_to_no_other(server, tmp_path):
     async def do_list(request):
-        raise web.HTTPFound(f"http://cdn.test:{server.port}/mirror?key=secret")
+        raise web.HTTPFound(f"http://cdn.test:{server.port}/mirror")
 
     server.do_list = do_list
-    listing = Keyed(f"{server.root}/list?key=secret", f"http://cdn.test:{server.port}/a.png")
+    listing = Keyed(f"{server.root}/list", f"http://cdn.test:{server.port}/a.png")
     names = Names({"cdn.test": [["127.0.0.1"]]})
     [row] = crawl(listing, tmp_path, [server.place, f"cdn.test:{server.port}"], names)
     assert row.status == "ok"
@@ -236,3 +237,15 @@ def test_a_key_is_shown_to_the_host_it_is_for_and_to_no_other(server, tmp_path):
     for path in ("robots.txt", "mirror", "a.png"):
         assert "secret" not in " ".join(server.headers[path].values())
         assert "Referer" not in server.headers[path]
+
+
+def test_an_address_that_holds_a_key_is_not_taken_to_another_host(server, tmp_path):
+    async def do_list(request):
+        raise web.HTTPFound(f"http://cdn.test:{server.port}/mirror?{request.query_string}")
+
+    server.do_list = do_list
+    listing = Keyed(f"{server.root}/list?key=secret", f"{server.root}/a.png", shown="the page")
+    names = Names({"cdn.test": [["127.0.0.1"]]})
+    with pytest.raises(GanError, match=r"^the page: "):
+        crawl(listing, tmp_path, [server.place, f"cdn.test:{server.port}"], names)
+    assert set(server.asked) == {"robots.txt", "list"}

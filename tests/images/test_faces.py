@@ -168,9 +168,7 @@ def test_a_library_that_does_not_fit_is_an_error(tmp_path, kind):
     library = Path(_ctypes.__file__) if kind == "another library" else tmp_path / "lib.so"
     if kind == "no library":
         library.write_text("hello")
-    with pytest.raises(
-        GanError, match=r"animeface: its library does not fit.*avatar-gan\[faces\]"
-    ):
+    with pytest.raises(GanError, match=r"animeface: its library does not fit.*-e '\.\[faces\]'"):
         prove(library)
 
 
