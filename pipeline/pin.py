@@ -43,7 +43,7 @@ class Pin:
             return str(self._read()["outs"][0].get("md5", ""))
         except FileNotFoundError:
             return ""
-        except (yaml.YAMLError, KeyError, IndexError, TypeError, AttributeError):
+        except (yaml.YAMLError, ValueError, KeyError, IndexError, TypeError, AttributeError):
             raise GanError(f"{self.paths.pin}: not a .dvc file; `git checkout` it") from None
 
     def _read(self) -> Any:
@@ -76,8 +76,11 @@ class Pin:
         listing = self._object(md5)
         if not listing.is_file():
             return False
-        files = json.loads(listing.read_bytes())
-        return all(self._object(each["md5"]).is_file() for each in files)
+        try:
+            files = json.loads(listing.read_bytes())
+            return all(self._object(each["md5"]).is_file() for each in files)
+        except (ValueError, KeyError, TypeError):
+            return False
 
     def _object(self, md5: str) -> Path:
         return self._cache / "files" / "md5" / md5[:2] / md5[2:]

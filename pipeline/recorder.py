@@ -117,10 +117,17 @@ class Run:
             return
         usual = LOCAL_FLUSH_S if self._target.startswith("sqlite:") else FLUSH_S
         self._sender.finish(usual if timeout_s is None else timeout_s)
-        if unsent := self.spool.unsent:
-            warn(f"{unsent} records not sent to {self._target}, kept in {self.spool.folder}")
+        self.guarded(self._say_what_is_unsent)
+
+    def _say_what_is_unsent(self, spool: Spool) -> None:
+        if unsent := spool.unsent:
+            warn(f"{unsent} records not sent to {self._target}, kept in {spool.folder}")
 
     def tidy(self) -> None:
         """Remove the spool if the tracker has everything; for runs that nobody continues."""
-        if self.spool and self.run_id and not self.unsent:
-            shutil.rmtree(self.spool.folder, ignore_errors=True)
+
+        def remove(spool: Spool) -> None:
+            if self.run_id and not spool.unsent:
+                shutil.rmtree(spool.folder, ignore_errors=True)
+
+        self.guarded(remove)

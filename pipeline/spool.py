@@ -74,6 +74,8 @@ class Spool:
             stream.seek(offset)
             while offset < self.committed and (limit is None or len(found) < limit):
                 line = stream.readline()
+                if not line.endswith(b"\n"):  # somebody took the file away or cut it
+                    break
                 offset += len(line)
                 found.append((offset, json.loads(line)))
         return found

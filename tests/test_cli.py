@@ -216,7 +216,8 @@ def test_a_training_ended_by_sigterm_goes_on_where_it_was(training, gan, write_p
 @pytest.mark.slow
 def test_ctrl_c_ends_a_scrape_with_130(gan, tmp_path):
     (tmp_path / "source.yaml").write_text(
-        "source: embedded\ncount: 3000\nsize: 128\nseed: 1\npainter: 1\nview: avatars\nlicence: CC0-1.0\n"
+        "source: embedded\ncount: 3000\nsize: 128\nseed: 1\npainter: 1\nview: avatars\n"
+        "licence: CC0-1.0\n"
     )
     process = gan("scrape", "--ensure", wait=False)
     wait_for(lambda: any(tmp_path.glob("data.staging/*/*.jsonl")), process)

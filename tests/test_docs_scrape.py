@@ -93,6 +93,10 @@ def test_every_kind_of_source_has_an_example(understood):
         ("gan scrape --source booru:https://a.example --limit 5 --api x", "--api x"),
         ("gan scrape --source urls:list.txt --from-manifest manifest.jsonl", "not both"),
         ("gan scrape --source manifest:x", "must be"),
+        ("gan scrape --source 'booru:http://[' --limit 1", "must be booru:https"),
+        ("gan scrape --source gallery:http://127.0.0.1:99999/ --image img", "must be gallery"),
+        ("gan scrape --source urls:list.txt --allow-private 127.0.0.1:99999", "HOST:PORT"),
+        ("gan scrape --source urls:list.txt --allow-private [1:2]:80", "HOST:PORT"),
         ("gan scrape --ensure --limit 3", "--ensure"),
     ],
 )

@@ -19,6 +19,7 @@ from pipeline import scrape as stage
 from pipeline.crawl.sources import Options
 from pipeline.paths import Paths
 from pipeline.pin import SKELETON, Pin, directory_md5
+from pipeline.shelf import Shelf
 from pipeline.snapshot.reader import Snapshot
 
 REPOSITORY = Path(__file__).parents[1]
@@ -250,6 +251,81 @@ def test_another_folder_of_the_same_name_is_another_source(paths, tmp_path, caps
         "z.png",
     }
     assert "another source" in capsys.readouterr().err
+
+
+def test_a_damaged_crawl_is_never_thrown_away(paths, tmp_path, capsys):
+    folder = pictures(tmp_path / "mine")
+    scrape(paths, f"archive:{folder}")
+    (paths.data / ".DS_Store").write_bytes(b"x")
+    for source in (f"archive:{folder}", f"archive:{pictures(tmp_path / 'other', 'xyz')}"):
+        with pytest.raises(GanError, match=r"DS_Store: does not belong.*--replace"):
+            scrape(paths, source)
+    shard = paths.data / "images-00000.tar"
+    shard.write_bytes(shard.read_bytes().replace(b"PNG", b"PNK", 1))
+    whole = files_of(paths.data)
+    (folder / "a.png").unlink()
+    scrape(paths, f"archive:{folder}", replace=True)
+    (kept,) = (paths.root / "data.old").iterdir()
+    assert files_of(kept) == whole
+    assert "kept in" in capsys.readouterr().err
+
+
+def test_two_sources_may_take_turns(paths, tmp_path):
+    folders = [pictures(tmp_path / "one"), pictures(tmp_path / "two", "wxyz")]
+    digests = [scrape(paths, f"archive:{folder}").digest for folder in folders * 3]
+    assert len(set(digests)) == 2
+    assert not (paths.root / "data.staging").exists()
+
+
+def test_a_multi_picture_jpeg_of_a_camera_is_a_jpeg(paths, tmp_path):
+    folder = pictures(tmp_path / "mine", "a")
+    left, right = (Image.new("RGB", (40, 30), (200, shade, 9)) for shade in (1, 2))
+    left.save(folder / "both.jpg", "MPO", save_all=True, append_images=[right])
+    assert scrape(paths, f"archive:{folder}").counts["ok"] == 2
+    rows = {row.url: row.format for row in Snapshot.open(paths.data).each_row()}
+    assert rows["archive:both.jpg"] == "JPEG"
+
+
+def test_data_that_is_a_link_is_refused(paths, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    paths.data.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(GanError, match="is a link"):
+        ensure(paths)
+
+
+def test_one_scrape_at_a_time_whatever_its_source(paths, tmp_path):
+    folder = pictures(tmp_path / "mine")
+    with Shelf(paths, Pin(paths)).alone(), pytest.raises(GanError, match="another `gan scrape`"):
+        scrape(paths, f"archive:{folder}")
+    assert not paths.data.exists()
+    scrape(paths, f"archive:{folder}")
+
+
+def test_a_crawl_that_ended_well_leaves_no_half_one_of_its_source(paths, tmp_path, monkeypatch):
+    folder = pictures(tmp_path / "mine")
+    with monkeypatch.context() as broken:
+        broken.setattr(stage, "write_source", lambda *_: (_ for _ in ()).throw(KeyError()))
+        with pytest.raises(KeyError):
+            scrape(paths, f"archive:{folder}", replace=True)
+    assert (paths.root / "data.staging").exists()
+    assert scrape(paths, f"archive:{folder}").counts["ok"] == 3
+    assert not (paths.root / "data.staging").exists()
+
+
+def test_the_journal_stays_until_everything_else_is_done(paths, tmp_path, monkeypatch):
+    folder = pictures(tmp_path / "mine")
+    with monkeypatch.context() as broken:
+        broken.setattr(stage, "write_card", lambda *_: (_ for _ in ()).throw(KeyError()))
+        with pytest.raises(KeyError):
+            scrape(paths, f"archive:{folder}", replace=True)
+    assert scrape(paths, f"archive:{folder}", replace=True).fetched == 0
+
+
+def test_a_broken_pin_is_told_before_anything_is_fetched(in_dvc, tmp_path):
+    in_dvc.pin.write_bytes(b"\xff\xfe")
+    with pytest.raises(GanError, match=r"not a \.dvc file"):
+        scrape(in_dvc, f"archive:{pictures(tmp_path / 'mine')}")
+    assert not in_dvc.data.exists()
 
 
 def test_ensure_goes_with_no_other_option(paths):

@@ -439,6 +439,18 @@ def test_a_spool_that_cannot_be_written_costs_a_warning(paths, capfd, picture):
     assert len(capfd.readouterr().err.splitlines()) == 1
 
 
+def test_a_spool_that_somebody_removes_ends_no_work(paths, capfd, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    run = begin(paths)
+    run.metrics({"loss": 1.0}, 1)
+    run.commit()
+    shutil.rmtree(paths.root / "spool")
+    run.metrics({"loss": 2.0}, 2)
+    run.close(timeout_s=0)
+    run.tidy()
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_a_missing_picture_costs_a_warning(paths, capfd, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     run = begin(paths)

@@ -35,9 +35,14 @@ def build(
     GanError where nothing was fetched although something was to be had; `target` stays then.
     """
     with Journal(folder, source.identity, known) as journal:
-        with watching(source.total) as show, CrawlLog(log) as lines:
-            sink = Sink(journal, limits, show, lines.write)
-            _fetch(source, sink)
+        try:
+            with watching(source.total) as show, CrawlLog(log) as lines:
+                sink = Sink(journal, limits, show, lines.write)
+                _fetch(source, sink)
+        except GanError:
+            if not len(journal):
+                discard(folder)
+            raise
         if not sink.counts["ok"] and (known.snapshot is None or sink.counts["failed"]):
             if not sink.counts["failed"]:  # nothing that another try could mend
                 discard(folder)

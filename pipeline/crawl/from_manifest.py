@@ -173,4 +173,6 @@ def _listed(position: int, row: Row) -> Listed:
 
 def _is_taken_over(row: Row, sink: Sink) -> bool:
     """Failed rows are never settled, but these weren't tried here: once is enough."""
-    return sink.is_done(_listed(0, row)) or sink.journal.row_of(row.url) == row
+    journal = sink.journal
+    known = journal.known.has_row(row.url) or journal.row_of(row.url) == row
+    return sink.is_done(_listed(0, row)) or known

@@ -14,6 +14,7 @@ from pipeline.crawl.booru import APIS, RATINGS, Booru
 from pipeline.crawl.embedded import NAME, VIEWS, Embedded
 from pipeline.crawl.engine import Manners
 from pipeline.crawl.from_manifest import FromManifest
+from pipeline.crawl.guard import normalise
 from pipeline.crawl.html_gallery import HtmlGallery
 from pipeline.crawl.source import Source
 from pipeline.crawl.url_list import UrlList
@@ -125,15 +126,25 @@ def _gallery(url: str, options: Options, licence: str, manners: Manners) -> Html
 
 
 def _web_address(kind: str, text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme in ("http", "https") and parts.hostname and not parts.username
+        right = right and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        right = False
+    if not right:
         raise GanError(f"--source {kind}:{text}: must be {kind}:https://SITE")
     return text
 
 
 def _host_and_port(text: str) -> str:
     """`text` if it is HOST:PORT or [IPv6]:PORT; GanError if not."""
-    if not re.fullmatch(r"([^:/\s@\[\]]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}", text):
+    shape = re.fullmatch(r"([^:/\s@\[\]]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", text)
+    try:
+        right = shape is not None and int(shape[2]) > 0 and bool(normalise(text))
+    except ValueError:  # a port or an IPv6 address that is none
+        right = False
+    if not right:
         raise GanError(f"--allow-private {text}: must be HOST:PORT, such as 127.0.0.1:8000")
     return text
 

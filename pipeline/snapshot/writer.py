@@ -18,7 +18,7 @@ from typing import Any
 
 from gan.durable import replacing, sync_folder, write_atomically
 from gan.errors import GanError
-from pipeline.snapshot.journal import Entry, Journal
+from pipeline.snapshot.journal import JOURNAL, Entry, Journal
 from pipeline.snapshot.layout import (
     DESCRIPTION,
     EXTENSIONS,
@@ -78,7 +78,8 @@ def recover(target: Path, keep_old: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Remove an unfinished snapshot."""
+    """Remove an unfinished snapshot; its journal first, so that a half removed one is none."""
+    (folder / JOURNAL).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -128,6 +128,21 @@ def test_a_fetch_that_is_already_whole_asks_for_nothing(site, tmp_path):
     }
 
 
+def test_rows_that_failed_elsewhere_are_taken_over_once(site, tmp_path):
+    rows = [
+        good_row(site.url("p1.png"), picture(1)),
+        dead_row(site.url("late.png"), "failed", "timed out"),
+    ]
+    theirs = write_rows(tmp_path / "m.jsonl", rows)
+    first = fetched(FromManifest(theirs, site.manners()), tmp_path)
+    source = FromManifest(theirs, site.manners())
+    with Journal(tmp_path / "again", source.identity, Known(first)) as journal:
+        sink = Sink(journal)
+        source.fetch(sink)
+        assert len(journal) == 0
+        assert not sink.counts["failed"]
+
+
 def test_older_manifests_without_source_are_understood(site, tmp_path):
     row = dataclasses.asdict(good_row(site.url("p1.png"), picture(1)))
     lean = {"url": site.url("p2.png"), "status": "ok", "sha256": sha256(picture(2))}
