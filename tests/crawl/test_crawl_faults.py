@@ -303,7 +303,7 @@ FATES = {
     "{root}/twin-a.png": OK,
     "{root}/twin-b.png": OK,
     "{root}/undeclared.png": TOO_LARGE,
-    "{root}/pixel-bomb.png": ("too_large", "over 40000000 pixels"),
+    "{root}/pixel-bomb.png": ("too_large", "30000x30000 pixels, over 40000000"),
     "{root}/moved.png": OK,
     "{root}/loop.png": TOO_FAR,
     "{root}/to-forbidden.png": NOT_PUBLIC,
