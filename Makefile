@@ -36,7 +36,7 @@ test: lint       ## everything but the long runs
 	$(PYTEST) -m "not soak and not gpu" --durations=15
 
 soak: $(READY)   ## the long runs
-	pytest -q -m soak
+	OMP_NUM_THREADS=1 pytest -q -m soak
 
 clean:           ## caches of the tools; `gan clean` lists unfinished trainings
 	rm -rf .mypy_cache .ruff_cache .pytest_cache dvc_plots
