@@ -18,15 +18,18 @@ from gan.errors import GanError
 from gan.params import ScrapeParams
 from pipeline.crawl.build import Built, build
 from pipeline.crawl.pictures import PictureLimits
-from pipeline.crawl.source import Source
-from pipeline.crawl.sources import Options, embedded_from, from_options, is_embedded
+from pipeline.crawl.source import Source, differing
+from pipeline.crawl.sources import KINDS, Options, embedded_from, from_options, is_embedded
+from pipeline.crawl.words import say
 from pipeline.datacard.files import write_card
 from pipeline.paths import Paths
 from pipeline.pin import Pin, directory_md5
-from pipeline.shelf import Shelf, holds_pictures, open_whole, say
+from pipeline.shelf import Shelf, holds_pictures, open_whole
 from pipeline.snapshot.known import Known
 from pipeline.snapshot.reader import Snapshot
 from pipeline.source_file import read_source, write_source
+
+COMMIT = "commit it with source.yaml, reports/data_card.md and reports/data_card.json"
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ def _run(paths: Paths, work: "Callable[[_Desk], _Done]") -> Summary:
     with shelf.alone():
         shelf.tidy()
         done = work(_Desk(paths, shelf))
-        shelf.tidy()
         snapshot, fetched = done.snapshot, done.fetched
+        shelf.tidy(snapshot)
         card, sheet = write_card(snapshot, paths.reports, paths.logs / "scrape")
         # Last of all, so that a kill before here costs nothing.
         shelf.forget(*done.crawls)
@@ -141,7 +144,7 @@ class _Desk:
         before = self.pin.md5
         self.pin.renew()
         if before != self.pin.md5:
-            say(f"data.dvc: {before or 'nothing'} -> {self.pin.md5}; commit it with source.yaml")
+            say(f"data.dvc: {before or 'nothing'} -> {self.pin.md5}; {COMMIT}")
 
     def _earlier(self, source: Source) -> Known:
         """What data/ holds, if it is an earlier crawl of this very source."""
@@ -153,13 +156,15 @@ class _Desk:
         if source.continues(snapshot):
             return Known(snapshot)
         if not is_embedded(snapshot.source):
-            say(f"data/ is of another source, {snapshot.source['source']}: it is replaced")
+            what = _describe_difference(snapshot.source, source.identity)
+            say(f"data/ is of {what}; it stays until the new one is complete, then it is replaced")
         return Known()
 
     def _described_source(self) -> Source:
         described = read_source(self.paths.source)
         if not is_embedded(described):
-            raise GanError(f"{described.get('source')}: to crawl it again, give --source")
+            what = f"{self.paths.source.name} is of {described['source']}, no embedded gallery"
+            raise GanError(f"{what}: give --source ({KINDS}) or --from-manifest FILE")
         return embedded_from(described, self.paths.source)
 
     def _build(
@@ -186,6 +191,17 @@ class _Desk:
     def _write_receipt(self, snapshot: Snapshot) -> None:
         values = {"digest": snapshot.digest, "source": snapshot.source}
         write_atomically(self.paths.receipt, json.dumps(values, indent=2) + "\n")
+
+
+def _describe_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """What makes `new` not go on with the crawl that a source.yaml describes as `old`."""
+    names = differing(new, old)
+    if "source" in names:
+        return f"another source, {old['source']}"
+    if not names:
+        return f"another {old['source']}, with other pictures"
+    changes = ", ".join(f"{name} {old.get(name)!r}, now {new[name]!r}" for name in names)
+    return f"the same source with other options ({changes})"
 
 
 def _describe_unavailable(paths: Paths, problem: str) -> str:

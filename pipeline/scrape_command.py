@@ -23,7 +23,9 @@ def scrape(
     replace: Annotated[
         bool, typer.Option("--replace", help="Start over, even where data/ is of this source.")
     ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most this many pictures.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most this many pictures; a booru needs it.")
+    ] = None,
     tags: Annotated[
         str, typer.Option(help="booru: tags to search for; gallery: CSS selector of tags.")
     ] = "",

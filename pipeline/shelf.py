@@ -3,7 +3,6 @@
 import fcntl
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from gan.errors import GanError
 from pipeline.crawl.sources import is_embedded
+from pipeline.crawl.words import say
 from pipeline.paths import Paths
 from pipeline.pin import Pin, directory_md5
 from pipeline.snapshot.layout import DESCRIPTION
@@ -53,12 +53,15 @@ class Shelf:
                 ) from None
             yield
 
-    def tidy(self) -> None:
-        """After a new data/ stands, remove the old one; kept where nothing else has it."""
+    def tidy(self, whole: Snapshot | None = None) -> None:
+        """After a new data/ stands, remove the old one; kept where nothing else has it.
+
+        `whole` is what stands in data/, where every byte of it was checked or written just now.
+        """
         recover(self.paths.data, self.replaced)
         if not self.replaced.exists():
             return
-        if self._is_redundant():
+        if self._is_redundant(whole):
             shutil.rmtree(self.replaced)
         else:
             kept = self._free_place(directory_md5(self.replaced)[:12])
@@ -98,16 +101,20 @@ class Shelf:
         with suppress(OSError):
             self.staging.rmdir()
 
-    def _is_redundant(self) -> bool:
+    def _is_redundant(self, new: Snapshot | None) -> bool:
         """True where the old data/ can be drawn again, or stands elsewhere byte for byte."""
-        old, _ = open_whole(self.replaced)
-        new, _ = open_whole(self.paths.data)
-        if old is None:
-            restored = new is not None and _described(self.replaced).get("digest") == new.digest
-            return restored or _is_worthless(self.replaced)
-        if is_embedded(old.source) or self.pin.holds(directory_md5(self.replaced)):
+        if _is_worthless(self.replaced):
             return True
-        return new is not None and old.shards.items() <= new.shards.items()
+        if new is None:
+            new, _ = open_whole(self.paths.data)
+        if new is not None and _described(self.replaced).get("digest") == new.digest:
+            return True
+        old, _ = open_whole(self.replaced)
+        if old is None:
+            return False
+        if new is not None and old.shards.items() <= new.shards.items():
+            return True
+        return self.pin.holds(directory_md5(self.replaced))
 
     def _free_place(self, name: str) -> Path:
         """A folder in data.old/ that isn't there yet."""
@@ -133,12 +140,8 @@ def holds_pictures(folder: Path) -> bool:
     return folder.exists() and not _is_worthless(folder)
 
 
-def say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-
-
 def _is_worthless(folder: Path) -> bool:
-    """True where a damaged data/ holds no picture, or drawn ones only."""
+    """True where a data/, damaged perhaps, holds no picture, or drawn ones only."""
     source = _described(folder).get("source")
     drawn = isinstance(source, dict) and is_embedded(source)
     return drawn or not any(folder.glob("*.tar"))

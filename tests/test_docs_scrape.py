@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 from contextlib import nullcontext
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from gan.params import parse_params
 from pipeline import cli, tracking
 from pipeline import scrape as stage
 from pipeline.crawl.sources import Options, from_options
+from pipeline.paths import Paths
 from pipeline.snapshot.manifest import Row
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,6 +82,22 @@ def test_every_kind_of_source_has_an_example(understood):
     sources = [understood(command) for command in COMMANDS]
     found = {source.identity["source"].partition(":")[0] for source in sources}
     assert found == KINDS
+
+
+def test_every_file_that_a_scrape_leaves_is_in_the_table(tmp_path):
+    for name in ("pictures", "checkout"):
+        (tmp_path / name).mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "pictures/a.png")
+    paths = Paths(tmp_path / "checkout")
+    params = parse_params(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml").scrape
+    source = Options(source=f"archive:{tmp_path / 'pictures'}")
+    stage.run(source, paths, params, replace=False)
+    table = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/scrape.md").read_text(), re.MULTILINE)
+    named = re.findall(r"`([^`]+)`", " ".join(table))
+    left = [path for path in paths.root.rglob("*") if path.is_file()]
+    names = [path.relative_to(paths.root).as_posix() for path in left]
+    assert names
+    assert [name for name in names if not any(fnmatch(name, each) for each in named)] == []
 
 
 @pytest.mark.parametrize(

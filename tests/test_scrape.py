@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,9 @@ def test_the_gallery_is_drawn_once_and_then_kept(paths, capsys):
     assert card["digest"] == first.digest
     assert first.digest in (paths.reports / "data_card.md").read_text()
     assert first.sheet.is_relative_to(paths.logs)
-    assert "23 ok, 1 gone" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "23 ok, 1 gone" in said.out
+    assert "trying again" not in said.err
 
 
 @pytest.mark.slow
@@ -166,7 +169,7 @@ def test_an_archive_becomes_the_snapshot_and_names_no_path_of_this_machine(paths
     assert described["counts"] == {"ok": 3}
     for data in files_of(paths.data).values():
         assert str(tmp_path).encode() not in data
-    assert {row.licence for row in Snapshot.open(paths.data).rows} == {"mine"}
+    assert {row.licence for row in Snapshot.open(paths.data).each_row()} == {"mine"}
     assert ensure(paths) == summary
 
 
@@ -250,7 +253,55 @@ def test_another_folder_of_the_same_name_is_another_source(paths, tmp_path, caps
         "y.png",
         "z.png",
     }
-    assert "another source" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "data/ is of another archive:mine, with other pictures; it stays until" in said
+
+
+def test_what_makes_it_another_source_is_named_before_anything_is_replaced(
+    paths, tmp_path, capsys
+):
+    folder = pictures(tmp_path / "mine")
+    whole = scrape(paths, f"archive:{folder}", licence="a")
+    for picture in (other := pictures(tmp_path / "other")).iterdir():
+        picture.write_text("no picture")
+    with pytest.raises(GanError, match="nothing was fetched"):
+        scrape(paths, f"archive:{other}")
+    assert ensure(paths) == whole
+    assert "data/ is of another source, archive:mine; it stays until" in capsys.readouterr().err
+    scrape(paths, f"archive:{folder}", licence="b", limit=2)
+    said = capsys.readouterr().err
+    assert (
+        "is of the same source with other options (licence 'a', now 'b'); it stays until" in said
+    )
+
+
+def test_without_an_option_a_source_that_is_not_the_gallery_is_asked_for(paths, tmp_path):
+    scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
+    with pytest.raises(GanError, match=r"archive:mine.*--source \(embedded, booru:URL, gallery:"):
+        scrape(paths, "")
+
+
+def test_a_damaged_archive_costs_its_own_pictures_alone_and_comes_in_once_it_is_mended(
+    paths, tmp_path, capsys
+):
+    folder = pictures(tmp_path / "mine")
+    (folder / "x.zip").write_bytes(b"PK no zip")
+    first = scrape(paths, f"archive:{folder}")
+    assert first.counts == dict(ok=3, bad=1, gone=0, blocked=0, too_large=0, failed=0)
+    assert "mine: x.zip is damaged" in capsys.readouterr().err
+    Image.new("RGB", (20, 20), (1, 2, 3)).save(tmp_path / "d.png")
+    with zipfile.ZipFile(folder / "x.zip", "w") as mended:
+        mended.write(tmp_path / "d.png", "d.png")
+    assert scrape(paths, f"archive:{folder}").counts["ok"] == 4
+    assert "damaged" not in capsys.readouterr().err
+
+
+def test_nothing_but_damaged_archives_is_an_error(paths, tmp_path):
+    folder = pictures(tmp_path / "mine", "")
+    (folder / "x.zip").write_bytes(b"PK no zip")
+    with pytest.raises(GanError, match=r"nothing was fetched: bad 1 \(a damaged archive\)"):
+        scrape(paths, f"archive:{folder}")
+    assert not paths.data.exists()
 
 
 def test_a_damaged_crawl_is_never_thrown_away(paths, tmp_path, capsys):
@@ -338,6 +389,9 @@ def test_ensure_goes_with_no_other_option(paths):
 def test_dvc_pins_restores_and_is_told_of_differences(in_dvc, tmp_path, capsys):
     paths = in_dvc
     scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
+    said = capsys.readouterr().err
+    assert "commit it with source.yaml, reports/data_card.md and reports/data_card.json" in said
+    assert (paths.reports / "data_card.json").relative_to(paths.root).as_posix() in said
     pin = yaml.safe_load(paths.pin.read_text())
     assert pin["outs"][0]["md5"] == directory_md5(paths.data) == Pin(paths).md5
     assert [dep["path"] for dep in pin["deps"]] == ["data.ok", "source.yaml"]

@@ -10,12 +10,13 @@ from pipeline.crawl.contents import Contents, look, named_pictures, read_content
 from pipeline.crawl.member import Member, printable
 from pipeline.crawl.pictures import Listed
 from pipeline.crawl.sink import Sink
+from pipeline.crawl.source import GrowingSource
 from pipeline.snapshot.known import url_key
 from pipeline.snapshot.reader import Snapshot
 
 
 @dataclass(frozen=True)
-class Archive:
+class Archive(GrowingSource):
     """Every picture file below `path`, by name; `limit` keeps the first ones.
 
     Provenance is read from gallery-dl's JSON files beside the pictures. No rating is left out: who
@@ -43,12 +44,9 @@ class Archive:
     def total(self) -> int:
         return len(self._contents.marks)
 
-    def describe(self, counts: dict[str, int]) -> dict[str, Any]:
-        return {**self.identity, "counts": counts}
-
     def continues(self, snapshot: Snapshot) -> bool:
         """True where the archive has only grown: a picture they share, and none that differs."""
-        if any(snapshot.source.get(key) != self.identity[key] for key in ("source", "licence")):
+        if not super().continues(snapshot):
             return False
         marks = {}
         for name, place in self._contents.places.items():

@@ -1,6 +1,5 @@
 """Source `booru:ROOT`: the newest posts of a booru, in whichever of three dialects it speaks."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +12,14 @@ from pipeline.crawl.credentials import KEY, USER, from_environment
 from pipeline.crawl.danbooru import Danbooru
 from pipeline.crawl.engine import Manners, crawl
 from pipeline.crawl.gelbooru import Gelbooru
+from pipeline.crawl.image_list import say_left_out
 from pipeline.crawl.listing import ListingPage, PageRequest
 from pipeline.crawl.moebooru import Moebooru
-from pipeline.crawl.posts import RATINGS as RATINGS
-from pipeline.crawl.posts import SAFE, PostListing, Search, bookmarked
+from pipeline.crawl.posts import RATINGS, SAFE, PostListing, Search, bookmarked
 from pipeline.crawl.sink import Sink
-from pipeline.crawl.spider import ListingError
+from pipeline.crawl.source import GrowingSource
+from pipeline.crawl.spider import NOT_EXPECTED, ListingError
 from pipeline.snapshot.journal import Journal
-from pipeline.snapshot.reader import Snapshot
 
 AUTO = "auto"
 # Gelbooru's last: it alone takes an empty answer for one.
@@ -50,9 +49,12 @@ HINTS = {
     "authentication": f"set {USER} and {KEY}",
 }
 
+ANSWERS = ("HTTP ", NOT_EXPECTED)
+"""How it begins why a dialect was not understood; anything else is the host's, not a dialect's."""
+
 
 @dataclass(frozen=True)
-class Booru:
+class Booru(GrowingSource):
     """The newest `limit` posts with `tags` that have one of `ratings` and a file.
 
     Raises GanError for a dialect, a rating or a tag that can't be asked for.
@@ -68,7 +70,7 @@ class Booru:
 
     def __post_init__(self) -> None:
         if self.api not in APIS:
-            raise GanError(f"--api {self.api!r}: must be one of {', '.join(APIS)}")
+            raise GanError(f"--api {self.api}: must be one of {', '.join(APIS)}")
         if not self.ratings or self.ratings - set(RATINGS):
             wrong = ", ".join(sorted(self.ratings - set(RATINGS))) or "none"
             raise GanError(f"--ratings {wrong}: must be of {', '.join(RATINGS)}")
@@ -91,13 +93,6 @@ class Booru:
     def total(self) -> int:
         return self.limit
 
-    def continues(self, snapshot: Snapshot) -> bool:
-        return _but_limit(snapshot.source) == _but_limit(self.identity)
-
-    def describe(self, counts: dict[str, int]) -> dict[str, Any]:
-        found = {status: count for status, count in counts.items() if count}
-        return {**self.identity, "counts": found}
-
     def fetch(self, sink: Sink) -> None:
         credentials = from_environment(self.root)
         search = Search(
@@ -113,10 +108,8 @@ class Booru:
             crawl(listing, sink, self.manners)
         except ListingError as error:
             told = listing.sum_up(self.root) or _hint(str(error))
-            raise ListingError(credentials.redact(told)) from None
-        for reason, count in sorted(listing.left_out.items()):
-            if count:
-                sys.stderr.write(f"{count} posts left out: {reason}\n")
+            raise ListingError(credentials.redact(told), error.may_pass) from None
+        say_left_out(listing.left_out)
 
     def _dialects(self, search: Search, journal: Journal) -> list[PostListing]:
         """The one that is asked for, that began this crawl, or that the host is known for."""
@@ -134,7 +127,7 @@ class _Trial:
     def __init__(self, dialects: list[PostListing]) -> None:
         self._dialect, *self._others = dialects
         self._answered = False
-        self._failures: list[str] = []
+        self._failures: list[tuple[str, str]] = []
         self.left_out = self._dialect.left_out
 
     def start(self) -> ListingPage:
@@ -148,7 +141,7 @@ class _Trial:
     def instead(self, page: PageRequest, why: str) -> Sequence[PageRequest]:
         if self._answered:
             return ()
-        self._failures.append(f"{self._dialect.name}: {why}")
+        self._failures.append((self._dialect.name, why))
         if not self._others:
             return ()
         self._dialect = self._others.pop(0)
@@ -159,12 +152,11 @@ class _Trial:
         """Why no dialect did, where more than one was tried; else empty."""
         if self._answered or len(self._failures) < 2:
             return ""
-        tried = "; ".join(self._failures)
+        whys = {why for _, why in self._failures}
+        if len(whys) == 1 and not (why := whys.pop()).startswith(ANSWERS):
+            return f"{root}: {why}"
+        tried = "; ".join(f"{name}: {why}" for name, why in self._failures)
         return f"{root}: no booru that is known here ({tried}); name its dialect with --api"
-
-
-def _but_limit(source: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in source.items() if key not in ("limit", "counts")}
 
 
 def _hint(error: str) -> str:

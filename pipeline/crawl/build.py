@@ -1,16 +1,18 @@
 """From a source to a snapshot: what is missing is fetched, packed, and put in its place."""
 
-import sys
+from contextlib import closing
 from pathlib import Path
 
 from gan.errors import GanError
 from pipeline.crawl.embedded import Embedded
 from pipeline.crawl.log import CrawlLog
 from pipeline.crawl.pictures import PictureLimits
+from pipeline.crawl.reasons import NOT_PUBLIC
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import Source
 from pipeline.crawl.spider import ListingError
 from pipeline.crawl.watch import others, watching
+from pipeline.crawl.words import say
 from pipeline.snapshot.journal import Journal
 from pipeline.snapshot.known import Known
 from pipeline.snapshot.reader import Snapshot
@@ -18,6 +20,8 @@ from pipeline.snapshot.writer import count_rows, discard, has_news, publish
 
 Built = tuple[Snapshot, int]
 """A snapshot, and how many of its images were fetched just now."""
+
+OWN_SERVER = "if it is a server of your own, say so with --allow-private HOST:PORT"
 
 
 def build(
@@ -36,7 +40,7 @@ def build(
     """
     with Journal(folder, source.identity, known) as journal:
         try:
-            with watching(source.total) as show, CrawlLog(log) as lines:
+            with watching(source.total) as show, closing(CrawlLog(log)) as lines:
                 sink = Sink(journal, limits, show, lines.write)
                 _fetch(source, sink)
         except GanError:
@@ -47,7 +51,8 @@ def build(
             if not sink.counts["failed"]:  # nothing that another try could mend
                 discard(folder)
             why = others(sink) or "nothing was listed"
-            raise GanError(f"nothing was fetched: {why}; {target.name}/ is as it was")
+            why = f"nothing was fetched: {why}; {target.name}/ is as it was"
+            raise GanError(_with_advice(why))
         if known.snapshot is not None and not has_news(journal):
             return known.snapshot, 0
         counts = {status: n for status, n in count_rows(journal).items() if n}
@@ -59,7 +64,13 @@ def _fetch(source: Source, sink: Sink) -> None:
     try:
         source.fetch(sink)
     except ListingError as error:
+        why = _with_advice(str(error))
         if isinstance(source, Embedded) or not sink.counts["ok"]:
-            raise GanError(f"{error}; run again to go on") from None
-        words = f"warning: the listing broke off: {error}; the same command goes on from here"
-        sys.stderr.write(f"{words}\n")
+            raise GanError(f"{why}; run again to go on" if error.may_pass else why) from None
+        how = "; the same command goes on from here" if error.may_pass else ""
+        say(f"warning: the listing broke off: {why}{how}")
+
+
+def _with_advice(text: str) -> str:
+    """An error, and the option that helps where the server is the person's own."""
+    return f"{text}; {OWN_SERVER}" if NOT_PUBLIC in text else text

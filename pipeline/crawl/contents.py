@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -12,10 +11,11 @@ from posixpath import splitext
 
 from gan.errors import GanError
 from gan.params import ScrapeParams
-from pipeline.crawl.member import Member, Refusal, UnreadableError, printable
+from pipeline.crawl.member import DAMAGED_ARCHIVE, Member, Refusal, UnreadableError, printable
 from pipeline.crawl.members import LINKED_FOLDER, TAR_ENDINGS, ZIP_ENDINGS, members_of
 from pipeline.crawl.pictures import over_bytes
 from pipeline.crawl.sidecar import ENDINGS, LARGEST, Provenance, parse_sidecar
+from pipeline.crawl.words import counted, say
 from pipeline.progress import progress
 from pipeline.snapshot.known import url_key
 
@@ -72,11 +72,16 @@ def _hash(names: list[str], marks: list[bytes], notes: list[bytes]) -> str:
 
 
 def named_pictures(path: Path, limits: ScrapeParams) -> Iterator[tuple[str, Member]]:
-    """Each picture file with its recorded name; the second of one name gets `#2` behind it."""
+    """What gets a row, with its recorded name; the second of one name gets `#2` behind it."""
     naming = _Naming()
     for member in members_of(path, limits):
-        if is_picture(member.name):
+        if has_row(member):
             yield naming.name(member), member
+
+
+def has_row(member: Member) -> bool:
+    """True for a picture file, and for a damaged archive: its row stands for all that it held."""
+    return is_picture(member.name) or member.refusal == DAMAGED_ARCHIVE
 
 
 def is_picture(name: str) -> bool:
@@ -108,22 +113,32 @@ class _Naming:
     def name(self, member: Member) -> str:
         name = printable(member.name)
         self._uses[name] = uses = self._uses.get(name, 0) + 1
-        # It can't meet another member's name: that one ends like a picture.
+        # It can't meet another member's name: that one ends like a picture or an archive.
         return name if uses == 1 else f"{name}#{uses}"
 
 
 def _choose_names(path: Path, limits: ScrapeParams, limit: int | None) -> list[str]:
-    naming, names, left_out = _Naming(), [], Counter[str]()
+    naming = _Naming()
+    names: list[str] = []
+    damaged: list[str] = []
+    left_out: Counter[tuple[str, str]] = Counter()
     for member in members_of(path, limits):
         if member.refusal == LINKED_FOLDER:
-            left_out["links to folders are not followed"] += 1
+            left_out["linked folder", "links are not followed"] += 1
+        elif member.refusal == DAMAGED_ARCHIVE:
+            damaged.append(naming.name(member))
+            # Its own files came right before it.
+            while names and names[-1].startswith(f"{damaged[-1]}/"):
+                names.pop()
         elif is_picture(member.name):
             names.append(naming.name(member))
         elif member.name.lower().endswith(UNOPENED):
-            left_out["packed files inside are not opened: unpack them first"] += 1
-    for reason, count in left_out.items():
-        _say(path, f"{count} {reason}")
-    return sorted(names)[:limit]
+            left_out["packed file", "only tar and zip are opened, and none inside another"] += 1
+    for name in damaged:
+        _say(path, f"{name} is damaged: its pictures are left out, the others are taken")
+    for (what, why), count in left_out.items():
+        _say(path, f"{counted(count, what)} left out: {why}")
+    return sorted(names + damaged)[:limit]
 
 
 class _Reading:
@@ -146,14 +161,14 @@ class _Reading:
         naming, done = _Naming(), 0
         with progress("list", len(self._places)) as advance:
             for member in members_of(self._path, limits):
-                if not is_picture(member.name):
+                if not has_row(member):
                     self._take_sidecar(member)
                 elif (place := self._places.get(naming.name(member))) is not None:
                     self.marks[place] = look(member, limits.max_bytes).mark
                     done += 1
                     advance(done, "")
         if self._broken:
-            _say(self._path, f"{self._broken} sidecars cannot be read and were left out")
+            _say(self._path, f"{counted(self._broken, 'sidecar')} left out: cannot be read")
 
     def _take_sidecar(self, member: Member) -> None:
         owners = list(_owners(member.name, self._places))
@@ -214,4 +229,4 @@ def _unpack(note: bytes) -> Provenance:
 
 
 def _say(path: Path, text: str) -> None:
-    sys.stderr.write(f"{printable(path.name)}: {text}\n")
+    say(f"{printable(path.name)}: {text}")

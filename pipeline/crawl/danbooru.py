@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pipeline.crawl.listing import PageRequest
-from pipeline.crawl.posts import RATINGS, Post, PostListing, parse, refusal, text
+from pipeline.crawl.posts import RATINGS, Post, PostListing, text
 
 LETTERS = {rating[0]: rating for rating in RATINGS}
 
@@ -31,12 +31,6 @@ class Danbooru(PostListing):
         if len(letters) == len(LETTERS) or not self.search.filters_ratings:
             return self.search.tags
         return f"{self.search.tags} rating:{','.join(letters)}".strip()
-
-    def entries(self, answer: bytes) -> list[Any]:
-        posts = parse(answer)
-        if not isinstance(posts, list):
-            raise ValueError(refusal(posts, self.search.credentials) or "no list of posts")
-        return posts
 
     def post(self, number: int, entry: dict[str, Any]) -> Post:
         """`file_url` is absent where a post is banned, removed, or for paying accounts only."""

@@ -10,6 +10,7 @@ from pipeline.crawl.danbooru import Danbooru
 from pipeline.crawl.engine import Manners, crawl
 from pipeline.crawl.posts import Search
 from pipeline.crawl.sink import Sink
+from pipeline.crawl.words import counted
 from pipeline.gallery.page import page_size, page_tags, paint_page_jpeg
 from pipeline.gallery.painter import PAINTER_VERSION, paint_jpeg, tags
 from pipeline.gallery.server import Describe, Gallery, Measure, Paint, serve, square
@@ -77,8 +78,11 @@ class Embedded:
         """Raises GanError where a picture failed: drawing again must give the same digest."""
         gallery = Gallery(self.count, self.size, self.seed, *VIEWS[self.view])
         with serve(gallery) as root:
-            manners = Manners(AT_HOME, frozenset({urlsplit(root).netloc}))
+            # Its faults are there on purpose: nobody needs to be told of them.
+            place = frozenset({urlsplit(root).netloc})
+            manners = Manners(AT_HOME, place, tell=lambda _: None)
             search = Search(root, "", self.count, self.licence, home=HOME)
             crawl(Danbooru(search, sink.journal), sink, manners)
         if failed := sink.counts["failed"]:
-            raise GanError(f"{failed} pictures of the embedded gallery failed; run again")
+            pictures = counted(failed, "picture")
+            raise GanError(f"{pictures} of the embedded gallery failed; run again")

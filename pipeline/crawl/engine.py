@@ -17,10 +17,12 @@ from gan.params import ScrapeParams
 from pipeline.crawl.guard import ALLOWED, normalise
 from pipeline.crawl.handler import RESOLVER
 from pipeline.crawl.listing import Listing
-from pipeline.crawl.pacing import PARAMS, TROUBLED, Pacing
+from pipeline.crawl.pacing import PARAMS, TELL, Pacing
+from pipeline.crawl.reasons import TROUBLED
 from pipeline.crawl.robots import PRODUCT
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.spider import ImageSpider
+from pipeline.crawl.words import counted, say
 
 STOP_WITHIN_S = 3.0
 AHEAD = 16
@@ -32,11 +34,15 @@ HOSTS = 16
 
 @dataclass(frozen=True)
 class Manners:
-    """How a crawl behaves, which private host:port it may ask at all, and who resolves names."""
+    """How a crawl behaves, which private host:port it may ask at all, and who resolves names.
+
+    `tell` gets a line when a host has to be asked again for the first time.
+    """
 
     params: ScrapeParams
     allowed: frozenset[str] = frozenset()
     resolver: Callable[[], AbstractResolver] = ThreadedResolver
+    tell: Callable[[str], None] = say
 
     @property
     def user_agent(self) -> str:
@@ -81,7 +87,8 @@ async def _crawl(listing: Listing, sink: Sink, manners: Manners) -> None:
         if error is not None:
             raise error
     if spider.unsettled:
-        raise GanError(f"{len(spider.unsettled)} images were left without a row; run again")
+        images = counted(len(spider.unsettled), "image")
+        raise GanError(f"{images} left without a row; run again")
 
 
 async def _stop(crawler: Crawler, task: "asyncio.Task[None]") -> None:
@@ -131,6 +138,7 @@ def _politeness(manners: Manners) -> dict[str, Any]:
     """Who we say we are, what we obey, and how soon a host is asked again."""
     return {
         PARAMS: manners.params,
+        TELL: manners.tell,
         "USER_AGENT": manners.user_agent,
         "DOWNLOADER_MIDDLEWARES": {
             "pipeline.crawl.guard.AddressGuard": 50,

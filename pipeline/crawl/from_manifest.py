@@ -19,9 +19,9 @@ from pipeline.crawl.engine import Manners
 from pipeline.crawl.image_list import fetch_images, say_left_out
 from pipeline.crawl.pictures import Listed
 from pipeline.crawl.sink import Sink
+from pipeline.crawl.source import GrowingSource
 from pipeline.snapshot.known import url_key
 from pipeline.snapshot.manifest import STATUSES, Row
-from pipeline.snapshot.reader import Snapshot
 
 WEB = re.compile("https?://", re.IGNORECASE)
 DRAWN = "gallery:"
@@ -46,7 +46,7 @@ class Survey:
 
 
 @dataclass(frozen=True)
-class FromManifest:
+class FromManifest(GrowingSource):
     """The images of the manifest at `path`, each with the hash that stands there.
 
     Rows without a picture are taken over, so that where every file is still the same, so is the
@@ -64,13 +64,6 @@ class FromManifest:
     @property
     def total(self) -> int:
         return self._survey.rows
-
-    def continues(self, snapshot: Snapshot) -> bool:
-        """True for what was fetched by this very manifest."""
-        return all(snapshot.source.get(key) == value for key, value in self.identity.items())
-
-    def describe(self, counts: dict[str, int]) -> dict[str, Any]:
-        return {**self.identity, "counts": counts}
 
     def fetch(self, sink: Sink) -> None:
         self._refuse_unfetchable()

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from pipeline.crawl.listing import PageRequest
-from pipeline.crawl.posts import RATINGS, Post, PostListing, parse, refusal, text
+from pipeline.crawl.posts import RATINGS, Post, PostListing, parse, text
 
 WORDS = {"safe": "general"} | {word: each for each in RATINGS for word in (each, each[0])}
 """`safe` is older sites' word; a bare s may mean sensitive, so it counts as that."""
@@ -27,10 +27,7 @@ class Gelbooru(PostListing):
         shown = f"{self.search.root}/index.php?" + urlencode(
             {**query, "limit": self.largest_page, "tags": tags}
         )
-        secret = urlencode(self.search.credentials.query("user_id", "api_key"))
-        if not secret:
-            return PageRequest(shown, before)
-        return PageRequest(f"{shown}&{secret}", before, shown=shown)
+        return self.with_key(shown, before, "user_id", "api_key")
 
     def entries(self, answer: bytes) -> list[Any]:
         """A bare list, or one in an envelope; without posts also nothing, or an empty envelope."""
@@ -40,9 +37,7 @@ class Gelbooru(PostListing):
         if isinstance(value, dict) and ("post" in value or "@attributes" in value):
             value = value.get("post") or []
             value = [value] if isinstance(value, dict) else value
-        if not isinstance(value, list):
-            raise ValueError(refusal(value, self.search.credentials) or "no list of posts")
-        return value
+        return self.require_list(value)
 
     def post(self, number: int, entry: dict[str, Any]) -> Post:
         """Text comes with HTML's entities in it."""

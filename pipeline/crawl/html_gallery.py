@@ -15,9 +15,9 @@ from pipeline.crawl.image_list import say_left_out
 from pipeline.crawl.listing import ListingPage, PageRequest
 from pipeline.crawl.pictures import Listed
 from pipeline.crawl.sink import Sink
+from pipeline.crawl.source import GrowingSource
 from pipeline.crawl.spider import ListingError
 from pipeline.snapshot.known import url_key
-from pipeline.snapshot.reader import Snapshot
 
 BITS = 24
 """Of a place: listing page, link and image, one behind the other."""
@@ -30,7 +30,7 @@ Many sites link from the last page to a next one for ever.
 
 
 @dataclass(frozen=True)
-class HtmlGallery:
+class HtmlGallery(GrowingSource):
     """The images that `image` finds on a listing's pages, or on the pages that `link` finds there.
 
     `next` finds the listing's next page, `tags` the elements whose text is a tag of the page's
@@ -63,14 +63,6 @@ class HtmlGallery:
     @property
     def total(self) -> int | None:
         return self.limit
-
-    def continues(self, snapshot: Snapshot) -> bool:
-        """True for a crawl with these selectors, whatever its limit was."""
-        same = self.identity.items() - {("limit", self.limit)}
-        return all(snapshot.source.get(key) == value for key, value in same)
-
-    def describe(self, counts: dict[str, int]) -> dict[str, Any]:
-        return {**self.identity, "counts": counts}
 
     def fetch(self, sink: Sink) -> None:
         listing = GalleryListing(self)

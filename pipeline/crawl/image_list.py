@@ -1,6 +1,5 @@
 """A listing of images that are all known before anything is asked: it has no pages."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -10,6 +9,7 @@ from pipeline.crawl.engine import Manners, crawl
 from pipeline.crawl.listing import ListingPage, PageRequest
 from pipeline.crawl.pictures import Listed
 from pipeline.crawl.sink import Sink
+from pipeline.crawl.words import say
 
 
 def fetch_images(images: Iterable[Listed], sink: Sink, manners: Manners) -> None:
@@ -40,4 +40,4 @@ class ImageList:
 def say_left_out(left_out: Counter[str]) -> None:
     """Tell the person what has no row, and why."""
     for reason, count in sorted(left_out.items()):
-        sys.stderr.write(f"{count} left out: {reason}\n")
+        say(f"{count} left out: {reason}")

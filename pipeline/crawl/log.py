@@ -3,8 +3,6 @@
 import json
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from pipeline.crawl.sink import Trace
 from pipeline.snapshot.manifest import Row
@@ -33,13 +31,5 @@ class CrawlLog:
         }
         self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._stream.close()

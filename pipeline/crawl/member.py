@@ -19,6 +19,7 @@ Refusal = tuple[Status, str]
 
 SPECIAL: Refusal = ("blocked", "a link or special file")
 DAMAGED: Refusal = ("bad", "damaged in its archive")
+DAMAGED_ARCHIVE: Refusal = ("bad", "a damaged archive")
 
 _DRIVE = re.compile(r"[/\\]|[A-Za-z]:")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -30,6 +31,10 @@ class UnreadableError(Exception):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal[1])
         self.refusal = refusal
+
+
+class DamagedError(GanError):
+    """An archive that is none, torn or damaged; beside others it costs its own pictures alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +61,16 @@ class Tally:
 
     def add(self, size: int) -> None:
         """Count an entry; GanError where that is one, or a byte, too many."""
+        self.require_room(1)
         self._entries += 1
         self._bytes += size
-        if self._entries > self.limits.archive_members:
-            self._stop("entries", self.limits.archive_members, "archive_members")
         if self._bytes > self.limits.archive_bytes:
             self._stop("bytes unpacked", self.limits.archive_bytes, "archive_bytes")
+
+    def require_room(self, entries: int) -> None:
+        """GanError where so many more entries are too many."""
+        if self._entries + entries > self.limits.archive_members:
+            self._stop("entries", self.limits.archive_members, "archive_members")
 
     def _stop(self, what: str, limit: int, parameter: str) -> None:
         raise GanError(
@@ -90,6 +99,14 @@ def explain(error: Exception) -> Refusal:
             return SPECIAL
         return "failed", f"cannot be read: {os.strerror(error.errno)}"
     return DAMAGED
+
+
+def explain_archive(path: Path, kinds: str, error: Exception) -> GanError:
+    """The same of a whole archive; only a damaged one is a DamagedError."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return GanError(f"{path}: cannot be read: {os.strerror(error.errno)}")
+    text = " ".join(str(error).split()) or type(error).__name__
+    return DamagedError(f"{path}: no {kinds}, or damaged: {text}")
 
 
 def printable(text: str) -> str:

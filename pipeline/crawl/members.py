@@ -9,7 +9,16 @@ from pathlib import Path
 
 from gan.errors import GanError
 from gan.params import ScrapeParams
-from pipeline.crawl.member import SPECIAL, Member, Refusal, Tally, UnreadableError, explain
+from pipeline.crawl.member import (
+    DAMAGED_ARCHIVE,
+    SPECIAL,
+    DamagedError,
+    Member,
+    Refusal,
+    Tally,
+    UnreadableError,
+    explain,
+)
 from pipeline.crawl.tars import tar_members
 from pipeline.crawl.zips import zip_members
 
@@ -26,7 +35,8 @@ STRANGERS = {
 def members_of(path: Path, limits: ScrapeParams) -> Iterator[Member]:
     """The files in `path`: a folder (with all below, tars and zips included), a tar or a zip.
 
-    Raises GanError where it is none of them, damaged, or over a cap of `limits`.
+    Raises GanError where it is none of them, damaged, or over a cap of `limits`. A damaged archive
+    in a folder is itself a member, behind its own files, which must not be believed.
     """
     tally = Tally(path, limits)
     if path.is_dir():
@@ -84,12 +94,20 @@ def _file(entry: os.DirEntry[str], prefix: str, tally: Tally) -> Iterator[Member
         return
     name, regular = prefix + entry.name, stat.S_ISREG(state.st_mode)
     if regular and name.lower().endswith(TAR_ENDINGS + ZIP_ENDINGS):
-        for member in _packed(Path(entry.path), tally):
-            yield replace(member, name=f"{name}/{member.name}")
+        yield from _inside(Path(entry.path), name, state.st_size, tally)
         return
     tally.add(state.st_size if regular else 0)
     refusal = None if regular else LINKED_FOLDER if os.path.isdir(entry.path) else SPECIAL
     yield Member(name, state.st_size, refusal, _reader(entry.path))
+
+
+def _inside(path: Path, name: str, size: int, tally: Tally) -> Iterator[Member]:
+    """An archive's files; where it turns out to be damaged, last of all a member for itself."""
+    try:
+        for member in _packed(path, tally):
+            yield replace(member, name=f"{name}/{member.name}")
+    except DamagedError:
+        yield Member(name, size, DAMAGED_ARCHIVE, _reader(str(path)))
 
 
 def _reader(path: str) -> Callable[[int], bytes]:

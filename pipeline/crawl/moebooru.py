@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pipeline.crawl.listing import PageRequest
-from pipeline.crawl.posts import Post, PostListing, parse, refusal, text
+from pipeline.crawl.posts import Post, PostListing, text
 
 LETTERS = {"s": "general", "q": "questionable", "e": "explicit"}
 """s stands for safe here."""
@@ -30,10 +30,7 @@ class Moebooru(PostListing):
         tags = " ".join(word for word in words if word)
         query = urlencode({"tags": tags, "limit": self.largest_page})
         shown = f"{self.search.root}/post.json?{query}"
-        secret = urlencode(self.search.credentials.query("login", "password_hash"))
-        if not secret:
-            return PageRequest(shown, before)
-        return PageRequest(f"{shown}&{secret}", before, shown=shown)
+        return self.with_key(shown, before, "login", "password_hash")
 
     @property
     def _rating(self) -> str:
@@ -44,12 +41,6 @@ class Moebooru(PostListing):
         if len(wanted) == 1:
             return f"rating:{wanted[0]}"
         return next(f"-rating:{letter}" for letter in LETTERS if letter not in wanted)
-
-    def entries(self, answer: bytes) -> list[Any]:
-        posts = parse(answer)
-        if not isinstance(posts, list):
-            raise ValueError(refusal(posts, self.search.credentials) or "no list of posts")
-        return posts
 
     def post(self, number: int, entry: dict[str, Any]) -> Post:
         """The API also lists what its uploader holds back still; deleted posts have no file_url.

@@ -7,6 +7,7 @@ delay allows or, with the delay as its floor, adds nothing to what a bound on co
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -20,13 +21,18 @@ from scrapy.settings import BaseSettings
 from scrapy.utils.httpobj import urlparse_cached
 
 from gan.params import ScrapeParams
-from pipeline.crawl.reasons import Interrupted, Refused
+from pipeline.crawl.member import printable
+from pipeline.crawl.reasons import TROUBLED, Interrupted, Refused, read
+from pipeline.crawl.words import counted
 
 PARAMS = "SCRAPE_PARAMS"
 """Setting: the ScrapeParams of the crawl."""
 
-TROUBLED = frozenset({408, 429, *range(500, 600)})
-"""Statuses of a host that can't answer now; the same request may succeed later."""
+TELL = "TELL_ABOUT_HOSTS"
+"""Setting: a function that takes a line about a host that had to be asked again."""
+
+TOLD_HOSTS = 10
+"""Of a list that names thousands of dead hosts the first ones say enough."""
 
 
 @dataclass
@@ -36,6 +42,7 @@ class Host:
     delay: float
     not_before: float = 0.0
     failures: int = 0
+    is_told: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
     _doublings: int = 0
     _troubled_at: float = 0.0
@@ -69,8 +76,10 @@ class Host:
 class Pacing:
     """Downloader middleware, the last before the download: lets requests go one by one."""
 
-    def __init__(self, params: ScrapeParams) -> None:
+    def __init__(self, params: ScrapeParams, tell: Callable[[str], None]) -> None:
         self._params = params
+        self._tell = tell
+        self._told = 0
         self._hosts: dict[str, Host] = {}
         self._connections = asyncio.Semaphore(params.connections)
         self._asked_at: dict[Request, float] = {}
@@ -78,7 +87,7 @@ class Pacing:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        return cls(params_of(crawler.settings))
+        return cls(params_of(crawler.settings), crawler.settings[TELL])
 
     def host(self, request: Request) -> Host:
         """The host that a request is for; a crawl has one delay for all its ports."""
@@ -119,6 +128,7 @@ class Pacing:
             host.hold(min(wait, self._params.longest_wait))
         if response.status in TROUBLED:
             self._fail(request, host, None if wait else asked_at)
+            self._tell_once(request, host, f"HTTP {response.status}")
         else:
             host.succeed()
         return response
@@ -132,6 +142,9 @@ class Pacing:
             host.succeed()
         elif not isinstance(exception, Refused) or exception.status == "failed":
             self._fail(request, host, asked_at)
+            status, reason = read(exception, self._params.max_bytes)
+            if status == "failed" and not isinstance(exception, Refused):
+                self._tell_once(request, host, reason)
 
     def _land(self, request: Request) -> float:
         self._connections.release()
@@ -146,10 +159,23 @@ class Pacing:
         if host.failures >= self._params.give_up_after:
             host.over.set()
 
+    def _tell_once(self, request: Request, host: Host, reason: str) -> None:
+        """A line where a host must be waited for: tries and waits may take minutes, in silence."""
+        tries = self._params.retries - request.meta.get("retry_times", 0)
+        if host.is_told or tries <= 0 or self._stopping or self._told >= TOLD_HOSTS:
+            return
+        host.is_told = True
+        self._told += 1
+        name = printable(urlparse_cached(request).hostname or "")
+        wait = max(0.0, host.not_before - time.monotonic())
+        self._tell(
+            f"{name}: {reason}; trying again in {wait:.1f} s, {counted(tries, 'time')} at most"
+        )
+
     def _refusal(self) -> Exception:
         if self._stopping:
             return Interrupted("the crawl is being stopped")
-        failures = f"{self._params.give_up_after} failures in a row"
+        failures = f"{counted(self._params.give_up_after, 'failure')} in a row"
         return Refused("failed", f"its host was given up after {failures}")
 
 

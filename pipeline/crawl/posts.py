@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from scrapy.http import Response
 
@@ -78,12 +78,25 @@ class PostListing(ABC):
         """The newest posts below the id `before`, or the newest of all for 0."""
 
     @abstractmethod
-    def entries(self, answer: bytes) -> list[Any]:
-        """The posts of an answer, as they came; ValueError where it is none."""
-
-    @abstractmethod
     def post(self, number: int, entry: dict[str, Any]) -> Post:
         """Read one post; what is missing in it is empty."""
+
+    def entries(self, answer: bytes) -> list[Any]:
+        """The posts of an answer, as they came; ValueError where it is none."""
+        return self.require_list(parse(answer))
+
+    def require_list(self, value: Any) -> list[Any]:
+        """`value` if it is a list; ValueError with what the site says instead, if anything."""
+        if not isinstance(value, list):
+            raise ValueError(refusal(value, self.search.credentials) or "no list of posts")
+        return value
+
+    def with_key(self, shown: str, before: int, user: str, key: str) -> PageRequest:
+        """A page whose address also takes the account, as parameters of these two names."""
+        secret = urlencode(self.search.credentials.query(user, key))
+        if not secret:
+            return PageRequest(shown, before)
+        return PageRequest(f"{shown}&{secret}", before, shown=shown)
 
     def start(self) -> ListingPage:
         newest = bookmarked(self._journal.bookmark).get(self.name, 0)

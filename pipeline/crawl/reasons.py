@@ -5,6 +5,7 @@ Reasons go into the snapshot: they are the same in every run and name no address
 
 import errno
 import gzip
+import re
 import zlib
 
 import aiohttp
@@ -26,6 +27,8 @@ from pipeline.snapshot.manifest import Status
 
 GONE = {404, 410}
 REFUSED = {401, 403, 451}
+TROUBLED = frozenset({408, 429, *range(500, 600)})
+"""Statuses of a host that can't answer now; the same request may succeed later."""
 NO_ADDRESS = "not a valid http or https address"
 NOT_PUBLIC = "its host's address is not public"
 NOT_TRUSTED = "TLS certificate not trusted"
@@ -46,12 +49,20 @@ class Interrupted(IgnoreRequest):
 
 def explain(error: BaseException, max_bytes: int) -> tuple[Status, str]:
     """Status and reason for a request that brought no picture; lets go of its traceback."""
-    outcome = _explain(error, max_bytes)
+    outcome = read(error, max_bytes)
     _forget(error)
     return outcome
 
 
-def _explain(error: BaseException, max_bytes: int) -> tuple[Status, str]:
+def is_passing(status: Status, reason: str) -> bool:
+    """True where the same request may succeed later, as far as anybody can know."""
+    if (code := re.search(r"HTTP (\d+)", reason)) is not None:
+        return int(code[1]) in TROUBLED
+    return status == "failed" and NOT_TRUSTED not in reason
+
+
+def read(error: BaseException, max_bytes: int) -> tuple[Status, str]:
+    """Status and reason; the error stays as it is."""
     match error:
         case Refused():
             return error.status, error.reason

@@ -15,8 +15,8 @@ from scrapy.http.request import NO_CALLBACK
 from scrapy.robotstxt import ProtegoRobotParser
 from scrapy.utils.httpobj import urlparse_cached
 
-from pipeline.crawl.pacing import TROUBLED, Pacing, params_of
-from pipeline.crawl.reasons import Interrupted, Refused, explain
+from pipeline.crawl.pacing import Pacing, params_of
+from pipeline.crawl.reasons import TROUBLED, Interrupted, Refused, explain
 
 PRODUCT = "avatar-gan"
 """The name under which a robots.txt may address this crawler."""

@@ -1,9 +1,13 @@
 """What every source of pictures offers; each stands in a file of its own beside this one."""
 
+from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 from pipeline.crawl.sink import Sink
 from pipeline.snapshot.reader import Snapshot
+
+GROWING = frozenset({"limit", "sha256"})
+"""What of an identity may differ between crawls of one source: how many, and a file's content."""
 
 
 class Source(Protocol):
@@ -25,3 +29,28 @@ class Source(Protocol):
 
     def describe(self, counts: dict[str, int]) -> dict[str, Any]:
         """The content of source.yaml for a snapshot with these counts of rows by status."""
+
+
+class GrowingSource(ABC):
+    """A source outside of this repository: what a later crawl finds is added to the snapshot."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> dict[str, Any]: ...
+
+    def continues(self, snapshot: Snapshot) -> bool:
+        """True for a crawl with the same options; an older one of a list that grew counts too."""
+        return not differing(self.identity, snapshot.source)
+
+    def describe(self, counts: dict[str, int]) -> dict[str, Any]:
+        """What identifies the source, and the counts."""
+        return {**self.identity, "counts": counts}
+
+
+def differing(identity: dict[str, Any], described: dict[str, Any]) -> list[str]:
+    """Names of what makes `identity` another source than the one that a source.yaml describes."""
+    return [
+        name
+        for name, value in identity.items()
+        if name not in GROWING and described.get(name) != value
+    ]

@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 from gan.errors import GanError
 from gan.params import ScrapeParams
 from pipeline.crawl.archive import Archive
-from pipeline.crawl.booru import APIS, RATINGS, Booru
+from pipeline.crawl.booru import AUTO, Booru
 from pipeline.crawl.embedded import NAME, VIEWS, Embedded
 from pipeline.crawl.engine import Manners
 from pipeline.crawl.from_manifest import FromManifest
 from pipeline.crawl.guard import normalise
 from pipeline.crawl.html_gallery import HtmlGallery
+from pipeline.crawl.posts import SAFE
 from pipeline.crawl.source import Source
 from pipeline.crawl.url_list import UrlList
 
@@ -101,12 +102,8 @@ def _booru(root: str, options: Options, licence: str, manners: Manners) -> Booru
     root = _web_address("booru", root).rstrip("/")
     if options.limit is None:
         raise GanError("--source booru:… needs --limit, the largest number of images to fetch")
-    ratings = frozenset(options.ratings.replace(",", " ").split()) or frozenset({"general"})
-    for rating in sorted(ratings - set(RATINGS)):
-        raise GanError(f"--ratings {rating}: must be of {', '.join(RATINGS)}")
-    api = options.api or "auto"
-    if api not in APIS:
-        raise GanError(f"--api {api}: must be one of {', '.join(APIS)}")
+    ratings = frozenset(options.ratings.replace(",", " ").split()) or SAFE
+    api = options.api or AUTO
     return Booru(root, options.tags, options.limit, licence, manners, ratings, api)
 
 

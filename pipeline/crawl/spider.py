@@ -1,6 +1,7 @@
 """The spider: walks a listing page by page and gives every image on it exactly one row."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from gan.errors import GanError
 from pipeline.crawl.guard import KEEP
 from pipeline.crawl.listing import Listing, ListingPage, PageRequest
 from pipeline.crawl.pictures import Listed
-from pipeline.crawl.reasons import NO_ADDRESS, Interrupted, explain
+from pipeline.crawl.reasons import NO_ADDRESS, Interrupted, explain, is_passing
 from pipeline.crawl.sink import NO_TRACE, Sink, Trace
 
 NEXT, DETAIL, IMAGE = -1000, -500, 0
@@ -26,9 +27,19 @@ NEXT, DETAIL, IMAGE = -1000, -500, 0
 STOPPED = (Interrupted, asyncio.CancelledError)
 """What ends a request because the whole crawl ends: that is no outcome of its page or image."""
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+NOT_EXPECTED = "not the listing that was expected"
+
 
 class ListingError(GanError):
-    """The listing broke off; the rows of what was listed until then are there."""
+    """The listing broke off; the rows of what was listed until then are there.
+
+    `may_pass` is true where the same crawl may get further at another time.
+    """
+
+    def __init__(self, text: str, may_pass: bool = False) -> None:
+        super().__init__(text)
+        self.may_pass = may_pass
 
 
 class ImageSpider(scrapy.Spider):
@@ -49,6 +60,7 @@ class ImageSpider(scrapy.Spider):
         self._sink = sink
         self._max_pages = max_pages
         self._ahead = ahead
+        self._may_pass = False
         self._asked: set[str] = set()
         self._settled = asyncio.Event()
 
@@ -95,7 +107,7 @@ class ImageSpider(scrapy.Spider):
             found = self._listing.read(page, response)
             images = list(found.images)
         except ValueError as error:
-            yield from self._turn(page, f"not the listing that was expected: {error}")
+            yield from self._turn(page, f"{NOT_EXPECTED}: {error}")
             return
         yield from self._follow(images, found)
 
@@ -108,19 +120,21 @@ class ImageSpider(scrapy.Spider):
     def _on_page_error(self, failure: Any) -> Iterator[Request]:
         if isinstance(failure.value, STOPPED):
             return
-        _, reason = explain(failure.value, self._sink.limits.bytes)
-        yield from self._turn(failure.request.cb_kwargs["page"], reason)
+        status, reason = explain(failure.value, self._sink.limits.bytes)
+        page = failure.request.cb_kwargs["page"]
+        yield from self._turn(page, reason, is_passing(status, reason))
 
-    def _turn(self, page: PageRequest, why: str) -> Iterator[Request]:
+    def _turn(self, page: PageRequest, why: str, may_pass: bool = False) -> Iterator[Request]:
         """Another page in place of one that can't be had; without one the listing ends here."""
         others = self._listing.instead(page, why)
+        self._may_pass = self._may_pass or (may_pass and not page.detail)
         for other in others:
             yield from self._page(other)
         if page.detail and not others:
             self._listing.left_out[f"page: {why}"] += 1
         elif not others:
             where = page.shown or page.url
-            self.error = self.error or ListingError(f"{where}: {why}")
+            self.error = self.error or ListingError(f"{where}: {why}", self._may_pass)
 
     def _image(self, listed: Listed) -> Iterator[Request]:
         if listed.url in self.unsettled or self._sink.is_done(listed):
@@ -161,15 +175,20 @@ class ImageSpider(scrapy.Spider):
 
     @contextmanager
     def _settling(self, listed: Listed) -> Iterator[None]:
-        """Round the adding of an image's row: afterwards it is there, or the disk is full."""
+        """Round the adding of an image's row: afterwards it is there, or the crawl ends."""
         try:
             yield
         except OSError as error:
-            full = f"the disk takes no more: {error}; make room and run again"
-            self.error = GanError(full)
+            self.error = GanError(_explain_disk(error))
             raise CloseSpider("disk") from None
         self.unsettled.discard(listed.url)
         self._settled.set()
+
+
+def _explain_disk(error: OSError) -> str:
+    if error.errno in FULL:
+        return f"the disk takes no more: {error}; make room and run again"
+    return f"what was fetched cannot be written: {error}; mend that and run again"
 
 
 def _trace(response: Response) -> Trace:

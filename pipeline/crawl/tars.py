@@ -15,9 +15,11 @@ from pipeline.crawl.member import (
     UnreadableError,
     check_name,
     explain,
+    explain_archive,
     is_bomb,
 )
 
+KINDS = "folder, tar or zip"
 LARGEST_HEADER = 2**20
 
 
@@ -63,7 +65,7 @@ def _open(path: Path) -> tarfile.TarFile:
         return tarfile.open(path, "r:*", tarinfo=_Header)
     # Crafted headers make tarfile raise nearly anything; all of it means the same here.
     except Exception as error:
-        raise _damaged(path, error) from None
+        raise explain_archive(path, KINDS, error) from None
 
 
 def _next(tar: tarfile.TarFile, path: Path) -> tarfile.TarInfo | None:
@@ -77,7 +79,7 @@ def _next(tar: tarfile.TarFile, path: Path) -> tarfile.TarInfo | None:
         elif info.size < 0 or tar.offset < before:
             raise tarfile.ReadError("impossible header")
     except Exception as error:
-        raise _damaged(path, error) from None
+        raise explain_archive(path, KINDS, error) from None
     return info
 
 
@@ -113,8 +115,3 @@ def _reader(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[int], byte
         return data
 
     return read
-
-
-def _damaged(path: Path, error: Exception) -> GanError:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return GanError(f"{path}: no folder, tar or zip, or damaged: {text}")

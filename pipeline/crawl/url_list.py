@@ -17,8 +17,8 @@ from pipeline.crawl.image_list import fetch_images, say_left_out
 from pipeline.crawl.member import printable
 from pipeline.crawl.pictures import Listed
 from pipeline.crawl.sink import Sink
+from pipeline.crawl.source import GrowingSource
 from pipeline.snapshot.known import url_key
-from pipeline.snapshot.reader import Snapshot
 
 COLUMNS = frozenset({"url", "page", "tags", "rating", "source", "licence", "sha256"})
 SEPARATORS = ",\t;"
@@ -27,7 +27,7 @@ BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
 @dataclass(frozen=True)
-class UrlList:
+class UrlList(GrowingSource):
     """The images whose addresses `path` names, in its order; `limit` keeps the first ones.
 
     A text file holds an address a line, and comments behind `#` at a line's start. A table has a
@@ -53,13 +53,6 @@ class UrlList:
     def total(self) -> int:
         return self._survey[1]
 
-    def continues(self, snapshot: Snapshot) -> bool:
-        """True for a list of this name: what an older version of it didn't hold is added."""
-        return all(snapshot.source.get(key) == self.identity[key] for key in ("source", "licence"))
-
-    def describe(self, counts: dict[str, int]) -> dict[str, Any]:
-        return {**self.identity, "counts": counts}
-
     def fetch(self, sink: Sink) -> None:
         left_out: Counter[str] = Counter()
         if not self.total:  # the whole file is read here, before any request
@@ -77,7 +70,8 @@ class UrlList:
         except OSError as error:
             raise GanError(f"{self.path}: cannot be read: {error.strerror}") from None
         except UnicodeError:
-            raise GanError(f"{self.path}: not a text in UTF-8; save it as UTF-8") from None
+            guess = " (UTF-16?)" if b"\0" in self._start else ""
+            raise GanError(f"{self.path}: not UTF-8 text{guess}; save it as UTF-8") from None
 
     def _images(self, left_out: Counter[str]) -> Iterator[Listed]:
         seen: set[bytes] = set()
@@ -101,12 +95,17 @@ class UrlList:
                 yield from self._read_table(stream, separator, left_out)
 
     @cached_property
-    def _encoding(self) -> str:
+    def _start(self) -> bytes:
         with self.path.open("rb") as stream:
-            return BYTE_ORDER_MARKS.get(stream.read(2), "utf-8-sig")
+            return stream.read(64)
+
+    @property
+    def _encoding(self) -> str:
+        return BYTE_ORDER_MARKS.get(self._start[:2], "utf-8-sig")
 
     def _separator(self, header: str) -> str:
         """What parts the header's columns; empty where the file is a text."""
+        self._refuse_binary(header, 1)
         for separator in SEPARATORS:
             if "url" in [name.strip('"') for name in _names(header.split(separator))]:
                 return separator
@@ -162,7 +161,8 @@ class UrlList:
 
     def _refuse_binary(self, text: str, line: int) -> None:
         if "\0" in text:
-            raise GanError(f"{self.path}:{line}: holds a zero byte, so it is no list of addresses")
+            what = "not UTF-8 text (UTF-16?): it holds a zero byte"
+            raise GanError(f"{self.path}:{line}: {what}; save it as UTF-8")
 
 
 def _names(header: list[str]) -> list[str]:

@@ -15,6 +15,7 @@ from pipeline.crawl.member import (
     UnreadableError,
     check_name,
     explain,
+    explain_archive,
     is_bomb,
 )
 
@@ -24,7 +25,7 @@ STEP = 4096
 
 def zip_members(path: Path, tally: Tally) -> Iterator[Member]:
     """The files in a zip, in its order; GanError where it is none or damaged."""
-    with _open(path) as archive:
+    with _open(path, tally) as archive:
         for info in archive.infolist():
             tally.add(info.file_size)
             if not info.is_dir():
@@ -32,13 +33,45 @@ def zip_members(path: Path, tally: Tally) -> Iterator[Member]:
                 yield Member(info.filename, info.file_size, refusal, _reader(archive, info))
 
 
-def _open(path: Path) -> zipfile.ZipFile:
+class _Directory(list[zipfile.ZipInfo]):
+    """Holds no more entries than there is room for; GanError at the first one too many."""
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__()
+        self._tally = tally
+
+    def append(self, info: zipfile.ZipInfo) -> None:
+        self._tally.require_room(len(self) + 1)
+        super().append(info)
+
+
+class _Zip(zipfile.ZipFile):
+    """Reads its whole directory when it is opened, but keeps the caps while it does.
+
+    The number of entries that a zip declares isn't asked: zipfile itself goes by the directory.
+    """
+
+    def __init__(self, path: Path, tally: Tally) -> None:
+        self._directory = _Directory(tally)
+        super().__init__(path)
+
+    @property
+    def filelist(self) -> list[zipfile.ZipInfo]:
+        return self._directory
+
+    @filelist.setter
+    def filelist(self, empty: list[zipfile.ZipInfo]) -> None:
+        """The module puts an empty list there before it begins."""
+
+
+def _open(path: Path, tally: Tally) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(path)
+        return _Zip(path, tally)
+    except GanError:
+        raise
     # Crafted directories make zipfile raise nearly anything; all of it means the same here.
     except Exception as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise GanError(f"{path}: not a zip, or damaged: {text}") from None
+        raise explain_archive(path, "zip", error) from None
 
 
 def _refuse(info: zipfile.ZipInfo, ratio: float) -> Refusal | None:

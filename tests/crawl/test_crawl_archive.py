@@ -229,6 +229,28 @@ def test_a_torn_archive_is_an_error_and_not_a_smaller_one(tmp_path, rows_of):
             rows_of(path)
 
 
+def test_a_damaged_archive_in_a_folder_is_one_bad_row_and_none_of_its_pictures_is_taken(
+    tmp_path, rows_of, capsys
+):
+    folder = as_folder(tmp_path / "x", {"a.jpg": jpeg()})
+    as_tar(folder / "b.tar", {"1.jpg": jpeg((1, 1, 1)), "2.jpg": jpeg((2, 2, 2))})
+    as_zip(folder / "c.zip", {"3.jpg": jpeg((3, 3, 3))})
+    whole = rows_of(folder, into="whole")
+    assert {row.status for row in whole} == {"ok"}
+    tar = (folder / "b.tar").read_bytes()
+    # its first picture is there, but a tar has no checksum that would vouch for it
+    (folder / "b.tar").write_bytes(tar[:1500])
+    capsys.readouterr()
+    rows = rows_of(folder)
+    assert [(row.url, row.status, row.reason) for row in rows] == [
+        ("archive:a.jpg", "ok", ""),
+        ("archive:b.tar", "bad", "a damaged archive"),
+        ("archive:c.zip/3.jpg", "ok", ""),
+    ]
+    said = [line for line in capsys.readouterr().err.splitlines() if "damaged" in line]
+    assert said == ["x: b.tar is damaged: its pictures are left out, the others are taken"]
+
+
 def test_no_picture_file_is_an_error(tmp_path, rows_of):
     with pytest.raises(GanError, match="holds no"):
         rows_of(as_folder(tmp_path / "folder", {"a.txt": b"x", "._a.jpg": b"x"}))

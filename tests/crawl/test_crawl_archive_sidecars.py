@@ -157,8 +157,11 @@ def test_broken_sidecars_cost_no_picture_and_one_line(tmp_path, archive, fetch, 
     rows = fetch(archive(folder_of(tmp_path / "x", files)))
     assert {row.status for row in rows} == {"ok"}
     assert all(row.url == row.page == f"archive:{n}.png" for n, row in enumerate(rows))
-    said = [line for line in capsys.readouterr().err.splitlines() if "sidecars" in line]
-    assert said == ["x: 7 sidecars cannot be read and were left out"]
+    said = [line for line in capsys.readouterr().err.splitlines() if "sidecar" in line]
+    assert said == ["x: 7 sidecars left out: cannot be read"]
+    one = folder_of(tmp_path / "y", {"a.png": png(1), "a.json": b"{"})
+    fetch(archive(one), into="other")
+    assert "y: 1 sidecar left out: cannot be read\n" in capsys.readouterr().err
 
 
 def test_a_link_as_a_sidecar_is_not_followed(tmp_path, archive, fetch):
@@ -216,8 +219,9 @@ def test_what_is_not_opened_is_said(tmp_path, archive, fetch, capsys):
     (folder / "linked").symlink_to(tmp_path)
     assert len(fetch(archive(folder))) == 2
     said = capsys.readouterr().err
-    assert "x: 3 packed files inside are not opened: unpack them first\n" in said
-    assert "x: 1 links to folders are not followed\n" in said
+    opened = "only tar and zip are opened, and none inside another"
+    assert f"x: 3 packed files left out: {opened}\n" in said
+    assert "x: 1 linked folder left out: links are not followed\n" in said
 
 
 def test_a_file_that_changes_or_goes_after_the_listing_fails(tmp_path, archive, fetch):

@@ -2,8 +2,10 @@
 
 import asyncio
 import datetime
+import errno
 import gzip
 import json
+import os
 import socket
 import ssl
 import struct
@@ -552,14 +554,21 @@ def test_a_second_run_asks_only_for_what_failed(server, tmp_path):
     assert set(server.asked) == {"robots.txt", "broken.png"}
 
 
-def test_a_full_disk_stops_the_crawl_with_its_reason(server, tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("number", "is_full"),
+    [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False), (errno.EROFS, False)],
+)
+def test_a_disk_that_takes_nothing_stops_the_crawl_with_its_reason(
+    server, tmp_path, monkeypatch, number, is_full
+):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(Journal, "add", full)
+    monkeypatch.setattr(Journal, "add", fail)
     urls = [f"{server.root}/{index}.png" for index in range(200)]
-    with pytest.raises(GanError, match="No space left"):
+    with pytest.raises(GanError, match=os.strerror(number)) as caught:
         crawl(urls, tmp_path, [server.place])
+    assert ("takes no more" in str(caught.value)) == ("make room" in str(caught.value)) == is_full
     assert server.asked.total() < 100
 
 

@@ -331,7 +331,7 @@ def test_a_later_crawl_adds_what_is_new_to_an_older_snapshot(site, tmp_path):
     with Journal(tmp_path / "two", source.identity, Known(snapshot)) as journal:
         source.fetch(Sink(journal))
         grown = publish(journal, source.describe({}), tmp_path / "data", tmp_path / "old")
-    assert names(grown.rows) == ["p1.png", "p2.png", "p3.png"]
+    assert names(grown.each_row()) == ["p1.png", "p2.png", "p3.png"]
     assert site.asked["p1.png"] == 1
 
 

@@ -388,6 +388,68 @@ def test_a_wrong_checksum_of_a_compressed_tar_is_an_error(tmp_path, limits):
         walk(tmp_path / "x.tgz", limits())
 
 
+def torn(write, path):
+    """An archive of FILES without its last kilobyte."""
+    path.write_bytes(write(path, FILES).read_bytes()[:-1024])
+
+
+def bad_checksum(path):
+    data = bytearray(tar_of(path, FILES, "w:gz").read_bytes())
+    data[-6] ^= 0xFF
+    path.write_bytes(data)
+
+
+DAMAGES = {
+    "b.zip": lambda path: torn(zip_of, path),
+    "b.tgz": bad_checksum,
+    "b.tar": lambda path: path.write_bytes(tar_of(path, FILES).read_bytes()[:9000]),
+    "b.TAR": lambda path: path.write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_archive_in_a_folder_ends_as_a_member_and_the_walk_goes_on(
+    name, tmp_path, limits
+):
+    DAMAGES[name](tmp_path / name)
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    tar_of(tmp_path / "c.tar", {"c.jpg": b"3"})
+    found = walk(tmp_path, limits())
+    assert [found[0], *found[-2:]] == [
+        ("a.jpg", None),
+        (name, ("bad", "a damaged archive")),
+        ("c.tar/c.jpg", None),
+    ]
+    assert all(each.startswith(f"{name}/") for each, _ in found[1:-2])
+
+
+def test_a_disk_that_cannot_be_read_is_not_called_a_damaged_archive(tmp_path, limits, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    tar_of(tmp_path / "a.tar", FILES)
+    monkeypatch.setattr(tarfile.TarFile, "next", fail)
+    with pytest.raises(GanError, match=r"a\.tar: cannot be read: Input/output error"):
+        walk(tmp_path, limits())
+
+
+def test_a_zip_with_too_many_entries_stops_while_its_directory_is_read(tmp_path, limits):
+    folder = tmp_path / "x"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"1")
+    zip_of(folder / "b.zip", {f"{number}.jpg": b"" for number in range(6_000)})
+    assert sum(1 for _ in members_of(folder, limits(archive_members=6_001))) == 6_001
+    with pytest.raises(GanError, match="over 6000 entries"):
+        walk(folder, limits(archive_members=6_000))
+
+    def refused():
+        with pytest.raises(GanError, match="over 50 entries"):
+            walk(folder, limits(archive_members=50))
+
+    # the bytes of the directory, 52 an entry; as objects it would take ten times as many
+    assert peak_of(refused) < MB
+
+
 def test_the_headers_of_a_tar_are_not_kept(tmp_path, limits):
     path = tar_of(tmp_path / "x.tar", {f"{i}.txt": b"" for i in range(2000)})
     assert peak_of(lambda: sum(1 for _ in members_of(path, limits()))) < MB

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from gan.errors import GanError
 from gan.params import parse_params
 from pipeline.crawl.engine import STOP_WITHIN_S
 from pipeline.crawl.listing import ListingPage, PageRequest
-from pipeline.crawl.pacing import parse_wait
+from pipeline.crawl.pacing import TOLD_HOSTS, parse_wait
 from pipeline.crawl.pictures import Listed
 from pipeline.snapshot.journal import Journal
 
@@ -106,6 +107,45 @@ def test_no_more_requests_are_in_flight_than_connections(server, tmp_path):
     allowed = [f"{host}:{server.port}" for host in hosts]
     crawl(urls, tmp_path, allowed, names, connections=3)
     assert flying["most"] == 3
+
+
+def refused(server, host="127.0.0.1"):
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        return f"{host}:{nobody.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(("retries", "lines"), [(0, 0), (1, 1), (3, 1)])
+def test_the_first_failure_of_a_host_is_said_with_the_wait_that_it_brings(
+    server, tmp_path, capsys, retries, lines
+):
+    place = refused(server)
+    urls = [f"http://{place}/{number}.png" for number in range(5)]
+    crawl(urls, tmp_path, [place], retries=retries, backoff=0.06)
+    times = "1 time" if retries == 1 else f"{retries} times"
+    line = f"127.0.0.1: connection refused; trying again in 0.1 s, {times} at most"
+    assert capsys.readouterr().err.splitlines() == [line] * lines
+
+
+def test_a_host_that_is_busy_is_said_with_the_wait_that_it_asks_for(server, tmp_path, capsys):
+    async def do_busy(request):
+        if server.asked["busy"] > 1:
+            return web.Response(body=picture())
+        return web.Response(status=429, headers={"Retry-After": "1"})
+
+    server.do_busy = do_busy
+    crawl([f"{server.root}/busy", *images(server, 3)], tmp_path, [server.place], retries=2)
+    said = capsys.readouterr().err
+    assert said == "127.0.0.1: HTTP 429; trying again in 1.0 s, 2 times at most\n"
+
+
+def test_a_list_of_many_dead_hosts_is_not_told_host_by_host(server, tmp_path, capsys):
+    hosts = [f"h{number}.test" for number in range(TOLD_HOSTS + 5)]
+    rows = crawl([f"http://{host}/a.png" for host in hosts], tmp_path, resolver=Names({}))
+    assert {row.reason for row in rows} == {"robots.txt: host not found"}
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == TOLD_HOSTS
+    assert len({line.partition(":")[0] for line in said} & set(hosts)) == TOLD_HOSTS
 
 
 @pytest.mark.parametrize("as_date", [False, pytest.param(True, marks=pytest.mark.slow)])

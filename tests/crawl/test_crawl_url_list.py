@@ -18,6 +18,8 @@ from pipeline.snapshot.known import Known
 from pipeline.snapshot.reader import Snapshot
 from pipeline.snapshot.writer import publish
 
+UTF_16 = "not UTF-8 text (UTF-16?)"
+
 
 @pytest.fixture
 def site():
@@ -116,9 +118,15 @@ def test_a_table_fills_the_rows_from_its_columns(site, tmp_path, name, separator
         ("list.txt", b"", "names no address"),
         ("list.txt", b"# nothing\n\n", "names no address"),
         ("list.csv", b"url,tags\n,,\n", "names no address"),
-        ("list.txt", b"http://a/\xe9.png\n", "not a text in UTF-8"),
-        ("list.txt", b"http://a/b.png\n" * 9000 + b"\xff", "not a text in UTF-8"),
-        ("list.txt", b"http://a/b.png\nab\0cd\n", ":2: holds a zero byte"),
+        ("list.txt", b"http://a/\xe9.png\n", "not UTF-8 text; save it as UTF-8"),
+        ("list.txt", b"http://a/b.png\n" * 9000 + b"\xff", "not UTF-8 text; save it"),
+        ("list.txt", b"http://a/b.png\nab\0cd\n", ":2: not UTF-8 text (UTF-16?): it holds a zero"),
+        ("list.txt", "http://a/b.png\n".encode("utf-16-le"), UTF_16),
+        ("list.txt", "http://a/b.png\n".encode("utf-16-be"), UTF_16),
+        ("list.txt", "http://a/b.png\n".encode("utf-32"), UTF_16),
+        ("list.csv", "url,tags\nhttp://a/b.png,x\n".encode("utf-16-le"), UTF_16),
+        ("list.txt", "http://a/絵é.png\n".encode("utf-16-le"), UTF_16),
+        ("list.txt", "http://a/b.png\n".encode("utf-16")[:-1], UTF_16),
         ("list.csv", b"url,sha256\nhttp://a/b.png,abc\n", ":2: sha256 'abc': must be 64"),
         ("list.csv", b'url,tags\nhttp://a/b.png,"open\n' + b"http://a/c.png,\n", "end of data"),
         ("list.csv", b"url,url\nhttp://a,http://b\n", "two columns are called url"),
@@ -132,6 +140,7 @@ def test_a_file_that_is_no_list_is_refused_in_one_line_before_any_request(
     with pytest.raises(GanError) as caught:
         rows_of(url_list(site, tmp_path / name), tmp_path / "journal")
     assert message in str(caught.value)
+    assert ("save it as UTF-8" in str(caught.value)) == ("UTF-8" in message)
     assert str(tmp_path / name) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not site.asked
@@ -178,7 +187,7 @@ def test_a_longer_list_adds_to_the_snapshot_of_the_shorter_one(site, tmp_path):
     with Journal(tmp_path / "two", longer.identity, Known(snapshot)) as journal:
         longer.fetch(Sink(journal))
         grown = publish(journal, longer.describe({}), tmp_path / "data", tmp_path / "old")
-    assert [row.url for row in grown.rows] == [site.url("p1.png"), site.url("p2.png")]
+    assert [row.url for row in grown.each_row()] == [site.url("p1.png"), site.url("p2.png")]
     assert site.asked["p1.png"] == 1
 
 
