@@ -1,7 +1,5 @@
 """The file that holds an extractor's statistics of the real images, and what they belong to."""
 
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gan.durable import replacing
 from gan.errors import GanError
 from gan.metrics.statistics import Statistics
 
@@ -72,17 +71,9 @@ def _statistics(arrays: Mapping[str, NDArray[Any]], split: str) -> Statistics:
 
 
 def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=".npz")
-    partial = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-            for key, array in arrays.items():
-                # np.savez leaves the date of an entry to zipfile, which may write today's
-                entry = zipfile.ZipInfo(f"{key}.npy", ZIP_EPOCH)
-                with archive.open(entry, "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
-        partial.chmod(0o644)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for key, array in arrays.items():
+            # np.savez leaves the date of an entry to zipfile, which may write today's
+            entry = zipfile.ZipInfo(f"{key}.npy", ZIP_EPOCH)
+            with archive.open(entry, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
