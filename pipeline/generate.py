@@ -1,6 +1,5 @@
 """`gan generate`: a checkpoint and seeds -> PNG avatars."""
 
-import re
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from gan.devices import choose
 from gan.errors import GanError
 from gan.sampling import BATCH, GRID_COLUMNS, generate, seed_latents
 from pipeline.images.contact_sheet import contact_sheet, save_png
+from pipeline.number_ranges import parse_ranges
 from pipeline.progress import track
 
 MAX_SEEDS = 1_000_000
@@ -18,17 +18,7 @@ MAX_SEEDS = 1_000_000
 
 def parse_seeds(text: str) -> list[int]:
     """Seeds such as "7", "0-63" or "1,5,10-12"; GanError for anything else."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?", part)
-        if match is None:
-            raise GanError(f"--seeds {text!r}: expected numbers and ranges, such as 0-63 or 1,5,9")
-        first = int(match[1])
-        last = int(match[2]) if match[2] else first
-        if last < first or len(seeds) + last - first >= MAX_SEEDS:
-            raise GanError(f"--seeds {text!r}: a range goes upwards, {MAX_SEEDS:,} seeds at most")
-        seeds += range(first, last + 1)
-    return seeds
+    return parse_ranges(text, "--seeds", MAX_SEEDS)
 
 
 def _save(image: Image.Image, path: Path, seed: str, ckpt: str) -> None:
