@@ -7,7 +7,7 @@ digest). Nothing is loaded here but the pages that are touched.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -20,25 +20,27 @@ from gan.errors import GanError
 Split = Literal["train", "holdout"]
 Images = NDArray[np.uint8]
 
-FORMAT = 1
+FORMAT = 2
 HASHED_AT_ONCE = 1 << 26  # bytes
 
 
-class CacheDigest:
-    """Running digest of a cache: fed the pixels in row order, closed with settings and counts."""
+def pixel_digests(images: Images) -> NDArray[np.uint8]:
+    """sha256 of each image of a C-ordered (n,H,W,3) array, as (n,32) uint8."""
+    digests = b"".join(hashlib.sha256(image.data).digest() for image in np.asarray(images))
+    return np.frombuffer(digests, np.uint8).reshape(len(images), 32)
 
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
 
-    def update(self, images: Images) -> None:
-        """Take in the next rows, a C-ordered (n,H,W,3) uint8 array."""
-        self._hash.update(images.data)
+def cache_digest(
+    pixels: NDArray[np.uint8], settings: Mapping[str, Any], counts: Mapping[str, int]
+) -> str:
+    """Digest (64 hex digits) of a cache: its `pixel_digests` in row order, settings and split.
 
-    def close(self, settings: Mapping[str, Any], counts: Mapping[str, int]) -> str:
-        """Digest (64 hex digits) of all rows taken in, under these settings and split."""
-        decided = {"counts": dict(counts), "settings": dict(settings)}
-        self._hash.update(json.dumps(decided, sort_keys=True).encode())
-        return self._hash.hexdigest()
+    A digest of digests: those of the images are made where they are decoded, on all cores.
+    """
+    decided = {"counts": dict(counts), "settings": dict(settings)}
+    whole = hashlib.sha256(np.ascontiguousarray(pixels).data)
+    whole.update(json.dumps(decided, sort_keys=True).encode())
+    return whole.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -77,22 +79,28 @@ class TensorCache:
         return int(self.images.shape[1])
 
     def split(self, name: Split) -> Images:
-        """View of one split's rows (n,H,W,3), in the order of the snapshot."""
+        """View of one split's rows (n,H,W,3)."""
         train = self.meta["counts"]["train"]
         return self.images[:train] if name == "train" else self.images[train:]
 
-    def verify(self) -> None:
-        """Read every pixel and compare with the digest; GanError if they differ."""
-        digest = CacheDigest()
+    def each_digest(self) -> Iterator[NDArray[np.uint8]]:
+        """Read every pixel, some at a time: the `pixel_digests` of the next rows."""
         rows = max(1, HASHED_AT_ONCE // self.images[0].nbytes)
         for start in range(0, len(self.images), rows):
-            digest.update(self.images[start : start + rows])
-        if digest.close(self.meta["settings"], self.meta["counts"]) != self.digest:
+            yield pixel_digests(self.images[start : start + rows])
+
+    def verify(self) -> None:
+        """Read every pixel and compare with the digest; GanError if they differ."""
+        pixels = np.concatenate(list(self.each_digest()))
+        if cache_digest(pixels, self.meta["settings"], self.meta["counts"]) != self.digest:
             raise _damaged(self.folder, "the pixels are not the ones the digest was made of")
 
 
 def _damaged(folder: Path, why: str) -> GanError:
-    return GanError(f"{folder}: damaged cache: {why}; remove it and run `gan preprocess`")
+    return GanError(
+        f"{folder}: damaged cache: {why}; get it back with `dvc checkout --force {folder}`, or "
+        "build it again with `gan preprocess`"
+    )
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

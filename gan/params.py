@@ -67,7 +67,7 @@ class ScrapeParams(Section):
 class FacesParams(Section):
     """Where the faces of a picture come from, and which of them become avatars."""
 
-    detector: Literal["none", "animeface", "cascade", "boxes"]
+    detector: Literal["animeface", "cascade", "boxes"]
     file: str
     margin: Annotated[float, Field(ge=0.5, le=10)]
     centre: Annotated[float, Field(ge=0, le=1)]
@@ -90,12 +90,34 @@ class FacesParams(Section):
         return self
 
 
+class FilterParams(Section):
+    """What is left out for its size or looks; all pass a least of 0, and a share of 1."""
+
+    min_side: Annotated[int, Field(ge=0)]
+    max_aspect: Annotated[float, Field(ge=1)]
+    min_contrast: Annotated[float, Field(ge=0, le=128)]
+    max_one_colour: Annotated[float, Field(ge=0.5, le=1)]
+    min_sharpness: Annotated[float, Field(ge=0)]
+    min_colour: Annotated[float, Field(ge=0, le=255)]
+
+
+class DuplicateParams(Section):
+    """Which avatars are one picture: Hamming distances of their 64-bit perceptual hashes."""
+
+    near: bool
+    dhash: Annotated[int, Field(ge=0, le=10)]
+    phash: Annotated[int, Field(ge=0, le=64)]
+
+
 class PreprocessParams(Section):
     size: Size
+    crop: Literal["square", "pad", "faces"]
     holdout: Annotated[float, Field(ge=0, lt=1)]
     background: Annotated[list[Channel], Field(min_length=3, max_length=3)]
     max_pixels: PositiveInt
     faces: FacesParams
+    filters: FilterParams
+    duplicates: DuplicateParams
 
 
 class ModelParams(Section):

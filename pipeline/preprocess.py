@@ -1,38 +1,51 @@
-"""The preprocess stage: raw snapshot to tensor cache, with exact duplicates out and a split.
+"""The preprocess stage: raw snapshot to tensor cache, cleaned, without duplicates, and split.
 
-Which images are in, and in which order, is decided here; bytes become avatars in images/.
+Which images are in is decided here, on arrays of facts; bytes become avatars in images/, on all
+cores, which write them into the cache themselves.
 """
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+import numpy as np
+from numpy.typing import NDArray
 
-from gan.cache import Split, TensorCache
+from gan.cache import TensorCache, cache_digest
 from gan.errors import GanError
 from gan.params import Params, PreprocessParams
-from pipeline.images import crop, decode
-from pipeline.images.avatars import FaceRecipe, Outcome, Recipe
+from pipeline.images.avatars import Recipe
 from pipeline.images.cache_writer import (
-    ImageFile,
     publishing,
     refuse_file,
+    space_needed,
+    staging_of,
     write_index,
     write_meta,
 )
+from pipeline.images.choice import choose, preferred
+from pipeline.images.contact_sheet import png
 from pipeline.images.face_boxes import BoxFile
-from pipeline.images.face_rules import FaceRules
-from pipeline.images.faces import Detector, choose_detector
-from pipeline.images.pool import Job, read_blob, usable_cores, work_all
-from pipeline.images.rejects import Rejected, one_line
+from pipeline.images.face_rules import Reject
+from pipeline.images.faces import choose_detector
+from pipeline.images.filters import NO_LIMITS
+from pipeline.images.pool import AVATARS, Bench, Task, Work, hired, usable_cores
+from pipeline.images.rejects import one_line
+from pipeline.images.staged import StagedImages, arrange
 from pipeline.paths import Paths
-from pipeline.preprocess_report import Kept, PreprocessSummary, Tally, report, summarise
+from pipeline.preprocessing.outcome import Outcome
+from pipeline.preprocessing.plan import Plan, make_plan
+from pipeline.preprocessing.recipe import decided, make_recipe, near_limits, resampling
+from pipeline.preprocessing.report import PreprocessSummary, summarise, write
+from pipeline.preprocessing.sheets import draw
+from pipeline.preprocessing.statistics import Cached
 from pipeline.progress import progress
-from pipeline.snapshot.manifest import Row
-from pipeline.snapshot.reader import Location, Snapshot
+from pipeline.snapshot.reader import Snapshot
+
+Integers = NDArray[np.int64]
 
 
 def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessSummary:
@@ -43,166 +56,149 @@ def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessS
     """
     settings = params.preprocess
     refuse_file(paths.reports)
-    detector = choose_detector(settings.faces, paths.faces)
-    boxes = _box_file(detector)
+    detector = choose_detector(settings.faces, paths.faces) if settings.crop == "faces" else None
+    boxes = BoxFile.read(detector.file) if detector and detector.name == "boxes" else None
+    recipe = make_recipe(settings, detector)
     snapshot = Snapshot.open(paths.data)
-    snapshot.verify()
-    rows, locations = snapshot.rows, snapshot.locations()
-    order, tally = _plan(rows, settings.holdout)
-    recipe = _recipe(settings, detector)
-    jobs = _jobs(rows, order, locations, boxes)
-    with publishing(paths.cache, len(order), settings.size) as folder:
-        with (folder / "images.npy").open("wb") as file:
-            images = ImageFile(file, settings.size)
-            with closing(work_all(jobs, recipe, workers or usable_cores())) as outcomes:
-                _fill(images, rows, order, outcomes, tally)
-            _complete(folder, settings, recipe, snapshot, images, tally)
-        cache = TensorCache.open(folder)
-        summary = summarise(rows, tally, cache)
-
-        def load(row: int) -> Image.Image | None:
-            data = read_blob(locations[rows[row].sha256])
-            try:
-                return decode.upright(data, recipe.geometry)
-            except decode.BadImageError:
-                return None
-
-        report(paths.reports, tally.rejects, summary, cache.images, load)
+    bench = _bench(snapshot, recipe, settings, staging_of(paths.cache) / "images.npy")
+    with (
+        hired(bench, _useful(workers or usable_cores(), snapshot, bench)) as work,
+        ThreadPoolExecutor() as threads,
+    ):
+        snapshot.verify()
+        plan = make_plan(snapshot, settings.holdout, boxes)
+        _say_space(paths.cache, len(plan), settings)
+        with publishing(paths.cache, len(plan), settings.size) as folder:
+            with closing(StagedImages(bench.target, settings.size, create=True)) as images:
+                outcome = _outcome(snapshot, plan, work, bench, settings, images)
+                splits = _splits(outcome, bench.slots)
+                _refuse_empty(splits, outcome)
+                rejected = outcome.rejected(recipe.rules)
+                drawn = draw(outcome, rejected, images, recipe)
+                # packed while the rest goes on
+                sheets = {name: threads.submit(png, sheet) for name, sheet in drawn.items()}
+                slots = arrange(*splits)
+                images.finish(slots)
+            cached = _cached(outcome.in_slots(slots), splits, decided(settings, recipe))
+            write_index(folder, cached.columns(plan, bench.hashes))
+            write_meta(folder, _meta(cached, settings, recipe, snapshot.digest))
+            TensorCache.open(folder)
+        summary = summarise(outcome, rejected, cached)
+        write(paths.reports, summary, outcome, rejected, sheets)
     return summary
 
 
-def _box_file(detector: Detector | None) -> BoxFile | None:
-    return BoxFile.read(detector.file) if detector and detector.name == "boxes" else None
+def _useful(workers: int, snapshot: Snapshot, bench: Bench) -> int:
+    """No more workers than there are tasks."""
+    return min(workers, -(-snapshot.counts.get("ok", 0) // bench.chunk))
 
 
-def _recipe(settings: PreprocessParams, detector: Detector | None) -> Recipe:
-    red, green, blue = settings.background
-    geometry = decode.Geometry(settings.size, (red, green, blue), settings.max_pixels)
-    if detector is None:
-        return Recipe(geometry)
-    faces = settings.faces
-    rules = FaceRules(faces.min_score, faces.min_side, faces.min_share, faces.max_faces)
-    return Recipe(geometry, FaceRecipe(detector, rules, crop.Frame(faces.margin, faces.centre)))
+def _bench(snapshot: Snapshot, recipe: Recipe, settings: PreprocessParams, target: Path) -> Bench:
+    return Bench(
+        shards=snapshot.shard_paths,
+        recipe=recipe,
+        target=target,
+        slots=1 if recipe.faces is None else settings.faces.max_faces,
+        hashes=settings.duplicates.near,
+        looks=recipe.rules.looks,
+    )
 
 
-def _plan(rows: Sequence[Row], holdout: float) -> tuple[list[int], Tally]:
-    """Row numbers to decode, each file once: those of train, then those of holdout."""
-    order: dict[Split, list[int]] = {"train": [], "holdout": []}
-    seen: set[str] = set()
-    tally = Tally()
-    for number, row in enumerate(rows):
-        if row.status != "ok":
-            continue
-        if row.sha256 in seen:
-            tally.duplicate_files += 1
-            continue
-        seen.add(row.sha256)
-        order[_split(row.sha256, holdout)].append(number)
-    return order["train"] + order["holdout"], tally
+def _say_space(folder: Path, pictures: int, settings: PreprocessParams) -> None:
+    needed = space_needed(pictures, settings.size) / 1e9
+    each = "each with one face" if settings.crop == "faces" else f"of {settings.size} pixels"
+    print(  # noqa: T201
+        f"{folder.name}/: up to {needed:.2f} GB for {pictures:,} pictures, {each}; `dvc repro` "
+        "keeps a copy of it, or a link (docs/cache.md)",
+        file=sys.stderr,
+    )
 
 
-def _split(digest: str, holdout: float) -> Split:
-    """Split of a file by its sha256 alone, so that it stays when images are added.
-
-    The last 64 bits decide: collections are often cut by the first digits of a hash, and in such
-    a part of one these are no longer evenly spread.
-    """
-    return "holdout" if int(digest[-16:], 16) / 2**64 < holdout else "train"
-
-
-def _jobs(
-    rows: Sequence[Row],
-    order: Sequence[int],
-    locations: dict[str, Location],
-    boxes: BoxFile | None,
-) -> list[Job]:
-    """What the workers get, in order; GanError if the file of boxes is of other pictures."""
-    if boxes is None:
-        return [Job(locations[rows[number].sha256]) for number in order]
-    urls: dict[str, list[str]] = {}
-    for row in rows:
-        if row.status == "ok":
-            urls.setdefault(row.sha256, []).append(row.url)
-    digests = [rows[number].sha256 for number in order]
-    jobs = [Job(locations[digest], boxes.of(digest, urls[digest])) for digest in digests]
-    if all(job.noted is None for job in jobs):
-        raise GanError(f"{boxes.path}: names none of the snapshot's pictures by sha256 or url")
-    return jobs
-
-
-def _fill(
-    images: ImageFile,
-    rows: Sequence[Row],
-    order: Sequence[int],
-    outcomes: Iterable[Outcome],
-    tally: Tally,
-) -> None:
-    """Append the good and new avatars; of equal ones the first in cache order is kept."""
-    seen: set[bytes] = set()
-    with progress("preprocess", len(order)) as advance:
-        for done, (number, outcome) in enumerate(zip(order, outcomes, strict=True), start=1):
-            row = rows[number]
-            tally.faces += outcome.found
-            tally.rejects += [Rejected(number, row.url, each) for each in outcome.rejects]
-            for avatar in outcome.avatars:
-                digest = sha256(avatar.pixels.data).digest()
-                if digest in seen:
-                    tally.duplicate_pixels += 1
-                    continue
-                seen.add(digest)
-                images.append(avatar.pixels)
-                side = avatar.side or min(row.width, row.height)
-                tally.kept.append(Kept(number, avatar.box, side))
-            duplicates = tally.duplicate_files + tally.duplicate_pixels
-            advance(done, f"{len(tally.rejects)} rejected, {duplicates} duplicates")
-
-
-def _complete(
-    folder: Path,
-    settings: PreprocessParams,
-    recipe: Recipe,
+def _outcome(
     snapshot: Snapshot,
-    images: ImageFile,
-    tally: Tally,
-) -> None:
-    """Close images.npy, and write the other files of the cache."""
-    digests = [snapshot.rows[kept.row].sha256 for kept in tally.kept]
-    splits = [_split(digest, settings.holdout) for digest in digests]
-    counts = _counts(splits, tally)
-    decided = _decided(settings, recipe)
-    digest = images.close(decided, counts)
-    boxes = [kept.box for kept in tally.kept]
-    write_index(folder, digests, [kept.row for kept in tally.kept], splits, boxes)
-    resampling = decode.FILTER if recipe.faces is None else crop.FILTER
-    write_meta(folder, decided, counts, snapshot.digest, digest, resampling)
+    plan: Plan,
+    work: Work,
+    bench: Bench,
+    settings: PreprocessParams,
+    images: StagedImages,
+) -> Outcome:
+    """Have all avatars made, then choose among them."""
+    made: list[NDArray[np.void]] = [np.zeros(0, AVATARS)]
+    left_out: list[tuple[int, Reject]] = []
+    found = done = 0
+    with progress("preprocess", len(plan)) as advance:
+        for result in work(_tasks(plan, bench.chunk)):
+            made.append(result.avatars)
+            left_out += result.rejects
+            found += result.found
+            done += result.pictures
+            advance(done, f"{len(left_out)} rejected")
+    avatars = np.concatenate(made)
+    order = preferred(avatars, *plan.sizes(avatars["entry"]))
+    choice = choose(avatars, order, bench.recipe.rules, near_limits(settings), images)
+    return Outcome(snapshot, plan, avatars, choice, left_out, found)
 
 
-def _decided(settings: PreprocessParams, recipe: Recipe) -> dict[str, Any]:
-    """The settings that decide the cache: for the file of a detector, its content."""
-    values = settings.model_dump()
-    faces = values.pop("faces")
-    if recipe.faces is None:
-        return values | {"faces": {"detector": "none"}}
-    for named in ("detector", "file"):
-        del faces[named]
-    return values | {"faces": recipe.faces.detector.settings() | faces}
+def _tasks(plan: Plan, length: int) -> Iterator[Task]:
+    index = plan.index
+    for first in range(0, len(plan), length):
+        entries = range(first, min(first + length, len(plan)))
+        image = plan.image[entries.start : entries.stop]
+        noted = None
+        if plan.noted is not None:
+            noted = {entry: plan.noted[entry] for entry in entries if entry in plan.noted}
+        yield Task(first, index.shard[image], index.offset[image], index.size[image], noted)
 
 
-def _counts(splits: Sequence[Split], tally: Tally) -> dict[str, int]:
-    counts = {"train": splits.count("train"), "holdout": splits.count("holdout")}
-    if counts["train"]:
-        return counts
-    if counts["holdout"]:
+def _splits(outcome: Outcome, slots: int) -> tuple[Integers, Integers]:
+    """Slots of the avatars that stay: those of train, those of holdout."""
+    kept = outcome.avatars["slot"][outcome.choice.kept]
+    behind = kept >= outcome.plan.train * slots
+    return kept[~behind], kept[behind]
+
+
+def _cached(
+    avatars: NDArray[np.void], splits: tuple[Integers, Integers], decided: dict[str, Any]
+) -> Cached:
+    counts = {"train": len(splits[0]), "holdout": len(splits[1])}
+    return Cached(
+        avatars, counts, decided["size"], cache_digest(avatars["digest"], decided, counts)
+    )
+
+
+def _meta(
+    cached: Cached, settings: PreprocessParams, recipe: Recipe, snapshot: str
+) -> dict[str, Any]:
+    return {
+        "settings": decided(settings, recipe),
+        "filter": resampling(recipe),
+        "snapshot": snapshot,
+        "counts": cached.counts,
+        "statistics": cached.statistics,
+        "digest": cached.digest,
+    }
+
+
+def _refuse_empty(splits: tuple[Integers, Integers], outcome: Outcome) -> None:
+    train, holdout = splits
+    if len(train):
+        return
+    if len(holdout):
         raise GanError(
-            f"no image is left to train on, {counts['holdout']} are held out; lower "
+            f"no image is left to train on, {len(holdout)} are held out; lower "
             "preprocess.holdout or scrape more images"
         )
-    if not tally.rejects:
+    if len(outcome.avatars):
+        raise GanError(
+            f"preprocess.filters leaves out all {len(outcome.avatars)} avatars; lower its limits, "
+            "or set them to 0 and look at reports/filters.png"
+        )
+    if not outcome.left_out:
         raise GanError("the snapshot holds no image at all; scrape again with another source")
-    first = min(tally.rejects, key=lambda each: each.row)
-    pictures = len({each.row for each in tally.rejects})
+    first = min(outcome.rejected(NO_LIMITS), key=lambda each: each.row)
     reason = f"{first.reject.reason} {first.reject.detail}".rstrip()
     raise GanError(
-        f"none of {pictures} images can be used; the first, {one_line(first.url)}: "
-        f"{one_line(reason)}; scrape again with another source, or change preprocess.faces"
+        f"none of {len({entry for entry, _ in outcome.left_out})} images can be used; the first, "
+        f"{one_line(first.url)}: {one_line(reason)}; scrape again with another source, or change "
+        "preprocess.filters or preprocess.faces"
     )

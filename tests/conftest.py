@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,20 @@ import pytest
 import torch
 import yaml
 
+from gan.cache import cache_digest, pixel_digests
 from gan.checkpoints import Origin, save_checkpoint
 from gan.models.dcgan import build_generator, initialise
 from gan.params import Params, parse_params
-from pipeline.images.cache_writer import ImageFile, publishing, write_index, write_meta
+from pipeline.images.cache_writer import (
+    digests,
+    hex_digests,
+    numbers,
+    publishing,
+    words,
+    write_index,
+    write_meta,
+)
+from pipeline.images.staged import StagedImages
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
@@ -84,15 +95,22 @@ def write_cache():
         count, size = len(images), images.shape[1]
         counts = {"train": count - holdout, "holdout": holdout}
         settings = {"size": size, "holdout": 0.1}
+        images = np.ascontiguousarray(images)
+        pixels = pixel_digests(images)
         with publishing(folder, count, size) as staging:
-            with (staging / "images.npy").open("wb") as file:
-                target = ImageFile(file, size)
-                for image in np.ascontiguousarray(images):
-                    target.append(image)
-                digest = target.close(settings, counts)
-            splits = ["train"] * counts["train"] + ["holdout"] * holdout
-            write_index(staging, [f"{i:064x}" for i in range(count)], list(range(count)), splits)
-            write_meta(staging, settings, counts, "snapshot", digest)
+            with closing(StagedImages(staging / "images.npy", size, create=True)) as target:
+                target.write(np.arange(count), images)
+                target.finish(np.arange(count))
+            columns = {
+                "row": numbers(np.arange(count)),
+                "sha256": hex_digests(pixels),
+                "split": words(counts),
+                "pixels": digests(pixels),
+            }
+            write_index(staging, columns)
+            digest = cache_digest(pixels, settings, counts)
+            meta = {"settings": settings, "filter": "none", "snapshot": "snapshot"}
+            write_meta(staging, meta | {"counts": counts, "statistics": {}, "digest": digest})
         return folder
 
     return write

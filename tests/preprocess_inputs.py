@@ -16,7 +16,16 @@ from pipeline.snapshot.manifest import Row
 from pipeline.snapshot.writer import publish
 
 PARAMS_FILE = Path(__file__).parents[1] / "params.yaml"
-BOX = ("x", "y", "width", "height", "score")
+BOX = ("face_x", "face_y", "face_width", "face_height", "score")
+ALL_PASS = {
+    "min_side": 0,
+    "max_aspect": 1000.0,
+    "min_contrast": 0.0,
+    "max_one_colour": 1.0,
+    "min_sharpness": 0.0,
+    "min_colour": 0.0,
+}
+NEAR_STAY = {"near": False, "dhash": 0, "phash": 0}
 TEXT = b"this is no picture, whatever its name says"
 
 HAS_WHEEL = (sys.platform, platform.machine()) in {("linux", "x86_64"), ("darwin", "arm64")}
@@ -35,10 +44,17 @@ DARK_ON_BRIGHT = """<?xml version="1.0"?>
 """A cascade for a dark square that fills the middle half of a bright window, in each direction."""
 
 
-def params(**changes) -> Params:
+def params(faces=None, filters=None, duplicates=None, **changes) -> Params:
+    """The shipped params at 32 px, with no filter and near duplicates kept if nothing is said."""
     whole = load_params(PARAMS_FILE)
-    settings = whole.preprocess.model_copy(update={"size": 32, "holdout": 0.3, **changes})
-    return whole.model_copy(update={"preprocess": settings})
+    section = whole.preprocess
+    nested = {
+        "faces": section.faces.model_copy(update=faces or {}),
+        "filters": section.filters.model_copy(update=ALL_PASS | (filters or {})),
+        "duplicates": section.duplicates.model_copy(update=NEAR_STAY | (duplicates or {})),
+    }
+    update = {"size": 32, "holdout": 0.3, **nested, **changes}
+    return whole.model_copy(update={"preprocess": section.model_copy(update=update)})
 
 
 def picture(seed, kind="PNG", size=(40, 44)):
@@ -87,8 +103,11 @@ def is_held_out(data, share=0.3):
 
 def assert_counts_add_up(summary):
     assert summary.rows == sum(summary.without_image.values()) + summary.read
-    assert summary.read == summary.bad + summary.duplicate_files + summary.pictures
-    dropped = summary.faces_rejected + summary.duplicate_pixels
+    pictures = summary.pictures + summary.duplicate_files
+    assert summary.read == summary.bad + summary.refused + pictures
+    dropped = summary.faces_rejected + summary.filtered
+    dropped += summary.duplicate_pixels + summary.near_duplicates
     assert summary.faces == dropped + summary.train + summary.holdout
-    left_out = summary.bad + summary.without_face + summary.faces_rejected
+    left_out = summary.bad + summary.refused + summary.without_face
+    left_out += summary.faces_rejected + summary.filtered
     assert sum(summary.rejects.values()) == left_out

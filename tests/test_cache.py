@@ -1,5 +1,6 @@
 """What is taken for a whole cache, and what is not."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from gan.cache import FORMAT, CacheDigest, TensorCache
+from gan.cache import FORMAT, TensorCache, cache_digest, pixel_digests
 from gan.errors import GanError
 
 SETTINGS = {"size": 32, "holdout": 0.1}
@@ -21,13 +22,11 @@ def images():
 
 @pytest.fixture
 def folder(tmp_path, images):
-    digest = CacheDigest()
-    digest.update(images)
     meta = {
         "format": FORMAT,
         "settings": SETTINGS,
         "counts": COUNTS,
-        "digest": digest.close(SETTINGS, COUNTS),
+        "digest": cache_digest(pixel_digests(images), SETTINGS, COUNTS),
     }
     np.save(tmp_path / "images.npy", images)
     (tmp_path / "meta.json").write_text(json.dumps(meta))
@@ -82,12 +81,22 @@ def test_verify_finds_another_split_of_the_same_pixels(folder):
         TensorCache.open(folder).verify()
 
 
-def test_digest_does_not_depend_on_how_rows_arrive(images):
-    at_once, one_by_one = CacheDigest(), CacheDigest()
-    at_once.update(images)
-    for image in images:
-        one_by_one.update(image)
-    assert at_once.close(SETTINGS, COUNTS) == one_by_one.close(SETTINGS, COUNTS)
+def test_the_digest_is_the_hash_of_the_images_hashes_and_of_what_decided(images):
+    hashes = [hashlib.sha256(image.tobytes()).digest() for image in images]
+    assert pixel_digests(images).tobytes() == b"".join(hashes)
+    decided = json.dumps({"counts": COUNTS, "settings": SETTINGS}, sort_keys=True)
+    whole = hashlib.sha256(b"".join(hashes) + decided.encode()).hexdigest()
+    assert cache_digest(pixel_digests(images), SETTINGS, COUNTS) == whole
+    swapped = cache_digest(pixel_digests(images[::-1].copy()), SETTINGS, COUNTS)
+    other = cache_digest(pixel_digests(images), SETTINGS | {"size": 33}, COUNTS)
+    assert len({whole, swapped, other}) == 3
+
+
+def test_pixels_are_hashed_block_by_block(folder, images, monkeypatch):
+    monkeypatch.setattr("gan.cache.HASHED_AT_ONCE", 3 * images[0].nbytes)
+    blocks = list(TensorCache.open(folder).each_digest())
+    assert [len(block) for block in blocks] == [3, 3, 1]
+    assert np.array_equal(np.concatenate(blocks), pixel_digests(images))
 
 
 def test_an_absent_cache_says_what_to_run(tmp_path):

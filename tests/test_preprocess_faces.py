@@ -33,11 +33,8 @@ FACES = {"min_side": 40, "min_share": 0.1, "min_score": 0.2, "max_faces": 3}
 
 def settings(detector, file="", **changes):
     """Params with this detector; crops are the boxes themselves if nothing else is said."""
-    whole = params(holdout=0.0)
     update = {"detector": detector, "file": file, "margin": 1.0, "centre": 0.5} | FACES | changes
-    faces = whole.preprocess.faces.model_copy(update=update)
-    section = whole.preprocess.model_copy(update={"faces": faces})
-    return whole.model_copy(update={"preprocess": section})
+    return params(update, holdout=0.0, crop="faces")
 
 
 def page(*blocks, size=(300, 200), kind="PNG", **options):
@@ -97,8 +94,8 @@ def test_several_faces_of_a_page_are_cached_each_with_its_row_and_box(blocks):
     rows = [
         (row, tuple(int(v) for v in image[16, 16]), (x, y, width, height, score))
         for row, image, x, y, width, height, score in zip(
-            *(index["row"], cache.images, index["x"], index["y"]),
-            *(index["width"], index["height"], index["score"]),
+            *(index["row"], cache.images, index["face_x"], index["face_y"]),
+            *(index["face_width"], index["face_height"], index["score"]),
             strict=True,
         )
     ]
@@ -288,7 +285,8 @@ def test_most_painted_pages_give_a_good_crop(tmp_path):
     assert_counts_add_up(summary)
     index = index_of(paths)
     good, wrong = set(), 0
-    for row, x, y, width in zip(*(index[key] for key in ("row", "x", "y", "width")), strict=True):
+    names = ("row", "face_x", "face_y", "face_width")
+    for row, x, y, width in zip(*(index[key] for key in names), strict=True):
         middle = np.array([x + width / 2, y + width / 2])
         fits = any(
             np.abs(middle - (left + side / 2, top + side / 2)).max() < 0.3 * side

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from gan.cache import FORMAT, CacheDigest
+from gan.cache import FORMAT, cache_digest, pixel_digests
 from gan.errors import GanError
 from gan.metrics.lite0 import Lite0
 from gan.metrics.reference import Reference
@@ -20,10 +20,8 @@ def write_cache(folder, train, holdout):
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, size=(train + holdout, 32, 32, 3), dtype=np.uint8)
     settings, counts = {"size": 32}, {"train": train, "holdout": holdout}
-    digest = CacheDigest()
-    digest.update(images)
     meta = {"format": FORMAT, "settings": settings, "counts": counts}
-    meta["digest"] = digest.close(settings, counts)
+    meta["digest"] = cache_digest(pixel_digests(images), settings, counts)
     folder.mkdir(parents=True)
     np.save(folder / "images.npy", images)
     (folder / "meta.json").write_text(json.dumps(meta))

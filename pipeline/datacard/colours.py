@@ -78,7 +78,7 @@ _NOTHING: dict[str, Any] = {
 def _decoded(snapshot: Snapshot, chosen: list[Any]) -> Iterator[Image.Image]:
     for location in chosen:
         try:
-            image = shrink(snapshot.read(location), SIDE)
+            image = shrink(location.read(), SIDE)
         except Exception:  # Pillow's plugins raise nearly anything on damaged files
             continue
         yield image

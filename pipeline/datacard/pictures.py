@@ -2,8 +2,6 @@
 
 import io
 import warnings
-from array import array
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +9,9 @@ from PIL import ExifTags, Image
 
 from pipeline.images.contact_sheet import contact_sheet
 from pipeline.images.decode import TURNS
-from pipeline.snapshot.layout import EXTENSIONS, MANIFEST
-from pipeline.snapshot.reader import Location, Snapshot
+from pipeline.snapshot.layout import EXTENSIONS
+from pipeline.snapshot.reader import Snapshot
+from pipeline.snapshot.shards import Location
 
 TILE = 96
 COLUMNS = 8
@@ -25,17 +24,12 @@ def choose(snapshot: Snapshot, count: int, most_bytes: int | None = None) -> lis
 
     With `most_bytes` fewer, so that their files come to about that at most; one at least.
     """
-    shards = sorted(set(snapshot.files) - {MANIFEST})
-    table = _index(snapshot, shards)
-    if most_bytes is not None and len(table):
-        count = min(count, max(1, int(most_bytes / max(1.0, float(table[:, 3].mean())))))
-    order = np.argsort(table[:, 0], kind="stable")
+    index = snapshot.index()
+    if most_bytes is not None and len(index):
+        count = min(count, max(1, int(most_bytes / max(1.0, float(index.size.mean())))))
+    order = np.argsort(index.digests, kind="stable")
     count = min(count, len(order))
-    chosen = table[[order[i * len(order) // count] for i in range(count)]]
-    return [
-        Location(snapshot.folder / shards[shard], offset, size)
-        for _, shard, offset, size in chosen.tolist()
-    ]
+    return [index.location(order[i * len(order) // count]) for i in range(count)]
 
 
 def shrink(data: bytes, side: int) -> Image.Image:
@@ -61,21 +55,8 @@ def sheet(snapshot: Snapshot, count: int = 64) -> Image.Image:
     Smaller pictures keep their size; a grey tile is a picture that can't be decoded.
     """
     chosen = choose(snapshot, count)
-    tiles = [_tile(snapshot.read(location)) for location in chosen] or [_blank(GREY)]
+    tiles = [_tile(location.read()) for location in chosen] or [_blank(GREY)]
     return contact_sheet(np.stack(tiles), min(COLUMNS, len(tiles)))
-
-
-def _index(snapshot: Snapshot, shards: list[str]) -> NDArray[np.uint64]:
-    """(pictures, 4): start of the sha256, number of the shard, offset, size.
-
-    Shard by shard, since the locations of a million pictures at once take hundreds of megabytes.
-    """
-    numbers = array("Q")
-    for shard, name in enumerate(shards):
-        part = replace(snapshot, files={name: snapshot.files[name]})
-        for sha256, location in part.locations().items():
-            numbers.extend((int(sha256[:16], 16), shard, location.offset, location.size))
-    return np.array(numbers, dtype=np.uint64).reshape(-1, 4)
 
 
 def _orientation(image: Image.Image) -> int:

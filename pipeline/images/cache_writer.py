@@ -1,27 +1,26 @@
-"""Writes a tensor cache: beside its place, row after row, then put there in one step."""
+"""Writes a tensor cache beside its place, then puts it there in one step; its index and meta."""
 
 import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.lib import format as npy
+from numpy.typing import NDArray
+from PIL import features
 
-from gan.cache import FORMAT, CacheDigest, Images, Split
+from gan.cache import FORMAT
+from gan.durable import sync_folder
 from gan.errors import GanError
-from pipeline.images.decode import FILTER
-from pipeline.images.face_box import Box
 
-INDEX_BYTES = 200  # of index.parquet and the reports, for one image, generously
+INDEX_BYTES = 400  # of index.parquet and the reports, for one image, generously
 SPARE_BYTES = 1 << 23
 
 
@@ -33,20 +32,29 @@ def publishing(folder: Path, images: int, size: int) -> Iterator[Path]:
     was. Raises GanError, before any work, if `images` pictures of `size` pixels a side would not
     fit on the disk, and when writing fails.
     """
-    staging, old = (folder.with_name(folder.name + end) for end in (".staging", ".old"))
+    staging, old = staging_of(folder), folder.with_name(folder.name + ".old")
     refuse_file(folder)
     try:
+        if old.exists() and not folder.exists():  # killed between the two renames below
+            old.rename(folder)
         _remove(staging, old)
         staging.mkdir(parents=True)
         _check_space(folder, images, size)
         yield staging
+        sync_folder(staging)
         if folder.exists():
             folder.rename(old)
         staging.rename(folder)
+        sync_folder(folder.parent)
     except OSError as error:
         raise _explain(folder, error) from None
     finally:
         _remove(staging, old)
+
+
+def staging_of(folder: Path) -> Path:
+    """Where a cache is built that is to stand at `folder`."""
+    return folder.with_name(folder.name + ".staging")
 
 
 def refuse_file(folder: Path) -> None:
@@ -55,93 +63,56 @@ def refuse_file(folder: Path) -> None:
         raise GanError(f"{folder}: a file stands where a folder should be; move it away")
 
 
-class ImageFile:
-    """images.npy in the making: rows are appended, the header is written at the end.
-
-    Appended, not mapped: on a full disk a write fails with an error that can be told, where a
-    store to a mapped page would kill the process.
-    """
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file = file
-        self._size = size
-        self._digest = CacheDigest()
-        self.rows = 0
-        self._write_header()
-
-    def append(self, image: Images) -> None:
-        """Add one row, a C-ordered (size,size,3) uint8 array."""
-        self._file.write(image.data)
-        self._digest.update(image)
-        self.rows += 1
-
-    def close(self, settings: Mapping[str, Any], counts: Mapping[str, int]) -> str:
-        """Complete the header, bring everything to the disk, and return the cache's digest."""
-        end = self._file.tell()
-        self._write_header()
-        if end != self._file.tell() + self.rows * 3 * self._size**2:
-            raise RuntimeError("the header changed its length")
-        _flush(self._file)
-        return self._digest.close(settings, counts)
-
-    def _write_header(self) -> None:
-        # NumPy leaves room in the header for the first axis to grow, so its length stays.
-        shape = (self.rows, self._size, self._size, 3)
-        self._file.seek(0)
-        npy.write_array_header_1_0(
-            self._file, {"descr": "|u1", "fortran_order": False, "shape": shape}
-        )
-
-
-def write_index(
-    folder: Path,
-    sha256: Sequence[str],
-    rows: Sequence[int],
-    splits: Sequence[Split],
-    boxes: Sequence[Box | None] | None = None,
-) -> None:
-    """Write index.parquet: for each cached image its file's sha256, manifest row and split.
-
-    And, in pixels of the source picture, the box of the face it was cut out around: x, y, width,
-    height and the detector's score; null where no face was looked for.
-    """
-    faces = boxes if boxes is not None else [None] * len(rows)
-    table = pa.table(
-        {
-            "sha256": pa.array(sha256, pa.string()),
-            "row": pa.array(rows, pa.int64()),
-            "split": pa.array(splits, pa.string()),
-        }
-        | {
-            field.name: pa.array(
-                [None if box is None else getattr(box, field.name) for box in faces], pa.float64()
-            )
-            for field in fields(Box)
-        }
-    )
+def write_index(folder: Path, columns: Mapping[str, pa.Array]) -> None:
+    """Write index.parquet: columns by name, a value for each image in cache order."""
     with (folder / "index.parquet").open("wb") as file:
-        pq.write_table(table, file)
+        pq.write_table(pa.table(dict(columns)), file, write_page_checksum=True)
         _flush(file)
 
 
-def write_meta(
-    folder: Path,
-    settings: Mapping[str, Any],
-    counts: Mapping[str, int],
-    snapshot: str,
-    digest: str,
-    resampling: str = FILTER,
-) -> None:
+def numbers(values: NDArray[Any]) -> pa.Array:
+    """A column of numbers, (n,); NaN is null."""
+    # pa.array() would do the same, but imports pandas first, for longer than all the rest takes
+    data = np.ascontiguousarray(values)
+    known = None
+    if data.dtype.kind == "f" and np.isnan(data).any():
+        known = pa.py_buffer(np.packbits(~np.isnan(data), bitorder="little"))
+    return pa.Array.from_buffers(
+        pa.from_numpy_dtype(data.dtype), len(data), [known, pa.py_buffer(data)]
+    )
+
+
+def digests(values: NDArray[np.uint8]) -> pa.Array:
+    """A column of raw sha256, (n,32) uint8."""
+    data = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.binary(32), len(values), [None, data])
+
+
+def hex_digests(values: NDArray[np.uint8]) -> pa.Array:
+    """A column of sha256 as 64 hex digits, of (n,32) uint8."""
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
+    text = digits[np.stack((values >> 4, values & 15), axis=2)]
+    return _texts(text.tobytes(), np.full(len(values), 64))
+
+
+def words(counts: Mapping[str, int]) -> pa.Array:
+    """A column of each word as often as `counts` says, one after the other."""
+    text = "".join(word * count for word, count in counts.items())
+    lengths = np.repeat([len(word) for word in counts], list(counts.values()))
+    return _texts(text.encode("ascii"), lengths)
+
+
+def _texts(text: bytes, lengths: NDArray[np.int64]) -> pa.Array:
+    ends = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(text)]
+    return pa.Array.from_buffers(pa.large_string(), len(lengths), buffers)
+
+
+def write_meta(folder: Path, values: Mapping[str, Any]) -> None:
     """Write meta.json, the last file of a cache: everything that decided its bytes."""
-    meta = {
-        "format": FORMAT,
-        "settings": dict(settings),
-        "filter": resampling,
-        "versions": {"numpy": np.__version__, "pillow": PIL.__version__},
-        "snapshot": snapshot,
-        "counts": dict(counts),
-        "digest": digest,
-    }
+    versions = {name: version(name) for name in ("numpy", "pillow", "simplejpeg")}
+    versions["libjpeg_turbo"] = str(features.version("libjpeg_turbo"))
+    meta = {"format": FORMAT, **values, "versions": versions}
     with (folder / "meta.json").open("wb") as file:
         file.write(json.dumps(meta, indent=2).encode() + b"\n")
         _flush(file)
@@ -158,8 +129,13 @@ def _remove(*folders: Path) -> None:
             shutil.rmtree(folder)
 
 
+def space_needed(images: int, size: int) -> int:
+    """Bytes that a cache of `images` pictures of `size` pixels a side takes, with its reports."""
+    return images * (3 * size**2 + INDEX_BYTES) + SPARE_BYTES
+
+
 def _check_space(folder: Path, images: int, size: int) -> None:
-    needed = images * (3 * size**2 + INDEX_BYTES) + SPARE_BYTES
+    needed = space_needed(images, size)
     free = shutil.disk_usage(folder.parent).free
     if free < needed:
         raise GanError(

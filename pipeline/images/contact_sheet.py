@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gan.durable import write_atomically
+
 GAP = 2  # white pixels between pictures
+FAST = 1  # zlib's level: a tenth larger than at its usual one, in a third of the time
 
 
 def contact_sheet(images: NDArray[np.uint8], columns: int) -> Image.Image:
@@ -29,14 +32,17 @@ def contact_sheet(images: NDArray[np.uint8], columns: int) -> Image.Image:
     return Image.fromarray(sheet)
 
 
-def save_png(image: Image.Image, path: Path) -> None:
-    """Write `image` to `path` in one step; equal pictures give equal bytes.
-
-    Folders above are made. A viewer that watches `path` never sees half a file.
-    """
+def png(image: Image.Image) -> bytes:
+    """`image` as a PNG file; equal pictures give equal bytes."""
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(buffer.getvalue())
-    partial.replace(path)
+    image.save(buffer, format="PNG", compress_level=FAST)
+    return buffer.getvalue()
+
+
+def save_png(image: Image.Image, path: Path) -> None:
+    """Write `image` to `path` in one step.
+
+    Folders above are made. A viewer that watches `path` never sees half a file. Raises GanError
+    where it can't be written.
+    """
+    write_atomically(path, png(image))  # what PIL writes to a full disk itself names no reason

@@ -1,6 +1,5 @@
 """Finders of faces: `find(picture) -> boxes`, by whichever detector params.yaml names.
 
-none       no finder: the pictures are avatars already
 animeface  AnimeFace's library, from the package animeface (extra `faces`)
 cascade    OpenCV (extra `cascade`) with an XML file that the user brings
 boxes      a file of boxes from any other tool
@@ -10,14 +9,17 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gan.errors import GanError
-from gan.params import FacesParams
 from pipeline.images import face_animeface, face_cascade
 from pipeline.images.face_animeface import AnimeFace
 from pipeline.images.face_box import FaceFinder
 from pipeline.images.face_boxes import NotedFaces
 from pipeline.images.face_cascade import Cascade
+
+if TYPE_CHECKING:  # workers need no pydantic
+    from gan.params import FacesParams
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Detector:
         return {key: value for key, value in named.items() if value}
 
 
-def choose_detector(settings: FacesParams, folder: Path) -> Detector | None:
-    """The detector that `settings` name, proved to work; None for `none`.
+def choose_detector(settings: "FacesParams", folder: Path) -> Detector:
+    """The detector that `settings` name, proved to work.
 
     Files are looked for in `folder`. Raises GanError if a package or file is missing or unfit.
     """
@@ -51,10 +53,8 @@ def choose_detector(settings: FacesParams, folder: Path) -> Detector | None:
             chosen = Detector("cascade", version, file, _digest(file))
             Cascade(file)
             return chosen
-        case "boxes":
-            file = folder / settings.file
-            return Detector("boxes", "", file, _digest(file))
-    return None
+    file = folder / settings.file
+    return Detector("boxes", "", file, _digest(file))
 
 
 @cache

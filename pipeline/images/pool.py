@@ -1,25 +1,42 @@
-"""Files to avatars on all cores: order kept, bounded look-ahead, no process left behind."""
+"""Files to avatars on all cores: order kept, bounded look-ahead, no process left behind.
+
+Workers read shards and write into the staged cache themselves; only facts come back, since a
+pipe between processes costs as much as decoding.
+"""
 
 import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gan.errors import GanError
-from pipeline.images.avatars import Outcome, Recipe, make_avatars
+from pipeline.images.avatars import Avatar, Recipe, make_avatars
 from pipeline.images.face_box import Box
-from pipeline.snapshot.reader import Location
+from pipeline.images.face_rules import Reject
+from pipeline.images.measures import MEASURES, measure
+from pipeline.images.staged import StagedImages
 
 CHUNK = 64  # pictures a task: large enough to hide the cost of passing it on
 CHUNK_OF_PAGES = 8  # where faces are looked for, which takes far longer
-AHEAD = 4  # tasks a worker that may wait, so that memory does not grow with the snapshot
+AHEAD = 16  # tasks a worker that may wait: half a second's work, whatever the parent does
+
+AVATARS = np.dtype(
+    [("entry", "i8"), ("slot", "i8"), ("side", "f8"), ("box", "f8", 5), *MEASURES.descr]
+)
+"""What is known of an avatar: its picture and slot, pixels of the side that was cut out, the
+face's box and score (NaN where none was looked for), and what was measured."""
 
 
 def usable_cores() -> int:
@@ -29,61 +46,163 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A file to work on, and the boxes that are noted for it."""
+@dataclass(frozen=True)
+class Bench:
+    """What all tasks share: where files are, how avatars are made and measured, where they go.
 
-    location: Location
-    noted: tuple[Box, ...] | None = None
-
-
-def work_all(jobs: Sequence[Job], recipe: Recipe, workers: int) -> Generator[Outcome, None, None]:
-    """What becomes of every file, in order; it does not depend on `workers`.
-
-    With one worker, or one task, all is done in this process. Raises GanError if a shard cannot
-    be read or a worker dies.
+    A picture has `slots` slots in the file `target`: as many as avatars may come of it.
     """
-    chunk = CHUNK if recipe.faces is None else CHUNK_OF_PAGES
-    tasks = [jobs[i : i + chunk] for i in range(0, len(jobs), chunk)]
-    work = partial(_work_task, recipe)
-    workers = min(workers, len(tasks))
-    done = map(work, tasks) if workers <= 1 else _in_order(work, tasks, workers)
-    for task in done:
-        yield from task
+
+    shards: tuple[Path, ...]
+    recipe: Recipe
+    target: Path
+    slots: int
+    hashes: bool
+    looks: bool
+
+    @property
+    def chunk(self) -> int:
+        """Pictures a task."""
+        return CHUNK if self.recipe.faces is None else CHUNK_OF_PAGES
 
 
-def read_blob(location: Location) -> bytes:
-    """The bytes of one image; GanError if its shard cannot be read."""
-    # Not Snapshot.read: a snapshot holds the whole manifest, too much to send to a worker.
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Neighbouring entries from `first` on: shard, offset and size of each file, noted boxes."""
+
+    first: int
+    shard: NDArray[np.int32]
+    offset: NDArray[np.int64]
+    size: NDArray[np.int64]
+    noted: dict[int, tuple[Box, ...]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of a task: AVATARS, what was left out by entry, how many faces were found."""
+
+    pictures: int
+    avatars: NDArray[np.void]
+    rejects: tuple[tuple[int, Reject], ...]
+    found: int
+
+
+class Worker:
+    """Does tasks one after the other; holds the shard open that it read last."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._shard, self._file = -1, -1
+
+    @cached_property
+    def _target(self) -> StagedImages:
+        """Opened with the first task: earlier its folder is not there."""
+        return StagedImages(self._bench.target, self._bench.recipe.geometry.size)
+
+    def close(self) -> None:
+        if "_target" in self.__dict__:
+            self._target.close()
+        if self._file >= 0:
+            os.close(self._file)
+
+    def __call__(self, task: Task) -> Done:
+        """Make, measure and store the avatars of a task; GanError if a shard cannot be read."""
+        made: list[tuple[int, int, Avatar]] = []
+        rejects: list[tuple[int, Reject]] = []
+        found = 0
+        for place in range(len(task.shard)):
+            if _is_stopped():
+                break
+            entry = task.first + place
+            noted = task.noted.get(entry) if task.noted is not None else None
+            outcome = make_avatars(self._read(task, place), self._bench.recipe, noted)
+            found += outcome.found
+            rejects += ((entry, each) for each in outcome.rejects)
+            made += ((entry, number, each) for number, each in enumerate(outcome.avatars))
+        return Done(len(task.shard), self._store(made), tuple(rejects), found)
+
+    def _read(self, task: Task, place: int) -> bytes:
+        path = self._bench.shards[task.shard[place]]
+        try:
+            if task.shard[place] != self._shard:
+                self._open(path, int(task.shard[place]))
+            return os.pread(self._file, int(task.size[place]), int(task.offset[place]))
+        except OSError as error:
+            raise GanError(f"{path}: cannot be read: {error.strerror}") from None
+
+    def _open(self, path: Path, shard: int) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+        self._shard, self._file = -1, -1
+        self._file = os.open(path, os.O_RDONLY)
+        self._shard = shard
+
+    def _store(self, made: list[tuple[int, int, Avatar]]) -> NDArray[np.void]:
+        facts = np.zeros(len(made), AVATARS)
+        if not made:
+            return facts
+        images = np.stack([avatar.pixels for _, _, avatar in made])
+        measured = measure(images, hashes=self._bench.hashes, looks=self._bench.looks)
+        for name in MEASURES.names or ():
+            facts[name] = measured[name]
+        facts["box"] = np.nan
+        for fact, (entry, number, avatar) in zip(facts, made, strict=True):
+            fact["entry"], fact["slot"] = entry, entry * self._bench.slots + number
+            fact["side"] = avatar.side
+            if avatar.box is not None:
+                box = avatar.box
+                fact["box"] = (box.x, box.y, box.width, box.height, box.score)
+        self._target.write(facts["slot"], images)
+        return facts
+
+
+Work = Callable[[Iterable[Task]], Iterator[Done]]
+"""What comes of every task, in order; it does not depend on the number of workers.
+
+Raises GanError if a shard cannot be read or a worker dies, OSError if the target cannot be
+written.
+"""
+
+
+@contextmanager
+def hired(bench: Bench, workers: int) -> Iterator[Work]:
+    """Processes that work at `bench`; with one worker all is done in this process.
+
+    They start at once, so that they are ready when the tasks are.
+    """
+    if workers > 1:
+        with _processes(bench, workers) as pool:
+            yield partial(_in_order, pool, AHEAD * workers)
+        return
+    worker = Worker(bench)
     try:
-        with location.shard.open("rb") as shard:
-            shard.seek(location.offset)
-            return shard.read(location.size)
-    except OSError as error:
-        raise GanError(f"{location.shard}: cannot be read: {error.strerror}") from None
+        yield partial(map, worker)
+    finally:
+        worker.close()
 
 
-def _work_task(recipe: Recipe, task: Sequence[Job]) -> list[Outcome]:
-    return [
-        make_avatars(read_blob(job.location), recipe, job.noted)
-        for job in task
-        if not _is_stopped()
-    ]
-
-
-def _in_order(
-    work: "partial[list[Outcome]]", tasks: Sequence[Sequence[Job]], workers: int
-) -> Iterator[list[Outcome]]:
+@contextmanager
+def _processes(bench: Bench, workers: int) -> Iterator[ProcessPoolExecutor]:
     # spawn, not fork: a progress bar draws from a thread, and threads do not survive a fork.
     context = get_context("spawn")
     stop = context.Event()
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (stop,))
-    waiting: deque[Future[list[Outcome]]] = deque()
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (stop, bench))
+    try:
+        pool.submit(_is_stopped)  # the first task starts them all
+        yield pool
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_order(pool: ProcessPoolExecutor, ahead: int, tasks: Iterable[Task]) -> Iterator[Done]:
+    waiting: deque[Future[Done]] = deque()
     try:
         for task in tasks:
-            waiting.append(pool.submit(work, task))
-            if len(waiting) > AHEAD * workers:
+            waiting.append(pool.submit(_work, task))
+            if len(waiting) > ahead:
                 yield waiting.popleft().result()
+        pool.shutdown(wait=False)  # let those leave that have nothing more to do
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool:
@@ -91,21 +210,25 @@ def _in_order(
             "a decoding process was killed, perhaps for want of memory; lower "
             "preprocess.max_pixels or free some memory, and run `gan preprocess` again"
         ) from None
-    finally:
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 _stop: Event | None = None
-"""In a worker: set when nobody waits for its tasks any more, so that it leaves them at once."""
+"""In a worker process: set when nobody waits for its tasks any more; it leaves them at once."""
+_worker: Worker | None = None
+"""In a worker process: what does its tasks."""
 
 
-def _start_worker(stop: Event) -> None:
-    global _stop
-    _stop = stop
+def _start_worker(stop: Event, bench: Bench) -> None:
+    global _stop, _worker
+    _stop, _worker = stop, Worker(bench)
     # Ctrl-C reaches the whole process group: the parent alone answers it, and ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _work(task: Task) -> Done:
+    assert _worker is not None
+    return _worker(task)
 
 
 def _is_stopped() -> bool:

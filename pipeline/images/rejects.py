@@ -1,32 +1,53 @@
 """What was left out: a table of all, and a picture with some of each kind."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from pipeline.images.captioned import (
+    CAPTION,
+    GAP,
+    GREY,
+    LARGE,
+    RED,
+    TILE,
+    TITLE,
+    blank,
+    captioned,
+    centred,
+    note,
+    paste_row,
+    scale_into_tile,
+    scaled,
+    whole_tile,
+    write,
+)
 from pipeline.images.face_box import Box
 from pipeline.images.face_rules import Reject
 
 SHOWN = 8  # of each reason
-TILE = 128  # pixels of a side
-GAP = 4
-TITLE, CAPTION = 22, 14  # heights of lines of text
-GREY, INK, RED = (225, 225, 225), (40, 40, 40), (220, 30, 30)
 
 Load = Callable[[int], Image.Image | None]
 """The full picture of a manifest row, None if there is none."""
 
+Avatars = Callable[[int], Image.Image]
+"""An avatar by its number in the staged cache."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A picture or a face that was left out, and the manifest row and URL it is of."""
+    """A picture or a face that was left out, and the manifest row and URL it is of.
+
+    `avatar` is its number in the staged cache if it was left out for its looks.
+    """
 
     row: int
     url: str
     reject: Reject
+    avatar: int | None = None
 
 
 def count_reasons(rejects: Sequence[Rejected]) -> dict[str, int]:
@@ -49,24 +70,32 @@ def one_line(text: str) -> str:
     return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
 
 
-def rejects_sheet(rejects: Sequence[Rejected], load: Load) -> Image.Image:
+def rejects_sheet(rejects: Sequence[Rejected], load: Load, avatars: Avatars) -> Image.Image:
     """Some of each reason under its name and count, evenly from all, the box drawn on the picture.
 
-    `rejects` in the order of the rows; `load` gets the row of what is shown.
+    `rejects` in the order of the rows; `load` and `avatars` are called for what is shown only.
     """
     counts = count_reasons(rejects)
-    line = TITLE + TILE + CAPTION + GAP
-    sheet = Image.new("RGB", (SHOWN * (TILE + GAP) + GAP, len(counts) * line or TITLE), "white")
     if not counts:
-        _write(sheet, (GAP, GAP), "nothing was rejected", 14)
+        return note("nothing was rejected")
+    shown = _some_of_each(rejects)
+    line = TITLE + TILE + CAPTION + GAP
+    sheet = blank(SHOWN * (TILE + GAP) + GAP, len(counts) * line)
     for number, (reason, count) in enumerate(counts.items()):
         top = number * line
-        _write(sheet, (GAP, top + GAP), f"{reason}: {count}", 14)
-        for column, each in enumerate(_some([r for r in rejects if r.reject.reason == reason])):
-            left = GAP + column * (TILE + GAP)
-            sheet.paste(_tile(each, load(each.row)), (left, top + TITLE))
-            _write(sheet, (left, top + TITLE + TILE), f"row {each.row}", 11)
+        write(sheet, (GAP, top + GAP), f"{reason}: {count:,}", LARGE)
+        tiles = (
+            captioned(_tile(each, load, avatars), f"row {each.row}") for each in shown[reason]
+        )
+        paste_row(sheet, tiles, GAP, top + TITLE)
     return sheet
+
+
+def _some_of_each(rejects: Sequence[Rejected]) -> dict[str, list[Rejected]]:
+    by_reason: dict[str, list[Rejected]] = defaultdict(list)
+    for each in rejects:
+        by_reason[each.reject.reason].append(each)
+    return {reason: list(_some(group)) for reason, group in by_reason.items()}
 
 
 def _some(rejects: Sequence[Rejected]) -> Iterator[Rejected]:
@@ -74,18 +103,24 @@ def _some(rejects: Sequence[Rejected]) -> Iterator[Rejected]:
     return (rejects[i * len(rejects) // shown] for i in range(shown))
 
 
-def _tile(rejected: Rejected, image: Image.Image | None) -> Image.Image:
+def _tile(rejected: Rejected, load: Load, avatars: Avatars) -> Image.Image:
+    if rejected.avatar is not None:
+        return whole_tile(avatars(rejected.avatar))
+    image = load(rejected.row)
+    return _detail(rejected.reject) if image is None else _picture(image, rejected.reject.box)
+
+
+def _detail(reject: Reject) -> Image.Image:
     tile = Image.new("RGB", (TILE, TILE), GREY)
-    if image is None:
-        _write(tile, (GAP, GAP), "\n".join(wrap(one_line(rejected.reject.detail), 20)[:8]), 11)
-        return tile
-    width, height = image.size
-    scale = TILE / max(width, height)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    corner = (TILE - size[0]) // 2, (TILE - size[1]) // 2
-    tile.paste(image.resize(size, Image.Resampling.LANCZOS), corner)
-    if rejected.reject.box is not None:
-        _outline(tile, rejected.reject.box, scale, corner)
+    write(tile, (GAP, GAP), "\n".join(wrap(one_line(reject.detail), 20)[:8]))
+    return tile
+
+
+def _picture(image: Image.Image, box: Box | None) -> Image.Image:
+    scale = scale_into_tile(image.size)
+    tile, corner = centred(scaled(image, scale))
+    if box is not None:
+        _outline(tile, box, scale, corner)
     return tile
 
 
@@ -93,8 +128,3 @@ def _outline(tile: Image.Image, box: Box, scale: float, corner: tuple[int, int])
     left, top = round(corner[0] + box.x * scale), round(corner[1] + box.y * scale)
     right, bottom = left + round(box.width * scale), top + round(box.height * scale)
     ImageDraw.Draw(tile).rectangle((left, top, right, bottom), outline=RED, width=2)
-
-
-def _write(image: Image.Image, place: tuple[int, int], text: str, size: int) -> None:
-    plain = text.encode("ascii", "replace").decode()
-    ImageDraw.Draw(image).text(place, plain, fill=INK, font=ImageFont.load_default(size))

@@ -1,10 +1,9 @@
-"""Opens a snapshot, proves that it is whole, and finds the bytes of its images."""
+"""Opens a snapshot, proves that it is whole, and reads its manifest and its images."""
 
 import json
-import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,9 @@ from pipeline.snapshot.layout import (
     mark_file,
 )
 from pipeline.snapshot.manifest import Row
+from pipeline.snapshot.shards import ImageIndex
 
 HEAL = "run `gan scrape --ensure`, or `dvc checkout data.dvc`"
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where an image's bytes lie: `size` bytes at `offset` of a shard; goes to other processes."""
-
-    shard: Path
-    offset: int
-    size: int
 
 
 @dataclass(frozen=True)
@@ -59,43 +50,49 @@ class Snapshot:
         """The tar files by name, each with its mark."""
         return {name: mark for name, mark in self.files.items() if name != MANIFEST}
 
-    @cached_property
-    def rows(self) -> list[Row]:
-        """The manifest, in source order, all in memory."""
-        return list(self.each_row())
+    @property
+    def shard_paths(self) -> tuple[Path, ...]:
+        """The tar files, in the order in which `index` numbers them."""
+        return tuple(self.folder / name for name in sorted(self.shards))
 
     def each_row(self) -> Iterator[Row]:
         """The manifest row by row, in source order; GanError names a line that is none."""
-        path = self.folder / MANIFEST
-        with path.open(encoding="utf-8") as lines:
+        return (row for _, row in self.each_line())
+
+    def each_line(self) -> Iterator[tuple[int, Row]]:
+        """The rows, each with the place in the manifest where `row_at` finds it again."""
+        path, place = self.folder / MANIFEST, 0
+        with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
-                    yield Row.from_json(line)
+                    yield place, Row.from_json(line.decode())
                 except ValueError as error:
                     raise GanError(f"{path}:{number}: {error}; {HEAL}") from None
+                place += len(line)
+
+    def rows_at(self, places: Iterable[int]) -> Iterator[Row]:
+        """The rows at places that `each_line` gave."""
+        with (self.folder / MANIFEST).open("rb") as stream:
+            for place in places:
+                stream.seek(place)
+                yield Row.from_json(stream.readline().decode())
 
     def verify(self) -> None:
         """Hash every file again; GanError names the one that differs or doesn't belong."""
-        for name, mark in self.files.items():
-            if mark_file(self.folder / name) != mark:
+        paths = [self.folder / name for name in self.files]
+        with ThreadPoolExecutor() as threads:  # hashing leaves the interpreter's lock
+            marks = list(threads.map(mark_file, paths))
+        for (name, mark), found in zip(self.files.items(), marks, strict=True):
+            if found != mark:
                 raise GanError(f"{self.folder / name}: damaged, its sha256 differs; {HEAL}")
         known = {*self.files, DESCRIPTION}
         for path in sorted(self.folder.iterdir()):
             if path.name not in known:
                 raise GanError(f"{path}: does not belong to the snapshot; remove it")
 
-    def locations(self) -> dict[str, Location]:
-        """Where each image is, by sha256, in the order of the shards."""
-        found: dict[str, Location] = {}
-        for name in sorted(self.shards):
-            found.update(_index(self.folder / name))
-        return found
-
-    def read(self, location: Location) -> bytes:
-        """The original bytes of one image."""
-        with location.shard.open("rb") as stream:
-            stream.seek(location.offset)
-            return stream.read(location.size)
+    def index(self) -> ImageIndex:
+        """Where each image is; GanError names a file that is no shard."""
+        return ImageIndex.of(self.shard_paths)
 
 
 def _description(folder: Path) -> Any:
@@ -121,14 +118,3 @@ def _parse(folder: Path, values: Any) -> Snapshot:
     if digest != digest_files(files) or MANIFEST not in files:
         raise GanError(f"{path}: its digest doesn't fit its files; {HEAL}")
     return Snapshot(folder, digest, source, counts, files)
-
-
-def _index(shard: Path) -> dict[str, Location]:
-    try:
-        with tarfile.open(shard, "r:") as tar:
-            return {
-                Path(member.name).stem: Location(shard, member.offset_data, member.size)
-                for member in tar
-            }
-    except tarfile.TarError as error:
-        raise GanError(f"{shard}: not a tar shard: {error}; {HEAL}") from None

@@ -168,7 +168,7 @@ def _write_shard(path: Path, journal: Journal, images: list[Entry]) -> None:
         journal.add(entry.position, replace(lost, bytes=0, format="", width=0, height=0))
     if damaged:
         raise GanError(
-            f"{journal.folder}: the disk gave {len(damaged)} pictures back damaged; "
+            f"{journal.folder}: pictures that the disk gave back damaged: {len(damaged)}; "
             "run the same command again to fetch them anew"
         )
 

@@ -189,7 +189,6 @@ def test_85_of_100_pages_give_a_good_crop(
 ) -> None:
     faces = make_params({"preprocess.faces.detector": "animeface"}).preprocess.faces
     detector = choose_detector(faces, tmp_path)
-    assert detector is not None
     rules = FaceRules(faces.min_score, faces.min_side, faces.min_share, faces.max_faces)
     frame = Frame(faces.margin, faces.centre)
     recipe = Recipe(Geometry(64, (255, 255, 255), 10**7), FaceRecipe(detector, rules, frame))

@@ -338,14 +338,10 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path, detector):
         choose_detector(settings(detector=detector, file="folder"), tmp_path)
 
 
-def test_none_needs_nothing(tmp_path):
-    assert choose_detector(settings(), tmp_path) is None
-
-
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"detector": "yolo"}, "'none', 'animeface', 'cascade' or 'boxes'"),
+        ({"detector": "yolo"}, "'animeface', 'cascade' or 'boxes'"),
         ({"detector": "boxes"}, "detector: boxes reads a file: put it into faces/"),
         ({"detector": "cascade", "file": "../x.xml"}, "must be a name in the folder faces/"),
         ({"detector": "cascade", "file": "/x.xml"}, "must be a name in the folder faces/"),

@@ -1,13 +1,13 @@
 """The snapshot format, written and read back; kills and damage at every step."""
 
 import hashlib
-import pickle
 import subprocess
 import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gan.errors import GanError
@@ -68,13 +68,56 @@ def test_what_was_written_is_read_back_in_source_order(tmp_path):
     build(tmp_path)
     snapshot = Snapshot.open(tmp_path / "data")
     snapshot.verify()
-    assert [row.url for row in snapshot.rows] == ["u/a", "u/b", "u/c"]
+    assert [row.url for row in snapshot.each_row()] == ["u/a", "u/b", "u/c"]
     assert snapshot.source == SOURCE
     assert snapshot.counts["ok"] == 3
-    assert list(snapshot.locations()) == [row.sha256 for row in snapshot.rows]
-    for name, row in zip("abc", snapshot.rows, strict=True):
-        location = pickle.loads(pickle.dumps(snapshot.locations()[row.sha256]))
-        assert snapshot.read(location) == name.encode() * 700
+    index = snapshot.index()
+    assert [bytes(each).hex() for each in index.digests.view(("u1", 32))] == [
+        row.sha256 for row in snapshot.each_row()
+    ]
+    for number, name in enumerate("abc"):
+        assert index.location(number).read() == name.encode() * 700
+    places = [place for place, _ in snapshot.each_line()]
+    assert [row.url for row in snapshot.rows_at(reversed(places))] == ["u/c", "u/b", "u/a"]
+
+
+def test_images_are_found_by_hash_and_the_index_is_what_tar_says(tmp_path):
+    snapshot = build(tmp_path, tuple((index, f"{index:05d}") for index in range(5000)))
+    index = snapshot.index()
+    with tarfile.open(snapshot.folder / "images-00001.tar") as tar:
+        expected = [(m.name[:64], m.offset_data, m.size) for m in tar]
+    second = np.flatnonzero(index.shard == 1)
+    assert [
+        (bytes(d).hex(), int(o), int(s))
+        for d, o, s in zip(
+            index.digests[second].view(("u1", 32)),
+            index.offset[second],
+            index.size[second],
+            strict=True,
+        )
+    ] == expected
+    wanted = np.random.default_rng(0).permutation(5000)
+    assert np.array_equal(index.find(index.digests[wanted]), wanted)
+    with pytest.raises(GanError, match="no shard holds the image 0707"):
+        index.find(np.array([b"\7" * 32], "S32"))
+
+
+def test_a_hash_that_ends_in_zeros_is_found_and_named_whole(tmp_path):
+    index = build(tmp_path).index()
+    ends = np.array([b"a" * 31 + b"\0", b"b" * 30 + b"\0\0"], "S32")
+    odd = replace(index, digests=ends, shard=index.shard[:2], offset=index.offset[:2])
+    assert odd.find(ends[::-1]).tolist() == [1, 0]
+    with pytest.raises(GanError, match="63" * 30 + "0000 of the manifest"):
+        odd.find(np.array([b"c" * 30 + b"\0\0"], "S32"))
+
+
+@pytest.mark.parametrize("damage", [b"", b"no tar at all" * 99, b"x" * 512 + b"\0" * 512])
+def test_a_file_that_is_no_shard_is_named(tmp_path, damage):
+    snapshot = build(tmp_path)
+    shard = snapshot.folder / "images-00000.tar"
+    shard.write_bytes(damage)
+    with pytest.raises(GanError, match=r"images-00000\.tar: not a tar shard"):
+        snapshot.index()
 
 
 def test_equal_content_gives_equal_bytes_whatever_the_order_of_arrival(tmp_path):
@@ -94,7 +137,7 @@ def test_shards_hold_4096_images_with_headers_that_name_nobody(tmp_path):
         members = tar.getmembers()
     assert len(members) == 4096
     assert {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in members} == {(0, 0, 0, "", "")}
-    assert members[0].name == f"{snapshot.rows[0].sha256}.png"
+    assert members[0].name == f"{next(snapshot.each_row()).sha256}.png"
 
 
 def test_the_same_bytes_under_two_urls_are_stored_once(tmp_path):
@@ -102,8 +145,8 @@ def test_the_same_bytes_under_two_urls_are_stored_once(tmp_path):
         for position in range(3):
             journal.add(position, row_of(str(position), b"same"), b"same")
         snapshot = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
-    assert len(snapshot.rows) == 3
-    assert len(snapshot.locations()) == 1
+    assert len(list(snapshot.each_row())) == 3
+    assert len(snapshot.index()) == 1
 
 
 def test_a_failed_row_is_tried_again_and_its_last_word_counts(tmp_path):
@@ -113,7 +156,7 @@ def test_a_failed_row_is_tried_again_and_its_last_word_counts(tmp_path):
         journal.add(0, row_of("a", b"picture"), b"picture")
         assert journal.is_done("u/a")
         snapshot = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
-    assert [row.status for row in snapshot.rows] == ["ok"]
+    assert [row.status for row in snapshot.each_row()] == ["ok"]
 
 
 def test_no_image_at_all_is_an_error_and_publishes_nothing(tmp_path):
@@ -153,7 +196,7 @@ def test_spooled_bytes_that_changed_are_not_published(tmp_path):
         fill(journal, ((0, "a"),))
         spool = tmp_path / "staging" / SPOOL
         spool.write_bytes(b"\0" * spool.stat().st_size)
-        with pytest.raises(GanError, match="1 pictures back damaged"):
+        with pytest.raises(GanError, match="the disk gave back damaged: 1"):
             publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
     # the same command goes on: what was damaged is asked for again
     with Journal(tmp_path / "staging", SOURCE) as journal:
@@ -202,8 +245,8 @@ def test_a_later_crawl_adds_shards_and_rows_and_changes_no_old_one(tmp_path):
     assert news
     assert list(grown.shards) == ["images-00000.tar", "images-00001.tar"]
     assert (tmp_path / "data/images-00000.tar").read_bytes() == shard
-    assert [row.url for row in grown.rows] == ["u/a", "u/b", "u/c", "u/z", "u/y", "u/x"]
-    assert len(grown.locations()) == 5
+    assert [row.url for row in grown.each_row()] == ["u/a", "u/b", "u/c", "u/z", "u/y", "u/x"]
+    assert len(grown.index()) == 5
     assert grown.digest != old.digest
 
 
@@ -224,12 +267,13 @@ def test_a_row_that_failed_is_replaced_in_its_place_by_a_later_crawl(tmp_path):
     assert not news
     grown, news = grow(tmp_path, ((9, "b", "ok"),))
     assert news
-    assert [(row.url, row.status) for row in grown.rows] == [
+    assert [(row.url, row.status) for row in grown.each_row()] == [
         ("u/a", "ok"),
         ("u/b", "ok"),
         ("u/c", "ok"),
     ]
-    assert sorted(grown.locations()) == sorted(row.sha256 for row in grown.rows)
+    held = {bytes(each).hex() for each in grown.index().digests.view(("u1", 32))}
+    assert held == {row.sha256 for row in grown.each_row()}
     assert still.counts["failed"] == 1
 
 
@@ -242,7 +286,7 @@ def test_bytes_that_an_old_shard_holds_are_not_stored_again(tmp_path):
         assert (tmp_path / "more" / SPOOL).stat().st_size == 0
         grown = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
     assert list(grown.shards) == ["images-00000.tar"]
-    assert len(grown.rows) == 4
+    assert len(list(grown.each_row())) == 4
 
 
 def test_a_crawl_that_lost_the_snapshot_it_built_on_fetches_again(tmp_path):

@@ -1,0 +1,222 @@
+"""Which 64-bit hashes lie near each other: an exact search by bands, in about n log n.
+
+Cut into `distance + k` bands, two hashes within `distance` agree on at least k of them. So one
+table for each choice of k bands, sorted by those bands, brings every near pair together once.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from math import comb
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan.errors import GanError
+
+MOST_PAIRS = 20_000_000  # near 600 MB where so many are found
+CHUNK = 1 << 20  # pairs handled at a time
+BITS = 64
+LOWER = 0xFFFFFFFF
+COMPARE = 0.2  # time to compare a pair, by that to sort a hash into a table; measured
+STRIDE = 11  # bits of a hash that lie side by side tell of each other: bands take distant ones
+
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint64]
+Pairs = tuple[Ints, Ints]
+A = TypeVar("A", bound=np.generic)
+B = TypeVar("B", bound=np.generic)
+
+
+def near_pairs(hashes: Words, distance: int) -> Pairs:
+    """All pairs a < b of places whose hashes differ in at most `distance` bits, in order.
+
+    Raises GanError beyond MOST_PAIRS.
+    """
+    packed = gather(bounded(near_chunks(hashes, distance)))
+    first = (packed >> 32).view(np.int64)
+    packed &= LOWER  # in place: there may be many
+    return first, packed.view(np.int64)
+
+
+def near_chunks(hashes: Words, distance: int) -> Iterator[Pairs]:
+    """The same pairs, each once, in no order, some at a time: all of them need never be held."""
+    hashes = _spread(hashes)
+    order = np.argsort(hashes, kind="stable")
+    values, first, counts = np.unique(hashes[order], return_index=True, return_counts=True)
+    for left, right in _equal_pairs(hashes[order]):
+        yield order[left], order[right]  # in order, as the sort is stable
+    for one, other in _value_pairs(values, distance):
+        for left, right in _products(first, counts, one, other):
+            a, b = order[left], order[right]
+            yield np.minimum(a, b), np.maximum(a, b)
+
+
+def bounded(chunks: Iterable[Pairs]) -> Iterator[Pairs]:
+    """The same chunks; GanError once there are more than MOST_PAIRS pairs."""
+    count = 0
+    for chunk in chunks:
+        count += len(chunk[0])
+        if count > MOST_PAIRS:
+            raise GanError(
+                f"over {MOST_PAIRS:,} pairs of avatars look the same: lower"
+                " preprocess.duplicates.dhash, or let preprocess.filters drop plain pictures"
+            )
+        yield chunk
+
+
+def gather(chunks: Iterable[Pairs]) -> Words:
+    """All pairs in order, each as one number: a in the upper half, b in the lower."""
+    parts = [(a.astype(np.uint64) << 32) | b.astype(np.uint64) for a, b in chunks]
+    packed = np.concatenate([np.empty(0, np.uint64), *parts])
+    packed.sort()
+    return packed
+
+
+def unpack(packed: Words) -> Pairs:
+    """Pairs from what `gather` returns."""
+    return (packed >> 32).view(np.int64), (packed & LOWER).view(np.int64)
+
+
+def _spread(hashes: Words) -> Words:
+    """Hashes with their bits in another order; distances stay."""
+    spread = np.zeros_like(hashes)
+    for place in range(BITS):
+        spread |= ((hashes >> (place * STRIDE % BITS)) & 1) << place
+    return spread
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One choice of bands: how its words are made of hashes, and which pairs are its own.
+
+    `bands` as (place, width), the chosen ones first: a word holds them from the top. `free` bits
+    lie below the chosen ones. A pair that agrees on more bands than chosen belongs to the table of
+    the first ones, so it must differ wherever a mask of `passed` has its bits.
+    """
+
+    bands: tuple[tuple[int, int], ...]
+    free: int
+    passed: tuple[int, ...]
+
+    def words(self, hashes: Words) -> Words:
+        words = np.zeros_like(hashes)
+        for place, width in self.bands:
+            words <<= width
+            words |= (hashes >> place) & ((1 << width) - 1)
+        return words
+
+    def hashes(self, words: Words) -> Words:
+        hashes, left = np.zeros_like(words), words.copy()
+        for place, width in reversed(self.bands):
+            hashes |= (left & ((1 << width) - 1)) << place
+            left >>= width
+        return hashes
+
+    def owns(self, diff: Words) -> NDArray[np.bool_]:
+        """Whether pairs that differ in `diff` are this table's own."""
+        own = np.ones(len(diff), np.bool_)
+        for mask in self.passed:
+            own &= (diff & mask) != 0
+        return own
+
+
+def _tables(distance: int, chosen: int) -> Iterator[_Table]:
+    count = distance + chosen
+    edges = [BITS * band // count for band in range(count + 1)]
+    widths = [after - before for before, after in pairwise(edges)]
+    for key in combinations(range(count), chosen):
+        rest = [band for band in range(count) if band not in key]
+        free = place = sum(widths[band] for band in rest)
+        passed = []
+        for band in (band for band in rest if band < key[-1]):
+            place -= widths[band]
+            passed.append(((1 << widths[band]) - 1) << place)
+        yield _Table(
+            tuple((edges[band], widths[band]) for band in (*key, *rest)), free, tuple(passed)
+        )
+
+
+def _bands_to_choose(count: int, distance: int) -> int:
+    """The quickest k: more of them, and there are more tables, with shorter runs to compare."""
+
+    def cost(k: int) -> float:
+        run = count / 2 ** (BITS * k / (distance + k))  # pairs in a table, for each hash
+        return comb(distance + k, k) * (1 + COMPARE * run)
+
+    return min(range(1, 5), key=cost)
+
+
+def _value_pairs(values: Words, distance: int) -> Iterator[Pairs]:
+    """Pairs of places in `values`, which are in order and distinct."""
+    if distance == 0:
+        return
+    for table in _tables(distance, _bands_to_choose(len(values), distance)):
+        for word, diff in _batches(_table_hits(table, values, distance)):
+            own = table.owns(diff)
+            left, right = table.hashes(word[own]), table.hashes((word ^ diff)[own])
+            yield np.searchsorted(values, left), np.searchsorted(values, right)
+
+
+def _table_hits(table: _Table, values: Words, distance: int) -> Iterator[tuple[Words, Words]]:
+    """Words of a table that have a near one after them, and in what the two differ."""
+    words = table.words(values)
+    words.sort()
+    for left, _, diff in _runs(words, table.free):
+        hit = np.bitwise_count(diff) <= distance
+        yield words[left[hit]], diff[hit]
+
+
+def _equal_pairs(ordered: Words) -> Iterator[Pairs]:
+    return _batches((left, right) for left, right, _ in _runs(ordered, 0))
+
+
+def _runs(words: Words, free: int) -> Iterator[tuple[Ints, Ints, Words]]:
+    """Places of all pairs that agree above the `free` bits, and in what the two differ.
+
+    Neighbours first, then what is two apart, and so on: whoever has left its run stays out.
+    """
+    left, diff = np.arange(len(words) - 1), words[1:] ^ words[:-1]
+    step = 1
+    while left.size:
+        same = diff <= (1 << free) - 1
+        left, diff = left[same], diff[same]
+        yield left, left + step, diff
+        step += 1
+        left = left[: np.searchsorted(left, len(words) - step)]
+        diff = words[left] ^ words[left + step]
+
+
+def _products(first: Ints, counts: Ints, one: Ints, other: Ints) -> Iterator[Pairs]:
+    """Every place of the one value with every place of the other, for pairs of values.
+
+    The places of a value are those from its `first` on, `counts` many.
+    """
+    sizes = counts[one] * counts[other]
+    ends = np.cumsum(sizes)
+    for low in range(0, int(sizes.sum()), CHUNK):
+        number = np.arange(low, min(low + CHUNK, ends[-1]))
+        pair = np.searchsorted(ends, number, side="right")
+        row, column = np.divmod(number - (ends - sizes)[pair], counts[other[pair]])
+        yield first[one[pair]] + row, first[other[pair]] + column
+
+
+def _batches(
+    parts: Iterable[tuple[NDArray[A], NDArray[B]]],
+) -> Iterator[tuple[NDArray[A], NDArray[B]]]:
+    """Many small parts as few large ones."""
+    waiting: list[tuple[NDArray[A], NDArray[B]]] = []
+    count = 0
+    for part in parts:
+        waiting.append(part)
+        count += len(part[0])
+        if count >= CHUNK:
+            yield _joined(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(parts: list[tuple[NDArray[A], NDArray[B]]]) -> tuple[NDArray[A], NDArray[B]]:
+    return np.concatenate([one for one, _ in parts]), np.concatenate([two for _, two in parts])

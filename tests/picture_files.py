@@ -1,0 +1,54 @@
+"""Pictures of known content, and as files, for the tests of what reads them."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+WHITE = (255, 255, 255)
+
+
+def encode(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def plain(colour, mode="RGB", size=(48, 48)):
+    return Image.new(mode, size, colour)
+
+
+def quarters(width=64, height=64):
+    """Red, green, blue, white from the top left, by rows."""
+    image = Image.new("RGB", (2, 2))
+    image.putdata([(255, 0, 0), (0, 255, 0), (0, 0, 255), WHITE])
+    return image.resize((width, height), Image.Resampling.NEAREST)
+
+
+def corners(array):
+    return [tuple(int(v) for v in array[y, x]) for y in (2, -3) for x in (2, -3)]
+
+
+UNDONE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def soft(width, height, seed=0):
+    """Random smooth colours, with room for what the filter overshoots."""
+    small = np.random.default_rng(seed).integers(50, 206, (7, 6, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def stored(upright, orientation, kind, **options):
+    """A file that shows `upright` when it is turned as its EXIF says."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned = upright if orientation == 1 else upright.transpose(UNDONE[orientation])
+    return encode(turned, kind, exif=exif, **options)
