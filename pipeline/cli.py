@@ -7,7 +7,7 @@ import typer
 
 from pipeline.entry import PARAMS, ParamsFile, hand_over, here, one_line_errors, read
 from pipeline.scrape_command import scrape
-from pipeline.subcommands import results, weights
+from pipeline.subcommands import cache, results, weights
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,12 +31,14 @@ def preprocess(params: ParamsFile = PARAMS) -> None:
     """Decode data/ into the tensor cache.
 
     Reads data/ and faces/. Writes cache/ (uint8 tensor, index, split), reports/preprocess.json,
-    reports/rejects.tsv and .png (what was left out, and why) and reports/contact_sheet.png.
+    rejects.tsv and .png (what was left out, and why), duplicates.tsv and .png, filters.png (where
+    the limits cut) and contact_sheet.png.
     """
     from dataclasses import asdict
 
     from pipeline import preprocess as stage
     from pipeline import tracking
+    from pipeline.preprocessing.statistics import named
 
     values, paths = read(params), here()
     settings = values.preprocess.model_dump()
@@ -45,9 +47,11 @@ def preprocess(params: ParamsFile = PARAMS) -> None:
         row.tags({"cache_digest": summary["digest"]})
         counts = {key: value for key, value in summary.items() if isinstance(value, int)}
         row.metrics({f"images/{key}": value for key, value in counts.items()}, 0)
-        for name in ("contact_sheet", "rejects"):
+        row.metrics(dict(named(summary["statistics"])), 0)
+        for name in ("contact_sheet", "rejects", "filters", "duplicates"):
             row.image(name, paths.reports / f"{name}.png", 0)
-        row.artifact(paths.reports / "rejects.tsv")
+        for name in ("rejects", "duplicates"):
+            row.artifact(paths.reports / f"{name}.tsv")
     _say("cache/: " + ", ".join(f"{key} {value}" for key, value in counts.items()))
 
 
@@ -180,6 +184,7 @@ def clean(
     command.run(here(), remove=remove)
 
 
+app.add_typer(cache, name="cache")
 app.add_typer(weights, name="weights")
 app.add_typer(results, name="results")
 

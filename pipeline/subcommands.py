@@ -1,14 +1,78 @@
-"""Commands beside the pipeline: `gan weights` and `gan results`."""
+"""Commands beside the pipeline: `gan cache`, `gan weights` and `gan results`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from pipeline.entry import PARAMS, ParamsFile, here, read
 
+cache = typer.Typer(no_args_is_help=True, help="Look into a tensor cache, and check it.")
 weights = typer.Typer(no_args_is_help=True, help="Get Inception's weights, for FID.")
 results = typer.Typer(no_args_is_help=True, help="Make the results page from runs.")
+
+CacheFolder = Annotated[Path, typer.Argument(help="Folder of the tensor cache.")]
+CACHE = Path("cache")
+
+
+@cache.command("info")
+def cache_info(
+    folder: CacheFolder = CACHE,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="meta.json and the bytes on disk, as one JSON object.")
+    ] = False,
+) -> None:
+    """Say what a cache is of.
+
+    Reads FOLDER/meta.json. Prints counts, digests, settings, versions and statistics.
+    """
+    from pipeline import cache_command as command
+
+    command.info(folder, as_json=as_json)
+
+
+@cache.command("verify")
+def cache_verify(folder: CacheFolder = CACHE) -> None:
+    """Read a cache and compare all digests.
+
+    Reads all of FOLDER. Prints one line if it is whole; otherwise says which file and which
+    images are damaged, and exits with 1.
+    """
+    from pipeline import cache_command as command
+
+    command.verify(folder)
+
+
+@cache.command("show")
+def cache_show(
+    folder: CacheFolder = CACHE,
+    out: Annotated[Path, typer.Option(help="PNG file.")] = Path("cache.png"),
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, max=1024, help="Images, at most; 64, or all that --rows names."),
+    ] = None,
+    split: Annotated[
+        Literal["train", "holdout", "all"], typer.Option(help="Which images to choose from.")
+    ] = "all",
+    by: Annotated[
+        str | None,
+        typer.Option(help="Sort by this column of the index, such as sharpness; list the values."),
+    ] = None,
+    first: Annotated[bool, typer.Option("--first", help="With --by: only the lowest.")] = False,
+    last: Annotated[bool, typer.Option("--last", help="With --by: only the highest.")] = False,
+    rows: Annotated[
+        str | None, typer.Option(help="Choose from these cache rows, such as 0-15,99.")
+    ] = None,
+) -> None:
+    """Draw images of a cache on a sheet.
+
+    Reads FOLDER. Writes the PNG file OUT: images evenly from the split, or with --by from the
+    lowest to the highest value; then row, value and place on the sheet of each go to stdout.
+    """
+    from pipeline import cache_command as command
+    from pipeline.cache_choice import Choice
+
+    command.show(folder, out, Choice(count, split, by, first, last, rows))
 
 
 @weights.command()
