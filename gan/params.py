@@ -74,7 +74,7 @@ class FacesParams(Section):
     min_score: Annotated[float, Field(ge=0)]
     min_side: Annotated[int, Field(ge=1)]
     min_share: Annotated[float, Field(ge=0, lt=1)]
-    max_faces: PositiveInt
+    max_faces: Annotated[int, Field(ge=1, le=256)]
 
     @model_validator(mode="after")
     def _file_stands_in_its_folder(self) -> Self:

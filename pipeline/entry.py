@@ -35,7 +35,9 @@ def one_line_errors() -> Iterator[None]:
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-            error = GanError("out of memory; lower train.batch_size or the widths in params.yaml")
+            error = GanError(
+                "out of memory; lower train.batch_size, the model's widths or a max_pixels"
+            )
         elif isinstance(error, OSError) and error.errno in FULL:
             error = GanError(f"{error.strerror}; make room and run the same command again")
         elif isinstance(error, OSError) and error.filename is not None:

@@ -67,8 +67,9 @@ def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessS
     ):
         snapshot.verify()
         plan = make_plan(snapshot, settings.holdout, boxes)
-        _say_space(paths.cache, len(plan), settings)
-        with publishing(paths.cache, len(plan), settings.size) as folder:
+        needed = space_needed(len(plan), settings.size, bench.slots)
+        _say_space(paths.cache, needed, len(plan), settings)
+        with publishing(paths.cache, needed) as folder:
             with closing(StagedImages(bench.target, settings.size, create=True)) as images:
                 outcome = _outcome(snapshot, plan, work, bench, settings, images)
                 splits = _splits(outcome, bench.slots)
@@ -79,7 +80,7 @@ def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessS
                 sheets = {name: threads.submit(png, sheet) for name, sheet in drawn.items()}
                 slots = arrange(*splits)
                 images.finish(slots)
-            cached = _cached(outcome.in_slots(slots), splits, decided(settings, recipe))
+            cached = _cached(outcome, slots, splits, decided(settings, recipe))
             write_index(folder, cached.columns(plan, bench.hashes))
             write_meta(folder, _meta(cached, settings, recipe, snapshot.digest))
             TensorCache.open(folder)
@@ -104,12 +105,11 @@ def _bench(snapshot: Snapshot, recipe: Recipe, settings: PreprocessParams, targe
     )
 
 
-def _say_space(folder: Path, pictures: int, settings: PreprocessParams) -> None:
-    needed = space_needed(pictures, settings.size) / 1e9
-    each = "each with one face" if settings.crop == "faces" else f"of {settings.size} pixels"
+def _say_space(folder: Path, needed: int, pictures: int, settings: PreprocessParams) -> None:
+    each = ", if each has one face" if settings.crop == "faces" else ""
     print(  # noqa: T201
-        f"{folder.name}/: up to {needed:.2f} GB for {pictures:,} pictures, {each}; `dvc repro` "
-        "keeps a copy of it, or a link (docs/cache.md)",
+        f"{folder.name}/: about {needed / 1e9:.2f} GB for {pictures:,} images of {settings.size} "
+        f"pixels{each}; `dvc repro` keeps a copy, or a link (docs/cache.md)",
         file=sys.stderr,
     )
 
@@ -123,17 +123,23 @@ def _outcome(
     images: StagedImages,
 ) -> Outcome:
     """Have all avatars made, then choose among them."""
-    made: list[NDArray[np.void]] = [np.zeros(0, AVATARS)]
+    avatars = np.zeros(len(plan), AVATARS)  # by faces there may come to be more
     left_out: list[tuple[int, Reject]] = []
-    found = done = 0
-    with progress("preprocess", len(plan)) as advance:
-        for result in work(_tasks(plan, bench.chunk)):
-            made.append(result.avatars)
+    count = found = done = 0
+    with (
+        progress("preprocess", len(plan)) as advance,
+        closing(work(_tasks(plan, bench.chunk))) as results,
+    ):
+        for result in results:
+            end = count + len(result.avatars)
+            if end > len(avatars):
+                avatars = np.concatenate((avatars, np.zeros(max(end, len(avatars)), AVATARS)))
+            avatars[count:end], count = result.avatars, end
             left_out += result.rejects
             found += result.found
             done += result.pictures
             advance(done, f"{len(left_out)} rejected")
-    avatars = np.concatenate(made)
+    avatars = avatars[:count]
     order = preferred(avatars, *plan.sizes(avatars["entry"]))
     choice = choose(avatars, order, bench.recipe.rules, near_limits(settings), images)
     return Outcome(snapshot, plan, avatars, choice, left_out, found)
@@ -158,12 +164,12 @@ def _splits(outcome: Outcome, slots: int) -> tuple[Integers, Integers]:
 
 
 def _cached(
-    avatars: NDArray[np.void], splits: tuple[Integers, Integers], decided: dict[str, Any]
+    outcome: Outcome, slots: Integers, splits: tuple[Integers, Integers], decided: dict[str, Any]
 ) -> Cached:
+    rows = outcome.in_slots(slots)
     counts = {"train": len(splits[0]), "holdout": len(splits[1])}
-    return Cached(
-        avatars, counts, decided["size"], cache_digest(avatars["digest"], decided, counts)
-    )
+    digest = cache_digest(outcome.avatars["digest"][rows], decided, counts)
+    return Cached(outcome.avatars, rows, counts, decided["size"], digest)
 
 
 def _meta(
@@ -191,7 +197,7 @@ def _refuse_empty(splits: tuple[Integers, Integers], outcome: Outcome) -> None:
     if len(outcome.avatars):
         raise GanError(
             f"preprocess.filters leaves out all {len(outcome.avatars)} avatars; lower its limits, "
-            "or set them to 0 and look at reports/filters.png"
+            "one after the other, and look at reports/filters.png"
         )
     if not outcome.left_out:
         raise GanError("the snapshot holds no image at all; scrape again with another source")

@@ -22,6 +22,7 @@ from pipeline.images.cache_writer import (
     hex_digests,
     numbers,
     publishing,
+    space_needed,
     words,
     write_index,
     write_meta,
@@ -97,7 +98,7 @@ def write_cache():
         settings = {"size": size, "holdout": 0.1}
         images = np.ascontiguousarray(images)
         pixels = pixel_digests(images)
-        with publishing(folder, count, size) as staging:
+        with publishing(folder, space_needed(count, size)) as staging:
             with closing(StagedImages(staging / "images.npy", size, create=True)) as target:
                 target.write(np.arange(count), images)
                 target.finish(np.arange(count))
@@ -107,7 +108,7 @@ def write_cache():
                 "split": words(counts),
                 "pixels": digests(pixels),
             }
-            write_index(staging, columns)
+            write_index(staging, [columns])
             digest = cache_digest(pixels, settings, counts)
             meta = {"settings": settings, "filter": "none", "snapshot": "snapshot"}
             write_meta(staging, meta | {"counts": counts, "statistics": {}, "digest": digest})

@@ -56,7 +56,7 @@ def cache(tmp_path, images, monkeypatch):
         "colour": np.full(COUNT, np.nan, np.float32),
         "dhash": np.arange(COUNT, dtype=np.uint64)[::-1] + np.uint64(2**64 - COUNT),
     }
-    write_index(folder, columns)
+    write_index(folder, [columns])
     monkeypatch.chdir(tmp_path)
     return folder
 

@@ -194,12 +194,54 @@ def test_a_file_where_a_folder_should_be_is_an_error(paths, name):
 def test_a_disk_too_small_is_said_before_the_work(tmp_path):
     work = []
     with (
-        pytest.raises(GanError, match=r"cache: needs \d+\.\d+ GB for 1000000000000 images"),
-        publishing(tmp_path / "cache", 10**12, 128),
+        pytest.raises(
+            GanError, match=r"cache: needs 1000000\.00 GB, the disk has \d+\.\d+ GB left"
+        ),
+        publishing(tmp_path / "cache", 10**15),
     ):
         work.append("begun")
     assert not work
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("stopped", ["cache", "cache.staging"])
+def test_a_stop_at_either_rename_leaves_the_old_cache(paths, monkeypatch, stopped):
+    run(params(), paths, workers=1)
+    before = contents(paths.cache)
+    rename = Path.rename
+
+    def interrupted(self, target):
+        if self.name == stopped:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(params(size=48), paths, workers=1)
+    assert contents(paths.cache) == before
+    assert not paths.cache.with_name("cache.staging").exists()
+    assert not paths.cache.with_name("cache.old").exists()
+
+
+def test_a_kill_between_the_renames_is_healed_by_the_next_run(paths):
+    run(params(), paths, workers=1)
+    before = contents(paths.cache)
+    paths.cache.rename(paths.cache.with_name("cache.old"))
+    shard = next(paths.data.glob("*.tar"))
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1024] + b"x" * 1024)  # so that this run ends in an error
+    with pytest.raises(GanError):
+        run(params(), paths, workers=1)
+    shard.write_bytes(whole)
+    run(params(), paths, workers=1)
+    assert contents(paths.cache) == before
+
+
+def test_a_link_in_place_of_the_cache_is_refused(paths, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    paths.cache.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(GanError, match="cache: a link stands where a folder should be"):
+        run(params(), paths, workers=1)
 
 
 def child(root, prelude="pass"):
@@ -230,8 +272,8 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_cache(paths):
     assert process.returncode == 1
     told = [line for line in complaint.splitlines() if "preprocess:" not in line]
     assert len(told) == 2
-    assert told[0].startswith("cache/: up to 0.01 GB for 90 pictures, of 32 pixels")
-    assert "disk is full" in complaint
+    assert told[0].startswith("cache/: about 0.01 GB for 90 images of 32 pixels")
+    assert "the disk takes no more" in complaint
     assert contents(paths.cache) == before
     assert not paths.cache.with_name("cache.staging").exists()
 

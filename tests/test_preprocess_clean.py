@@ -201,6 +201,15 @@ def test_with_borders_the_whole_picture_is_kept_on_the_background(tmp_path):
     assert pq.read_table(paths.cache / "index.parquet")["side"].to_pylist() == [96.0]
 
 
+def test_a_copy_of_what_is_left_out_is_listed_under_what_is_kept(tmp_path):
+    large, small = drawn(1, (180, 180)), drawn(1, (90, 90))
+    files = [file_of(small), file_of(large, "JPEG", quality=90), file_of(small), b"no picture"]
+    paths = make_snapshot(tmp_path, [*files, b"no picture"])
+    run(params(duplicates={"near": True, "dhash": 4, "phash": 8}, holdout=0.0), paths, 1)
+    lines = [line[:2] + line[4:5] for line in table(paths.reports / "duplicates.tsv")[1:]]
+    assert lines == [["1", "0", "near"], ["1", "2", "same file"], ["3", "4", "same file"]]
+
+
 @pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_bytes_with_everything_on(tmp_path):
     files = [file_of(drawn(seed // 3, (70, 70 + seed % 5)), "JPEG") for seed in range(300)]

@@ -58,9 +58,9 @@ def make_avatars(data: bytes, recipe: Recipe, noted: tuple[Box, ...] | None = No
     costs no more than the reading of its header.
     """
     geometry = recipe.geometry
-    if recipe.faces is None and (outcome := _quickly(data, recipe)) is not None:
-        return outcome
     try:
+        if recipe.faces is None and (outcome := _quickly(data, recipe)) is not None:
+            return outcome
         with opened(data, geometry) as image:
             fault = picture_fault(image.size, recipe.rules)
             if fault is not None:

@@ -4,9 +4,10 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,15 +23,16 @@ from gan.errors import GanError
 
 INDEX_BYTES = 400  # of index.parquet and the reports, for one image, generously
 SPARE_BYTES = 1 << 23
+BLOCKS = 8192  # bytes: of an image between holes, the two blocks that it begins and ends in
 
 
 @contextmanager
-def publishing(folder: Path, images: int, size: int) -> Iterator[Path]:
+def publishing(folder: Path, needed: int) -> Iterator[Path]:
     """Yield an empty folder beside `folder` that takes its place when the block ends well.
 
     If the block fails, or is interrupted, the new folder is removed and the old one stays as it
-    was. Raises GanError, before any work, if `images` pictures of `size` pixels a side would not
-    fit on the disk, and when writing fails.
+    was. Raises GanError, before any work, if the disk has not the bytes that are `needed`, and
+    when writing fails.
     """
     staging, old = staging_of(folder), folder.with_name(folder.name + ".old")
     refuse_file(folder)
@@ -39,7 +41,7 @@ def publishing(folder: Path, images: int, size: int) -> Iterator[Path]:
             old.rename(folder)
         _remove(staging, old)
         staging.mkdir(parents=True)
-        _check_space(folder, images, size)
+        _check_space(folder, needed)
         yield staging
         sync_folder(staging)
         if folder.exists():
@@ -49,7 +51,10 @@ def publishing(folder: Path, images: int, size: int) -> Iterator[Path]:
     except OSError as error:
         raise _explain(folder, error) from None
     finally:
-        _remove(staging, old)
+        with suppress(OSError):
+            if old.exists() and not folder.exists():  # stopped between the two renames
+                old.rename(folder)
+            _remove(staging, old)
 
 
 def staging_of(folder: Path) -> Path:
@@ -58,15 +63,24 @@ def staging_of(folder: Path) -> Path:
 
 
 def refuse_file(folder: Path) -> None:
-    """Raise GanError if a file stands where `folder` is to be."""
+    """Raise GanError if a file or a link stands where `folder` is to be."""
+    if folder.is_symlink():
+        raise GanError(f"{folder}: a link stands where a folder should be; move it away")
     if folder.exists() and not folder.is_dir():
         raise GanError(f"{folder}: a file stands where a folder should be; move it away")
 
 
-def write_index(folder: Path, columns: Mapping[str, pa.Array]) -> None:
-    """Write index.parquet: columns by name, a value for each image in cache order."""
+def write_index(folder: Path, blocks: Iterable[Mapping[str, pa.Array]]) -> None:
+    """Write index.parquet: columns by name, a value for each image in cache order.
+
+    Each of `blocks` has the same columns, for the next images; there is at least one.
+    """
     with (folder / "index.parquet").open("wb") as file:
-        pq.write_table(pa.table(dict(columns)), file, write_page_checksum=True)
+        tables = (pa.table(dict(block)) for block in blocks)
+        first = next(tables)
+        with pq.ParquetWriter(file, first.schema, write_page_checksum=True) as writer:
+            for table in chain((first,), tables):
+                writer.write_table(table)
         _flush(file)
 
 
@@ -90,9 +104,7 @@ def digests(values: NDArray[np.uint8]) -> pa.Array:
 
 def hex_digests(values: NDArray[np.uint8]) -> pa.Array:
     """A column of sha256 as 64 hex digits, of (n,32) uint8."""
-    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
-    text = digits[np.stack((values >> 4, values & 15), axis=2)]
-    return _texts(text.tobytes(), np.full(len(values), 64))
+    return _texts(values.tobytes().hex().encode("ascii"), np.full(len(values), 64))
 
 
 def words(counts: Mapping[str, int]) -> pa.Array:
@@ -129,25 +141,29 @@ def _remove(*folders: Path) -> None:
             shutil.rmtree(folder)
 
 
-def space_needed(images: int, size: int) -> int:
-    """Bytes that a cache of `images` pictures of `size` pixels a side takes, with its reports."""
-    return images * (3 * size**2 + INDEX_BYTES) + SPARE_BYTES
+def space_needed(images: int, size: int, slots: int = 1) -> int:
+    """Bytes that `images` pictures of `size` pixels a side take while a cache is made of them.
+
+    Where a picture has many `slots` and fills one, it takes whole blocks of the disk, and its
+    image is moved before the slot is given up.
+    """
+    image = 3 * size**2 if slots == 1 else 2 * 3 * size**2 + BLOCKS
+    return images * (image + INDEX_BYTES) + SPARE_BYTES
 
 
-def _check_space(folder: Path, images: int, size: int) -> None:
-    needed = space_needed(images, size)
+def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder.parent).free
     if free < needed:
         raise GanError(
-            f"{folder}: needs {needed / 1e9:.2f} GB for {images} images of {size} pixels, the "
-            f"disk has {free / 1e9:.2f} GB left; free some space or lower preprocess.size"
+            f"{folder}: needs {needed / 1e9:.2f} GB, the disk has {free / 1e9:.2f} GB left; free "
+            "some space or lower preprocess.size"
         )
 
 
 def _explain(folder: Path, error: OSError) -> GanError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return GanError(
-            f"{folder}: the disk is full ({error.strerror}); free some space and run "
+            f"{folder}: the disk takes no more ({error.strerror}); free some space and run "
             "`gan preprocess` again, the cache that was there is untouched"
         )
     return GanError(f"{error.filename or folder}: cannot be written: {error.strerror or error}")

@@ -12,7 +12,7 @@ without a score has 1. `"boxes": []` says that there is no face. Other keys are 
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,9 +58,9 @@ class BoxFile:
             raise GanError(f"{path}: no line names a picture")
         return BoxFile(path, found)
 
-    def of(self, sha256: str, urls: Iterable[str]) -> tuple[Box, ...] | None:
-        """Boxes of a picture by its sha256, else by one of its URLs; None if it has no line."""
-        for name in (sha256, *urls):
+    def of(self, *names: str) -> tuple[Box, ...] | None:
+        """Boxes of a picture by the first of its sha256 and URLs that has a line; else None."""
+        for name in names:
             if name in self.boxes:
                 return self.boxes[name]
         return None

@@ -31,9 +31,9 @@ ROW = TILE + CAPTION
 BAND = 2 * (TITLE + ROW + GAP) + 2 * GAP
 LEGEND = (
     "preprocess.filters of params.yaml. "
-    "Left of the red bar: left out, next to the limit. Right of it: kept, next to the limit."
+    "Left of the red bar: left out, next to the limit. Right of it: they pass."
 )
-ELSEWHERE = "a limit at the number below a picture leaves out this share of the kept too:"
+ELSEWHERE = "a limit at the number below a picture leaves out this share of those too:"
 
 Load = Callable[[int], Image.Image]
 """The picture whose values have this index."""

@@ -29,19 +29,11 @@ A = TypeVar("A", bound=np.generic)
 B = TypeVar("B", bound=np.generic)
 
 
-def near_pairs(hashes: Words, distance: int) -> Pairs:
-    """All pairs a < b of places whose hashes differ in at most `distance` bits, in order.
-
-    Raises GanError beyond MOST_PAIRS.
-    """
-    packed = gather(bounded(near_chunks(hashes, distance)))
-    first = (packed >> 32).view(np.int64)
-    packed &= LOWER  # in place: there may be many
-    return first, packed.view(np.int64)
-
-
 def near_chunks(hashes: Words, distance: int) -> Iterator[Pairs]:
-    """The same pairs, each once, in no order, some at a time: all of them need never be held."""
+    """All pairs a < b of places whose hashes differ in at most `distance` bits.
+
+    Each once, in no order, some at a time: all of them need never be held.
+    """
     hashes = _spread(hashes)
     order = np.argsort(hashes, kind="stable")
     values, first, counts = np.unique(hashes[order], return_index=True, return_counts=True)

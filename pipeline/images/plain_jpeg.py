@@ -15,7 +15,7 @@ from pipeline.images.decode import Geometry, draft_step, fit
 
 PLAIN = ("YCbCr", "Gray")  # CMYK and the like are Pillow's business
 START = b"\xff\xd8\xff"
-EXIF = b"Exif\0\0"  # may say that the picture is to be turned
+TURNED = (b"Exif\0\0", b"tiff:Orientation")  # where a file may say that it is to be turned
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class PlainJpeg:
     @staticmethod
     def of(data: bytes, geometry: Geometry) -> "PlainJpeg | None":
         """The file, or None if it is another kind, or too large for this way."""
-        if not data.startswith(START) or EXIF in data:
+        if not data.startswith(START) or any(mark in data for mark in TURNED):
             return None
         try:
             height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
@@ -38,7 +38,10 @@ class PlainJpeg:
         return None if large or colours not in PLAIN else PlainJpeg(data, (width, height))
 
     def square(self, geometry: Geometry) -> NDArray[np.uint8] | None:
-        """As `decode.square`; None if the file has any damage, which Pillow is to judge."""
+        """As `decode.square`; None if the file has any damage, which Pillow is to judge.
+
+        Raises BadImageError if the picture is too long for the borders.
+        """
         try:
             pixels = simplejpeg.decode_jpeg(self.data)
         except ValueError:

@@ -8,14 +8,14 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from ctypes import c_bool
 from dataclasses import dataclass
-from functools import cached_property, partial
-from multiprocessing import connection, get_context, parent_process
-from multiprocessing.synchronize import Event
+from functools import cached_property
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ face's box and score (NaN where none was looked for), and what was measured."""
 
 
 def usable_cores() -> int:
-    """Cores this process may run on (a container's share where the system tells)."""
+    """Cores that this process may run on; a container's share of their time is not known."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -110,23 +110,23 @@ class Worker:
         made: list[tuple[int, int, Avatar]] = []
         rejects: list[tuple[int, Reject]] = []
         found = 0
-        for place in range(len(task.shard)):
+        files = zip(task.shard.tolist(), task.offset.tolist(), task.size.tolist(), strict=True)
+        for entry, file in enumerate(files, start=task.first):
             if _is_stopped():
                 break
-            entry = task.first + place
             noted = task.noted.get(entry) if task.noted is not None else None
-            outcome = make_avatars(self._read(task, place), self._bench.recipe, noted)
+            outcome = make_avatars(self._read(*file), self._bench.recipe, noted)
             found += outcome.found
             rejects += ((entry, each) for each in outcome.rejects)
             made += ((entry, number, each) for number, each in enumerate(outcome.avatars))
         return Done(len(task.shard), self._store(made), tuple(rejects), found)
 
-    def _read(self, task: Task, place: int) -> bytes:
-        path = self._bench.shards[task.shard[place]]
+    def _read(self, shard: int, offset: int, size: int) -> bytes:
+        path = self._bench.shards[shard]
         try:
-            if task.shard[place] != self._shard:
-                self._open(path, int(task.shard[place]))
-            return os.pread(self._file, int(task.size[place]), int(task.offset[place]))
+            if shard != self._shard:
+                self._open(path, shard)
+            return os.pread(self._file, size, offset)
         except OSError as error:
             raise GanError(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -156,11 +156,11 @@ class Worker:
         return facts
 
 
-Work = Callable[[Iterable[Task]], Iterator[Done]]
+Work = Callable[[Iterable[Task]], Generator[Done, None, None]]
 """What comes of every task, in order; it does not depend on the number of workers.
 
 Raises GanError if a shard cannot be read or a worker dies, OSError if the target cannot be
-written.
+written. When it is closed or fails no worker writes any more.
 """
 
 
@@ -171,57 +171,74 @@ def hired(bench: Bench, workers: int) -> Iterator[Work]:
     They start at once, so that they are ready when the tasks are.
     """
     if workers > 1:
-        with _processes(bench, workers) as pool:
-            yield partial(_in_order, pool, AHEAD * workers)
+        crew = _Crew(bench, workers)
+        try:
+            yield crew.work
+        finally:
+            crew.dismiss()
         return
     worker = Worker(bench)
     try:
-        yield partial(map, worker)
+        yield lambda tasks: (worker(task) for task in tasks)
     finally:
         worker.close()
 
 
-@contextmanager
-def _processes(bench: Bench, workers: int) -> Iterator[ProcessPoolExecutor]:
-    # spawn, not fork: a progress bar draws from a thread, and threads do not survive a fork.
-    context = get_context("spawn")
-    stop = context.Event()
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (stop, bench))
-    try:
-        pool.submit(_is_stopped)  # the first task starts them all
-        yield pool
-    finally:
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
+class _Crew:
+    """A pool of processes, and a flag that makes them leave what they do.
 
+    The flag has no lock: one that a killed worker took would be held for ever.
+    """
 
-def _in_order(pool: ProcessPoolExecutor, ahead: int, tasks: Iterable[Task]) -> Iterator[Done]:
-    waiting: deque[Future[Done]] = deque()
-    try:
-        for task in tasks:
-            waiting.append(pool.submit(_work, task))
-            if len(waiting) > ahead:
+    def __init__(self, bench: Bench, workers: int) -> None:
+        # spawn, not fork: a progress bar draws from a thread, and threads do not survive a fork.
+        context = get_context("spawn")
+        self._stop = context.RawValue(c_bool, False)
+        self._ahead = AHEAD * workers
+        self._pool = ProcessPoolExecutor(workers, context, _start_worker, (self._stop, bench))
+        resource_tracker.ensure_running()  # which would unblock the signal again
+        # Ctrl-C reaches the whole process group: this process alone answers it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            for _ in range(workers):  # each starts one
+                self._pool.submit(_is_stopped)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def work(self, tasks: Iterable[Task]) -> Generator[Done, None, None]:
+        """See Work."""
+        waiting: deque[Future[Done]] = deque()
+        try:
+            for task in tasks:
+                waiting.append(self._pool.submit(_work, task))
+                if len(waiting) > self._ahead:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        pool.shutdown(wait=False)  # let those leave that have nothing more to do
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool:
-        raise GanError(
-            "a decoding process was killed, perhaps for want of memory; lower "
-            "preprocess.max_pixels or free some memory, and run `gan preprocess` again"
-        ) from None
+        except BrokenProcessPool:
+            raise GanError(
+                "a decoding process was killed, perhaps for want of memory, or could not start; "
+                "lower preprocess.max_pixels or free some memory, and run `gan preprocess` again"
+            ) from None
+        except BaseException:
+            self.dismiss()
+            raise
+
+    def dismiss(self) -> None:
+        """Have all leave, and wait until they have."""
+        self._stop.value = True
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-_stop: Event | None = None
+_stop: c_bool | None = None
 """In a worker process: set when nobody waits for its tasks any more; it leaves them at once."""
 _worker: Worker | None = None
 """In a worker process: what does its tasks."""
 
 
-def _start_worker(stop: Event, bench: Bench) -> None:
+def _start_worker(stop: c_bool, bench: Bench) -> None:
     global _stop, _worker
     _stop, _worker = stop, Worker(bench)
-    # Ctrl-C reaches the whole process group: the parent alone answers it, and ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -232,7 +249,7 @@ def _work(task: Task) -> Done:
 
 
 def _is_stopped() -> bool:
-    return _stop is not None and _stop.is_set()
+    return _stop is not None and _stop.value
 
 
 def _end_with_parent() -> None:

@@ -47,10 +47,10 @@ class Outcome:
         ]
         return sorted(listed, key=lambda each: each.row)
 
-    def in_slots(self, slots: Integers) -> NDArray[np.void]:
-        """The avatars that lie in these slots."""
+    def in_slots(self, slots: Integers) -> Integers:
+        """Numbers of the avatars that lie in these slots."""
         order = np.argsort(self.avatars["slot"])
-        return self.avatars[order[np.searchsorted(self.avatars["slot"], slots, sorter=order)]]
+        return order[np.searchsorted(self.avatars["slot"], slots, sorter=order)]
 
     def duplicates(self) -> Iterator[Duplicate]:
         """What was left out for the sake of another one."""
@@ -60,7 +60,7 @@ class Outcome:
         entry = self.avatars["entry"]
         rows = np.concatenate((same.row, plan.row[entry[left_out]]))
         places = np.concatenate((same.place, plan.place[entry[left_out]]))
-        kept = np.concatenate((same.entry, entry[choice.leader[left_out]]))
+        kept = np.concatenate((self._standing(same.entry), entry[choice.leader[left_out]]))
         kinds = [SAME_FILE] * len(same.row) + [SAME_PIXELS] * len(pixels) + [NEAR] * len(near)
         exact: list[tuple[int | None, int | None]] = [(None, None)] * (len(rows) - len(near))
         distances = [
@@ -73,6 +73,16 @@ class Outcome:
         ):
             url, kept_url = urls[place], urls[int(plan.place[other])]
             yield Duplicate(int(plan.row[other]), row, kept_url, url, kind, dhash, phash)
+
+    def _standing(self, entries: Integers) -> Integers:
+        """For each entry the one that is kept for its first avatar; itself if it has none."""
+        if not len(self.avatars):
+            return entries
+        numbers = np.searchsorted(self.avatars["entry"], entries)
+        numbers = np.minimum(numbers, len(self.avatars) - 1)
+        leader = self.choice.leader[numbers]
+        stands = (self.avatars["entry"][numbers] == entries) & (leader >= 0)
+        return np.where(stands, self.avatars["entry"][leader], entries)
 
     def _looks(self, number: int, rules: FilterRules) -> Reject:
         """Why an avatar was left out for its looks."""

@@ -69,7 +69,7 @@ def summarise(outcome: Outcome, rejected: Sequence[Rejected], cached: Cached) ->
         filtered=int(np.count_nonzero(outcome.choice.fault)),
         duplicate_pixels=len(outcome.choice.same_pixels),
         near_duplicates=len(outcome.choice.near),
-        upscaled=int(np.count_nonzero(cached.avatars["side"] < cached.size)),
+        upscaled=int(np.count_nonzero(cached.side < cached.size)),
         train=cached.counts["train"],
         holdout=cached.counts["holdout"],
         rejects=count_reasons(rejected),

@@ -13,6 +13,7 @@ from pipeline.images.measures import LOOKS
 from pipeline.preprocessing.plan import Plan, raw
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's greyscale
+BLOCK = 1 << 16  # rows of the index at a time, so that memory does not grow with them
 CHANNELS = ("red", "green", "blue")
 PERCENTILES = (5, 50, 95)
 FACE = ("face_x", "face_y", "face_width", "face_height", "score")
@@ -20,9 +21,10 @@ FACE = ("face_x", "face_y", "face_width", "face_height", "score")
 
 @dataclass(frozen=True)
 class Cached:
-    """What a cache holds: `avatars` (n,) of pool.AVATARS in its order, train first."""
+    """What a cache holds: pool.AVATARS, and which of them are its rows, in order, train first."""
 
     avatars: NDArray[np.void]
+    rows: NDArray[np.int64]
     counts: dict[str, int]  # by split
     size: int
     digest: str
@@ -34,44 +36,60 @@ class Cached:
         mean, std: of R, G and B over all pixels; brightness of an avatar, and side that was cut
         out for it: percentiles.
         """
-        pixels = len(self.avatars) * self.size**2
-        means = self.avatars["total"].sum(axis=0) / pixels
-        squares = self.avatars["squares"].sum(axis=0) / pixels
+        pixels = len(self.rows) * self.size**2
+        means = self.avatars["total"][self.rows].sum(axis=0) / pixels
+        squares = self.avatars["squares"][self.rows].sum(axis=0) / pixels
         return {
             "mean": [round(float(each), 3) for each in means],
             "std": [round(float(each), 3) for each in np.sqrt(squares - means**2)],
-            "brightness": _percentiles(self.brightness),
-            "side": _percentiles(self.avatars["side"]),
+            "brightness": _percentiles(brightness(self.avatars["total"][self.rows], self.size)),
+            "side": _percentiles(self.side),
         }
 
     @property
-    def brightness(self) -> NDArray[np.float64]:
-        """Mean luma of each avatar, 0 to 255."""
-        channels = self.avatars["total"].astype(np.float64)
-        red, green, blue = (channels[:, number] * share for number, share in enumerate(LUMA))
-        return np.asarray((red + green + blue) / self.size**2)
+    def side(self) -> NDArray[np.float64]:
+        """Pixels of the source picture that the side of each image spans."""
+        return np.asarray(self.avatars["side"][self.rows])
 
-    def columns(self, plan: Plan, hashes: bool) -> dict[str, pa.Array]:
-        """The columns of index.parquet.
+    def columns(self, plan: Plan, hashes: bool) -> Iterator[dict[str, pa.Array]]:
+        """The columns of index.parquet, some rows at a time.
 
-        row, sha256, width and height are of the source picture; side, and face_x to score, which
-        are null without a face, in its pixels; pixels is the sha256 of the cached image.
+        row, sha256, width and height are of the source picture, before any turn by EXIF; side,
+        and face_x to score, which are null without a face, in pixels of the upright one; pixels
+        is the sha256 of the cached image. Without `hashes` there is no dhash.
         """
-        avatars, entry = self.avatars, self.avatars["entry"]
-        columns = {
-            "row": numbers(plan.row[entry]),
-            "sha256": hex_digests(raw(plan.digest[entry])),
-            "split": words(self.counts),
-            "width": numbers(plan.width[entry]),
-            "height": numbers(plan.height[entry]),
-            "side": numbers(avatars["side"]),
-        }
-        columns |= {name: numbers(avatars["box"][:, place]) for place, name in enumerate(FACE)}
-        columns["brightness"] = numbers(self.brightness.astype(np.float32))
-        columns |= {name: numbers(avatars[name]) for name in LOOKS}
-        if hashes:
-            columns["dhash"] = numbers(avatars["dhash"])
-        return columns | {"pixels": digests(avatars["digest"])}
+        for start in range(0, len(self.rows), BLOCK):
+            avatars = self.avatars[self.rows[start : start + BLOCK]]
+            train = min(max(self.counts["train"] - start, 0), len(avatars))
+            split = {"train": train, "holdout": len(avatars) - train}
+            yield _columns(avatars, split, plan, self.size, hashes)
+
+
+def brightness(totals: NDArray[np.uint64], size: int) -> NDArray[np.float64]:
+    """Mean luma, 0 to 255, by the (n,3) totals of images of `size` pixels."""
+    channels = totals.astype(np.float64)
+    red, green, blue = (channels[:, number] * share for number, share in enumerate(LUMA))
+    return np.asarray((red + green + blue) / size**2)
+
+
+def _columns(
+    avatars: NDArray[np.void], split: dict[str, int], plan: Plan, size: int, hashes: bool
+) -> dict[str, pa.Array]:
+    entry = avatars["entry"]
+    columns = {
+        "row": numbers(plan.row[entry]),
+        "sha256": hex_digests(raw(plan.digest[entry])),
+        "split": words(split),
+        "width": numbers(plan.width[entry]),
+        "height": numbers(plan.height[entry]),
+        "side": numbers(avatars["side"]),
+    }
+    columns |= {name: numbers(avatars["box"][:, place]) for place, name in enumerate(FACE)}
+    columns["brightness"] = numbers(brightness(avatars["total"], size).astype(np.float32))
+    columns |= {name: numbers(avatars[name]) for name in LOOKS}
+    if hashes:
+        columns["dhash"] = numbers(avatars["dhash"])
+    return columns | {"pixels": digests(avatars["digest"])}
 
 
 def named(statistics: dict[str, Any]) -> Iterator[tuple[str, float]]:

@@ -1,11 +1,11 @@
 """Opens a snapshot, proves that it is whole, and reads its manifest and its images."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gan.errors import GanError
 from pipeline.snapshot.layout import (
@@ -18,6 +18,8 @@ from pipeline.snapshot.layout import (
 )
 from pipeline.snapshot.manifest import Row
 from pipeline.snapshot.shards import ImageIndex
+
+T = TypeVar("T")
 
 HEAL = "run `gan scrape --ensure`, or `dvc checkout data.dvc`"
 
@@ -57,16 +59,19 @@ class Snapshot:
 
     def each_row(self) -> Iterator[Row]:
         """The manifest row by row, in source order; GanError names a line that is none."""
-        return (row for _, row in self.each_line())
+        return (row for _, row in self.each_line(Row.from_dict))
 
-    def each_line(self) -> Iterator[tuple[int, Row]]:
-        """The rows, each with the place in the manifest where `row_at` finds it again."""
+    def each_line(self, parse: Callable[[Any], T]) -> Iterator[tuple[int, T]]:
+        """What `parse` makes of each row's JSON, and the place where `rows_at` finds the row.
+
+        GanError names a line of which it makes a ValueError, KeyError or TypeError.
+        """
         path, place = self.folder / MANIFEST, 0
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
-                    yield place, Row.from_json(line.decode())
-                except ValueError as error:
+                    yield place, parse(json.loads(line.decode()))
+                except (ValueError, KeyError, TypeError) as error:
                     raise GanError(f"{path}:{number}: {error}; {HEAL}") from None
                 place += len(line)
 

@@ -23,7 +23,7 @@ def test_columns_are_read_back_as_they_were(tmp_path):
         "raw": digests(raw),
         "split": words({"train": 12, "holdout": 7}),
     }
-    write_index(tmp_path, columns)
+    write_index(tmp_path, [columns])
     table = pq.read_table(tmp_path / "index.parquet").to_pydict()
     assert table["floats"] == [None if n in (0, 7, 8, 18) else float(n) for n in range(19)]
     assert table["every_second"] == list(range(0, 38, 2))
@@ -31,6 +31,13 @@ def test_columns_are_read_back_as_they_were(tmp_path):
     assert table["hex"] == [each.hex() for each in hashes]
     assert table["raw"] == hashes
     assert table["split"] == ["train"] * 12 + ["holdout"] * 7
+
+
+def test_blocks_of_rows_follow_each_other(tmp_path):
+    blocks = [{"n": numbers(np.arange(at, at + 5))} for at in range(0, 20, 5)]
+    write_index(tmp_path, iter(blocks))
+    assert pq.read_table(tmp_path / "index.parquet")["n"].to_pylist() == list(range(20))
+    assert pq.ParquetFile(tmp_path / "index.parquet").num_row_groups == 4
 
 
 def test_no_rows_are_empty_columns():
@@ -45,8 +52,8 @@ from pathlib import Path
 import numpy as np
 from pipeline.images.cache_writer import *
 raw = np.zeros((3, 32), np.uint8)
-write_index(Path({str(tmp_path)!r}), {{"n": numbers(np.array([1, np.nan, 2])),
-    "h": hex_digests(raw), "r": digests(raw), "w": words({{"a": 3}})}})
+write_index(Path({str(tmp_path)!r}), [{{"n": numbers(np.array([1, np.nan, 2])),
+    "h": hex_digests(raw), "r": digests(raw), "w": words({{"a": 3}})}}])
 sys.exit("pandas" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,7 +7,12 @@ import pytest
 
 from gan.errors import GanError
 from pipeline.images import near
-from pipeline.images.near import near_chunks, near_pairs
+from pipeline.images.near import bounded, gather, near_chunks, unpack
+
+
+def near_pairs(hashes, distance):
+    """All pairs in order."""
+    return unpack(gather(bounded(near_chunks(hashes, distance))))
 
 
 def every_pair(hashes, distance):

@@ -60,10 +60,20 @@ def test_grey_and_trailing_bytes_are_plain_too():
         encode(noisy(90, 90)),
         encode(noisy(90, 90, "CMYK"), "JPEG"),
         stored(noisy(90, 80), 6, "JPEG"),
+        encode(noisy(90, 80), "JPEG", xmp=b'<x tiff:Orientation="6"/>'),
         encode(noisy(1001, 1000, "L"), "JPEG", quality=1),
         encode(noisy(256, 300), "JPEG"),
     ],
-    ids=["nothing", "start", "png", "cmyk", "turned", "too large", "to be shrunk"],
+    ids=[
+        "nothing",
+        "start",
+        "png",
+        "cmyk",
+        "turned",
+        "turned by XMP",
+        "too large",
+        "to be shrunk",
+    ],
 )
 def test_what_is_not_plain_is_left_to_pillow(data):
     assert PlainJpeg.of(data, SQUARE) is None
@@ -98,3 +108,10 @@ def test_a_small_picture_is_refused_by_its_header():
     cut = data[:700]  # no pixel could be decoded
     outcome = make_avatars(cut, Recipe(SQUARE, rules=FilterRules(min_side=48)))
     assert [each.reason for each in outcome.rejects] == [SMALL_PICTURE]
+
+
+def test_a_picture_too_long_for_the_borders_is_a_reject():
+    pad = Geometry(32, (255, 255, 255), 1_000_000, "pad")
+    (reject,) = make_avatars(encode(noisy(1, 100), "JPEG"), Recipe(pad)).rejects
+    assert reject.reason == UNREADABLE
+    assert "100 times as long as wide" in reject.detail

@@ -77,7 +77,7 @@ def test_what_was_written_is_read_back_in_source_order(tmp_path):
     ]
     for number, name in enumerate("abc"):
         assert index.location(number).read() == name.encode() * 700
-    places = [place for place, _ in snapshot.each_line()]
+    places = [place for place, _ in snapshot.each_line(Row.from_dict)]
     assert [row.url for row in snapshot.rows_at(reversed(places))] == ["u/c", "u/b", "u/a"]
 
 
