@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -244,7 +245,7 @@ def test_a_link_in_place_of_the_cache_is_refused(paths, tmp_path):
         run(params(), paths, workers=1)
 
 
-def child(root, prelude="pass"):
+def child(root, prelude="pass", new_group=False):
     code = f"""
 import sys
 from pathlib import Path
@@ -260,7 +261,10 @@ if __name__ == "__main__":
     except GanError as error:
         raise SystemExit(str(error))
 """
-    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", code]
+    return subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=new_group
+    )
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_old_cache(paths):
@@ -315,6 +319,51 @@ def test_a_stopped_run_leaves_no_half_cache_and_no_process(tmp_path, files, numb
         staging.rename(healed.cache.with_name("cache.staging"))
     run(params(), healed, workers=1)
     assert contents(healed.cache) == before
+
+
+def workers_of(process):
+    """Its processes that decode; the one that tracks resources is none."""
+    children = psutil.Process(process.pid).children()
+    return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_one_line_and_leaves_the_old_cache(tmp_path, files):
+    paths = make_snapshot(tmp_path / "old", files)
+    run(params(), paths, workers=1)
+    before = contents(paths.cache)
+    slow = picture(0, size=(1600, 1600))
+    paths = make_snapshot(
+        tmp_path / "new", [slow + bytes([i, j]) for i in range(40) for j in (1, 2)]
+    )
+    (tmp_path / "old" / "cache").rename(paths.cache)
+    process = child(paths.root)
+    wait_for(lambda: paths.cache.with_name("cache.staging").exists() and workers_of(process))
+    time.sleep(0.5)
+    workers_of(process)[0].kill()
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 1
+    told = [line for line in complaint.splitlines() if not line.startswith(("cache/:", "prepr"))]
+    assert len(told) == 1
+    assert told[0].startswith("a decoding process was killed")
+    assert contents(paths.cache) == before
+    assert not paths.cache.with_name("cache.staging").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0.0, 0.3, 0.6, 1.0, 1.5])
+def test_ctrl_c_at_any_moment_of_the_start_makes_no_worker_complain(tmp_path, after):
+    slow = picture(0, size=(1600, 1600))
+    paths = make_snapshot(tmp_path, [slow + bytes([i]) for i in range(200)])
+    process = child(paths.root, new_group=True)
+    wait_for(lambda: psutil.Process(process.pid).children())
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGINT)
+    _, complaint = process.communicate(timeout=60)
+    assert complaint.count("Traceback") == 1  # of the parent, which one_line_errors would turn
+    assert "KeyboardInterrupt" in complaint
+    assert "spawn_main" not in complaint
+    assert not paths.cache.with_name("cache.staging").exists()
 
 
 def test_the_stage_does_not_import_torch():
