@@ -6,7 +6,7 @@ cores, which write them into the cache themselves.
 
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -79,9 +79,13 @@ def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessS
                 # packed while the rest goes on
                 sheets = {name: threads.submit(png, sheet) for name, sheet in drawn.items()}
                 slots = arrange(*splits)
-                images.finish(slots)
-            cached = _cached(outcome, slots, splits, decided(settings, recipe))
-            write_index(folder, cached.columns(plan, bench.hashes))
+                finished = threads.submit(images.finish, slots)
+                try:
+                    cached = _cached(outcome, slots, splits, decided(settings, recipe))
+                    write_index(folder, cached.columns(plan, bench.hashes))
+                finally:
+                    wait((finished,))  # the file must not be closed under it
+                finished.result()
             write_meta(folder, _meta(cached, settings, recipe, snapshot.digest))
             TensorCache.open(folder)
         summary = summarise(outcome, rejected, cached)

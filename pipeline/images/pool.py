@@ -196,6 +196,7 @@ class _Crew:
         self._stop = context.RawValue(c_bool, False)
         self._ahead = AHEAD * workers
         self._pool = ProcessPoolExecutor(workers, context, _start_worker, (self._stop, bench))
+        self._leaving = threading.Thread(target=self._pool.shutdown)
         resource_tracker.ensure_running()  # which would unblock the signal again
         # Ctrl-C reaches the whole process group: this process alone answers it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -215,6 +216,7 @@ class _Crew:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+            self._leaving.start()  # while this process does the rest
         except BrokenProcessPool:
             raise GanError(
                 "a decoding process was killed, perhaps for want of memory, or could not start; "
@@ -227,7 +229,10 @@ class _Crew:
     def dismiss(self) -> None:
         """Have all leave, and wait until they have."""
         self._stop.value = True
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._leaving.ident is None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        else:
+            self._leaving.join()
 
 
 _stop: c_bool | None = None
