@@ -34,6 +34,7 @@ SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"
 
 TINY = {
     "preprocess.size": 32,
+    "preprocess.filters.min_side": 32,
     "model.latent_size": 8,
     "model.generator_width": 4,
     "model.discriminator_width": 4,

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from mlflow import MlflowClient
+from preprocess_inputs import ALL_PASS
 
 from pipeline.pin import SKELETON, directory_md5
 
@@ -21,7 +22,7 @@ BIN = Path(sys.executable).parent
 pytestmark = pytest.mark.slow
 
 SMALL = {
-    "preprocess": {"size": 32, "holdout": 0.3},
+    "preprocess": {"size": 32, "holdout": 0.3, "filters": ALL_PASS},
     "model": {"latent_size": 8, "generator_width": 4, "discriminator_width": 4},
     "train": {
         "images": 800,
