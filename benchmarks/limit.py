@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.params import PreprocessParams
+from gan.data_params import PreprocessParams
 from pipeline.images.avatars import Recipe, make_avatars
 from pipeline.images.measures import measure
 from pipeline.images.pool import CHUNK, usable_cores

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan.cache import TensorCache, cache_digest
+from gan.data_params import PreprocessParams
 from gan.errors import GanError
-from gan.params import Params, PreprocessParams
+from gan.params import Params
 from pipeline.images.avatars import Recipe
 from pipeline.images.cache_writer import (
     publishing,

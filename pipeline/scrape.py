@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gan.data_params import ScrapeParams
 from gan.durable import write_atomically
 from gan.errors import GanError
-from gan.params import ScrapeParams
 from pipeline.crawl.build import Built, build
 from pipeline.crawl.pictures import PictureLimits
 from pipeline.crawl.source import Source, differing

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gan.params import ScrapeParams
+from gan.data_params import ScrapeParams
 from pipeline.crawl.contents import Contents, look, named_pictures, read_contents
 from pipeline.crawl.member import Member, printable
 from pipeline.crawl.pictures import Listed

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from posixpath import splitext
 
+from gan.data_params import ScrapeParams
 from gan.errors import GanError
-from gan.params import ScrapeParams
 from pipeline.crawl.member import DAMAGED_ARCHIVE, Member, Refusal, UnreadableError, printable
 from pipeline.crawl.members import LINKED_FOLDER, TAR_ENDINGS, ZIP_ENDINGS, members_of
 from pipeline.crawl.pictures import over_bytes

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from gan.data_params import ScrapeParams
 from gan.errors import GanError
-from gan.params import ScrapeParams
 from pipeline.crawl.danbooru import Danbooru
 from pipeline.crawl.engine import Manners, crawl
 from pipeline.crawl.posts import Search

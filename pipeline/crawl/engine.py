@@ -12,8 +12,8 @@ from aiohttp.resolver import ThreadedResolver
 from scrapy import signals
 from scrapy.crawler import AsyncCrawlerRunner, Crawler
 
+from gan.data_params import ScrapeParams
 from gan.errors import GanError
-from gan.params import ScrapeParams
 from pipeline.crawl.guard import ALLOWED, normalise
 from pipeline.crawl.handler import RESOLVER
 from pipeline.crawl.listing import Listing

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gan.data_params import ScrapeParams
 from gan.errors import GanError
-from gan.params import ScrapeParams
 from pipeline.snapshot.manifest import Status
 
 EXEMPT_BYTES = 2**20

@@ -20,7 +20,7 @@ from scrapy.http import Response
 from scrapy.settings import BaseSettings
 from scrapy.utils.httpobj import urlparse_cached
 
-from gan.params import ScrapeParams
+from gan.data_params import ScrapeParams
 from pipeline.crawl.member import printable
 from pipeline.crawl.reasons import TROUBLED, Interrupted, Refused, read
 from pipeline.crawl.words import counted

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from gan.data_params import ScrapeParams
 from gan.errors import GanError
-from gan.params import ScrapeParams
 from pipeline.crawl.archive import Archive
 from pipeline.crawl.booru import AUTO, Booru
 from pipeline.crawl.embedded import NAME, VIEWS, Embedded

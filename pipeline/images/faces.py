@@ -19,7 +19,7 @@ from pipeline.images.face_boxes import NotedFaces
 from pipeline.images.face_cascade import Cascade
 
 if TYPE_CHECKING:  # workers need no pydantic
-    from gan.params import FacesParams
+    from gan.data_params import FacesParams
 
 
 @dataclass(frozen=True)

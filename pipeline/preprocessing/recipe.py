@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gan.params import PreprocessParams
+from gan.data_params import PreprocessParams
 from pipeline.images import crop, decode
 from pipeline.images.avatars import FaceRecipe, Recipe
 from pipeline.images.duplicates import Limits

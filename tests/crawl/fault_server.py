@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver
 from PIL import Image
 
-from gan.params import ScrapeParams
+from gan.data_params import ScrapeParams
 from pipeline.crawl import engine
 from pipeline.crawl.engine import Manners
 from pipeline.crawl.listing import ListingPage

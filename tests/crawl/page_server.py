@@ -9,7 +9,7 @@ from collections import Counter
 from aiohttp import web
 from PIL import Image
 
-from gan.params import ScrapeParams
+from gan.data_params import ScrapeParams
 from pipeline.crawl.engine import Manners
 from pipeline.crawl.sink import Sink
 from pipeline.snapshot.journal import Journal

@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 from booru_servers import KEY, USER, DanbooruServer, GelbooruServer, LocalServer, MoebooruServer
 
+from gan.data_params import ScrapeParams
 from gan.errors import GanError
-from gan.params import ScrapeParams
 from pipeline.crawl.booru import Booru
 from pipeline.crawl.engine import Manners
 from pipeline.crawl.log import CrawlLog

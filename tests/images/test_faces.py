@@ -14,8 +14,9 @@ import yaml
 from PIL import Image
 from preprocess_inputs import DARK_ON_BRIGHT, HAS_WHEEL
 
+from gan.data_params import FacesParams
 from gan.errors import GanError
-from gan.params import FacesParams, parse_params
+from gan.params import parse_params
 from pipeline.gallery.page import face_boxes, paint_page
 from pipeline.images import face_animeface, face_cascade
 from pipeline.images.face_animeface import AnimeFace, find_known_face, find_library, prove
