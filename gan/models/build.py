@@ -1,0 +1,35 @@
+"""From params to networks."""
+
+from importlib import import_module
+from typing import cast
+
+from torch import Generator as Random
+from torch import nn
+
+from gan.model_params import DiscriminatorParams, GeneratorParams, ModelParams
+from gan.models.families import FAMILIES
+from gan.models.network import Discriminator, DiscriminatorNorms, Family, Generator
+
+
+def family(name: str) -> Family:
+    """The module of a family."""
+    return cast(Family, import_module(FAMILIES[name]))
+
+
+def build_generator(model: ModelParams, size: int) -> Generator:
+    """The generator that params ask for, not yet initialised; GanError if they don't fit."""
+    params = model.generator
+    return family(params.family).build_generator(params, model.latent_size, size)
+
+
+def build_discriminator(model: ModelParams, norms: DiscriminatorNorms, size: int) -> Discriminator:
+    """The discriminator that params ask for, not yet initialised; GanError if they don't fit."""
+    params = model.discriminator
+    return family(params.family).build_discriminator(params, norms, size)
+
+
+def initialise(
+    network: nn.Module, params: GeneratorParams | DiscriminatorParams, random: Random
+) -> None:
+    """Draw a network's weights as its family does, in place."""
+    family(params.family).initialise(network, random)

@@ -1,0 +1,200 @@
+"""What networks are built of: norms, activations, the frames that families put layers into, and
+how weights are drawn.
+
+The order of a layer's parts is convolution, norm, activation; a residual block turns it round.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Generator as Random
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
+
+from gan.model_params import Activation, GeneratorParams, Norm
+from gan.models.fast import LeakyReLU, ReLU
+from gan.models.network import Discriminator, DiscriminatorNorms, Generator, stages
+
+SLOPE = 0.2
+"""Of leaky_relu, for negative numbers."""
+
+GAINS: dict[Activation, float] = {
+    "relu": math.sqrt(2),
+    "leaky_relu": math.sqrt(2 / (1 + SLOPE**2)),
+    "silu": 1.676532,
+    "gelu": 1.533531,
+}
+"""What keeps the mean square of standard normal numbers through the activation: He et al. 2015
+(arXiv:1502.01852), equation 10 and its like for smooth functions."""
+
+_ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
+    "relu": ReLU,
+    "leaky_relu": lambda: LeakyReLU(SLOPE),
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+}
+
+_NORMS: dict[Norm, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    # equals InstanceNorm2d, which on a CPU loses the order channels last
+    "instance": lambda channels: nn.GroupNorm(channels, channels),
+    "layer": lambda channels: nn.GroupNorm(1, channels),  # over channels and space together
+    "pixel": lambda _: PixelNorm(),
+}
+
+_WITH_GAINS = nn.BatchNorm2d | nn.GroupNorm
+_WITH_WEIGHTS = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+
+_POWER_ITERATIONS = 15
+"""As many as torch does with the weights that are thrown away by drawing new ones."""
+
+
+class PixelNorm(nn.Module):
+    """Each pixel's channels to a mean square of 1: Karras et al. 2018 (arXiv:1710.10196), 4.2."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        # squares of float16 overflow at 256, and autocast would have the product in bfloat16
+        with torch.autocast(hidden.device.type, enabled=False):
+            wide = hidden.to(torch.promote_types(hidden.dtype, torch.float32)).movedim(1, -1)
+            squares = torch.linalg.vecdot(wide, wide)  # half the time of square and mean
+            scale = torch.rsqrt(squares / wide.shape[-1] + 1e-8)
+            return (wide * scale.unsqueeze(-1)).movedim(-1, 1).to(hidden.dtype)
+
+
+class Convolution(nn.Conv2d):
+    """A convolution that keeps the picture's size, and the gain its weights are drawn with."""
+
+    def __init__(
+        self, inner: int, outer: int, gain: float, side: int = 3, bias: bool = True
+    ) -> None:
+        super().__init__(inner, outer, side, padding=side // 2, bias=bias)
+        self.gain = gain
+
+
+def activation(kind: Activation) -> nn.Module:
+    """Relu, leaky relu (slope 0.2), silu or gelu."""
+    return _ACTIVATIONS[kind]()
+
+
+def norm(kind: Norm, channels: int) -> list[nn.Module]:
+    """The norm of that many channels, or nothing."""
+    return [] if kind == "none" else [_NORMS[kind](channels)]
+
+
+def has_bias(following: Norm) -> bool:
+    """Whether a layer before this norm has a bias: not where the norm has one of its own."""
+    return following in ("none", "pixel")
+
+
+def _with_spectral_norm(network: nn.Module) -> None:
+    """Divide the weights of all layers by their largest singular value, from now on."""
+    for module in list(network.modules()):
+        if isinstance(module, _WITH_WEIGHTS):
+            spectral_norm(module)
+
+
+class LayeredGenerator(Generator):
+    """Latents, linearly onto small maps, then the layers of a family.
+
+    `layers` takes maps of `channels` channels, 4x4 or 6x6, to 3 channels of the picture's size.
+    """
+
+    def __init__(
+        self,
+        params: GeneratorParams,
+        latent_size: int,
+        size: int,
+        channels: int,
+        layers: list[nn.Module],
+    ) -> None:
+        super().__init__()
+        self.latent_size, self.size = latent_size, size
+        self.first = stages(size)[0]
+        bias = not params.first_norm or has_bias(params.norm)
+        self.project = nn.Linear(latent_size, channels * self.first**2, bias=bias)
+        first = [*norm(params.norm, channels), activation(params.activation)]
+        last = [nn.Tanh()] if params.last == "tanh" else []
+        self.layers = nn.Sequential(*(first if params.first_norm else []), *layers, *last)
+        if params.spectral_norm:
+            _with_spectral_norm(self)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        hidden = self.project(latents).unflatten(1, (-1, self.first, self.first))
+        pixels: Tensor = self.layers(hidden)
+        return pixels
+
+
+class LayeredDiscriminator(Discriminator):
+    """The layers of a family, then one linear score.
+
+    `layers` takes pixels to maps of `channels` channels, 4x4 or 6x6.
+    """
+
+    def __init__(
+        self, norms: DiscriminatorNorms, size: int, channels: int, layers: list[nn.Module]
+    ) -> None:
+        super().__init__()
+        score = nn.Linear(channels * stages(size)[0] ** 2, 1)
+        self.layers = nn.Sequential(*layers, nn.Flatten(), score)
+        self.mixes_samples = any(isinstance(part, nn.BatchNorm2d) for part in self.modules())
+        if norms.spectral_norm:
+            _with_spectral_norm(self)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        scores: Tensor = self.layers(pixels)
+        return scores.squeeze(1)
+
+
+def he_deviation(layer: nn.Module) -> float:
+    """Standard deviation of a layer's weights: He et al. 2015, equation 10, by its inputs."""
+    gain = layer.gain if isinstance(layer, Convolution) else 1.0
+    return gain / math.sqrt(raw_weight(layer)[0].numel())
+
+
+def raw_weight(layer: nn.Module) -> nn.Parameter:
+    """The weight that is learned, before spectral norm divides it."""
+    normed = is_parametrized(layer, "weight")
+    return layer.get_parameter("parametrizations.weight.original" if normed else "weight")
+
+
+def _draw(target: Tensor, mean: float, deviation: float, random: Random) -> None:
+    """Normal numbers that depend on neither device, precision nor order in memory."""
+    drawn = torch.empty(target.shape).normal_(mean, deviation, generator=random)
+    target.copy_(drawn)
+
+
+def _restart_spectral_norm(layer: nn.Module, random: Random) -> None:
+    """Singular vectors anew: torch drew them from the global generator, for other weights."""
+    mode = layer.training
+    layer.train()
+    for vector in layer.get_submodule("parametrizations").buffers():
+        _draw(vector, 0.0, 1.0, random)
+        vector.div_(vector.norm())
+    for _ in range(_POWER_ITERATIONS):
+        layer.weight  # noqa: B018  (each look at it is one iteration)
+    layer.train(mode)
+
+
+@torch.no_grad()
+def draw_weights(
+    network: nn.Module,
+    random: Random,
+    deviation: Callable[[nn.Module], float],
+    spread_of_gains: float = 0.0,
+) -> None:
+    """Draw all weights anew, in place and from `random` alone; biases 0, norms' gains around 1."""
+    for module in network.modules():
+        if isinstance(module, _WITH_WEIGHTS):
+            _draw(raw_weight(module), 0.0, deviation(module), random)
+            if is_parametrized(module):
+                _restart_spectral_norm(module, random)
+        elif isinstance(module, _WITH_GAINS):
+            _draw(module.weight, 1.0, spread_of_gains, random)
+        else:
+            continue
+        if module.bias is not None:
+            module.bias.zero_()
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()

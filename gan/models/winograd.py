@@ -1,0 +1,197 @@
+"""Winograd's minimal filtering for 4x4 kernels of stride 2: the linear maps around the product.
+
+A 4x4 kernel of stride 2 is a 2x2 kernel of stride 1 over pairs of rows and columns. Winograd's
+minimal filtering (Lavin & Gray 2015, arXiv:1509.09308) makes 4x4 outputs of such a kernel from 25
+products instead of 64, at the points 0, 1, -1, 2 and infinity. Everything about it but one batched
+matrix product is a linear map that adds and subtracts; those maps are here, each with its adjoint,
+so that torch can differentiate as often as it likes. Results differ from torch's own in rounding.
+
+In the maps, S is the side of the smaller picture, T = S / 4 its tiles in a row, and 25 the places
+in a transformed tile.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+TILE, POINTS = 4, 5
+CHUNK = 1 << 19
+"""Numbers transformed at once: what a core's own cache holds, or memory's speed is the limit."""
+
+Parts = Sequence[Tensor]
+
+
+def _spread(d: Parts, out: Parts) -> None:
+    """Five neighbours -> values at the five points."""
+    middle = torch.sub(d[3], d[1], out=out[3])
+    torch.sub(d[0], d[2], out=out[0]).add_(middle, alpha=1 / 2)
+    torch.sub(middle, d[1], out=out[1]).sub_(d[2])
+    torch.sub(d[1], d[2], out=out[2]).add_(middle, alpha=1 / 3)
+    torch.sub(d[4], d[2], out=out[4]).sub_(middle, alpha=2)
+
+
+def _unspread(v: Parts, out: Tensor, dim: int) -> None:
+    """Its adjoint, summed over tiles that overlap by one row of `out` along `dim`."""
+    tiles = v[0].shape[dim]
+    middle = torch.add(v[3], v[0], alpha=1 / 2, out=_rows(out, dim, 3, tiles))
+    middle.add_(v[1]).add_(v[2], alpha=1 / 3).sub_(v[4], alpha=2)
+    torch.sub(v[2], v[1], out=_rows(out, dim, 1, tiles)).sub_(middle)
+    torch.add(v[0], v[1], out=_rows(out, dim, 2, tiles)).add_(v[2]).add_(v[4]).neg_()
+    _rows(out, dim, 0, tiles).copy_(v[0])
+    out.select(dim, TILE * tiles).copy_(v[4].select(dim, tiles - 1))
+    _rows(out, dim, TILE, tiles - 1).add_(v[4].narrow(dim, 0, tiles - 1))
+
+
+def _gather(m: Parts, out: Parts) -> None:
+    """Products at the five points -> four outputs."""
+    even = torch.add(m[1], m[2]).mul_(-1 / 2)
+    odd = torch.sub(m[2], m[1]).mul_(1 / 2)
+    torch.add(even, m[0], out=out[0]).add_(m[3], alpha=1 / 6)
+    torch.add(odd, m[3], alpha=1 / 3, out=out[1])
+    torch.add(even, m[3], alpha=2 / 3, out=out[2])
+    torch.add(odd, m[3], alpha=4 / 3, out=out[3]).add_(m[4])
+
+
+def _ungather(y: Parts, out: Parts) -> None:
+    """Its adjoint."""
+    even = torch.add(y[0], y[2]).mul_(-1 / 2)
+    odd = torch.add(y[1], y[3]).mul_(-1 / 2)
+    out[0].copy_(y[0])
+    torch.add(even, odd, out=out[1])
+    torch.sub(even, odd, out=out[2])
+    torch.add(y[1], y[0], alpha=1 / 2, out=out[3]).add_(y[2], alpha=2).add_(y[3], alpha=4)
+    out[3].mul_(1 / 3)
+    out[4].copy_(y[3])
+
+
+def _expand(w: Parts, out: Parts) -> None:
+    """Two taps -> values at the five points."""
+    out[0].copy_(w[0])
+    torch.add(w[0], w[1], out=out[1])
+    torch.sub(w[0], w[1], out=out[2])
+    torch.add(w[0], w[1], alpha=2, out=out[3])
+    out[4].copy_(w[1])
+
+
+def _unexpand(u: Parts) -> list[Tensor]:
+    """Its adjoint; keeps the order in memory, whatever it is."""
+    first = (u[0] + u[1]).add_(u[2]).add_(u[3])
+    second = (u[1] - u[2]).add_(u[3], alpha=2).add_(u[4])
+    return [first, second]
+
+
+def _rows(pairs: Tensor, dim: int, first: int, count: int) -> Tensor:
+    """Rows first, first + 4, ... along `dim`: `count` of them."""
+    stop = first + TILE * count - TILE + 1
+    return pairs[(slice(None),) * dim + (slice(first, max(stop, first), TILE),)]
+
+
+def _neighbours(pairs: Tensor, dim: int, tiles: int) -> list[Tensor]:
+    return [_rows(pairs, dim, place, tiles) for place in range(POINTS)]
+
+
+def _channels_last(pixels: Tensor) -> Tensor:
+    return pixels.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+
+
+def _empty(like: Tensor, *shape: int) -> Tensor:
+    """An uninitialised picture (N, C, H, W) in channels_last."""
+    return like.new_empty(shape).contiguous(memory_format=torch.channels_last)
+
+
+def _chunk(count: int, pixels: int) -> int:
+    """Pictures at once, if each becomes `pixels` numbers."""
+    return max(1, min(count, CHUNK // pixels))
+
+
+def to_points(pixels: Tensor) -> Tensor:
+    """Larger pictures (N, C, 2S, 2S) -> (25, N * T * T, 4C): their tiles, transformed."""
+    count, channels, side = pixels.shape[0], pixels.shape[1], pixels.shape[2] // 2
+    tiles, row = side // TILE, side // TILE * 4 * channels
+    source = _channels_last(pixels)
+    out = pixels.new_empty(POINTS, POINTS, count, tiles, row)
+    chunk = _chunk(count, out[:, :, 0].numel())
+    padded = pixels.new_zeros(chunk, 2 * side + 2, 2 * side + 2, channels)
+    pairs = padded.view(chunk, side + 1, 2, side + 1, 2 * channels)
+    across = pixels.new_empty(POINTS, chunk, side + 1, tiles, 2, 2 * channels)
+    for start in range(0, count, chunk):
+        now = min(chunk, count - start)
+        padded[:now, 1:-1, 1:-1].copy_(source[start : start + now])
+        half = across[:, :now]
+        _spread(_neighbours(pairs[:now], 3, tiles), list(half.transpose(3, 4)))
+        down = half.view(POINTS, now, side + 1, row)
+        _spread(_neighbours(down, 2, tiles), list(out[:, :, start : start + now]))
+    return out.view(POINTS**2, count * tiles**2, 4 * channels)
+
+
+def from_points(points: Tensor, count: int, channels: int, side: int) -> Tensor:
+    """The adjoint of `to_points`, for a smaller picture of `side`."""
+    tiles, row = side // TILE, side // TILE * 4 * channels
+    source = points.reshape(POINTS, POINTS, count, tiles, row)
+    out = _empty(points, count, channels, 2 * side, 2 * side)
+    pixels = out.permute(0, 2, 3, 1)
+    chunk = _chunk(count, source[:, :, 0].numel())
+    padded = points.new_empty(chunk, 2 * side + 2, 2 * side + 2, channels)
+    pairs = padded.view(chunk, side + 1, 2, side + 1, 2 * channels)
+    across = points.new_empty(POINTS, chunk, side + 1, tiles, 2, 2 * channels)
+    for start in range(0, count, chunk):
+        now = min(chunk, count - start)
+        half = across[:, :now]
+        down = half.view(POINTS, now, side + 1, row)
+        _unspread(list(source[:, :, start : start + now]), down, 2)
+        _unspread(list(half.transpose(3, 4)), pairs[:now], 3)
+        pixels[start : start + now].copy_(padded[:now, 1:-1, 1:-1])
+    return out
+
+
+def to_pixels(products: Tensor, count: int, side: int) -> Tensor:
+    """Products (25, N * T * T, C) -> smaller pictures (N, C, S, S)."""
+    tiles, channels = side // TILE, products.shape[-1]
+    source = products.reshape(POINTS, POINTS, count, tiles, tiles, channels)
+    down = products.new_empty(TILE, POINTS, count, tiles, tiles, channels)
+    _gather(list(source), list(down))
+    out = _empty(products, count, channels, side, side)
+    _gather([down[:, place] for place in range(POINTS)], _squares(out, tiles))
+    return out
+
+
+def from_pixels(pixels: Tensor) -> Tensor:
+    """The adjoint of `to_pixels`."""
+    count, channels, side = pixels.shape[:3]
+    tiles = side // TILE
+    down = pixels.new_empty(TILE, POINTS, count, tiles, tiles, channels)
+    places = [down[:, place] for place in range(POINTS)]
+    _ungather(_squares(pixels.contiguous(memory_format=torch.channels_last), tiles), places)
+    out = pixels.new_empty(POINTS, POINTS, count, tiles, tiles, channels)
+    _ungather(list(down), list(out))
+    return out.view(POINTS**2, count * tiles**2, channels)
+
+
+def _squares(pixels: Tensor, tiles: int) -> list[Tensor]:
+    """The columns of a tile in channels_last pictures: four times (row, N, T, T, C)."""
+    count, channels = pixels.shape[:2]
+    inside = pixels.permute(0, 2, 3, 1).view(count, tiles, TILE, tiles, TILE, channels)
+    return [inside[:, :, :, :, column].permute(2, 0, 1, 3, 4) for column in range(TILE)]
+
+
+def to_factors(weight: Tensor) -> Tensor:
+    """Weights (C', C, 4, 4) -> (25, C', 4C)."""
+    outer, inner = weight.shape[:2]
+    taps = _channels_last(weight).view(outer, 2, 2, 2, 2 * inner)
+    down = weight.new_empty(POINTS, outer, 2, 2, 2 * inner)
+    _expand([taps[:, 0], taps[:, 1]], list(down))
+    out = weight.new_empty(POINTS, POINTS, outer, 2, 2 * inner)
+    _expand([down[:, :, :, 0], down[:, :, :, 1]], [out[:, place] for place in range(POINTS)])
+    return out.view(POINTS**2, outer, 4 * inner)
+
+
+def from_factors(factors: Tensor, inner: int) -> Tensor:
+    """The adjoint of `to_factors`."""
+    outer = factors.shape[1]
+    weight = factors.new_empty(outer, 2, 2, 2, 2, inner)
+    source = factors.view(POINTS, POINTS, outer, 4 * inner)
+    for row, down in enumerate(_unexpand(list(source))):
+        for column, taps in enumerate(_unexpand(list(down))):
+            weight[:, row, :, column].copy_(taps.view(outer, 2, 2, inner))
+    return weight.view(outer, 4, 4, inner).permute(0, 3, 1, 2)

@@ -1,0 +1,67 @@
+"""Patterns of period 2: transposed and strided convolutions make them, plain ones do not."""
+
+import pytest
+import torch
+from tiny_networks import FAMILIES, discriminator, generator, random
+
+CHANNELS = 8
+"""Of the small maps: width 2, widest 4."""
+
+
+def period_2(pictures):
+    """The greatest amplitude of +-+- along rows, along columns or both, over the root mean square.
+
+    pictures: (..., side, side) with an even side.
+    """
+    sign = 1 - 2 * (torch.arange(pictures.shape[-1], dtype=pictures.dtype) % 2)
+    patterns = (sign[None, :], sign[:, None], sign[None, :] * sign[:, None])
+    amplitudes = [(pictures * pattern).mean((-1, -2)).abs().max() for pattern in patterns]
+    return (max(amplitudes) / pictures.square().mean().sqrt()).item()
+
+
+def flat_response(family, norm):
+    """The middle of what a generator makes of maps that are the same everywhere."""
+    network = generator(family, 32, norm=norm, last="none", activation="relu").double().eval()
+    flat = torch.randn(4, CHANNELS, 1, 1, dtype=torch.float64, generator=random(1))
+    made = network.layers(flat.expand(-1, -1, 12, 12))
+    return made[:, :, 32:-32, 32:-32]  # beyond the reach of the borders' zeros
+
+
+def flat_gradient(family):
+    """The gradient of a discriminator's summed features, in the middle of a grey picture."""
+    network = discriminator(family, 32).double()
+    images = torch.full((1, 3, 256, 256), 0.3, dtype=torch.float64, requires_grad=True)
+    features = network.layers[:-2](images)  # without the score, whose weights differ by place
+    (gradient,) = torch.autograd.grad(features[:, :, 5:-5, 5:-5].sum(), images)
+    return gradient[:, :, 120:136, 120:136]  # all of whose features are in the sum
+
+
+def test_the_measure_knows_a_checkerboard():
+    board = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(8, 8)
+    ramp = torch.linspace(1, 2, 16).expand(16, 16)
+    assert period_2(board) == pytest.approx(1)
+    assert period_2(ramp) < 0.03
+    assert period_2(0.3 * board + 0.4) == pytest.approx(0.3 / 0.5)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "pixel"])
+@pytest.mark.parametrize("family", [each for each in FAMILIES if each != "dcgan"])
+def test_a_flat_input_becomes_a_flat_picture(family, norm):
+    response = flat_response(family, norm)
+    assert response.std((-1, -2)).max() < 1e-9 * response.abs().max()
+    assert period_2(response) < 1e-9
+
+
+def test_transposed_convolutions_make_a_checkerboard_of_a_flat_input():
+    assert period_2(flat_response("dcgan", "batch")) > 0.05
+
+
+@pytest.mark.parametrize("family", [each for each in FAMILIES if each != "dcgan"])
+def test_the_gradient_of_a_grey_picture_is_flat(family):
+    gradient = flat_gradient(family)
+    assert gradient.abs().max() > 0
+    assert period_2(gradient) < 1e-9
+
+
+def test_strided_convolutions_make_a_checkerboard_in_the_gradient():
+    assert period_2(flat_gradient("dcgan")) > 0.05
