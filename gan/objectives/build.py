@@ -1,17 +1,16 @@
 """From params to the objective."""
 
-from gan.objectives.bce import Bce
-from gan.objectives.hinge import Hinge
+from importlib import import_module
+
+from gan.objectives.names import OBJECTIVES
 from gan.objectives.objective import Objective
-from gan.objectives.wgan_gp import WganGp
-from gan.params import TrainParams
+from gan.train_params import TrainParams
 
 
 def build_objective(params: TrainParams) -> Objective:
-    """The objective that `train.objective` names, with its own settings."""
-    objectives: dict[str, Objective] = {
-        "bce": Bce(),
-        "wgan_gp": WganGp(params.wgan_gp.penalty_weight),
-        "hinge": Hinge(),
-    }
-    return objectives[params.objective]
+    """The objective that `train.objective` names, by its recipe.
+
+    GanError if the recipe asks for something that the objective can't do.
+    """
+    objective: Objective = import_module(OBJECTIVES[params.objective]).build(params.recipe)
+    return objective

@@ -1,23 +1,32 @@
 """The hinge objective (Lim & Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957)."""
 
+from dataclasses import dataclass
+
 from torch import Tensor
 from torch.nn.functional import relu
 
-from gan.models.dcgan import Discriminator
-from gan.objectives.objective import Losses, named, score_both
+from gan.objectives.labels import refuse_labels
+from gan.objectives.objective import Objective
+from gan.train_params import RecipeParams
 
 
-class Hinge:
+@dataclass(frozen=True)
+class Hinge(Objective):
     """Scores are pushed beyond the margins 1 and -1 and no further."""
 
-    def discriminator_loss(
-        self, discriminator: Discriminator, real: Tensor, fake: Tensor, mix: Tensor
-    ) -> Losses:
-        """max(0, 1 - real) + max(0, 1 + fake); 2 at zero scores."""
-        real_scores, fake_scores = score_both(discriminator, real, fake)
-        loss = relu(1 - real_scores).mean() + relu(1 + fake_scores).mean()
-        return named(loss, real_scores, fake_scores)
+    pairs = False
+    midpoint = 0.0
 
-    def generator_loss(self, discriminator: Discriminator, fake: Tensor) -> Losses:
+    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """max(0, 1 - real) + max(0, 1 + fake)."""
+        return relu(1 - real).mean() + relu(1 + fake).mean()
+
+    def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """-fake."""
-        return {"loss/generator": -discriminator(fake).float().mean()}
+        return -fake.mean()
+
+
+def build(recipe: RecipeParams) -> Objective:
+    """GanError if labels are to be smoothed: there are none."""
+    refuse_labels("hinge", recipe)
+    return Hinge()

@@ -1,30 +1,31 @@
-"""Wasserstein GAN with gradient penalty (Gulrajani et al. 2017, arXiv:1704.00028)."""
+"""Wasserstein GAN (Arjovsky et al. 2017), whose penalty is in its recipe (arXiv:1704.00028)."""
 
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from gan.models.dcgan import Discriminator
-from gan.objectives.objective import Losses, named, score_both
-from gan.objectives.penalties import gradient_penalty
+from gan.objectives.labels import refuse_labels
+from gan.objectives.objective import Objective
+from gan.train_params import RecipeParams
 
 
 @dataclass(frozen=True)
-class WganGp:
-    """The penalty is part of the critic's loss, in the same step (algorithm 1, line 7)."""
+class WganGp(Objective):
+    """The difference of mean scores; without `penalties.gradient` it would have no bound."""
 
-    penalty_weight: float
+    pairs = False
+    midpoint = None
 
-    def discriminator_loss(
-        self, discriminator: Discriminator, real: Tensor, fake: Tensor, mix: Tensor
-    ) -> Losses:
-        """fake - real + weight * penalty."""
-        real_scores, fake_scores = score_both(discriminator, real, fake)
-        penalty = gradient_penalty(discriminator, real, fake, mix)
-        loss = fake_scores.mean() - real_scores.mean() + self.penalty_weight * penalty
-        losses = named(loss, real_scores, fake_scores)
-        return losses | {"loss/gradient_penalty": penalty}
+    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """fake - real."""
+        return fake.mean() - real.mean()
 
-    def generator_loss(self, discriminator: Discriminator, fake: Tensor) -> Losses:
+    def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """-fake."""
-        return {"loss/generator": -discriminator(fake).float().mean()}
+        return -fake.mean()
+
+
+def build(recipe: RecipeParams) -> Objective:
+    """GanError if labels are to be smoothed: there are none."""
+    refuse_labels("wgan_gp", recipe)
+    return WganGp()
