@@ -1,25 +1,35 @@
-"""The averaged generator: an exponential moving average of parameters, with its own batch norm."""
+"""The averaged generator: an exponential moving average of parameters, and what belongs to it.
+
+Buffers are never averaged. Batch norm's statistics and spectral norm's singular vectors are facts
+about one network's weights; another's would give the average wrong colours and wrong gains. They
+are measured on the average itself, before it is looked at.
+"""
 
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-
-WARM_UP = 0.05
-"""The half-life is at most this share of the images seen (Karras et al. 2020, appendix B)."""
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.parametrize import ParametrizationList
 
 
 @torch.no_grad()
 def update_average(
-    average: nn.Module, network: nn.Module, images: int, images_seen: int, half_life: int
+    average: nn.Module,
+    network: nn.Module,
+    images: int,
+    images_seen: int,
+    half_life: int,
+    warm_up: float,
 ) -> None:
     """Move the average's parameters towards the network's, after `images` more images.
 
-    Buffers are left alone: a running mean of another network's activations is not the average's
-    own, and its colours drift with it; `recalibrate` measures them.
+    The half-life, in images, is at most the share `warm_up` of all images seen until now (Karras
+    et al. 2020, arXiv:2006.06676, appendix B). Both networks have the same parameters in the same
+    order; of layers with spectral norm these are the weights before it.
     """
-    half_life_now = min(float(half_life), images_seen * WARM_UP)
+    half_life_now = min(float(half_life), images_seen * warm_up)
     weight = 1 - 0.5 ** (images / max(half_life_now, 1e-8))
     averaged: list[Tensor] = list(average.parameters())
     current: list[Tensor] = list(network.parameters())
@@ -28,18 +38,55 @@ def update_average(
 
 @torch.no_grad()
 def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Measure batch norm's statistics anew on batches of inputs, then leave the network in eval.
+    """Fit spectral norm and batch norm to the network's weights; leave it in eval mode.
 
-    Izmailov et al. 2018 (arXiv:1803.05407), section 3.2: averaged weights need their own.
+    Batch norm's statistics are plain means over batches of inputs (Izmailov et al. 2018,
+    arXiv:1803.05407, section 3.2), while the rest of the network is as in eval mode. The result is
+    a function of parameters and inputs alone: what was measured before does not count. Without
+    batch norm no batch is asked for.
     """
+    network.eval()
+    for module in network.modules():
+        if isinstance(module, ParametrizationList):
+            _fit_spectral_norm(module)
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    _measure(network, norms, batches if norms else ())
+
+
+def _measure(network: nn.Module, norms: list[_BatchNorm], batches: Iterable[Tensor]) -> None:
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # torch's word for a plain mean over all batches
-    network.train()
-    for batch in batches if norms else ():
+        norm.train()
+    for batch in batches:
         network(batch)
-    network.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
+        norm.eval()
+
+
+def _fit_spectral_norm(weight: ParametrizationList) -> None:
+    """Give a layer's spectral norm the first singular vectors of its own weight.
+
+    By eigenvectors, not power iterations: these need hundreds where two singular values are
+    close, and end elsewhere from another start. On the CPU, since not all devices have float64.
+    """
+    value = weight.original
+    for step in weight:
+        if isinstance(step, _SpectralNorm) and value.dim() > 1:
+            left, right = _first_singular_vectors(step._reshape_weight_to_matrix(value))
+            step._u.copy_(left)
+            step._v.copy_(right)
+        value = step(value)
+
+
+def _first_singular_vectors(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Left (h,) and right (w,) singular vectors of the greatest singular value, float64."""
+    matrix = matrix.cpu().double()
+    tall = matrix.shape[0] > matrix.shape[1]
+    short = matrix.T if tall else matrix
+    # eigenvalues ascend
+    first = torch.linalg.eigh(short @ short.T).eigenvectors[:, -1]
+    second = torch.nn.functional.normalize(short.T @ first, dim=0)
+    return (second, first) if tall else (first, second)
