@@ -1,11 +1,15 @@
 """Batches of real pixels: each image once an epoch, each sample the same however it is read."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from gan.batches import Batches
-from gan.pixels import to_images
+from gan.batches import FLIPS_AT_ONCE, Batches, Order, Reader, Resident
+from gan.pixels import to_images, to_pixels
+from gan.randomness import permutation, uniform
 
 CPU = torch.device("cpu")
 
@@ -95,3 +99,116 @@ def test_a_memory_map_gives_what_an_array_gives(tmp_path, noise_images):
     expected = samples(noise_images, 120, 8)
     assert torch.equal(samples(mapped, 120, 8), expected)
     assert torch.equal(samples(mapped[:30], 60, 8), samples(noise_images[:30], 60, 8))
+
+
+def by_definition(images, first, size, *, seed=1):
+    """Pixels of samples first, ..., one after the other, as the words of Batches say."""
+    pixels = []
+    for sample in range(first, first + size):
+        epoch, place = divmod(sample, len(images))
+        image = images[permutation(seed, "order", epoch, len(images))[place]]
+        if uniform(seed, "flip", torch.tensor([sample])).item() < 0.5:
+            image = image[:, ::-1].copy()
+        pixels.append(to_pixels(torch.from_numpy(image)).permute(2, 0, 1))
+    return torch.stack(pixels)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 50])
+@pytest.mark.parametrize("first", [0, 3, 49, FLIPS_AT_ONCE - 5, 10**12])
+def test_batches_are_what_they_are_by_definition(noise_images, count, first):
+    images = noise_images[:count]
+    pixels = Batches(images, 1, 9, True, CPU)(first)
+    assert torch.equal(pixels, by_definition(images, first, 9))
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_images_that_stay_on_a_device_give_the_same_batches(noise_images, flip):
+    order = Order(1, len(noise_images), flip, CPU)
+    resident = Resident(torch.from_numpy(noise_images), order, 16)
+    reader = Reader(noise_images, Order(1, len(noise_images), flip, CPU), 16, CPU)
+    for first in [*range(0, 160, 16), FLIPS_AT_ONCE - 8, 3]:
+        assert torch.equal(resident(first), reader(first))
+
+
+def test_epochs_of_very_many_samples_cost_no_memory(noise_images):
+    order = Order(1, len(noise_images), True, CPU)
+    for first in range(0, 5000, 40):
+        order.rows(first, 64)
+        order.mirrored(first * 1000, 64)
+    assert max(len(order.rows._kept), len(order.mirrored._kept)) == 2
+
+
+def test_an_order_is_made_once_an_epoch(noise_images, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        "gan.batches.permutation", lambda *key: made.append(key[2]) or permutation(*key)
+    )
+    batches = Batches(noise_images, 1, 16, True, CPU)
+    for first in range(0, 500, 16):
+        batches(first)
+        batches(max(0, first - 16))  # a look back over an epoch's end makes nothing anew
+    assert made == list(range(11))
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_pixels_are_channels_last(noise_images, flip):
+    pixels = Batches(noise_images, 1, 16, flip, CPU)(0)
+    assert pixels.is_contiguous(memory_format=torch.channels_last)
+    assert not pixels.is_contiguous()
+
+
+def flags_of_mapping(path):
+    """What Linux knows of how the mapping of a file is going to be read."""
+    found = Path("/proc/self/smaps").read_text().split(str(path), 1)[1]
+    return found.split("VmFlags:", 1)[1].splitlines()[0].split()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("memory", "large"), [(50 * 3072, True), (200 * 3072, False)])
+def test_only_files_too_large_for_memory_are_read_without_their_surroundings(
+    noise_images, tmp_path, monkeypatch, memory, large
+):
+    monkeypatch.setattr("gan.batches._host_memory", lambda: memory)
+    np.save(tmp_path / "images.npy", noise_images)
+    images = np.load(tmp_path / "images.npy", mmap_mode="r")[:40]
+    pixels = Batches(images, 1, 16, True, CPU)(0)
+    assert ("rr" in flags_of_mapping(tmp_path / "images.npy")) == large
+    assert torch.equal(pixels, by_definition(noise_images[:40], 0, 16))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_file_gives_what_memory_gives(noise_images, tmp_path):
+    np.save(tmp_path / "images.npy", noise_images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    here, there = (Batches(images, 1, 16, True, CPU) for images in (noise_images, mapped))
+    for first in range(0, 160, 16):
+        assert torch.equal(here(first), there(first))
+
+
+def test_the_images_stay_as_they_are(noise_images):
+    before = noise_images.copy()
+    batches = Batches(noise_images, 1, 50, True, CPU)
+    batches(0).zero_()
+    assert np.array_equal(noise_images, before)
+    assert torch.equal(batches(0), by_definition(before, 0, 50))
+
+
+def test_images_may_lie_in_memory_in_any_way(noise_images):
+    every_second, turned = noise_images[::2], noise_images.transpose(0, 2, 1, 3)
+    for images in (every_second, turned):
+        pixels = Batches(images, 1, 16, True, CPU)(0)
+        assert torch.equal(pixels, by_definition(images, 0, 16))
+
+
+def test_prefetching_changes_nothing(noise_images):
+    with Batches(noise_images, 1, 16, True, CPU) as batches:
+        batches.prefetch(16)
+        batches.prefetch(0)
+        assert torch.equal(batches(16), by_definition(noise_images, 16, 16))
+        assert torch.equal(batches(64), by_definition(noise_images, 64, 16))
+
+
+def test_torchs_own_random_numbers_are_left_alone(noise_images):
+    before = torch.random.get_rng_state()
+    Batches(noise_images, 1, 16, True, CPU)(0)
+    assert torch.equal(torch.random.get_rng_state(), before)
