@@ -61,11 +61,11 @@ class TensorCache:
             expected = (counts["train"] + counts["holdout"], size, size, 3)
             known = meta["format"] == FORMAT and isinstance(meta["digest"], str)
         except (KeyError, TypeError):
-            raise _damaged(folder, "meta.json lacks an entry") from None
+            raise damaged(folder, "meta.json lacks an entry") from None
         if not known:
-            raise _damaged(folder, "meta.json is of another version")
+            raise damaged(folder, "meta.json is of another version")
         if images.shape != expected:
-            raise _damaged(folder, f"images.npy holds {images.shape}, meta.json says {expected}")
+            raise damaged(folder, f"images.npy holds {images.shape}, meta.json says {expected}")
         return cls(folder, images, meta)
 
     @property
@@ -93,10 +93,11 @@ class TensorCache:
         """Read every pixel and compare with the digest; GanError if they differ."""
         pixels = np.concatenate(list(self.each_digest()))
         if cache_digest(pixels, self.meta["settings"], self.meta["counts"]) != self.digest:
-            raise _damaged(self.folder, "the pixels are not the ones the digest was made of")
+            raise damaged(self.folder, "the pixels are not the ones the digest was made of")
 
 
-def _damaged(folder: Path, why: str) -> GanError:
+def damaged(folder: Path, why: str) -> GanError:
+    """The error of a cache that is not what was written."""
     return GanError(
         f"{folder}: damaged cache: {why}; get it back with `dvc checkout --force {folder}`, or "
         "build it again with `gan preprocess`"
@@ -109,11 +110,11 @@ def _read_meta(folder: Path) -> dict[str, Any]:
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise _damaged(folder, "meta.json is missing") from None
+        raise damaged(folder, "meta.json is missing") from None
     except (OSError, ValueError) as error:
-        raise _damaged(folder, f"meta.json cannot be read ({type(error).__name__})") from None
+        raise damaged(folder, f"meta.json cannot be read ({type(error).__name__})") from None
     if not isinstance(meta, dict):
-        raise _damaged(folder, "meta.json is not an object")
+        raise damaged(folder, "meta.json is not an object")
     return meta
 
 
@@ -122,11 +123,11 @@ def _map_images(folder: Path) -> "np.memmap[Any, np.dtype[np.uint8]]":
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
-        raise _damaged(folder, "images.npy is missing") from None
+        raise damaged(folder, "images.npy is missing") from None
     except (OSError, ValueError, EOFError) as error:
-        raise _damaged(folder, f"images.npy cannot be read ({type(error).__name__})") from None
+        raise damaged(folder, f"images.npy cannot be read ({type(error).__name__})") from None
     if not isinstance(images, np.memmap) or images.dtype != np.uint8:
-        raise _damaged(folder, "images.npy is not an array of uint8")
+        raise damaged(folder, "images.npy is not an array of uint8")
     if not images.flags.c_contiguous or path.stat().st_size != images.offset + images.nbytes:
-        raise _damaged(folder, "images.npy is not as long as its header says")
+        raise damaged(folder, "images.npy is not as long as its header says")
     return images

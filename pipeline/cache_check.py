@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gan.cache import TensorCache, cache_digest
-from pipeline.cache_index import INDEX, damaged, digests, numbers, read_index
+from gan.cache import TensorCache, cache_digest, damaged
+from pipeline.cache_index import INDEX, digests, numbers, read_index
 from pipeline.progress import progress
 
 NAMED = 5  # rows of which the numbers are told

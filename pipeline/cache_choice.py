@@ -6,9 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.cache import TensorCache
+from gan.cache import TensorCache, damaged
 from gan.errors import GanError
-from pipeline.cache_index import INDEX, damaged, number_columns, numbers, read_index
+from pipeline.cache_index import INDEX, number_columns, numbers, read_index
 from pipeline.number_ranges import parse_ranges
 
 COUNT = 64

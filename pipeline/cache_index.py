@@ -1,4 +1,4 @@
-"""index.parquet of a tensor cache, read: its columns, and what is said of a damaged cache."""
+"""index.parquet of a tensor cache, read: its columns."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,17 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from gan.errors import GanError
+from gan.cache import damaged
 
 INDEX = "index.parquet"
-
-
-def damaged(folder: Path, why: str) -> GanError:
-    """The error of a cache that is not what was written."""
-    return GanError(
-        f"{folder}: damaged cache: {why}; get it back with `dvc checkout --force {folder}`, or "
-        "build it again with `gan preprocess`"
-    )
 
 
 def read_index(folder: Path, columns: Sequence[str]) -> pa.Table:
