@@ -1,4 +1,4 @@
-"""Commands beside the pipeline: `gan cache`, `gan weights` and `gan results`."""
+"""Commands beside the pipeline: `gan params`, `gan cache`, `gan weights` and `gan results`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +13,31 @@ results = typer.Typer(no_args_is_help=True, help="Make the results page from run
 
 CacheFolder = Annotated[Path, typer.Argument(help="Folder of the tensor cache.")]
 CACHE = Path("cache")
+
+
+def params(
+    preset: Annotated[
+        str, typer.Option(help="Settings to put in; without it the presets are listed.")
+    ] = "",
+    params: ParamsFile = PARAMS,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; it may be params.yaml itself.")
+    ] = None,
+) -> None:
+    """List presets, or make params.yaml of one.
+
+    Reads params.yaml. Prints the same with the preset's size, networks and training put in, and
+    all comments; or writes it to OUT.
+    """
+    from gan.errors import GanError
+    from pipeline import params_command as command
+
+    if preset:
+        command.write(command.composed(preset, params), out)
+    elif out is not None:
+        raise GanError("--out goes with --preset")
+    else:
+        command.show()
 
 
 @cache.command("info")
