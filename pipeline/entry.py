@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gan.errors import GanError
+from pipeline.stopping import Stopped
 
 if TYPE_CHECKING:
     from gan.params import Params
@@ -20,7 +21,7 @@ ParamsFile = Annotated[Path, typer.Option("--params", help="YAML file with all s
 PARAMS = Path("params.yaml")
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
+INTERRUPTED = (130, 143)  # what shells say of a program that Ctrl-C or SIGTERM ended
 
 
 @contextmanager
@@ -29,10 +30,14 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as stop:  # typer makes an exit code of Ctrl-C
-        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+        code = stop.code if isinstance(stop, SystemExit) else INTERRUPTED[0]
+        if code not in INTERRUPTED:
             raise
         typer.echo("gan: interrupted; nothing is lost, run the same command again", err=True)
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(code) from None
+    except Stopped as stopped:
+        typer.echo("gan: stopped; the same command goes on", err=True)
+        raise SystemExit(stopped.exit_code) from None
     except Exception as error:
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             error = GanError(
