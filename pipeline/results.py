@@ -6,7 +6,7 @@ from typing import Any
 
 from gan.durable import write_atomically
 from gan.errors import GanError
-from gan.params import OBJECTIVES, load_params
+from gan.params import load_params
 from pipeline import runlog
 from pipeline.paths import Paths
 
@@ -30,14 +30,13 @@ def add(name: str, paths: Paths, folder: Path) -> None:
     except FileNotFoundError as error:
         raise GanError(f"{error.filename}: no results yet; run `dvc repro`") from None
     params = load_params(paths.root / "params.yaml")
-    active = params.train.model_dump(exclude=set(OBJECTIVES))
     facts = {
         "name": name,
         "metrics": metrics,
         "data": counts,
         "model": params.model.model_dump(),
         "preprocess": params.preprocess.model_dump(),
-        "train": active | {params.train.objective: params.train.recipe.model_dump()},
+        "train": params.train.active(),
         "minutes": runlog.minutes(runlog.read(paths, metrics["run_key"])),
         "images_seen": params.train.images,
     }
@@ -79,13 +78,38 @@ def _number(value: float | None) -> str:
 
 def _section(run: dict[str, Any], folder: str) -> str:
     train, data = run["train"], run["data"]
-    settings = ", ".join(f"{k} {v}" for k, v in train[train["objective"]].items())
+    networks = "; ".join(_network(run, name) for name in ("generator", "discriminator"))
     return (
         f"## {run['name']}\n\n"
-        f"Objective `{train['objective']}` ({settings}); batch {train['batch_size']}, "
-        f"{run['preprocess']['size']} px, generator width {run['model']['generator_width']}, "
-        f"discriminator width {run['model']['discriminator_width']}, seed {train['seed']}; "
+        f"Objective `{train['objective']}` ({_recipe(train['recipe'])}); {networks}; "
+        f"batch {train['batch_size']}, {run['preprocess']['size']} px, seed {train['seed']}; "
         f"{data['train']:,} images to train on, {data['holdout']:,} held out; "
         f"run key `{run['metrics']['run_key']}`.\n\n"
         f"![avatars of seeds 0 to 63]({folder}/{run['name']}.png)\n"
     )
+
+
+def _recipe(recipe: dict[str, Any]) -> str:
+    """What is switched on, without the optimisers."""
+    penalties = {f"penalties.{key}": value for key, value in recipe["penalties"].items()}
+    if penalties.pop("penalties.every") > 1:
+        penalties["penalties.every"] = recipe["penalties"]["every"]
+    plain = {key: value for key, value in recipe.items() if not isinstance(value, dict)}
+    return _listed({key: value for key, value in (plain | penalties).items() if value})
+
+
+def _network(run: dict[str, Any], name: str) -> str:
+    network, optimiser = run["model"][name], run["train"]["recipe"][name]
+    return f"{name} {network['family']} of width {network['width']}, {_optimiser(optimiser)}"
+
+
+def _optimiser(chosen: dict[str, Any]) -> str:
+    schedule = chosen["schedule"]
+    changing = schedule["shape"] != "constant" or schedule["warm_up"]
+    settings = chosen["arguments"] | (schedule if changing else {})
+    shown = f" ({_listed(settings)})" if settings else ""
+    return f"{chosen['optimiser']} at {chosen['learning_rate']}{shown}"
+
+
+def _listed(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in settings.items())

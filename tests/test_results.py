@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gan.errors import GanError
 from pipeline import clean, results, summary
@@ -47,6 +48,30 @@ def test_facts_of_a_run_are_collected_and_rendered(paths, tmp_path):
     assert "| hinge-64 | 1.23 | 24,000 | 36,000 | 30.50 |" in page
     assert "](results/hinge-64.png)" in page
     assert str(tmp_path) not in page
+
+
+def test_a_section_tells_what_was_switched_on_and_nothing_else(paths, tmp_path):
+    file = paths.root / "params.yaml"
+    values = yaml.safe_load(file.read_text())
+    train = values["train"]
+    train["objective"] = "relativistic"
+    recipe = train["recipes"]["relativistic"]
+    recipe["penalties"] |= {"r1": 0.5, "r2": 0.0, "every": 4}
+    recipe["generator"] |= {"optimiser": "sgd", "learning_rate": 0.1, "arguments": {}}
+    recipe["discriminator"]["schedule"] |= {"shape": "linear", "end": 900}
+    values["model"]["generator"] |= {"family": "resnet", "width": 7}
+    file.write_text(yaml.safe_dump(values))
+    results.add("a", paths, tmp_path / "docs")
+    page = results.page(tmp_path / "docs")
+    told = "(critic_steps 1, discriminator_norm none, penalties.r1 0.5, penalties.every 4); "
+    assert f"Objective `relativistic` {told}" in page
+    assert "; generator resnet of width 7, sgd at 0.1; " in page
+    schedule = "begin 0, end 900, floor 0.0, shape linear, warm_up 0"
+    adam = f"adam at 0.0002 (betas [0.0, 0.99], {schedule})"
+    assert f"; discriminator dcgan of width 24, {adam}; batch 8, 64 px, seed 1; " in page
+    facts = json.loads((tmp_path / "docs" / "a.json").read_text())
+    assert facts["train"]["recipe"]["penalties"]["r1"] == 0.5
+    assert {"recipes", "images"}.isdisjoint(facts["train"])
 
 
 def test_a_metric_that_a_run_lacks_is_a_dash(paths, tmp_path):
