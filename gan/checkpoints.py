@@ -1,9 +1,10 @@
 """Checkpoint files: tensors and plain values only, so that loading one can run no code.
 
 Two kinds in one format: `generator` (the averaged generator, to make avatars with) and `training`
-(that and everything that training needs to go on).
+(that and everything that training needs to go on). Each holds the sha256 of its own content.
 """
 
+import hashlib
 import io
 import sys
 from dataclasses import asdict, dataclass
@@ -11,20 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gan.durable import write_atomically
 from gan.errors import GanError
-from gan.models.dcgan import Generator, build_generator
-from gan.params import ModelParams
+from gan.model_params import ModelParams
+from gan.models.build import build_generator
+from gan.models.network import Generator
 
-FORMAT = "avatar-gan checkpoint 1"
+FORMAT = "avatar-gan checkpoint 2"
 
 
 @dataclass(frozen=True)
 class Origin:
     """Where weights come from: enough to build the network and to find its run and data."""
 
-    model: dict[str, int]
+    model: dict[str, Any]
     size: int
     images_seen: int
     run_key: str
@@ -46,6 +49,32 @@ def _canonical(value: Any) -> Any:
     return value
 
 
+def content_digest(content: dict[str, Any]) -> str:
+    """sha256 (64 hex digits) of nested plain values and tensors, of every bit of them."""
+    digest = hashlib.sha256()
+    _hash(digest, {key: value for key, value in content.items() if key != "sha256"})
+    return digest.hexdigest()
+
+
+def _hash(digest: "hashlib._Hash", value: Any) -> None:
+    match value:
+        case Tensor():
+            digest.update(f"tensor {value.dtype} {tuple(value.shape)} ".encode())
+            flat = value.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().data)
+        case dict():
+            digest.update(f"dict {len(value)} ".encode())
+            for key, each in value.items():
+                _hash(digest, key)
+                _hash(digest, each)
+        case list() | tuple():
+            digest.update(f"{type(value).__name__} {len(value)} ".encode())
+            for each in value:
+                _hash(digest, each)
+        case _:
+            digest.update(f"{type(value).__name__} {value!r} ".encode())
+
+
 def save_checkpoint(
     path: Path, origin: Origin, averaged: Generator, state: dict[str, Any] | None = None
 ) -> None:
@@ -60,6 +89,7 @@ def save_checkpoint(
         "averaged": averaged.state_dict(),
         "state": state,
     }
+    content["sha256"] = content_digest(content)
     buffer = io.BytesIO()
     torch.save(_canonical(content), buffer)
     write_atomically(path, buffer.getvalue())
@@ -76,6 +106,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise GanError(f"{path}: not a checkpoint of gan, or damaged ({reason})") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise GanError(f"{path}: not a checkpoint of gan (expected format {FORMAT!r})")
+    if content.get("sha256") != content_digest(content):
+        raise GanError(f"{path}: damaged checkpoint: its content is not what its sha256 is of")
     return content
 
 
@@ -84,7 +116,7 @@ def load_generator(path: Path) -> tuple[Generator, Origin]:
     content = load_checkpoint(path)
     try:
         origin = Origin(**content["origin"])
-        generator = build_generator(ModelParams(**origin.model), origin.size)
+        generator = build_generator(ModelParams.model_validate(origin.model), origin.size)
         generator.load_state_dict(content["averaged"])
     except (AttributeError, TypeError, KeyError, ValueError, RuntimeError):
         raise GanError(f"{path}: its weights and its description do not agree") from None

@@ -1,200 +1,59 @@
-"""The training loop: complete steps on one state; what to do with results is the observer's."""
+"""The training loop: when results are due, and when it ends; the observer keeps them."""
 
-import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from gan.batches import Batches
-from gan.devices import Compute
-from gan.ema import recalibrate, update_average
-from gan.models.dcgan import Discriminator, Generator, build_generator, initialise
-from gan.objectives.objective import Losses, Objective
-from gan.params import ModelParams, ObjectiveParams, TrainParams
-from gan.randomness import normal, uniform
+from gan.diversity import diversity
+from gan.ema import recalibrate
+from gan.models.network import Generator
+from gan.randomness import normal
+from gan.sampling import GRID_SEEDS, generate, seed_latents
+from gan.state import NOWHERE, TrainState
+from gan.steps import Engine, Measured, train_step
 
 CALIBRATION_BATCHES, CALIBRATION_SIZE = 8, 64
+WINNING = 0.98
+"""A discriminator that is right about so many real and so many fake pictures has won."""
 
-
-@dataclass
-class TrainState:
-    """All that must survive for training to go on as if nothing had happened."""
-
-    generator: Generator
-    discriminator: Discriminator
-    averaged: Generator
-    generator_optimiser: Adam
-    discriminator_optimiser: Adam
-    step: int = 0
-    window: dict[str, Tensor] = field(default_factory=dict)
-    """Sums of what was measured since the last log."""
-    window_steps: int = 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values only."""
-        return {
-            name: part.state_dict() if hasattr(part, "state_dict") else part
-            for name, part in vars(self).items()
-        }
-
-    def load_state_dict(self, content: dict[str, Any]) -> None:
-        """Put a saved state in place, on this state's own device."""
-        device = next(self.generator.parameters()).device
-        for name, part in vars(self).items():
-            if hasattr(part, "load_state_dict"):
-                part.load_state_dict(content[name])
-        self.step, self.window_steps = content["step"], content["window_steps"]
-        self.window = {key: value.to(device) for key, value in content["window"].items()}
+STOP_EVERY = 8
+"""Steps from one question of several accelerators whether to stop to the next: it waits."""
 
 
 class Observer(Protocol):
     """Told of the training's progress; `images_seen` is the x axis of everything."""
 
     def log(self, images_seen: int, measured: dict[str, float]) -> None: ...
-    def grid(self, images_seen: int, averaged: Generator) -> None: ...
+    def grid(self, images_seen: int, images: Tensor, measured: dict[str, float]) -> None:
+        """The pictures (n, 3, H, W) uint8 of GRID_SEEDS, and how diverse they are."""
+        ...
+
     def snapshot(self, images_seen: int, averaged: Generator) -> None: ...
     def checkpoint(self, images_seen: int, state: TrainState) -> None: ...
     def stepped(self, images_seen: int) -> None: ...
+    def asks_to_stop(self) -> bool: ...
 
 
-def _adam(network: nn.Module, learning_rate: float, betas: list[float]) -> Adam:
-    return Adam(network.parameters(), lr=learning_rate, betas=(betas[0], betas[1]), fused=True)
+class DivergedError(Exception):
+    """A loss or a weight is not finite; `args[0]` says what and where."""
 
 
-def build_state(
-    model: ModelParams, size: int, seed: int, recipe: ObjectiveParams, device: torch.device
-) -> TrainState:
-    """Fresh networks and optimisers, a function of `seed`."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # spectral norm draws its first vectors from the global generator
-        generator = build_generator(model, size)
-        discriminator = Discriminator(
-            size, model.discriminator_width, recipe.discriminator_norm, recipe.spectral_norm
-        )
-    random = torch.Generator().manual_seed(seed)
-    for network in (generator, discriminator):
-        initialise(network, random)
-        network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return TrainState(
-        generator,
-        discriminator,
-        copy.deepcopy(generator).eval().requires_grad_(False),
-        _adam(generator, recipe.generator_learning_rate, recipe.betas),
-        _adam(discriminator, recipe.discriminator_learning_rate, recipe.betas),
-    )
+def train(state: TrainState, engine: Engine, batches: Batches, observer: Observer) -> bool:
+    """Train until `images` have been seen, from wherever `state` stands.
 
-
-@contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
-    """Let gradients pass through a network without being computed for its parameters."""
-    network.requires_grad_(False)
-    try:
-        yield
-    finally:
-        network.requires_grad_(True)
-
-
-def _minimise(optimiser: Adam, losses: Losses, name: str) -> Losses:
-    optimiser.zero_grad(set_to_none=True)
-    losses[name].backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
-    return {key: value.detach() for key, value in losses.items()}
-
-
-def discriminator_step(
-    state: TrainState,
-    objective: Objective,
-    compute: Compute,
-    real: Tensor,
-    latents: Tensor,
-    mix: Tensor,
-) -> Losses:
-    """One update of the discriminator; real (N, 3, H, W) pixels, latents (N, L), mix (N,)."""
-    with torch.no_grad(), compute.autocast():
-        fake = state.generator(latents)
-    with compute.autocast():
-        losses = objective.discriminator_loss(state.discriminator, real, fake.float(), mix)
-    return _minimise(state.discriminator_optimiser, losses, "loss/discriminator")
-
-
-def generator_step(
-    state: TrainState, objective: Objective, compute: Compute, latents: Tensor
-) -> Losses:
-    """One update of the generator; latents (N, L)."""
-    with _frozen(state.discriminator):
-        with compute.autocast():
-            fake = state.generator(latents)
-            losses = objective.generator_loss(state.discriminator, fake)
-        return _minimise(state.generator_optimiser, losses, "loss/generator")
-
-
-def train_step(
-    state: TrainState,
-    objective: Objective,
-    compute: Compute,
-    batches: Batches,
-    params: TrainParams,
-    latent_size: int,
-) -> None:
-    """`critic_steps` updates of the discriminator, one of the generator, one of the average."""
-    critic_steps, batch_size = params.recipe.critic_steps, params.batch_size
-    first = state.step * critic_steps * batch_size
-    measured: Losses = {}
-    for start in range(first, first + critic_steps * batch_size, batch_size):
-        samples = torch.arange(start, start + batch_size, device=compute.device)
-        latents = normal(params.seed, "discriminator", samples, latent_size)
-        mix = uniform(params.seed, "mix", samples)[:, 0]
-        losses = discriminator_step(state, objective, compute, batches(start), latents, mix)
-        for name, value in losses.items():
-            measured[name] = measured.get(name, 0) + value / critic_steps
-    samples = torch.arange(state.step * batch_size, (state.step + 1) * batch_size)
-    latents = normal(params.seed, "generator", samples.to(compute.device), latent_size)
-    measured |= generator_step(state, objective, compute, latents)
-    state.step += 1
-    images = critic_steps * batch_size
-    seen = first + images
-    update_average(state.averaged, state.generator, images, seen, params.average_images)
-    for name, value in measured.items():
-        state.window[name] = state.window.get(name, 0) + value
-    state.window_steps += 1
-
-
-def _calibrate(state: TrainState, seed: int, latent_size: int, device: torch.device) -> None:
-    count = CALIBRATION_BATCHES * CALIBRATION_SIZE
-    latents = normal(seed, "calibration", torch.arange(count, device=device), latent_size)
-    recalibrate(state.averaged, torch.split(latents, CALIBRATION_SIZE))
-
-
-def _take_window(state: TrainState) -> dict[str, float]:
-    means = {name: float(total) / state.window_steps for name, total in state.window.items()}
-    state.window, state.window_steps = {}, 0
-    return means
-
-
-def train(
-    state: TrainState,
-    objective: Objective,
-    compute: Compute,
-    batches: Batches,
-    params: TrainParams,
-    observer: Observer,
-) -> None:
-    """Train until `params.images` have been seen, from wherever `state` stands.
-
+    Returns whether the training is at its end: also early, when the pictures have become alike,
+    but not when the observer asked to stop; then a checkpoint was made. Raises DivergedError.
     Randomness is a function of (seed, sample index), so that a state that was saved and loaded
     goes on exactly as one that never stopped.
     """
-    latent_size = state.generator.latent_size
-    per_step = params.recipe.critic_steps * params.batch_size
-    began = state.step
+    params = engine.params
+    per_step, began = params.images_per_step, state.step
     while True:
         seen = state.step * per_step
-        finished = seen >= params.images
+        stopped = _asked(state, engine, observer)
 
         def due(every: int, seen: int = seen) -> bool:
             return seen // every > (seen - per_step) // every
@@ -202,19 +61,103 @@ def train(
         # what a loaded state had reached was reported before it was saved; only the end is shown
         # again, since a longer training may have been begun from it
         stepped = state.step > began
-        shown = finished or (due(params.grid_every) and (stepped or state.step == 0))
-        kept = finished or (due(params.snapshot_every) and stepped)
-        if shown or kept:
-            _calibrate(state, params.seed, latent_size, compute.device)
-        if due(params.log_every) and stepped:
-            observer.log(seen, _take_window(state))
-        if shown:
-            observer.grid(seen, state.averaged)
-        if kept:
+        logged = due(params.log_every) and stepped
+        gridded = due(params.grid_every) and (stepped or state.step == 0)
+        kept = due(params.snapshot_every) and stepped
+        saved = due(params.checkpoint_every) and stepped
+        long_enough = seen >= params.images
+        if logged or gridded or kept or saved or stopped or long_enough:
+            _check(state, engine)
+        if gridded or kept or long_enough:
+            _calibrate(state, engine)
+        if logged:
+            observer.log(seen, _take_window(state, engine))
+        if gridded or long_enough:
+            _show(state, engine, observer, seen, counts=gridded)
+        finished = long_enough or _collapsed(state, engine)
+        if kept or finished:
             observer.snapshot(seen, state.averaged)
-        if finished or (due(params.checkpoint_every) and stepped):
+        if saved or finished or stopped:
             observer.checkpoint(seen, state)
-        if finished:
-            return
-        train_step(state, objective, compute, batches, params, latent_size)
+        if finished or stopped:
+            return finished
+        train_step(state, engine, batches)
         observer.stepped(state.step * per_step)
+
+
+def _asked(state: TrainState, engine: Engine, observer: Observer) -> bool:
+    """Whether any process was asked to stop; all processes agree."""
+    costly = engine.compute.device.type != "cpu" and engine.world.size > 1
+    if costly and state.step % STOP_EVERY:
+        return False
+    return engine.world.any(observer.asks_to_stop())
+
+
+def _collapsed(state: TrainState, engine: Engine) -> bool:
+    patience = engine.params.early_stop.patience
+    return bool(patience) and engine.world.any(state.poor_grids >= patience)
+
+
+def _check(state: TrainState, engine: Engine) -> None:
+    """Raise DivergedError, on all processes, if something is not finite: the only time to ask."""
+    step = int(state.broken_at)
+    wrong = next(_not_finite(state), "")
+    if not engine.world.any(step != NOWHERE or bool(wrong)):
+        return
+    names = [name for name, total in state.window.items() if not bool(total.isfinite())]
+    at = (step if step != NOWHERE else state.step) * engine.params.images_per_step
+    what = ", ".join(names) or f"weight {wrong}"
+    raise DivergedError(f"{what} not finite at {at:,} images seen")
+
+
+def _not_finite(state: TrainState) -> Iterator[str]:
+    for title, network in (("generator", state.generator), ("critic", state.discriminator)):
+        if not bool(torch.stack(_norms(network)).isfinite().all()):
+            for name, parameter in network.named_parameters():
+                if not bool(parameter.isfinite().all()):
+                    yield f"{title}.{name}"
+
+
+def _norms(network: nn.Module) -> list[Tensor]:
+    with torch.no_grad():
+        return list(torch._foreach_norm(list(network.parameters()), float("inf")))
+
+
+def _calibrate(state: TrainState, engine: Engine) -> None:
+    count = CALIBRATION_BATCHES * CALIBRATION_SIZE
+    samples = torch.arange(count, device=engine.compute.device)
+    latents = normal(engine.params.seed, "calibration", samples, engine.latent_size)
+    latents = latents.to(engine.compute.dtype)
+    recalibrate(state.averaged, torch.split(latents, CALIBRATION_SIZE))
+
+
+def _take_window(state: TrainState, engine: Engine) -> dict[str, float]:
+    """Means since the last log, over all processes; the window starts anew."""
+    means: Measured = {
+        name: total / state.window_counts[name] for name, total in state.window.items()
+    }
+    if engine.params.augment.wanted:
+        means["augment/strength"] = state.strength
+    measured = {name: float(value) for name, value in engine.world.mean(means).items()}
+    state.window, state.window_counts = {}, {}
+    right = [value for name, value in measured.items() if name.startswith("accuracy/")]
+    measured["alarm/discriminator_wins"] = float(min(right) >= WINNING)
+    for name in ("generator", "discriminator"):
+        optimiser = getattr(state, f"{name}_optimiser")
+        measured[f"learning_rate/{name}"] = float(optimiser.param_groups[0]["lr"])
+    return measured
+
+
+def _show(
+    state: TrainState, engine: Engine, observer: Observer, seen: int, *, counts: bool
+) -> None:
+    """`counts`: it is a grid that a longer training would make too."""
+    latents = seed_latents(GRID_SEEDS, engine.latent_size).to(engine.compute.dtype)
+    images = torch.cat(list(generate(state.averaged, latents)))
+    found = diversity(images)
+    best = max(state.best_diversity, found)
+    poor = found < engine.params.early_stop.share * best
+    if counts:
+        state.best_diversity = best
+        state.poor_grids = state.poor_grids + 1 if poor else 0
+    observer.grid(seen, images, {"diversity/grid": found, "alarm/collapse": float(poor)})

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from pipeline.paths import Paths
-from pipeline.unfinished import in_use
+from pipeline.unfinished import Unfinished, in_use
 
 
 def run(paths: Paths, *, remove: bool) -> None:
@@ -27,7 +27,7 @@ def run(paths: Paths, *, remove: bool) -> None:
 def _describe(folder: Path) -> str:
     identity = json.loads((folder / "identity.json").read_text(encoding="utf-8"))
     states = sorted(folder.glob("state-*.pt"))
-    seen = int(states[-1].stem.removeprefix("state-")) if states else 0
+    seen = Unfinished.seen(states[-1]) if states else 0
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     done = "finished" if (folder / "finished").is_file() else "unfinished"
     train = identity["train"]

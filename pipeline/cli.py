@@ -7,7 +7,7 @@ import typer
 
 from pipeline.entry import PARAMS, ParamsFile, hand_over, here, one_line_errors, read
 from pipeline.scrape_command import scrape
-from pipeline.subcommands import cache, results, weights
+from pipeline.subcommands import cache, params, results, weights
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -80,20 +80,22 @@ def train(
         bool, typer.Option("--resume", help="Insist on going on with an unfinished training.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check, say what would be trained, write nothing.")
+        bool, typer.Option("--dry-run", help="Build all, try two steps, say what they cost.")
     ] = False,
 ) -> None:
     """Train the GAN, or go on after a kill.
 
     Reads cache/. Writes models/snapshots/, models/final.pt, reports/losses.tsv and
     reports/samples.png. A killed training goes on where it was.
-    logs/latest.png always shows the newest grid.
+    logs/latest.png always shows the newest grid. --dry-run writes nothing.
     """
     from pipeline import train as stage
+    from pipeline.dry_run import tried
+    from pipeline.training.plan import plan
 
     values, paths = read(params), here()
     if dry_run:
-        _say(stage.describe(stage.plan(values, paths)))
+        _say(tried(plan(values, paths)))
         return
     stage.run(values, paths, resume=resume)
 
@@ -184,6 +186,7 @@ def clean(
     command.run(here(), remove=remove)
 
 
+app.command("params")(params)
 app.add_typer(cache, name="cache")
 app.add_typer(weights, name="weights")
 app.add_typer(results, name="results")

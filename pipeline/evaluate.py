@@ -21,7 +21,7 @@ from gan.errors import GanError
 from gan.metrics.evaluation import feature_statistics
 from gan.metrics.frechet import frechet_distance
 from gan.metrics.keys import metric_key
-from gan.models.dcgan import Generator
+from gan.models.network import Generator
 from gan.params import Params
 from gan.sampling import (
     BATCH,

@@ -99,6 +99,10 @@ class Run:
         if self._sender:
             self._sender.wake()
 
+    def drop(self) -> None:
+        """Forget what was handed over since the last commit: it is going to be measured again."""
+        self.guarded(Spool.drop)
+
     def close(self, status: str = "FINISHED", timeout_s: float | None = None) -> None:
         """End the row and send what is left, within `timeout_s` (20 s, or 60 s for a local file).
 
@@ -106,7 +110,7 @@ class Run:
         points lie behind the last checkpoint, and a resumed run measures them again.
         """
         if status != "FINISHED":
-            self.guarded(Spool.drop)
+            self.drop()
         self.guarded(lambda spool: spool.add("end", status=status))
         self.flush(timeout_s)
 

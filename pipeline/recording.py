@@ -1,29 +1,34 @@
 """What a training leaves behind while it runs: losses, grids, snapshots, states; local first."""
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import psutil
-import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from gan.checkpoints import Origin, save_checkpoint
 from gan.durable import write_atomically
-from gan.models.dcgan import Generator
-from gan.sampling import GRID_COLUMNS, GRID_SEEDS, generate, seed_latents
-from gan.training import TrainState
+from gan.models.network import Generator
+from gan.sampling import GRID_COLUMNS
+from gan.state import TrainState
 from pipeline.images.contact_sheet import contact_sheet, save_png
+from pipeline.stopping import Stop
 from pipeline.tracking import Run
 from pipeline.unfinished import Unfinished
 
+ALARMS = {
+    "alarm/discriminator_wins": "the discriminator tells nearly all pictures apart, so the "
+    "generator learns little",
+    "alarm/collapse": "the pictures of the grid have become much alike",
+}
 
-def avatars(generator: Generator, seeds: range) -> NDArray[np.uint8]:
-    """Avatars of seeds: (n, size, size, 3) uint8."""
-    images = torch.cat(list(generate(generator, seed_latents(seeds, generator.latent_size))))
-    return images.permute(0, 2, 3, 1).numpy()
+
+def warn(text: str) -> None:
+    """One line on stderr."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 class Losses:
@@ -39,19 +44,19 @@ class Losses:
             for line in lines:
                 seen, *values = line.split("\t")
                 if int(seen) <= until:
-                    self.rows.append(
-                        (int(seen), dict(zip(names, map(float, values), strict=True)))
-                    )
+                    known = [pair for pair in zip(names, values, strict=True) if pair[1]]
+                    self.rows.append((int(seen), {name: float(v) for name, v in known}))
 
     def add(self, images_seen: int, measured: dict[str, float]) -> None:
         self.rows.append((images_seen, measured))
 
     def text(self) -> str:
-        """The whole table; equal numbers give equal bytes."""
-        names = sorted(self.rows[0][1]) if self.rows else []
+        """The whole table, empty where nothing was measured; equal numbers give equal bytes."""
+        names = sorted({name for _, values in self.rows for name in values})
         lines = ["\t".join(["images_seen", *names])]
         for seen, values in self.rows:
-            lines.append("\t".join([str(seen), *(f"{values[name]:.6g}" for name in names)]))
+            cells = (f"{values[name]:.6g}" if name in values else "" for name in names)
+            lines.append("\t".join([str(seen), *cells]))
         return "\n".join(lines) + "\n"
 
     def save(self) -> None:
@@ -69,11 +74,15 @@ class Recorder:
         losses: Losses,
         latest: Path,
         advance: Callable[[int, str], None],
+        keep: int,
+        stop: Stop,
     ) -> None:
-        """`latest`: a picture that each grid overwrites, to keep open in a viewer."""
+        """`latest`: a picture that each grid overwrites, to keep open in a viewer; `keep`: how
+        many states stay."""
         self.work, self.run, self.origin, self.losses = work, run, origin, losses
-        self.latest, self.advance = latest, advance
+        self.latest, self.advance, self.keep, self.stop = latest, advance, keep, stop
         self._clock, self._seen, self._note = time.monotonic(), 0, ""
+        self._alarms: set[str] = set()
         self._process = psutil.Process(os.getpid())
 
     def started(self, images_seen: int) -> None:
@@ -90,13 +99,16 @@ class Recorder:
             "system/memory_mb": self._process.memory_info().rss / 2**20,
         }
         self.run.metrics(measured | system, images_seen)
+        self._alarm(measured, images_seen)
         self._note = (
             f"{rate:.0f} img/s  D {measured['loss/discriminator']:.3f}"
             f"  G {measured['loss/generator']:.3f}"
         )
 
-    def grid(self, images_seen: int, averaged: Generator) -> None:
-        sheet = contact_sheet(avatars(averaged, GRID_SEEDS), GRID_COLUMNS)
+    def grid(self, images_seen: int, images: Tensor, measured: dict[str, float]) -> None:
+        sheet = contact_sheet(images.permute(0, 2, 3, 1).numpy(), GRID_COLUMNS)
+        self.run.metrics(measured, images_seen)
+        self._alarm(measured, images_seen)
         path = self.work.grids / f"{images_seen:012d}.png"
         save_png(sheet, path)
         save_png(sheet, self.latest)
@@ -115,9 +127,20 @@ class Recorder:
             state.averaged,
             state.state_dict(),
         )
-        self.work.drop_old_states()
+        self.work.drop_old_states(self.keep)
         # only now: what the tracker shows is what a resumed run will not repeat
         self.run.commit()
 
+    def _alarm(self, measured: dict[str, float], images_seen: int) -> None:
+        """Say on stderr when an alarm goes off, not as long as it lasts."""
+        for name, meaning in ALARMS.items():
+            if name in measured:
+                if measured[name] and name not in self._alarms:
+                    warn(f"{meaning} ({name}, {images_seen:,} images seen)")
+                (self._alarms.add if measured[name] else self._alarms.discard)(name)
+
     def stepped(self, images_seen: int) -> None:
         self.advance(images_seen, self._note)
+
+    def asks_to_stop(self) -> bool:
+        return self.stop.asked

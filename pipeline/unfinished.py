@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,6 @@ from typing import Any
 from gan.checkpoints import load_checkpoint
 from gan.durable import write_atomically
 from gan.errors import GanError
-
-KEPT_STATES = 2
 
 
 def digest_of(values: dict[str, Any]) -> str:
@@ -47,6 +45,11 @@ class Unfinished:
     def states(self) -> list[Path]:
         """Saved states, oldest first."""
         return sorted(self.folder.glob("state-*.pt"))
+
+    @staticmethod
+    def seen(state: Path) -> int:
+        """Images seen by a saved state."""
+        return int(state.stem.removeprefix("state-"))
 
     @property
     def snapshots(self) -> Path:
@@ -81,12 +84,13 @@ class Unfinished:
     def state_file(self, images_seen: int) -> Path:
         return self.folder / f"state-{images_seen:012d}.pt"
 
-    def load_newest(self, until: int) -> dict[str, Any] | None:
+    def load_newest(self, until: int, say: Callable[[str], None]) -> dict[str, Any] | None:
         """Newest whole state of at most `until` images seen.
 
-        Damaged ones, those of a longer training and what a kill left half written are removed.
+        Damaged ones, those of a longer training and what a kill left half written are removed;
+        `say` is told of the damaged ones.
         """
-        for partial in self.folder.glob(".*.partial"):
+        for partial in self.folder.rglob(".*.partial"):
             partial.unlink()
         for path in reversed(self.states):
             if path > self.state_file(until):
@@ -94,12 +98,14 @@ class Unfinished:
                 continue
             try:
                 return load_checkpoint(path)
-            except GanError:
+            except GanError as error:
+                say(f"warning: {error}; it is removed, the one before is used")
                 path.unlink()
         return None
 
-    def drop_old_states(self) -> None:
-        for path in self.states[:-KEPT_STATES]:
+    def drop_old_states(self, keep: int) -> None:
+        """Remove all but the newest `keep`."""
+        for path in self.states[:-keep]:
             path.unlink()
 
     def clear(self) -> None:
@@ -154,22 +160,26 @@ def in_use(folder: Path) -> bool:
     return False
 
 
+def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """What differs between nested plain values: "key: there -> here"."""
+    there, here = flatten(there), flatten(here)
+    return [
+        f"{key}: {there.get(key)} -> {here.get(key)}"
+        for key in sorted(set(here) | set(there))
+        if there.get(key) != here.get(key)
+    ]
+
+
 def nearest(progress: Path, identity: dict[str, Any]) -> list[str]:
     """How the most similar other training of the same data differs: "key: there -> here"."""
     best: list[str] = []
-    here = flatten(identity)
     for path in sorted(progress.glob("*/identity.json")):
-        there = flatten(json.loads(path.read_text(encoding="utf-8")))
-        if there == here or there.get("cache_digest") != here["cache_digest"]:
+        there = json.loads(path.read_text(encoding="utf-8"))
+        if there == identity or there.get("cache_digest") != identity["cache_digest"]:
             continue
         if not any(path.parent.glob("state-*.pt")):
             continue
-        keys = sorted(set(here) | set(there))
-        differences = [
-            f"{key}: {there.get(key)} -> {here.get(key)}"
-            for key in keys
-            if there.get(key) != here.get(key)
-        ]
-        if not best or len(differences) < len(best):
-            best = differences
+        found = differences(there, identity)
+        if not best or len(found) < len(best):
+            best = found
     return best

@@ -15,7 +15,7 @@ import yaml
 
 from gan.cache import cache_digest, pixel_digests
 from gan.checkpoints import Origin, save_checkpoint
-from gan.models.dcgan import build_generator, initialise
+from gan.models.build import build_generator, initialise
 from gan.params import Params, parse_params
 from pipeline.images.cache_writer import (
     digests,
@@ -36,13 +36,12 @@ TINY = {
     "preprocess.size": 32,
     "preprocess.filters.min_side": 32,
     "model.latent_size": 8,
-    "model.generator_width": 4,
-    "model.discriminator_width": 4,
+    "model.generator.width": 4,
+    "model.discriminator.width": 4,
     "train.images": 192,
     "train.objective": "hinge",
-    "train.hinge.critic_steps": 1,
     "train.batch_size": 8,
-    "train.average_images": 64,
+    "train.average.half_life": 64,
     "train.device": "cpu",
     "train.precision": "float32",
     "train.log_every": 16,
@@ -129,7 +128,7 @@ def checkpoint(tmp_path_factory, make_params):
     """A generator's checkpoint: 32 px, width 4, latent size 8."""
     params = make_params()
     generator = build_generator(params.model, 32)
-    initialise(generator, torch.Generator().manual_seed(3))
+    initialise(generator, params.model.generator, torch.Generator().manual_seed(3))
     path = tmp_path_factory.mktemp("checkpoint") / "tiny.pt"
     model = params.model.model_dump()
     save_checkpoint(path, Origin(model, 32, 64, "k" * 64, "d" * 64, "tiny"), generator.eval())
@@ -140,7 +139,7 @@ def checkpoint(tmp_path_factory, make_params):
 def gan(tmp_path):
     """gan("train", "--dry-run"): the command, as a process in tmp_path that no tracker hears.
 
-    With wait=False the process itself, still running.
+    With wait=False the process itself, still running; `store` is what keeps its records.
     """
     environment = {
         "PATH": os.environ["PATH"],
@@ -152,11 +151,16 @@ def gan(tmp_path):
     }
     started = []
 
-    def start(*arguments: str, wait: bool = True, cwd: Path = tmp_path):
+    def start(*arguments: str, wait: bool = True, cwd: Path = tmp_path, store: str = ""):
         command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
         pipe = subprocess.PIPE
         process = subprocess.Popen(
-            command, cwd=cwd, env=environment, stdout=pipe, stderr=pipe, text=True
+            command,
+            cwd=cwd,
+            env=environment | ({"MLFLOW_TRACKING_URI": store} if store else {}),
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
         )
         started.append(process)
         if not wait:

@@ -9,21 +9,26 @@ import torch
 
 from gan.checkpoints import (
     Origin,
+    content_digest,
     load_checkpoint,
     load_generator,
     save_checkpoint,
 )
 from gan.errors import GanError
-from gan.models.dcgan import Generator, initialise
+from gan.model_params import ModelParams
+from gan.models.build import build_generator, initialise
 
-MODEL = {"latent_size": 8, "generator_width": 4, "discriminator_width": 4}
+NETWORK = {"family": "dcgan", "width": 4, "widest": 16, "blocks": 1, "activation": "relu"}
+NORMS = {"norm": "batch", "first_norm": True, "spectral_norm": False, "last": "tanh"}
+MODEL = {"latent_size": 8, "generator": NETWORK | NORMS, "discriminator": NETWORK}
 ORIGIN = Origin(MODEL, 32, 640, "a" * 64, "b" * 64, "hinge 32px")
 
 
 @pytest.fixture
 def generator():
-    network = Generator(8, 32, 4)
-    initialise(network, torch.Generator().manual_seed(0))
+    model = ModelParams.model_validate(MODEL)
+    network = build_generator(model, 32)
+    initialise(network, model.generator, torch.Generator().manual_seed(0))
     return network.eval()
 
 
@@ -76,7 +81,7 @@ class Evil:
 @pytest.mark.parametrize("wrapped", ["zip", "pickle"])
 def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path, wrapped):
     marker, path = tmp_path / "it_ran", tmp_path / "evil.pt"
-    content = {"format": "avatar-gan checkpoint 1", "averaged": Evil(str(marker))}
+    content = {"format": "avatar-gan checkpoint 2", "averaged": Evil(str(marker))}
     if wrapped == "zip":
         torch.save(content, path)
     else:
@@ -123,6 +128,41 @@ def test_a_truncated_checkpoint_is_told_in_one_line(tmp_path, generator, share):
     assert "damaged" in refusal(path)
 
 
+def test_a_flipped_bit_anywhere_is_noticed_or_changes_nothing(tmp_path, generator):
+    path = tmp_path / "a.pt"
+    save_checkpoint(path, ORIGIN, generator)
+    whole, noticed = path.read_bytes(), 0
+    for place in range(0, len(whole), len(whole) // 150):
+        damaged = bytearray(whole)
+        damaged[place] ^= 16
+        path.write_bytes(damaged)
+        try:
+            loaded, origin = load_generator(path)
+        except GanError:
+            noticed += 1
+            continue
+        assert origin == ORIGIN
+        mine, theirs = loaded.state_dict(), generator.state_dict()
+        assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    assert noticed > 50
+
+
+def test_the_digest_sees_values_names_types_and_shapes():
+    some = {"a": torch.tensor([1.0, 2.0]), "b": [1, (2, "x")], "c": None}
+    others = [
+        some | {"a": torch.tensor([1.0, 2.5])},
+        some | {"a": torch.tensor([[1.0, 2.0]])},
+        some | {"a": torch.tensor([1.0, 2.0], dtype=torch.float64)},
+        some | {"b": [1, [2, "x"]]},
+        some | {"b": [1, (2, "y")]},
+        some | {"c": 0},
+        {**{"d": some["a"]}, "b": some["b"], "c": None},
+    ]
+    digests = {content_digest(each) for each in [some, *others]}
+    assert len(digests) == 1 + len(others)
+    assert content_digest(some | {"sha256": "anything"}) == content_digest(some)
+
+
 @pytest.mark.parametrize("name", ["absent.pt", "folder"])
 def test_no_file_is_told_in_one_line(tmp_path, name):
     (tmp_path / "folder").mkdir()
@@ -147,5 +187,6 @@ def test_weights_that_do_not_fit_their_description_are_told_in_one_line(
 ):
     path = tmp_path / "a.pt"
     save_checkpoint(path, ORIGIN, generator)
-    torch.save(load_checkpoint(path) | change, path)
+    content = load_checkpoint(path) | change
+    torch.save(content | {"sha256": content_digest(content)}, path)
     assert "do not agree" in refusal(path, load_generator)

@@ -58,6 +58,7 @@ def test_help_imports_nothing_heavy():
         ("weights fetch", ["weights/", "network"]),
         ("results add", ["reports/", "OUT/NAME.json"]),
         ("results render", ["docs/results.md"]),
+        ("params", ["params.yaml", "preset", "OUT"]),
     ],
 )
 def test_the_help_of_a_command_says_what_it_reads_and_writes(gan, command, words):
@@ -77,10 +78,10 @@ def mistake(done, *words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"preprocess.size": 50}, ["preprocess.size = 50", "32, 48, 64, 96 or 128"]),
+        ({"preprocess.size": 50}, ["preprocess.size = 50", "128, 192 or 256"]),
         ({"train.objective": "foo"}, ["train.objective = 'foo'", "wgan_gp"]),
         ({"train.colour": 1}, ["train.colour is unknown"]),
-        ({"train.wgan_gp.discriminator_norm": "batch"}, ["wgan_gp", "batch"]),
+        ({"train.recipes.wgan_gp.discriminator_norm": "batch"}, ["wgan_gp", "batch"]),
     ],
 )
 def test_a_wrong_param_is_one_line(gan, write_params, tmp_path, change, words):
@@ -173,44 +174,6 @@ def wait_for(happened, process):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-@pytest.fixture
-def training(gan, write_params, write_cache, noise_images, tmp_path):
-    """A training that has saved its first state, and the folder it saves to."""
-    # long enough that it can't end before the signal comes
-    write_params(tmp_path / "params.yaml", {"train.images": 40000, "train.checkpoint_every": 160})
-    write_cache(tmp_path / "cache", noise_images)
-    process = gan("train", wait=False)
-    wait_for(lambda: any(tmp_path.glob(".dvc/tmp/gan/*/state-*.pt")), process)
-    return process
-
-
-@pytest.mark.slow
-def test_ctrl_c_ends_a_training_with_130_and_no_traceback(training):
-    training.send_signal(signal.SIGINT)
-    _, err = training.communicate(timeout=60)
-    assert training.returncode == 130
-    assert "gan: interrupted; nothing is lost, run the same command again" in err
-    assert "Traceback" not in err
-
-
-@pytest.mark.slow
-def test_a_training_ended_by_sigterm_goes_on_where_it_was(training, gan, write_params, tmp_path):
-    training.terminate()
-    training.communicate(timeout=60)
-    assert training.returncode != 0
-    assert not (tmp_path / "models").exists()
-    newest = max(tmp_path.glob(".dvc/tmp/gan/*/state-*.pt"))
-    seen = int(newest.stem.removeprefix("state-"))
-    # the length is no part of what decides whether a training can go on
-    write_params(
-        tmp_path / "params.yaml", {"train.images": seen + 320, "train.checkpoint_every": 160}
-    )
-    done = gan("train")
-    assert done.returncode == 0, done.stderr
-    assert f"going on at {seen:,} images seen" in done.stderr
-    assert (tmp_path / "models/final.pt").is_file()
 
 
 @pytest.mark.slow

@@ -23,10 +23,10 @@ pytestmark = pytest.mark.slow
 
 SMALL = {
     "preprocess": {"size": 32, "holdout": 0.3, "filters": ALL_PASS},
-    "model": {"latent_size": 8, "generator_width": 4, "discriminator_width": 4},
+    "model": {"latent_size": 8, "generator": {"width": 4}, "discriminator": {"width": 4}},
     "train": {
         "images": 800,
-        "average_images": 100,
+        "average": {"half_life": 100},
         "precision": "float32",
         "log_every": 64,
         "grid_every": 400,
@@ -116,10 +116,14 @@ def configure(checkout):
     checkout.git("config", "user.name", "Someone")
 
 
+def merged(values, changes):
+    """Nested `values` with those of `changes` put in."""
+    nested = {key: merged(values[key], v) for key, v in changes.items() if isinstance(v, dict)}
+    return values | changes | nested
+
+
 def shrink(root):
-    values = yaml.safe_load((root / "params.yaml").read_text())
-    for section, changes in SMALL.items():
-        values[section].update(changes)
+    values = merged(yaml.safe_load((root / "params.yaml").read_text()), SMALL)
     (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     source = yaml.safe_load((root / "source.yaml").read_text())
     source.update(count=40, size=32)

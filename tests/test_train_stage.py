@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import random
 import shutil
 import signal
 import time
@@ -214,17 +213,6 @@ def test_the_real_sheet_and_times_stay_out_of_the_outs(paths, make_params):
 
 
 @pytest.mark.slow
-def test_dry_run_says_what_would_be_trained_and_writes_nothing(gan, paths, write_params):
-    write_params(paths.root / "params.yaml")
-    before = sorted(path for path in paths.root.rglob("*"))
-    done = gan("train", "--dry-run")
-    assert done.returncode == 0, done.stderr
-    assert "train images: 40" in done.stdout
-    assert "192 images seen" in done.stdout
-    assert sorted(path for path in paths.root.rglob("*")) == before
-
-
-@pytest.mark.slow
 def test_training_that_is_killed_again_and_again_equals_one_that_was_not(
     gan, paths, uninterrupted, write_params
 ):
@@ -239,20 +227,6 @@ def test_training_that_is_killed_again_and_again_equals_one_that_was_not(
         wait_for(moment, process)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    done = gan("train")
-    assert done.returncode == 0, done.stderr
-    assert outs(paths) == uninterrupted
-
-
-@pytest.mark.soak
-def test_ten_kills_at_random_moments_change_nothing(gan, paths, uninterrupted, write_params):
-    write_params(paths.root / "params.yaml")
-    moments = random.Random(1)
-    for _ in range(10):
-        process = gan("train", wait=False)
-        time.sleep(moments.uniform(1, 8))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
     done = gan("train")
     assert done.returncode == 0, done.stderr
     assert outs(paths) == uninterrupted

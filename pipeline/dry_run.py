@@ -1,0 +1,62 @@
+"""`gan train --dry-run`: everything is built and tried for two steps, nothing is written."""
+
+import time
+from contextlib import closing
+
+from gan.batches import Batches
+from gan.devices import fast, memory
+from gan.distributed import ALONE
+from gan.state import TrainState
+from gan.steps import Engine, train_step
+from pipeline.training.plan import Plan
+
+STEPS = 2
+
+
+def tried(todo: Plan) -> str:
+    """The resolved plan for a reader: networks, memory, time; GanError if it can't work."""
+    params, device = todo.params.train, todo.compute.device
+    state = todo.fresh()
+    if todo.warm is not None:
+        todo.warm.fill(state)
+    seconds = _try(todo, state)
+    counts = {
+        name: sum(each.numel() for each in network.parameters())
+        for name, network in (("generator", state.generator), ("critic", state.discriminator))
+    }
+    steps = todo.end // params.images_per_step
+    rate = params.images_per_step / seconds
+    lines = {
+        "run": f"{todo.name} ({todo.run_key[:16]})",
+        "train images": len(todo.cache.split("train")),
+        "parameters": f"generator {counts['generator']:,}, discriminator {counts['critic']:,}",
+        "device": f"{device.type}, {todo.compute.precision}",
+        "memory": f"{memory(device) / 2**20:,.0f} MiB at most in {STEPS} steps",
+        "length": f"{params.images:,} images seen, {steps:,} steps",
+        "time": f"about {_spoken(steps * seconds)}, at {rate:,.1f} images a second",
+        "recipe": params.recipe.model_dump(),
+    }
+    return "\n".join(f"{key}: {value}" for key, value in lines.items())
+
+
+def _try(todo: Plan, state: TrainState) -> float:
+    """Seconds of the last of a few steps: the first one also warms up."""
+    params, device = todo.params.train, todo.compute.device
+    engine = Engine(params, todo.objective, todo.compute, ALONE, state.generator.latent_size)
+    images = todo.cache.split("train")
+    batches = Batches(images, params.seed, params.batch_size, params.flip, device)
+    with closing(batches), fast(device):
+        seconds = 0.0
+        for _ in range(STEPS):
+            began = time.perf_counter()
+            train_step(state, engine, batches)
+            state.broken_at.item()  # wait for the device
+            seconds = time.perf_counter() - began
+    return seconds
+
+
+def _spoken(seconds: float) -> str:
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,43 @@
+"""The tracker's row of a training, with all that is known before it starts."""
+
+from gan.sampling import GRID_COLUMNS
+from pipeline import tracking
+from pipeline.images.contact_sheet import contact_sheet, save_png
+from pipeline.paths import Paths
+from pipeline.recording import Losses
+from pipeline.training.plan import Plan
+from pipeline.unfinished import Unfinished
+
+REAL_IMAGES = 64
+
+
+def open_row(todo: Plan, paths: Paths, work: Unfinished, losses: Losses) -> tracking.Run:
+    """Open the row, or go on with that of a training which was killed."""
+    row = tracking.start(
+        paths,
+        experiment=tracking.experiment_name(),
+        name=todo.name,
+        run_key=todo.run_key,
+        spool=work.tracking(todo.run_key),
+    )
+    params = todo.params
+    length = {"images": params.train.images}
+    row.params({"model": params.model.model_dump(), "train": params.train.active() | length})
+    row.params({"cache": todo.cache.meta["settings"]})
+    row.tags(
+        {
+            "cache_digest": todo.cache.digest,
+            "code_digest": todo.identity["code_digest"],
+            "torch": todo.identity["torch"],
+            "device": todo.compute.device.type,
+            "precision": todo.compute.precision,
+        }
+    )
+    row.dataset("avatars", todo.cache.digest, str(todo.cache.meta.get("snapshot_digest", "")))
+    for seen, measured in losses.rows:  # of a shorter run that this one goes on from
+        row.metrics(measured, seen)
+    real = work.folder / "real.png"
+    save_png(contact_sheet(todo.cache.split("train")[:REAL_IMAGES], GRID_COLUMNS), real)
+    row.image("real", real, 0)
+    row.commit()
+    return row
