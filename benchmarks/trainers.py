@@ -1,0 +1,107 @@
+"""Our own contestants in benchmarks/train.py: the engine with everything around it, and without.
+
+Each prints seconds and CPU seconds, without imports and without building the networks.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import yaml
+from contestant import timed
+from torch import Tensor
+
+from gan.batches import Batches
+from gan.checkpoints import Origin
+from gan.devices import choose, fast
+from gan.distributed import ALONE
+from gan.objectives.build import build_objective
+from gan.params import Params
+from gan.state import TrainState, build_state
+from gan.steps import Engine, train_step
+from gan.training import train
+from pipeline.recorder import Run
+from pipeline.recording import Losses, Recorder
+from pipeline.stopping import Stop
+from pipeline.unfinished import Unfinished
+
+LATENT_SIZE, BATCH_SIZE = 100, 64
+PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
+
+
+def settings(width: int, objective: str, images: int) -> Params:
+    """params.yaml as shipped, with the networks, the batch and the length of this race."""
+    values = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+    model, training = values["model"], values["train"]
+    model["latent_size"] = LATENT_SIZE
+    for name in ("generator", "discriminator"):
+        model[name] |= {"family": "dcgan", "width": width, "widest": 16, "blocks": 1}
+    model["generator"] |= {"activation": "relu", "norm": "batch", "first_norm": True}
+    model["discriminator"]["activation"] = "leaky_relu"
+    training |= {"objective": objective, "batch_size": BATCH_SIZE, "images": images}
+    norm = "none" if objective == "wgan_gp" else "batch"
+    training["recipes"][objective] |= {"critic_steps": 1, "discriminator_norm": norm}
+    return Params.model_validate(values)
+
+
+def prepared(params: Params, size: int) -> tuple[TrainState, Engine]:
+    """Fresh networks, and what a step needs."""
+    compute = choose("cpu", params.train.precision)
+    state = build_state(params.model, size, params.train, compute)
+    objective = build_objective(params.train)
+    return state, Engine(params.train, objective, compute, ALONE, LATENT_SIZE)
+
+
+def recorder(params: Params, size: int, folder: Path) -> Recorder:
+    """What the stage gives its loop, without a tracker: losses, grids, snapshots, states."""
+    work = Unfinished(folder, {})
+    for place in (work.folder, work.grids, work.snapshots):
+        place.mkdir(parents=True, exist_ok=True)
+
+    def origin(seen: int) -> Origin:
+        return Origin(params.model.model_dump(), size, seen, "", "", "benchmark")
+
+    nobody = Run(None, lambda: None, "")  # type: ignore[arg-type, return-value]
+    losses, latest, keep = Losses(work.losses, 0), folder / "latest.png", 2
+    return Recorder(work, nobody, origin, losses, latest, lambda *_: None, keep, Stop())
+
+
+def ours(size: int, width: int, objective: str, images: int, cache: Path) -> None:
+    """The stage's loop on the memory-mapped cache, recorded as the stage does."""
+    params = settings(width, objective, images)
+    state, engine = prepared(params, size)
+    observer, device = recorder(params, size, Path("ours")), engine.compute.device
+    with timed(), fast(device):
+        pixels = np.load(cache, mmap_mode="r")
+        batches = Batches(pixels, params.train.seed, BATCH_SIZE, params.train.flip, device)
+        train(state, engine, batches, observer)
+
+
+class _One:
+    """The same batch again and again."""
+
+    def __init__(self, pixels: Tensor) -> None:
+        self._pixels = pixels
+
+    def __call__(self, _first: int) -> Tensor:
+        return self._pixels
+
+    def prefetch(self, _first: int) -> None:
+        pass
+
+
+def step(size: int, width: int, objective: str, images: int, cache: Path) -> None:
+    """The same number of steps alone: no data, no losses that anybody reads, no files."""
+    params = settings(width, objective, images)
+    state, engine = prepared(params, size)
+    first = Batches(np.load(cache, mmap_mode="r"), 1, BATCH_SIZE, True, engine.compute.device)
+    batches = _One(first(0))
+    with timed(), fast(engine.compute.device):
+        for _ in range(-(-images // BATCH_SIZE)):
+            train_step(state, engine, batches)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    name, size, width, objective, images, cache = sys.argv[1:7]
+    contestants = {"ours": ours, "step": step}
+    contestants[name](int(size), int(width), objective, int(images), Path(cache))
