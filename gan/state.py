@@ -34,6 +34,9 @@ class TrainState:
     """Of the augmentation, 0-d."""
     broken_at: Tensor
     """The first step since the last look at it whose loss was not finite, else NOWHERE; 0-d."""
+    overfitting: Tensor
+    """Sum of the discriminator's overfitting since the strength was adapted, 0-d."""
+    overfitting_steps: int = 0
     step: int = 0
     window: dict[str, Tensor] = field(default_factory=dict)
     """Sums of what was measured since the last log."""
@@ -115,6 +118,7 @@ def build_state(model: ModelParams, size: int, train: TrainParams, compute: Comp
         compute.scaler(),
         torch.tensor(train.augment.strength, device=device),
         torch.tensor(NOWHERE, device=device),
+        torch.zeros((), dtype=compute.dtype, device=device),
     )
 
 

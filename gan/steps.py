@@ -21,6 +21,9 @@ from gan.randomness import normal, uniform
 from gan.state import NOWHERE, TrainState
 from gan.train_params import TrainParams
 
+ADA_IMAGES = 256
+"""The strength is adapted after at least so many: of few the overfitting's sign says little."""
+
 Measured = dict[str, Tensor]
 """Named 0-d tensors, detached; means over this process's samples."""
 
@@ -202,12 +205,19 @@ def _set_rates(state: TrainState, params: TrainParams, seen: int) -> None:
 def _adapt(state: TrainState, engine: Engine, measured: Measured) -> None:
     """Let the augmentation's strength follow the discriminator's overfitting (ADA)."""
     params = engine.params.augment
-    if params.wanted and params.ada_target:
-        right = measured.get("accuracy/real", measured.get("accuracy/pairs"))
-        assert right is not None
-        overfitting = engine.world.mean({"overfitting": 2 * right - 1})["overfitting"]
-        images = engine.params.images_per_step
+    if not (params.wanted and params.ada_target):
+        return
+    right = measured.get("accuracy/real", measured.get("accuracy/pairs"))
+    assert right is not None
+    # E[sign(score - midpoint)] is the share on the right side less that on the wrong one
+    state.overfitting = state.overfitting + (2 * right - 1)
+    state.overfitting_steps += 1
+    images = state.overfitting_steps * engine.params.images_per_step
+    if images >= ADA_IMAGES:
+        mean = {"overfitting": state.overfitting / state.overfitting_steps}
+        overfitting = engine.world.mean(mean)["overfitting"]
         state.strength = adapted(state.strength, overfitting, images, params)
+        state.overfitting, state.overfitting_steps = torch.zeros_like(state.overfitting), 0
 
 
 def _note(state: TrainState, measured: Measured) -> None:
