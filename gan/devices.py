@@ -1,5 +1,6 @@
 """Which device and precision a run uses, and how a block of code gets them."""
 
+import ctypes
 import os
 import resource
 import sys
@@ -17,6 +18,8 @@ from gan.train_params import Device, Precision
 
 Exact = Literal["float64", "float32", "bf16", "fp16"]
 """A precision that is not left to the hardware."""
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -110,10 +113,12 @@ def _fastest(device: torch.device) -> Exact:
 def fast(device: torch.device) -> Iterator[None]:
     """Let a training on CUDA use TF32 and the convolutions that are fastest when tried out.
 
-    Both are put back, since evaluation must have neither. Convolutions use TF32 in any case
+    On a CPU memory is kept from step to step. Both of CUDA's are put back, since evaluation must have neither. Convolutions use TF32 in any case
     unless it is forbidden. The one switch for products is used that torch's old and new
     settings of TF32 both follow: a mixture of these is an error when it is read.
     """
+    if device.type == "cpu":
+        _keep_memory()
     if device.type != "cuda":
         yield
         return
@@ -125,6 +130,14 @@ def fast(device: torch.device) -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(products)
         torch.backends.cudnn.benchmark = trying
+
+
+def _keep_memory() -> None:
+    """Let glibc keep freed blocks: each step asks for the same again, and new pages cost time."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)  # no block has a mapping of its own, which is given back when freed
+        mallopt(M_TRIM_THRESHOLD, -1)  # nor is the end of the heap given back
 
 
 def memory(device: torch.device) -> int:

@@ -78,6 +78,8 @@ def train(state: TrainState, engine: Engine, batches: Batches, observer: Observe
         if kept or finished:
             observer.snapshot(seen, state.averaged)
         if saved or finished or stopped:
+            # one process saves for all
+            state.window = engine.world.mean(state.window)
             observer.checkpoint(seen, state)
         if finished or stopped:
             return finished

@@ -23,6 +23,10 @@ from pipeline.training.restoring import say
 from pipeline.unfinished import Unfinished, digest_of, nearest, unfinished
 
 
+TERMINATED = 143
+"""Exit code of a process that another one's signal stopped."""
+
+
 class Keeper(Protocol):
     """Who knows where a training stands, and whom its loop tells."""
 
@@ -40,12 +44,14 @@ def run(params: Params, paths: Paths, *, resume: bool = False) -> None:
     """
     todo = plan(params, paths)
     with joined(todo.compute.device) as world, stopping() as stop, fast(todo.compute.device):
+        if world.share(todo.run_key) != todo.run_key:
+            raise GanError("params, cache/ or code are not those of the first process; copy them")
         if world.lead:
             ended = _lead(todo, paths, world, stop, resume)
         else:
             ended = _learn(todo, world, Follower(world, stop))
         if not ended:
-            raise Stopped(stop.exit_code)
+            raise Stopped(stop.exit_code or TERMINATED)
 
 
 def _lead(todo: Plan, paths: Paths, world: World, stop: Stop, resume: bool) -> bool:

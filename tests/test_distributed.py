@@ -520,7 +520,7 @@ def test_torchrun_restarts_a_training_that_lost_its_lead_and_it_goes_on(checkout
     assert outs(paths) == outs(two)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_torchrun_that_is_asked_to_stop_can_go_on_with_any_number_of_processes(
     checkout, train, tmp_path, one, two
 ):

@@ -301,7 +301,7 @@ def test_images_of_one_colour_are_learned(make_params, objective):
 
 EVERYTHING = {
     "train.objective": "relativistic",
-    "train.images": 240,
+    "train.images": 480,
     "train.checkpoint_every": 80,
     "train.log_every": 48,
     "train.grid_every": 64,
@@ -333,7 +333,7 @@ def test_with_everything_switched_on_a_cut_training_equals_an_uncut_one(make_par
     params = make_params(EVERYTHING)
     whole, heard = trained(params, noise_images)
     again, rest = trained(params, noise_images, loaded(params, heard.saved[80]))
-    assert saved(again) == heard.saved[240] == saved(whole)
+    assert saved(again) == heard.saved[480] == saved(whole)
     assert rest.logs == [each for each in heard.logs if each[0] > 80]
     assert float(whole.strength) > 0
     assert {"penalty/gradient", "penalty/r1", "penalty/r2"} <= heard.logs[0][1].keys()
