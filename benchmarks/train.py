@@ -3,10 +3,10 @@
     python benchmarks/train.py [FACES] [--images 3072] [--repeats 3] [--sizes 64,32]
                                [--objectives bce,wgan_gp] [--threads 2]
 
-FACES is a folder or tar of JPEGs; without it some of 96 pixels are drawn. All on the CPU with as many
-threads, the same DCGAN (64 pixels with width 64, 32 with width 32), the same objective, one step
-of the critic for one of the generator, batches of 64, the same number of pictures (four times as
-many at 32 pixels); in turns, each in a fresh process that tells its time without imports:
+FACES is a folder or tar of JPEGs; without it some of 96 pixels are drawn. All on the CPU with as
+many threads, the same DCGAN (64 pixels with width 64, 32 with width 32), the same objective, one
+step of the critic for one of the generator, batches of 64, the same number of pictures (four times
+as many at 32 pixels); in turns, each in a fresh process that tells its time without imports:
 
 torchgan  torchgan 0.1.0's Trainer (peers/with_torchgan.py); pip puts it into a temporary folder
 textbook  ImageFolder, a DataLoader with two workers, PyTorch's DCGAN example (peers/textbook.py)
