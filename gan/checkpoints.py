@@ -23,6 +23,10 @@ from gan.models.network import Generator
 FORMAT = "avatar-gan checkpoint 2"
 
 
+class DamagedError(GanError):
+    """What stands in a checkpoint's file is not what was written."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where weights come from: enough to build the network and to find its run and data."""
@@ -101,13 +105,17 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise GanError(f"{path}: no such checkpoint file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except OSError as error:
+        raise GanError(f"{path}: cannot be read: {error.strerror or error}") from None
     except Exception as error:  # a damaged file raises whatever its bytes lead to
         reason = type(error).__name__
-        raise GanError(f"{path}: not a checkpoint of gan, or damaged ({reason})") from None
+        raise DamagedError(f"{path}: not a checkpoint of gan, or damaged ({reason})") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise GanError(f"{path}: not a checkpoint of gan (expected format {FORMAT!r})")
     if content.get("sha256") != content_digest(content):
-        raise GanError(f"{path}: damaged checkpoint: its content is not what its sha256 is of")
+        raise DamagedError(f"{path}: damaged checkpoint: its content is not what its sha256 is of")
     return content
 
 

@@ -111,11 +111,13 @@ def _fastest(device: torch.device) -> Exact:
 
 @contextmanager
 def fast(device: torch.device) -> Iterator[None]:
-    """Let a training on CUDA use TF32 and the convolutions that are fastest when tried out.
+    """Let a training use what makes it fast.
 
-    On a CPU memory is kept from step to step. Both of CUDA's are put back, since evaluation must have neither. Convolutions use TF32 in any case
-    unless it is forbidden. The one switch for products is used that torch's old and new
-    settings of TF32 both follow: a mixture of these is an error when it is read.
+    On CUDA TF32, and the convolutions that are fastest when tried out. Both are put back, since
+    evaluation must have neither. Convolutions use TF32 in any case unless it is forbidden. The one
+    switch for products is used that torch's old and new settings of TF32 both follow: a mixture of
+    these is an error when it is read. On a CPU the process keeps memory that a step frees, for the
+    next one; this stays so.
     """
     if device.type == "cpu":
         _keep_memory()

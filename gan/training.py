@@ -1,10 +1,11 @@
 """The training loop: when results are due, and when it ends; the observer keeps them."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 
 from gan.batches import Batches
 from gan.diversity import diversity
@@ -18,6 +19,8 @@ from gan.steps import Engine, Measured, train_step
 CALIBRATION_BATCHES, CALIBRATION_SIZE = 8, 64
 WINNING = 0.98
 """A discriminator that is right about so many real and so many fake pictures has won."""
+
+OVERFITTING = "overfitting"
 
 STOP_EVERY = 8
 """Steps from one question of several accelerators whether to stop to the next: it waits."""
@@ -73,13 +76,15 @@ def train(state: TrainState, engine: Engine, batches: Batches, observer: Observe
         if logged:
             observer.log(seen, _take_window(state, engine))
         if gridded or long_enough:
-            _show(state, engine, observer, seen, counts=gridded)
+            # networks that never learned may be more diverse than any that did
+            _show(state, engine, observer, seen, counts=gridded and seen > 0)
         finished = long_enough or _collapsed(state, engine)
         if kept or finished:
             observer.snapshot(seen, state.averaged)
         if saved or finished or stopped:
             # one process saves for all
-            state.window = engine.world.mean(state.window)
+            shared = engine.world.mean(state.window | {OVERFITTING: state.overfitting})
+            state.overfitting, state.window = shared.pop(OVERFITTING), shared
             observer.checkpoint(seen, state)
         if finished or stopped:
             return finished
@@ -108,21 +113,33 @@ def _check(state: TrainState, engine: Engine) -> None:
         return
     names = [name for name, total in state.window.items() if not bool(total.isfinite())]
     at = (step if step != NOWHERE else state.step) * engine.params.images_per_step
-    what = ", ".join(names) or f"weight {wrong}"
+    what = ", ".join(names) or wrong or "another process's loss"
     raise DivergedError(f"{what} not finite at {at:,} images seen")
 
 
 def _not_finite(state: TrainState) -> Iterator[str]:
-    for title, network in (("generator", state.generator), ("critic", state.discriminator)):
-        if not bool(torch.stack(_norms(network)).isfinite().all()):
+    """What is not finite: weights, what an optimiser remembers, fp16's gradients for long."""
+    for title in ("generator", "discriminator"):
+        network: nn.Module = getattr(state, title)
+        if not _all_finite(list(network.parameters())):
             for name, parameter in network.named_parameters():
                 if not bool(parameter.isfinite().all()):
-                    yield f"{title}.{name}"
+                    yield f"weight {title}.{name}"
+        memory = getattr(state, f"{title}_optimiser").state.values()
+        if not _all_finite([each for kept in memory for each in kept.values()]):
+            yield f"what the optimiser of the {title} remembers"
+        scaler: GradScaler = getattr(state, f"{title}_scaler")
+        if scaler.is_enabled() and scaler.get_scale() < 1:  # halved with each step it left out
+            yield f"gradients of the {title} for many steps"
 
 
-def _norms(network: nn.Module) -> list[Tensor]:
+def _all_finite(values: list[Any]) -> bool:
+    tensors = [each for each in values if isinstance(each, Tensor) and each.is_floating_point()]
+    if not tensors:
+        return True
     with torch.no_grad():
-        return list(torch._foreach_norm(list(network.parameters()), float("inf")))
+        largest = torch._foreach_norm(tensors, float("inf"))
+        return bool(torch.stack([each.float() for each in largest]).isfinite().all())
 
 
 def _calibrate(state: TrainState, engine: Engine) -> None:

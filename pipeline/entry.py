@@ -39,7 +39,7 @@ def one_line_errors() -> Iterator[None]:
         typer.echo("gan: stopped; the same command goes on", err=True)
         raise SystemExit(stopped.exit_code) from None
     except Exception as error:
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        if _is_out_of_memory(error):
             error = GanError(
                 "out of memory; lower train.batch_size, the model's widths or a max_pixels"
             )
@@ -51,6 +51,12 @@ def one_line_errors() -> Iterator[None]:
             raise
         typer.echo(f"gan: {error}", err=True)
         raise SystemExit(1) from None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Python's own, CUDA's, or that of torch's allocator on a CPU, which has no type."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
 
 
 def hand_over(cli: Path) -> None:

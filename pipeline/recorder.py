@@ -93,6 +93,13 @@ class Run:
         fields = {"name": name, "digest": digest[:DIGEST_LENGTH], "source": source}
         self.guarded(lambda spool: spool.add("dataset", **fields))
 
+    def prepare(self, step: int) -> None:
+        """Keep what was handed over beside a checkpoint at `step`; `commit` follows it.
+
+        A kill between the two loses nothing: whoever goes on from that checkpoint takes it up.
+        """
+        self.guarded(lambda spool: spool.prepare(step))
+
     def commit(self) -> None:
         """Make everything handed over durable and let it be sent; call after a checkpoint."""
         self.guarded(Spool.commit)

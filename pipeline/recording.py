@@ -121,15 +121,16 @@ class Recorder:
 
     def checkpoint(self, images_seen: int, state: TrainState) -> None:
         self.losses.save()
+        self.run.prepare(images_seen)
         save_checkpoint(
             self.work.state_file(images_seen),
             self.origin(images_seen),
             state.averaged,
             state.state_dict(),
         )
-        self.work.drop_old_states(self.keep)
         # only now: what the tracker shows is what a resumed run will not repeat
         self.run.commit()
+        self.work.drop_old_states(self.keep)
 
     def _alarm(self, measured: dict[str, float], images_seen: int) -> None:
         """Say on stderr when an alarm goes off, not as long as it lasts."""

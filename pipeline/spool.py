@@ -25,10 +25,11 @@ class Spool:
     are not taken a second time, so that a repeated stretch of training leaves no double points.
     """
 
-    def __init__(self, folder: Path, row: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, row: Mapping[str, Any], reached: int | None = None) -> None:
         """Open or create `folder`; an existing row wins over `row`.
 
-        Raises OSError or GanError where the disk does not take it.
+        What an earlier process prepared for step `reached` is committed. Raises OSError or
+        GanError where the disk does not take it.
         """
         self.folder = folder
         self.files = folder / "files"
@@ -42,6 +43,7 @@ class Spool:
             self.state = {"row": {**row, "id": uuid.uuid4().hex}, "sent": 0}
             self.save()
         self.committed = self._cut_torn_line()
+        self._settle(reached)
         self._known = self._points()
 
     def _read_state(self) -> dict[str, Any]:
@@ -103,11 +105,35 @@ class Spool:
         draft.replace(target)
         return name
 
+    def prepare(self, step: int) -> None:
+        """Write down what waits, to be committed by a later process that goes on from `step`."""
+        write_atomically(self._prepared(step), self._lines())
+
+    def _prepared(self, step: int | str) -> Path:
+        return self.folder / f"prepared-{step}.jsonl"
+
+    def _lines(self) -> bytes:
+        return "".join(json.dumps(record) + "\n" for record in self._waiting).encode()
+
+    def _settle(self, reached: int | None) -> None:
+        """Commit what was prepared for the checkpoint that was reached; forget all else."""
+        for path in sorted(self.folder.glob("prepared-*.jsonl")):
+            lines = path.read_bytes()
+            if path == self._prepared(str(reached)) and not self._records.read_bytes().endswith(
+                lines
+            ):
+                self._append(lines)
+            path.unlink()
+
     def commit(self) -> None:
         """Make what was added durable (fsync). On OSError it stays in memory for the next call."""
-        lines = "".join(json.dumps(record) + "\n" for record in self._waiting).encode()
-        if not lines:
-            return
+        if lines := self._lines():
+            self._append(lines)
+        self._waiting.clear()
+        for path in self.folder.glob("prepared-*.jsonl"):
+            path.unlink()
+
+    def _append(self, lines: bytes) -> None:
         try:
             with self._records.open("ab") as stream:
                 stream.write(lines)
@@ -117,7 +143,6 @@ class Spool:
             os.truncate(self._records, self.committed)  # no half line under the next commit
             raise
         self.committed += len(lines)
-        self._waiting.clear()
 
     def drop(self) -> None:
         """Forget what was never committed."""

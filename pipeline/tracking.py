@@ -30,11 +30,19 @@ def experiment_name() -> str:
 
 
 def start(
-    paths: Paths, *, experiment: str, name: str, run_key: str, spool: Path, stage: str = "train"
+    paths: Paths,
+    *,
+    experiment: str,
+    name: str,
+    run_key: str,
+    spool: Path,
+    stage: str = "train",
+    reached: int | None = None,
 ) -> Run:
     """Open a row; an existing `spool` folder (a killed training) continues the row it stands for.
 
-    What the folder still holds unsent is sent, also to another store than before.
+    What the folder still holds unsent is sent, also to another store than before. reached: images
+    seen by the checkpoint that the training goes on from; what was prepared for it counts.
     """
     row = {
         "experiment": experiment,
@@ -42,17 +50,17 @@ def start(
         "start_time": milliseconds(),
         "tags": {"run_key": run_key, **origin(paths, stage)},
     }
-    run = _open(paths, spool, row)
+    run = _open(paths, spool, row, reached)
     run.guarded(lambda opened: opened.add("resume") if opened.continued else None)
     run.commit()
     return run
 
 
-def _open(paths: Paths, folder: Path, row: Mapping[str, Any]) -> Run:
+def _open(paths: Paths, folder: Path, row: Mapping[str, Any], reached: int | None = None) -> Run:
     uri = tracking_uri(paths)
     spool = None
     try:
-        spool = Spool(folder, row)
+        spool = Spool(folder, row, reached)
     except (OSError, ValueError, GanError) as error:
         warn(f"nothing is recorded, {folder} can't be used: {error}")
     return Run(spool, lambda: MlflowStore(uri, paths.main_root), without_secrets(uri))

@@ -22,7 +22,6 @@ from pipeline.training.publishing import publish
 from pipeline.training.restoring import say
 from pipeline.unfinished import Unfinished, digest_of, nearest, unfinished
 
-
 TERMINATED = 143
 """Exit code of a process that another one's signal stopped."""
 
@@ -44,8 +43,10 @@ def run(params: Params, paths: Paths, *, resume: bool = False) -> None:
     """
     todo = plan(params, paths)
     with joined(todo.compute.device) as world, stopping() as stop, fast(todo.compute.device):
-        if world.share(todo.run_key) != todo.run_key:
-            raise GanError("params, cache/ or code are not those of the first process; copy them")
+        if world.share(digest_of(todo.identity)) != digest_of(todo.identity):
+            raise GanError(
+                "params, cache/, code, torch or kind of device are not those of the first process"
+            )
         if world.lead:
             ended = _lead(todo, paths, world, stop, resume)
         else:
@@ -61,24 +62,36 @@ def _lead(todo: Plan, paths: Paths, world: World, stop: Stop, resume: bool) -> b
             if resume:
                 raise GanError("--resume: this training is finished; a longer one would go on")
             work.clear()  # a finished run that is asked for again is run again
+        _refuse_to_go_back(todo, work)
         work.mark_running()
-        return _train(todo, paths, work, world, stop)
+        return _train(todo, paths, work, world, stop, resume)
 
 
-def _train(todo: Plan, paths: Paths, work: Unfinished, world: World, stop: Stop) -> bool:
+def _refuse_to_go_back(todo: Plan, work: Unfinished) -> None:
+    reached = max(map(work.seen, work.states), default=0)
+    if reached > todo.end:
+        raise GanError(
+            f"train.images = {todo.params.train.images}: an unfinished training is at {reached:,} "
+            f"images already ({work.folder}); raise it, or drop that one: gan clean --remove"
+        )
+
+
+def _train(
+    todo: Plan, paths: Paths, work: Unfinished, world: World, stop: Stop, resume: bool
+) -> bool:
     train_params = todo.params.train
     runlog.begin(paths, todo.run_key)
     with (
         progress(f"train {train_params.objective}", train_params.images) as advance,
-        Leader(todo, paths, work, world, stop, advance) as leader,
+        Leader(todo, paths, work, world, stop, advance, insist=resume) as leader,
     ):
         ended = _learn(todo, world, leader)
         if ended:
             leader.row.artifact(work.states[-1], "checkpoints")
+            _say_if_early(todo, work)
+            publish(paths, work)
             leader.status = "FINISHED"
     if ended:
-        _say_if_early(todo, work)
-        publish(paths, work)
         work.mark_finished(train_params.images)
         # only now: until everything is in place, a run that goes on belongs to the same row
         if not leader.row.unsent:

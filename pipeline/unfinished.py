@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan.checkpoints import load_checkpoint
+from gan.checkpoints import DamagedError, load_checkpoint
 from gan.durable import write_atomically
 from gan.errors import GanError
 
@@ -84,23 +84,20 @@ class Unfinished:
     def state_file(self, images_seen: int) -> Path:
         return self.folder / f"state-{images_seen:012d}.pt"
 
-    def load_newest(self, until: int, say: Callable[[str], None]) -> dict[str, Any] | None:
-        """Newest whole state of at most `until` images seen.
+    def load_newest(self, say: Callable[[str], None]) -> dict[str, Any] | None:
+        """Newest whole state, None if there is none; GanError if one can't be read just now.
 
-        Damaged ones, those of a longer training and what a kill left half written are removed;
-        `say` is told of the damaged ones.
+        Damaged ones are put aside, and `say` is told; what a kill left half written is removed.
         """
         for partial in self.folder.rglob(".*.partial"):
             partial.unlink()
         for path in reversed(self.states):
-            if path > self.state_file(until):
-                path.unlink()
-                continue
             try:
                 return load_checkpoint(path)
-            except GanError as error:
-                say(f"warning: {error}; it is removed, the one before is used")
-                path.unlink()
+            except DamagedError as error:
+                aside = path.with_name(f"{path.name}.damaged")
+                say(f"warning: {error}; it is put aside as {aside.name}, the one before is used")
+                path.replace(aside)
         return None
 
     def drop_old_states(self, keep: int) -> None:
@@ -108,10 +105,10 @@ class Unfinished:
         for path in self.states[:-keep]:
             path.unlink()
 
-    def clear(self) -> None:
-        """Forget everything but the lock and the identity."""
+    def clear(self, *kept: str) -> None:
+        """Forget everything but the lock, the identity and what is to be kept."""
         for path in self.folder.iterdir():
-            if path.name in ("lock", "identity.json"):
+            if path.name in ("lock", "identity.json", *kept):
                 continue
             if path.is_dir():
                 shutil.rmtree(path)

@@ -1,11 +1,16 @@
 """What a training survives: signals, kills, full disks, numbers that are not finite."""
 
-import json
+import errno
+import os
 import random
+import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,8 +19,12 @@ from mlflow import MlflowClient
 from gan import steps
 from gan.checkpoints import load_checkpoint
 from gan.errors import GanError
+from gan.params import load_params
 from pipeline import train
 from pipeline.paths import Paths
+from pipeline.training.plan import plan
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 RATES = ("throughput/", "system/")
 """Series that no two runs share."""
@@ -325,30 +334,46 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(checkout, make_
     assert outs(paths) == before
 
 
-@pytest.mark.slow
-def test_a_disk_that_is_full_for_a_while_costs_no_checkpoint(
-    gan, checkout, write_params, make_params
+def full_disk(monkeypatch, name, after):
+    """Let the disk be full when so many files with `name` in their path have been written."""
+    left, real = [after], os.fsync
+
+    def fsync(descriptor):
+        if name in os.readlink(f"/proc/self/fd/{descriptor}"):
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr("gan.durable.os.fsync", fsync)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+@pytest.mark.parametrize(
+    ("name", "after"),
+    [
+        ("/.state-", 0),
+        ("/.state-", 3),
+        ("/snapshots/.", 1),
+        ("/.losses.tsv", 2),
+        ("/.snapshots.partial/", 1),
+        ("/models/.final.pt", 0),
+        ("/reports/.samples.png", 0),
+    ],
+)
+def test_a_disk_that_is_full_is_one_line_and_costs_nothing(
+    checkout, make_params, monkeypatch, name, after
 ):
     whole, full = checkout("whole"), checkout("full")
     train.run(make_params(), whole)
-    write_params(full.root / "params.yaml")
-    done = gan("train", cwd=full.root, store="http://127.0.0.1:9")
-    assert done.returncode == 0, done.stderr
-    (folder,) = full.progress.iterdir()
-    (folder / "finished").unlink()
-    states(full)[-1].unlink()
-    # a folder where the state should go stands for any disk that does not take it
-    (blocked,) = [folder / "state-000000000192.pt"]
-    blocked.mkdir()
-    (blocked / "x").touch()
-    done = gan("train", cwd=full.root)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert done.stderr.strip().splitlines()[-1].startswith("gan: ")
-    shutil.rmtree(blocked)
-    assert [seen_by(state) for state in states(full)] == [160]
-    done = gan("train", cwd=full.root)
-    assert done.returncode == 0, done.stderr
+    with monkeypatch.context() as patch:
+        full_disk(patch, name, after)
+        with pytest.raises(GanError, match="No space left on device"):
+            train.run(make_params(), full)
+    for state in states(full):
+        load_checkpoint(state)
+    assert not list(full.root.rglob("*.partial"))
+    train.run(make_params(), full)
     assert outs(full) == outs(whole)
 
 
@@ -457,8 +482,110 @@ def test_dry_run_builds_everything_tries_it_and_writes_nothing(gan, checkout, wr
     told = dict(line.split(": ", 1) for line in done.stdout.strip().splitlines())
     assert told["train images"] == "40"
     assert told["length"] == "192 images seen, 24 steps"
-    assert "generator 12," in told["parameters"] or "generator " in told["parameters"]
+    counts = re.fullmatch(r"generator ([\d,]+), discriminator ([\d,]+)", told["parameters"])
+    state = plan(load_params(paths.root / "params.yaml"), paths).fresh()
+    for count, network in zip(
+        counts.groups(), (state.generator, state.discriminator), strict=True
+    ):
+        assert int(count.replace(",", "")) == sum(each.numel() for each in network.parameters())
     assert "MiB" in told["memory"]
     assert "images a second" in told["time"]
     assert sorted(paths.root.rglob("*")) == before
-    assert json.dumps(told)
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_gradients_that_are_never_finite_in_fp16_are_noticed(
+    checkout, make_params, monkeypatch, network
+):
+    paths = checkout("fp16")
+    real = plan
+
+    def spoiled(*arguments):
+        todo = real(*arguments)
+        fresh = todo.fresh
+
+        def hooked():
+            state = fresh()
+            first = next(getattr(state, network).parameters())
+            first.register_hook(lambda gradient: gradient * float("nan"))
+            return state
+
+        object.__setattr__(todo, "fresh", hooked)
+        return todo
+
+    monkeypatch.setattr(train, "plan", spoiled)
+    with pytest.raises(GanError, match=f"gradients of the {network}"):
+        train.run(make_params({"train.precision": "fp16", "train.images": 320}), paths)
+
+
+def test_what_an_optimiser_remembers_must_be_finite_too(checkout, make_params, monkeypatch):
+    paths = checkout("overflow")
+    real = steps.generator_step
+
+    def overflowing(state, *arguments):
+        measured = real(state, *arguments)
+        for kept in state.generator_optimiser.state.values():
+            kept["exp_avg_sq"].fill_(float("inf"))
+        return measured
+
+    monkeypatch.setattr(steps, "generator_step", overflowing)
+    with pytest.raises(GanError, match="what the optimiser of the generator remembers"):
+        train.run(make_params(), paths)
+
+
+def test_a_kill_before_the_first_checkpoint_keeps_the_row(checkout, make_params, monkeypatch):
+    paths = checkout("early")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.root}/mlflow.db")
+    real = steps.generator_step
+
+    def dying(state, *arguments):
+        if state.step == 2:
+            raise KeyboardInterrupt
+        return real(state, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "generator_step", dying)
+        with pytest.raises(KeyboardInterrupt):
+            train.run(make_params(), paths)
+    assert not states(paths)
+    train.run(make_params(), paths)
+    assert series(paths, f"sqlite:///{paths.root}/mlflow.db")["loss/generator"]
+
+
+DYING = """
+import os, signal
+from pathlib import Path
+from gan.params import load_params
+from pipeline import train
+from pipeline.paths import Paths
+from pipeline.recorder import Run
+
+def dying(run, real=Run.commit):
+    if list(Path(".dvc").rglob("state-000000000064.pt")):
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(run)
+
+Run.commit = dying
+train.run(load_params(Path("params.yaml")), Paths(Path.cwd()))
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_between_a_checkpoint_and_its_commit_loses_no_points(
+    checkout, make_params, write_params, monkeypatch
+):
+    found = []
+    for name in ("whole", "killed"):
+        paths = checkout(name)
+        store = f"sqlite:///{paths.root}/mlflow.db"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+        if name == "killed":
+            write_params(paths.root / "params.yaml")
+            monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+            died = subprocess.run([sys.executable, "-c", DYING], cwd=paths.root, check=False)
+            assert died.returncode == -signal.SIGKILL
+            (prepared,) = paths.progress.rglob("prepared-64.jsonl")
+            assert "loss/generator" in prepared.read_text()
+        train.run(make_params(), paths)
+        found.append(series(paths, store))
+    assert found[0] == found[1]

@@ -1,5 +1,6 @@
 """The train stage: kills, longer trainings, locks and damaged states, with real processes."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -112,13 +113,22 @@ def test_a_longer_training_goes_on_and_equals_one_that_was_long(
     assert outs(once) == outs(twice)
 
 
-def test_a_shorter_training_does_not_take_the_state_of_a_longer_one(
-    paths, uninterrupted, make_params
+def test_a_shorter_training_after_a_longer_one_begins_afresh(paths, uninterrupted, make_params):
+    train.run(make_params({"train.images": 256}), paths)
+    train.run(make_params(), paths)
+    assert outs(paths) == uninterrupted
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_length_that_an_unfinished_training_is_beyond_is_refused_and_costs_nothing(
+    paths, make_params, resume
 ):
     train.run(make_params({"train.images": 256}), paths)
     (work_folder(paths) / "finished").unlink()  # as if it had been killed near its end
-    train.run(make_params(), paths)
-    assert outs(paths) == uninterrupted
+    before = {state: state.read_bytes() for state in states(paths)}
+    message = refusal(make_params(), paths, resume=resume)
+    assert "train.images = 192: an unfinished training is at 256 images already" in message
+    assert {state: state.read_bytes() for state in states(paths)} == before
 
 
 def test_a_kill_before_publishing_loses_nothing(paths, uninterrupted, make_params):
@@ -151,8 +161,23 @@ def test_with_no_whole_state_left_it_begins_afresh(paths, uninterrupted, make_pa
     (work_folder(paths) / "finished").unlink()
     for state in states(paths):
         state.write_bytes(b"")
+    assert "no whole checkpoint is left" in refusal(make_params(), paths, resume=True)
+    assert len(list(work_folder(paths).glob("state-*.pt.damaged"))) == 2
     train.run(make_params(), paths)
     assert outs(paths) == uninterrupted
+
+
+def test_a_state_that_can_not_be_read_just_now_is_not_thrown_away(paths, make_params, monkeypatch):
+    train.run(make_params(), paths)
+    (work_folder(paths) / "finished").unlink()
+
+    def failing(*arguments, **options):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.load", failing)
+        assert "Input/output error" in refusal(make_params(), paths)
+    assert len(states(paths)) == 2
 
 
 def test_resume_with_changed_params_is_refused_naming_the_key(paths, make_params):

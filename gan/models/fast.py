@@ -92,7 +92,7 @@ def _pays(pixels: Tensor, side: int, wide: int, narrow: int) -> bool:
     if not plain or not square or torch.is_autocast_enabled("cpu") or is_compiling():
         return False
     tiles = pixels.shape[0] * (side // TILE) ** 2
-    return 1 / (1 / wide + 1 / (4 * narrow) + 1 / tiles) >= MIN_REUSE
+    return tiles > 0 and 1 / (1 / wide + 1 / (4 * narrow) + 1 / tiles) >= MIN_REUSE
 
 
 class Halving(nn.Conv2d):
@@ -132,7 +132,7 @@ class _Bent(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, slope: float) -> Tensor:
-        out = leaky_relu(hidden, slope)
+        out = leaky_relu(hidden, slope) if slope else torch.relu(hidden)  # 0 times inf is NaN
         ctx.slope = slope
         ctx.save_for_backward(out)
         return out
@@ -150,8 +150,10 @@ class _Scaled(torch.autograd.Function):
     def forward(ctx: Any, gradient: Tensor, out: Tensor, slope: float) -> Tensor:
         ctx.slope = slope
         ctx.save_for_backward(out)
-        kernel = torch.ops.aten.leaky_relu_backward
-        return cast(Tensor, kernel(gradient, out, slope, True))
+        kernels = torch.ops.aten
+        if not slope:
+            return cast(Tensor, kernels.threshold_backward(gradient, out, 0))
+        return cast(Tensor, kernels.leaky_relu_backward(gradient, out, slope, True))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:

@@ -97,7 +97,9 @@ def _channels_last(pixels: Tensor) -> Tensor:
 
 def _empty(like: Tensor, *shape: int) -> Tensor:
     """An uninitialised picture (N, C, H, W) in channels_last."""
-    return like.new_empty(shape).contiguous(memory_format=torch.channels_last)
+    return torch.empty(
+        shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last
+    )
 
 
 def _chunk(count: int, pixels: int) -> int:

@@ -18,6 +18,9 @@ from pipeline.training.restoring import restore, say
 from pipeline.training.row import open_row
 from pipeline.unfinished import Unfinished
 
+HURRY_S = 5.0
+"""What a tracker gets to take the last records of a training that was asked to stop."""
+
 SLOWER = 0.5
 """What a training that diverged multiplies its learning rates with, once."""
 
@@ -35,10 +38,13 @@ class Leader:
         world: World,
         stop: Stop,
         advance: Callable[[int, str], None],
+        *,
+        insist: bool,
     ) -> None:
+        """insist: GanError if there is no checkpoint to go on from."""
         self.todo, self.paths, self.work = todo, paths, work
         self.world, self.stop, self.advance = world, stop, advance
-        self.status = "FAILED"
+        self.insist, self.status = insist, "FAILED"
 
     def __enter__(self) -> Self:
         return self
@@ -49,18 +55,20 @@ class Leader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.stop.asked or isinstance(error, KeyboardInterrupt):
-            self.status = "KILLED" if self.status == "FAILED" else self.status
+        hurried = error is not None or self.status != "FINISHED"
+        if isinstance(error, KeyboardInterrupt | SystemExit) or (hurried and error is None):
+            self.status = "KILLED"
         if hasattr(self, "row"):
-            self.row.close(self.status)
+            self.row.close(self.status, HURRY_S if hurried and self.stop.asked else None)
 
     def begin(self, state: TrainState, diverged: DivergedError | None) -> Observer:
         """Restore the newest state, and after a divergence go on from it more slowly."""
         if diverged is not None:
             self.row.drop()
-        losses = restore(self.todo, self.work, state, again=diverged is not None)
+        losses = restore(self.todo, self.work, state, insist=self.insist)
+        seen = state.step * self.todo.params.train.images_per_step
         if not hasattr(self, "row"):
-            self.row = open_row(self.todo, self.paths, self.work, losses)
+            self.row = open_row(self.todo, self.paths, self.work, losses, seen)
         recorder = Recorder(
             self.work,
             self.row,
@@ -71,7 +79,6 @@ class Leader:
             self.todo.params.train.keep_checkpoints,
             self.stop,
         )
-        seen = state.step * self.todo.params.train.images_per_step
         if diverged is not None:
             self._slow_down(state, diverged, seen)
             recorder.checkpoint(seen, state)  # so that a kill doesn't lead back to the first try

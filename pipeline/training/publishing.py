@@ -12,10 +12,14 @@ def publish(paths: Paths, work: Unfinished) -> None:
     paths.models.mkdir(parents=True, exist_ok=True)
     partial = paths.models / ".snapshots.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    # a kill in the middle of writing leaves a hidden file behind
-    shutil.copytree(work.snapshots, partial, ignore=shutil.ignore_patterns(".*"))
-    shutil.rmtree(paths.models / "snapshots", ignore_errors=True)
-    partial.replace(paths.models / "snapshots")
+    try:
+        # not what a kill in the middle of writing left: that is hidden
+        for snapshot in work.snapshots.glob("[0-9]*.pt"):
+            write_atomically(partial / snapshot.name, snapshot.read_bytes())
+        shutil.rmtree(paths.models / "snapshots", ignore_errors=True)
+        partial.replace(paths.models / "snapshots")
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     write_atomically(paths.models / "final.pt", work.states[-1].read_bytes())
     write_atomically(paths.reports / "losses.tsv", work.losses.read_bytes())
     grid = max(work.grids.glob("[0-9]*.png"))

@@ -3,6 +3,7 @@
 import sys
 
 from gan.checkpoints import load_checkpoint, save_checkpoint
+from gan.errors import GanError
 from gan.models.network import Generator
 from gan.state import TrainState
 from pipeline.recording import Losses
@@ -15,15 +16,16 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def restore(todo: Plan, work: Unfinished, state: TrainState, *, again: bool) -> Losses:
+def restore(todo: Plan, work: Unfinished, state: TrainState, *, insist: bool) -> Losses:
     """Fill a fresh state with the newest saved one, if any; what came after it is removed.
 
-    again: in the middle of a training, whose row in the tracker stays.
+    insist: GanError if there is none.
     """
-    saved = work.load_newest(todo.end, say)
+    saved = work.load_newest(say)
     if saved is None:
-        if not again:
-            work.clear()
+        if insist:
+            raise GanError(f"--resume: no whole checkpoint is left in {work.folder}")
+        work.clear("tracking")  # a run that was killed this early keeps its row
         if todo.warm is not None:
             todo.warm.fill(state)
             say(f"beginning with the weights of {todo.warm.path}")
@@ -57,7 +59,12 @@ def _tidy(todo: Plan, work: Unfinished, seen: int) -> None:
 def _adopt(todo: Plan, work: Unfinished, vehicle: Generator) -> None:
     """Make the snapshots of a run of another length this run's own, as if it had made them."""
     for path in work.snapshots.iterdir():
-        content = load_checkpoint(path)
+        try:
+            content = load_checkpoint(path)
+        except GanError as error:
+            raise GanError(
+                f"{error}; `gan clean --remove` lets this training begin anew"
+            ) from None
         if content["origin"]["run_key"] != todo.run_key:
             vehicle.load_state_dict(content["averaged"])
             save_checkpoint(path, todo.origin(int(path.stem)), vehicle)

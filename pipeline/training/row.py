@@ -11,14 +11,17 @@ from pipeline.unfinished import Unfinished
 REAL_IMAGES = 64
 
 
-def open_row(todo: Plan, paths: Paths, work: Unfinished, losses: Losses) -> tracking.Run:
-    """Open the row, or go on with that of a training which was killed."""
+def open_row(
+    todo: Plan, paths: Paths, work: Unfinished, losses: Losses, seen: int
+) -> tracking.Run:
+    """Open the row, or go on with that of a training which was killed and restored at `seen`."""
     row = tracking.start(
         paths,
         experiment=tracking.experiment_name(),
         name=todo.name,
         run_key=todo.run_key,
         spool=work.tracking(todo.run_key),
+        reached=seen,
     )
     params = todo.params
     length = {"images": params.train.images}
