@@ -131,10 +131,10 @@ def _say_differences(todo: Plan, paths: Paths, resume: bool) -> None:
     folder = paths.progress / digest_of(todo.identity)[:16]
     if any(folder.glob("state-*.pt")):
         return
-    differences = nearest(paths.progress, todo.identity)
+    differences = nearest(paths.progress, todo.identity, any_data=resume)
     told = "; ".join(differences[:6]) + (" ..." if len(differences) > 6 else "")
     if resume:
-        why = f"the unfinished training differs: {told}" if told else "there is none on this data"
+        why = f"the unfinished training differs: {told}" if told else "there is none"
         raise GanError(f"--resume: {why}")
     if told:
         say(f"starting afresh: the nearest earlier training differs in {told}")

@@ -167,12 +167,17 @@ def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     ]
 
 
-def nearest(progress: Path, identity: dict[str, Any]) -> list[str]:
-    """How the most similar other training of the same data differs: "key: there -> here"."""
+def nearest(progress: Path, identity: dict[str, Any], *, any_data: bool = False) -> list[str]:
+    """How the most similar other training differs: "key: there -> here".
+
+    any_data: also one of other data.
+    """
     best: list[str] = []
     for path in sorted(progress.glob("*/identity.json")):
         there = json.loads(path.read_text(encoding="utf-8"))
-        if there == identity or there.get("cache_digest") != identity["cache_digest"]:
+        if there == identity:
+            continue
+        if not any_data and there.get("cache_digest") != identity["cache_digest"]:
             continue
         if not any(path.parent.glob("state-*.pt")):
             continue

@@ -187,6 +187,17 @@ def test_resume_with_changed_params_is_refused_naming_the_key(paths, make_params
     assert len(list(paths.progress.iterdir())) == 1
 
 
+def test_resume_on_changed_data_is_refused_naming_them(
+    paths, make_params, write_cache, noise_images
+):
+    train.run(make_params(), paths)
+    shutil.rmtree(paths.cache)
+    write_cache(paths.cache, noise_images[:30])
+    message = refusal(make_params(), paths, resume=True)
+    assert "cache_digest: " in message
+    assert "train." not in message
+
+
 def test_without_resume_changed_params_begin_afresh_and_say_so(paths, make_params, capfd):
     train.run(make_params(), paths)
     train.run(make_params({"train.seed": 5}), paths)
