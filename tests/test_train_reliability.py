@@ -26,6 +26,8 @@ from pipeline.training.plan import plan
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+pytestmark = pytest.mark.slow
+
 RATES = ("throughput/", "system/")
 """Series that no two runs share."""
 
@@ -122,7 +124,6 @@ LONG |= {"train.augment.colour": True, "train.augment.ada_target": 0.5}
 LONG |= {"train.recipes.hinge.penalties": {"gradient": 0.0, "r1": 1.0, "r2": 0.0, "every": 4}}
 
 
-@pytest.mark.slow
 def test_three_kills_change_neither_outs_nor_what_the_tracker_shows(gan, checkout, write_params):
     whole, killed = killed_and_whole(
         gan, checkout, write_params, LONG | {"train.images": 8000}, kills=3, pause=2
@@ -141,7 +142,6 @@ def test_25_kills_change_neither_outs_nor_what_the_tracker_shows(gan, checkout, 
     assert killed[1] == whole[1]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_with_a_checkpoint_and_the_next_start_goes_on(
     gan, checkout, write_params, number, code
@@ -267,7 +267,6 @@ def test_a_kill_after_the_second_try_began_does_not_lead_to_a_third(
     assert outs(killed) == outs(whole)
 
 
-@pytest.mark.slow
 def test_numbers_that_a_recipe_makes_infinite_are_told_in_one_line(gan, checkout, write_params):
     paths = checkout("hot")
     write_params(
@@ -472,7 +471,6 @@ def test_the_recipes_of_other_objectives_do_not_matter(checkout, make_params, ca
     assert "going on at 32 images seen" in capfd.readouterr().err
 
 
-@pytest.mark.slow
 def test_dry_run_builds_everything_tries_it_and_writes_nothing(gan, checkout, write_params):
     paths = checkout("dry")
     write_params(paths.root / "params.yaml")
@@ -570,7 +568,6 @@ train.run(load_params(Path("params.yaml")), Paths(Path.cwd()))
 """
 
 
-@pytest.mark.slow
 def test_a_kill_between_a_checkpoint_and_its_commit_loses_no_points(
     checkout, make_params, write_params, monkeypatch
 ):

@@ -14,6 +14,8 @@ from gan.errors import GanError
 from pipeline import train
 from pipeline.paths import Paths
 
+pytestmark = pytest.mark.slow
+
 REFUSED = "http://127.0.0.1:9"
 """Where no tracker listens: that it is down must not matter."""
 
@@ -248,7 +250,6 @@ def test_the_real_sheet_and_times_stay_out_of_the_outs(paths, make_params):
     assert (paths.logs / "latest.png").read_bytes() == (paths.reports / "samples.png").read_bytes()
 
 
-@pytest.mark.slow
 def test_training_that_is_killed_again_and_again_equals_one_that_was_not(
     gan, paths, uninterrupted, write_params
 ):
@@ -268,7 +269,6 @@ def test_training_that_is_killed_again_and_again_equals_one_that_was_not(
     assert outs(paths) == uninterrupted
 
 
-@pytest.mark.slow
 def test_a_second_process_on_the_same_training_is_refused(gan, paths, write_params):
     write_params(paths.root / "params.yaml", {"train.images": 10_000_000})
     first = gan("train", wait=False)

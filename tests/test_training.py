@@ -247,6 +247,7 @@ def test_a_training_ends_with_the_first_step_that_reaches_its_length(make_params
     assert heard.snapshots[-1][0] == max(heard.saved) == 40
 
 
+@pytest.mark.slow
 def test_a_log_is_the_mean_since_the_last_one(make_params, noise_images):
     _, fine = trained(make_params({"train.log_every": 8}), noise_images)
     _, coarse = trained(make_params({"train.log_every": 32}), noise_images)
@@ -257,6 +258,7 @@ def test_a_log_is_the_mean_since_the_last_one(make_params, noise_images):
             assert value == pytest.approx(np.mean([part[name] for part in parts]), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_watching_closely_does_not_change_what_is_learned(make_params, noise_images):
     rare, _ = trained(make_params(), noise_images)
     often, _ = trained(
@@ -454,6 +456,7 @@ def test_a_discriminator_that_is_always_right_raises_the_alarm(make_params, nois
     assert alarms == [float(share >= 0.98) for share in right]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("family", ["dcgan", "upsample", "resnet"])
 def test_every_family_learns_with_every_objective(make_params, noise_images, family, objective):
