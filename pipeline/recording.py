@@ -133,12 +133,11 @@ class Recorder:
         self.work.drop_old_states(self.keep)
 
     def _alarm(self, measured: dict[str, float], images_seen: int) -> None:
-        """Say on stderr when an alarm goes off, not as long as it lasts."""
+        """Say on stderr when an alarm goes off for the first time; the metric has the rest."""
         for name, meaning in ALARMS.items():
-            if name in measured:
-                if measured[name] and name not in self._alarms:
-                    warn(f"{meaning} ({name}, {images_seen:,} images seen)")
-                (self._alarms.add if measured[name] else self._alarms.discard)(name)
+            if measured.get(name) and name not in self._alarms:
+                self._alarms.add(name)
+                warn(f"{meaning} ({name}, {images_seen:,} images seen)")
 
     def stepped(self, images_seen: int) -> None:
         self.advance(images_seen, self._note)
