@@ -165,7 +165,7 @@ def gan(tmp_path):
         started.append(process)
         if not wait:
             return process
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=600)
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     yield start

@@ -136,8 +136,8 @@ def test_three_kills_change_neither_outs_nor_what_the_tracker_shows(gan, checkou
 
 @pytest.mark.soak
 def test_25_kills_change_neither_outs_nor_what_the_tracker_shows(gan, checkout, write_params):
-    length = {"train.images": 48000}
-    whole, killed = killed_and_whole(gan, checkout, write_params, LONG | length, kills=25, pause=8)
+    length = {"train.images": 32000}
+    whole, killed = killed_and_whole(gan, checkout, write_params, LONG | length, kills=25, pause=3)
     assert killed[0] == whole[0]
     assert killed[1] == whole[1]
 
