@@ -104,11 +104,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise GanError(f"{path}: no such checkpoint file")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
+        stored = path.read_bytes()  # apart: torch tells a file cut short as an error of the system
     except OSError as error:
         raise GanError(f"{path}: cannot be read: {error.strerror or error}") from None
+    try:
+        content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged file raises whatever its bytes lead to
         reason = type(error).__name__
         raise DamagedError(f"{path}: not a checkpoint of gan, or damaged ({reason})") from None

@@ -14,7 +14,7 @@ from gan.cache import TensorCache
 from gan.checkpoints import Origin, save_checkpoint
 from gan.errors import GanError
 from gan.metrics.keys import metric_key
-from gan.models.dcgan import build_generator, initialise
+from gan.models.build import build_generator, initialise
 from pipeline import evaluate as stage
 from pipeline import reference, tracking
 from pipeline.paths import Paths
@@ -31,7 +31,7 @@ KEYS = {"fd_lite0_24_small24", "fd_lite0_24_holdout_small10"}
 def snapshot(paths, params, digest, seen, gain):
     """A generator whose contrast grows with `gain`, so that the distances differ."""
     generator = build_generator(params.model, 32)
-    initialise(generator, torch.Generator().manual_seed(seen))
+    initialise(generator, params.model.generator, torch.Generator().manual_seed(seen))
     with torch.no_grad():
         list(generator.parameters())[-2].mul_(gain)
     model = params.model.model_dump()

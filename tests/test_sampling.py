@@ -3,15 +3,16 @@
 import pytest
 import torch
 
-from gan.models.dcgan import Generator, initialise
+from gan.models.build import build_generator, initialise
 from gan.pixels import to_images
 from gan.sampling import BATCH, drawn_latents, generate, seed_latents
 
 
 @pytest.fixture(scope="module")
-def generator():
-    network = Generator(8, 32, 4)
-    initialise(network, torch.Generator().manual_seed(0))
+def generator(make_params):
+    model = make_params().model
+    network = build_generator(model, 32)
+    initialise(network, model.generator, torch.Generator().manual_seed(0))
     return network.eval()
 
 
@@ -44,9 +45,9 @@ def test_order_and_repetition_of_seeds_are_kept(generator):
     assert not torch.equal(images[0], images[1])
 
 
-def test_a_generator_in_training_mode_is_refused():
+def test_a_generator_in_training_mode_is_refused(make_params):
     with pytest.raises(ValueError, match="eval"):
-        next(generate(Generator(8, 32, 4), torch.zeros(1, 8)))
+        next(generate(build_generator(make_params().model, 32), torch.zeros(1, 8)))
 
 
 def test_more_drawn_latents_begin_with_the_fewer():

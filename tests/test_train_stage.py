@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -144,11 +145,15 @@ def test_a_kill_before_publishing_loses_nothing(paths, uninterrupted, make_param
     assert outs(paths) == uninterrupted
 
 
-def test_a_damaged_state_falls_back_to_the_one_before(paths, uninterrupted, make_params, capfd):
+@pytest.mark.parametrize("share", [0, 10, 900, 999])
+def test_a_damaged_state_falls_back_to_the_one_before(
+    paths, uninterrupted, make_params, capfd, share
+):
     train.run(make_params(), paths)
     (work_folder(paths) / "finished").unlink()
     older, newest = states(paths)
-    newest.write_bytes(newest.read_bytes()[:1000])
+    content = newest.read_bytes()
+    newest.write_bytes(content[: len(content) * share // 1000])
     (newest.parent / f".{newest.name}.99.partial").write_bytes(b"half")
     capfd.readouterr()
     train.run(make_params(), paths)
@@ -173,11 +178,15 @@ def test_a_state_that_can_not_be_read_just_now_is_not_thrown_away(paths, make_pa
     train.run(make_params(), paths)
     (work_folder(paths) / "finished").unlink()
 
-    def failing(*arguments, **options):
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    real = Path.read_bytes
+
+    def failing(path):
+        if path.name.startswith("state-"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr("torch.load", failing)
+        patch.setattr(Path, "read_bytes", failing)
         assert "Input/output error" in refusal(make_params(), paths)
     assert len(states(paths)) == 2
 
