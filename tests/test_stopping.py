@@ -92,6 +92,7 @@ def test_ctrl_c_stops_with_the_exit_code_of_ctrl_c(loop):
 @pytest.mark.parametrize(("second", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_second_signal_of_either_kind_ends_a_sleeping_step_at_once(loop, first, second, code):
     process = loop("time.sleep(600)")
+    time.sleep(0.5)  # until it sleeps
     process.send_signal(first)
     heard(process)
     time.sleep(ONE_REQUEST + 0.1)
