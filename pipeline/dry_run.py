@@ -3,6 +3,8 @@
 import time
 from contextlib import closing
 
+import yaml
+
 from gan.batches import Batches
 from gan.devices import fast, memory
 from gan.distributed import ALONE
@@ -34,9 +36,15 @@ def tried(todo: Plan) -> str:
         "memory": f"{memory(device) / 2**20:,.0f} MiB at most in {STEPS} steps",
         "length": f"{params.images:,} images seen, {steps:,} steps",
         "time": f"about {_spoken(steps * seconds)}, at {rate:,.1f} images a second",
-        "recipe": params.recipe.model_dump(),
     }
-    return "\n".join(f"{key}: {value}" for key, value in lines.items())
+    told = [f"{key}: {value}" for key, value in lines.items()]
+    if (wanted := todo.params.preprocess.size) != todo.cache.size:
+        told.append(
+            f"warning: {todo.cache.folder.name}/ is of {todo.cache.size} px, preprocess.size = "
+            f"{wanted}: run gan preprocess first"
+        )
+    recipe = yaml.safe_dump({"recipe": params.recipe.model_dump()}, sort_keys=False)
+    return "\n".join([*told, recipe.rstrip()])
 
 
 def _try(todo: Plan, state: TrainState) -> float:

@@ -477,7 +477,10 @@ def test_dry_run_builds_everything_tries_it_and_writes_nothing(gan, checkout, wr
     before = sorted(paths.root.rglob("*"))
     done = gan("train", "--dry-run", cwd=paths.root)
     assert done.returncode == 0, done.stderr
-    told = dict(line.split(": ", 1) for line in done.stdout.strip().splitlines())
+    plain, recipe = done.stdout.split("recipe:\n")
+    told = dict(line.split(": ", 1) for line in plain.strip().splitlines())
+    assert "learning_rate: 0.0004" in recipe
+    assert "warning" not in told
     assert told["train images"] == "40"
     assert told["length"] == "192 images seen, 24 steps"
     counts = re.fullmatch(r"generator ([\d,]+), discriminator ([\d,]+)", told["parameters"])
