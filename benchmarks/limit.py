@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from gan.data_params import PreprocessParams
 from pipeline.images.avatars import Recipe, make_avatars
+from pipeline.images.bench import CHUNK
 from pipeline.images.measures import measure
-from pipeline.images.pool import CHUNK, usable_cores
+from pipeline.images.pool import usable_cores
 from pipeline.preprocessing.recipe import make_recipe
 
 

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from gan.cache import Images
 from gan.pixels import to_pixels
 from gan.randomness import permutation, uniform
 from gan.staging import CudaLink, Staging
@@ -23,7 +23,6 @@ FLIPS_AT_ONCE = 1 << 14
 """Flips drawn in one go: a draw takes as long for one sample as for a thousand."""
 
 CPU = torch.device("cpu")
-Images = NDArray[np.uint8]
 
 
 class Batches:

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from gan.models.families import FAMILIES
-from gan.section import Section
+from gan.section import Section, one_of
 
 Norm = Literal["none", "batch", "instance", "layer", "pixel"]
 Activation = Literal["relu", "leaky_relu", "silu", "gelu"]
@@ -15,18 +15,11 @@ Width = Annotated[int, Field(ge=1, le=1024)]
 class NetworkParams(Section):
     """What both networks have; their layers near the picture have `width` channels."""
 
-    family: str
+    family: Annotated[str, one_of(FAMILIES)]
     width: Width
     widest: Annotated[int, Field(ge=1, le=64)]
     blocks: Annotated[int, Field(ge=1, le=16)]
     activation: Activation
-
-    @field_validator("family")
-    @classmethod
-    def _family_is_known(cls, family: str) -> str:
-        if family not in FAMILIES:
-            raise ValueError(f"must be one of {', '.join(FAMILIES)}")
-        return family
 
 
 class GeneratorParams(NetworkParams):

@@ -1,8 +1,9 @@
 """What every section of params.yaml is made of."""
 
+from collections.abc import Collection
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -15,3 +16,14 @@ class Section(BaseModel):
     """A section of params.yaml: frozen, unknown keys forbidden, no coercion of types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def one_of(names: Collection[str]) -> AfterValidator:
+    """For Annotated: a text that must be one of `names`, which an error lists."""
+
+    def check(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"must be one of {', '.join(names)}")
+        return text
+
+    return AfterValidator(check)

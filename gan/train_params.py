@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from gan.model_params import Norm
 from gan.objectives.names import OBJECTIVES
 from gan.optimiser_params import OptimiserParams
-from gan.section import Section, Seed, Share, Weight
+from gan.section import Section, Seed, Share, Weight, one_of
 
 Precision = Literal["auto", "float64", "float32", "bf16", "fp16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -95,7 +95,7 @@ class TrainParams(Section):
     seed: Seed
     images: Annotated[int, Field(ge=1, le=2**53)]
     batch_size: Annotated[int, Field(ge=2, le=65536)]
-    objective: str
+    objective: Annotated[str, one_of(OBJECTIVES)]
     init_from: str
     flip: bool
     augment: AugmentParams
@@ -111,13 +111,6 @@ class TrainParams(Section):
     checkpoint_every: PositiveInt
     keep_checkpoints: Annotated[int, Field(ge=2, le=1000)]
     recipes: dict[str, RecipeParams]
-
-    @field_validator("objective")
-    @classmethod
-    def _objective_is_known(cls, objective: str) -> str:
-        if objective not in OBJECTIVES:
-            raise ValueError(f"must be one of {', '.join(OBJECTIVES)}")
-        return objective
 
     @field_validator("recipes", mode="before")
     @classmethod

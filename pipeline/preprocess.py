@@ -4,7 +4,6 @@ Which images are in is decided here, on arrays of facts; bytes become avatars in
 cores, which write them into the cache themselves.
 """
 
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
@@ -19,6 +18,7 @@ from gan.data_params import PreprocessParams
 from gan.errors import GanError
 from gan.params import Params
 from pipeline.images.avatars import Recipe
+from pipeline.images.bench import AVATARS, Bench, Task
 from pipeline.images.cache_writer import (
     publishing,
     refuse_file,
@@ -33,7 +33,7 @@ from pipeline.images.face_boxes import BoxFile
 from pipeline.images.face_rules import Reject
 from pipeline.images.faces import choose_detector
 from pipeline.images.filters import NO_LIMITS
-from pipeline.images.pool import AVATARS, Bench, Task, Work, hired, usable_cores
+from pipeline.images.pool import Work, hired, usable_cores
 from pipeline.images.rejects import one_line
 from pipeline.images.staged import StagedImages, arrange
 from pipeline.paths import Paths
@@ -45,6 +45,7 @@ from pipeline.preprocessing.sheets import draw
 from pipeline.preprocessing.statistics import Cached
 from pipeline.progress import progress
 from pipeline.snapshot.reader import Snapshot
+from pipeline.words import say
 
 Integers = NDArray[np.int64]
 
@@ -112,10 +113,9 @@ def _bench(snapshot: Snapshot, recipe: Recipe, settings: PreprocessParams, targe
 
 def _say_space(folder: Path, needed: int, pictures: int, settings: PreprocessParams) -> None:
     each = ", if each has one face" if settings.crop == "faces" else ""
-    print(  # noqa: T201
+    say(
         f"{folder.name}/: about {needed / 1e9:.2f} GB for {pictures:,} images of {settings.size} "
-        f"pixels{each}; `dvc repro` keeps a copy, or a link (docs/cache.md)",
-        file=sys.stderr,
+        f"pixels{each}; `dvc repro` keeps a copy, or a link (docs/cache.md)"
     )
 
 

@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from pipeline.words import say
+
 T = TypeVar("T")
 
 Advance = Callable[[int, str], None]
@@ -64,6 +66,6 @@ def _plain(title: str, total: int) -> Iterator[Advance]:
         now = time.monotonic()
         if now - last >= LOG_EVERY_S or done >= total:
             last = now
-            print(f"{title}: {done}/{total} {note}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
+            say(f"{title}: {done}/{total} {note}".rstrip())
 
     yield advance

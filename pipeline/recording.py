@@ -1,7 +1,6 @@
 """What a training leaves behind while it runs: losses, grids, snapshots, states; local first."""
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,17 +17,13 @@ from pipeline.images.contact_sheet import contact_sheet, save_png
 from pipeline.stopping import Stop
 from pipeline.tracking import Run
 from pipeline.unfinished import Unfinished
+from pipeline.words import warn
 
 ALARMS = {
     "alarm/discriminator_wins": "the discriminator tells nearly all pictures apart, so the "
     "generator learns little",
     "alarm/collapse": "the pictures of the grid have become much alike",
 }
-
-
-def warn(text: str) -> None:
-    """One line on stderr."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 class Losses:

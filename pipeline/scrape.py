@@ -20,7 +20,6 @@ from pipeline.crawl.build import Built, build
 from pipeline.crawl.pictures import PictureLimits
 from pipeline.crawl.source import Source, differing
 from pipeline.crawl.sources import KINDS, Options, embedded_from, from_options, is_embedded
-from pipeline.crawl.words import say
 from pipeline.datacard.files import write_card
 from pipeline.paths import Paths
 from pipeline.pin import Pin, directory_md5
@@ -28,6 +27,7 @@ from pipeline.shelf import Shelf, holds_pictures, open_whole
 from pipeline.snapshot.known import Known
 from pipeline.snapshot.reader import Snapshot
 from pipeline.source_file import read_source, write_source
+from pipeline.words import say, warn
 
 COMMIT = "commit it with source.yaml, reports/data_card.md and reports/data_card.json"
 
@@ -186,7 +186,7 @@ class _Desk:
         differs = f"data/ (md5 {found}) is not what data.dvc pins ({pinned})"
         if not is_embedded(snapshot.source):
             raise GanError(f"{differs}; `dvc add data` pins it, `dvc checkout data.dvc` undoes it")
-        say(f"warning: {differs}: `dvc repro` will change data.dvc")
+        warn(f"{differs}: `dvc repro` will change data.dvc")
 
     def _write_receipt(self, snapshot: Snapshot) -> None:
         values = {"digest": snapshot.digest, "source": snapshot.source}

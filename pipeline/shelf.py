@@ -11,12 +11,12 @@ from typing import Any
 
 from gan.errors import GanError
 from pipeline.crawl.sources import is_embedded
-from pipeline.crawl.words import say
 from pipeline.paths import Paths
 from pipeline.pin import Pin, directory_md5
 from pipeline.snapshot.layout import DESCRIPTION
 from pipeline.snapshot.reader import Snapshot
 from pipeline.snapshot.writer import discard, recover
+from pipeline.words import say, warn
 
 REPLACED = "replaced"
 
@@ -66,7 +66,7 @@ class Shelf:
         else:
             kept = self._free_place(directory_md5(self.replaced)[:12])
             self.replaced.rename(kept)
-            say(f"warning: the old data/ is not in DVC's cache; it is kept in {kept}")
+            warn(f"the old data/ is not in DVC's cache; it is kept in {kept}")
         self.remove_if_empty()
 
     def restore(self) -> bool:

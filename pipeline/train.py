@@ -19,8 +19,8 @@ from pipeline.training.following import Follower
 from pipeline.training.leading import Leader
 from pipeline.training.plan import Plan, plan
 from pipeline.training.publishing import publish
-from pipeline.training.restoring import say
 from pipeline.unfinished import Unfinished, digest_of, nearest, unfinished
+from pipeline.words import say
 
 TERMINATED = 143
 """Exit code of a process that another one's signal stopped."""
@@ -90,7 +90,7 @@ def _train(
             leader.row.artifact(work.states[-1], "checkpoints")
             _say_if_early(todo, work)
             publish(paths, work)
-            leader.status = "FINISHED"
+            leader.finished = True
     if ended:
         work.mark_finished(train_params.images)
         # only now: until everything is in place, a run that goes on belongs to the same row

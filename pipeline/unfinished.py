@@ -84,10 +84,10 @@ class Unfinished:
     def state_file(self, images_seen: int) -> Path:
         return self.folder / f"state-{images_seen:012d}.pt"
 
-    def load_newest(self, say: Callable[[str], None]) -> dict[str, Any] | None:
+    def load_newest(self, warn: Callable[[str], None]) -> dict[str, Any] | None:
         """Newest whole state, None if there is none; GanError if one can't be read just now.
 
-        Damaged ones are put aside, and `say` is told; what a kill left half written is removed.
+        Damaged ones are put aside, and `warn` is told; what a kill left half written is removed.
         """
         for partial in self.folder.rglob(".*.partial"):
             partial.unlink()
@@ -96,7 +96,7 @@ class Unfinished:
                 return load_checkpoint(path)
             except DamagedError as error:
                 aside = path.with_name(f"{path.name}.damaged")
-                say(f"warning: {error}; it is put aside as {aside.name}, the one before is used")
+                warn(f"{error}; it is put aside as {aside.name}, the one before is used")
                 path.replace(aside)
         return None
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from distributed_training import gradients_of, normed, passed, trained
+from train_checkouts import outs, seen_by, states, wait_for
 
 from gan.checkpoints import load_checkpoint
 from gan.distributed import ALONE, World, joined
@@ -454,11 +454,6 @@ def names(paths: Paths) -> set[str]:
     return {str(path) for path in files if not {"logs", "tracking"} & set(path.parts)}
 
 
-def outs(paths: Paths) -> dict[str, bytes]:
-    files = [*paths.models.rglob("*"), *paths.reports.rglob("*")]
-    return {str(f.relative_to(paths.root)): f.read_bytes() for f in files if f.is_file()}
-
-
 def losses(paths: Paths) -> np.ndarray:
     return np.genfromtxt(paths.reports / "losses.tsv", names=True, delimiter="\t").view(float)
 
@@ -472,18 +467,9 @@ def workers(process: subprocess.Popen) -> dict[str, psutil.Process]:
     return found
 
 
-def wait_for(condition, process: subprocess.Popen, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-
-
 def saved_at(paths: Paths, least: int) -> bool:
     """Whether there is a state of at least that many images seen."""
-    seen = (int(path.stem.split("-")[1]) for path in paths.progress.glob("*/state-*.pt"))
-    return any(each >= least for each in seen)
+    return any(seen_by(state) >= least for state in states(paths))
 
 
 @pytest.mark.slow

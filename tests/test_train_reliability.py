@@ -15,13 +15,21 @@ from pathlib import Path
 import pytest
 import torch
 from mlflow import MlflowClient
+from train_checkouts import (
+    new_checkout,
+    outs,
+    seen_by,
+    states,
+    wait_for,
+    without_tracker,
+    work_folder,
+)
 
 from gan import steps
 from gan.checkpoints import load_checkpoint
 from gan.errors import GanError
 from gan.params import load_params
 from pipeline import train
-from pipeline.paths import Paths
 from pipeline.training.plan import plan
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -34,8 +42,7 @@ RATES = ("throughput/", "system/")
 
 @pytest.fixture(autouse=True)
 def no_tracker(monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.delenv("DVC_ROOT", raising=False)
+    without_tracker(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -46,34 +53,7 @@ def cache(tmp_path_factory, write_cache, noise_images):
 @pytest.fixture
 def checkout(tmp_path, cache):
     """checkout("name"): a folder in which a training can run."""
-
-    def make(name: str) -> Paths:
-        (tmp_path / name).mkdir()
-        shutil.copytree(cache, tmp_path / name / "cache")
-        return Paths(tmp_path / name)
-
-    return make
-
-
-def outs(paths):
-    files = [*paths.models.rglob("*"), *paths.reports.rglob("*")]
-    return {str(f.relative_to(paths.root)): f.read_bytes() for f in files if f.is_file()}
-
-
-def states(paths):
-    return sorted(paths.progress.glob("*/state-*.pt"))
-
-
-def seen_by(state):
-    return int(state.stem.removeprefix("state-"))
-
-
-def wait_for(condition, process, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
+    return lambda name: new_checkout(tmp_path / name, cache)
 
 
 def series(paths, store):
@@ -298,7 +278,7 @@ def test_what_a_kill_left_of_a_snapshot_is_not_published(checkout, make_params):
     paths = checkout("partial")
     params = make_params({"train.images": 96})
     train.run(params, paths)
-    (folder,) = paths.progress.iterdir()
+    folder = work_folder(paths)
     (folder / "finished").unlink()
     (folder / "snapshots" / ".000000000064.pt.99.partial").write_bytes(b"half")
     train.run(params, paths)
@@ -318,7 +298,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(checkout, make_
     paths, params = checkout("damaged"), make_params()
     train.run(params, paths)
     before = outs(paths)
-    (folder,) = paths.progress.iterdir()
+    folder = work_folder(paths)
     (folder / "finished").unlink()
     older, newest = states(paths)
     content = bytearray(newest.read_bytes())

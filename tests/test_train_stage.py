@@ -5,10 +5,10 @@ import fcntl
 import os
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import pytest
+from train_checkouts import new_checkout, outs, states, wait_for, without_tracker, work_folder
 
 from gan.checkpoints import load_checkpoint
 from gan.errors import GanError
@@ -17,14 +17,10 @@ from pipeline.paths import Paths
 
 pytestmark = pytest.mark.slow
 
-REFUSED = "http://127.0.0.1:9"
-"""Where no tracker listens: that it is down must not matter."""
-
 
 @pytest.fixture(autouse=True)
 def no_tracker(monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", REFUSED)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
+    without_tracker(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -32,50 +28,19 @@ def cache(tmp_path_factory, write_cache, noise_images):
     return write_cache(tmp_path_factory.mktemp("data") / "cache", noise_images, holdout=10)
 
 
-def checkout(folder, cache):
-    """A folder in which a training can run."""
-    folder.mkdir(exist_ok=True)
-    shutil.copytree(cache, folder / "cache")
-    return Paths(folder)
-
-
 @pytest.fixture
 def paths(tmp_path, cache):
-    return checkout(tmp_path, cache)
-
-
-def outs(paths):
-    """Content of every file that the stage hands over, by name."""
-    files = [*paths.models.rglob("*"), *paths.reports.rglob("*")]
-    return {str(f.relative_to(paths.root)): f.read_bytes() for f in files if f.is_file()}
+    return new_checkout(tmp_path, cache)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, cache, make_params):
     """Outs of a training that nobody disturbed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", REFUSED)
-        patch.delenv("DVC_ROOT", raising=False)
-        paths = checkout(tmp_path_factory.mktemp("whole"), cache)
+        without_tracker(patch)
+        paths = new_checkout(tmp_path_factory.mktemp("whole"), cache)
         train.run(make_params(), paths)
     return outs(paths)
-
-
-def work_folder(paths):
-    (folder,) = paths.progress.iterdir()
-    return folder
-
-
-def states(paths):
-    return sorted(paths.progress.glob("*/state-*.pt"))
-
-
-def wait_for(condition, process=None, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process is None or process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
 
 
 def refusal(params, paths, **options):
@@ -107,7 +72,7 @@ def test_a_finished_training_that_is_asked_for_again_runs_again(paths, uninterru
 def test_a_longer_training_goes_on_and_equals_one_that_was_long(
     tmp_path, cache, make_params, capfd
 ):
-    once, twice = checkout(tmp_path / "once", cache), checkout(tmp_path / "twice", cache)
+    once, twice = new_checkout(tmp_path / "once", cache), new_checkout(tmp_path / "twice", cache)
     train.run(make_params({"train.images": 256}), once)
     train.run(make_params({"train.images": 104}), twice)
     capfd.readouterr()

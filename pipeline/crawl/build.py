@@ -12,11 +12,11 @@ from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import Source
 from pipeline.crawl.spider import ListingError
 from pipeline.crawl.watch import others, watching
-from pipeline.crawl.words import say
 from pipeline.snapshot.journal import Journal
 from pipeline.snapshot.known import Known
 from pipeline.snapshot.reader import Snapshot
 from pipeline.snapshot.writer import count_rows, discard, has_news, publish
+from pipeline.words import warn
 
 Built = tuple[Snapshot, int]
 """A snapshot, and how many of its images were fetched just now."""
@@ -68,7 +68,7 @@ def _fetch(source: Source, sink: Sink) -> None:
         if isinstance(source, Embedded) or not sink.counts["ok"]:
             raise GanError(f"{why}; run again to go on" if error.may_pass else why) from None
         how = "; the same command goes on from here" if error.may_pass else ""
-        say(f"warning: the listing broke off: {why}{how}")
+        warn(f"the listing broke off: {why}{how}")
 
 
 def _with_advice(text: str) -> str:

@@ -15,9 +15,10 @@ from pipeline.crawl.member import DAMAGED_ARCHIVE, Member, Refusal, UnreadableEr
 from pipeline.crawl.members import LINKED_FOLDER, TAR_ENDINGS, ZIP_ENDINGS, members_of
 from pipeline.crawl.pictures import over_bytes
 from pipeline.crawl.sidecar import ENDINGS, LARGEST, Provenance, parse_sidecar
-from pipeline.crawl.words import counted, say
+from pipeline.crawl.words import counted
 from pipeline.progress import progress
 from pipeline.snapshot.known import url_key
+from pipeline.words import say
 
 SIDECAR = ".json"
 UNOPENED = (*TAR_ENDINGS, *ZIP_ENDINGS, ".7z", ".rar", ".cbz", ".cbr", ".cb7", ".tar.zst")

@@ -22,7 +22,8 @@ from pipeline.crawl.reasons import TROUBLED
 from pipeline.crawl.robots import PRODUCT
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.spider import ImageSpider
-from pipeline.crawl.words import counted, say
+from pipeline.crawl.words import counted
+from pipeline.words import say
 
 STOP_WITHIN_S = 3.0
 AHEAD = 16

@@ -9,7 +9,7 @@ from pipeline.crawl.engine import Manners, crawl
 from pipeline.crawl.listing import ListingPage, PageRequest
 from pipeline.crawl.pictures import Listed
 from pipeline.crawl.sink import Sink
-from pipeline.crawl.words import say
+from pipeline.words import say
 
 
 def fetch_images(images: Iterable[Listed], sink: Sink, manners: Manners) -> None:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from pipeline.crawl.sink import Sink
+from pipeline.words import say
 
 LOG_EVERY_S = 10.0
 DRAW_EVERY_S = 0.2
@@ -141,7 +142,7 @@ def _plain(pace: Pace, total: int | None) -> Iterator[Show]:
     def draw(sink: Sink) -> None:
         of = "" if total is None else f"/{total}"
         line = f"scrape: {done(sink)}{of}, {_pace(pace)}; {describe(sink)}"
-        print(line, file=sys.stderr, flush=True)  # noqa: T201
+        say(line)
 
     yield draw
 

@@ -1,11 +1,4 @@
-"""What a crawl tells a person on stderr: single lines, and numbers with their noun."""
-
-import sys
-
-
-def say(text: str) -> None:
-    """One line; above the progress bar, where one is shown."""
-    sys.stderr.write(f"{text}\n")
+"""How a crawl words what it tells a person."""
 
 
 def counted(number: int, noun: str) -> str:

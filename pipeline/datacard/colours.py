@@ -59,7 +59,7 @@ def measure_colours(snapshot: Snapshot) -> dict[str, Any]:
     picture could be decoded.
     """
     chosen = choose(snapshot, PICTURES, MOST_BYTES)
-    measured = [_measure(image) for image in _decoded(snapshot, chosen)]
+    measured = [_measure(image) for image in _decoded(chosen)]
     counts = {"pictures": len(measured), "unreadable": len(chosen) - len(measured)}
     return {"at_most": PICTURES} | counts | (_summarise(measured) if measured else _NOTHING)
 
@@ -75,7 +75,7 @@ _NOTHING: dict[str, Any] = {
 }
 
 
-def _decoded(snapshot: Snapshot, chosen: list[Any]) -> Iterator[Image.Image]:
+def _decoded(chosen: list[Any]) -> Iterator[Image.Image]:
     for location in chosen:
         try:
             image = shrink(location.read(), SIDE)

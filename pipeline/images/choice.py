@@ -49,7 +49,7 @@ def choose(
     limits: Limits | None,
     images: StagedImages,
 ) -> Choice:
-    """Decide over `avatars` (n,) of pool.AVATARS; `preference` are their numbers, best first.
+    """Decide over `avatars` (n,) of bench.AVATARS; `preference` are their numbers, best first.
 
     Without `limits` near duplicates stay.
     """

@@ -21,7 +21,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a plan: pool.AVATARS and the choice among them.
+    """What came of a plan: bench.AVATARS and the choice among them.
 
     `left_out` are pictures and faces, by entry, of which no avatar was made; `found` faces.
     """

@@ -21,7 +21,7 @@ FACE = ("face_x", "face_y", "face_width", "face_height", "score")
 
 @dataclass(frozen=True)
 class Cached:
-    """What a cache holds: pool.AVATARS, and which of them are its rows, in order, train first."""
+    """What a cache holds: bench.AVATARS, and which of them are its rows, in order, train first."""
 
     avatars: NDArray[np.void]
     rows: NDArray[np.int64]

@@ -14,9 +14,10 @@ from pipeline.stopping import Stop
 from pipeline.tracking import Run
 from pipeline.training.following import send_state
 from pipeline.training.plan import Plan
-from pipeline.training.restoring import restore, say
+from pipeline.training.restoring import restore
 from pipeline.training.row import open_row
 from pipeline.unfinished import Unfinished
+from pipeline.words import warn
 
 HURRY_S = 5.0
 """What a tracker gets to take the last records of a training that was asked to stop."""
@@ -41,10 +42,13 @@ class Leader:
         *,
         insist: bool,
     ) -> None:
-        """insist: GanError if there is no checkpoint to go on from."""
+        """insist: GanError if there is no checkpoint to go on from.
+
+        Whoever sees the training through to its outs sets `finished`.
+        """
         self.todo, self.paths, self.work = todo, paths, work
         self.world, self.stop, self.advance = world, stop, advance
-        self.insist, self.status = insist, "FAILED"
+        self.insist, self.finished = insist, False
 
     def __enter__(self) -> Self:
         return self
@@ -55,11 +59,15 @@ class Leader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        hurried = error is not None or self.status != "FINISHED"
-        if isinstance(error, KeyboardInterrupt | SystemExit) or (hurried and error is None):
-            self.status = "KILLED"
         if hasattr(self, "row"):
-            self.row.close(self.status, HURRY_S if hurried and self.stop.asked else None)
+            status = self._status(error)
+            hurried = self.stop.asked and status != "FINISHED"
+            self.row.close(status, HURRY_S if hurried else None)
+
+    def _status(self, error: BaseException | None) -> str:
+        if error is None:
+            return "FINISHED" if self.finished else "KILLED"
+        return "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
 
     def begin(self, state: TrainState, diverged: DivergedError | None) -> Observer:
         """Restore the newest state, and after a divergence go on from it more slowly."""
@@ -98,8 +106,8 @@ class Leader:
             )
         state.retries += 1
         state.rate_scale *= SLOWER
-        say(
-            f"warning: {what}; going on from the checkpoint at {seen:,} images with learning "
+        warn(
+            f"{what}; going on from the checkpoint at {seen:,} images with learning "
             f"rates times {state.rate_scale:g}"
         )
         self.row.metrics({"recovery/learning_rate_scale": state.rate_scale}, seen)

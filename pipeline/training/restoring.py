@@ -1,7 +1,5 @@
 """The state that a training goes on from, and what else of its earlier days is still true."""
 
-import sys
-
 from gan.checkpoints import load_checkpoint, save_checkpoint
 from gan.errors import GanError
 from gan.models.network import Generator
@@ -9,11 +7,7 @@ from gan.state import TrainState
 from pipeline.recording import Losses
 from pipeline.training.plan import Plan
 from pipeline.unfinished import Unfinished
-
-
-def say(text: str) -> None:
-    """One line on stderr."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+from pipeline.words import say, warn
 
 
 def restore(todo: Plan, work: Unfinished, state: TrainState, *, insist: bool) -> Losses:
@@ -21,7 +15,7 @@ def restore(todo: Plan, work: Unfinished, state: TrainState, *, insist: bool) ->
 
     insist: GanError if there is none.
     """
-    saved = work.load_newest(say)
+    saved = work.load_newest(warn)
     if saved is None:
         if insist:
             raise GanError(f"--resume: no whole checkpoint is left in {work.folder}")

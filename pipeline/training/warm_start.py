@@ -10,9 +10,6 @@ from gan.models.network import Discriminator, Generator
 from gan.state import TrainState
 from pipeline.unfinished import differences
 
-WATCHED = "pretrained"
-"""The folder that DVC watches for the train stage."""
-
 
 @dataclass(frozen=True)
 class WarmStart:

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from pipeline.images.bench import AVATARS
 from pipeline.images.choice import choose, preferred
 from pipeline.images.duplicates import Limits
 from pipeline.images.filters import FilterRules
 from pipeline.images.measures import measure, phash
-from pipeline.images.pool import AVATARS
 from pipeline.images.staged import StagedImages
 
 ALL_PASS = FilterRules(0, 1000.0, 0.0, 1.0, 0.0, 0.0)
