@@ -121,13 +121,26 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_generator(path: Path) -> tuple[Generator, Origin]:
-    """The averaged generator of either kind of checkpoint, in eval mode on the CPU."""
+def load_generator(path: Path, raw: bool = False) -> tuple[Generator, Origin]:
+    """The averaged generator of either kind of checkpoint, in eval mode on the CPU.
+
+    raw: the one that was trained, which only the kind `training` holds. GanError for a file that
+    is no whole checkpoint, or whose weights are not finite.
+    """
     content = load_checkpoint(path)
+    if raw and content["state"] is None:
+        raise GanError(
+            f"{path}: holds the averaged generator only; models/final.pt has the raw one too"
+        )
     try:
         origin = Origin(**content["origin"])
         generator = build_generator(ModelParams.model_validate(origin.model), origin.size)
-        generator.load_state_dict(content["averaged"])
+        generator.load_state_dict(content["state"]["generator"] if raw else content["averaged"])
     except (AttributeError, TypeError, KeyError, ValueError, RuntimeError):
         raise GanError(f"{path}: its weights and its description do not agree") from None
+    if not all(bool(each.isfinite().all()) for each in generator.state_dict().values()):
+        raise GanError(
+            f"{path}: its weights are not finite (NaN or infinite), the training has diverged; "
+            "take an earlier snapshot"
+        )
     return generator.eval(), origin

@@ -1,11 +1,18 @@
 """Schema of params.yaml: every value is required, typed, bounded and frozen; no defaults here."""
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from gan.data_params import PreprocessParams, ScrapeParams
 from gan.errors import GanError
@@ -16,30 +23,51 @@ from gan.train_params import TrainParams
 Split = Literal["train", "holdout"]
 
 
+Metric = Literal["frechet", "infinity", "kernel", "manifold", "score", "memorisation"]
+
+
+def _no_value_twice(values: list[Any]) -> list[Any]:
+    if len(set(values)) != len(values):
+        raise ValueError("must not name a value twice")
+    return values
+
+
 class FeaturesParams(Section):
     """How images are looked at: real ones by `reference`, generated ones by `evaluate`."""
 
+    extractors: Annotated[list[str], Field(min_length=1), AfterValidator(_no_value_twice)]
+    precision: Literal["float32", "bf16"]
     batch_size: Annotated[int, Field(ge=1, le=65536)]
     inception_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
+    @field_validator("extractors")
+    @classmethod
+    def _known_or_a_file(cls, extractors: list[str]) -> list[str]:
+        for name in extractors:
+            path = PurePosixPath(name)
+            if name not in ("lite0", "inception") and path.suffix not in (".pt", ".ts"):
+                raise ValueError(f"{name!r} is neither lite0, inception nor a TorchScript file")
+            if path.is_absolute() or ".." in path.parts:
+                raise ValueError(f"{name!r} must be a name in weights/, which DVC watches")
+        return extractors
+
 
 class EvaluateParams(Section):
-    num_fakes: Annotated[int, Field(ge=2, le=10_000_000)]
-    splits: Annotated[list[Split], Field(min_length=1)]
+    num_fakes: Annotated[int, Field(ge=2, le=1_000_000)]
+    report_seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_no_value_twice)]
+    splits: Annotated[list[Split], Field(min_length=1), AfterValidator(_no_value_twice)]
+    metrics: Annotated[list[Metric], Field(min_length=1), AfterValidator(_no_value_twice)]
     allow_small: bool
-    selection_fakes: Annotated[int, Field(ge=2, le=10_000_000)]
+    selection_fakes: Annotated[int, Field(ge=2, le=1_000_000)]
     selection_seed: Seed
-    report_seed: Seed
 
     @model_validator(mode="after")
     def _choose_and_report_apart(self) -> Self:
-        if self.selection_seed == self.report_seed:
+        if self.selection_seed in self.report_seeds:
             raise ValueError(
-                f"selection_seed and report_seed are both {self.report_seed} and must differ: a "
-                "number on the seed that chose the snapshot is too good"
+                f"selection_seed = {self.selection_seed} is one of report_seeds: a number on the "
+                "seed that chose the snapshot is too good"
             )
-        if len(set(self.splits)) != len(self.splits):
-            raise ValueError(f"splits = {self.splits!r} names a split twice")
         return self
 
 

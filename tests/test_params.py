@@ -392,10 +392,29 @@ def test_a_step_shows_the_critic_a_batch_each_time():
 
 
 def test_the_seed_that_chooses_may_not_report():
-    values = edited("evaluate.report_seed", 1)
-    values["evaluate"]["selection_seed"] = 1
-    message = refusal(values)
-    assert "selection_seed and report_seed are both 1 and must differ" in message
+    message = refusal(edited("evaluate.report_seeds", [7, 1]))
+    assert "selection_seed = 1 is one of report_seeds" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("evaluate.report_seeds", [2, 2]),
+        ("evaluate.splits", ["train", "train"]),
+        ("evaluate.metrics", ["kernel", "kernel"]),
+        ("features.extractors", ["lite0", "lite0"]),
+    ],
+)
+def test_a_list_names_nothing_twice(key, value):
+    message = refusal(edited(key, value))
+    assert f"{key} = {value!r}" in message
+    assert "twice" in message
+
+
+@pytest.mark.parametrize("name", ["vgg", "../clip.pt", "/clip.pt", "clip.onnx", ""])
+def test_an_extractor_is_known_or_a_file_in_its_folder(name):
+    assert f"{name!r}" in refusal(edited("features.extractors", [name]))
+    accepted("features.extractors", ["clip.pt", "deep/vgg.ts", "lite0"])
 
 
 @pytest.mark.parametrize("values", [None, [], "text", 5])

@@ -1,6 +1,10 @@
 """The Fréchet distance between two Gaussians, in float64 and without a matrix square root."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
+from scipy.linalg import eigvalsh
 from scipy.linalg.lapack import dpstrf
 
 from gan.errors import GanError
@@ -16,14 +20,34 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
     fewer images than dimensions give. Heusel et al. 2017 (arXiv:1706.08500), equation 6.
     Raises GanError if sizes differ or the statistics are not those of real numbers.
     """
-    if a.mean.shape != b.mean.shape:
-        raise GanError(f"statistics of {a.mean.size} and {b.mean.size} features: cannot compare")
-    for each in (a, b):
-        _check(each)
-    traces = float(np.trace(a.covariance) + np.trace(b.covariance))
-    shift = a.mean - b.mean
-    spread = traces - 2.0 * _trace_of_root(a.covariance, b.covariance)
-    return float(shift @ shift) + _without_rounding(spread, traces, "distance of covariances")
+    return Gaussian.of(a).distance(b)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """One side of a distance, made ready to be compared with many."""
+
+    statistics: Statistics
+    factor: Array
+
+    @classmethod
+    def of(cls, statistics: Statistics) -> Self:
+        """Check and factorise statistics; GanError if they are not those of real numbers."""
+        _check(statistics)
+        return cls(statistics, _factor(statistics.covariance))
+
+    def distance(self, other: Statistics) -> float:
+        """What `frechet_distance` gives."""
+        mine = self.statistics
+        if mine.mean.shape != other.mean.shape:
+            sizes = f"{mine.mean.size} and {other.mean.size}"
+            raise GanError(f"statistics of {sizes} features: cannot compare")
+        ready = Gaussian.of(other)
+        traces = float(np.trace(mine.covariance) + np.trace(other.covariance))
+        shift = mine.mean - other.mean
+        spread = traces - 2.0 * _trace_of_root(self, ready)
+        rest = _without_rounding(spread, traces, "distance of covariances")
+        return float(shift @ shift) + rest
 
 
 def _check(statistics: Statistics) -> None:
@@ -31,21 +55,17 @@ def _check(statistics: Statistics) -> None:
         raise GanError("statistics hold infinite or undefined numbers; compute them again")
 
 
-def _trace_of_root(a: Array, b: Array) -> float:
+def _trace_of_root(a: Gaussian, b: Gaussian) -> float:
     """Return tr((A B)^(1/2)): with A = F F^T, A B has the eigenvalues of F^T B F.
 
     That matrix is symmetric, so they are real. The factor with fewer columns leaves no
     structural zeros, whose rounding errors (1e-16) would grow by the root (1e-8).
     """
-    factor_a, factor_b = _factor(a), _factor(b)
-    if factor_a.shape[1] <= factor_b.shape[1]:
-        factor, other = factor_a, b
-    else:
-        factor, other = factor_b, a
-    if factor.shape[1] == 0:
+    few, many = (a, b) if a.factor.shape[1] <= b.factor.shape[1] else (b, a)
+    if few.factor.shape[1] == 0:
         return 0.0
-    product = factor.T @ other @ factor
-    eigenvalues = np.linalg.eigvalsh((product + product.T) / 2.0)
+    product = few.factor.T @ many.statistics.covariance @ few.factor
+    eigenvalues = eigvalsh((product + product.T) / 2.0, driver="evd", overwrite_a=True)
     _without_rounding(float(eigenvalues[0]), float(np.trace(product)), "eigenvalue of a product")
     return float(np.sqrt(np.maximum(eigenvalues, 0.0)).sum())
 

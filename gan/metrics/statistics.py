@@ -10,17 +10,31 @@ from gan.errors import GanError
 
 Array = NDArray[np.float64]
 
+ROWS = 1024  # added at once
+
 
 @dataclass(frozen=True)
 class Statistics:
     """What a Gaussian fit to `count` feature vectors is made of.
 
-    mean (D,) float64; covariance (D, D) float64, unbiased (divided by count - 1).
+    mean (D,) float64; covariance (D, D) float64, unbiased (divided by count - 1). count is None
+    where a file of another program doesn't say it.
     """
 
     mean: Array
     covariance: Array
-    count: int
+    count: int | None
+
+
+def statistics_of(features: NDArray[np.float32]) -> Statistics:
+    """Statistics of features (N, D), read some rows at a time; GanError with fewer than two.
+
+    The rows taken at once are always as many, so that equal features give equal statistics.
+    """
+    statistics = StreamingStatistics(features.shape[1])
+    for start in range(0, len(features), ROWS):
+        statistics.add(torch.from_numpy(np.array(features[start : start + ROWS])))
+    return statistics.result()
 
 
 class StreamingStatistics:

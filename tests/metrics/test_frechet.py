@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from pytorch_fid.fid_score import calculate_frechet_distance
+from torch_fidelity.metric_fid import fid_statistics_to_metric
 
 from gan.errors import GanError
 from gan.metrics.frechet import frechet_distance
@@ -54,6 +55,15 @@ def test_distance_equals_pytorch_fid_for_whole_and_singular_covariances(left, ri
     rng = np.random.default_rng(5)
     a, b = sampled(rng, 128, left), sampled(rng, 128, right, scale=1.3)
     assert frechet_distance(a, b) == pytest.approx(peers_distance(a, b), rel=1e-6)
+
+
+@pytest.mark.parametrize(("left", "right"), [(1000, 800), (300, 2000), (200, 129)])
+def test_distance_equals_torch_fidelity(left, right):
+    rng = np.random.default_rng(9)
+    a, b = sampled(rng, 128, left), sampled(rng, 128, right, scale=1.3)
+    sides = ({"mu": side.mean, "sigma": side.covariance} for side in (a, b))
+    expected = fid_statistics_to_metric(*sides, verbose=False)["frechet_inception_distance"]
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
 
 
 def test_features_that_are_always_zero_change_nothing():

@@ -5,21 +5,29 @@ from gan.metrics.keys import metric_key, small_side
 
 
 @pytest.mark.parametrize(
-    ("prefix", "count", "split", "small", "key"),
+    ("metric", "extractor", "count", "rest", "key"),
     [
-        ("fid", 5000, "train", None, "fid_5k"),
-        ("fid", 10000, "train", None, "fid_10k"),
-        ("fid", 50000, "holdout", None, "fid_50k_holdout"),
-        ("fid", 2048, "train", None, "fid_2048"),
-        ("fid", 2500, "train", None, "fid_2500"),
-        ("fd_lite0", 5000, "holdout", None, "fd_lite0_5k_holdout"),
-        ("fd_lite0", 5000, "holdout", 500, "fd_lite0_5k_holdout_small500"),
-        ("fd_lite0", 300, "train", 300, "fd_lite0_300_small300"),
-        ("fd_inception_0123abcd", 5000, "train", None, "fd_inception_0123abcd_5k"),
+        ("frechet", "inception", 5000, {}, "fid_5k"),
+        ("frechet", "inception", 50000, {"against": "holdout"}, "fid_50k_holdout"),
+        ("frechet", "inception", 2048, {}, "fid_2048"),
+        ("frechet", "inception", 2500, {}, "fid_2500"),
+        ("frechet", "inception", 10000, {"marks": ["bf16", "raw"]}, "fid_bf16_raw_10k"),
+        ("frechet", "inception_0123abcd", 5000, {}, "fd_inception_0123abcd_5k"),
+        ("frechet", "lite0", 5000, {"against": "holdout", "small": 500},
+         "fd_lite0_5k_holdout_small500"),
+        ("frechet", "lite0", 300, {"small": 300}, "fd_lite0_300_small300"),
+        ("infinity", "inception", 5000, {}, "fid_inf_5k"),
+        ("infinity", "lite0", 5000, {}, "fd_inf_lite0_5k"),
+        ("kernel", "inception", 5000, {}, "kid_5k"),
+        ("kernel_error", "inception_0123abcd", 5000, {}, "kd_se_inception_0123abcd_5k"),
+        ("score", "inception", 5000, {}, "is_5k"),
+        ("precision", "inception", 5000, {}, "precision_inception_5k"),
+        ("coverage", "script_0123abcd", 10000, {"against": "vs_faces_89abcdef"},
+         "coverage_script_0123abcd_10k_vs_faces_89abcdef"),
     ],
-)
-def test_a_key_says_extractor_count_split_and_smallness(prefix, count, split, small, key):
-    assert metric_key(prefix, count, split, small) == key
+)  # fmt: skip
+def test_a_key_says_metric_extractor_protocol_count_and_reals(metric, extractor, count, rest, key):
+    assert metric_key(metric, extractor, count, **rest) == key
 
 
 @pytest.mark.parametrize(("fakes", "reals", "small"), [(5000, 500, 500), (100, 4500, 100)])

