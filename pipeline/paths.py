@@ -66,3 +66,8 @@ class Paths:
     def progress(self) -> Path:
         """Unfinished trainings: outside the outs, which DVC deletes before a stage runs."""
         return self.main_root / ".dvc" / "tmp" / "gan"
+
+    @property
+    def features(self) -> Path:
+        """Features of real images, by their content: computed once, whoever asks."""
+        return self.progress / "features"
