@@ -100,26 +100,45 @@ def cache_show(
     command.show(folder, out, Choice(count, split, by, first, last, rows))
 
 
-@weights.command()
-def add(file: Annotated[Path, typer.Argument()], params: ParamsFile = PARAMS) -> None:
+@weights.command("list")
+def weights_list(params: ParamsFile = PARAMS) -> None:
+    """Say what is in weights/, and whether it will do.
+
+    Reads weights/ and params.yaml. Prints a table: Inception's file, whether its sha256 is right
+    and the official one, unfinished downloads, and TorchScript files.
+    """
+    from pipeline import weights_command as command
+
+    command.show(here(), read(params).features)
+
+
+@weights.command("add")
+def weights_add(file: Annotated[Path, typer.Argument()], params: ParamsFile = PARAMS) -> None:
     """Check a file and copy it to weights/.
 
     Reads FILE and compares its sha256 with params.yaml. `dvc repro` then computes FID.
     """
-    from pipeline import weights as command
+    from pipeline import weights_command as command
 
     command.add(file, here(), read(params).features.inception_sha256)
 
 
-@weights.command()
-def fetch(params: ParamsFile = PARAMS) -> None:
-    """Download the weights to weights/.
+@weights.command("fetch")
+def weights_fetch(
+    params: ParamsFile = PARAMS,
+    url: Annotated[
+        str | None, typer.Option(help="Another address of the same file, such as a mirror's.")
+    ] = None,
+) -> None:
+    """Bring the weights to weights/.
 
-    Needs a network; the sha256 is checked. `dvc repro` then computes FID.
+    Copies them from torch's cache of downloads if they are there; else it needs a network, and
+    goes on where an interrupted download ended. The sha256 is checked. `dvc repro` then
+    computes FID.
     """
-    from pipeline import weights as command
+    from pipeline import weights_command as command
 
-    command.fetch(here(), read(params).features.inception_sha256)
+    command.fetch(here(), read(params).features.inception_sha256, url)
 
 
 @results.command("add")
