@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.entry import PARAMS, ParamsFile, hand_over, here, one_line_errors, read
+from pipeline.evaluate_command import evaluate
 from pipeline.scrape_command import scrape
 from pipeline.subcommands import cache, params, results, weights
 
@@ -68,9 +69,10 @@ def reference(params: ParamsFile = PARAMS) -> None:
     with tracking.stage_run(paths, "reference", params=values.features.model_dump()) as row:
         summary = stage.run(values, paths)
         row.metrics({f"images/{split}": n for split, n in summary.counts.items()}, 0)
-        for file in summary.files.values():
-            row.artifact(file)
-    _say("reference/: " + ", ".join(sorted(summary.files)))
+        for file in summary.files:
+            if file.suffix == ".npz":  # the features themselves stay here
+                row.artifact(file)
+    _say("reference/: " + ", ".join(summary.extractors))
 
 
 @app.command()
@@ -100,38 +102,36 @@ def train(
     stage.run(values, paths, resume=resume)
 
 
+app.command()(evaluate)
+
+
 @app.command()
-def evaluate(
-    params: ParamsFile = PARAMS,
-    ckpt: Annotated[
-        Path | None, typer.Option(help="Only this checkpoint, against the cache.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="With --ckpt: folder for metrics.json and grid.png.")
-    ] = None,
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN...",
+            help="Id, name or run key (or the beginning) of a run in MLflow, latest, "
+            "evaluation.json or its folder.",
+        ),
+    ],
+    by: Annotated[str | None, typer.Option(help="Metric to rank by, such as fid_10k.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show all metrics that the runs share.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     other_data: Annotated[
-        bool, typer.Option("--other-data", help="With --ckpt: it was trained on other data.")
+        bool, typer.Option("--other-data", help="The runs learned from different data.")
     ] = False,
 ) -> None:
-    """Judge checkpoints and keep the best.
+    """Rank evaluated runs.
 
-    Reads models/snapshots/, reference/, cache/ and weights/. Writes models/best.pt,
-    reports/metrics.json, reports/snapshots.tsv and reports/best.png. With --ckpt it judges that
-    file alone, prints, and writes under --out.
+    Reads MLflow's rows, or evaluation.json files that `gan evaluate` wrote. Prints a table, the
+    best first; refuses numbers of different protocols. Writes nothing.
     """
-    from gan.errors import GanError
-    from pipeline import evaluate as stage
+    from pipeline import compare as command
 
-    values, paths = read(params), here()
-    if ckpt is None and (out is not None or other_data):
-        raise GanError("--out and --other-data go with --ckpt")
-    if ckpt is None:
-        evaluation = stage.run(values, paths)
-    else:
-        evaluation = stage.run_checkpoint(ckpt, values, paths, out, other_data)
-    _say(f"{evaluation.origin.name}, {evaluation.origin.images_seen:,} images seen")
-    for key, value in sorted(evaluation.metrics.items()):
-        _say(f"{key}\t{value:.4f}")
+    command.run(runs, here(), by=by, every=every, as_json=as_json, other_data=other_data)
 
 
 @app.command()
@@ -177,9 +177,9 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
 def clean(
     remove: Annotated[bool, typer.Option("--remove", help="Remove what is listed.")] = False,
 ) -> None:
-    """List trainings to go on from.
+    """List trainings to go on from, and kept features.
 
-    Reads .dvc/tmp/gan/; with --remove it deletes the folders that no process uses.
+    Reads .dvc/tmp/gan/; with --remove it deletes what no process uses.
     """
     from pipeline import clean as command
 

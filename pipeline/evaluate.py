@@ -1,194 +1,171 @@
 """The evaluate stage: every snapshot judged, the best one kept, its numbers reported.
 
-The best is chosen on one seed of latents and reported on another, so that the number is not the
-luck of the draw that chose it.
+The best is chosen on one seed of latents and reported on others, so that the numbers are not the
+luck of the draw that chose it. The same judgement serves a single checkpoint, or a folder.
 """
 
-import json
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from gan.cache import Images, TensorCache
-from gan.checkpoints import Origin, load_generator
+from gan.cache import TensorCache
+from gan.checkpoints import load_generator
 from gan.devices import choose
 from gan.durable import write_atomically
 from gan.errors import GanError
-from gan.metrics.evaluation import feature_statistics
-from gan.metrics.frechet import frechet_distance
-from gan.metrics.keys import metric_key
-from gan.models.network import Generator
+from gan.metrics.features import Extractor
+from gan.metrics.looking import chunk
+from gan.metrics.statistics_file import Labels, save_statistics
 from gan.params import Params
-from gan.sampling import (
-    BATCH,
-    GRID_COLUMNS,
-    GRID_SEEDS,
-    drawn_latents,
-    generate,
-    seed_latents,
-)
-from pipeline import tracking
-from pipeline.images.contact_sheet import contact_sheet, save_png
-from pipeline.judges import Judge, judges, say_what_is_missing, selection_key, selection_split
+from pipeline.evaluation.judging import Judgement, judge
+from pipeline.evaluation.panel import SPLITS, Archive, Panel, open_panel
+from pipeline.evaluation.row import log_best, log_one
+from pipeline.evaluation.snapshots import select
+from pipeline.evaluation.subject import CheckpointSubject, FolderSubject, Subject, Weights
+from pipeline.evaluation.writing import check_out, write_folder, write_reports
+from pipeline.features.extractors import available_extractors, extractor
+from pipeline.features.folder import FolderSource
+from pipeline.features.store import FeatureStore
 from pipeline.paths import Paths
-from pipeline.progress import track
+from pipeline.weights import missing_message, weights_file
+from pipeline.words import say
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Numbers of one checkpoint, by key."""
+class Request:
+    """What a person asked to judge: exactly one of ckpt and images.
 
-    origin: Origin
-    metrics: dict[str, float] = field(default_factory=dict)
+    against: `train`, `holdout`, folders, statistics files; none: evaluate.splits. extractors:
+    names, or TorchScript files anywhere; none: features.extractors. out: folder of the results.
+    statistics: file for the statistics of what is judged. own: the numbers become those of the
+    training's row itself, not of one checkpoint among others.
+    """
+
+    ckpt: Path | None = None
+    images: Path | None = None
+    against: Sequence[str] = ()
+    extractors: Sequence[str] = ()
+    weights: Weights = "averaged"
+    other_data: bool = False
+    workers: int = 1
+    out: Path | None = None
+    statistics: Path | None = None
+    own: bool = False
 
 
-def run(params: Params, paths: Paths) -> Evaluation:
+def run(params: Params, paths: Paths) -> Judgement:
     """Judge models/snapshots/, write models/best.pt and reports/; log onto the training's row."""
     cache = TensorCache.open(paths.cache)
     snapshots = sorted((paths.models / "snapshots").glob("*.pt"))
     if not snapshots:
         raise GanError(f"{paths.models / 'snapshots'}: no snapshot to evaluate; run `gan train`")
     for path in snapshots:
-        _check_data(path, load_generator(path)[1], cache, "run `gan train`")
-    panel = judges(params, paths, cache)
-    say_what_is_missing(params, paths, panel)
-    curve = [(path, *_selection_score(path, params, panel[0])) for path in snapshots]
-    best, _, _ = min(curve, key=lambda row: row[2])
-    evaluation, images = _report(best, params, panel)
-    sheet = contact_sheet(images, GRID_COLUMNS)
-    write_atomically(paths.models / "best.pt", best.read_bytes())
-    save_png(sheet, paths.reports / "best.png")
-    key = selection_key(params, panel[0])
-    lines = ["images_seen\tdistance", *(f"{o.images_seen}\t{score:.6g}" for _, o, score in curve)]
-    write_atomically(paths.reports / "snapshots.tsv", ("\n".join(lines) + "\n").encode())
-    _write_metrics(paths.reports / "metrics.json", evaluation, "best_images_seen")
-    points = {origin.images_seen: {f"selection/{key}": score} for _, origin, score in curve}
-    row = _open_row(evaluation, params, paths)
-    for seen, values in points.items():
-        row.metrics(values, seen)
-    # all at the end of the training: MLflow's table shows the value of the latest step, and a
-    # later evaluation may choose an earlier snapshot
-    last = curve[-1][1].images_seen
-    row.metrics(evaluation.metrics | {"best_images_seen": evaluation.origin.images_seen}, last)
-    row.image("best", paths.reports / "best.png", last)
-    row.artifact(best, "best")
-    row.flush()
-    row.tidy()
-    return evaluation
+        _check_data(path, load_generator(path)[1].cache_digest, cache, "run `gan train`")
+    settings = params.evaluate
+    extractors = available_extractors(params.features, paths, choose("auto", "float32").device)
+    archive = _archive(params, paths, cache, workers=1)
+    panel = open_panel(
+        params, archive, extractors, settings.splits, cache.digest, settings.num_fakes
+    )
+    selection = select(snapshots, panel, params)
+    subject = CheckpointSubject.open(selection.best.path)
+    judgement = judge(subject, _noted(panel, params, paths), params)
+    judgement.result["selection"] = selection.described()
+    _say_notes(judgement)
+    write_atomically(paths.models / "best.pt", subject.path.read_bytes())
+    write_reports(judgement, cache, paths)
+    log_best(judgement, subject, params, paths)
+    return judgement
 
 
-def run_checkpoint(
-    ckpt: Path, params: Params, paths: Paths, out: Path | None, other_data: bool
-) -> Evaluation:
-    """Evaluate one checkpoint against the cache; write metrics.json and a grid under `out`.
+def run_one(request: Request, params: Params, paths: Paths) -> Judgement:
+    """Judge one checkpoint or folder; write what was asked for; log onto the training's row.
 
-    GanError if it was trained on other data, unless `other_data` is asked for.
+    GanError if the checkpoint was trained on other data than the cache's, unless the request
+    says so.
     """
-    _, origin = load_generator(ckpt)
-    cache = TensorCache.open(paths.cache)
-    if not other_data:
-        _check_data(ckpt, origin, cache, "--other-data compares all the same")
-    if out is not None:
-        _check_out(out, paths)
-    panel = judges(params, paths, cache)
-    say_what_is_missing(params, paths, panel)
-    evaluation, images = _report(ckpt, params, panel)
-    if out is not None:
-        _write_metrics(out / "metrics.json", evaluation, "images_seen")
-        save_png(contact_sheet(images, GRID_COLUMNS), out / "grid.png")
-    if origin.cache_digest == cache.digest:  # a number on other data is no number of that run
-        row = _open_row(evaluation, params, paths)
-        # under names of their own: the row's numbers are those of its best snapshot
-        judged = {f"checkpoint/{key}": value for key, value in evaluation.metrics.items()}
-        row.metrics(judged, origin.images_seen)
-        row.flush()
-        row.tidy()
-    return evaluation
+    subject = _subject(request)
+    against = request.against or params.evaluate.splits
+    cache = TensorCache.open(paths.cache) if paths.cache.exists() else None
+    trained_on = subject.origin.cache_digest if isinstance(subject, CheckpointSubject) else None
+    if trained_on and cache and set(SPLITS) & set(against) and not request.other_data:
+        remedy = "--other-data compares all the same, and says so"
+        _check_data(request.ckpt or Path(), trained_on, cache, remedy)
+    if request.out is not None:
+        check_out(request.out, paths)
+    extractors = _extractors(request, params, paths)
+    if request.statistics is not None:
+        _check_statistics(request.statistics, extractors)
+    archive = _archive(params, paths, cache, request.workers)
+    fakes = subject.count(params.evaluate.num_fakes)
+    panel = open_panel(params, archive, extractors, against, trained_on, fakes)
+    if not request.extractors:
+        panel = _noted(panel, params, paths)
+    judgement = judge(subject, panel, params)
+    _say_notes(judgement)
+    if request.out is not None:
+        write_folder(judgement, cache, request.out)
+    if request.statistics is not None:
+        save_statistics(request.statistics, judgement.statistics, _labels(extractors[0]))
+    if isinstance(subject, CheckpointSubject):
+        log_one(judgement, subject, params, paths, own=request.own)
+    return judgement
 
 
-def _check_out(out: Path, paths: Paths) -> None:
-    """Make the folder before the long part; what DVC versions isn't written to by hand."""
-    owned = (paths.data, paths.cache, paths.reference, paths.models, paths.reports)
-    for folder in (out.resolve(), *out.resolve().parents):
-        if folder in [each.resolve() for each in owned]:
-            raise GanError(f"{out}: {folder.name}/ belongs to DVC's stages; choose another --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        raise GanError(f"{out}: is a file, or stands on one; --out names a folder") from None
+def _subject(request: Request) -> Subject:
+    if request.images is not None:
+        return FolderSubject(FolderSource(request.images, request.workers))
+    if request.ckpt is None:
+        raise ValueError("a request names a checkpoint or a folder")
+    return CheckpointSubject.open(request.ckpt, request.weights)
 
 
-def _check_data(path: Path, origin: Origin, cache: TensorCache, remedy: str) -> None:
-    if origin.cache_digest != cache.digest:
+def _extractors(request: Request, params: Params, paths: Paths) -> Sequence[Extractor]:
+    device = choose("auto", "float32").device
+    if not request.extractors:
+        return available_extractors(params.features, paths, device)
+    return [extractor(name, params.features, paths, device) for name in request.extractors]
+
+
+def _archive(params: Params, paths: Paths, cache: TensorCache | None, workers: int) -> Archive:
+    store = FeatureStore(paths.features, paths.reference)
+    return Archive(store, cache, chunk(params.features.batch_size), workers)
+
+
+def _noted(panel: Panel, params: Params, paths: Paths) -> Panel:
+    """The panel, with a word if Inception was wanted and its weights are missing."""
+    if "inception" not in params.features.extractors or weights_file(paths).exists():
+        return panel
+    return dataclasses.replace(panel, notes=[missing_message(paths), *panel.notes])
+
+
+def _check_data(path: Path, trained_on: str, cache: TensorCache, remedy: str) -> None:
+    if trained_on != cache.digest:
         raise GanError(
-            f"{path}: trained on other data ({origin.cache_digest[:12]}, the cache is "
+            f"{path}: trained on other data ({trained_on[:12]}, the cache is "
             f"{cache.digest[:12]}); {remedy}"
         )
 
 
-def _fakes(generator: Generator, seed: int, count: int) -> Iterator[Tensor]:
-    latents = drawn_latents(seed, "evaluate", count, generator.latent_size)
-    return generate(generator, latents)
+def _say_notes(judgement: Judgement) -> None:
+    for note in judgement.result["notes"]:
+        say(note)
 
 
-def _load(path: Path) -> tuple[Generator, Origin]:
-    generator, origin = load_generator(path)
-    return generator.to(choose("auto", "float32").device), origin
+def _check_statistics(file: Path, extractors: Sequence[Extractor]) -> None:
+    if len(extractors) > 1:
+        names = ", ".join(each.name for each in extractors)
+        raise GanError(f"--save-statistics writes those of one extractor, here are {names}; "
+                       "choose with --extractor")  # fmt: skip
+    if file.suffix != ".npz":
+        raise GanError(f"{file}: a statistics file is an .npz")
 
 
-def _selection_score(path: Path, params: Params, judge: Judge) -> tuple[Origin, float]:
-    generator, origin = _load(path)
-    settings = params.evaluate
-    fakes = _fakes(generator, settings.selection_seed, settings.selection_fakes)
-    total = math.ceil(settings.selection_fakes / BATCH)
-    shown = track(fakes, f"judge {origin.images_seen:,}, batches", total)
-    found = feature_statistics(shown, judge.extractor, params.features.batch_size)
-    split, _ = selection_split(params, judge)
-    return origin, frechet_distance(judge.reference.splits[split], found)
-
-
-def _report(path: Path, params: Params, panel: list[Judge]) -> tuple[Evaluation, Images]:
-    """The reported numbers of a checkpoint, and a grid of its avatars (n, H, W, 3) uint8."""
-    generator, origin = _load(path)
-    settings = params.evaluate
-    evaluation = Evaluation(origin)
-    for judge in panel:
-        fakes = _fakes(generator, settings.report_seed, settings.num_fakes)
-        total = math.ceil(settings.num_fakes / BATCH)
-        shown = track(fakes, f"{judge.extractor.name}: fakes, batches", total)
-        found = feature_statistics(shown, judge.extractor, params.features.batch_size)
-        for split, small in judge.splits(params, settings.num_fakes).items():
-            key = metric_key(judge.extractor.name, settings.num_fakes, split, small)
-            real = judge.reference.splits[split]
-            evaluation.metrics[key] = frechet_distance(real, found)
-    latents = seed_latents(GRID_SEEDS, generator.latent_size)
-    images = torch.cat(list(generate(generator, latents)))
-    grid: Images = images.permute(0, 2, 3, 1).numpy()
-    return evaluation, grid
-
-
-def _write_metrics(path: Path, evaluation: Evaluation, seen: str) -> None:
-    """Rounded to six digits: more would be noise of the machine's arithmetic."""
-    rounded = {key: float(f"{value:.6g}") for key, value in sorted(evaluation.metrics.items())}
-    content = rounded | {
-        seen: evaluation.origin.images_seen,
-        "run_key": evaluation.origin.run_key[:16],
+def _labels(extractor: Extractor) -> Labels:
+    """By which a later reader can tell whether the numbers are of its own kind."""
+    return {
+        "extractor": extractor.name,
+        "extractor_digest": extractor.digest,
+        "protocol": extractor.protocol,
     }
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
-
-
-def _open_row(evaluation: Evaluation, params: Params, paths: Paths) -> tracking.Run:
-    """The tracker's row of the training that the checkpoint comes from."""
-    origin = evaluation.origin
-    return tracking.attach(
-        paths,
-        experiment=tracking.experiment_name(),
-        run_key=origin.run_key,
-        name=origin.name,
-        params={"model": origin.model, "evaluate": params.evaluate.model_dump()},
-        tags={"cache_digest": origin.cache_digest},
-    )

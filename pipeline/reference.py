@@ -1,26 +1,24 @@
-"""The reference stage: feature statistics of the real images, one file an extractor."""
+"""The reference stage: what extractors see in the real images, one file a split and extractor."""
 
 import json
-import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gan.cache import Images, Split, TensorCache
+from gan.cache import Split, TensorCache
 from gan.devices import choose
 from gan.durable import write_atomically
-from gan.errors import GanError
-from gan.metrics.evaluation import feature_statistics, image_batches
 from gan.metrics.features import Extractor
 from gan.metrics.frechet import frechet_distance
+from gan.metrics.kernel import kernel_distance
 from gan.metrics.keys import metric_key, small_side
-from gan.metrics.reference import Reference
-from gan.metrics.statistics import Statistics
+from gan.metrics.looking import FeatureSet, chunk
 from gan.params import Params
-from pipeline.extractors import available_extractors, reference_file
+from pipeline.features.extractors import available_extractors
+from pipeline.features.sources import CacheSplit
+from pipeline.features.store import FeatureStore
 from pipeline.paths import Paths
-from pipeline.progress import track
 from pipeline.weights import missing_message, weights_file
 
 SPLITS: tuple[Split, ...] = ("train", "holdout")
@@ -28,82 +26,62 @@ SPLITS: tuple[Split, ...] = ("train", "holdout")
 
 @dataclass(frozen=True)
 class ReferenceSummary:
-    """What the stage wrote: a file an extractor, the images of each split, what is missing."""
+    """What the stage wrote: its files, the images of each split, what is missing."""
 
-    files: Mapping[str, Path]
+    extractors: Sequence[str]
+    files: Sequence[Path]
     counts: Mapping[str, int]
     floors: Mapping[str, float]
     missing: str | None
 
 
 def run(params: Params, paths: Paths) -> ReferenceSummary:
-    """Read cache/ and weights/, write reference/<extractor>.npz and reports/reference.json.
+    """Read cache/ and weights/, write reference/ and reports/reference.json.
 
-    The report holds the distance between the real images of both splits: what a generator can
+    The report holds distances between the real images of both splits: what a generator can
     hardly fall below, and how much of a hold-out number is the count's doing. Splits without
     images are left out. Raises GanError if the cache is absent or damaged, or if a split has a
     single image.
     """
     cache = TensorCache.open(paths.cache)
-    splits = _splits(cache)
-    missing = None if weights_file(paths).exists() else missing_message(paths)
+    splits = {name: CacheSplit(cache, name) for name in SPLITS if len(cache.split(name))}
+    wanted = "inception" in params.features.extractors
+    missing = missing_message(paths) if wanted and not weights_file(paths).exists() else None
     if missing:
         print(missing, file=sys.stderr)  # noqa: T201
-    device = choose("auto", "float32").device
-    files: dict[str, Path] = {}
+    extractors = available_extractors(params.features, paths, choose("auto", "float32").device)
+    store = FeatureStore(paths.features, paths.reference)
+    size = chunk(params.features.batch_size)
+    files = [file for split in splits.values() for file in store.export(split, extractors, size)]
+    _remove_others(paths.reference, set(files))
+    seen = {name: store.get(split, extractors, size) for name, split in splits.items()}
     floors: dict[str, float] = {}
-    for extractor in available_extractors(params.features, paths, device):
-        reference = _look(extractor, cache.digest, splits, params.features.batch_size)
-        files[extractor.name] = reference_file(paths, extractor)
-        reference.save(files[extractor.name])
-        floors |= _floor(reference)
-    _remove_others(paths.reference, set(files.values()))
-    rounded = {key: float(f"{value:.6g}") for key, value in floors.items()}
-    text = json.dumps(rounded, indent=1, sort_keys=True) + "\n"
-    paths.reports.mkdir(parents=True, exist_ok=True)
+    for row, extractor in enumerate(extractors):
+        floors |= _floors(extractor, {name: sets[row] for name, sets in seen.items()})
+    text = json.dumps(floors, indent=1, sort_keys=True) + "\n"
     write_atomically(paths.reports / "reference.json", text)
     counts: dict[str, int] = {name: len(each) for name, each in splits.items()}
-    return ReferenceSummary(files, counts, floors, missing)
+    names = [each.name for each in extractors]
+    return ReferenceSummary(names, files, counts, floors, missing)
 
 
-def _floor(reference: Reference) -> dict[str, float]:
-    if len(reference.splits) < len(SPLITS):
+def _floors(extractor: Extractor, seen: Mapping[str, FeatureSet]) -> dict[str, float]:
+    """Distances of the hold-out's images to the training's, rounded as all numbers are."""
+    if len(seen) < len(SPLITS):
         return {}
-    train, holdout = (reference.splits[name] for name in SPLITS)
-    small = small_side(train.count, holdout.count, allow_small=True)
-    key = metric_key(reference.extractor, train.count, "holdout", small)
-    return {f"{key}_real": frechet_distance(train, holdout)}
-
-
-def _splits(cache: TensorCache) -> dict[Split, Images]:
-    splits = {name: cache.split(name) for name in SPLITS if len(cache.split(name))}
-    for name, images in splits.items():
-        if len(images) < 2:
-            raise GanError(
-                f"{cache.folder}: the {name} split has 1 image, statistics need 2; scrape more "
-                "images or change preprocess.holdout"
-            )
-    return splits
-
-
-def _look(
-    extractor: Extractor, cache_digest: str, splits: Mapping[Split, Images], batch_size: int
-) -> Reference:
-    statistics: dict[str, Statistics] = {
-        name: _statistics(extractor, name, images, batch_size) for name, images in splits.items()
-    }
-    return Reference(extractor.name, extractor.digest, cache_digest, statistics)
-
-
-def _statistics(extractor: Extractor, split: str, images: Images, batch_size: int) -> Statistics:
-    batches = image_batches(images, batch_size)
-    total = math.ceil(len(images) / batch_size)
-    shown = track(batches, f"{extractor.name}: {split} images, batches", total)
-    return feature_statistics(shown, extractor, batch_size)
+    train, holdout = (seen[name] for name in SPLITS)
+    count, held = train.count, holdout.count
+    small = small_side(count, held, allow_small=True)
+    marks = [] if extractor.precision == "float32" else [extractor.precision]
+    frechet = metric_key("frechet", extractor.name, count, "holdout", small, marks)
+    found = {f"{frechet}_real": frechet_distance(train.statistics, holdout.statistics)}
+    kernel = metric_key("kernel", extractor.name, count, "holdout", None, marks)
+    found[f"{kernel}_real"] = kernel_distance(train.rows, holdout.rows).value
+    return {key: float(f"{value:.6g}") for key, value in found.items()}
 
 
 def _remove_others(folder: Path, kept: set[Path]) -> None:
-    """Statistics of weights that are gone, or of an earlier format, would look up to date."""
-    for path in folder.glob("*.npz"):
+    """Files of weights that are gone, or of an earlier format, would look up to date."""
+    for path in folder.glob("*.np[yz]"):
         if path not in kept:
             path.unlink()

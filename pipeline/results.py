@@ -10,6 +10,9 @@ from gan.params import load_params
 from pipeline import runlog
 from pipeline.paths import Paths
 
+SHOWN = ("fid_", "fd_", "kid_", "kd_", "precision_", "recall_", "best_images_seen")
+"""Metrics with a column; the others stand in the JSON."""
+
 INTRO = """# Results
 
 Trainings on real anime faces, next to each other: the same data, one processor core without bf16
@@ -59,7 +62,7 @@ def page(folder: Path) -> str:
 
 
 def _table(runs: list[dict[str, Any]]) -> str:
-    keys = sorted({key for run in runs for key in run["metrics"]} - {"run_key"})
+    keys = sorted({key for run in runs for key in run["metrics"] if key.startswith(SHOWN)})
     keys.sort(key=lambda key: key == "best_images_seen")
     head = ["run", *keys, "images seen", "minutes"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
@@ -73,7 +76,9 @@ def _table(runs: list[dict[str, Any]]) -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4f}"
 
 
 def _section(run: dict[str, Any], folder: str) -> str:

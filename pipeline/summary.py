@@ -24,13 +24,17 @@ def run(paths: Paths) -> None:
     noted = runlog.read(paths, str(metrics.get("run_key") or "none"))
     table.add_row("started", noted.get("started", "not on this machine"))
     table.add_row("finished", noted.get("finished", "-"))
+    deviations = metrics.get("deviation", {})
     for key, value in metrics.items():
-        if key != "run_key":
-            table.add_row(key, f"{value:,}" if isinstance(value, int | float) else str(value))
+        if isinstance(value, int | float):
+            spread = f" ± {deviations[key]:,}" if key in deviations else ""
+            table.add_row(key, f"{value:,}{spread}")
     if not any(key.startswith(("fid_", "fd_inception_")) for key in metrics):
         table.add_row("fid", "missing: no Inception weights (gan weights --help)")
     console = Console()
     console.print(table)
     for name in ("best.png", "samples.png"):
         console.print(f"avatars: {paths.reports / name}", soft_wrap=True)
+    page = paths.reports / "report.html"
+    console.print(f"all numbers, and what they mean: {page}", soft_wrap=True)
     console.print("compare runs: gan ui   (in the .venv: . .venv/bin/activate)")

@@ -1,31 +1,46 @@
-import hashlib
+"""The evaluate stage, and judging a checkpoint or folder alone, on a cache of drawn noise."""
+
 import json
 import sqlite3
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import pytorch_fid.inception as peer
 import torch
-import torchvision
 from mlflow import MlflowClient
+from PIL import Image
 
 from gan.cache import TensorCache
-from gan.checkpoints import Origin, save_checkpoint
+from gan.checkpoints import Origin, load_generator, save_checkpoint
 from gan.errors import GanError
-from gan.metrics.keys import metric_key
+from gan.metrics.frechet import frechet_distance
+from gan.metrics.lite0 import Lite0
+from gan.metrics.looking import image_batches, look, room
+from gan.metrics.statistics import statistics_of
 from gan.models.build import build_generator, initialise
+from gan.sampling import drawn_latents, generate
 from pipeline import evaluate as stage
 from pipeline import reference, tracking
+from pipeline.evaluate import Request
 from pipeline.paths import Paths
 
 SMALL = {
     "evaluate.num_fakes": 24,
+    "evaluate.report_seeds": [2, 3],
     "evaluate.selection_fakes": 20,
     "evaluate.allow_small": True,
     "evaluate.splits": ["train", "holdout"],
+    "features.extractors": ["lite0"],
 }
-KEYS = {"fd_lite0_24_small24", "fd_lite0_24_holdout_small10"}
+FEW = {"evaluate.metrics": ["frechet", "kernel"]}
+COMPARED = ("fd_lite0_24{}_small{}", "precision_lite0_24{}_small{}", "recall_lite0_24{}_small{}",
+            "density_lite0_24{}_small{}", "coverage_lite0_24{}_small{}")  # fmt: skip
+KEYS = {
+    *(key.format("", 24) for key in COMPARED),
+    *(key.format("_holdout", 24) for key in COMPARED),
+    "kd_lite0_24", "kd_se_lite0_24", "kd_lite0_24_holdout", "kd_se_lite0_24_holdout",
+    "is_lite0_24", "memorisation_pixels_24", "memorisation_p_pixels_24",
+}  # fmt: skip
 
 
 def snapshot(paths, params, digest, seen, gain):
@@ -37,15 +52,17 @@ def snapshot(paths, params, digest, seen, gain):
     model = params.model.model_dump()
     origin = Origin(model, 32, seen, "r" * 64, digest, "tiny")
     path = paths.models / "snapshots" / f"{seen:012d}.pt"
-    save_checkpoint(path, origin, generator.eval())
+    raw = {name: -value for name, value in generator.state_dict().items()}
+    save_checkpoint(path, origin, generator.eval(), {"generator": raw} if seen == 192 else None)
     return path
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory, make_params, write_cache, noise_images):
-    """A cache of 40 + 10 images, its reference, three snapshots of different quality."""
+def checkout(tmp_path_factory, make_params, write_cache):
+    """A cache of 60 + 60 images, its reference, three snapshots of different quality."""
     paths, params = Paths(tmp_path_factory.mktemp("checkout")), make_params(SMALL)
-    write_cache(paths.cache, noise_images, holdout=10)
+    images = np.random.default_rng(0).integers(0, 256, (120, 32, 32, 3), dtype=np.uint8)
+    write_cache(paths.cache, images, holdout=60)
     digest = TensorCache.open(paths.cache).digest
     for seen, gain in ((64, 1.0), (128, 40.0), (192, 0.0)):
         snapshot(paths, params, digest, seen, gain)
@@ -79,45 +96,95 @@ def evaluated(checkout, make_params, store):
             spool=checkout.root / "spool",
         )
         row.close()
-        evaluation = stage.run(make_params(SMALL), checkout)
+        judgement = stage.run(make_params(SMALL), checkout)
     lines = (checkout.reports / "snapshots.tsv").read_text().splitlines()[1:]
     curve = {int(seen): float(value) for seen, value in (line.split("\t") for line in lines)}
-    return SimpleNamespace(evaluation=evaluation, curve=curve, row=row.run_id)
+    return SimpleNamespace(judgement=judgement, curve=curve, row=row.run_id)
+
+
+def distance(batches, count, real):
+    """Fréchet distance of a set of images to (n, H, W, 3) real ones, step by step."""
+    lite0 = Lite0(torch.device("cpu"))
+    sides = []
+    for images, length in ((batches, count), (image_batches(real, 16), len(real))):
+        rows = room(length, lite0)
+        look(images, [lite0], [rows])
+        sides.append(statistics_of(rows))
+    return frechet_distance(*sides)
+
+
+def fakes_of(path, seed, count):
+    generator, _ = load_generator(path)
+    return generate(generator, drawn_latents(seed, "evaluate", count, generator.latent_size))
 
 
 @pytest.mark.slow
 def test_the_best_snapshot_is_the_minimum_of_the_curve_and_kept_byte_for_byte(checkout, evaluated):
     assert sorted(evaluated.curve) == [64, 128, 192]
     best = min(evaluated.curve, key=evaluated.curve.get)
-    assert best == evaluated.evaluation.origin.images_seen
-    kept = checkout.models / "snapshots" / f"{best:012d}.pt"
-    assert (checkout.models / "best.pt").read_bytes() == kept.read_bytes()
+    selection = evaluated.judgement.result["selection"]
+    assert (selection["best"], selection["seed"]) == (best, 1)
+    chosen = checkout.models / "snapshots" / f"{best:012d}.pt"
+    assert (checkout.models / "best.pt").read_bytes() == chosen.read_bytes()
+    real = TensorCache.open(checkout.cache).split("train")
+    assert evaluated.curve[best] == pytest.approx(
+        distance(fakes_of(chosen, 1, 20), 20, real), rel=1e-5
+    )
 
 
 @pytest.mark.slow
-def test_the_report_names_its_numbers_and_holds_no_times(checkout, evaluated):
-    reported = json.loads((checkout.reports / "metrics.json").read_text())
-    assert set(reported) == KEYS | {"best_images_seen", "run_key"}
-    assert reported["run_key"] == "r" * 16
-    for key in KEYS:
-        assert reported[key] == pytest.approx(evaluated.evaluation.metrics[key], rel=1e-5)
-    assert (checkout.reports / "best.png").is_file()
-
-
-@pytest.mark.slow
-def test_the_numbers_are_reported_on_another_seed_than_chose(checkout, evaluated, make_params):
+def test_the_reported_number_is_the_mean_over_seeds_that_did_not_choose(checkout, evaluated):
     best = checkout.models / "best.pt"
-    params = make_params(SMALL | {"evaluate.selection_fakes": 24})
-    (judge,) = stage.judges(params, checkout, TensorCache.open(checkout.cache))
-    key = metric_key("fd_lite0", 24, "train", 24)
-    assert stage.selection_key(params, judge) == key
-    chosen = stage._selection_score(best, params, judge)[1]
-    assert chosen != pytest.approx(evaluated.evaluation.metrics[key], rel=1e-6)
-    # on swapped seeds the chooser sees exactly what was reported
-    swapped = {"evaluate.selection_seed": 2, "evaluate.report_seed": 1}
-    params = make_params(SMALL | {"evaluate.selection_fakes": 24} | swapped)
-    again = stage._selection_score(best, params, judge)[1]
-    assert again == pytest.approx(evaluated.evaluation.metrics[key], rel=1e-9)
+    for split, key in (
+        ("train", "fd_lite0_24_small24"),
+        ("holdout", "fd_lite0_24_holdout_small24"),
+    ):
+        real = TensorCache.open(checkout.cache).split(split)
+        found = evaluated.judgement.result["metrics"][key]
+        expected = [distance(fakes_of(best, seed, 24), 24, real) for seed in (2, 3)]
+        assert found["values"] == pytest.approx(expected, rel=1e-5)
+        assert found["value"] == pytest.approx(np.mean(expected), rel=1e-5)
+        assert found["deviation"] == pytest.approx(np.std(expected, ddof=1), rel=0.05)
+        assert (found["fakes"], found["reals"]) == (24, 60)
+
+
+@pytest.mark.slow
+def test_every_metric_is_there_and_what_is_missing_is_said(evaluated):
+    assert set(evaluated.judgement.metrics) == KEYS
+    notes = evaluated.judgement.result["notes"]
+    assert [note for note in notes if note.startswith("no infinity") and "needs 2,562" in note]
+
+
+@pytest.mark.slow
+def test_reports_hold_numbers_protocol_and_pictures(checkout, evaluated):
+    metrics = json.loads((checkout.reports / "metrics.json").read_text())
+    assert metrics["deviation"] == evaluated.judgement.spread
+    assert KEYS | {"best_images_seen", "run_key", "deviation"} == set(metrics)
+    result = json.loads((checkout.reports / "evaluation.json").read_text())
+    assert result == evaluated.judgement.result
+    assert result["references"]["train"]["digest"] != result["references"]["holdout"]["digest"]
+    assert not result["references"]["train"]["other"]
+    page = (checkout.reports / "report.html").read_text()
+    for digest in (result["subject"]["sha256"], "r" * 64, result["subject"]["trained_on"]):
+        assert digest in page
+    for name in ("best.png", "closest.png"):
+        with Image.open(checkout.reports / name) as picture:
+            assert min(picture.size) > 100
+
+
+@pytest.mark.slow
+def test_evaluating_again_gives_equal_bytes_also_without_the_kept_features(
+    checkout, evaluated, make_params, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'another.db'}")
+    names = ("metrics.json", "evaluation.json", "report.html", "closest.png", "snapshots.tsv")
+    before = {name: (checkout.reports / name).read_bytes() for name in names}
+    again = Paths(tmp_path)
+    (tmp_path / "cache").symlink_to(checkout.cache)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "snapshots").symlink_to(checkout.models / "snapshots")
+    stage.run(make_params(SMALL), again)
+    assert {name: (again.reports / name).read_bytes() for name in names} == before
 
 
 @pytest.mark.slow
@@ -129,81 +196,111 @@ def test_the_numbers_land_on_the_trainings_row_at_their_steps(evaluated, store):
     )
     assert row.info.run_id == evaluated.row
     assert row.info.status == "FINISHED"
-    best, last = evaluated.evaluation.origin.images_seen, max(evaluated.curve)
+    best, last = evaluated.judgement.result["selection"]["best"], max(evaluated.curve)
     assert row.data.metrics["best_images_seen"] == best
     for key in KEYS:  # at the end, where MLflow's table looks for the latest value
         (point,) = client.get_metric_history(row.info.run_id, key)
-        assert (point.step, point.value) == (last, evaluated.evaluation.metrics[key])
+        assert (point.step, point.value) == (last, evaluated.judgement.metrics[key])
     curve = client.get_metric_history(row.info.run_id, "selection/fd_lite0_20_small20")
-    found = {point.step: float(f"{point.value:.6g}") for point in curve}
-    assert found == evaluated.curve
+    assert {point.step: point.value for point in curve} == evaluated.curve
     (kept,) = client.list_artifacts(row.info.run_id, "best")
     assert kept.path == f"best/{best:012d}.pt"
+    pages = {each.path for each in client.list_artifacts(row.info.run_id, "evaluation")}
+    assert pages == {"evaluation/evaluation.json", "evaluation/report.html"}
+    images = [each.path for each in client.list_artifacts(row.info.run_id, "images")]
+    assert [name for name in images if "closest" in name]
+    assert set(json.loads(row.data.tags["protocols"])) == KEYS
 
 
 @pytest.mark.slow
-def test_without_weights_fid_is_absent_and_that_is_said(checkout, evaluated, make_params, capsys):
-    best = checkout.models / "best.pt"
-    found = stage.run_checkpoint(best, make_params(SMALL), checkout, None, other_data=False)
-    assert not [key for key in found.metrics if key.startswith("fid")]
-    assert "fid is missing" in capsys.readouterr().err
-    assert found.metrics == evaluated.evaluation.metrics
-
-
-@pytest.mark.slow
-def test_another_checkpoint_does_not_change_the_rows_own_numbers(
+def test_a_checkpoint_alone_gets_the_same_numbers_and_leaves_the_rows_own(
     checkout, evaluated, make_params, store, tmp_path
 ):
     client = MlflowClient(store)
     before = {key: client.get_run(evaluated.row).data.metrics[key] for key in KEYS}
-    last = max((checkout.models / "snapshots").iterdir())
-    found = stage.run_checkpoint(last, make_params(SMALL), checkout, tmp_path, other_data=False)
+    found = stage.run_one(
+        Request(ckpt=checkout.models / "best.pt", out=tmp_path), make_params(SMALL), checkout
+    )
+    assert found.metrics == evaluated.judgement.metrics
     after = client.get_run(evaluated.row).data.metrics
     assert {key: after[key] for key in KEYS} == before
     assert {key: after[f"checkpoint/{key}"] for key in KEYS} == found.metrics
+    written = {"metrics.json", "evaluation.json", "report.html", "grid.png", "closest.png"}
+    assert {file.name for file in tmp_path.iterdir()} == written
 
 
 @pytest.mark.slow
-def test_an_output_folder_that_belongs_to_dvc_is_refused(checkout, make_params):
-    best = checkout.models / "best.pt"
-    for out in (checkout.reports, checkout.models / "deep"):
-        with pytest.raises(GanError, match="choose another --out"):
-            stage.run_checkpoint(best, make_params(SMALL), checkout, out, other_data=False)
-
-
-@pytest.mark.slow
-def test_a_split_too_small_is_skipped_with_a_message_and_none_left_is_an_error(
-    tmp_path, make_params, write_cache, capsys
+def test_the_same_pictures_as_files_or_as_statistics_get_the_same_numbers(
+    checkout, make_params, tmp_path
 ):
-    paths = Paths(tmp_path)
-    images = np.random.default_rng(1).integers(0, 256, (2058, 32, 32, 3), dtype=np.uint8)
-    write_cache(paths.cache, images, holdout=10)
-    fair = SMALL | {"evaluate.allow_small": False, "evaluate.num_fakes": 2048}
-    params = make_params(fair)
-    reference.run(params, paths)
-    cache = TensorCache.open(paths.cache)
-    panel = stage.judges(params, paths, cache)
-    assert panel[0].splits(params, 2048) == {"train": None}
-    stage.say_what_is_missing(params, paths, panel)
-    assert "holdout: no number for this split: 10 real images" in capsys.readouterr().err
-    for change in ({"evaluate.num_fakes": 24}, {"evaluate.splits": ["holdout"]}):
-        with pytest.raises(GanError, match="no split with 2048 images"):
-            stage.judges(make_params(fair | change), paths, cache)
+    params = make_params(SMALL | FEW | {"evaluate.report_seeds": [2]})
+    best = checkout.models / "snapshots" / f"{64:012d}.pt"
+    images = torch.cat(list(fakes_of(best, 2, 24))).permute(0, 2, 3, 1).numpy()
+    real = TensorCache.open(checkout.cache).split("train")
+    for name, rows in (("fakes", images), ("reals", real)):
+        (tmp_path / name).mkdir()
+        for number, image in enumerate(rows):
+            Image.fromarray(image).save(tmp_path / name / f"{number:04d}.png")
+    expected = stage.run_one(Request(ckpt=best, against=["train"]), params, checkout).metrics
+    folder = Request(images=tmp_path / "fakes", against=["train"], workers=3)
+    assert stage.run_one(folder, params, checkout).metrics == expected
+    elsewhere = Request(ckpt=best, against=[str(tmp_path / "reals")])
+    found = stage.run_one(elsewhere, params, checkout)
+    assert list(found.metrics.values()) == list(expected.values())
+    assert all("_vs_reals_" in key for key in found.metrics)
+    assert [each["other"] for each in found.result["references"].values()] == [True]
+    file = tmp_path / "reals.npz"
+    judged = Request(images=tmp_path / "reals", statistics=file)
+    stage.run_one(judged, params, checkout)
+    assert {"mu", "sigma"} <= set(np.load(file))
+    told = stage.run_one(Request(ckpt=best, against=[str(file)]), params, checkout)
+    (key,) = told.metrics
+    assert told.metrics[key] == expected["fd_lite0_24_small24"]
+    assert [note for note in told.result["notes"] if note.startswith("no kernel")]
+
+
+@pytest.mark.slow
+def test_batch_size_and_workers_change_nothing(checkout, make_params):
+    best = checkout.models / "snapshots" / f"{64:012d}.pt"
+    found = []
+    for size in (1, 7, 64):
+        params = make_params(SMALL | {"features.batch_size": size})
+        found.append(stage.run_one(Request(ckpt=best), params, checkout).metrics)
+    assert set(found[0]) == KEYS
+    for other in found[1:]:
+        assert other == pytest.approx(found[0], rel=1e-6)
+
+
+@pytest.mark.slow
+def test_the_raw_generator_is_another_one_and_its_keys_say_so(checkout, make_params):
+    params = make_params(SMALL | FEW)
+    last = checkout.models / "snapshots" / f"{192:012d}.pt"
+    averaged = stage.run_one(Request(ckpt=last), params, checkout).metrics
+    raw = stage.run_one(Request(ckpt=last, weights="raw"), params, checkout).metrics
+    assert {key.replace("_raw", "") for key in raw} == set(averaged)
+    assert all("lite0_raw_24" in key for key in raw)
+    assert raw["fd_lite0_raw_24_small24"] != averaged["fd_lite0_24_small24"]
+    first = checkout.models / "snapshots" / f"{64:012d}.pt"
+    with pytest.raises(GanError, match="holds the averaged generator only"):
+        stage.run_one(Request(ckpt=first, weights="raw"), params, checkout)
 
 
 @pytest.mark.slow
 def test_a_checkpoint_of_other_data_is_refused_unless_asked_for(
     checkout, make_params, tmp_path, store
 ):
-    params = make_params(SMALL)
+    params = make_params(SMALL | FEW)
     path = snapshot(Paths(tmp_path), params, "e" * 64, 64, 1.0)
     with pytest.raises(GanError, match=r"other data.*--other-data"):
-        stage.run_checkpoint(path, params, checkout, None, other_data=False)
+        stage.run_one(Request(ckpt=path), params, checkout)
     before = points(store)
     out = tmp_path / "deep" / "out"
-    found = stage.run_checkpoint(path, params, checkout, out, other_data=True)
-    assert set(found.metrics) == KEYS
-    assert {file.name for file in out.iterdir()} == {"metrics.json", "grid.png"}
+    found = stage.run_one(Request(ckpt=path, other_data=True, out=out), params, checkout)
+    digest = TensorCache.open(checkout.cache).digest[:8]
+    assert f"fd_lite0_24_other_{digest}_small24" in found.metrics
+    assert all(f"_other_{digest}" in key for key in found.metrics)
+    assert all(each["other"] for each in found.result["references"].values())
+    assert "other data" in (out / "report.html").read_text()
     assert points(store) == before  # a number on other data is no number of that run
 
 
@@ -213,6 +310,35 @@ def points(store):
         if "metrics" not in tables:
             return 0
         return database.execute("SELECT count(*) FROM metrics").fetchone()[0]
+
+
+@pytest.mark.slow
+def test_weights_that_are_not_finite_are_refused_in_one_line(checkout, make_params, tmp_path):
+    params = make_params(SMALL)
+    digest = TensorCache.open(checkout.cache).digest
+    path = snapshot(Paths(tmp_path), params, digest, 64, float("nan"))
+    with pytest.raises(GanError, match="not finite") as caught:
+        stage.run_one(Request(ckpt=path), params, checkout)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_an_output_folder_that_belongs_to_dvc_is_refused(checkout, make_params):
+    best = checkout.models / "snapshots" / f"{64:012d}.pt"
+    for out in (checkout.reports, checkout.models / "deep"):
+        with pytest.raises(GanError, match="choose another --out"):
+            stage.run_one(Request(ckpt=best, out=out), make_params(SMALL), checkout)
+
+
+@pytest.mark.slow
+def test_too_few_images_are_refused_unless_asked_for(checkout, make_params):
+    best = checkout.models / "snapshots" / f"{64:012d}.pt"
+    params = make_params(SMALL | {"evaluate.allow_small": False})
+    with pytest.raises(GanError, match=r"24 fakes against 60 real images, fewer than 2,048"):
+        stage.run_one(Request(ckpt=best), params, checkout)
+    kernel = make_params(SMALL | {"evaluate.allow_small": False, "evaluate.metrics": ["kernel"]})
+    found = stage.run_one(Request(ckpt=best, against=["holdout"]), kernel, checkout)
+    assert set(found.metrics) == {"kd_lite0_24_holdout", "kd_se_lite0_24_holdout"}
 
 
 def test_snapshots_of_another_cache_are_not_judged_by_this_one(
@@ -226,26 +352,3 @@ def test_snapshots_of_another_cache_are_not_judged_by_this_one(
     with pytest.raises(GanError, match=r"trained on other data.*run `gan train`"):
         stage.run(params, paths)
     assert not paths.reports.exists()
-
-
-@pytest.mark.slow
-def test_other_inception_weights_give_a_key_that_names_them(checkout, make_params, tmp_path):
-    torch.manual_seed(0)
-    paths = Paths(tmp_path)
-    (tmp_path / "cache").symlink_to(checkout.cache)
-    weights = paths.weights / "pt_inception-2015-12-05-6726825d.pth"
-    weights.parent.mkdir()
-    with pytest.MonkeyPatch.context() as patch:  # the network as built, with nothing downloaded
-        patch.setattr(peer, "load_state_dict_from_url", lambda *_, **__: {})
-        patch.setattr(torchvision.models.Inception3, "load_state_dict", lambda *_: None)
-        torch.save(peer.fid_inception_v3().state_dict(), weights)
-    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
-    few = {"evaluate.num_fakes": 4, "evaluate.splits": ["holdout"]}
-    params = make_params(SMALL | few | {"features.inception_sha256": sha256})
-    reference.run(params, paths)
-    best = snapshot(paths, params, TensorCache.open(paths.cache).digest, 64, 1.0)
-    found = stage.run_checkpoint(best, params, paths, None, other_data=False)
-    assert set(found.metrics) == {
-        "fd_lite0_4_holdout_small4",
-        f"fd_inception_{sha256[:8]}_4_holdout_small4",
-    }

@@ -1,0 +1,244 @@
+"""Numbers of an evaluation: what each metric says of one lot of fakes, and what it is called."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import fmean, stdev
+from typing import Any
+
+import torch
+
+from gan.metrics.features import Extractor
+from gan.metrics.frechet import frechet_distance
+from gan.metrics.infinity import fakes_needed, frechet_infinity
+from gan.metrics.kernel import kernel_distance
+from gan.metrics.keys import ENOUGH, metric_key, small_side
+from gan.metrics.looking import FeatureSet
+from gan.metrics.manifold import manifold
+from gan.metrics.memorisation import Memorisation
+from gan.metrics.rows import MOST
+from gan.metrics.score import inception_score
+from gan.params import EvaluateParams
+
+Values = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Real images that fakes are compared with, as each extractor saw them (by its name).
+
+    tag: what keys call them. other: not the data that the judged checkpoint was trained on.
+    """
+
+    tag: str
+    what: str
+    digest: str
+    count: int | None
+    other: bool
+    seen: Mapping[str, FeatureSet]
+
+    def described(self) -> dict[str, Any]:
+        """What a result says of it."""
+        kept = ("what", "digest", "count", "other")
+        return {name: getattr(self, name) for name in kept}
+
+
+@dataclass
+class Number:
+    """One metric: a value a lot of fakes, and all that decides whether others compare with it."""
+
+    metric: str
+    extractor: str
+    against: str | None
+    fakes: int
+    reals: int | None
+    protocol: str
+    values: list[float] = field(default_factory=list)
+
+    @property
+    def value(self) -> float:
+        """Mean over the lots."""
+        return fmean(self.values)
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation over the lots; None of a single one."""
+        return stdev(self.values) if len(self.values) > 1 else None
+
+    def described(self) -> dict[str, Any]:
+        """What a result says of it, rounded: more digits would be noise of the machine."""
+        spread = self.deviation
+        return {
+            "value": rounded(self.value),
+            "deviation": None if spread is None else float(f"{spread:.2g}"),
+            "values": [rounded(value) for value in self.values],
+            **{
+                name: getattr(self, name)
+                for name in ("metric", "extractor", "against", "fakes", "reals", "protocol")
+            },
+        }
+
+
+def rounded(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How a metric comes from real and fake features, and what it needs.
+
+    biased: it depends on the counts so much that few images need asking for. of_rows: the real
+    ones' features themselves, not only their statistics. least: images on each side. fakes: how
+    many it needs, of so many features. most: of more fakes it takes so many.
+    """
+
+    numbers: Callable[[FeatureSet, FeatureSet], Values]
+    biased: bool
+    of_rows: bool
+    least: int
+    fakes: Callable[[int], int] = lambda dimensions: 0
+    most: int | None = None
+
+
+def _frechet(real: FeatureSet, fake: FeatureSet) -> Values:
+    return {"frechet": frechet_distance(real.statistics, fake.statistics)}
+
+
+def _infinity(real: FeatureSet, fake: FeatureSet) -> Values:
+    return {"infinity": frechet_infinity(real.statistics, fake.rows)}
+
+
+def _kernel(real: FeatureSet, fake: FeatureSet) -> Values:
+    found = kernel_distance(real.rows, fake.rows)
+    return {"kernel": found.value, "kernel_error": found.error}
+
+
+def _manifold(real: FeatureSet, fake: FeatureSet) -> Values:
+    return asdict(manifold(real.rows, fake.rows))
+
+
+MEASURES = {
+    "frechet": Measure(_frechet, biased=True, of_rows=False, least=2),
+    "infinity": Measure(_infinity, biased=True, of_rows=False, least=2, fakes=fakes_needed),
+    "kernel": Measure(_kernel, biased=False, of_rows=True, least=2),
+    "manifold": Measure(_manifold, biased=True, of_rows=True, least=6, most=MOST),
+}
+"""By their names in evaluate.metrics; `score` and `memorisation` compare otherwise."""
+
+PROTOCOL = 1
+"""Counted up when the arithmetic of a metric changes what it says."""
+
+
+class Numbers:
+    """Takes one lot of fakes after the other; holds a Number for each metric's key."""
+
+    def __init__(
+        self, settings: EvaluateParams, references: Sequence[Reference], marks: Sequence[str]
+    ) -> None:
+        """`marks`: what keys say of the subject."""
+        self._settings, self._references, self._marks = settings, references, list(marks)
+        self.found: dict[str, Number] = {}
+        self._missing: dict[str, list[str]] = {}
+
+    @property
+    def notes(self) -> list[str]:
+        """Which numbers could not be had, and why: a line a reason."""
+        return [f"no {', '.join(metrics)} {why}" for why, metrics in self._missing.items()]
+
+    def add(self, extractor: Extractor, fakes: FeatureSet) -> None:
+        """Measure a lot as `extractor` saw it."""
+        count = fakes.count
+        for metric in self._settings.metrics:
+            if metric == "score":
+                self._keep(_Key(extractor, None, count, None), self._score(extractor, fakes))
+            elif metric != "memorisation":
+                for reference in self._references:
+                    self._compare(metric, extractor, reference, fakes)
+
+    def remember(
+        self, extractor: Extractor, originals: str, reals: int, fakes: int, found: Memorisation
+    ) -> None:
+        """Take in how near a lot comes to the training images of a cache's digest."""
+        train = Reference("train", "", originals, reals, False, {})
+        values = {"memorisation": found.share, "memorisation_p": found.p_value}
+        self._keep(_Key(extractor, train, fakes, None), values)
+
+    def _compare(
+        self, metric: str, extractor: Extractor, reference: Reference, fakes: FeatureSet
+    ) -> None:
+        measure, count = MEASURES[metric], fakes.count
+        if why := obstacle(measure, reference, extractor.name, count, self._settings):
+            self._miss(metric, f"against the {reference.what}: {why}")
+            return
+        small = None
+        if measure.biased and reference.count is not None:
+            small = small_side(count, reference.count, allow_small=True)
+        used = min(count, measure.most or count)
+        key = _Key(extractor, reference, used, small)
+        self._keep(key, measure.numbers(reference.seen[extractor.name], fakes))
+
+    def _score(self, extractor: Extractor, fakes: FeatureSet) -> Values:
+        logits = extractor.logits(torch.from_numpy(fakes.rows))
+        if logits is None:
+            self._miss("score", f"by {extractor.name}: it knows no classes")
+            return {}
+        return {"score": inception_score(logits.numpy()).value}
+
+    def _miss(self, metric: str, why: str) -> None:
+        metrics = self._missing.setdefault(why, [])
+        if metric not in metrics:
+            metrics.append(metric)
+
+    def _keep(self, key: "_Key", values: Values) -> None:
+        for metric, value in values.items():
+            name = key.text(metric, self._marks)
+            self.found.setdefault(name, key.number(metric, self._marks)).values.append(value)
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What metrics of one comparison are of."""
+
+    extractor: Extractor
+    reference: Reference | None
+    count: int
+    small: int | None
+
+    def text(self, metric: str, marks: Sequence[str]) -> str:
+        against = self.reference.tag if self.reference else "train"
+        precision = self.extractor.precision
+        every = [*([] if precision == "float32" else [precision]), *marks]
+        return metric_key(metric, self.extractor.name, self.count, against, self.small, every)
+
+    def number(self, metric: str, marks: Sequence[str]) -> Number:
+        real = self.reference
+        seen = [real.digest, real.count] if real else None
+        decided = [PROTOCOL, metric, self.extractor.digest, seen, self.count, list(marks)]
+        protocol = hashlib.sha256(json.dumps(decided).encode()).hexdigest()[:16]
+        tag, reals = (real.tag, real.count) if real else (None, None)
+        return Number(metric, self.extractor.name, tag, self.count, reals, protocol)
+
+
+def obstacle(
+    measure: Measure, reference: Reference, extractor: str, fakes: int, settings: EvaluateParams
+) -> str | None:
+    """Why a metric can't be had of so many fakes against a reference, None if it can."""
+    if extractor not in reference.seen:
+        return f"its statistics are not {extractor}'s"
+    reals = reference.count
+    smaller = fakes if reals is None else min(fakes, reals)
+    both = f"{fakes:,} fakes against {'an unknown number of' if reals is None else f'{reals:,}'} "
+    if smaller < measure.least:
+        return f"{both}real images; it needs {measure.least:,} on each side"
+    needed = measure.fakes(reference.seen[extractor].statistics.mean.size)
+    if fakes < needed:
+        return f"{fakes:,} fakes; it needs {needed:,}"
+    if measure.biased and smaller < ENOUGH and not settings.allow_small:
+        return (
+            f"{both}real images, fewer than {ENOUGH:,} on a side; evaluate.allow_small: true "
+            "computes it under a name that says so"
+        )
+    if measure.of_rows and reference.seen[extractor].features is None:
+        return "a statistics file has no features, only their mean and covariance"
+    return None

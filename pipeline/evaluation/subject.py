@@ -1,0 +1,144 @@
+"""What is judged: a generator's checkpoint, or a folder of images that anything made."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from gan.cache import Images
+from gan.checkpoints import Origin, load_generator
+from gan.devices import choose
+from gan.models.network import Generator
+from gan.sampling import GRID_SEEDS, drawn_latents, generate, seed_latents
+from pipeline.features.folder import FolderSource
+
+Weights = Literal["averaged", "raw"]
+
+SHOWN = len(GRID_SEEDS)
+
+
+class Subject(Protocol):
+    """Images to judge, of which there may be another lot for each seed."""
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What keys of metrics must say of it."""
+
+    def seeds(self, wanted: Sequence[int]) -> Sequence[int | None]:
+        """Which lots there are; None: the one and only."""
+
+    def count(self, wanted: int) -> int:
+        """Images of a lot."""
+
+    def batches(self, seed: int | None, count: int) -> Iterator[Tensor]:
+        """A lot, as (n, 3, H, W) uint8."""
+
+    def rows(self, seed: int | None, numbers: Sequence[int]) -> Images:
+        """Some images of a lot, (n, H, W, 3) uint8."""
+
+    def grid(self) -> Images:
+        """Images to look at, (n, H, W, 3) uint8."""
+
+    def described(self) -> dict[str, Any]:
+        """What a result says of it."""
+
+
+@dataclass(frozen=True)
+class CheckpointSubject:
+    """The generator of a checkpoint, which draws from seeded latents; it is left as it was."""
+
+    path: Path
+    generator: Generator
+    origin: Origin
+    weights: Weights
+    sha256: str
+
+    @classmethod
+    def open(cls, path: Path, weights: Weights = "averaged") -> "CheckpointSubject":
+        """Read a checkpoint; GanError if it is damaged or doesn't hold such weights."""
+        generator, origin = load_generator(path, raw=weights == "raw")
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        device = choose("auto", "float32").device
+        return cls(path, generator.to(device), origin, weights, sha256)
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        return ("raw",) if self.weights == "raw" else ()
+
+    def seeds(self, wanted: Sequence[int]) -> Sequence[int | None]:
+        return wanted
+
+    def count(self, wanted: int) -> int:
+        return wanted
+
+    def batches(self, seed: int | None, count: int) -> Iterator[Tensor]:
+        return generate(self.generator, self._latents(seed, count))
+
+    def rows(self, seed: int | None, numbers: Sequence[int]) -> Images:
+        return self._images(self._latents(seed, max(numbers) + 1)[list(numbers)])
+
+    def grid(self) -> Images:
+        return self._images(seed_latents(GRID_SEEDS, self.generator.latent_size))
+
+    def _latents(self, seed: int | None, count: int) -> Tensor:
+        if seed is None:
+            raise ValueError("a generator's images have a seed")
+        return drawn_latents(seed, "evaluate", count, self.generator.latent_size)
+
+    def _images(self, latents: Tensor) -> Images:
+        whole = torch.cat(list(generate(self.generator, latents)))
+        images: Images = whole.permute(0, 2, 3, 1).numpy()
+        return images
+
+    def described(self) -> dict[str, Any]:
+        return {
+            "kind": "checkpoint",
+            "name": self.origin.name,
+            "sha256": self.sha256,
+            "size": self.origin.size,
+            "images_seen": self.origin.images_seen,
+            "run_key": self.origin.run_key,
+            "weights": self.weights,
+            "trained_on": self.origin.cache_digest,
+        }
+
+
+@dataclass(frozen=True)
+class FolderSubject:
+    """Images that lie in a folder, whoever made them."""
+
+    source: FolderSource
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        return ()
+
+    def seeds(self, wanted: Sequence[int]) -> Sequence[int | None]:
+        return (None,)
+
+    def count(self, wanted: int) -> int:
+        return len(self.source)
+
+    def batches(self, seed: int | None, count: int) -> Iterator[Tensor]:
+        return self.source.batches(64)
+
+    def rows(self, seed: int | None, numbers: Sequence[int]) -> Images:
+        return self.source.rows(numbers)
+
+    def grid(self) -> Images:
+        """Evenly from the first to the last."""
+        shown = min(SHOWN, len(self.source))
+        last = len(self.source) - 1
+        return self.source.rows([i * last // max(1, shown - 1) for i in range(shown)])
+
+    def described(self) -> dict[str, Any]:
+        return {
+            "kind": "folder",
+            "name": self.source.folder.resolve().name,
+            "sha256": self.source.digest,
+            "size": self.source.size,
+        }
