@@ -13,8 +13,8 @@ def weights_file(paths: Paths) -> Path:
 
 
 def missing_message(paths: Paths) -> str:
-    """One line: FID is missing, and how to get it."""
+    """One line: FID is missing, and how to get it; no path, since results hold it."""
     return (
-        f"fid is missing: no Inception weights in {weights_file(paths).relative_to(paths.root)}; run `gan weights fetch`, "
+        f"fid is missing: no Inception weights in {paths.weights.name}/; run `gan weights fetch`, "
         f"or bring the file {NAME} and run `gan weights add FILE`"
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ["scrape", "preprocess", "reference", "train", "evaluate", "generate"]
+STAGES = ["scrape", "preprocess", "reference", "train", "evaluate", "compare", "generate"]
 
 
 def assert_one_line(text):

@@ -313,6 +313,47 @@ def points(store):
 
 
 @pytest.mark.slow
+def test_a_run_in_the_tracker_is_found_by_its_id_and_gets_the_numbers(
+    checkout, evaluated, gan, write_params, store, tmp_path
+):
+    params = write_params(tmp_path / "params.yaml", SMALL)
+    done = gan(
+        "evaluate", "--run", evaluated.row[:8], "--params", params, cwd=checkout.root, store=store
+    )
+    assert done.returncode == 0, done.stderr
+    shown = dict(line.split("\t")[:2] for line in done.stdout.splitlines()[1:])
+    assert {key: float(value) for key, value in shown.items()} == pytest.approx(
+        evaluated.judgement.metrics, rel=1e-5
+    )
+    wrong = gan(
+        "evaluate", "--run", "0123456789", "--params", params, cwd=checkout.root, store=store
+    )
+    assert wrong.returncode == 1
+    assert len(wrong.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--ckpt", "a.pt", "--images", "b"], "exclude each other"),
+        (["--fakes", "10"], "without --ckpt, --run or --images"),
+        (["--images", "b", "--seeds", "2-4"], "go with --ckpt and --run"),
+        (["--ckpt", "a.pt", "--metrics", "fid"], "evaluate.metrics"),
+        (["--ckpt", "a.pt", "--fakes", "1"], "evaluate.num_fakes = 1"),
+        (["--ckpt", "a.pt", "--seeds", "1-3"], "is one of report_seeds"),
+        (["--ckpt", "a.pt", "--seeds", "x"], "--seeds"),
+        (["--images", "nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_wrong_options_are_one_line(gan, write_params, tmp_path, options, words):
+    params = write_params(tmp_path / "params.yaml", SMALL)
+    done = gan("evaluate", *options, "--params", params)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_refused_in_one_line(checkout, make_params, tmp_path):
     params = make_params(SMALL)
     digest = TensorCache.open(checkout.cache).digest

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,11 @@ import torch
 
 from gan.cache import FORMAT, cache_digest, pixel_digests
 from gan.errors import GanError
+from gan.metrics.frechet import frechet_distance
+from gan.metrics.kernel import kernel_distance
 from gan.metrics.lite0 import Lite0
-from gan.metrics.reference import Reference
+from gan.metrics.statistics import statistics_of
+from gan.metrics.statistics_file import load_statistics
 from gan.params import load_params
 from pipeline.paths import Paths
 from pipeline.reference import run
@@ -39,33 +43,51 @@ def params():
 
 
 @pytest.mark.slow
-def test_each_split_is_looked_at_and_the_file_says_what_it_is_of(paths, params, capsys):
-    images, digest = write_cache(paths.cache, train=20, holdout=5)
+def test_each_split_is_looked_at_and_the_files_hold_what_was_seen(paths, params, capsys):
+    images, _ = write_cache(paths.cache, train=20, holdout=5)
     summary = run(params, paths)
-    lite0 = Lite0(torch.device("cpu"))
-    saved = Reference.load(summary.files["fd_lite0"])
-    saved.check(digest, lite0.digest)
     assert summary.counts == {"train": 20, "holdout": 5}
-    assert {name: each.count for name, each in saved.splits.items()} == summary.counts
-    features = lite0(torch.from_numpy(images).permute(0, 3, 1, 2)).double().numpy()
+    assert summary.extractors == ["lite0"]
+    features = Lite0(torch.device("cpu"))(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
     expected = {"train": features[:20], "holdout": features[20:]}
     for name, rows in expected.items():
-        np.testing.assert_allclose(saved.splits[name].mean, rows.mean(axis=0), atol=1e-5)
-        covariance = np.cov(rows, rowvar=False)
-        np.testing.assert_allclose(saved.splits[name].covariance, covariance, atol=1e-4)
+        np.testing.assert_array_equal(np.load(paths.reference / f"lite0-{name}.npy"), rows)
+        statistics, _ = load_statistics(paths.reference / f"lite0-{name}.npz")
+        assert statistics.count == len(rows)
+        np.testing.assert_allclose(statistics.mean, rows.mean(axis=0), atol=1e-5)
+        np.testing.assert_allclose(statistics.covariance, np.cov(rows.T), atol=1e-4)
     assert summary.missing is not None
     assert summary.missing in capsys.readouterr().err
 
 
 @pytest.mark.slow
+def test_the_report_holds_distances_of_real_images_to_real_ones(paths, params):
+    write_cache(paths.cache, train=20, holdout=5)
+    run(params, paths)
+    floors = json.loads((paths.reports / "reference.json").read_text())
+    train, holdout = (
+        np.load(paths.reference / f"lite0-{name}.npy") for name in ("train", "holdout")
+    )
+    assert floors == {
+        "fd_lite0_20_holdout_small5_real": pytest.approx(
+            frechet_distance(statistics_of(train), statistics_of(holdout)), rel=1e-5
+        ),
+        "kd_lite0_20_holdout_real": pytest.approx(kernel_distance(train, holdout).value, rel=1e-5),
+    }
+
+
+@pytest.mark.slow
 def test_running_again_gives_equal_bytes_and_removes_files_of_other_extractors(paths, params):
     write_cache(paths.cache, train=4, holdout=0)
-    first = run(params, paths).files["fd_lite0"].read_bytes()
-    (paths.reference / "fid.npz").write_bytes(b"of weights that are gone")
+    first = [file.read_bytes() for file in run(params, paths).files]
+    (paths.reference / "inception-train.npz").write_bytes(b"of weights that are gone")
     summary = run(params, paths)
-    assert summary.files["fd_lite0"].read_bytes() == first
+    assert [file.read_bytes() for file in summary.files] == first
     assert summary.counts == {"train": 4}
-    assert [path.name for path in paths.reference.iterdir()] == ["fd_lite0.npz"]
+    found = sorted(path.name for path in paths.reference.iterdir())
+    assert found == ["lite0-train.npy", "lite0-train.npz"]
+    shutil.rmtree(paths.features)
+    assert [file.read_bytes() for file in run(params, paths).files] == first
 
 
 def test_a_split_of_one_image_and_an_absent_cache_are_refused(paths, params):

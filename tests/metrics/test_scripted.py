@@ -1,6 +1,8 @@
 import hashlib
+import re
 import runpy
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -183,29 +185,16 @@ def test_other_files_are_refused_in_one_line(tmp_path):
         Scripted(tmp_path / "absent.pt", CPU)
 
 
-EXAMPLE = """
-import torch, torchvision
-
-class Features(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.net = torchvision.models.resnet18(num_classes=10)  # yours, with its weights
-        self.net.fc = torch.nn.Identity()
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:  # uint8 (N, 3, H, W) -> (N, D)
-        pixels = torch.nn.functional.interpolate(images / 255, (64, 64), mode="bilinear")
-        return self.net((pixels - 0.5) / 0.25)
-
-torch.jit.script(Features().eval()).save("weights/resnet.pt")
-"""
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "evaluation.md"
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-def test_an_example_of_a_network_from_elsewhere_works(tmp_path, monkeypatch):
+def test_the_documents_example_of_a_network_from_elsewhere_works(tmp_path, monkeypatch):
     (tmp_path / "weights").mkdir()
     monkeypatch.chdir(tmp_path)
     script = tmp_path / "example.py"
-    script.write_text(EXAMPLE)
+    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.S)
+    script.write_text(example)
     runpy.run_path(str(script), run_name="__main__")
     extractor = Scripted(tmp_path / "weights" / "resnet.pt", CPU)
     assert extractor.dimensions == 512
