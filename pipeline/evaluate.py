@@ -20,7 +20,7 @@ from gan.metrics.statistics_file import Labels, save_statistics
 from gan.params import Params
 from pipeline.evaluation.judging import Judgement, judge
 from pipeline.evaluation.panel import SPLITS, Archive, Panel, open_panel
-from pipeline.evaluation.row import log_best, log_one
+from pipeline.evaluation.row import Own, log_best, log_one
 from pipeline.evaluation.snapshots import select
 from pipeline.evaluation.subject import CheckpointSubject, FolderSubject, Subject, Weights
 from pipeline.evaluation.writing import check_out, write_folder, write_reports
@@ -38,8 +38,8 @@ class Request:
 
     against: `train`, `holdout`, folders, statistics files; none: evaluate.splits. extractors:
     names, or TorchScript files anywhere; none: features.extractors. out: folder of the results.
-    statistics: file for the statistics of what is judged. own: the numbers become those of the
-    training's row itself, not of one checkpoint among others.
+    statistics: file for the statistics of what is judged. own: the row whose own numbers these
+    become; without it they are those of one checkpoint among others.
     """
 
     ckpt: Path | None = None
@@ -51,7 +51,7 @@ class Request:
     workers: int = 1
     out: Path | None = None
     statistics: Path | None = None
-    own: bool = False
+    own: Own | None = None
 
 
 def run(params: Params, paths: Paths) -> Judgement:
@@ -66,7 +66,13 @@ def run(params: Params, paths: Paths) -> Judgement:
     extractors = available_extractors(params.features, paths, choose("auto", "float32").device)
     archive = _archive(params, paths, cache, workers=1)
     panel = open_panel(
-        params, archive, extractors, settings.splits, cache.digest, settings.num_fakes
+        params,
+        archive,
+        extractors,
+        settings.splits,
+        cache.digest,
+        settings.num_fakes,
+        (cache.size, cache.size),
     )
     selection = select(snapshots, panel, params)
     subject = CheckpointSubject.open(selection.best.path)
@@ -87,9 +93,9 @@ def run_one(request: Request, params: Params, paths: Paths) -> Judgement:
     """
     subject = _subject(request)
     against = request.against or params.evaluate.splits
-    cache = TensorCache.open(paths.cache) if paths.cache.exists() else None
+    cache = TensorCache.open(paths.cache) if set(SPLITS) & set(against) else None
     trained_on = subject.origin.cache_digest if isinstance(subject, CheckpointSubject) else None
-    if trained_on and cache and set(SPLITS) & set(against) and not request.other_data:
+    if trained_on and cache and not request.other_data:
         remedy = "--other-data compares all the same, and says so"
         _check_data(request.ckpt or Path(), trained_on, cache, remedy)
     if request.out is not None:
@@ -97,9 +103,10 @@ def run_one(request: Request, params: Params, paths: Paths) -> Judgement:
     extractors = _extractors(request, params, paths)
     if request.statistics is not None:
         _check_statistics(request.statistics, extractors)
+        check_out(request.statistics.parent, paths)
     archive = _archive(params, paths, cache, request.workers)
     fakes = subject.count(params.evaluate.num_fakes)
-    panel = open_panel(params, archive, extractors, against, trained_on, fakes)
+    panel = open_panel(params, archive, extractors, against, trained_on, fakes, subject.size)
     if not request.extractors:
         panel = _noted(panel, params, paths)
     judgement = judge(subject, panel, params)
@@ -109,7 +116,7 @@ def run_one(request: Request, params: Params, paths: Paths) -> Judgement:
     if request.statistics is not None:
         save_statistics(request.statistics, judgement.statistics, _labels(extractors[0]))
     if isinstance(subject, CheckpointSubject):
-        log_one(judgement, subject, params, paths, own=request.own)
+        log_one(judgement, subject, params, paths, request.own)
     return judgement
 
 
@@ -158,8 +165,8 @@ def _check_statistics(file: Path, extractors: Sequence[Extractor]) -> None:
         names = ", ".join(each.name for each in extractors)
         raise GanError(f"--save-statistics writes those of one extractor, here are {names}; "
                        "choose with --extractor")  # fmt: skip
-    if file.suffix != ".npz":
-        raise GanError(f"{file}: a statistics file is an .npz")
+    if file.suffix.lower() != ".npz" or file.is_dir():
+        raise GanError(f"{file}: not the name of a statistics file, NAME.npz")
 
 
 def _labels(extractor: Extractor) -> Labels:

@@ -1,6 +1,5 @@
 """Declaration of `gan evaluate`, and how its options change the params."""
 
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,8 +19,9 @@ def evaluate(
     params: ParamsFile = PARAMS,
     ckpt: Annotated[Path | None, typer.Option(help="Judge only this checkpoint.")] = None,
     run: Annotated[
-        str, typer.Option(help="Judge the best checkpoint of a run in MLflow, by id or name.")
-    ] = "",
+        str | None,
+        typer.Option(help="Judge the best checkpoint of a run in MLflow, by id or name."),
+    ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Judge the images of a folder, whoever made them.")
     ] = None,
@@ -75,8 +75,6 @@ def evaluate(
     With --ckpt, --run or --images it judges that alone, prints, and writes under --out.
     """
     from gan.errors import GanError
-    from pipeline import evaluate as stage
-    from pipeline.run_checkpoint import checkpoint_of
 
     changes: dict[str, Any] = {
         "features.precision": precision,
@@ -87,21 +85,25 @@ def evaluate(
         "evaluate.allow_small": allow_small or None,
     }
     changes = {key: value for key, value in changes.items() if value is not None}
-    own = (against, extractor, raw, other_data, out, save_statistics)
-    given = [name for name in (ckpt, run, images) if name]
+    alone = (against, extractor, raw, other_data, out, save_statistics)
+    given = [name for name in (ckpt, run, images) if name is not None]
     if len(given) > 1:
         raise GanError("--ckpt, --run and --images exclude each other; judge one after the other")
     values, paths = _changed(read(params), changes), here()
-    if not given:
-        if changes or any(own):
-            raise GanError(
-                "without --ckpt, --run or --images the stage runs, and params.yaml decides all; "
-                "change it there, or name what to judge"
-            )
-        _show(stage.run(values, paths))
-        return
+    if not given and (changes or any(alone)):
+        raise GanError(
+            "without --ckpt, --run or --images the stage runs, and params.yaml decides all; "
+            "change it there, or name what to judge"
+        )
     if images and (raw or other_data or fakes or seeds):
         raise GanError("--raw, --other-data, --fakes and --seeds go with --ckpt and --run")
+    from pipeline import evaluate as stage
+    from pipeline.evaluation.row import Own
+    from pipeline.run_checkpoint import checkpoint_of
+
+    if not given:
+        _show(stage.run(values, paths))
+        return
     request = stage.Request(
         ckpt=ckpt,
         images=images,
@@ -112,10 +114,15 @@ def evaluate(
         workers=workers,
         out=out,
         statistics=save_statistics,
-        own=bool(run) and not (changes or against or extractor or raw or other_data),
     )
-    with checkpoint_of(run, paths) if run else nullcontext(ckpt) as file:
-        _show(stage.run_one(replace(request, ckpt=file), values, paths))
+    if run is None:
+        _show(stage.run_one(request, values, paths))
+        return
+    usual = not (changes or against or extractor or raw or other_data)
+    with checkpoint_of(run, paths) as found:
+        # by other settings, or of another snapshot, they are not the numbers of the run
+        own = Own(found.run_id, found.last_step) if usual and found.best else None
+        _show(stage.run_one(replace(request, ckpt=found.file, own=own), values, paths))
 
 
 def _seeds(text: str) -> list[int] | None:
@@ -140,7 +147,7 @@ def _show(judgement: "Judgement") -> None:
     seen = f", {subject['images_seen']:,} images seen" if "images_seen" in subject else ""
     others = [each["what"] for each in judgement.result["references"].values() if each["other"]]
     typer.echo(f"{subject['name']}{seen}")
-    if others:
+    if others and "trained_on" in subject:
         typer.echo(f"against other data than it was trained on: {', '.join(others)}")
     for key, value in judgement.metrics.items():
         deviation = judgement.spread.get(key)

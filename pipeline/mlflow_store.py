@@ -146,6 +146,8 @@ class MlflowStore:
 
     def open(self, row: Mapping[str, Any]) -> str:
         """The row of a spool, or for `attach` the newest of its run key; created if missing."""
+        if row.get("run_id"):
+            return str(row["run_id"])
         attached = "attach" in row
         key = f"run_key = '{row['attach']}'" if attached else f"spool = '{row['id']}'"
         found = self.newest(row["experiment"], key)
@@ -276,6 +278,13 @@ class MlflowStore:
         """Paths of the files in a folder of a row's artefacts, with their bytes; {} if none."""
         found = self._client.list_artifacts(run_id, folder)
         return {each.path: each.file_size or 0 for each in found if not each.is_dir}
+
+    def last_step(self, run_id: str, keys: Sequence[str]) -> int | None:
+        """The greatest step at which one of these metrics was logged; None if none was."""
+        steps = [
+            point.step for key in keys for point in self._client.get_metric_history(run_id, key)
+        ]
+        return max(steps, default=None)
 
     def download(self, run_id: str, file: str, into: Path) -> Path:
         """Copy an artefact into a folder that exists; returns the copy."""

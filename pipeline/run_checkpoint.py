@@ -3,55 +3,87 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from gan.checkpoints import load_generator
+from gan.checkpoints import Origin, load_generator
 from gan.errors import GanError
 from pipeline.paths import Paths
-from pipeline.runs import HEX, Runs, Training
+from pipeline.runs import HEX, Runs, Training, UnknownRunError
 from pipeline.words import say, warn
 
 FOLDERS = ("best", "checkpoints")  # of a row's artefacts
 
 
+@dataclass(frozen=True)
+class Found:
+    """A run's checkpoint. run_id: of its row, None if the tracker doesn't know it.
+
+    last_step: the greatest of the row. best: whether it is the snapshot that the row calls the
+    best one, or the row calls none so.
+    """
+
+    file: Path
+    run_id: str | None
+    last_step: int | None
+    best: bool
+
+
 @contextmanager
-def checkpoint_of(given: str, paths: Paths) -> Iterator[Path]:
+def checkpoint_of(given: str, paths: Paths) -> Iterator[Found]:
     """The checkpoint of a run, the best one if it is known; a copy is gone after the block.
 
-    given: as `Runs` takes it. In models/ best.pt comes first, then final.pt, then the snapshots,
-    if it is that run's; then the row's artefacts. GanError if the run is unknown or has none.
+    given: as `Runs` takes it. In models/ the snapshot that the row calls the best comes first,
+    then best.pt, final.pt and the other snapshots, if they are that run's; before all but the
+    first come the row's artefacts. GanError if the run is unknown or has none.
     """
     runs = Runs(paths)
     try:
         training = runs.training(given)
-    except GanError:  # models/ may hold what the tracker doesn't know
-        file = _local(given.lower(), paths.models) if HEX.fullmatch(given.lower()) else None
-        if file is None:
+    except UnknownRunError:  # models/ may hold what the tracker doesn't know
+        digits = given.lower()
+        here = _local(digits, paths.models) if HEX.fullmatch(digits) else []
+        if not here:
             raise
-        yield file
-        return
-    if file := _local(training.run_key, paths.models):
-        yield file
+        if len({origin.run_key for _, origin in here}) > 1:
+            raise GanError(
+                f"{given}: several trainings in models/ begin so; give more digits"
+            ) from None
+        yield Found(here[0][0], None, None, best=True)
         return
     with tempfile.TemporaryDirectory(prefix="gan-") as folder:
-        yield _fetched(training, runs, Path(folder))
+        file = _chosen(training, runs, paths, Path(folder))
+        seen = load_generator(file)[1].images_seen
+        last = runs.last_step(training.run_id) if training.run_id else None
+        yield Found(file, training.run_id, last, training.best in (None, seen))
 
 
-def _local(run_key: str, models: Path) -> Path | None:
-    """The first file whose run key begins so."""
-    snapshots = sorted((models / "snapshots").glob("*.pt"), reverse=True)
-    for file in (models / "best.pt", models / "final.pt", *snapshots):
-        if file.is_file() and _is_of(file, run_key):
+def _chosen(training: Training, runs: Runs, paths: Paths, folder: Path) -> Path:
+    here = _local(training.run_key, paths.models)
+    for file, origin in here:
+        if origin.images_seen == training.best:
             return file
-    return None
+    if here and (training.best is None or _stored(training, runs) is None):
+        return here[0][0]
+    return _fetched(training, runs, folder)
 
 
-def _is_of(file: Path, run_key: str) -> bool:
+def _local(run_key: str, models: Path) -> list[tuple[Path, Origin]]:
+    """Files whose run key begins so, with what they say of themselves."""
+    snapshots = sorted((models / "snapshots").glob("*.pt"), reverse=True)
+    found = []
+    for file in (models / "best.pt", models / "final.pt", *snapshots):
+        if file.is_file() and (origin := _origin(file)) and origin.run_key.startswith(run_key):
+            found.append((file, origin))
+    return found
+
+
+def _origin(file: Path) -> Origin | None:
     try:
-        return load_generator(file)[1].run_key.startswith(run_key)
+        return load_generator(file)[1]
     except GanError as error:
         warn(f"left out: {error}")
-        return False
+        return None
 
 
 def _fetched(training: Training, runs: Runs, folder: Path) -> Path:

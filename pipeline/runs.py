@@ -17,6 +17,7 @@ from pipeline.sender import without_secrets
 
 FILE = "evaluation.json"
 LATEST = "latest"
+LAST = ("best_images_seen", "loss/generator")  # metrics that are logged to the end
 
 HEX = re.compile(r"[0-9a-f]{6,64}")
 MOST_ROWS = 200  # of one name; more than a person tells apart
@@ -24,6 +25,10 @@ MOST_LISTED = 5
 OPEN_S = 60.0  # a database server may let its client try again for minutes
 
 T = TypeVar("T")
+
+
+class UnknownRunError(GanError):
+    """The tracker doesn't know such a run, or can't be asked."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,10 @@ class Runs:
         """Files in a folder of a row's artefacts, with their bytes."""
         return self._asked(lambda: self._store.files(run_id, folder))
 
+    def last_step(self, run_id: str) -> int | None:
+        """The greatest step of a row's metrics that a training or an evaluation ends with."""
+        return self._asked(lambda: self._store.last_step(run_id, LAST))
+
     def download(self, run_id: str, file: str, into: Path) -> Path:
         """Copy an artefact into a folder; returns the copy."""
         return self._asked(lambda: self._store.download(run_id, file, into))
@@ -74,7 +83,7 @@ class Runs:
     def _row(self, given: str) -> StoredRun:
         found = self._asked(lambda: list(self._candidates(given)))
         if not found:
-            raise GanError(
+            raise UnknownRunError(
                 f"{_quoted(given)}: no training of this name, id or run key in {self._place} "
                 "(an id or key needs 6 digits at least); `gan ui` shows what there is"
             )
@@ -100,7 +109,7 @@ class Runs:
     @cached_property
     def _store(self) -> MlflowStore:
         if not store_exists(self._uri):
-            raise GanError(
+            raise UnknownRunError(
                 f"{self._place}: no runs recorded yet; `dvc repro` or `gan train` makes the first"
             )
         return _within(OPEN_S, lambda: MlflowStore(self._uri, self._paths.main_root))
@@ -111,7 +120,9 @@ class Runs:
         except GanError:
             raise
         except Exception as error:
-            raise GanError(f"{self._place} can't be asked for runs: {_reason(error)}") from None
+            raise UnknownRunError(
+                f"{self._place} can't be asked for runs: {_reason(error)}"
+            ) from None
 
 
 def _file(given: str) -> Path | None:

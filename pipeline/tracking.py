@@ -74,15 +74,18 @@ def attach(
     name: str,
     params: Mapping[str, object] | None = None,
     tags: Mapping[str, str] | None = None,
+    run_id: str | None = None,
 ) -> Run:
-    """Add to the newest row tagged `run_key`, whatever its status; end with `flush`.
+    """Add to the row `run_id`, else to the newest one tagged `run_key`; end with `flush`.
 
-    A row is created if there is none; only then `params` and `tags` are used.
+    Its status does not matter. A row is created if there is none; only then `params` and `tags`
+    are used.
     """
     row = {
         "experiment": experiment,
         "name": name,
         "attach": run_key,
+        "run_id": run_id,
         "start_time": milliseconds(),
         "params": dict(flat(params or {})),
         "tags": {"run_key": run_key, **origin(paths, "evaluate"), **(tags or {})},

@@ -1,6 +1,7 @@
 """The evaluate stage, and judging a checkpoint or folder alone, on a cache of drawn noise."""
 
 import json
+import shutil
 import sqlite3
 from types import SimpleNamespace
 
@@ -260,6 +261,59 @@ def test_the_same_pictures_as_files_or_as_statistics_get_the_same_numbers(
 
 
 @pytest.mark.slow
+def test_pixels_that_are_not_the_digests_leave_no_features(
+    checkout, make_params, tmp_path, monkeypatch
+):
+    paths, params = Paths(tmp_path), make_params(SMALL | FEW)
+    shutil.copytree(checkout.cache, paths.cache)
+    best = checkout.models / "snapshots" / f"{64:012d}.pt"
+    whole = (paths.cache / "images.npy").read_bytes()
+    (paths.cache / "images.npy").write_bytes(whole[:-5] + b"wrong")
+    with pytest.raises(GanError, match="the pixels are not the ones the digest was made of"):
+        stage.run_one(Request(ckpt=best), params, paths)
+    (paths.cache / "images.npy").write_bytes(whole)
+    found = stage.run_one(Request(ckpt=best), params, paths).metrics
+    assert found == stage.run_one(Request(ckpt=best), params, checkout).metrics
+
+
+@pytest.mark.slow
+def test_too_few_pictures_cost_the_numbers_that_need_more_and_no_others(
+    checkout, make_params, tmp_path
+):
+    for number in range(3):
+        image = np.full((32, 32, 3), 80 * number, np.uint8)
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    found = stage.run_one(Request(images=tmp_path), make_params(SMALL), checkout)
+    assert "fd_lite0_3_small3" in found.metrics
+    assert not [key for key in found.metrics if key.startswith(("kd_", "is_", "precision_"))]
+    notes = "\n".join(found.result["notes"])
+    assert "it needs 4 on each side" in notes
+    assert "it needs 10" in notes
+
+
+@pytest.mark.slow
+def test_what_is_named_twice_is_refused(checkout, make_params):
+    best = checkout.models / "snapshots" / f"{64:012d}.pt"
+    for request in (
+        Request(ckpt=best, against=["train", "train"]),
+        Request(ckpt=best, extractors=["lite0", "lite0"]),
+    ):
+        with pytest.raises(GanError, match="is named twice"):
+            stage.run_one(request, make_params(SMALL | FEW), checkout)
+
+
+@pytest.mark.slow
+def test_a_statistics_file_is_not_written_into_dvcs_folders(checkout, make_params):
+    best = checkout.models / "snapshots" / f"{64:012d}.pt"
+    file = checkout.reference / "lite0-train.npz"
+    before = file.read_bytes()
+    for name in (file, checkout.reports / "x.npz"):
+        with pytest.raises(GanError, match="belongs to DVC's stages"):
+            stage.run_one(Request(ckpt=best, statistics=name), make_params(SMALL), checkout)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.slow
 def test_batch_size_and_workers_change_nothing(checkout, make_params):
     best = checkout.models / "snapshots" / f"{64:012d}.pt"
     found = []
@@ -300,6 +354,7 @@ def test_a_checkpoint_of_other_data_is_refused_unless_asked_for(
     assert f"fd_lite0_24_other_{digest}_small24" in found.metrics
     assert all(f"_other_{digest}" in key for key in found.metrics)
     assert all(each["other"] for each in found.result["references"].values())
+    assert not found.result["memorisation"]
     assert "other data" in (out / "report.html").read_text()
     assert points(store) == before  # a number on other data is no number of that run
 
@@ -332,6 +387,7 @@ def test_a_run_in_the_tracker_is_found_by_its_id_and_gets_the_numbers(
     assert len(wrong.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [

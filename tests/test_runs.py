@@ -256,8 +256,8 @@ def save(checkpoint):
 
 
 def seen_by(given: str, paths: Paths) -> tuple[Path, Origin]:
-    with checkpoint_of(given, paths) as file:
-        return file, load_generator(file)[1]
+    with checkpoint_of(given, paths) as found:
+        return found.file, load_generator(found.file)[1]
 
 
 def test_without_a_store_models_are_searched_by_run_key(paths, save):
@@ -286,6 +286,25 @@ def test_the_checkpoint_of_an_evaluation_file_is_looked_for_among_models(paths, 
     assert "no checkpoint of it in models/" in refused(lambda: seen_by(str(file), paths))
     best = save(paths.models / "best.pt", ONE)
     assert seen_by(str(file), paths)[0] == best
+
+
+def test_a_beginning_that_fits_two_trainings_in_models_is_refused(paths, save):
+    save(paths.models / "best.pt", TWO)
+    save(paths.models / "final.pt", THREE)
+    assert "several trainings in models/ begin so" in refused(lambda: seen_by("123456", paths))
+
+
+@pytest.mark.slow
+def test_the_snapshot_that_the_row_calls_the_best_comes_before_all_others(paths, save, tmp_path):
+    save(paths.models / "final.pt", ONE, 192)
+    early = save(paths.models / "snapshots" / f"{64:012d}.pt", ONE, 64)
+    run_id = write_row(paths, ONE, FID, best=64)
+    with checkpoint_of(run_id, paths) as found:
+        assert (found.file, found.run_id, found.best) == (early, run_id, True)
+        assert found.last_step is not None
+    early.unlink()
+    with checkpoint_of(run_id, paths) as found:
+        assert (found.file.name, found.best) == ("final.pt", False)
 
 
 @pytest.mark.slow
@@ -333,8 +352,8 @@ def test_a_server_is_asked_like_a_file(paths, save, tmp_path, monkeypatch):
             found = Runs(paths).evaluated(given)
             assert found.run_id == run_id
             assert found.metrics["fid_10k"].deviation == 1.0
-        with checkpoint_of(run_id, paths) as file:
-            assert torch.equal(*[_first_weights(each) for each in (file, made)])
+        with checkpoint_of(run_id, paths) as found:
+            assert torch.equal(*[_first_weights(each) for each in (found.file, made)])
         runs = Runs(paths)
         runs.evaluated(run_id)
     finally:

@@ -24,6 +24,7 @@ from gan.metrics.statistics import Array
 NEIGHBOURS = 5  # as far as the fifth: up to three near-duplicates of an image hide no copy of it
 LEAST = 50  # hold-out images from which on a fifth of copies among the fakes is seen
 QUANTILE = 0.01  # of the hold-out: nearer than that is near
+DUPLICATE = 0.1  # a hold-out image as near as that repeats a training image: it tells nothing
 ALARM = 0.001  # p-values below it
 TIMES = 2  # so many times the expected share at least: many images find every small difference
 PAIRS = 16
@@ -90,21 +91,28 @@ def memorisation(
     # a whole memory map is read as it lies; only one with duplicates is copied
     among = train if len(different) == len(train) else train[different]
     known = _near(holdout, among, views, mirror).relative
+    known = known[known >= DUPLICATE]
+    _check_held(len(known))
     near = _near(fakes, among, views, mirror)
-    rank = max(1, int(QUANTILE * len(holdout)))
+    rank = max(1, int(QUANTILE * len(known)))
     below = int(np.count_nonzero(near.relative < np.partition(known, rank - 1)[rank - 1]))
-    share, expected = below / len(fakes), rank / (len(holdout) + 1)
-    p_value = _p_value(below, len(fakes), rank, len(holdout))
+    share, expected = below / len(fakes), rank / (len(known) + 1)
+    p_value = _p_value(below, len(fakes), rank, len(known))
     suspicious = p_value < ALARM and share >= TIMES * expected
     return Memorisation(share, expected, p_value, suspicious, _closest(near, different))
 
 
 def _check(train: Features, holdout: Features, fakes: Features) -> None:
     check_rows(train, holdout, fakes, least=1, purpose="memorisation")
-    if len(holdout) < LEAST:
+    _check_held(len(holdout))
+
+
+def _check_held(count: int) -> None:
+    if count < LEAST:
         raise GanError(
-            f"memorisation: {len(holdout)} hold-out images are too few to compare with, at least "
-            f"{LEAST}; raise preprocess.holdout or leave memorisation out of evaluate.metrics"
+            f"memorisation: {count} hold-out images that repeat no training image are too few to "
+            f"compare with, at least {LEAST}; raise preprocess.holdout or leave memorisation out "
+            "of evaluate.metrics"
         )
 
 

@@ -48,6 +48,7 @@ class Scripted:
         self._file, self._device, self._batch_size = file, device, batch_size
         self._module = _module(file, content, device)
         self._has_logits = hasattr(self._module, "logits")
+        self.dimensions = 0  # not known yet
         self.dimensions = self._try_out()
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -64,7 +65,13 @@ class Scripted:
             return self._numbers(self._module.logits, given, "logits").cpu()
 
     def _features(self, images: Tensor) -> Tensor:
-        return self._numbers(self._module, images, "features")
+        found = self._numbers(self._module, images, "features")
+        if self.dimensions not in (0, found.shape[1]):
+            raise self._refusal(
+                f"features of {_shape(images)} are {_shape(found)}, but of a trial picture they "
+                f"have {self.dimensions} numbers; resize pictures in the module"
+            )
+        return found
 
     def _numbers(self, function: Callable[[Tensor], Any], given: Tensor, what: str) -> Tensor:
         try:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gan.cache import Images
+from gan.errors import GanError
 from gan.metrics.features import Extractor
 from gan.metrics.looking import FeatureSet, chunk, look, rebatch, room
 from gan.metrics.memorisation import Memorisation
@@ -62,9 +63,7 @@ def judge(subject: Subject, panel: Panel, params: Params) -> Judgement:
         for extractor in panel.extractors:
             numbers.add(extractor, seen[extractor.name])
         if originals:
-            memory = originals.memorised(seen[Thumbnails.name])
-            reals = len(originals.train)
-            numbers.remember(also[0], originals.digest, reals, count, memory)
+            memory = _memorised(originals, seen[Thumbnails.name], numbers)
         statistics.append(seen[panel.extractors[0].name].statistics)
     result = {
         "format": FORMAT,
@@ -82,6 +81,17 @@ def judge(subject: Subject, panel: Panel, params: Params) -> Judgement:
     }
     pairs = _pairs(subject, seeds[0], panel.originals, memory)
     return Judgement(result, subject.grid(), pairs, statistics[0])
+
+
+def _memorised(originals: Originals, seen: FeatureSet, numbers: Numbers) -> Memorisation | None:
+    """None, with a note, where the images do not allow it."""
+    try:
+        found = originals.memorised(seen)
+    except GanError as error:
+        numbers.note(f"no {error}")
+        return None
+    numbers.remember(Thumbnails(), originals.digest, len(originals.train), seen.count, found)
+    return found
 
 
 def _pairs(

@@ -9,16 +9,17 @@ from typing import Any
 
 import torch
 
+from gan.errors import GanError
+from gan.metrics import kernel
 from gan.metrics.features import Extractor
 from gan.metrics.frechet import frechet_distance
 from gan.metrics.infinity import fakes_needed, frechet_infinity
-from gan.metrics.kernel import kernel_distance
 from gan.metrics.keys import ENOUGH, metric_key, small_side
 from gan.metrics.looking import FeatureSet
 from gan.metrics.manifold import manifold
 from gan.metrics.memorisation import Memorisation
 from gan.metrics.rows import MOST
-from gan.metrics.score import inception_score
+from gan.metrics.score import SPLITS, inception_score
 from gan.params import EvaluateParams
 
 Values = dict[str, float]
@@ -28,7 +29,8 @@ Values = dict[str, float]
 class Reference:
     """Real images that fakes are compared with, as each extractor saw them (by its name).
 
-    tag: what keys call them. other: not the data that the judged checkpoint was trained on.
+    tag: what keys call them. other: not the data that the judged checkpoint was trained on. size:
+    (height, width), None where it is not known.
     """
 
     tag: str
@@ -37,6 +39,7 @@ class Reference:
     count: int | None
     other: bool
     seen: Mapping[str, FeatureSet]
+    size: tuple[int, int] | None = None
 
     def described(self) -> dict[str, Any]:
         """What a result says of it."""
@@ -110,7 +113,7 @@ def _infinity(real: FeatureSet, fake: FeatureSet) -> Values:
 
 
 def _kernel(real: FeatureSet, fake: FeatureSet) -> Values:
-    found = kernel_distance(real.rows, fake.rows)
+    found = kernel.kernel_distance(real.rows, fake.rows)
     return {"kernel": found.value, "kernel_error": found.error}
 
 
@@ -121,10 +124,13 @@ def _manifold(real: FeatureSet, fake: FeatureSet) -> Values:
 MEASURES = {
     "frechet": Measure(_frechet, biased=True, of_rows=False, least=2),
     "infinity": Measure(_infinity, biased=True, of_rows=False, least=2, fakes=fakes_needed),
-    "kernel": Measure(_kernel, biased=False, of_rows=True, least=2),
+    "kernel": Measure(_kernel, biased=False, of_rows=True, least=kernel.LEAST, most=MOST),
     "manifold": Measure(_manifold, biased=True, of_rows=True, least=6, most=MOST),
 }
 """By their names in evaluate.metrics; `score` and `memorisation` compare otherwise."""
+
+LARGEST = 1e100
+"""Of a value; beyond it a deviation is no number any more."""
 
 PROTOCOL = 1
 """Counted up when the arithmetic of a metric changes what it says."""
@@ -140,11 +146,17 @@ class Numbers:
         self._settings, self._references, self._marks = settings, references, list(marks)
         self.found: dict[str, Number] = {}
         self._missing: dict[str, list[str]] = {}
+        self._notes: list[str] = []
 
     @property
     def notes(self) -> list[str]:
         """Which numbers could not be had, and why: a line a reason."""
-        return [f"no {', '.join(metrics)} {why}" for why, metrics in self._missing.items()]
+        missing = (f"no {', '.join(metrics)} {why}" for why, metrics in self._missing.items())
+        return [*missing, *self._notes]
+
+    def note(self, text: str) -> None:
+        """Say what else could not be had."""
+        self._notes.append(text)
 
     def add(self, extractor: Extractor, fakes: FeatureSet) -> None:
         """Measure a lot as `extractor` saw it."""
@@ -179,6 +191,9 @@ class Numbers:
         self._keep(key, measure.numbers(reference.seen[extractor.name], fakes))
 
     def _score(self, extractor: Extractor, fakes: FeatureSet) -> Values:
+        if fakes.count < SPLITS:
+            self._miss("score", f"of {fakes.count} images: it needs {SPLITS}")
+            return {}
         logits = extractor.logits(torch.from_numpy(fakes.rows))
         if logits is None:
             self._miss("score", f"by {extractor.name}: it knows no classes")
@@ -193,6 +208,11 @@ class Numbers:
     def _keep(self, key: "_Key", values: Values) -> None:
         for metric, value in values.items():
             name = key.text(metric, self._marks)
+            if not abs(value) < LARGEST:
+                raise GanError(
+                    f"{name} would be {value:g}: features of {key.extractor.name} are far too "
+                    "large for its arithmetic; scale them"
+                )
             self.found.setdefault(name, key.number(metric, self._marks)).values.append(value)
 
 

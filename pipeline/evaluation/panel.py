@@ -75,27 +75,44 @@ def open_panel(
     against: Sequence[str],
     trained_on: str | None,
     fakes: int,
+    size: tuple[int, int],
 ) -> Panel:
     """All that a judgement needs, read or computed before the long part.
 
     against: `train` or `holdout` of the cache, folders of images, statistics files. trained_on:
-    digest of the cache that the judged generator knows. Raises GanError for a reference that
-    can't be read, and if Fréchet distances are wanted but none is fair with so many fakes.
+    digest of the cache that the judged generator knows. size: (height, width) of what is judged.
+    Raises GanError for a reference that can't be read, for one that is named twice, and if Fréchet
+    distances are wanted but none is fair with so many fakes.
     """
+    _check_once("extractor", [each.name for each in extractors])
     notes: list[str] = []
     references = []
     for name in against:
-        if name in SPLITS and archive.cache is not None and not len(archive.cache.split(name)):
-            notes.append(f"nothing against {name}: the cache has no such images")
+        held = len(archive.cache.split(name)) if name in SPLITS and archive.cache else None
+        if held is not None and held < 2:
+            notes.append(f"nothing against the {name} split of the cache: it has {held} images")
             continue
         references.append(_reference(name, archive, extractors, trained_on))
     if not references:
         raise GanError("evaluate: nothing to compare with: " + "; ".join(notes))
+    _check_once("reference", [each.tag for each in references])
     _check_distances(params, references, extractors, fakes)
+    notes += [
+        f"the {each.what} is of {each.size[1]}x{each.size[0]} pixels, what is judged of "
+        f"{size[1]}x{size[0]}: numbers tell of this too"
+        for each in references
+        if each.size not in (None, size)
+    ]
     originals = None
     if "memorisation" in params.evaluate.metrics:
-        originals = _originals(archive, against, notes)
+        originals = _originals(archive, against, trained_on, notes)
     return Panel(extractors, references, originals, notes)
+
+
+def _check_once(what: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise GanError(f"evaluate: the {what} {name} is named twice; name each once")
 
 
 def _reference(
@@ -108,15 +125,17 @@ def _reference(
         other = trained_on is not None and trained_on != digest
         tag = _other_tag(name, digest) if other else name
         seen = archive.seen(split, extractors)
-        return Reference(tag, split.what, split.digest, len(split), other, seen)
+        return Reference(tag, split.what, split.digest, len(split), other, seen, split.size)
     path = Path(name)
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         file = StatisticsFile.open(path)
         count = file.statistics.count
-        return Reference(file.tag, file.what, file.digest, count, True, _known(file, extractors))
+        known = _known(file, extractors)
+        return Reference(file.tag, file.what, file.digest, count, True, known, None)
     source = FolderSource(path, archive.workers)
     seen = archive.seen(source, extractors)
-    return Reference(source.tag, source.what, source.digest, len(source), True, seen)
+    tag, what, digest = source.tag, source.what, source.digest
+    return Reference(tag, what, digest, len(source), True, seen, source.size)
 
 
 def _known(file: StatisticsFile, extractors: Sequence[Extractor]) -> dict[str, FeatureSet]:
@@ -130,6 +149,11 @@ def _known(file: StatisticsFile, extractors: Sequence[Extractor]) -> dict[str, F
     if not found:
         raise refusals[0]
     return found
+
+
+def is_other(tag: str) -> bool:
+    """Whether a reference of this tag is a cache that the judged generator doesn't know."""
+    return "other" in tag.split("_") and not tag.startswith("vs_")
 
 
 def _other_tag(split: str, digest: str) -> str:
@@ -154,9 +178,14 @@ def _check_distances(
     raise GanError("evaluate: no Fréchet distance: " + "; ".join(dict.fromkeys(reasons)))
 
 
-def _originals(archive: Archive, against: Sequence[str], notes: list[str]) -> Originals | None:
+def _originals(
+    archive: Archive, against: Sequence[str], trained_on: str | None, notes: list[str]
+) -> Originals | None:
     if archive.cache is None or not set(SPLITS) & set(against):
         notes.append("no memorisation: it compares with the cache's train and hold-out images")
+        return None
+    if trained_on not in (None, archive.cache.digest):
+        notes.append("no memorisation: the generator does not know the cache's images")
         return None
     held = len(archive.cache.split("holdout"))
     if held < LEAST:

@@ -3,12 +3,14 @@
 import json
 import math
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from gan.checkpoints import Origin
 from gan.params import Params
 from pipeline import tracking
 from pipeline.evaluation.judging import Judgement
+from pipeline.evaluation.panel import is_other
 from pipeline.evaluation.subject import CheckpointSubject
 from pipeline.evaluation.writing import write_folder
 from pipeline.paths import Paths
@@ -36,25 +38,41 @@ def log_best(
     row.tidy()
 
 
+@dataclass(frozen=True)
+class Own:
+    """Numbers that become those of a training's row itself.
+
+    run_id: the row, None for the newest of the run key. last_step: the greatest that is on it;
+    MLflow's table shows the value of the latest step.
+    """
+
+    run_id: str | None
+    last_step: int | None
+
+
 def log_one(
-    judgement: Judgement, subject: CheckpointSubject, params: Params, paths: Paths, *, own: bool
+    judgement: Judgement,
+    subject: CheckpointSubject,
+    params: Params,
+    paths: Paths,
+    own: Own | None = None,
 ) -> None:
     """Numbers of one checkpoint; those of other data are no numbers of that run.
 
-    own: they become the row's own. Otherwise they have names apart, `checkpoint/...`, since the
-    row's are those of its best snapshot.
+    Unless they become the row's own they have names apart, `checkpoint/...`, since the row's are
+    those of its best snapshot.
     """
-    references = judgement.result["references"].values()
-    if any(each["what"].endswith("of the cache") and each["other"] for each in references):
+    if any(is_other(tag) for tag in judgement.result["references"]):
         return
     seen = subject.origin.images_seen
-    row = _open(subject.origin, params, paths)
+    row = _open(subject.origin, params, paths, own.run_id if own else None)
     if own:
-        row.metrics({"best_images_seen": seen}, seen)
-        _add(row, judgement, seen)
+        step = max(seen, own.last_step or 0)
+        row.metrics({"best_images_seen": seen}, step)
+        _add(row, judgement, step)
         with tempfile.TemporaryDirectory() as folder:
             write_folder(judgement, None, Path(folder))
-            row.image("closest", Path(folder) / "closest.png", seen)
+            row.image("closest", Path(folder) / "closest.png", step)
             for name in ("evaluation.json", "report.html"):
                 row.artifact(Path(folder) / name, "evaluation")
     else:
@@ -72,7 +90,7 @@ def _add(row: tracking.Run, judgement: Judgement, step: int) -> None:
     row.tags({"protocols": json.dumps(protocols)})
 
 
-def _open(origin: Origin, params: Params, paths: Paths) -> tracking.Run:
+def _open(origin: Origin, params: Params, paths: Paths, run_id: str | None = None) -> tracking.Run:
     return tracking.attach(
         paths,
         experiment=tracking.experiment_name(),
@@ -80,4 +98,5 @@ def _open(origin: Origin, params: Params, paths: Paths) -> tracking.Run:
         name=origin.name,
         params={"model": origin.model, "evaluate": params.evaluate.model_dump()},
         tags={"cache_digest": origin.cache_digest},
+        run_id=run_id,
     )

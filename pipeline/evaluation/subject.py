@@ -12,8 +12,9 @@ from torch import Tensor
 from gan.cache import Images
 from gan.checkpoints import Origin, load_generator
 from gan.devices import choose
+from gan.metrics.features import exact_inference
 from gan.models.network import Generator
-from gan.sampling import GRID_SEEDS, drawn_latents, generate, seed_latents
+from gan.sampling import BATCH, GRID_SEEDS, drawn_latents, generate, seed_latents
 from pipeline.features.folder import FolderSource
 
 Weights = Literal["averaged", "raw"]
@@ -27,6 +28,10 @@ class Subject(Protocol):
     @property
     def marks(self) -> tuple[str, ...]:
         """What keys of metrics must say of it."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of an image."""
 
     def seeds(self, wanted: Sequence[int]) -> Sequence[int | None]:
         """Which lots there are; None: the one and only."""
@@ -69,6 +74,10 @@ class CheckpointSubject:
     def marks(self) -> tuple[str, ...]:
         return ("raw",) if self.weights == "raw" else ()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.origin.size, self.origin.size
+
     def seeds(self, wanted: Sequence[int]) -> Sequence[int | None]:
         return wanted
 
@@ -76,7 +85,7 @@ class CheckpointSubject:
         return wanted
 
     def batches(self, seed: int | None, count: int) -> Iterator[Tensor]:
-        return generate(self.generator, self._latents(seed, count))
+        return self._generated(self._latents(seed, count))
 
     def rows(self, seed: int | None, numbers: Sequence[int]) -> Images:
         return self._images(self._latents(seed, max(numbers) + 1)[list(numbers)])
@@ -89,8 +98,16 @@ class CheckpointSubject:
             raise ValueError("a generator's images have a seed")
         return drawn_latents(seed, "evaluate", count, self.generator.latent_size)
 
+    def _generated(self, latents: Tensor) -> Iterator[Tensor]:
+        """In float32: cuDNN's convolutions use TF32 unless they are told not to."""
+        device = next(self.generator.parameters()).device
+        for part in torch.split(latents, BATCH):
+            with exact_inference(device):
+                images = list(generate(self.generator, part))
+            yield from images
+
     def _images(self, latents: Tensor) -> Images:
-        whole = torch.cat(list(generate(self.generator, latents)))
+        whole = torch.cat(list(self._generated(latents)))
         images: Images = whole.permute(0, 2, 3, 1).numpy()
         return images
 
@@ -117,6 +134,10 @@ class FolderSubject:
     def marks(self) -> tuple[str, ...]:
         return ()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.source.size
+
     def seeds(self, wanted: Sequence[int]) -> Sequence[int | None]:
         return (None,)
 
@@ -140,5 +161,5 @@ class FolderSubject:
             "kind": "folder",
             "name": self.source.folder.resolve().name,
             "sha256": self.source.digest,
-            "size": self.source.size,
+            "size": list(self.source.size),
         }

@@ -79,6 +79,11 @@ class CacheSplit:
         return self._cache.size, self._cache.size
 
     def batches(self, size: int) -> Iterator[Tensor]:
+        """As of every source; GanError if the pixels are not those of the cache's digest.
+
+        Features are kept by that digest: those of damaged pixels would stay.
+        """
+        self._cache.verify()
         return image_batches(self._images, size)
 
     def rows(self, indices: Sequence[int]) -> Images:

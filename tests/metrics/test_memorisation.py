@@ -196,7 +196,9 @@ def test_a_collapsed_copier_still_has_sixteen_pairs():
 def test_fifty_held_out_images_are_needed_and_enough_for_a_fifth_of_copies():
     fakes = np.concatenate([NEW[:240], noisy(TRAIN[:60], 10)])
     assert judged(fakes, holdout=HOLDOUT_SEEN[:LEAST]).p_value < ALARM
-    with pytest.raises(GanError, match="49 hold-out images are too few"):
+    with pytest.raises(
+        GanError, match="49 hold-out images that repeat no training image are too few"
+    ):
         judged(fakes, holdout=HOLDOUT_SEEN[: LEAST - 1])
 
 
@@ -228,3 +230,16 @@ def test_an_image_is_near_only_if_it_is_near_in_every_view():
 def test_an_image_and_its_mirror_image_are_one_neighbour():
     fakes, same = seen(NEW[:16]), np.arange(Thumbnails.dimensions)
     assert np.array_equal(relatives(fakes, VIEWS, same), relatives(fakes, VIEWS))
+
+
+@pytest.mark.parametrize("noise", [0, 2])
+def test_hold_out_images_that_repeat_training_images_do_not_blind_the_test(noise):
+    rng = np.random.default_rng(5)
+    train = rng.normal(size=(400, 24)).astype(np.float32)
+    holdout = rng.normal(size=(100, 24)).astype(np.float32)
+    holdout[:3] = train[:3] + rng.normal(scale=1e-3 * noise, size=(3, 24))
+    found = memorisation(train, holdout, train[100:200])
+    assert (found.share, found.suspicious) == (1.0, True)
+    assert found.expected == pytest.approx(1 / 98)
+    with pytest.raises(GanError, match="repeat no training image are too few"):
+        memorisation(train, train[:100], holdout)
