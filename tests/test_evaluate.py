@@ -23,6 +23,8 @@ from gan.sampling import drawn_latents, generate
 from pipeline import evaluate as stage
 from pipeline import reference, tracking
 from pipeline.evaluate import Request
+from pipeline.evaluation.row import Own
+from pipeline.evaluation.subject import CheckpointSubject
 from pipeline.paths import Paths
 
 SMALL = {
@@ -311,6 +313,37 @@ def test_a_statistics_file_is_not_written_into_dvcs_folders(checkout, make_param
         with pytest.raises(GanError, match="belongs to DVC's stages"):
             stage.run_one(Request(ckpt=best, statistics=name), make_params(SMALL), checkout)
     assert file.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_judging_leaves_the_generator_as_it_was(checkout, make_params):
+    params = make_params(SMALL | FEW)
+    path = checkout.models / "snapshots" / f"{64:012d}.pt"
+    before, subject = load_generator(path)[0].state_dict(), CheckpointSubject.open(path)
+    list(subject.batches(2, 40))
+    subject.grid()
+    after = subject.generator.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert not subject.generator.training
+    content = path.read_bytes()
+    stage.run_one(Request(ckpt=path), params, checkout)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.slow
+def test_judging_a_run_again_renews_the_numbers_that_its_row_shows(
+    checkout, evaluated, make_params, store
+):
+    params = make_params(SMALL | FEW | {"evaluate.report_seeds": [7]})
+    last = max(evaluated.curve)
+    own = Own(evaluated.row, last)
+    best = checkout.models / "best.pt"
+    found = stage.run_one(Request(ckpt=best, own=own), params, checkout)
+    row = MlflowClient(store).get_run(evaluated.row).data
+    assert {key: row.metrics[key] for key in found.metrics} == found.metrics
+    assert found.metrics["kd_lite0_24"] != evaluated.judgement.metrics["kd_lite0_24"]
+    assert np.isnan(row.metrics["deviation/kd_lite0_24"])  # that of three seeds is gone
+    assert set(json.loads(row.tags["protocols"])) == set(found.metrics)
 
 
 @pytest.mark.slow
