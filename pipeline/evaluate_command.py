@@ -20,7 +20,7 @@ def evaluate(
     ckpt: Annotated[Path | None, typer.Option(help="Judge only this checkpoint.")] = None,
     run: Annotated[
         str | None,
-        typer.Option(help="Judge the best checkpoint of a run in MLflow, by id or name."),
+        typer.Option(help="Judge the best checkpoint of a run: id, name, run key or latest."),
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Judge the images of a folder, whoever made them.")
@@ -37,11 +37,11 @@ def evaluate(
         typer.Option(help="lite0, inception or a TorchScript file; repeatable."),
     ] = None,
     metrics: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Some of frechet,infinity,kernel,manifold,score,memorisation, with commas."
         ),
-    ] = "",
+    ] = None,
     fakes: Annotated[int | None, typer.Option(help="Generated images of a seed.")] = None,
     seeds: Annotated[str, typer.Option(help="Of latents, such as 2-4; the mean counts.")] = "",
     raw: Annotated[
@@ -79,7 +79,7 @@ def evaluate(
     changes: dict[str, Any] = {
         "features.precision": precision,
         "features.batch_size": batch_size,
-        "evaluate.metrics": metrics.split(",") if metrics else None,
+        "evaluate.metrics": None if metrics is None else _listed(metrics),
         "evaluate.num_fakes": fakes,
         "evaluate.report_seeds": _seeds(seeds),
         "evaluate.allow_small": allow_small or None,
@@ -102,7 +102,7 @@ def evaluate(
     from pipeline.run_checkpoint import checkpoint_of
 
     if not given:
-        _show(stage.run(values, paths))
+        _show(stage.run(values, paths), paths.reports)
         return
     request = stage.Request(
         ckpt=ckpt,
@@ -116,13 +116,17 @@ def evaluate(
         statistics=save_statistics,
     )
     if run is None:
-        _show(stage.run_one(request, values, paths))
+        _show(stage.run_one(request, values, paths), out)
         return
     usual = not (changes or against or extractor or raw or other_data)
     with checkpoint_of(run, paths) as found:
         # by other settings, or of another snapshot, they are not the numbers of the run
         own = Own(found.run_id, found.last_step) if usual and found.best else None
-        _show(stage.run_one(replace(request, ckpt=found.file, own=own), values, paths))
+        _show(stage.run_one(replace(request, ckpt=found.file, own=own), values, paths), out)
+
+
+def _listed(metrics: str) -> list[str]:
+    return [name.strip() for name in metrics.split(",") if name.strip()]
 
 
 def _seeds(text: str) -> list[int] | None:
@@ -142,7 +146,7 @@ def _changed(params: "Params", changes: dict[str, Any]) -> "Params":
     return parse_params(content, "options") if changes else params
 
 
-def _show(judgement: "Judgement") -> None:
+def _show(judgement: "Judgement", out: Path | None) -> None:
     subject = judgement.result["subject"]
     seen = f", {subject['images_seen']:,} images seen" if "images_seen" in subject else ""
     others = [each["what"] for each in judgement.result["references"].values() if each["other"]]
@@ -152,3 +156,5 @@ def _show(judgement: "Judgement") -> None:
     for key, value in judgement.metrics.items():
         deviation = judgement.spread.get(key)
         typer.echo(f"{key}\t{value:g}" + ("" if deviation is None else f"\t± {deviation:g}"))
+    if out is not None:
+        typer.echo(f"what they mean, with pictures: {out / 'report.html'}")

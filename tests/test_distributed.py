@@ -494,7 +494,7 @@ def test_only_the_lead_writes(one, two):
     assert len(list(two.logs.rglob("*"))) == len(list(one.logs.rglob("*")))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_torchrun_restarts_a_training_that_lost_its_lead_and_it_goes_on(checkout, train, two):
     paths = checkout()
     process = train(paths, *TORCHRUN, "--max-restarts=3")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from PIL import Image
+from typer.testing import CliRunner
 
 from gan.cache import TensorCache
 from gan.checkpoints import Origin, load_generator, save_checkpoint
@@ -22,6 +23,7 @@ from gan.models.build import build_generator, initialise
 from gan.sampling import drawn_latents, generate
 from pipeline import evaluate as stage
 from pipeline import reference, tracking
+from pipeline.cli import app
 from pipeline.evaluate import Request
 from pipeline.evaluation.row import Own
 from pipeline.evaluation.subject import CheckpointSubject
@@ -409,7 +411,7 @@ def test_a_run_in_the_tracker_is_found_by_its_id_and_gets_the_numbers(
         "evaluate", "--run", evaluated.row[:8], "--params", params, cwd=checkout.root, store=store
     )
     assert done.returncode == 0, done.stderr
-    shown = dict(line.split("\t")[:2] for line in done.stdout.splitlines()[1:])
+    shown = dict(line.split("\t")[:2] for line in done.stdout.splitlines() if "\t" in line)
     assert {key: float(value) for key, value in shown.items()} == pytest.approx(
         evaluated.judgement.metrics, rel=1e-5
     )
@@ -420,7 +422,6 @@ def test_a_run_in_the_tracker_is_found_by_its_id_and_gets_the_numbers(
     assert len(wrong.stderr.splitlines()) == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -428,18 +429,29 @@ def test_a_run_in_the_tracker_is_found_by_its_id_and_gets_the_numbers(
         (["--fakes", "10"], "without --ckpt, --run or --images"),
         (["--images", "b", "--seeds", "2-4"], "go with --ckpt and --run"),
         (["--ckpt", "a.pt", "--metrics", "fid"], "evaluate.metrics"),
+        (["--ckpt", "a.pt", "--metrics", ""], "evaluate.metrics = []"),
         (["--ckpt", "a.pt", "--fakes", "1"], "evaluate.num_fakes = 1"),
         (["--ckpt", "a.pt", "--seeds", "1-3"], "is one of report_seeds"),
         (["--ckpt", "a.pt", "--seeds", "x"], "--seeds"),
+        (["--ckpt", "a.pt"], "a.pt: no such checkpoint file"),
         (["--images", "nowhere"], "nowhere: no such folder"),
     ],
 )
-def test_wrong_options_are_one_line(gan, write_params, tmp_path, options, words):
+def test_wrong_options_are_one_line(write_params, tmp_path, monkeypatch, options, words):
     params = write_params(tmp_path / "params.yaml", SMALL)
-    done = gan("evaluate", *options, "--params", params)
-    assert done.returncode == 1
-    assert words in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    monkeypatch.chdir(tmp_path)
+    refused = CliRunner().invoke(app, ["evaluate", *options, "--params", str(params)]).exception
+    assert isinstance(refused, GanError)
+    assert words in str(refused)
+    assert "\n" not in str(refused)
+
+
+@pytest.mark.slow
+def test_an_evaluation_that_can_measure_nothing_is_an_error(checkout, make_params):
+    params = make_params(SMALL | {"evaluate.metrics": ["infinity"]})
+    best = checkout.models / "snapshots" / f"{64:012d}.pt"
+    with pytest.raises(GanError, match=r"nothing could be measured: .*it needs 2,562"):
+        stage.run_one(Request(ckpt=best), params, checkout)
 
 
 @pytest.mark.slow

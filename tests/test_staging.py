@@ -230,9 +230,10 @@ def test_a_file_that_is_read_ahead_gives_the_batches_that_memory_gives(noise_ima
 @pytest.mark.slow
 def test_a_program_ends_though_nobody_closed_what_it_read_ahead():
     code = """
-import numpy, torch
+import sys
+sys.path.insert(0, "tests")
 from gan.staging import Staging
-from tests.test_staging import SHAPE, LateLink, Numbers
+from test_staging import SHAPE, LateLink, Numbers
 staging = Staging(Numbers(), SHAPE, LateLink())
 staging.prefetch(1)
 staging.prefetch(2)

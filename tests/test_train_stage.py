@@ -224,6 +224,7 @@ def test_the_real_sheet_and_times_stay_out_of_the_outs(paths, make_params):
     assert (paths.logs / "latest.png").read_bytes() == (paths.reports / "samples.png").read_bytes()
 
 
+@pytest.mark.soak
 def test_training_that_is_killed_again_and_again_equals_one_that_was_not(
     gan, paths, uninterrupted, write_params
 ):

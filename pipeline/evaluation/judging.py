@@ -65,6 +65,10 @@ def judge(subject: Subject, panel: Panel, params: Params) -> Judgement:
         if originals:
             memory = _memorised(originals, seen[Thumbnails.name], numbers)
         statistics.append(seen[panel.extractors[0].name].statistics)
+    if not numbers.found:
+        raise GanError(
+            "evaluate: nothing could be measured: " + "; ".join([*panel.notes, *numbers.notes])
+        )
     result = {
         "format": FORMAT,
         "subject": subject.described(),

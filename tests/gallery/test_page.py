@@ -180,7 +180,7 @@ def _is_good(found: tuple[float, float, float], true: tuple[int, int, int, int])
     return bool(apart <= 0.25 * HEAD * side and 1 / 1.6 <= found[2] / side <= 1.6)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.skipif(
     importlib.util.find_spec("animeface") is None, reason="the package animeface has no wheel here"
 )

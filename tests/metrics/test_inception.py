@@ -53,9 +53,9 @@ def test_features_equal_pytorch_fids_activations_of_the_same_pictures(
 
 @pytest.mark.slow
 def test_features_of_an_image_are_the_same_bits_in_any_batch(inception):
-    images = faces(0, 50)
+    images = faces(0, 20)
     together = inception(images)
-    for part in (slice(49, 50), slice(15, 18), slice(20, 36)):
+    for part in (slice(19, 20), slice(14, 17)):
         assert torch.equal(inception(images[part]), together[part])
 
 

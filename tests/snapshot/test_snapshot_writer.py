@@ -329,7 +329,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_hundred_thousand_rows_cost_little_memory(tmp_path):
     peaks = []
     for rows in (100, 100_000):
