@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gan.errors import GanError
-from pipeline.mlflow_store import StoredRun
+from pipeline.mlflow_rows import StoredRun
 
 FORMAT = "avatar-gan evaluation 1"
 SHORT = 8  # digits of an id in a label

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from gan.errors import GanError
 from pipeline.evaluated import SHORT, Evaluated, from_file, from_row, label_of, one_line, whole
-from pipeline.mlflow_store import MlflowStore, StoredRun, store_exists, tracking_uri
+from pipeline.mlflow_rows import MlflowRows, StoredRun
+from pipeline.mlflow_store import store_exists, tracking_uri
 from pipeline.paths import Paths
 from pipeline.sender import without_secrets
 
@@ -107,12 +108,12 @@ class Runs:
         yield from {row.run_id: row for row in [*by_id, *_one_a_key(others)]}.values()
 
     @cached_property
-    def _store(self) -> MlflowStore:
+    def _store(self) -> MlflowRows:
         if not store_exists(self._uri):
             raise UnknownRunError(
                 f"{self._place}: no runs recorded yet; `dvc repro` or `gan train` makes the first"
             )
-        return _within(OPEN_S, lambda: MlflowStore(self._uri, self._paths.main_root))
+        return _within(OPEN_S, lambda: MlflowRows(self._uri, self._paths.main_root))
 
     def _asked(self, ask: Callable[[], T]) -> T:
         try:

@@ -16,7 +16,7 @@ from gan.checkpoints import Origin, load_generator, save_checkpoint
 from gan.errors import GanError
 from pipeline import tracking
 from pipeline.evaluated import FORMAT, from_file
-from pipeline.mlflow_store import StoredRun
+from pipeline.mlflow_rows import StoredRun
 from pipeline.paths import Paths
 from pipeline.run_checkpoint import checkpoint_of
 from pipeline.runs import Runs, _one_a_key, _within
