@@ -1,7 +1,6 @@
 """The reference stage: what extractors see in the real images, one file a split and extractor."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from gan.durable import write_atomically
 from gan.metrics.features import Extractor
 from gan.metrics.frechet import frechet_distance
 from gan.metrics.kernel import kernel_distance
-from gan.metrics.keys import metric_key, small_side
+from gan.metrics.keys import metric_key, precision_marks, small_side
 from gan.metrics.looking import FeatureSet, chunk
 from gan.params import Params
 from pipeline.features.extractors import available_extractors
@@ -20,6 +19,7 @@ from pipeline.features.sources import CacheSplit
 from pipeline.features.store import FeatureStore
 from pipeline.paths import Paths
 from pipeline.weights import missing_message, weights_file
+from pipeline.words import say
 
 SPLITS: tuple[Split, ...] = ("train", "holdout")
 
@@ -48,7 +48,7 @@ def run(params: Params, paths: Paths) -> ReferenceSummary:
     wanted = "inception" in params.features.extractors
     missing = missing_message(paths) if wanted and not weights_file(paths).exists() else None
     if missing:
-        print(missing, file=sys.stderr)  # noqa: T201
+        say(missing)
     extractors = available_extractors(params.features, paths, choose("auto", "float32").device)
     store = FeatureStore(paths.features, paths.reference)
     size = chunk(params.features.batch_size)
@@ -72,7 +72,7 @@ def _floors(extractor: Extractor, seen: Mapping[str, FeatureSet]) -> dict[str, f
     train, holdout = (seen[name] for name in SPLITS)
     count, held = train.count, holdout.count
     small = small_side(count, held, allow_small=True)
-    marks = [] if extractor.precision == "float32" else [extractor.precision]
+    marks = precision_marks(extractor.precision)
     frechet = metric_key("frechet", extractor.name, count, "holdout", small, marks)
     found = {f"{frechet}_real": frechet_distance(train.statistics, holdout.statistics)}
     kernel = metric_key("kernel", extractor.name, count, "holdout", None, marks)

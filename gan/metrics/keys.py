@@ -46,6 +46,11 @@ def _name(metric: str, extractor: str) -> str:
     return own if own and extractor == "inception" else f"{otherwise}_{extractor}"
 
 
+def precision_marks(precision: str) -> list[str]:
+    """Marks of an extractor's precision: none of float32, the usual one."""
+    return [] if precision == "float32" else [precision]
+
+
 def small_side(fakes: int, reals: int, allow_small: bool) -> int | None:
     """Return the smaller count if a side has too few images for a fair number, else None.
 

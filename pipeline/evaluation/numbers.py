@@ -2,49 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
 import torch
 
 from gan.errors import GanError
-from gan.metrics import kernel
 from gan.metrics.features import Extractor
-from gan.metrics.frechet import frechet_distance
-from gan.metrics.infinity import fakes_needed, frechet_infinity
-from gan.metrics.keys import ENOUGH, metric_key, small_side
+from gan.metrics.keys import metric_key, precision_marks, small_side
 from gan.metrics.looking import FeatureSet
-from gan.metrics.manifold import manifold
 from gan.metrics.memorisation import Memorisation
-from gan.metrics.rows import MOST
 from gan.metrics.score import SPLITS, inception_score
 from gan.params import EvaluateParams
-
-Values = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Real images that fakes are compared with, as each extractor saw them (by its name).
-
-    tag: what keys call them. other: not the data that the judged checkpoint was trained on. size:
-    (height, width), None where it is not known.
-    """
-
-    tag: str
-    what: str
-    digest: str
-    count: int | None
-    other: bool
-    seen: Mapping[str, FeatureSet]
-    size: tuple[int, int] | None = None
-
-    def described(self) -> dict[str, Any]:
-        """What a result says of it."""
-        kept = ("what", "digest", "count", "other")
-        return {name: getattr(self, name) for name in kept}
+from pipeline.evaluation.measures import MEASURES, Reference, Values, obstacle
 
 
 @dataclass
@@ -86,48 +58,6 @@ class Number:
 def rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
-
-@dataclass(frozen=True)
-class Measure:
-    """How a metric comes from real and fake features, and what it needs.
-
-    biased: it depends on the counts so much that few images need asking for. of_rows: the real
-    ones' features themselves, not only their statistics. least: images on each side. fakes: how
-    many it needs, of so many features. most: of more fakes it takes so many.
-    """
-
-    numbers: Callable[[FeatureSet, FeatureSet], Values]
-    biased: bool
-    of_rows: bool
-    least: int
-    fakes: Callable[[int], int] = lambda dimensions: 0
-    most: int | None = None
-
-
-def _frechet(real: FeatureSet, fake: FeatureSet) -> Values:
-    return {"frechet": frechet_distance(real.statistics, fake.statistics)}
-
-
-def _infinity(real: FeatureSet, fake: FeatureSet) -> Values:
-    return {"infinity": frechet_infinity(real.statistics, fake.rows)}
-
-
-def _kernel(real: FeatureSet, fake: FeatureSet) -> Values:
-    found = kernel.kernel_distance(real.rows, fake.rows)
-    return {"kernel": found.value, "kernel_error": found.error}
-
-
-def _manifold(real: FeatureSet, fake: FeatureSet) -> Values:
-    return asdict(manifold(real.rows, fake.rows))
-
-
-MEASURES = {
-    "frechet": Measure(_frechet, biased=True, of_rows=False, least=2),
-    "infinity": Measure(_infinity, biased=True, of_rows=False, least=2, fakes=fakes_needed),
-    "kernel": Measure(_kernel, biased=False, of_rows=True, least=kernel.LEAST, most=MOST),
-    "manifold": Measure(_manifold, biased=True, of_rows=True, least=6, most=MOST),
-}
-"""By their names in evaluate.metrics; `score` and `memorisation` compare otherwise."""
 
 LARGEST = 1e100
 """Of a value; beyond it a deviation is no number any more."""
@@ -227,8 +157,7 @@ class _Key:
 
     def text(self, metric: str, marks: Sequence[str]) -> str:
         against = self.reference.tag if self.reference else "train"
-        precision = self.extractor.precision
-        every = [*([] if precision == "float32" else [precision]), *marks]
+        every = [*precision_marks(self.extractor.precision), *marks]
         return metric_key(metric, self.extractor.name, self.count, against, self.small, every)
 
     def number(self, metric: str, marks: Sequence[str]) -> Number:
@@ -238,27 +167,3 @@ class _Key:
         protocol = hashlib.sha256(json.dumps(decided).encode()).hexdigest()[:16]
         tag, reals = (real.tag, real.count) if real else (None, None)
         return Number(metric, self.extractor.name, tag, self.count, reals, protocol)
-
-
-def obstacle(
-    measure: Measure, reference: Reference, extractor: str, fakes: int, settings: EvaluateParams
-) -> str | None:
-    """Why a metric can't be had of so many fakes against a reference, None if it can."""
-    if extractor not in reference.seen:
-        return f"its statistics are not {extractor}'s"
-    reals = reference.count
-    smaller = fakes if reals is None else min(fakes, reals)
-    both = f"{fakes:,} fakes against {'an unknown number of' if reals is None else f'{reals:,}'} "
-    if smaller < measure.least:
-        return f"{both}real images; it needs {measure.least:,} on each side"
-    needed = measure.fakes(reference.seen[extractor].statistics.mean.size)
-    if fakes < needed:
-        return f"{fakes:,} fakes; it needs {needed:,}"
-    if measure.biased and smaller < ENOUGH and not settings.allow_small:
-        return (
-            f"{both}real images, fewer than {ENOUGH:,} on a side; evaluate.allow_small: true "
-            "computes it under a name that says so"
-        )
-    if measure.of_rows and reference.seen[extractor].features is None:
-        return "a statistics file has no features, only their mean and covariance"
-    return None

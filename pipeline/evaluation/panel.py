@@ -11,7 +11,7 @@ from gan.metrics.looking import FeatureSet
 from gan.metrics.memorisation import LEAST, Memorisation, memorisation
 from gan.metrics.thumbnails import VIEWS, Thumbnails, mirror_columns
 from gan.params import Params
-from pipeline.evaluation.numbers import MEASURES, Reference, obstacle
+from pipeline.evaluation.measures import MEASURES, Reference, obstacle
 from pipeline.features.folder import FolderSource
 from pipeline.features.sources import CacheSplit, ImageSource, StatisticsFile
 from pipeline.features.store import FeatureStore
@@ -46,7 +46,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Archive:
-    """Where real images and their features come from."""
+    """Where real images and their features come from.
+
+    cache: None only if no split of it is asked for.
+    """
 
     store: FeatureStore
     cache: TensorCache | None
@@ -57,15 +60,6 @@ class Archive:
         """Features of a source, by the extractors' names."""
         found = self.store.get(source, extractors, self.chunk)
         return {each.name: seen for each, seen in zip(extractors, found, strict=True)}
-
-    def split(self, name: Split) -> CacheSplit:
-        """A split of the cache; GanError without a cache, or if it has too few images."""
-        if self.cache is None:
-            raise GanError(
-                f"{name}: there is no tensor cache here; run `gan preprocess`, or compare with a "
-                "folder or a statistics file (--against)"
-            )
-        return CacheSplit(self.cache, name)
 
 
 def open_panel(
@@ -118,9 +112,8 @@ def _check_once(what: str, names: Sequence[str]) -> None:
 def _reference(
     name: str, archive: Archive, extractors: Sequence[Extractor], trained_on: str | None
 ) -> Reference:
-    if name in SPLITS:
-        split = archive.split(name)
-        assert archive.cache is not None
+    if name in SPLITS and archive.cache is not None:
+        split = CacheSplit(archive.cache, name)
         digest = archive.cache.digest
         other = trained_on is not None and trained_on != digest
         tag = _other_tag(name, digest) if other else name
@@ -193,7 +186,7 @@ def _originals(
             f"no memorisation: {held} images are held out, it needs {LEAST} (preprocess.holdout)"
         )
         return None
-    train, holdout = archive.split("train"), archive.split("holdout")
+    train, holdout = (CacheSplit(archive.cache, name) for name in SPLITS)
     looking = Thumbnails()
     seen = [archive.seen(each, [looking])[looking.name] for each in (train, holdout)]
     return Originals(archive.cache.digest, train, *seen)

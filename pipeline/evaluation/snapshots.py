@@ -7,11 +7,12 @@ from typing import Any
 
 from gan.errors import GanError
 from gan.metrics.frechet import frechet_distance
-from gan.metrics.keys import ENOUGH, metric_key
+from gan.metrics.keys import ENOUGH, metric_key, precision_marks, small_side
 from gan.metrics.looking import chunk
 from gan.params import Params
 from pipeline.evaluation.judging import looked
-from pipeline.evaluation.numbers import MEASURES, Reference, obstacle, rounded
+from pipeline.evaluation.measures import MEASURES, Reference, obstacle
+from pipeline.evaluation.numbers import rounded
 from pipeline.evaluation.panel import Panel
 from pipeline.evaluation.subject import CheckpointSubject
 
@@ -53,16 +54,15 @@ def select(snapshots: Sequence[Path], panel: Panel, params: Params) -> Selection
     settings, extractor = params.evaluate, panel.extractors[0]
     reference = _reference(panel, params)
     real, fakes = reference.seen[extractor.name].statistics, settings.selection_fakes
+    size = chunk(params.features.batch_size)
     curve = []
     for path in snapshots:
         subject = CheckpointSubject.open(path)
-        size = chunk(params.features.batch_size)
         seen = looked(subject, settings.selection_seed, fakes, [extractor], size)
         distance = frechet_distance(real, seen[extractor.name].statistics)
         curve.append(Point(path, subject.origin.images_seen, distance))
-    smaller = min(fakes, reference.count or fakes)
-    small = smaller if smaller < ENOUGH else None
-    marks = [] if extractor.precision == "float32" else [extractor.precision]
+    small = small_side(fakes, reference.count or fakes, allow_small=True)
+    marks = precision_marks(extractor.precision)
     key = metric_key("frechet", extractor.name, fakes, reference.tag, small, marks)
     return Selection(key, settings.selection_seed, curve)
 
