@@ -26,8 +26,9 @@ lint: $(READY)
 	ruff check .
 	mypy
 
-# a file's tests stay in one process: they share servers and repositories
-PYTEST := OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile
+# a file's tests stay in one process: they share servers and repositories; tests/conftest.py orders
+# the files
+PYTEST := OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 check: lint      ## the quick part
 	$(PYTEST) -m "not slow and not soak and not gpu"

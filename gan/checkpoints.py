@@ -7,7 +7,7 @@ Two kinds in one format: `generator` (the averaged generator, to make avatars wi
 import hashlib
 import io
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from gan.model_params import ModelParams
 from gan.models.build import build_generator
 from gan.models.network import Generator
 
-FORMAT = "avatar-gan checkpoint 2"
+FORMAT = "avatar-gan checkpoint 3"
+READABLE = (FORMAT, "avatar-gan checkpoint 2")  # 2 had no lineage
 
 
 class DamagedError(GanError):
@@ -29,7 +30,11 @@ class DamagedError(GanError):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where weights come from: enough to build the network and to find its run and data."""
+    """Where weights come from: enough to build the network and to find its run and data.
+
+    lineage: plain values: `decided`, what the run key is the digest of, and where the data is
+    from; empty in checkpoints of format 2.
+    """
 
     model: dict[str, Any]
     size: int
@@ -37,6 +42,21 @@ class Origin:
     run_key: str
     cache_digest: str
     name: str
+    lineage: dict[str, Any] = field(default_factory=dict)
+
+
+def described(origin: Origin, weights: str = "averaged", **more: Any) -> dict[str, Any]:
+    """What results and pictures say of a checkpoint; plain values."""
+    return {
+        "name": origin.name,
+        "size": origin.size,
+        "images_seen": origin.images_seen,
+        "run_key": origin.run_key,
+        "weights": weights,
+        "trained_on": origin.cache_digest,
+        "lineage": origin.lineage,
+        **more,
+    }
 
 
 def _canonical(value: Any) -> Any:
@@ -114,7 +134,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # a damaged file raises whatever its bytes lead to
         reason = type(error).__name__
         raise DamagedError(f"{path}: not a checkpoint of gan, or damaged ({reason})") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") not in READABLE:
         raise GanError(f"{path}: not a checkpoint of gan (expected format {FORMAT!r})")
     if content.get("sha256") != content_digest(content):
         raise DamagedError(f"{path}: damaged checkpoint: its content is not what its sha256 is of")

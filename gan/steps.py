@@ -74,13 +74,18 @@ def _frozen(network: nn.Module) -> Iterator[None]:
 
 def _minimise(
     loss: Tensor, network: nn.Module, optimiser: Optimizer, scaler: GradScaler, world: World
-) -> None:
+) -> Tensor:
+    """One update; returns the norm of the gradient over all parameters, float32."""
     optimiser.zero_grad(set_to_none=True)
     # of nothing else: pixels that penalties look at would get theirs too
     scaler.scale(loss).backward(inputs=list(network.parameters()))  # type: ignore[no-untyped-call]
     world.average_gradients(network)
+    scaler.unscale_(optimiser)
+    gradients = [each.grad for each in network.parameters() if each.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients).float()
     scaler.step(optimiser)
     scaler.update()
+    return norm
 
 
 def _scores(state: TrainState, dtype: torch.dtype, real: Tensor, fake: Tensor) -> list[Tensor]:
@@ -118,7 +123,8 @@ def discriminator_step(
             measured |= found
             loss = measured["loss/discriminator"] = loss + weighted(params, found)
     optimiser, scaler = state.discriminator_optimiser, state.discriminator_scaler
-    _minimise(loss, state.discriminator, optimiser, scaler, engine.world)
+    norm = _minimise(loss, state.discriminator, optimiser, scaler, engine.world)
+    measured["gradient_norm/discriminator"] = norm
     measured |= _judged(engine.objective.midpoint, real_scores.detach(), fake_scores.detach())
     return {name: value.detach() for name, value in measured.items()}
 
@@ -154,8 +160,8 @@ def generator_step(
                     others = state.discriminator(shown).to(compute.dtype)
             loss = objective.generator_loss(scores, others)
         optimiser, scaler = state.generator_optimiser, state.generator_scaler
-        _minimise(loss, state.generator, optimiser, scaler, engine.world)
-    return {"loss/generator": loss.detach()}
+        norm = _minimise(loss, state.generator, optimiser, scaler, engine.world)
+    return {"loss/generator": loss.detach(), "gradient_norm/generator": norm}
 
 
 def train_step(state: TrainState, engine: Engine, batches: Batches) -> None:

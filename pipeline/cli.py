@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline import tracking_commands
 from pipeline.entry import PARAMS, ParamsFile, hand_over, here, one_line_errors, read
 from pipeline.evaluate_command import evaluate
 from pipeline.scrape_command import scrape
@@ -40,12 +41,23 @@ def preprocess(params: ParamsFile = PARAMS) -> None:
     from pipeline import preprocess as stage
     from pipeline import tracking
     from pipeline.preprocessing.statistics import named
+    from pipeline.row_content import DESCRIPTION, of_preprocess
+    from pipeline.snapshot.reader import Snapshot
 
     values, paths = read(params), here()
-    settings = values.preprocess.model_dump()
-    with tracking.stage_run(paths, "preprocess", params=settings) as row:
+    settings, size = values.preprocess.model_dump(), values.preprocess.size
+    name = f"preprocess {size}px"
+    with tracking.stage_run(paths, "preprocess", name=name, params=settings) as row:
         summary = asdict(stage.run(values, paths))
-        row.tags({"cache_digest": summary["digest"]})
+        row.tags(
+            {
+                "cache_digest": summary["digest"],
+                "snapshot_digest": Snapshot.open(paths.data).digest,
+                DESCRIPTION: of_preprocess(
+                    size, *(summary[key] for key in ("read", "train", "holdout"))
+                ),
+            }
+        )
         counts = {key: value for key, value in summary.items() if isinstance(value, int)}
         row.metrics({f"images/{key}": value for key, value in counts.items()}, 0)
         row.metrics(dict(named(summary["statistics"])), 0)
@@ -53,6 +65,7 @@ def preprocess(params: ParamsFile = PARAMS) -> None:
             row.image(name, paths.reports / f"{name}.png", 0)
         for name in ("rejects", "duplicates"):
             row.artifact(paths.reports / f"{name}.tsv")
+        row.links()
     _say("cache/: " + ", ".join(f"{key} {value}" for key, value in counts.items()))
 
 
@@ -62,16 +75,27 @@ def reference(params: ParamsFile = PARAMS) -> None:
 
     Reads cache/ and weights/. Writes reference/ (feature statistics) and reports/reference.json.
     """
+    from gan.cache import TensorCache
     from pipeline import reference as stage
     from pipeline import tracking
+    from pipeline.row_content import DESCRIPTION, of_reference
 
     values, paths = read(params), here()
     with tracking.stage_run(paths, "reference", params=values.features.model_dump()) as row:
         summary = stage.run(values, paths)
+        row.tags(
+            {
+                "cache_digest": TensorCache.open(paths.cache).digest,
+                "extractors": ", ".join(summary.extractors),
+                DESCRIPTION: of_reference(list(summary.extractors), summary.counts),
+            }
+        )
+        row.metrics(summary.floors, 0)
         row.metrics({f"images/{split}": n for split, n in summary.counts.items()}, 0)
         for file in summary.files:
             if file.suffix == ".npz":  # the features themselves stay here
                 row.artifact(file)
+        row.links()
     _say("reference/: " + ", ".join(summary.extractors))
 
 
@@ -140,6 +164,9 @@ def generate(
     seeds: Annotated[str, typer.Option(help="Such as 0-63 or 1,5,9.")] = "0-63",
     out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("avatars"),
     grid: Annotated[bool, typer.Option("--grid", help="One sheet instead of files.")] = False,
+    truncation: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Less than 1: more typical, less varied.")
+    ] = 1.0,
 ) -> None:
     """Make PNG avatars from seeds.
 
@@ -147,7 +174,7 @@ def generate(
     """
     from pipeline import generate as command
 
-    files = command.run(ckpt, seeds, out, grid=grid)
+    files = command.run(ckpt, seeds, out, grid=grid, truncation=truncation)
     _say(f"{files[0]}" if len(files) == 1 else f"{len(files)} avatars in {out}")
 
 
@@ -163,27 +190,43 @@ def summary() -> None:
 
 
 @app.command()
-def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
     """Open MLflow's UI on the right store.
 
-    Reads mlflow.db, or says where the server of MLFLOW_TRACKING_URI is. Writes nothing.
+    Reads mlflow.db, or says where the server of MLFLOW_TRACKING_URI is. Prepares the experiment's
+    view (columns, charts, description) unless somebody changed it; writes nothing else.
     """
     from pipeline import ui as command
 
-    command.run(here(), port)
+    command.run(here(), port, show=show)
+
+
+app.command("runs")(tracking_commands.runs)
+app.command("lineage")(tracking_commands.lineage)
+app.command("reproduce")(tracking_commands.reproduce)
+app.command("register")(tracking_commands.register)
+app.command("sync")(tracking_commands.sync)
+app.command("doctor")(tracking_commands.doctor)
 
 
 @app.command()
 def clean(
     remove: Annotated[bool, typer.Option("--remove", help="Remove what is listed.")] = False,
+    unsent: Annotated[
+        bool, typer.Option("--unsent", help="Also records that MLflow lacks.")
+    ] = False,
 ) -> None:
-    """List trainings to go on from, and kept features.
+    """List trainings to go on from, records that wait for MLflow, and kept features.
 
-    Reads .dvc/tmp/gan/; with --remove it deletes what no process uses.
+    Reads .dvc/tmp/gan/ and logs/spool/; with --remove it deletes what no process uses. Unsent
+    records stay: `gan sync` first, or --unsent.
     """
     from pipeline import clean as command
 
-    command.run(here(), remove=remove)
+    command.run(here(), remove=remove, unsent=unsent)
 
 
 app.command("params")(params)

@@ -9,8 +9,10 @@ from typing import Any
 
 from gan.errors import GanError
 from pipeline.mlflow_rows import StoredRun
+from pipeline.recorder import flat
 
 FORMAT = "avatar-gan evaluation 1"
+SNAPSHOT = "pictures"
 SHORT = 8  # digits of an id in a label
 
 
@@ -29,7 +31,11 @@ class Number:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A run with its numbers. where: the row's id or the file, which tells runs apart."""
+    """A run with its numbers.
+
+    where: the row's id or the file, which tells runs apart. data: what made the data that the run
+    learned from, by dotted names, where it says so.
+    """
 
     name: str
     where: str
@@ -39,6 +45,7 @@ class Evaluated:
     objective: str | None
     images_seen: int | None
     metrics: Mapping[str, Number]
+    data: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -77,7 +84,14 @@ def _from_result(content: Mapping[str, Any], where: str) -> Evaluated:
             for key, each in content["metrics"].items()
             if math.isfinite(each["value"])
         },
+        data=_data(subject.get("lineage", {})),
     )
+
+
+def _data(lineage: Mapping[str, Any]) -> dict[str, str]:
+    """As a row has it: parameters of the cache, and the digest of the pictures."""
+    found = dict(flat({"cache": lineage.get("preprocess", {})}))
+    return found | ({SNAPSHOT: str(lineage["snapshot"])[:12]} if "snapshot" in lineage else {})
 
 
 def _about(metric: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, str]:
@@ -87,6 +101,8 @@ def _about(metric: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, s
     reference = references.get(metric["against"] or "", {})
     known = {
         "extractor": extractor.get("digest"),
+        "precision": extractor.get("precision"),
+        "extractor's protocol": extractor.get("protocol"),
         "real images": reference.get("digest"),
         "number of real images": metric["reals"],
     }
@@ -109,6 +125,8 @@ def from_row(row: StoredRun) -> Evaluated:
             for key, protocol in protocols.items()
             if (value := _finite(row.metrics.get(key))) is not None
         },
+        data={key: value for key, value in row.params.items() if key.startswith("cache.")}
+        | ({SNAPSHOT: row.tags["snapshot_digest"][:12]} if "snapshot_digest" in row.tags else {}),
     )
 
 

@@ -1,16 +1,21 @@
 """Reading trainings back from the MLflow store: rows, files, copies of files."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.mlflow_store import MlflowStore
 
+PAGE = 500  # a server answers within seconds, which is all that the client waits for
+
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A training's row as it is read. started: milliseconds since 1970; metrics: latest values."""
+    """A training's row as it is read.
+
+    started: milliseconds since 1970; metrics: latest values, `steps`: at which; experiment: name.
+    """
 
     run_id: str
     name: str
@@ -18,23 +23,52 @@ class StoredRun:
     tags: Mapping[str, str]
     params: Mapping[str, str]
     metrics: Mapping[str, float]
+    status: str = ""
+    steps: Mapping[str, int] = field(default_factory=dict)
+    experiment: str = ""
 
 
-def _read(row: Any) -> StoredRun:
+def _read(row: Any, experiments: Mapping[str, str]) -> StoredRun:
     info, data = row.info, row.data
-    name = info.run_name or info.run_id
-    return StoredRun(info.run_id, name, info.start_time or 0, data.tags, data.params, data.metrics)
+    return StoredRun(
+        info.run_id,
+        info.run_name or info.run_id,
+        info.start_time or 0,
+        data.tags,
+        data.params,
+        data.metrics,
+        info.status,
+        {each.key: each.step for each in data.to_proto().metrics},
+        experiments.get(info.experiment_id, ""),
+    )
 
 
 class MlflowRows(MlflowStore):
     """The store as somebody reads it who asks for runs."""
 
-    def trainings(self, condition: str, most: int) -> list[StoredRun]:
-        """Rows with a run key in any experiment that fit MLflow's filter, newest first."""
-        every = [each.experiment_id for each in self._client.search_experiments()]
+    def trainings(self, condition: str, most: int, order: Sequence[str] = ()) -> list[StoredRun]:
+        """Rows with a run key in any experiment that fit MLflow's filter.
+
+        In MLflow's `order`, and where that leaves it open the newest first.
+        """
+        experiments = {e.experiment_id: e.name for e in self._client.search_experiments()}
         fit = " AND ".join(["tags.run_key LIKE '_%'", *([condition] if condition else [])])
-        rows = self._client.search_runs(every, fit, order_by=["start_time DESC"], max_results=most)
-        return [_read(row) for row in rows]
+        found = self._pages(list(experiments), fit, [*order, "start_time DESC"], most)
+        return [_read(row, experiments) for row in found]
+
+    def _pages(
+        self, experiments: list[str], fit: str, order: list[str], most: int
+    ) -> Iterator[Any]:
+        token: str | None = None
+        while most > 0:
+            size = min(most, PAGE)
+            rows = self._client.search_runs(
+                experiments, fit, order_by=order, max_results=size, page_token=token
+            )
+            yield from rows
+            most, token = most - len(rows), rows.token
+            if not token:
+                return
 
     def files(self, run_id: str, folder: str) -> dict[str, int]:
         """Paths of the files in a folder of a row's artefacts, with their bytes; {} if none."""

@@ -1,25 +1,28 @@
-"""The MLflow store: where it is, how it is opened, what a record becomes in it.
+"""The MLflow store: where it is, how it is opened, which rows it has.
 
-The only file that imports mlflow, and only inside functions: that takes 2 s and belongs into the
-sender's thread.
+Only files named mlflow_* import mlflow, and only inside functions: that takes 2 s and belongs into
+the sender's thread.
 """
 
 import fcntl
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
+from pipeline.mlflow_places import look, mend, rewrite
 from pipeline.paths import Paths
-from pipeline.sender import RejectedError, RowLostError
-from pipeline.spool import Record
+from pipeline.words import warn
+
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
 SETTINGS = {  # MLflow's own defaults wait 248 s for a dead server, chat and phone home
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    TIMEOUT: "5",
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # it logs a traceback for what the sender survives
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -32,20 +35,54 @@ def tracking_uri(paths: Paths) -> str:
     """MLFLOW_TRACKING_URI, else mlflow.db in the repository; never relative to the cwd."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     database = sqlite_file(uri)
-    return uri if database is None else f"sqlite:///{paths.main_root.resolve() / database}"
+    return uri if database is None else sqlite_uri(paths.main_root.resolve() / database)
+
+
+def sqlite_uri(database: Path) -> str:
+    """The URI of a database file; SQLAlchemy takes a `%` for the beginning of an escape."""
+    return "sqlite:///" + str(database).replace("%", "%25")
 
 
 def sqlite_file(uri: str) -> Path | None:
     """The database file of a plain SQLite URI, None for everything else."""
     if not uri.startswith("sqlite:///") or "?" in uri or ":memory:" in uri:
         return None
-    return Path(uri.removeprefix("sqlite:///"))
+    return Path(unquote(uri.removeprefix("sqlite:///")))
 
 
 def store_exists(uri: str) -> bool:
     """Whether something was recorded yet; servers and databases are taken to be there."""
     database = sqlite_file(uri)
     return database is None or (database.is_file() and database.stat().st_size > 0)
+
+
+def settle(paths: Paths) -> None:
+    """Let a local store that was moved find its files, before another program opens it.
+
+    What keeps it from that is said in one line.
+    """
+    database = sqlite_file(uri := tracking_uri(paths))
+    if database is None or not store_exists(uri):
+        return
+    try:
+        with _exclusively(database):
+            mend(database, paths.main_root)
+    except (OSError, sqlite3.Error) as error:
+        warn(f"{database}: where its files lie can't be looked up: {error}")
+
+
+def point_home(paths: Paths) -> int:
+    """Let all rows of a local store look for their files beside it, also those of a copy.
+
+    Returns how many places changed. OSError or sqlite3.Error if it can't be done.
+    """
+    database = sqlite_file(uri := tracking_uri(paths))
+    if database is None or not store_exists(uri):
+        return 0
+    with _exclusively(database):
+        places = look(database, paths.main_root)
+        others = (*places.moved, *places.copied, *places.lost)
+        return rewrite(database, others, places.target) if others else 0
 
 
 @contextmanager
@@ -60,7 +97,7 @@ def _create(database: Path) -> None:
     """A new store appears whole: a killed migration would leave one that never opens again."""
     draft = database.with_name(database.name + ".new")
     draft.unlink(missing_ok=True)
-    _client(f"sqlite:///{draft}")
+    _client(sqlite_uri(draft))
     draft.replace(database)
 
 
@@ -82,32 +119,36 @@ def _client(uri: str) -> Any:
     return client
 
 
-def _open(uri: str) -> Any:
+def _import_store() -> None:
+    """What takes 4 s of a processor, ahead of the lock: opening alone takes 0.1 s."""
+    import mlflow.store.tracking.sqlalchemy_store
+    import mlflow.tracking  # noqa: F401
+
+
+def _open(uri: str, root: Path) -> Any:
     """A client on an opened store. One process at a time: two would create tables twice."""
     database = sqlite_file(uri)
     if database is None:
         return _client(uri)
+    _import_store()
     with _exclusively(database):
         if database.exists():
             _check_writable(database)
-        if not store_exists(uri):
+        if store_exists(uri):
+            mend(database, root)
+        else:
             _create(database)
         return _client(uri)
 
 
-def _parts(items: list[Any], most: int) -> Iterator[list[Any]]:
-    """Cut into what one call of MLflow's log_batch takes."""
-    return (items[first : first + most] for first in range(0, len(items), most))
-
-
 class MlflowStore:
-    """A `Receiver` over MlflowClient; slow to make (imports mlflow, may create the database)."""
+    """An opened store; slow to make (imports mlflow, may create the database)."""
 
     def __init__(self, uri: str, root: Path) -> None:
         for key, value in SETTINGS.items():
             os.environ.setdefault(key, value)
         self._artifacts = None if uri.startswith("http") else (root / "mlartifacts").resolve()
-        self._client = _open(uri)
+        self._client = _open(uri, root)
 
     def newest(self, experiment: str, tag: str) -> str | None:
         """Id of the newest row whose tag fits, in an experiment that may not exist."""
@@ -124,126 +165,3 @@ class MlflowStore:
         """Like `newest`, where somebody trained under another experiment's name."""
         every = self._client.search_experiments()
         return self._newest([each.experiment_id for each in every], tag) if every else None
-
-    def open(self, row: Mapping[str, Any]) -> str:
-        """The row of a spool, or for `attach` the newest of its run key; created if missing."""
-        if row.get("run_id"):
-            return str(row["run_id"])
-        attached = "attach" in row
-        key = f"run_key = '{row['attach']}'" if attached else f"spool = '{row['id']}'"
-        found = self.newest(row["experiment"], key)
-        if found is None and attached:
-            found = self._newest_anywhere(key)
-        return found or self._create(row)
-
-    def _create(self, row: Mapping[str, Any]) -> str:
-        run = self._client.create_run(
-            self._experiment(row["experiment"]),
-            start_time=row["start_time"],
-            tags={**row["tags"], "spool": row["id"]},
-            run_name=row["name"],
-        )
-        run_id = str(run.info.run_id)
-        if "attach" in row:
-            self._params(run_id, row["params"])
-            self._client.set_terminated(run_id, "FINISHED", row["start_time"])
-        return run_id
-
-    def _experiment(self, name: str) -> str:
-        from mlflow.exceptions import MlflowException
-
-        location = self._artifacts.as_uri() if self._artifacts else None
-        if known := self._client.get_experiment_by_name(name):
-            return str(known.experiment_id)
-        try:
-            return str(self._client.create_experiment(name, location))
-        except MlflowException:
-            if known := self._client.get_experiment_by_name(name):  # another process was faster
-                return str(known.experiment_id)
-            raise
-
-    def send(self, row_id: str, records: Sequence[Record], files: Path) -> None:
-        """See `Receiver`."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            if records[0]["kind"] == "metrics":
-                self._metrics(row_id, records)
-            else:
-                for record in records:
-                    self._one(row_id, record, files)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                raise RowLostError from error
-            if error.error_code == "INVALID_PARAMETER_VALUE":
-                raise RejectedError(str(error)) from error
-            raise
-        except (ValueError, TypeError, FileNotFoundError) as error:
-            raise RejectedError(str(error)) from error
-
-    def _metrics(self, row_id: str, records: Sequence[Record]) -> None:
-        from mlflow.entities import Metric
-
-        points = [
-            Metric(key, value, record["time"], record["step"])
-            for record in records
-            for key, value in record["values"].items()
-        ]
-        for part in _parts(points, 1000):
-            self._client.log_batch(row_id, metrics=part)
-
-    def _one(self, row_id: str, record: Record, files: Path) -> None:
-        match record["kind"]:
-            case "params":
-                self._params(row_id, record["values"])
-            case "tags":
-                self._tags(row_id, record["values"])
-            case "image":
-                self._image(row_id, record, files / record["file"])
-            case "artifact":
-                file = str(files / record["file"])
-                self._client.log_artifact(row_id, file, record["folder"] or None)
-            case "dataset":
-                self._dataset(row_id, record)
-            case "resume":
-                self._client.update_run(row_id, "RUNNING")
-            case "end":
-                self._client.set_terminated(row_id, record["status"], record["time"])
-
-    def _params(self, row_id: str, values: Mapping[str, str]) -> None:
-        """Log new ones; MLflow refuses to change a parameter, so a changed one becomes a tag."""
-        from mlflow.entities import Param
-
-        known = self._client.get_run(row_id).data.params
-        new = [Param(key, value) for key, value in values.items() if key not in known]
-        for part in _parts(new, 100):
-            self._client.log_batch(row_id, params=part)
-        changed = [(k, v) for k, v in values.items() if known.get(k, v) != v]
-        self._tags(row_id, {f"changed.{key}": value for key, value in changed})
-
-    def _tags(self, row_id: str, values: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        tags = [RunTag(key, value) for key, value in values.items()]
-        for part in _parts(tags, 100):
-            self._client.log_batch(row_id, tags=part)
-
-    def _image(self, row_id: str, record: Record, file: Path) -> None:
-        """Log unless it is there: MLflow puts a random part into the names of images."""
-        from mlflow import Image
-
-        key, step, when = record["key"], record["step"], record["time"]
-        start = f"images/{key.replace('/', '~')}+step+{step}+timestamp+{when}+"
-        there = [each.path for each in self._client.list_artifacts(row_id, "images")]
-        if not any(path.startswith(start) and path.endswith(".webp") for path in there):
-            image = Image(str(file))
-            self._client.log_image(
-                row_id, image, key=key, step=step, timestamp=when, synchronous=True
-            )
-
-    def _dataset(self, row_id: str, record: Record) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        dataset = Dataset(record["name"], record["digest"], "dvc", record["source"])
-        context = [InputTag("mlflow.data.context", "training")]
-        self._client.log_inputs(row_id, [DatasetInput(dataset, context)])

@@ -4,6 +4,7 @@ Which images are in is decided here, on arrays of facts; bytes become avatars in
 cores, which write them into the cache themselves.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
@@ -49,6 +50,8 @@ from pipeline.words import say
 
 Integers = NDArray[np.int64]
 
+MOST_LICENCES = 20  # collections name one an artist
+
 
 def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessSummary:
     """Build cache/ and its reports from data/; the same bytes for any number of workers.
@@ -88,7 +91,7 @@ def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessS
                 finally:
                     wait((finished,))  # the file must not be closed under it
                 finished.result()
-            write_meta(folder, _meta(cached, settings, recipe, snapshot.digest))
+            write_meta(folder, _meta(cached, settings, recipe, snapshot, plan.licences))
             TensorCache.open(folder)
         summary = summarise(outcome, rejected, cached)
         write(paths.reports, summary, outcome, rejected, sheets)
@@ -178,16 +181,29 @@ def _cached(
 
 
 def _meta(
-    cached: Cached, settings: PreprocessParams, recipe: Recipe, snapshot: str
+    cached: Cached,
+    settings: PreprocessParams,
+    recipe: Recipe,
+    snapshot: Snapshot,
+    licences: Counter[str],
 ) -> dict[str, Any]:
     return {
         "settings": decided(settings, recipe),
         "filter": resampling(recipe),
-        "snapshot": snapshot,
+        "snapshot": snapshot.digest,
+        "source": snapshot.source,
+        "licences": _most(licences),  # of the pictures that preprocess was given
         "counts": cached.counts,
         "statistics": cached.statistics,
         "digest": cached.digest,
     }
+
+
+def _most(licences: Counter[str]) -> dict[str, int]:
+    """The commonest ones and how many pictures have each; the rest as one number."""
+    named = dict(licences.most_common(MOST_LICENCES))
+    others = licences.total() - sum(named.values())
+    return named | ({"others": others} if others else {})
 
 
 def _refuse_empty(splits: tuple[Integers, Integers], outcome: Outcome) -> None:

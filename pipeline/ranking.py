@@ -8,6 +8,7 @@ from gan.errors import GanError
 from gan.metrics.keys import OWN_NAMES
 from pipeline.evaluated import Evaluated
 from pipeline.evaluation.meanings import MEANINGS, Better
+from pipeline.key_differences import COUNT, nearest
 
 NAMES = {
     name: metric for metric in MEANINGS for name in OWN_NAMES.get(metric, (metric,))
@@ -19,7 +20,7 @@ TRUST = ("frechet", "infinity", "kernel", "coverage", "density", "precision", "r
 FEW = ("frechet", "infinity", "kernel", "precision", "recall", "coverage")
 """Metrics of which one key each is shown beside the one that ranks."""
 
-COUNT = re.compile(r"_(\d+)(k?)(?:_|$)")
+DIGEST = re.compile(r"[0-9a-f]{64}")
 MOST_LISTED = 4
 
 
@@ -125,15 +126,40 @@ def _chosen(runs: Sequence[Evaluated], common: Sequence[str], by: str | None) ->
     if by is None:
         if not fit:
             has = "; ".join(f"{run.label} has {listed(sorted(run.metrics))}" for run in runs)
-            raise GanError(f"no metric that all runs have: {has}; evaluate them alike")
+            raise GanError(
+                f"no metric that all runs have: {has}{_apart(runs)}; evaluate them alike"
+            )
         return fit[0]
     if by not in common:
-        without = [run.label for run in runs if by not in run.metrics]
+        without = [_lacking(run, by) for run in runs if by not in run.metrics]
         rest = f"all have {listed(fit)}" if fit else "evaluate them alike"
         raise GanError(f"{by}: not measured for {', '.join(without)}; {rest}")
     if not _ranks(by):
         raise GanError(f"{by}: neither lower nor higher is better; rank by {listed(fit)}")
     return by
+
+
+def _lacking(run: Evaluated, key: str) -> str:
+    """The run's label, and what it has instead."""
+    found = nearest(key, _same_metric(run, key), metric_of(key)) if metric_of(key) else None
+    if found is None:
+        return run.label
+    return f"{run.label}, which has {found[0]} instead: other {' and '.join(found[1])}"
+
+
+def _same_metric(run: Evaluated, key: str) -> list[str]:
+    return [other for other in run.metrics if metric_of(other) == metric_of(key)]
+
+
+def _apart(runs: Sequence[Evaluated]) -> str:
+    """In what the first run's most trusted number differs from the nearest of the first that
+    lacks it."""
+    for key in sorted((key for key in runs[0].metrics if metric_of(key) in TRUST), key=trust):
+        for run in runs[1:]:
+            found = nearest(key, _same_metric(run, key), metric_of(key))
+            if key not in run.metrics and found:
+                return f"; {key} and {found[0]} differ in {' and '.join(found[1])}"
+    return ""
 
 
 def _by_protocol(runs: Sequence[Evaluated], key: str) -> dict[str, list[Evaluated]]:
@@ -162,10 +188,17 @@ def _reasons(runs: Sequence[Evaluated], key: str) -> Iterator[str]:
     """What is known to differ between measurements of one key."""
     abouts = [run.metrics[key].about for run in runs]
     shared = set.intersection(*({*about} for about in abouts))
-    yield from sorted(name for name in shared if len({about[name] for about in abouts}) > 1)
+    for name in sorted(shared):
+        values = list(dict.fromkeys(about[name] for about in abouts))
+        if len(values) > 1:
+            yield name if any(map(DIGEST.fullmatch, values)) else _against(name, values)
     digests = {run.cache_digest for run in runs}
     if None not in digests and len(digests) > 1:
         yield f"the data they were trained on ({_digests(runs)})"
+
+
+def _against(name: str, values: Sequence[str]) -> str:
+    return f"{name} ({' against '.join(values)})"
 
 
 def _digests(runs: Sequence[Evaluated]) -> str:
@@ -177,9 +210,17 @@ def _check_data(runs: Sequence[Evaluated]) -> None:
     if len({run.cache_digest for run in known}) > 1:
         whose = ", ".join(f"{run.label}: {(run.cache_digest or '')[:12]}" for run in known)
         raise GanError(
-            f"trained on different data ({whose}), though judged against the same; --other-data "
-            "ranks them all the same"
+            f"trained on different data ({whose}){_data_reasons(known)}, though judged against "
+            "the same; --other-data ranks them all the same"
         )
+
+
+def _data_reasons(runs: Sequence[Evaluated]) -> str:
+    """Which settings of the data differ, where all runs say them."""
+    shared = set.intersection(*({*run.data} for run in runs))
+    values = {key: list(dict.fromkeys(run.data[key] for run in runs)) for key in sorted(shared)}
+    found = [_against(key, each) for key, each in values.items() if len(each) > 1]
+    return f", which differ in {listed(found)}" if found else ""
 
 
 def _places(runs: Sequence[Evaluated], key: str) -> tuple[Place, ...]:

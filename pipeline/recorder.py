@@ -1,15 +1,16 @@
 """One run on its way to the tracker: what a stage may record, and when it counts."""
 
-import shutil
+import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from pipeline.sender import Receiver, Sender, warn
-from pipeline.spool import Spool
+from pipeline.machine import Machine
+from pipeline.spooling.sender import Receiver, Sender, warn
+from pipeline.spooling.spool import Spool
 
 FLUSH_S = 20.0  # for a server that may hang
-LOCAL_FLUSH_S = 60.0  # a file doesn't hang; making the first one takes 20 s on a busy machine
+LOCAL_FLUSH_S = 180.0  # a file doesn't hang, but many that begin at once wait for each other
 PARAM_LENGTH, TAG_LENGTH, DIGEST_LENGTH = 6000, 8000, 36  # MLflow's limits, in characters
 
 
@@ -22,6 +23,28 @@ def flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", str(value)[:PARAM_LENGTH]
 
 
+def cut(values: Mapping[str, str]) -> dict[str, str]:
+    """Tags as long as MLflow takes them."""
+    return {key: str(value)[:TAG_LENGTH] for key, value in values.items()}
+
+
+def dataset_fields(
+    name: str,
+    digest: str,
+    source: Mapping[str, object],
+    profile: Mapping[str, object],
+    context: str,
+) -> dict[str, str]:
+    """What a record of kind "dataset" holds."""
+    return {
+        "name": name,
+        "digest": digest[:DIGEST_LENGTH],
+        "source": json.dumps(source, sort_keys=True),
+        "profile": json.dumps(profile, sort_keys=True),
+        "context": context,
+    }
+
+
 class Run:
     """One MLflow row. Every method returns at once; nothing is sent before `commit`."""
 
@@ -30,6 +53,7 @@ class Run:
         self.spool = spool
         self._target = target
         self._sender = Sender(spool, connect, target) if spool else None
+        self._machine = Machine()
 
     @property
     def run_id(self) -> str | None:
@@ -61,13 +85,16 @@ class Run:
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Tags; a later value replaces an earlier one."""
-        cut = {key: str(value)[:TAG_LENGTH] for key, value in values.items()}
-        self.guarded(lambda spool: spool.add("tags", values=cut))
+        self.guarded(lambda spool: spool.add("tags", values=cut(values)))
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Numbers at a step (images seen)."""
         numbers = {key: float(value) for key, value in values.items()}
         self.guarded(lambda spool: spool.add("metrics", values=numbers, step=int(step)))
+
+    def system(self, step: int) -> None:
+        """What the process takes of its machine since the last call, at a step."""
+        self.guarded(lambda _: self.metrics(self._machine.measured(), step))
 
     def image(self, key: str, file: Path, step: int) -> None:
         """A picture of a series: the UI steps through the steps of one key."""
@@ -88,10 +115,31 @@ class Run:
 
         self.guarded(keep)
 
-    def dataset(self, name: str, digest: str, source: str) -> None:
-        """What the run learned from."""
-        fields = {"name": name, "digest": digest[:DIGEST_LENGTH], "source": source}
+    def dataset(
+        self,
+        name: str,
+        digest: str,
+        source: Mapping[str, object],
+        profile: Mapping[str, object],
+        context: str = "training",
+    ) -> None:
+        """What the run looked at. source, profile: plain values that MLflow keeps as JSON."""
+        fields = dataset_fields(name, digest, source, profile, context)
         self.guarded(lambda spool: spool.add("dataset", **fields))
+
+    def links(self) -> None:
+        """Let rows of the stages that share data with this one name it, and it name them."""
+        self.guarded(lambda spool: spool.add("links"))
+
+    def model(self, checkpoint: Path, card: Path) -> None:
+        """The generator of a checkpoint as a model of MLflow, with its card (Markdown)."""
+
+        def keep(spool: Spool) -> None:
+            folder = f"models/{uuid.uuid4().hex}"
+            kept = [spool.keep(file, f"{folder}/{file.name}") for file in (checkpoint, card)]
+            spool.add("model", files=kept)
+
+        self.guarded(keep)
 
     def prepare(self, step: int) -> None:
         """Keep what was handed over beside a checkpoint at `step`; `commit` follows it.
@@ -132,13 +180,16 @@ class Run:
 
     def _say_what_is_unsent(self, spool: Spool) -> None:
         if unsent := spool.unsent:
-            warn(f"{unsent} records not sent to {self._target}, kept in {spool.folder}")
+            warn(
+                f"{unsent} records not sent to {self._target}, kept in {spool.folder}; "
+                "`gan sync` sends them"
+            )
 
     def tidy(self) -> None:
         """Remove the spool if the tracker has everything; for runs that nobody continues."""
 
         def remove(spool: Spool) -> None:
             if self.run_id and not spool.unsent:
-                shutil.rmtree(spool.folder, ignore_errors=True)
+                spool.remove()
 
         self.guarded(remove)

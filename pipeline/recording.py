@@ -1,19 +1,18 @@
 """What a training leaves behind while it runs: losses, grids, snapshots, states; local first."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 from torch import Tensor
 
-from gan.checkpoints import Origin, save_checkpoint
+from gan.checkpoints import Origin, described, save_checkpoint
 from gan.durable import write_atomically
 from gan.models.network import Generator
-from gan.sampling import GRID_COLUMNS
+from gan.sampling import GRID_COLUMNS, GRID_NAME
 from gan.state import TrainState
 from pipeline.images.contact_sheet import contact_sheet, save_png
+from pipeline.picture_lineage import about
 from pipeline.stopping import Stop
 from pipeline.tracking import Run
 from pipeline.unfinished import Unfinished
@@ -78,7 +77,6 @@ class Recorder:
         self.latest, self.advance, self.keep, self.stop = latest, advance, keep, stop
         self._clock, self._seen, self._note = time.monotonic(), 0, ""
         self._alarms: set[str] = set()
-        self._process = psutil.Process(os.getpid())
 
     def started(self, images_seen: int) -> None:
         """Start the clock of the throughput."""
@@ -89,11 +87,8 @@ class Recorder:
         now = time.monotonic()
         rate = (images_seen - self._seen) / max(now - self._clock, 1e-9)
         self._clock, self._seen = now, images_seen
-        system = {
-            "throughput/images_per_second": rate,
-            "system/memory_mb": self._process.memory_info().rss / 2**20,
-        }
-        self.run.metrics(measured | system, images_seen)
+        self.run.metrics(measured | {"throughput/images_per_second": rate}, images_seen)
+        self.run.system(images_seen)
         self._alarm(measured, images_seen)
         self._note = (
             f"{rate:.0f} img/s  D {measured['loss/discriminator']:.3f}"
@@ -105,8 +100,9 @@ class Recorder:
         self.run.metrics(measured, images_seen)
         self._alarm(measured, images_seen)
         path = self.work.grids / f"{images_seen:012d}.png"
-        save_png(sheet, path)
-        save_png(sheet, self.latest)
+        text = about(described(self.origin(images_seen)), GRID_NAME)
+        save_png(sheet, path, text)
+        save_png(sheet, self.latest, text)
         self.run.image("grid", path, images_seen)
 
     def snapshot(self, images_seen: int, averaged: Generator) -> None:

@@ -14,16 +14,19 @@ from pipeline.evaluated import SHORT, Evaluated, from_file, from_row, label_of, 
 from pipeline.mlflow_rows import MlflowRows, StoredRun
 from pipeline.mlflow_store import store_exists, tracking_uri
 from pipeline.paths import Paths
-from pipeline.sender import without_secrets
+from pipeline.spooling.sender import without_secrets
 
 FILE = "evaluation.json"
 LATEST = "latest"
 LAST = ("best_images_seen", "loss/generator")  # metrics that are logged to the end
 
+SORTABLE = re.compile(r"[\w./: -]+")  # what MLflow takes as a metric's name
 HEX = re.compile(r"[0-9a-f]{6,64}")
 MOST_ROWS = 200  # of one name; more than a person tells apart
 MOST_LISTED = 5
 OPEN_S = 60.0  # a database server may let its client try again for minutes
+
+NONE_YET = "no runs recorded yet; `dvc repro` or `gan train` makes the first"
 
 T = TypeVar("T")
 
@@ -69,6 +72,18 @@ class Runs:
         best = whole(row.metrics.get("best_images_seen"))
         return Training(label_of(row), row.tags["run_key"], row.run_id, best)
 
+    def listed(self, most: int, by: str | None = None, *, lower: bool = True) -> list[StoredRun]:
+        """Trainings, the newest first, or by a metric: the lower or the higher ones, none last.
+
+        GanError if there are none.
+        """
+        end = "ASC" if lower else "DESC"
+        order = [f"metrics.`{by}` {end}"] if by and SORTABLE.fullmatch(by) else []
+        found = self._asked(lambda: self._store.trainings("", most, order))
+        if not found:
+            raise UnknownRunError(f"{self._place}: {NONE_YET}")
+        return found
+
     def files(self, run_id: str, folder: str) -> dict[str, int]:
         """Files in a folder of a row's artefacts, with their bytes."""
         return self._asked(lambda: self._store.files(run_id, folder))
@@ -86,7 +101,7 @@ class Runs:
         if not found:
             raise UnknownRunError(
                 f"{_quoted(given)}: no training of this name, id or run key in {self._place} "
-                "(an id or key needs 6 digits at least); `gan ui` shows what there is"
+                "(an id or key needs 6 digits at least); `gan runs` shows what there is"
             )
         if len(found) > 1:
             raise GanError(f"{_quoted(given)} may be {_listed(found)}; give the id of one")
@@ -110,9 +125,7 @@ class Runs:
     @cached_property
     def _store(self) -> MlflowRows:
         if not store_exists(self._uri):
-            raise UnknownRunError(
-                f"{self._place}: no runs recorded yet; `dvc repro` or `gan train` makes the first"
-            )
+            raise UnknownRunError(f"{self._place}: {NONE_YET}")
         return _within(OPEN_S, lambda: MlflowRows(self._uri, self._paths.main_root))
 
     def _asked(self, ask: Callable[[], T]) -> T:
@@ -156,10 +169,15 @@ def _one_a_key(rows: Sequence[StoredRun]) -> list[StoredRun]:
     return sorted(best.values(), key=lambda row: -row.started)
 
 
+def digits_to_tell(rows: Sequence[StoredRun]) -> int:
+    """How long the beginnings of the rows' ids must be to tell them apart."""
+    ids = {row.run_id for row in rows}
+    return next(n for n in range(SHORT, 33) if len({each[:n] for each in ids}) == len(ids))
+
+
 def _listed(rows: Sequence[StoredRun]) -> str:
     """Ids long enough to tell them apart, with name and start."""
-    ids = [row.run_id for row in rows]
-    digits = next(n for n in range(SHORT, 33) if len({each[:n] for each in ids}) == len(ids))
+    digits = digits_to_tell(rows)
     shown = [
         f"{row.run_id[:digits]} ({one_line(row.name)}, {_started(row)})"
         for row in rows[:MOST_LISTED]

@@ -58,6 +58,7 @@ def scrape(
     from pipeline import scrape as stage
     from pipeline import tracking
     from pipeline.crawl.sources import Options
+    from pipeline.row_content import DESCRIPTION, of_scrape
 
     options = Options(
         source=source,
@@ -80,9 +81,11 @@ def scrape(
         else:
             summary = stage.run(options, paths, read(params).scrape, replace=replace)
         row.params({"source": summary.source})
-        row.tags({"snapshot_digest": summary.digest})
+        told = of_scrape(summary.counts, str(summary.source["source"]), summary.fetched)
+        row.tags({"snapshot_digest": summary.digest, DESCRIPTION: told})
         row.metrics({f"rows/{status}": n for status, n in summary.counts.items()}, 0)
         row.metrics({"rows/new": summary.fetched}, 0)
         row.image("contact_sheet", summary.sheet, 0)
         for file in (summary.card, summary.card.with_suffix(".json")):
             row.artifact(file)
+        row.links()

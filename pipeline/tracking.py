@@ -1,8 +1,7 @@
 """Runs of the stages as rows of MLflow: opened, continued, found again.
 
 Nothing here stops, slows or kills the work that is tracked: records go to a local spool
-(`pipeline.spool`), a thread sends them (`pipeline.sender`), and a tracker that fails costs one
-line on stderr.
+(`pipeline/spooling/`), a thread sends them, and a tracker that fails costs one line on stderr.
 """
 
 import os
@@ -14,14 +13,27 @@ from pathlib import Path
 from typing import Any
 
 from gan.errors import GanError
+from pipeline.mlflow_receiver import MlflowReceiver
 from pipeline.mlflow_store import MlflowStore, tracking_uri
+from pipeline.model_card import add_model
 from pipeline.paths import Paths
 from pipeline.provenance import origin
 from pipeline.recorder import LOCAL_FLUSH_S, Run, flat
-from pipeline.sender import warn, without_secrets
-from pipeline.spool import Spool, milliseconds
+from pipeline.row_content import describe_training, keep_source
+from pipeline.spooling.sender import warn, without_secrets
+from pipeline.spooling.spool import Spool, milliseconds
 
-__all__ = ["Run", "attach", "find_run", "log_result", "stage_run", "start", "tracking_uri"]
+__all__ = [
+    "Run",
+    "add_model",
+    "attach",
+    "describe_training",
+    "find_run",
+    "log_result",
+    "stage_run",
+    "start",
+    "tracking_uri",
+]
 
 
 def experiment_name() -> str:
@@ -36,7 +48,6 @@ def start(
     name: str,
     run_key: str,
     spool: Path,
-    stage: str = "train",
     reached: int | None = None,
 ) -> Run:
     """Open a row; an existing `spool` folder (a killed training) continues the row it stands for.
@@ -48,10 +59,12 @@ def start(
         "experiment": experiment,
         "name": name,
         "start_time": milliseconds(),
-        "tags": {"run_key": run_key, **origin(paths, stage)},
+        "tags": {"run_key": run_key, **origin(paths, "train")},
     }
     run = _open(paths, spool, row, reached)
-    run.guarded(lambda opened: opened.add("resume") if opened.continued else None)
+    run.guarded(
+        lambda opened: opened.add("resume") if opened.continued else keep_source(run, paths)
+    )
     run.commit()
     return run
 
@@ -61,9 +74,11 @@ def _open(paths: Paths, folder: Path, row: Mapping[str, Any], reached: int | Non
     spool = None
     try:
         spool = Spool(folder, row, reached)
+        if spool.damaged:
+            warn(f"{spool.damaged} damaged records in {folder} are left out")
     except (OSError, ValueError, GanError) as error:
         warn(f"nothing is recorded, {folder} can't be used: {error}")
-    return Run(spool, lambda: MlflowStore(uri, paths.main_root), without_secrets(uri))
+    return Run(spool, lambda: MlflowReceiver(uri, paths.main_root), without_secrets(uri))
 
 
 def attach(

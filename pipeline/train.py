@@ -18,7 +18,7 @@ from pipeline.stopping import Stop, Stopped, stopping
 from pipeline.training.following import Follower
 from pipeline.training.leading import Leader
 from pipeline.training.plan import Plan, plan
-from pipeline.training.publishing import publish
+from pipeline.training.publishing import marked, publish
 from pipeline.unfinished import Unfinished, digest_of, nearest, unfinished
 from pipeline.words import say
 
@@ -90,6 +90,7 @@ def _train(
             leader.row.artifact(work.states[-1], "checkpoints")
             _say_if_early(todo, work)
             publish(paths, work)
+            leader.row.artifact(marked(paths, work, todo.run_key), "lineage")
             leader.finished = True
     if ended:
         work.mark_finished(train_params.images)

@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import webbrowser
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,36 +16,56 @@ from types import FrameType
 from typing import NoReturn
 
 from gan.errors import GanError
-from pipeline.mlflow_store import SETTINGS, store_exists, tracking_uri
+from pipeline.mlflow_store import SETTINGS, settle, store_exists, tracking_uri
 from pipeline.paths import Paths
-from pipeline.sender import without_secrets
+from pipeline.runs import NONE_YET
+from pipeline.spooling.sender import without_secrets
+from pipeline.tracking import experiment_name
 
 START_S = 120.0  # importing the server takes 20 s on two busy cores
 STOP_S = 10.0
 
 
-def run(paths: Paths, port: int, host: str = "127.0.0.1") -> None:
+def run(paths: Paths, port: int, host: str = "127.0.0.1", show: bool = False) -> None:
     """Serve the UI until Ctrl-C; with a tracking server configured, only say where it is.
 
-    Raises GanError if the port is taken, nothing was recorded yet, or the server doesn't start.
+    show: also open the page in a browser. Raises GanError if the port is taken, nothing was
+    recorded yet, or the server doesn't start.
     """
     uri = tracking_uri(paths)
     if uri.startswith(("http://", "https://")):
-        _say(f"MLflow runs at {without_secrets(uri)} (MLFLOW_TRACKING_URI)")
+        _say_where(without_secrets(uri).rstrip("/"), _view(uri, paths), show)
         return
     if not store_exists(uri):
-        place = uri.removeprefix("sqlite:///")
-        raise GanError(
-            f"{place}: no runs recorded yet; `dvc repro` or `gan train` makes the first"
-        )
+        raise GanError(f"{uri.removeprefix('sqlite:///')}: {NONE_YET}")
     _check_port(host, port)
-    _say("starting the MLflow UI ...")
+    settle(paths)
+    _say("starting the MLflow UI ... (Ctrl-C ends it)")
     log = paths.main_root / "logs" / "mlflow-ui.log"
     with _stopped_by_signals(), _server(uri, host, port, log) as process:
+        view = _view(uri, paths)  # takes a part of the time in which the server starts
         _wait_until_up(process, host, port, log)
-        _say(f"MLflow UI: http://{_written(host)}:{port}  (Ctrl-C ends it)")
+        _say_where(f"http://{_written(host)}:{port}", view, show)
         code = process.wait()
         raise GanError(f"the MLflow server ended by itself with code {code}; see {log}")
+
+
+def _view(uri: str, paths: Paths) -> str:
+    """What follows the address of the UI for a prepared page; "" where the store refuses one."""
+    from pipeline.mlflow_view import MlflowView
+
+    try:
+        return MlflowView(uri, paths.main_root).prepared(experiment_name())
+    except Exception:  # of whatever kind: the page without it is as MLflow makes it
+        return ""
+
+
+def _say_where(address: str, view: str, show: bool) -> None:
+    _say(f"MLflow UI: {address}{view}")
+    if view:
+        _say(f"curves and pictures: {address}{view}&compareRunsMode=CHART")
+    if show:
+        webbrowser.open(address + view)
 
 
 def _say(line: str) -> None:

@@ -127,6 +127,8 @@ def unfinished(progress: Path, identity: dict[str, Any]) -> Iterator[Unfinished]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+") as lock:
         _lock(lock, folder)
+        if not os.fstat(lock.fileno()).st_nlink:
+            raise GanError(f"{folder}: was removed by `gan clean` just now; start again")
         text = json.dumps(identity, sort_keys=True, indent=1) + "\n"
         write_atomically(folder / "identity.json", text.encode())
         yield Unfinished(folder, identity)

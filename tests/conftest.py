@@ -51,6 +51,21 @@ TINY = {
 }
 """What makes a training last a second; everything else is as in the shipped params.yaml."""
 
+LONGEST = (
+    "test_pipeline.py",
+    "test_train_reliability.py",
+    "test_distributed.py",
+    "test_pytorch_fid.py",
+)
+"""Files that take minutes: begun first, or one process waits for the other at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort by file, the longest ones first; the order within a file stays."""
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
 # a shell's background job ignores Ctrl-C, and so would every process that the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -107,7 +107,7 @@ def assert_counts_add_up(summary):
     assert summary.read == summary.bad + summary.refused + pictures
     dropped = summary.faces_rejected + summary.filtered
     dropped += summary.duplicate_pixels + summary.near_duplicates
-    assert summary.faces == dropped + summary.train + summary.holdout
+    assert summary.faces_found == dropped + summary.train + summary.holdout
     left_out = summary.bad + summary.refused + summary.without_face
     left_out += summary.faces_rejected + summary.filtered
     assert sum(summary.rejects.values()) == left_out

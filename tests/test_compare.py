@@ -4,6 +4,7 @@ import io
 import json
 import math
 import random
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from gan.errors import GanError
 from pipeline import compare
-from pipeline.evaluated import Evaluated, Number
+from pipeline.evaluated import Evaluated, Number, from_file
 from pipeline.evaluation.meanings import MEANINGS
 from pipeline.paths import Paths
 from pipeline.ranking import NAMES, better, few, metric_of, rank, told_apart, trust
@@ -174,7 +175,39 @@ def test_runs_without_a_common_metric_are_refused_and_who_has_what_is_said():
 def test_a_metric_that_one_run_lacks_is_refused_with_what_all_have():
     a = judged("a", fid_10k=(1.0, 0.1), fd_lite0_5k=(1.0, 0.1))
     text = refused(a, judged("b", fd_lite0_5k=(1.0, 0.1)), by="fid_10k")
-    assert text == "fid_10k: not measured for b (b.json); all have fd_lite0_5k"
+    assert text == (
+        "fid_10k: not measured for b (b.json), which has fd_lite0_5k instead: other number of "
+        "fakes (10,000 against 5,000) and extractor (inception against lite0); all have "
+        "fd_lite0_5k"
+    )
+    text = refused(a, judged("b", kd_lite0_5k=(1.0, 0.1), fd_lite0_5k=(1.0, 0.1)), by="fid_50k")
+    assert text.startswith("fid_50k: not measured for a (a.json), which has fid_10k instead: ")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        ("fid_10k", "fid_raw_10k", "weights (averaged against raw)"),
+        ("fid_10k", "fid_5k", "number of fakes (10,000 against 5,000)"),
+        ("fid_10k", "fid_2500", "number of fakes (10,000 against 2,500)"),
+        ("fid_10k", "fid_10k_holdout", "real images (train against holdout)"),
+        ("fid_10k", "fid_bf16_10k", "precision (float32 against bf16)"),
+        ("fid_10k", "fd_lite0_10k", "extractor (inception against lite0)"),
+        ("fid_500", "fid_500_small500", "fewest images on a side (enough against 500)"),
+        ("precision_mine_a_5k", "precision_lite0_5k", "extractor (mine_a against lite0)"),
+        ("kid_10k", "kid_raw_5k", "(averaged against raw) and number of fakes (10,000 against 5"),
+        ("fid_inf_10k", "fid_inf_raw_10k", "weights (averaged against raw)"),
+    ],
+)
+def test_without_a_common_metric_the_nearest_keys_say_in_words_how_they_differ(one, other, words):
+    text = refused(judged("a", **{one: (1.0, 0.1)}), judged("b", **{other: (1.0, 0.1)}))
+    assert f"; {one} and {other} differ in " in text
+    assert words in text
+
+
+def test_metrics_of_different_kinds_have_nothing_to_differ_in():
+    text = refused(judged("a", fid_10k=(1.0, 0.1)), judged("b", is_10k=(1.0, 0.1)))
+    assert text.endswith("b (b.json) has is_10k; evaluate them alike")
 
 
 def test_a_metric_without_a_better_end_does_not_rank():
@@ -207,12 +240,35 @@ def test_runs_of_different_data_are_refused_unless_asked_for():
     text = refused(a, b, images)
     assert f"a (a.json): {'1' * 12}, b (b.json): {'2' * 12}" in text
     assert "--other-data" in text
+    assert "differ in" not in text
     assert [name for name, _ in order(rank([b, images, a], other_data=True))] == [
         "a",
         "b",
         "images",
     ]
     assert len(rank([a, images]).places) == 2
+
+
+def test_different_data_are_told_by_their_settings_where_the_runs_say_them():
+    made = {"cache.size": "64", "cache.holdout": "0.1", "pictures": "a" * 12}
+    other = made | {"cache.size": "96"}
+    a, b = (
+        replace(judged(name, data=name * 64, fid_10k=(1.0, 0.1)), data=data)
+        for name, data in (("a", made), ("b", other))
+    )
+    assert "), which differ in cache.size (64 against 96), though" in refused(a, b)
+    only_here = replace(b, data={"cache.size": "64"})
+    assert "differ in" not in refused(a, only_here)
+
+
+def test_files_say_what_their_data_were_made_of(tmp_path):
+    file = write_file(tmp_path / "a", numbers(fid_10k=(1.0, 0.1)))
+    content = json.loads(file.read_text())
+    lineage = {"preprocess": {"size": 64, "filters": {"min_side": 32}}, "snapshot": "c" * 64}
+    content["subject"]["lineage"] = lineage
+    file.write_text(json.dumps(content))
+    expected = {"cache.size": "64", "cache.filters.min_side": "32", "pictures": "c" * 12}
+    assert from_file(file).data == expected
 
 
 # what is shown

@@ -1,5 +1,6 @@
 """`gan generate`: seeds in, PNG files out, the same picture for the same seed."""
 
+import hashlib
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 from gan.errors import GanError
 from pipeline.generate import parse_seeds, run
+from pipeline.picture_lineage import read_about
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,27 @@ def test_a_file_says_which_seed_and_run_it_is_of(checkpoint, tmp_path):
     (file,) = run(checkpoint, "5", tmp_path, grid=False)
     with Image.open(file) as image:
         assert image.size == (32, 32)
-        assert image.info == {"gan.seed": "5", "gan.run_key": "k" * 64}
+        assert (image.info["gan.seed"], image.info["gan.run_key"]) == ("5", "k" * 64)
+    said = read_about(file)
+    assert (said["seeds"], said["truncation"], said["images_seen"]) == ("5", 1.0, 64)
+    assert said["trained_on"] == "d" * 64
+    assert said["sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+
+
+def test_a_grid_says_of_which_seeds_it_is(checkpoint, tmp_path):
+    (sheet,) = run(checkpoint, "0-3, 9", tmp_path, grid=True, truncation=0.5)
+    said = read_about(sheet)
+    assert (said["seeds"], said["truncation"]) == ("0-3,9", 0.5)
+
+
+def test_truncation_makes_other_avatars_and_at_last_one_and_the_same(checkpoint, tmp_path):
+    def shown(truncation):
+        folder = tmp_path / str(truncation)
+        files = run(checkpoint, "0-15", folder, grid=False, truncation=truncation)
+        return [np.asarray(Image.open(file)).tobytes() for file in files]
+
+    assert shown(1.0) != shown(0.5)
+    assert len(set(shown(1.0))) > len(set(shown(0.0))) == 1
 
 
 def test_a_grid_shows_the_same_avatars(checkpoint, tmp_path):

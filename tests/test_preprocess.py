@@ -80,6 +80,8 @@ def test_meta_names_everything_that_decided(paths):
     assert set(meta["versions"]) == {"libjpeg_turbo", "numpy", "pillow", "simplejpeg"}
     assert meta["snapshot"] == json.loads((paths.data / "snapshot.json").read_text())["digest"]
     assert meta["filter"]
+    assert meta["source"] == json.loads((paths.data / "snapshot.json").read_text())["source"]
+    assert sum(meta["licences"].values()) == 90
 
 
 def test_two_workers_and_a_second_run_give_the_same_bytes(paths):
@@ -145,7 +147,7 @@ def test_every_read_image_is_accounted_for(tmp_path, files):
     summary = run(params(), paths, workers=1)
     assert_counts_add_up(summary)
     assert (summary.bad, summary.duplicate_files, summary.duplicate_pixels) == (1, 1, 1)
-    assert (summary.pictures, summary.faces, summary.train + summary.holdout) == (10, 10, 9)
+    assert (summary.pictures, summary.faces_found, summary.train + summary.holdout) == (10, 10, 9)
     report = json.loads((paths.reports / "preprocess.json").read_text())
     assert report["digest"] == TensorCache.open(paths.cache).digest
     assert report["duplicate_files"] == report["duplicate_pixels"] == 1

@@ -108,7 +108,7 @@ def test_several_faces_of_a_page_are_cached_each_with_its_row_and_box(blocks):
         assert (image[4:28, 4:28] == colour).all()
     assert_counts_add_up(summary)
     assert (summary.read, summary.bad, summary.pictures, summary.without_face) == (5, 1, 4, 2)
-    assert (summary.faces, summary.faces_rejected, summary.train) == (8, 5, 3)
+    assert (summary.faces_found, summary.faces_rejected, summary.train) == (8, 5, 3)
 
 
 def test_every_reject_is_listed_counted_and_shown(blocks):
@@ -268,7 +268,7 @@ def test_a_cascade_runs_in_the_workers_and_gives_the_same_bytes(tmp_path):
     summary = run(chosen, paths, workers=1)
     assert_counts_add_up(summary)
     assert summary.train >= 1
-    assert summary.faces - summary.faces_rejected == 20
+    assert summary.faces_found - summary.faces_rejected == 20
     assert TensorCache.open(paths.cache).images.max() < 60
     first = contents(paths.cache), contents(paths.reports)
     run(chosen, paths, workers=2)

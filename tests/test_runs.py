@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from evaluated_runs import SAME, evaluate_row, numbers, write_file, write_row
-from test_tracking import Server
+from tracking_stores import Server
 
 from gan.checkpoints import Origin, load_generator, save_checkpoint
 from gan.errors import GanError

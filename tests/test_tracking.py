@@ -1,47 +1,42 @@
-"""Tracking against real stores: SQLite files, a server that dies and comes back, a deaf one."""
+"""Tracking in SQLite stores: what a row holds, and runs that are killed and go on."""
 
 import json
-import os
-import shutil
-import signal
-import socket
 import subprocess
-import sys
 import textwrap
-import threading
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 from PIL import Image
+from tracking_stores import (
+    START,
+    apart,
+    begin,
+    client_of,
+    copy_store,
+    empty_database,
+    history,
+    images,
+    python,
+    rows,
+    until,
+)
 
 from pipeline import tracking
-from pipeline.paths import Paths
 
 
 @pytest.fixture(scope="module")
 def empty_store(tmp_path_factory):
-    """A store without runs: making one takes seconds, copying it none."""
-    root = tmp_path_factory.mktemp("empty")
-    assert tracking.find_run(Paths(root), "none", "none") is None
-    return root / "mlflow.db"
-
-
-@pytest.fixture
-def stored(paths, empty_store):
-    shutil.copyfile(empty_store, paths.root / "mlflow.db")
-    return paths
+    return empty_database(tmp_path_factory)
 
 
 @pytest.fixture
 def paths(tmp_path, monkeypatch):
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT", "DVC_EXP_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    return Paths(tmp_path)
+    return apart(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def stored(paths, empty_store):
+    return copy_store(empty_store, paths)
 
 
 @pytest.fixture
@@ -49,49 +44,6 @@ def picture(tmp_path):
     file = tmp_path / "grid.png"
     Image.new("RGB", (64, 64), "teal").save(file)
     return file
-
-
-def begin(paths: Paths, key: str = "k1") -> tracking.Run:
-    return tracking.start(
-        paths,
-        experiment="avatars",
-        name="hinge 64px",
-        run_key=key,
-        spool=paths.root / "spool" / key,
-    )
-
-
-def client_of(paths: Paths) -> MlflowClient:
-    return MlflowClient(tracking.tracking_uri(paths))
-
-
-def rows(paths: Paths, experiment: str = "avatars"):
-    client = client_of(paths)
-    found = client.get_experiment_by_name(experiment)
-    return [] if found is None else client.search_runs([found.experiment_id])
-
-
-def history(paths: Paths, run_id: str, key: str) -> list[tuple[int, float]]:
-    points = client_of(paths).get_metric_history(run_id, key)
-    return sorted((point.step, point.value) for point in points)
-
-
-def python(paths: Paths, code: str, **env: str) -> subprocess.Popen[str]:
-    """Run code in a process that has `paths` and `tracking`."""
-    head = "from pathlib import Path; from pipeline.paths import Paths; "
-    head += f"from pipeline import tracking; paths = Paths(Path({str(paths.root)!r}))\n"
-    return subprocess.Popen(
-        [sys.executable, "-c", head + textwrap.dedent(code)],
-        env={**os.environ, **env},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-START = (
-    "run = tracking.start(paths, experiment='avatars', name='n', run_key='k1', "
-    "spool=paths.root / 'spool' / 'k1')\n"
-)
 
 
 # where the store is
@@ -134,11 +86,13 @@ def test_a_run_arrives_whole(stored, paths, picture):
     run.image("grid/fixed", picture, 100)
     run.image("grid/fixed", picture, 200)
     run.artifact(picture, "reports")
-    run.dataset("faces", "d" * 64, "data.dvc")
+    run.dataset("faces", "d" * 64, {"licences": {"CC0": 3}}, {"train": 3}, "training")
+    run.system(100)
     run.commit()
     run.close()
     assert run.unsent == 0
     (row,) = rows(paths)
+    assert row.data.metrics["system/system_memory_usage_megabytes"] > 0
     assert row.info.run_id == run.run_id
     assert row.info.status == "FINISHED"
     assert row.info.artifact_uri.startswith((paths.root / "mlartifacts").as_uri())
@@ -148,11 +102,12 @@ def test_a_run_arrives_whole(stored, paths, picture):
     assert row.data.tags["run_key"] == "k1"
     assert row.data.tags["cache_digest"] == "abc"
     assert row.data.tags["stage"] == "train"
-    assert row.inputs.dataset_inputs[0].dataset.digest == "d" * 36
+    (seen,) = row.inputs.dataset_inputs
+    assert (seen.dataset.digest, seen.tags[0].value) == ("d" * 36, "training")
+    assert json.loads(seen.dataset.source) == {"licences": {"CC0": 3}}
+    assert json.loads(seen.dataset.profile) == {"train": 3}
     assert history(paths, run.run_id, "loss") == [(s, s / 2) for s in range(0, 5000, 2)]
-    images = [each.path for each in client_of(paths).list_artifacts(run.run_id, "images")]
-    steps = sorted(path.split("+")[2] for path in images if path.endswith(".png"))
-    assert steps == ["100", "200"]
+    assert [path.split("+")[2] for path in images(paths, run.run_id)] == ["100", "200"]
     assert [f.path for f in client_of(paths).list_artifacts(run.run_id, "reports")] == [
         "reports/grid.png"
     ]
@@ -272,8 +227,7 @@ def test_a_killed_run_goes_on_as_one_row_without_false_tail_or_double_points(
     (row,) = rows(paths)
     assert row.info.status == "FINISHED"
     assert history(paths, row.info.run_id, "loss") == [(step, step) for step in range(20)]
-    images = client_of(paths).list_artifacts(row.info.run_id, "images")
-    assert len([each for each in images if each.path.endswith(".png")]) == 1
+    assert len(images(paths, row.info.run_id)) == 1
 
 
 @pytest.mark.slow
@@ -288,9 +242,7 @@ def test_a_failed_run_drops_its_tail_and_runs_again_when_continued(stored, paths
     longer = begin(paths)
     longer.params({"train": {"images": 20}})
     longer.commit()
-    deadline = time.monotonic() + 20
-    while longer.unsent and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: not longer.unsent)
     assert [row.info.status for row in rows(paths)] == ["RUNNING"]
     longer.metrics({"loss": 2.0}, 2)
     longer.close()
@@ -330,246 +282,3 @@ def test_two_processes_may_create_the_store_at_once(paths):
     both = [python(paths, textwrap.dedent(code).format(repr(name))) for name in "ab"]
     assert [(each.wait(100), each.stderr.read()) for each in both] == [(0, ""), (0, "")]
     assert [row.data.metrics for row in rows(paths)] == [{"loss": 1.0}, {"loss": 1.0}]
-
-
-# trackers that fail
-
-
-def assert_unharmed(run: tracking.Run, seconds: float) -> None:
-    began = time.monotonic()
-    for step in range(1000):
-        run.metrics({"loss": 1.0}, step)
-        if step % 100 == 0:
-            run.commit()
-    assert time.monotonic() - began < 1.5
-    began = time.monotonic()
-    run.close()
-    assert time.monotonic() - began < seconds
-    assert run.unsent > 1000
-
-
-@pytest.mark.slow
-def test_a_refused_port_costs_one_warning(paths, monkeypatch, capfd):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
-    assert_unharmed(begin(paths), 15)
-    lines = capfd.readouterr().err.splitlines()
-    assert len(lines) == 2
-    assert "http://127.0.0.1:9 does not take records" in lines[0]
-    assert "1001 records not sent" in lines[1]
-    assert "secret" not in "".join(lines)
-    assert tracking.find_run(paths, "k1", "avatars") is None
-
-
-@pytest.mark.slow
-def test_a_server_that_never_answers_delays_neither_calls_nor_exit(paths):
-    code = """
-    import time
-    run.metrics({'loss': 1.0}, 1)
-    run.commit()
-    began = time.monotonic()
-    run.close(timeout_s=4)
-    assert time.monotonic() - began < 5
-    """
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        uri = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        began = time.monotonic()
-        caller = python(paths, START + textwrap.dedent(code), MLFLOW_TRACKING_URI=uri)
-        assert caller.wait(30) == 0
-        assert time.monotonic() - began < 15
-    lines = caller.stderr.read().splitlines()
-    assert "records not sent" in lines[-1]
-    assert len(lines) <= 2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["read-only", "corrupt", "a folder", "no such folder"])
-def test_a_store_that_cannot_be_written_costs_a_warning(paths, monkeypatch, capfd, kind):
-    monkeypatch.chdir(paths.root)  # MLflow makes folders of the read-only URI's path
-    database = paths.root / "mlflow.db"
-    uris = {
-        "read-only": f"sqlite:///file:{database}?mode=ro&uri=true",
-        "no such folder": "sqlite:////proc/nowhere/mlflow.db",
-    }
-    if kind == "read-only":
-        begin(paths, "before").close()
-    if kind == "corrupt":
-        database.write_bytes(b"no database" * 1000)
-    if kind == "a folder":
-        (database / "file").mkdir(parents=True)
-    capfd.readouterr()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uris.get(kind, ""))
-    assert_unharmed(begin(paths), 30)
-    lines = capfd.readouterr().err.splitlines()
-    assert len(lines) == 2
-    assert "does not take records" in lines[0]
-
-
-@pytest.mark.slow
-def test_a_full_disk_is_survived_and_made_up_for(stored, paths):
-    begin(paths, "before").close()
-    code = """
-    import resource, signal
-    run = tracking.start(paths, experiment='avatars', name='n', run_key='k1',
-                         spool=paths.root / 'spool' / 'k1')
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    size = (paths.root / 'mlflow.db').stat().st_size
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-    for step in range(3000): run.metrics({'loss': step}, step)
-    run.commit()
-    run.close()
-    assert run.unsent > 0
-    """
-    caller = python(paths, code)
-    assert caller.wait(60) == 0
-    assert "does not take records" in caller.stderr.read()
-    again = begin(paths)
-    again.close()
-    assert again.unsent == 0
-    assert history(paths, again.run_id, "loss") == [(step, step) for step in range(3000)]
-
-
-def test_a_spool_that_cannot_be_written_costs_a_warning(paths, capfd, picture):
-    (paths.root / "spool").write_text("a file where the folder should be")
-    run = begin(paths)
-    run.metrics({"loss": 1.0}, 1)
-    run.image("grid", picture, 1)
-    run.commit()
-    run.close()
-    assert run.run_id is None
-    assert len(capfd.readouterr().err.splitlines()) == 1
-
-
-def test_a_spool_that_somebody_removes_ends_no_work(paths, capfd, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    run = begin(paths)
-    run.metrics({"loss": 1.0}, 1)
-    run.commit()
-    shutil.rmtree(paths.root / "spool")
-    run.metrics({"loss": 2.0}, 2)
-    run.close(timeout_s=0)
-    run.tidy()
-    assert "Traceback" not in capfd.readouterr().err
-
-
-def test_a_missing_picture_costs_a_warning(paths, capfd, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    run = begin(paths)
-    run.image("grid", paths.root / "no.png", 1)
-    run.artifact(paths.root / "no.pt")
-    assert "no.png" in capfd.readouterr().err
-    run.close(timeout_s=0)
-
-
-@pytest.mark.slow
-def test_a_process_without_a_tracker_ends_soon_and_says_two_lines(paths):
-    code = "run.commit(); run.close()\n"
-    began = time.monotonic()
-    caller = python(paths, START + code, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
-    assert caller.wait(40) == 0
-    assert time.monotonic() - began < 30
-    assert len(caller.stderr.read().splitlines()) == 2
-
-
-# a real server that dies and comes back
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Server:
-    """MLflow's own server on a store of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
-        command += ["--artifacts-destination", str(self.folder / "artifacts")]
-        command += ["--port", str(self.port)]
-        env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, env=env, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
-            )
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            with suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=2):
-                return
-            time.sleep(0.2)
-        raise TimeoutError((self.folder / "log").read_text())
-
-    def kill(self) -> None:
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[Server]:
-    server = Server(folder)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.kill()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.mark.slow
-def test_a_server_that_dies_in_mid_run_gets_what_it_missed(
-    server, paths, picture, monkeypatch, capfd
-):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-    run = begin(paths)
-    run.metrics({"loss": 0.0}, 0)
-    run.image("grid", picture, 0)
-    run.commit()
-    deadline = time.monotonic() + 60
-    while (run.run_id is None or run.unsent) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert run.unsent == 0
-    server.kill()
-    slowest = 0.0
-    for step in range(1, 200):
-        began = time.monotonic()
-        run.metrics({"loss": float(step)}, step)
-        if step % 20 == 0:
-            run.image("grid", picture, step)
-            run.commit()
-        slowest = max(slowest, time.monotonic() - began)
-    assert slowest < 0.5
-    run.close()
-    assert run.unsent > 200
-    assert len(capfd.readouterr().err.splitlines()) == 2
-
-    server.start()
-    for _ in range(2):
-        again = begin(paths)
-        again.close()
-        assert again.unsent == 0
-        assert again.run_id == run.run_id
-        assert history(paths, run.run_id, "loss") == [(step, step) for step in range(200)]
-        images = client_of(paths).list_artifacts(run.run_id, "images")
-        assert len([each for each in images if each.path.endswith(".png")]) == 10
-    assert len(rows(paths)) == 1
-    assert rows(paths)[0].info.status == "FINISHED"
-    assert rows(paths)[0].info.artifact_uri.startswith("mlflow-artifacts:")
-
-
-@pytest.mark.slow
-def test_no_thread_but_the_sender_is_left(stored, paths):
-    begin(paths).close()
-    assert [each.name for each in threading.enumerate() if not each.daemon] == ["MainThread"]

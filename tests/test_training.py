@@ -122,6 +122,34 @@ def test_a_discriminator_step_changes_the_discriminator_only(make_params, object
     assert not any(value.requires_grad for value in losses.values())
 
 
+def test_the_norm_of_the_gradient_is_that_of_the_step_that_it_makes(make_params):
+    plain = {"optimiser": "sgd", "learning_rate": 0.5, "arguments": {}}
+    shape = {"shape": "constant", "warm_up": 0, "begin": 0, "end": 0, "floor": 0.0}
+    changes = {
+        f"train.recipes.hinge.{name}": plain | {"schedule": shape}
+        for name in ("generator", "discriminator")
+    }
+    params = make_params(changes)
+    state, (real, latents, samples) = fresh(params), inputs(params)
+    engine, before = engine_of(params), weights(state.discriminator)
+    measured = discriminator_step(
+        state, engine, real, state.generator(latents).detach(), samples, 0
+    )
+    assert moved(before, state.discriminator) == pytest.approx(
+        0.5 * float(measured["gradient_norm/discriminator"]), rel=1e-4
+    )
+    before = weights(state.generator)
+    measured = generator_step(state, engine, state.generator(latents), real, samples)
+    assert moved(before, state.generator) == pytest.approx(
+        0.5 * float(measured["gradient_norm/generator"]), rel=1e-4
+    )
+
+
+def moved(before, network):
+    after = weights(network)
+    return float(sum(((after[name] - value) ** 2).sum() for name, value in before.items()) ** 0.5)
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_generator_step_changes_the_generator_only(make_params, objective):
     params = make_params({"train.objective": objective})

@@ -26,12 +26,14 @@ FORMAT = "avatar-gan evaluation 1"
 class Judgement:
     """result: a JSON object, a function of the inputs. grid: images of the subject.
 
-    closest: pairs of a fake and the training image that is nearest to it. statistics: of the
-    first extractor's features of the first lot.
+    journeys: images on the way between some of them, None for a folder's. closest: pairs of a fake
+    and the training image that is nearest to it. statistics: of the first extractor's features of
+    the first lot.
     """
 
     result: dict[str, Any]
     grid: Images
+    journeys: Images | None
     closest: Sequence[Pair]
     statistics: Statistics
 
@@ -84,7 +86,7 @@ def judge(subject: Subject, panel: Panel, params: Params) -> Judgement:
         "notes": [*panel.notes, *numbers.notes],
     }
     pairs = _pairs(subject, seeds[0], panel.originals, memory)
-    return Judgement(result, subject.grid(), pairs, statistics[0])
+    return Judgement(result, subject.grid(), subject.journeys(), pairs, statistics[0])
 
 
 def _memorised(originals: Originals, seen: FeatureSet, numbers: Numbers) -> Memorisation | None:

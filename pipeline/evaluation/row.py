@@ -3,8 +3,10 @@
 import json
 import math
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gan.checkpoints import Origin
 from gan.params import Params
@@ -20,22 +22,29 @@ def log_best(
     judgement: Judgement, subject: CheckpointSubject, params: Params, paths: Paths
 ) -> None:
     """The stage's numbers, curve and pictures become the row's own."""
-    selection = judgement.result["selection"]
     row = _open(subject.origin, params, paths)
+    add_best(row, judgement.result, paths.reports, subject.path)
+    row.flush()
+    row.tidy()
+
+
+def add_best(row: tracking.Run, result: Mapping[str, Any], reports: Path, snapshot: Path) -> None:
+    """Hand over what the stage wrote: its result, the files in `reports`, the best snapshot."""
+    selection = result["selection"]
     for seen, distance in selection["curve"]:
         row.metrics({f"selection/{selection['key']}": distance}, seen)
     # all at the end of the training: MLflow's table shows the value of the latest step, and a
     # later evaluation may choose an earlier snapshot
     last = selection["curve"][-1][0]
     row.metrics({"best_images_seen": selection["best"]}, last)
-    _add(row, judgement, last)
-    row.image("best", paths.reports / "best.png", last)
-    row.image("closest", paths.reports / "closest.png", last)
+    _add(row, result["metrics"], last)
+    for key in ("best", "closest", "interpolation"):
+        row.image(key, reports / f"{key}.png", last)
     for name in ("evaluation.json", "report.html"):
-        row.artifact(paths.reports / name, "evaluation")
-    row.artifact(subject.path, "best")
-    row.flush()
-    row.tidy()
+        row.artifact(reports / name, "evaluation")
+    row.artifact(snapshot, "best")
+    row.links()
+    tracking.add_model(row, snapshot, result)
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ def log_one(
     if own:
         step = max(seen, own.last_step or 0)
         row.metrics({"best_images_seen": seen}, step)
-        _add(row, judgement, step)
+        _add(row, judgement.result["metrics"], step)
         with tempfile.TemporaryDirectory() as folder:
             write_folder(judgement, None, Path(folder))
             row.image("closest", Path(folder) / "closest.png", step)
@@ -81,13 +90,14 @@ def log_one(
     row.tidy()
 
 
-def _add(row: tracking.Run, judgement: Judgement, step: int) -> None:
-    row.metrics(judgement.metrics, step)
+def _add(row: tracking.Run, measured: Mapping[str, Any], step: int) -> None:
+    row.metrics({key: each["value"] for key, each in measured.items()}, step)
     # NaN where there is none now: what an earlier evaluation had must not stay beside new values
-    spread = {f"deviation/{key}": judgement.spread.get(key, math.nan) for key in judgement.metrics}
-    row.metrics(spread, step)
-    protocols = {key: each["protocol"] for key, each in judgement.result["metrics"].items()}
-    row.tags({"protocols": json.dumps(protocols)})
+    spread = {key: each["deviation"] for key, each in measured.items()}
+    row.metrics(
+        {f"deviation/{key}": math.nan if d is None else d for key, d in spread.items()}, step
+    )
+    row.tags({"protocols": json.dumps({k: each["protocol"] for k, each in measured.items()})})
 
 
 def _open(origin: Origin, params: Params, paths: Paths, run_id: str | None = None) -> tracking.Run:
@@ -96,7 +106,14 @@ def _open(origin: Origin, params: Params, paths: Paths, run_id: str | None = Non
         experiment=tracking.experiment_name(),
         run_key=origin.run_key,
         name=origin.name,
-        params={"model": origin.model, "evaluate": params.evaluate.model_dump()},
+        params={**_decided(origin), "evaluate": params.evaluate.model_dump()},
         tags={"cache_digest": origin.cache_digest},
         run_id=run_id,
     )
+
+
+def _decided(origin: Origin) -> dict[str, object]:
+    """Hyperparameters for a row that the training itself did not make."""
+    decided = origin.lineage.get("decided", {})
+    train = {"train": decided["train"] | {"images": decided["images"]}} if decided else {}
+    return {"model": origin.model, **train}

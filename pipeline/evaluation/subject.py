@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -10,11 +11,19 @@ import torch
 from torch import Tensor
 
 from gan.cache import Images
-from gan.checkpoints import Origin, load_generator
+from gan.checkpoints import Origin, described, load_generator
 from gan.devices import choose
 from gan.metrics.features import exact_inference
 from gan.models.network import Generator
-from gan.sampling import BATCH, GRID_SEEDS, drawn_latents, generate, seed_latents
+from gan.sampling import (
+    BATCH,
+    GRID_COLUMNS,
+    GRID_SEEDS,
+    drawn_latents,
+    generate,
+    interpolated,
+    seed_latents,
+)
 from pipeline.features.folder import FolderSource
 
 Weights = Literal["averaged", "raw"]
@@ -47,6 +56,9 @@ class Subject(Protocol):
 
     def grid(self) -> Images:
         """Images to look at, (n, H, W, 3) uint8."""
+
+    def journeys(self) -> Images | None:
+        """Images between images, where the subject can make them: (n, H, W, 3) uint8."""
 
     def described(self) -> dict[str, Any]:
         """What a result says of it."""
@@ -93,6 +105,12 @@ class CheckpointSubject:
     def grid(self) -> Images:
         return self._images(seed_latents(GRID_SEEDS, self.generator.latent_size))
 
+    def journeys(self) -> Images:
+        """A row of avatars on the way from one of the grid's first seeds to the next."""
+        ends = seed_latents(GRID_SEEDS[: GRID_COLUMNS + 1], self.generator.latent_size)
+        ways = [interpolated(*pair, GRID_COLUMNS) for pair in pairwise(ends)]
+        return self._images(torch.cat(ways))
+
     def _latents(self, seed: int | None, count: int) -> Tensor:
         if seed is None:
             raise ValueError("a generator's images have a seed")
@@ -112,16 +130,8 @@ class CheckpointSubject:
         return images
 
     def described(self) -> dict[str, Any]:
-        return {
-            "kind": "checkpoint",
-            "name": self.origin.name,
-            "sha256": self.sha256,
-            "size": self.origin.size,
-            "images_seen": self.origin.images_seen,
-            "run_key": self.origin.run_key,
-            "weights": self.weights,
-            "trained_on": self.origin.cache_digest,
-        }
+        about = described(self.origin, self.weights, sha256=self.sha256)
+        return {"kind": "checkpoint", **about}
 
 
 @dataclass(frozen=True)
@@ -155,6 +165,9 @@ class FolderSubject:
         shown = min(SHOWN, len(self.source))
         last = len(self.source) - 1
         return self.source.rows([i * last // max(1, shown - 1) for i in range(shown)])
+
+    def journeys(self) -> None:
+        return None
 
     def described(self) -> dict[str, Any]:
         return {

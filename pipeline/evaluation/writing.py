@@ -11,12 +11,13 @@ from gan.cache import Images, TensorCache
 from gan.durable import write_atomically
 from gan.errors import GanError
 from gan.metrics.thumbnails import Thumbnails
-from gan.sampling import GRID_COLUMNS
+from gan.sampling import GRID_COLUMNS, GRID_NAME
 from pipeline.evaluation.closest import closest_sheet
 from pipeline.evaluation.judging import Judgement
 from pipeline.evaluation.report import report_html
 from pipeline.images.contact_sheet import contact_sheet, png
 from pipeline.paths import Paths
+from pipeline.picture_lineage import about
 
 REALS = 64  # shown beside the grid
 
@@ -27,6 +28,7 @@ def write_reports(judgement: Judgement, cache: TensorCache, paths: Paths) -> Non
     pictures = _pictures(judgement, cache)
     write_atomically(reports / "best.png", pictures["grid"])
     write_atomically(reports / "closest.png", pictures["closest"])
+    write_atomically(reports / "interpolation.png", pictures["interpolation"])
     curve = (f"{seen}\t{distance}" for seen, distance in result["selection"]["curve"])
     write_atomically(
         reports / "snapshots.tsv", "\n".join(["images_seen\tdistance", *curve]) + "\n"
@@ -41,6 +43,8 @@ def write_folder(judgement: Judgement, cache: TensorCache | None, folder: Path) 
     pictures = _pictures(judgement, cache)
     write_atomically(folder / "grid.png", pictures["grid"])
     write_atomically(folder / "closest.png", pictures["closest"])
+    if "interpolation" in pictures:
+        write_atomically(folder / "interpolation.png", pictures["interpolation"])
     write_atomically(folder / "metrics.json", _flat(judgement, "images_seen"))
     write_atomically(folder / "evaluation.json", _json(judgement.result))
     write_atomically(folder / "report.html", report_html(judgement.result, pictures))
@@ -60,10 +64,15 @@ def check_out(out: Path, paths: Paths) -> None:
 
 def _pictures(judgement: Judgement, cache: TensorCache | None) -> dict[str, bytes]:
     memory = judgement.result["memorisation"].get(Thumbnails.name)
+    subject, text = judgement.result["subject"], None
+    if subject["kind"] == "checkpoint":
+        text = about(subject, GRID_NAME)
     found = {
-        "grid": png(contact_sheet(judgement.grid, GRID_COLUMNS)),
+        "grid": png(contact_sheet(judgement.grid, GRID_COLUMNS), text),
         "closest": png(closest_sheet(judgement.closest, memory)),
     }
+    if judgement.journeys is not None:
+        found["interpolation"] = png(contact_sheet(judgement.journeys, GRID_COLUMNS), text)
     if cache is not None:
         found["reals"] = png(contact_sheet(_reals(cache), GRID_COLUMNS))
     return found

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from gan.durable import write_atomically
 
@@ -32,17 +33,19 @@ def contact_sheet(images: NDArray[np.uint8], columns: int) -> Image.Image:
     return Image.fromarray(sheet)
 
 
-def png(image: Image.Image) -> bytes:
-    """`image` as a PNG file; equal pictures give equal bytes."""
+def png(image: Image.Image, about: PngInfo | None = None) -> bytes:
+    """`image` as a PNG file with text chunks `about`; equal ones give equal bytes."""
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", compress_level=FAST)
+    image.save(buffer, format="PNG", compress_level=FAST, pnginfo=about)
     return buffer.getvalue()
 
 
-def save_png(image: Image.Image, path: Path) -> None:
-    """Write `image` to `path` in one step.
+def save_png(image: Image.Image, path: Path, about: PngInfo | None = None) -> None:
+    """Write `image` with text chunks `about` to `path` in one step.
 
     Folders above are made. A viewer that watches `path` never sees half a file. Raises GanError
     where it can't be written.
     """
-    write_atomically(path, png(image))  # what PIL writes to a full disk itself names no reason
+    write_atomically(
+        path, png(image, about)
+    )  # what PIL writes to a full disk itself names no reason

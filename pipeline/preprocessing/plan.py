@@ -46,6 +46,7 @@ class Plan:
     index: ImageIndex
     train: int
     statuses: Counter[str]
+    licences: Counter[str]
     same_files: SameFiles
     noted: dict[int, tuple[Box, ...]] | None = None  # by entry, where a file has boxes for it
 
@@ -87,6 +88,7 @@ def make_plan(snapshot: Snapshot, holdout: float, boxes: BoxFile | None) -> Plan
         index=index,
         train=int(np.count_nonzero(~held[distinct])),
         statuses=rows.statuses,
+        licences=rows.licences,
         same_files=same,
         noted=rows.noted_by_entry(entry_of[first[inverse]]),
     )
@@ -115,6 +117,7 @@ class _Picture(NamedTuple):
     width: int = 0
     height: int = 0
     names: tuple[str, ...] = ()  # sha256 and URL
+    licence: str = ""
 
     @staticmethod
     def of(values: Any) -> "_Picture":
@@ -128,7 +131,8 @@ class _Picture(NamedTuple):
         if len(digest) != 32:
             raise ValueError("its sha256 is not 64 hex digits long")
         names = (values["sha256"], values["url"])
-        return _Picture(status, digest, values["width"], values["height"], names)
+        licence = str(values["licence"])
+        return _Picture(status, digest, values["width"], values["height"], names, licence)
 
 
 @dataclass
@@ -137,6 +141,7 @@ class _Rows:
 
     boxes: BoxFile | None
     statuses: Counter[str] = field(default_factory=Counter)
+    licences: Counter[str] = field(default_factory=Counter)
     digests: bytearray = field(default_factory=bytearray)
     numbers: "array[int]" = field(default_factory=lambda: array("q"))
     noted: dict[int, tuple[Box, ...]] = field(default_factory=dict)
@@ -145,6 +150,7 @@ class _Rows:
         self.statuses[picture.status] += 1
         if picture.status != "ok":
             return
+        self.licences[picture.licence or "unknown"] += 1
         if self.boxes and (noted := self.boxes.of(*picture.names)) is not None:
             self.noted[len(self.numbers) // 4] = noted
         self.digests += picture.digest

@@ -23,7 +23,7 @@ class PreprocessSummary:
     """What came of the rows of a snapshot.
 
     rows = without_image + read; read = duplicate_files + bad + refused + pictures;
-    faces = faces_rejected + filtered + duplicate_pixels + near_duplicates + train + holdout.
+    faces_found = faces_rejected + filtered + duplicate_pixels + near_duplicates + train + holdout.
     """
 
     rows: int
@@ -34,7 +34,8 @@ class PreprocessSummary:
     refused: int  # pictures too small or of a wrong shape
     pictures: int
     without_face: int  # pictures in which none was found
-    faces: int  # found; without a detector each picture counts as one
+    # without a detector each picture counts as one; DVC's tables would take `faces` for the dep
+    faces_found: int
     faces_rejected: int
     filtered: int  # avatars that were left out for their looks
     duplicate_pixels: int  # equal to one that is kept
@@ -64,7 +65,7 @@ def summarise(outcome: Outcome, rejected: Sequence[Rejected], cached: Cached) ->
         refused=refused,
         pictures=statuses["ok"] - same_files - bad - refused,
         without_face=without_face,
-        faces=outcome.found,
+        faces_found=outcome.found,
         faces_rejected=len(left_out) - bad - refused - without_face,
         filtered=int(np.count_nonzero(outcome.choice.fault)),
         duplicate_pixels=len(outcome.choice.same_pixels),

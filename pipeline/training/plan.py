@@ -20,6 +20,8 @@ from pipeline.unfinished import digest_of
 
 ENTRY = "pipeline/train.py"
 
+DECIDED = ("model", "train", "cache_digest", "code_digest")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -36,9 +38,25 @@ class Plan:
 
     @property
     def name(self) -> str:
+        """What tells trainings apart at a glance, such as `wgan_gp 64px w64 s1`."""
         train, generator = self.params.train, self.params.model.generator
-        network = f"{generator.family} {self.cache.size}px w{generator.width}"
-        return f"{train.objective} {network} s{train.seed}"
+        family = "" if generator.family == "dcgan" else f" {generator.family}"
+        network = f"{self.cache.size}px w{generator.width}"
+        return f"{train.objective}{family} {network} s{train.seed}"
+
+    @property
+    def lineage(self) -> dict[str, Any]:
+        """What decided the training, in plain values: the run key is the digest of `decided`."""
+        meta = self.cache.meta
+        return {
+            "decided": {key: self.identity[key] for key in DECIDED}
+            | {"images": self.params.train.images},
+            "preprocess": meta["settings"],
+            "snapshot": meta.get("snapshot", ""),
+            "source": meta.get("source", {}),
+            "licences": meta.get("licences", {}),
+            "counts": meta["counts"],
+        }
 
     @property
     def end(self) -> int:
@@ -50,7 +68,7 @@ class Plan:
         """What a checkpoint says of itself."""
         model = self.params.model.model_dump()
         size, digest = self.cache.size, self.cache.digest
-        return Origin(model, size, images_seen, self.run_key, digest, self.name)
+        return Origin(model, size, images_seen, self.run_key, digest, self.name, self.lineage)
 
     def fresh(self) -> TrainState:
         """The state at the very beginning, without what `init_from` brings."""

@@ -1,10 +1,27 @@
 """From the progress folder to the outs."""
 
+import hashlib
+import json
 import shutil
+from pathlib import Path
 
 from gan.durable import write_atomically
 from pipeline.paths import Paths
 from pipeline.unfinished import Unfinished
+
+
+def marked(paths: Paths, work: Unfinished, run_key: str) -> Path:
+    """A file with the sha256 of everything that `publish` put in place, for the tracker."""
+    files = [paths.models / "final.pt", *sorted((paths.models / "snapshots").glob("*.pt"))]
+    files += [paths.reports / "losses.tsv", paths.reports / "samples.png"]
+    outs = {
+        file.relative_to(paths.root).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+    }
+    written = work.folder / "outs.json"
+    content = {"run_key": run_key, "identity": work.identity, "outs": outs}
+    write_atomically(written, json.dumps(content, indent=1, sort_keys=True) + "\n")
+    return written
 
 
 def publish(paths: Paths, work: Unfinished) -> None:

@@ -23,22 +23,14 @@ def open_row(
         spool=work.tracking(todo.run_key),
         reached=seen,
     )
-    params = todo.params
-    length = {"images": params.train.images}
-    row.params({"model": params.model.model_dump(), "train": params.train.active() | length})
-    row.params({"cache": todo.cache.meta["settings"]})
-    row.tags(
-        {
-            "cache_digest": todo.cache.digest,
-            "code_digest": todo.identity["code_digest"],
-            "torch": todo.identity["torch"],
-            "device": todo.compute.device.type,
-            "precision": todo.compute.precision,
-        }
-    )
-    row.dataset("avatars", todo.cache.digest, str(todo.cache.meta.get("snapshot_digest", "")))
-    for seen, measured in losses.rows:  # of a shorter run that this one goes on from
+    tracking.describe_training(row, todo.lineage)
+    row.tags({key: todo.identity[key] for key in ("torch", "device", "precision")})
+    row.links()
+    # of a shorter run that this one goes on from; what the row has already is not taken twice
+    for seen, measured in losses.rows:
         row.metrics(measured, seen)
+    for grid in sorted(work.grids.glob("[0-9]*.png")):
+        row.image("grid", grid, int(grid.stem))
     real = work.folder / "real.png"
     save_png(contact_sheet(todo.cache.split("train")[:REAL_IMAGES], GRID_COLUMNS), real)
     row.image("real", real, 0)

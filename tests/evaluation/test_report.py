@@ -5,7 +5,6 @@ import copy
 import html
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import lxml.html
 import numpy as np
 import pytest
 import torch
+from browser import OPTIONS, chromium
 from evaluation_result import checkpoint_result, crowded_result, folder_result
 
 from gan.pixels import to_images
@@ -344,11 +344,8 @@ def rendered(page, widths, folder):
     frames = "".join(frame.format(width, html.escape(page)) for width in widths)
     file = folder / "probe.html"
     file.write_text(PROBE.replace("%s", frames), encoding="utf-8")
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    assert browser, "needs a browser: apt-get install chromium"
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     profile = f"--user-data-dir={folder / 'profile'}"
-    command = [browser, *options, profile, "--dump-dom", file.as_uri()]
+    command = [chromium(), *OPTIONS, profile, "--dump-dom", file.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     found = re.search(r'<pre id="found">(.+?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stderr[-2000:]

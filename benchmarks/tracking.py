@@ -1,0 +1,319 @@
+"""What tracking costs a training: CPU seconds of the tracker against those of the steps.
+
+    python benchmarks/tracking.py [--steps 20000] [--repeats 3] [--server] [--whole]
+
+The training is that of params.yaml at 64 pixels with networks of width 32 on one thread: its
+batch, its intervals, 10 metrics a log, the rate and the system's numbers beside them as always.
+Processes take turns, and each one's CPU seconds count whole, from its start to its exit, of all
+its threads and of the processes that it starts:
+
+null     the loop of logs and commits with a tracker that keeps nothing
+tracked  the same loop with the real one: imports MLflow, creates the store, opens and describes
+         the row, asks Git and makes the patch, spools, sends, flushes. It waits at each commit
+         until all is sent: a real training gives it the time, and small batches cost more
+files    the same, and grids, snapshots and the last state as a training hands them over
+
+What the tracker costs is the median of tracked - null. What it is compared with are CPU seconds of
+real steps on one thread, of which a sample is timed in this run (--sample) and multiplied; --whole
+makes all the steps in both processes instead, which takes hours. With --server records go to an
+`mlflow server` on this machine, whose own CPU seconds do not count; without, to a new SQLite file.
+
+The last line is JSON: `overhead`, the tracker's share of the training, and what it is made of.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from processes import ROOT
+
+from gan.batches import Batches
+from gan.checkpoints import Origin, save_checkpoint
+from gan.devices import choose, fast
+from gan.distributed import ALONE
+from gan.objectives.build import build_objective
+from gan.params import Params
+from gan.state import TrainState, build_state
+from gan.steps import Engine, train_step
+from pipeline import tracking
+from pipeline.paths import Paths
+from pipeline.recorder import Run
+
+SIZE, WIDTH = 64, 32
+WARM_UP = 20
+METRICS = (
+    *("loss/discriminator", "loss/generator", "score/real", "score/fake", "accuracy/real"),
+    *("accuracy/fake", "gradient_norm/discriminator", "gradient_norm/generator"),
+    *("learning_rate/discriminator", "learning_rate/generator"),
+)
+
+
+def settings() -> Params:
+    """params.yaml as shipped, with the networks of this benchmark."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for name in ("generator", "discriminator"):
+        values["model"][name]["width"] = WIDTH
+    values["preprocess"]["size"], values["train"]["device"] = SIZE, "cpu"
+    return Params.model_validate(values)
+
+
+class Training:
+    """Real steps on pictures of noise."""
+
+    def __init__(self, params: Params) -> None:
+        compute = choose("cpu", params.train.precision)
+        self.state: TrainState = build_state(params.model, SIZE, params.train, compute)
+        objective = build_objective(params.train)
+        latents = params.model.latent_size
+        self._engine = Engine(params.train, objective, compute, ALONE, latents)
+        pixels = np.random.default_rng(0).integers(0, 256, (512, SIZE, SIZE, 3), dtype=np.uint8)
+        batch = params.train.batch_size
+        self._batches = Batches(
+            pixels, params.train.seed, batch, params.train.flip, compute.device
+        )
+
+    def steps(self, count: int) -> None:
+        with fast(self._engine.compute.device):
+            for _ in range(count):
+                train_step(self.state, self._engine, self._batches)
+
+
+def seconds_per_step(params: Params, sample: int) -> float:
+    """CPU seconds of one step, all threads of this process together."""
+    training = Training(params)
+    training.steps(WARM_UP)
+    before = time.process_time()
+    training.steps(sample)
+    return (time.process_time() - before) / sample
+
+
+def lineage(params: Params) -> dict[str, object]:
+    """As a checkpoint has it."""
+    train = params.train.active() | {"init_from": ""}
+    decided = {"model": params.model.model_dump(), "train": train, "images": params.train.images}
+    digests = {"cache_digest": "c" * 64, "code_digest": "d" * 64}
+    return {
+        "decided": decided | digests,
+        "preprocess": params.preprocess.model_dump(),
+        "snapshot": "e" * 64,
+        "source": {"source": "embedded"},
+        "licences": {"CC0-1.0": 512},
+        "counts": {"train": 512, "holdout": 0},
+    }
+
+
+def contestant(kind: str, steps: int, *, whole: bool) -> None:
+    """One process: opens its row in the current folder and tells it of a whole training."""
+    params, here = settings(), Path.cwd()
+    torch.set_num_threads(1)
+    row = _row(kind, params, here)
+    training = Training(params) if whole else None
+    every, batch = params.train, params.train.batch_size
+    handed = _files(params, here)  # by all of them, so that making them is no difference
+    if kind != "files":
+        handed = {}
+    for step in range(1, steps + 1):
+        if training:
+            training.steps(1)
+        seen = step * batch
+        if _due(seen, every.log_every, batch):
+            row.metrics({key: 1 / seen for key in METRICS}, seen)
+            row.metrics({"throughput/images_per_second": 100.0}, seen)
+            row.system(seen)
+        if handed and _due(seen, every.grid_every, batch):
+            row.image("grid", handed["grid"], seen)
+        if handed and _due(seen, every.snapshot_every, batch):
+            row.artifact(handed["snapshot"], "checkpoints")
+        if _due(seen, every.checkpoint_every, batch):
+            row.prepare(seen)
+            row.commit()
+            _wait(row)
+    if handed:
+        row.artifact(handed["state"], "checkpoints")
+    row.close(timeout_s=120)
+    if row.unsent:
+        raise SystemExit(f"{row.unsent} records were not sent")
+
+
+def _due(seen: int, every: int, batch: int) -> bool:
+    return seen // every > (seen - batch) // every
+
+
+def _row(kind: str, params: Params, folder: Path) -> Run:
+    if kind == "null":
+        return Run(None, lambda: None, "")  # type: ignore[arg-type, return-value]
+    spool = folder / "spool"
+    row = tracking.start(
+        Paths(folder), experiment="avatars", name="benchmark", run_key="k" * 64, spool=spool
+    )
+    tracking.describe_training(row, lineage(params))
+    row.links()
+    row.commit()
+    return row
+
+
+def _wait(row: Run) -> None:
+    while row.spool and row.spool.state["sent"] < row.spool.committed:
+        time.sleep(0.05)
+
+
+def _files(params: Params, folder: Path) -> Mapping[str, Path]:
+    """A grid of 8 x 8 pictures, a snapshot and a state, as large as real ones."""
+    state = Training(params).state
+    origin = Origin(params.model.model_dump(), SIZE, 0, "k" * 64, "c" * 64, "benchmark")
+    files = {name: folder / name for name in ("snapshot", "state")}
+    save_checkpoint(files["snapshot"], origin, state.averaged)
+    save_checkpoint(files["state"], origin, state.averaged, state.state_dict())
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize((8 * SIZE, 8 * SIZE)).save(folder / "grid.png")
+    return files | {"grid": folder / "grid.png"}
+
+
+def _checkout(folder: Path) -> None:
+    """A clone with a change, so that Git has something to tell; a bare folder where none is."""
+    clone = ["git", "clone", "-q", "--shared", str(ROOT), str(folder)]
+    if subprocess.run(clone, capture_output=True).returncode:
+        folder.mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+    with (folder / "params.yaml").open("a", encoding="utf-8") as stream:
+        stream.write("# changed\n")
+
+
+def run(kind: str, arguments: argparse.Namespace, store: str) -> float:
+    """CPU seconds of a contestant's process."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "checkout"
+        _checkout(folder)
+        command = [sys.executable, str(Path(__file__).resolve()), "--contestant", kind]
+        command += ["--steps", str(arguments.steps), *(["--whole"] if arguments.whole else [])]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+        environment["PYTHONPATH"] = str(ROOT)
+        if store:
+            environment["MLFLOW_TRACKING_URI"] = store
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, cwd=folder, env=environment, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    taken = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"  {kind}: {taken:.2f} CPU s")
+    return taken
+
+
+@contextmanager
+def server(wanted: bool) -> Iterator[str]:
+    """The address of an MLflow server with a new store; "" where none is wanted."""
+    if not wanted:
+        yield ""
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as name:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+        command += ["--port", str(port), "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{name}/mlflow.db"]
+        command += ["--artifacts-destination", f"{name}/artifacts"]
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(command, cwd=name, stdout=quiet, stderr=quiet)
+        try:
+            _until_it_answers(f"http://127.0.0.1:{port}/health", process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _until_it_answers(address: str, process: "subprocess.Popen[bytes]") -> None:
+    for _ in range(240):
+        with suppress(OSError), urllib.request.urlopen(address, timeout=5):
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.5)
+    raise SystemExit("mlflow server does not come up")
+
+
+def overhead(taken: Mapping[str, list[float]], steps: float) -> dict[str, float]:
+    """Shares of the training's CPU seconds `steps`, from those of each contestant's processes."""
+    tracker = _difference(taken["tracked"], taken["null"])
+    files = _difference(taken["files"], taken["tracked"])
+    return {
+        "overhead": round(tracker / steps, 5),
+        "files": round(files / steps, 5),
+        "tracker_cpu_s": round(tracker, 2),
+        "files_cpu_s": round(files, 2),
+        "training_cpu_s": round(steps, 1),
+    }
+
+
+def _difference(one: list[float], other: list[float]) -> float:
+    """The median over pairs that ran next to each other."""
+    return float(statistics.median(a - b for a, b in zip(one, other, strict=True)))
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """All contestants in turns, then the table."""
+    taken: dict[str, list[float]] = {"null": [], "tracked": [], "files": []}
+    each = [] if arguments.whole else [seconds_per_step(settings(), arguments.sample)]
+    with server(arguments.server) as store:
+        for _ in range(arguments.repeats):
+            for kind, list_of in taken.items():
+                list_of.append(run(kind, arguments, store))
+            if not arguments.whole:
+                each.append(seconds_per_step(settings(), arguments.sample))
+    found = overhead(taken, steps_of(arguments, taken, each))
+    _tell(found, arguments)
+    print(json.dumps(found))
+
+
+def steps_of(
+    arguments: argparse.Namespace, taken: Mapping[str, list[float]], each: list[float]
+) -> float:
+    """CPU seconds of the training without a tracker."""
+    if arguments.whole:
+        return float(statistics.median(taken["null"]))
+    return float(arguments.steps * statistics.median(each))
+
+
+def _tell(found: Mapping[str, float], arguments: argparse.Namespace) -> None:
+    share, files = found["overhead"], found["files"]
+    how = "measured whole" if arguments.whole else f"from samples of {arguments.sample} steps"
+    print(f"{arguments.steps:,} steps  {found['training_cpu_s']:9.1f} CPU s  ({how})")
+    print(f"tracker       {found['tracker_cpu_s']:9.2f} CPU s  {share:7.3%}")
+    print(f"and its files {found['files_cpu_s']:9.2f} CPU s  {files:7.3%}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--sample", type=int, default=200, help="real steps that are timed")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--server", action="store_true", help="send to an `mlflow server`")
+    parser.add_argument("--whole", action="store_true", help="make all the steps; takes hours")
+    parser.add_argument("--contestant", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.contestant:
+        contestant(arguments.contestant, arguments.steps, whole=arguments.whole)
+    else:
+        torch.set_num_threads(1)
+        os.environ["OMP_NUM_THREADS"] = "1"  # of what is started here
+        compare(arguments)
+
+
+if __name__ == "__main__":
+    main()

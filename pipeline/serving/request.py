@@ -1,0 +1,68 @@
+"""What somebody asks a served generator for, checked: seeds, truncations, kind of output."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+
+Output = Literal["array", "png"]
+
+MOST_SEEDS = 10_000
+LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """Avatars that are asked for: a truncation in [0, 1] to each seed."""
+
+    seeds: list[int]
+    truncations: list[float]
+    output: Output
+
+
+def request(given: Any, params: Mapping[str, Any]) -> Request:
+    """Read `given`: a table with `seed` and maybe `truncation`, or seeds alone (list, array).
+
+    params: `truncation` of rows that have none (1 if missing) and `output`, array or png.
+    ValueError, in one line, for anything else.
+    """
+    tabular = hasattr(given, "columns") or isinstance(given, Mapping)
+    if tabular and "seed" not in given:
+        raise ValueError("the column `seed` is missing")
+    seeds = _seeds(given["seed"] if tabular else given)
+    usual = _truncations([params.get("truncation", 1.0)])[0]
+    truncations = [usual] * len(seeds)
+    if tabular and "truncation" in given:
+        own = np.ravel(np.asarray(given["truncation"], dtype=object))
+        truncations = _truncations([usual if _missing(each) else each for each in own])
+    if len(truncations) != len(seeds):
+        raise ValueError(f"{len(truncations)} truncations for {len(seeds)} seeds")
+    output = params.get("output", "array")
+    if output not in ("array", "png"):
+        raise ValueError(f"output = {str(output)[:40]!r}: array or png")
+    return Request(seeds, truncations, cast(Output, output))
+
+
+def _seeds(given: Any) -> list[int]:
+    seeds = np.ravel(np.asarray(given))
+    if len(seeds) > MOST_SEEDS:
+        raise ValueError(f"{len(seeds):,} seeds: at most {MOST_SEEDS:,} at a time")
+    for seed in seeds.tolist():
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
+            raise ValueError(
+                f"seed = {str(seed)[:40]!r}: a whole number from 0 to {LARGEST_SEED} is needed"
+            )
+    return [int(seed) for seed in seeds]
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value != value
+
+
+def _truncations(given: list[Any]) -> list[float]:
+    for value in given:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 <= value <= 1:
+            raise ValueError(f"truncation = {str(value)[:40]!r}: a number from 0 to 1 is needed")
+    return [float(value) for value in given]

@@ -1,0 +1,86 @@
+"""Brings the row of the training whose outs lie here to what these say."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from gan.errors import GanError
+from pipeline import tracking
+from pipeline.mlflow_contents import MlflowContents
+from pipeline.paths import Paths
+from pipeline.progress import progress
+from pipeline.spooling.backlog import BATCH, BUSY, Told, left_behind
+from pipeline.spooling.sender import deliver, groups, short, without_secrets
+from pipeline.spooling.state import unsent_in
+from pipeline.syncing.missing_parts import MissingParts
+from pipeline.syncing.outs_row import Outs, missing, new_row, outs_of
+from pipeline.syncing.times import span_of
+
+
+def complete(paths: Paths, store: Callable[[], MlflowContents]) -> Told:
+    """Make the row of the training whose outs lie here, or add what it lacks.
+
+    GanError where the store can't be reached.
+    """
+    name = "models/ and reports/"
+    try:
+        outs = outs_of(paths)
+    except GanError as error:
+        return Told(name, str(error), whole=False)
+    if outs is None:
+        return Told(name, "gone meanwhile", whole=True)
+    name = f"{outs.origin.name} (files)"
+    for each in left_behind(paths):
+        if each.run_key == outs.origin.run_key and unsent_in(each.folder):
+            return Told(name, "waits for the records that are kept of it", whole=True)
+    try:
+        return _complete(name, outs, paths, store())
+    except GanError:
+        raise
+    except Exception as error:
+        return Told(name, f"not sent: {without_secrets(short(error))}", whole=False)
+
+
+def _complete(name: str, outs: Outs, paths: Paths, store: MlflowContents) -> Told:
+    experiment = tracking.experiment_name()
+    there = store.of(outs.origin.run_key, experiment, outs.keys)
+    if there is not None and there.alive:
+        return Told(name, BUSY, whole=True)
+    span = span_of(outs.origin.run_key, outs.origin.images_seen, paths, there)
+    with tempfile.TemporaryDirectory(prefix="gan-") as links:
+        parts = missing(outs, paths, there, span, Path(links))
+        if there is None:
+            row_id = store.open(new_row(outs, paths, experiment, span))
+        else:
+            row_id = there.run_id
+        refused = _send(parts, row_id, store)
+    done = "completed" if there else "made from files"
+    text = f"row {done}: {_content(parts)}" if parts.records else "nothing missing"
+    if parts.different:
+        text += f"; {parts.different} points that differ from the files' stay"
+    if refused:
+        text += f"; {len(refused)} records refused ({refused[0]})"
+    return Told(name, text, not refused, len(parts.records))
+
+
+def _send(parts: MissingParts, row_id: str, store: MlflowContents) -> list[str]:
+    refused: list[str] = []
+    total = len(parts.records)
+    if not total:
+        return refused
+    with progress("records", total) as advance:
+        for first in range(0, total, BATCH):
+            batch = [(0, record) for record in parts.records[first : first + BATCH]]
+            for group in groups(batch):
+                records = [record for _, record in group]
+                deliver(store, row_id, records, Path(), refused.append)
+            advance(min(total, first + BATCH), "")
+    return refused
+
+
+def _content(parts: MissingParts) -> str:
+    counts = [(parts.points, "points"), (parts.files, "files")]
+    others = sum(
+        record["kind"] not in ("metrics", "image", "artifact") for record in parts.records
+    )
+    return ", ".join(f"{n} {what}" for n, what in [*counts, (others, "other records")] if n)

@@ -1,0 +1,169 @@
+"""Remotes of DVC, a folder and a bucket: a colleague's clone has all that was made here."""
+
+import filecmp
+import hashlib
+import json
+
+import boto3
+import pytest
+import yaml
+from dvc_checkouts import Checkout, as_json, ran, shared_project
+from moto.server import ThreadedMotoServer
+
+pytestmark = pytest.mark.slow
+
+BUCKET = "avatars"
+KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+FOLDERS = ("data", "cache", "reference", "models")
+
+
+@pytest.fixture(scope="module")
+def author(tmp_path_factory):
+    """The built repository, whose remote is a folder, with all of it pushed."""
+    folder = tmp_path_factory.mktemp("author")
+    checkout = shared_project(tmp_path_factory, folder)
+    checkout.dvc("remote", "add", "-d", "shared", str(folder / "remote"))
+    checkout.commit("a remote")
+    checkout.pushed = checkout.dvc("push", "--run-cache")
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def colleague(author, tmp_path_factory):
+    """A clone after `dvc pull`: nothing of it was ever made there."""
+    folder = tmp_path_factory.mktemp("colleague")
+    checkout = author.clone(folder / "clone", folder / "home")
+    checkout.pulled = checkout.dvc("pull", "--run-cache")
+    return checkout
+
+
+def files(root, folder):
+    return sorted(path.relative_to(root) for path in (root / folder).rglob("*") if path.is_file())
+
+
+def sha256(file):
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def check_same(here, there):
+    """All that DVC keeps is the same, byte for byte, pictures too."""
+    for folder in (*FOLDERS, "reports"):
+        names = files(here, folder)
+        assert names
+        assert files(there, folder) == names
+        _, different, unread = filecmp.cmpfiles(here, there, map(str, names), shallow=False)
+        assert (different, unread) == ([], [])
+
+
+def test_a_pull_brings_data_cache_models_and_pictures_and_leaves_nothing_to_do(author, colleague):
+    check_same(author.root, colleague.root)
+    assert (colleague.root / "reports" / "best.png").is_file()
+    (colleague.root / "data.ok").unlink(missing_ok=True)
+    assert set(as_json(colleague, "status")) <= {"scrape", "data.dvc"}  # the receipt, not the data
+    out = colleague.dvc("repro")
+    assert ran(out) == ["scrape"]
+    assert "0 new" in out
+    assert as_json(colleague, "status") == {}
+    assert ran(colleague.dvc("repro")) == []
+    assert colleague.git("status", "--porcelain") == ""
+
+
+def test_a_pulled_model_draws_and_is_judged(author, colleague, tmp_path):
+    command = ("gan", "generate", "--ckpt", "models/best.pt", "--seeds", "0-3")
+    pictures = []
+    for checkout, folder in ((author, tmp_path / "here"), (colleague, tmp_path / "there")):
+        checkout.run(*command, "--out", str(folder))
+        pictures.append([sha256(file) for file in sorted(folder.glob("*.png"))])
+    assert len(pictures[0]) >= 4
+    assert pictures[0] == pictures[1]
+    out = colleague.run(
+        "gan", "evaluate", "--ckpt", "models/best.pt", "--out", str(tmp_path / "judged")
+    )
+    published = json.loads(author.read("reports/metrics.json"))
+    again = json.loads((tmp_path / "judged" / "evaluation.json").read_text())
+    assert "fd_lite0_32_small30" in out
+    assert published["run_key"] in json.dumps(again)
+
+
+def change_objective(checkout, objective):
+    file = checkout.root / "params.yaml"
+    values = yaml.safe_load(file.read_text())
+    values["train"]["objective"] = objective
+    file.write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def test_a_pulled_run_cache_restores_a_colleagues_variant_which_adds_no_row(author, colleague):
+    change_objective(colleague, "wgan_gp")
+    out = colleague.dvc("repro")
+    assert set(ran(out)) <= {"scrape"}
+    for stage in ("train", "evaluate"):
+        assert f"Stage '{stage}' is cached - skipping run, checking out outputs" in out
+    keys = {row.data.params["train.objective"]: row.data.tags["run_key"] for row in author.rows()}
+    restored = json.loads(colleague.read("reports/metrics.json"))["run_key"]
+    assert keys["wgan_gp"].startswith(restored)
+    assert not (colleague.root / "mlflow.db").exists() or restored not in {
+        row.data.tags["run_key"][:16] for row in colleague.rows()
+    }
+    colleague.git("checkout", "-q", ".")
+    colleague.dvc("checkout", "-q", "--force")
+
+
+def test_a_training_restored_by_its_author_is_the_row_that_is_there(author):
+    before = {row.info.run_id for row in author.rows()}
+    change_objective(author, "wgan_gp")
+    try:
+        out = author.dvc("repro")
+        assert "Stage 'train' is cached - skipping run, checking out outputs" in out
+        restored = json.loads(author.read("reports/metrics.json"))["run_key"]
+        rows = author.rows()
+        assert {row.info.run_id for row in rows} == before
+        assert [
+            row.data.params["train.objective"]
+            for row in rows
+            if row.data.tags["run_key"].startswith(restored)
+        ] == ["wgan_gp"]
+    finally:
+        author.git("checkout", "-q", ".")
+        author.dvc("checkout", "-q", "--force")
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """The address of a local S3 server with one empty bucket."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3",
+        endpoint_url=address,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+    client.create_bucket(Bucket=BUCKET)
+    yield address
+    server.stop()
+
+
+def with_bucket(checkout: Checkout, address: str) -> Checkout:
+    """The repository with the bucket as its default remote, as a person sets it up."""
+    checkout.environment |= KEYS | {"AWS_DEFAULT_REGION": "us-east-1"}
+    checkout.dvc("remote", "add", "-f", "-d", "bucket", f"s3://{BUCKET}/dvc")
+    checkout.dvc("remote", "modify", "bucket", "endpointurl", address)
+    return checkout
+
+
+def test_a_bucket_moves_the_same_between_two_clones(author, bucket, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bucket")
+    there = author.clone(folder / "clone", folder / "home")
+    try:
+        with_bucket(author, bucket).dvc("push")
+        config = author.read(".dvc/config")
+        assert as_json(author, "status", "--cloud") == {}
+    finally:
+        author.git("checkout", "-q", ".dvc/config")
+    assert "testing" not in config
+    with_bucket(there, bucket).dvc("pull")
+    check_same(author.root, there.root)
+    assert set(as_json(there, "status")) <= {"scrape", "data.dvc"}

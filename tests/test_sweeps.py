@@ -1,0 +1,119 @@
+"""Sweeps of DVC's queue, several jobs at once: each setting is one whole row in one store."""
+
+import json
+import subprocess
+import time
+
+import pytest
+from dvc_checkouts import copied, shared_project, trainings
+from mlflow import MlflowClient
+
+STEPS = [16, 32, 48, 64]
+PATIENCE_S = 900
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """All stages but the training need no more work in its copies."""
+    checkout = shared_project(tmp_path_factory, tmp_path_factory.mktemp("sweeps"))
+    for name in ("mlflow.db", "mlflow.db.lock"):
+        (checkout.root / name).unlink(missing_ok=True)
+    return checkout
+
+
+@pytest.fixture
+def clone(built, tmp_path):
+    """clone(name, **environment): a repository with the built DVC cache and no store."""
+    made = []
+
+    def make(name, **environment):
+        made.append(copied(built.root, tmp_path / name, **environment))
+        return made[-1]
+
+    yield make
+    for checkout in made:
+        if not ended(checkout):
+            checkout.dvc("queue", "stop", "--kill")
+
+
+def queue(checkout, seeds):
+    """Put one training a seed into the queue; returns the names of the experiments."""
+    values = ",".join(map(str, seeds))
+    said = checkout.dvc("exp", "run", "--queue", "-s", "-S", f"train.seed={values}", "train")
+    return [line.split("'")[1] for line in said.splitlines() if line.startswith("Queued")]
+
+
+def ended(checkout):
+    """Exit codes of the queue's tasks that have come to an end."""
+    found = []
+    for file in checkout.root.glob(".dvc/tmp/exps/run/*/*.json"):
+        text = file.read_text()
+        code = json.loads(text).get("returncode") if text else None
+        found += [] if code is None else [code]
+    return found
+
+
+def work_off(*checkouts, tasks):
+    """Start the queues at the same time, two jobs each, and wait for so many tasks of each."""
+    starting = [
+        checkout.start("dvc", "queue", "start", "-j", "2", output=subprocess.DEVNULL)
+        for checkout in checkouts
+    ]
+    for process in starting:
+        assert process.wait(timeout=120) == 0
+    deadline = time.monotonic() + PATIENCE_S
+    while any(len(ended(checkout)) < tasks for checkout in checkouts):
+        assert time.monotonic() < deadline, [ended(checkout) for checkout in checkouts]
+        time.sleep(0.5)
+    for checkout in checkouts:
+        assert ended(checkout) == [0] * tasks
+
+
+def complaints(checkout):
+    """What trainings in the queue said about their tracker."""
+    logs = checkout.root.glob(".dvc/tmp/exps/run/*/*.out")
+    return [line for log in logs for line in log.read_text().splitlines() if "tracking:" in line]
+
+
+def check_rows(client, names, seeds):
+    """One finished row a setting, each with its whole series and its files."""
+    found = trainings(client)
+    assert sorted(int(row.data.params["train.seed"]) for row in found) == sorted(seeds)
+    assert {row.info.status for row in found} == {"FINISHED"}
+    assert sorted(row.data.tags["dvc_exp_name"] for row in found) == sorted(names)
+    assert len({row.data.tags["run_key"] for row in found}) == len(seeds)
+    for row in found:
+        losses = client.get_metric_history(row.info.run_id, "loss/generator")
+        assert sorted(point.step for point in losses) == STEPS
+        files = {each.path for each in client.list_artifacts(row.info.run_id)}
+        assert {"checkpoints", "images", "lineage"} <= files
+
+
+def sweep_from_two_clones(clone, tmp_path, settings):
+    store = f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}"
+    clones = [clone(name, MLFLOW_TRACKING_URI=store) for name in ("one", "two")]
+    seeds = [range(10 * k, 10 * k + settings) for k in (1, 2)]
+    names = [name for each, some in zip(clones, seeds, strict=True) for name in queue(each, some)]
+    work_off(*clones, tasks=settings)
+    assert [line for each in clones for line in complaints(each)] == []
+    check_rows(MlflowClient(store), names, [*seeds[0], *seeds[1]])
+
+
+@pytest.mark.slow
+def test_two_sweeps_at_once_on_a_fresh_store_are_a_row_a_setting(clone, tmp_path):
+    sweep_from_two_clones(clone, tmp_path, 2)
+
+
+@pytest.mark.soak
+def test_two_sweeps_of_four_settings_at_once_on_a_fresh_store_are_eight_rows(clone, tmp_path):
+    sweep_from_two_clones(clone, tmp_path, 4)
+
+
+@pytest.mark.soak
+def test_two_sweeps_in_one_queue_fill_the_repositorys_own_fresh_store(clone):
+    repository = clone("alone")
+    names = queue(repository, range(10, 14)) + queue(repository, range(20, 24))
+    work_off(repository, tasks=8)
+    assert complaints(repository) == []
+    check_rows(repository.client, names, [*range(10, 14), *range(20, 24)])
+    assert repository.git("status", "--porcelain") == ""
