@@ -40,7 +40,7 @@ class TrainState:
     step: int = 0
     window: dict[str, Tensor] = field(default_factory=dict)
     """Sums of what was measured since the last log."""
-    window_counts: dict[str, int] = field(default_factory=dict)
+    window_counts: dict[str, int | Tensor] = field(default_factory=dict)
     rate_scale: float = 1.0
     """What a training that diverged multiplies its learning rates with."""
     retries: int = 0

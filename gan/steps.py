@@ -229,8 +229,12 @@ def _adapt(state: TrainState, engine: Engine, measured: Measured) -> None:
 def _note(state: TrainState, measured: Measured) -> None:
     """Add to the sums since the last log, and mark the first loss that is not finite."""
     for name, value in measured.items():
+        counted: int | Tensor = 1
+        if name.startswith("gradient_norm/"):  # fp16's scaler leaves out steps where it overflows
+            counted = value.isfinite().to(value.dtype)
+            value = torch.where(value.isfinite(), value, 0)
         state.window[name] = state.window.get(name, 0) + value
-        state.window_counts[name] = state.window_counts.get(name, 0) + 1
+        state.window_counts[name] = state.window_counts.get(name, 0) + counted
         if name.startswith("loss/"):
             new = ~value.isfinite() & (state.broken_at == NOWHERE)
             state.broken_at = torch.where(new, state.step, state.broken_at)

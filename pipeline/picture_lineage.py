@@ -17,6 +17,7 @@ from gan.errors import GanError
 FORMAT = "avatar-gan picture 1"
 KEY = "gan.lineage"
 LONGEST = 1_000_000  # characters; more was not written here
+MOST_PIXELS = 100_000_000  # of a picture that is decoded to look for texts behind its pixels
 
 
 def about(
@@ -44,10 +45,13 @@ def read_about(file: Path) -> dict[str, Any]:
     """
     try:
         with Image.open(file) as image:
-            image.load()  # text may stand behind the pixels
+            if image.width * image.height <= MOST_PIXELS:
+                image.load()  # text may stand behind the pixels
             text = image.info.get(KEY)
     except FileNotFoundError:
         raise GanError(f"{file}: no such file") from None
+    except Image.DecompressionBombError:
+        raise GanError(f"{file}: has too many pixels to be looked into") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
         raise GanError(f"{file}: not a picture, or damaged") from None
     if not isinstance(text, str) or len(text) > LONGEST:
@@ -57,7 +61,7 @@ def read_about(file: Path) -> dict[str, Any]:
         )
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # nested without end
         content = None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise GanError(f"{file}: its text {KEY} is not what `gan generate` writes")

@@ -54,6 +54,7 @@ class Run:
         self._target = target
         self._sender = Sender(spool, connect, target) if spool else None
         self._machine = Machine()
+        self._warned = False
 
     @property
     def run_id(self) -> str | None:
@@ -77,7 +78,9 @@ class Run:
         try:
             work(self.spool)
         except Exception as error:
-            self._sender.complain(f"not recorded: {error}")
+            if not self._warned:  # apart from what the tracker costs: this is the disk, or a bug
+                self._warned = True
+                warn(f"not recorded: {error}")
 
     def params(self, values: Mapping[str, object]) -> None:
         """Hyperparameters; nested mappings become dotted names."""

@@ -12,7 +12,7 @@ import torch
 
 from gan.batches import Batches
 from gan.checkpoints import Origin, save_checkpoint
-from gan.devices import Compute
+from gan.devices import Compute, choose
 from gan.distributed import ALONE
 from gan.objectives.build import build_objective
 from gan.objectives.names import OBJECTIVES
@@ -284,6 +284,26 @@ def test_a_log_is_the_mean_since_the_last_one(make_params, noise_images):
         assert seen == 32 * (i + 1)
         for name, value in measured.items():
             assert value == pytest.approx(np.mean([part[name] for part in parts]), rel=1e-5)
+
+
+def test_steps_that_the_scaler_of_fp16_leaves_out_do_not_spoil_the_norms(
+    make_params, noise_images
+):
+    params = make_params({"train.log_every": 192})
+    compute = choose("cpu", "fp16")
+    state = build_state(params.model, 32, params.train, compute)
+    for scaler in (state.generator_scaler, state.discriminator_scaler):
+        scaler.load_state_dict(scaler.state_dict() | {"scale": 2.0**28})
+    engine = Engine(
+        params.train, build_objective(params.train), compute, ALONE, params.model.latent_size
+    )
+    heard = Witness()
+    train(state, engine, batches_of(params, noise_images), heard)
+    for scaler in (state.generator_scaler, state.discriminator_scaler):
+        assert scaler.get_scale() < 2.0**28  # it did leave some out
+    ((_, measured),) = heard.logs
+    assert 0 < measured["gradient_norm/discriminator"] < np.inf
+    assert 0 < measured["gradient_norm/generator"] < np.inf
 
 
 @pytest.mark.slow

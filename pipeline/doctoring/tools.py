@@ -56,6 +56,9 @@ def git(paths: Paths) -> Point:
     commit = asked.text("rev-parse", "--short", "HEAD")
     if commit is None:
         return note("a Git repository without a commit", "`git commit`, so that runs can name it")
+    if not (asked.text("config", "user.name") and asked.text("config", "user.email")):
+        remedy = "`git config user.name` and `user.email` set it; `dvc exp run` needs both"
+        return note(f"Git at {commit} doesn't know who you are", remedy)
     changes = asked.text("status", "--porcelain")
     lines = len((changes or "").splitlines())
     return ok(f"Git at {commit}, " + (f"{lines} files changed" if lines else "nothing changed"))
