@@ -17,6 +17,14 @@ SHARED = {"scrape": "snapshot_digest", "preprocess": "cache_digest", "reference"
 MOST = 20
 """Trainings that a stage's row names: the newest."""
 
+NOT_FOR_US = (
+    "RESOURCE_DOES_NOT_EXIST",
+    "INVALID_PARAMETER_VALUE",
+    "INVALID_STATE",
+    "PERMISSION_DENIED",
+)
+"""What a store says of a row that somebody deleted, or that is somebody else's."""
+
 BLOCK = re.compile(r"\n\n(?:Came from|Led to): (?:\[[^\n]*\]\(#/experiments/[^\n)]*\)(?:, )?)+")
 """What earlier calls put into a description; what a person wrote around it stays."""
 
@@ -94,8 +102,7 @@ def _tell(client: Any, row: Any, word: str, others: Iterable[Any], tags: dict[st
     try:
         client.log_batch(row.info.run_id, tags=[RunTag(key, value) for key, value in told.items()])
     except MlflowException as error:
-        gone = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE")
-        if error.error_code not in gone:  # somebody deleted it
+        if error.error_code not in NOT_FOR_US:
             raise
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan.errors import GanError
 from pipeline.model_card import completed, measured
+from pipeline.spooling.sender import RejectedError
 
 if TYPE_CHECKING:  # a store is opened by commands that have no use for torch
     from gan.checkpoints import Origin
@@ -29,7 +30,7 @@ CODE = (  # besides the whole of gan/: what LOADER imports
 PACKAGES = ("mlflow", "torch", "numpy", "pandas", "pillow", "pydantic")
 CARD = "README.md"
 NEVER = ("ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED", "PERMISSION_DENIED")
-"""What a server says that will take no model later either."""
+"""What a server says that will take no model later either, though it takes other things."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +45,14 @@ class Weights:
 def log_model(client: Any, row_id: str, checkpoint: Path, card: Path) -> str:
     """Log the checkpoint's generator onto the row, as one model however often; returns its id.
 
-    A changed card replaces the one that is there. ValueError where trying again is of no use.
+    A changed card replaces the one that is there. RejectedError if the checkpoint is damaged.
     """
-    from mlflow.exceptions import MlflowException
-
     try:
         with tempfile.TemporaryDirectory(prefix="gan-") as folder:
             weights = generator_only(checkpoint, Path(folder))
             return _log(client, client.get_run(row_id), weights, card.read_text(encoding="utf-8"))
     except GanError as error:
-        raise ValueError(str(error)) from None
-    except MlflowException as error:
-        if error.error_code in NEVER:
-            raise ValueError(f"the store takes no models: {error}") from error
-        raise
+        raise RejectedError(str(error)) from None
 
 
 def generator_only(checkpoint: Path, folder: Path) -> Weights:
@@ -83,6 +78,21 @@ def known_model(client: Any, run: Any, sha256: str) -> Any:
         order_by=[{"field_name": "creation_timestamp", "ascending": True}],
     )
     return found[0] if found else None
+
+
+def takes_no_more(client: Any, row_id: str, checkpoint: Path) -> bool:
+    """Whether the row has the finished model of a checkpoint, or its store knows no models."""
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory(prefix="gan-") as folder:
+        sha256 = generator_only(checkpoint, Path(folder)).sha256
+    try:
+        model = known_model(client, client.get_run(row_id), sha256)
+    except MlflowException as error:
+        if error.error_code in NEVER:
+            return True
+        raise
+    return model is not None and str(model.status) == "READY"
 
 
 def _log(client: Any, run: Any, weights: Weights, card: str) -> str:

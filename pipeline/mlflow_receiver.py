@@ -1,36 +1,17 @@
 """What a spool's records become in the MLflow store: rows, points, pictures, files."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.mlflow_links import link
-from pipeline.mlflow_model import log_model
-from pipeline.mlflow_store import TIMEOUT, MlflowStore
+from pipeline.mlflow_model import log_model, takes_no_more
+from pipeline.mlflow_refusals import is_active, is_gone, is_refusal, takes_others
+from pipeline.mlflow_store import MlflowStore
+from pipeline.mlflow_uploads import as_it_is, existing, patience_for
 from pipeline.spooling.sender import RejectedError, RowLostError
 from pipeline.spooling.spool import Record
-
-SLOWEST = 1 << 20  # bytes a second from the server to its bucket
-
-
-@contextmanager
-def _patience_for(*files: Path) -> Iterator[None]:
-    """Wait as long as files take: a server answers an upload when its own bucket has all of it.
-
-    MLflow reads the variable at each request; only the sender's thread makes any meanwhile.
-    """
-    usual = os.environ[TIMEOUT]
-    needed = sum(file.stat().st_size for file in files) // SLOWEST
-    os.environ[TIMEOUT] = str(int(usual) + needed)
-    try:
-        yield
-    finally:
-        os.environ[TIMEOUT] = usual
 
 
 def _parts(items: list[Any], most: int) -> Iterator[list[Any]]:
@@ -45,21 +26,25 @@ def _address(source: Mapping[str, Any]) -> dict[str, str]:
     return {"url": address} if address.startswith(("http://", "https://")) else {}
 
 
-def _as_it_is(file: Path) -> Any:
-    """A picture that MLflow saves by its bytes: encoded anew it wouldn't say where it is from."""
-    from PIL import Image
-
-    picture: Any = Image.open(file)
-    picture.save = partial(shutil.copyfile, file)
-    return picture
+def _source(record: Record) -> dict[str, Any]:
+    """Of a dataset; RejectedError if it is damaged."""
+    try:
+        source: dict[str, Any] = dict(json.loads(record["source"]))
+        dict(source.get("columns", {}))
+    except (ValueError, TypeError) as error:
+        raise RejectedError(f"source of the dataset: {error}") from error
+    return source
 
 
 class MlflowReceiver(MlflowStore):
     """A `Receiver` over MlflowClient."""
 
     def open(self, row: Mapping[str, Any]) -> str:
-        """The row of a spool, or for `attach` the newest of its run key; created if missing."""
-        if row.get("run_id"):
+        """The row of a spool, or for `attach` the newest of its run key; created if missing.
+
+        A row that is named by its id comes first, unless somebody deleted it.
+        """
+        if row.get("run_id") and is_active(self._client, row["run_id"]):
             return str(row["run_id"])
         attached = "attach" in row
         key = f"run_key = '{row['attach']}'" if attached else f"spool = '{row['id']}'"
@@ -96,23 +81,45 @@ class MlflowReceiver(MlflowStore):
 
     def send(self, row_id: str, records: Sequence[Record], files: Path) -> None:
         """See `Receiver`."""
-        from mlflow.exceptions import MlflowException
-
         try:
-            if records[0]["kind"] == "metrics":
-                self._metrics(row_id, records)
-            else:
-                for record in records:
-                    self._one(row_id, record, files)
-        except MlflowException as error:
-            deleted = "must be in the 'active' state" in str(error)  # MLflow has no code for it
-            if deleted or error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            self._all(row_id, records, files)
+        except Exception as error:
+            if is_gone(error, self._client, row_id):
                 raise RowLostError from error
-            if error.error_code == "INVALID_PARAMETER_VALUE":
+            if not is_refusal(error):
+                raise
+            if len(records) == 1:
+                self._once_more(row_id, records, files, error)
+                return
+            raise RejectedError(str(error)) from error
+
+    def _once_more(
+        self, row_id: str, records: Sequence[Record], files: Path, refusal: Exception
+    ) -> None:
+        """RejectedError if it is still refused; `refusal` itself if the row takes nothing."""
+        if not takes_others(self._client, row_id):
+            raise refusal
+        try:
+            self._all(row_id, records, files)
+        except Exception as error:
+            if is_refusal(error):
                 raise RejectedError(str(error)) from error
             raise
-        except (ValueError, TypeError, FileNotFoundError) as error:
-            raise RejectedError(str(error)) from error
+
+    def _all(self, row_id: str, records: Sequence[Record], files: Path) -> None:
+        if records[0]["kind"] == "metrics":
+            self._metrics(row_id, records)
+            return
+        for record in records:
+            self._one(row_id, record, files)
+
+    def has_model_of(self, row_id: str, checkpoint: Path) -> bool:
+        """Whether the row needs no model of a checkpoint any more, or can't have one."""
+        return takes_no_more(self._client, row_id, checkpoint)
+
+    def listed(self, row_id: str, folder: str) -> frozenset[str]:
+        """Paths of the row's files in a folder."""
+        return frozenset(each.path for each in self._client.list_artifacts(row_id, folder))
 
     def _metrics(self, row_id: str, records: Sequence[Record]) -> None:
         from mlflow.entities import Metric
@@ -132,18 +139,18 @@ class MlflowReceiver(MlflowStore):
             case "tags":
                 self._tags(row_id, record["values"])
             case "image":
-                self._image(row_id, record, files / record["file"])
+                self._image(row_id, record, existing(files / record["file"]))
             case "artifact":
-                file = files / record["file"]
-                with _patience_for(file):
+                file = existing(files / record["file"])
+                with patience_for(file):
                     self._client.log_artifact(row_id, str(file), record["folder"] or None)
             case "dataset":
                 self._dataset(row_id, record)
             case "links":
                 link(self._client, row_id)
             case "model":
-                checkpoint, card = (files / name for name in record["files"])
-                with _patience_for(checkpoint, card):
+                checkpoint, card = (existing(files / name) for name in record["files"])
+                with patience_for(checkpoint, card):
                     log_model(self._client, row_id, checkpoint, card)
             case "resume":
                 self._client.update_run(row_id, "RUNNING")
@@ -175,13 +182,13 @@ class MlflowReceiver(MlflowStore):
         there = [each.path for each in self._client.list_artifacts(row_id, "images")]
         if not any(path.startswith(start) and path.endswith(".webp") for path in there):
             self._client.log_image(
-                row_id, _as_it_is(file), key=key, step=step, timestamp=when, synchronous=True
+                row_id, as_it_is(file), key=key, step=step, timestamp=when, synchronous=True
             )
 
     def _dataset(self, row_id: str, record: Record) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        source = json.loads(record["source"])
+        source = _source(record)
         columns = [{"name": k, "type": v} for k, v in source.pop("columns", {}).items()]
         address = _address(source)
         dataset = Dataset(

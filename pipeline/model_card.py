@@ -81,7 +81,7 @@ def add_model(row: Run, checkpoint: Path, result: Mapping[str, Any]) -> None:
             card.write_text(model_card(result["subject"], result), encoding="utf-8")
             row.model(checkpoint, card)
 
-    row.guarded(lambda _: add())
+    row.attempt(add)
 
 
 def model_card(subject: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> str:

@@ -52,7 +52,7 @@ def code(root: Path) -> dict[str, str]:
     remote = _address(git.text("remote", "get-url", "origin"))
     tags = {
         "git_commit": commit,
-        "git_dirty": None if changes is None else str(bool(changes)).lower(),
+        "git_dirty": _dirty(changes) if commit else None,
         "git_branch": branch,
         "git_remote": remote,
         "mlflow.source.git.commit": commit,
@@ -60,6 +60,11 @@ def code(root: Path) -> dict[str, str]:
         "mlflow.source.git.repoURL": remote,
     }
     return {key: value for key, value in tags.items() if value}
+
+
+def _dirty(changes: list[bytes] | None) -> str:
+    """`unknown` where Git was too slow to say: no commit is to be taken for clean then."""
+    return "unknown" if changes is None else str(bool(changes)).lower()
 
 
 def _address(remote: str | None) -> str | None:

@@ -82,6 +82,10 @@ class Run:
                 self._warned = True
                 warn(f"not recorded: {error}")
 
+    def attempt(self, work: Callable[[], None]) -> None:
+        """Do what leads to a record; an error is treated as in `guarded`."""
+        self.guarded(lambda _: work())
+
     def params(self, values: Mapping[str, object]) -> None:
         """Hyperparameters; nested mappings become dotted names."""
         self.guarded(lambda spool: spool.add("params", values=dict(flat(values))))
@@ -162,7 +166,7 @@ class Run:
         self.guarded(Spool.drop)
 
     def close(self, status: str = "FINISHED", timeout_s: float | None = None) -> None:
-        """End the row and send what is left, within `timeout_s` (20 s, or 60 s for a local file).
+        """End the row and send what is left, within `timeout_s` (20 s, 180 s for a local file).
 
         Status FINISHED, FAILED or KILLED. What isn't committed is dropped unless FINISHED: those
         points lie behind the last checkpoint, and a resumed run measures them again.

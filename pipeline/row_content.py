@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.patch import uncommitted, whole
+from pipeline.patch import empty, uncommitted, whole
 from pipeline.paths import Paths
 from pipeline.recorder import Run
 
@@ -67,7 +67,8 @@ def keep_source(row: Run, paths: Paths) -> None:
             file = Path(folder) / "uncommitted.patch"
             file.write_bytes(patch)
             row.artifact(file, "source")
-        row.tags({"git_patch": "whole" if whole(patch) else "in part"})
+        part = "nothing of it" if empty(patch) else "in part"
+        row.tags({"git_patch": "whole" if whole(patch) else part})
 
 
 def description(lineage: Mapping[str, Any]) -> str:

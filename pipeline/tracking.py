@@ -20,6 +20,7 @@ from pipeline.paths import Paths
 from pipeline.provenance import origin
 from pipeline.recorder import LOCAL_FLUSH_S, Run, flat
 from pipeline.row_content import describe_training, keep_source
+from pipeline.spooling.lock import BusyError
 from pipeline.spooling.sender import warn, without_secrets
 from pipeline.spooling.spool import Spool, milliseconds
 
@@ -73,12 +74,20 @@ def _open(paths: Paths, folder: Path, row: Mapping[str, Any], reached: int | Non
     uri = tracking_uri(paths)
     spool = None
     try:
-        spool = Spool(folder, row, reached)
+        spool = _spool(folder, row, reached)
         if spool.damaged:
             warn(f"{spool.damaged} damaged records in {folder} are left out")
     except (OSError, ValueError, GanError) as error:
         warn(f"nothing is recorded, {folder} can't be used: {error}")
     return Run(spool, lambda: MlflowReceiver(uri, paths.main_root), without_secrets(uri))
+
+
+def _spool(folder: Path, row: Mapping[str, Any], reached: int | None) -> Spool:
+    """The spool in `folder`; one beside it while `gan sync` is long in sending that."""
+    try:
+        return Spool(folder, row, reached)
+    except BusyError:
+        return Spool.beside(folder, row, reached)
 
 
 def attach(

@@ -89,23 +89,24 @@ def _check_port(host: str, port: int) -> None:
             ) from None
 
 
-def _environment() -> Mapping[str, str]:
+def _environment(uri: str) -> Mapping[str, str]:
+    """With the store, whose address may hold a password: everybody can see arguments."""
     extra = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # six more processes for LLM jobs
     quiet = {key: value for key, value in SETTINGS.items() if key != "MLFLOW_LOGGING_LEVEL"}
-    return {**quiet, **extra, **os.environ}
+    return {**quiet, **extra, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
 
 
 @contextmanager
 def _server(uri: str, host: str, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """MLflow's server in a process group of its own, so that all its workers end with it."""
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    command = [sys.executable, "-m", "mlflow", "server"]
     command += ["--host", host, "--port", str(port), "--workers", "1"]
     command += ["--uvicorn-opts", "--log-level warning"]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            env=_environment(),
+            env=_environment(uri),
             cwd=log.parent,  # where MLflow would leave an mlruns/ of its own
             stdout=output,
             stderr=output,

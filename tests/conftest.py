@@ -56,6 +56,10 @@ LONGEST = (
     "test_train_reliability.py",
     "test_distributed.py",
     "test_pytorch_fid.py",
+    "test_dvc_views.py",
+    "test_sync.py",
+    "test_ui_browser.py",
+    "test_reproduce.py",
 )
 """Files that take minutes: begun first, or one process waits for the other at the end."""
 

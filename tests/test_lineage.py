@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from dvc_checkouts import BIN
 from lineage_projects import SEED, SNAPSHOT, set_seed, trained_project
+from mlflow import MlflowClient
 from PIL import Image
 from tracking_stores import apart, empty_database
 
@@ -138,7 +139,7 @@ def test_all_that_the_lineage_speaks_of_is_found(project, here, asked):
     assert code == 0
     names = [each["name"] for each in answer["checks"]]
     assert names == [
-        *("run key", "MLflow row", "commit", "uncommitted changes", "code", "data"),
+        *("run key", "MLflow row", "its words", "commit", "uncommitted changes", "code", "data"),
         *("tensor cache", "checkpoint"),
     ]
 
@@ -259,14 +260,132 @@ def test_edited_data_is_called_out_too(project, nowhere, asked):
 
 def test_words_of_a_stranger_reach_neither_shell_nor_terminal(project, here, tmp_path, capsys):
     def edit(said):
-        said.update(seeds="1; touch hacked", name="\x1b[2Jwiped")
+        said.update(weights="\x1b]0;x", name="\x1b[2Jwiped")
+        said["lineage"]["source"]["site"] = "\x9b2J"
 
-    evil = altered(project.picture, tmp_path / "it's; evil.png", edit)
+    evil = altered(project.picture, tmp_path / "it's;\x1b[2J evil.png", edit)
     lineage_command.run(str(evil), here, check=False, as_json=False)
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
-    assert "--seeds '1; touch hacked'" in shown
-    assert "\"'\"'s; evil.png' --to" in shown
+    assert "\x9b" not in shown
+    assert "?]0;x weights" in shown
+    assert "\"'\"'s;?[2J evil.png' --to" in shown
+
+
+def deep(said):
+    for _ in range(200):
+        said["lineage"]["preprocess"] = {"more": said["lineage"]["preprocess"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda said: said.update(seeds="1; touch hacked"), "seeds"),
+        (lambda said: said.update(seeds="1\nrm"), "seeds"),
+        (lambda said: said.update(seeds="1" * 10_001), "seeds"),
+        (lambda said: said.update(truncation=float("nan")), "truncation"),
+        (lambda said: said.update(truncation=1.5), "truncation"),
+        (deep, "nested"),
+    ],
+)
+def test_words_that_nothing_here_writes_are_one_line(project, nowhere, asked, change, said):
+    edited = altered(project.picture, nowhere.root / "edited.png", change)
+    with pytest.raises(GanError, match=f"damaged or was edited.*{said}"):
+        asked(edited, nowhere)
+
+
+def test_half_a_letter_does_not_break_the_json(project, nowhere, asked):
+    edited = altered(
+        project.picture, nowhere.root / "edited.png", lambda said: said.update(name="a\ud800")
+    )
+    assert asked(edited, nowhere)["run"]["name"] == "a\ud800"
+
+
+def _edit_licences(said):
+    said["lineage"]["licences"] = {"CC0-1.0": 41}
+
+
+def _edit_source(said):
+    said["lineage"]["source"]["licence"] = "mine"
+
+
+def _edit_snapshot(said):
+    said["lineage"]["snapshot"] = "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("gone", "edit", "name"),
+    [
+        ("mlflow.db", _edit_licences, "licences"),
+        ("models", _edit_source, "source"),  # the row has it too
+        ("nothing", _edit_snapshot, "snapshot"),
+    ],
+)
+def test_words_that_the_run_key_does_not_cover_are_compared(
+    project, copy, asked, tmp_path, gone, edit, name
+):
+    target = copy.root / gone
+    if gone != "nothing":
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+    edited = altered(project.picture, tmp_path / "edited.png", edit)
+    answer, code = asked(edited, copy, check=True)
+    assert answer["run"]["key_holds"] is True
+    (words,) = [each for each in answer["checks"] if each["name"] == "its words"]
+    assert not words["there"]
+    assert words["text"].split(": ")[1].split("; ")[0] == name
+    assert code == 1
+
+
+@pytest.fixture
+def tagged(project, copy):
+    """tagged(**tags): a copy of the project whose row says so."""
+
+    def tag(**tags):
+        client = MlflowClient(f"sqlite:///{copy.root / 'mlflow.db'}")
+        for key, value in tags.items():
+            client.set_tag(project.run_id, key, value)
+        return copy
+
+    return tag
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        ({"git_patch": "in part"}, "kept in part on the row"),
+        ({"git_patch": "nothing of it"}, "changes, not kept"),
+    ],
+)
+def test_a_patch_in_part_is_called_so(project, tagged, asked, capsys, tags, words):
+    paths = tagged(**tags)
+    lineage_command.run(str(project.picture), paths, check=False, as_json=False)
+    shown = capsys.readouterr().out
+    assert words in shown
+    assert "the run key" in shown.partition("once more")[2]
+    assert asked(project.picture, paths)["code"]["patch_whole"] in (False, None)
+
+
+def test_a_commit_of_record_is_preferred_to_a_patch_in_part(project, tagged, asked):
+    paths = tagged(git_patch="in part")
+    (paths.reports / "metrics.json").write_text(json.dumps({"run_key": project.run_key[:16]}))
+    for command in (["add", "-A"], ["commit", "-qm", "results"]):
+        subprocess.run(["git", *command], cwd=paths.root, check=True)
+    code = asked(project.picture, paths)["code"]
+    assert code["commit_from"] == "Git's history"
+    assert code["dirty"] is False
+    assert asked(project.picture, tagged(git_patch="whole"))["code"]["commit_from"] == "the row"
+
+
+def test_a_commit_that_git_was_too_slow_to_judge_is_not_taken_for_clean(
+    project, tagged, asked, capsys, other_patch
+):
+    other_patch(None)
+    paths = tagged(git_dirty="unknown")
+    answer, _ = asked(project.picture, paths, check=True)
+    assert answer["code"]["dirty"] is None
+    assert missing(answer) == {"uncommitted changes"}
+    lineage_command.run(str(project.picture), paths, check=False, as_json=False)
+    assert "whether all was committed then is not known" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from pipeline import tracking
 from pipeline.mlflow_links import link
@@ -120,6 +122,23 @@ def test_rows_that_are_gone_are_left_out(client, monkeypatch):
     monkeypatch.setattr(client, "search_runs", found_and_then_deleted)
     link(client, training(client, "two", 5))
     assert len(tags(client, there["preprocess"])["trainings"].split(",")) == 2
+
+
+def test_rows_of_somebody_else_stay_as_they_are_and_stop_nothing(client, monkeypatch):
+    there = stages(client)
+    write = client.log_batch
+
+    def of_my_rows(run_id, **values):
+        if run_id == there["preprocess"]:
+            raise MlflowException("Permission denied", PERMISSION_DENIED)
+        write(run_id, **values)
+
+    monkeypatch.setattr(client, "log_batch", of_my_rows)
+    one = training(client, "one", 4)
+    link(client, one)
+    assert {stage: tags(client, one)[f"{stage}_run_id"] for stage in there} == there
+    assert "trainings" not in tags(client, there["preprocess"])
+    assert tags(client, there["reference"])["trainings"] == one
 
 
 def test_a_stage_names_its_twenty_newest_trainings(client):

@@ -34,6 +34,7 @@ from pipeline.model_card import add_model, model_card
 from pipeline.picture_lineage import read_about
 from pipeline.serving.mlflow_avatars import Avatars
 from pipeline.serving.request import MOST_SEEDS, request
+from pipeline.spooling.sender import RejectedError
 
 LINEAGE = {
     "decided": {
@@ -264,7 +265,7 @@ def test_logging_from_a_thread_leaves_nothing_of_mlflow_changed(
 def test_a_damaged_checkpoint_is_refused_for_good(store, tracked, tmp_path):
     file = tmp_path / "cut.pt"
     file.write_bytes(tracked.file.read_bytes()[:-200])
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(RejectedError, match="damaged"):
         log_model(store, tracked.row, file, file)
 
 

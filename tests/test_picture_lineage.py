@@ -1,6 +1,8 @@
 """What a picture says of itself survives its file, and what is no such text is told."""
 
 import json
+import struct
+import zlib
 
 import pytest
 from PIL import Image, PngImagePlugin
@@ -62,6 +64,7 @@ def texts(**chunks):
         (None, "says nothing of where it is from"),
         (texts(Comment="a cat"), "says nothing of where it is from"),
         (texts(gan_lineage="{"), "is not what `gan generate` writes"),
+        (texts(gan_lineage="[" * 100_000), "is not what `gan generate` writes"),
         (texts(gan_lineage="[1]"), "is not what `gan generate` writes"),
         (texts(gan_lineage=json.dumps({"format": "other"})), "is not what `gan generate` writes"),
         (texts(gan_lineage=json.dumps("x" * LONGEST)), "says nothing|not a picture, or damaged"),
@@ -86,3 +89,29 @@ def test_a_file_cut_short_says_all_or_is_one_line(picture, tmp_path):
     assert all("damaged" in each or "says nothing" in each or KEY in each for each in told)
     with pytest.raises(GanError, match="no such file"):
         read_about(tmp_path / "none.png")
+
+
+def chunk(kind, content):
+    whole = kind + content
+    return struct.pack(">I", len(content)) + whole + struct.pack(">I", zlib.crc32(whole))
+
+
+@pytest.fixture
+def huge(picture):
+    """A picture that says to have 400 million pixels, and has none, in a kilobyte."""
+    file = picture(about(SUBJECT, "7"))
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
+    rest = file.read_bytes()[8 + 25 :]
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + rest)
+    return file
+
+
+def test_a_picture_with_too_many_pixels_is_one_line(huge, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 89_478_485)
+    with pytest.raises(GanError, match="has too many pixels"):
+        read_about(huge)
+
+
+def test_a_huge_picture_is_not_decoded_where_pillow_has_no_limit(huge, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert read_about(huge)["seeds"] == "7"  # its pixels would not decode

@@ -258,6 +258,7 @@ def test_an_experiment_in_a_copy_runs_the_copys_code_and_lands_in_the_same_store
     assert [key for key in row.data.metrics if key.startswith("fd_lite0_64")]
 
 
+@pytest.mark.soak
 def test_everything_removed_comes_back_identical(repository):
     before = {name: repository.read(name) for name in ("dvc.lock", "data.dvc")}
     for name in ("data", "cache", "models", "reports", "reference", ".dvc/cache"):
@@ -289,6 +290,7 @@ def kill_all(process):
     process.communicate()
 
 
+@pytest.mark.soak
 def test_a_clone_that_is_killed_again_and_again_ends_with_the_identical_lock(built, tmp_path):
     built.run("git", "clone", "-q", str(built.root), str(tmp_path / "clone"))
     (tmp_path / "home").mkdir()

@@ -1,6 +1,7 @@
 """Where a run comes from: tags, and the patch of what its commit lacks."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import yaml
 
 from pipeline import patch as patches
 from pipeline.git import Git
-from pipeline.patch import uncommitted, whole
+from pipeline.patch import empty, uncommitted, whole
 from pipeline.paths import Paths
 from pipeline.provenance import origin
 
@@ -150,6 +151,104 @@ def test_a_large_file_is_left_out_and_named_and_the_rest_applies(checkout, tmp_p
     assert patch is not None
     assert len(patch) < 1000
     assert b"'changed.py'" in patch
+
+
+SECRETS = (
+    *(
+        ".env",
+        ".env.local",
+        ".netrc",
+        ".pgpass",
+        "id_rsa",
+        "id_ed25519.pub",
+        "My_Credentials.json",
+    ),
+    *("tls.pem", "tls.KEY", "a.p12", "a.pfx", "a.kdbx", ".aws/config", "deep/er/.env"),
+)
+
+
+def test_what_may_hold_secrets_is_named_and_never_kept(checkout, tmp_path):
+    for name in SECRETS:
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text("hunter2\n")
+    git(checkout, "add", ".env", "tls.pem")
+    tags = origin(Paths(checkout), "train")
+    patch = uncommitted(checkout)
+    assert patch is not None
+    assert b"hunter2" not in patch
+    assert whole(patch)
+    assert empty(patch)
+    assert tags["git_dirty"] == "false"  # they are no code
+    named = {line for line in patch.decode().splitlines()}
+    assert named == {f"# left out, may hold secrets: {name!r}" for name in SECRETS}
+    (checkout / "changed.py").write_text("# other\n")
+    patch = uncommitted(checkout)
+    assert patch is not None
+    assert whole(patch)
+    assert b"hunter2" not in patch
+    clone = clone_with(patch, checkout, tmp_path / "clone")
+    assert (clone / "changed.py").read_text() == "# other\n"
+    assert not (clone / ".env").exists()
+
+
+def test_a_committed_secret_that_changed_or_went_is_left_out_too(checkout):
+    for name in (".env", "server.key"):
+        (checkout / name).write_text("hunter2\n")
+    git(checkout, "add", "-f", "-A")
+    git(checkout, "commit", "-q", "-m", "a slip")
+    (checkout / ".env").write_text("hunter3\n")
+    (checkout / "server.key").unlink()
+    (checkout / "changed.py").write_text("# other\n")
+    patch = uncommitted(checkout)
+    assert patch is not None
+    assert b"hunter" not in patch
+    assert b"may hold secrets: '.env'" in patch
+    assert b"may hold secrets: 'server.key'" in patch
+
+
+def test_a_module_about_credentials_is_kept_once_it_is_committed(checkout):
+    (checkout / "credentials.py").write_text("KEY = 'hunter2'\n")
+    for stage in (False, True):
+        if stage:
+            git(checkout, "add", "credentials.py")
+        patch = uncommitted(checkout)
+        assert patch == b"# left out, code that may hold secrets: 'credentials.py'\n"
+        assert not whole(patch)
+        assert origin(Paths(checkout), "train")["git_dirty"] == "true"
+    git(checkout, "commit", "-q", "-m", "it")
+    (checkout / "credentials.py").write_text("KEY = os.environ['KEY']\n")
+    patch = uncommitted(checkout)
+    assert patch is not None
+    assert whole(patch)
+    assert b"+KEY = os.environ" in patch
+
+
+def test_what_is_staged_is_only_in_the_patch_as_it_lies_there(checkout, tmp_path, monkeypatch):
+    monkeypatch.setattr(patches, "MOST_BYTES", 50_000)
+    (checkout / "large.bin").write_bytes(os.urandom(60_000))
+    (checkout / "gone.py").write_text("# staged, then deleted\n")
+    (checkout / "secret.env.py").write_text("# staged though ignored\n")
+    (checkout / ".gitignore").write_text("secret.env*\n")
+    git(checkout, "add", "-f", "-A")
+    (checkout / "gone.py").unlink()
+    patch = uncommitted(checkout)
+    assert patch is not None
+    found = content(clone_with(patch, checkout, tmp_path / "clone"))
+    assert found == {k: v for k, v in content(checkout).items() if k != "large.bin"}
+
+
+def test_a_git_too_slow_for_the_changes_leaves_them_unknown(checkout, tmp_path, monkeypatch):
+    git_itself = shutil.which("git")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    slow = f'case "$*" in *status*) sleep 60;; *) exec {git_itself} "$@";; esac\n'
+    (tools / "git").write_text(f"#!/bin/sh\n{slow}")
+    (tools / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setattr(Git.__init__, "__defaults__", (1.0,))
+    tags = origin(Paths(checkout), "train")
+    assert len(tags["git_commit"]) == 40
+    assert tags["git_dirty"] == "unknown"
 
 
 def test_a_git_that_hangs_costs_the_patience_of_one_question(checkout, tmp_path, monkeypatch):

@@ -68,6 +68,7 @@ def test_a_pull_brings_data_cache_models_and_pictures_and_leaves_nothing_to_do(a
     assert colleague.git("status", "--porcelain") == ""
 
 
+@pytest.mark.soak
 def test_a_pulled_model_draws_and_is_judged(author, colleague, tmp_path):
     command = ("gan", "generate", "--ckpt", "models/best.pt", "--seeds", "0-3")
     pictures = []
@@ -92,9 +93,10 @@ def change_objective(checkout, objective):
     file.write_text(yaml.safe_dump(values, sort_keys=False))
 
 
+@pytest.mark.soak
 def test_a_pulled_run_cache_restores_a_colleagues_variant_which_adds_no_row(author, colleague):
     change_objective(colleague, "wgan_gp")
-    out = colleague.dvc("repro")
+    out = colleague.dvc("repro", "--pull")  # files of the variant are fetched when it is asked for
     assert set(ran(out)) <= {"scrape"}
     for stage in ("train", "evaluate"):
         assert f"Stage '{stage}' is cached - skipping run, checking out outputs" in out

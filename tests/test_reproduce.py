@@ -94,6 +94,24 @@ def test_the_checkout_has_commit_changes_and_the_shared_cache(project, here, pre
         reproduce.Again(prepared, {"run_key": "0" * 64, "commit": project.commit}).claim()
 
 
+def test_passwords_of_remotes_are_never_readable_by_others(tmp_path, monkeypatch):
+    root, folder = tmp_path / "root", tmp_path / "again"
+    for each in (root, folder):
+        (each / ".dvc").mkdir(parents=True)
+        (each / ".dvc/config").touch()
+    local = root / ".dvc/config.local"
+    local.write_text("['remote \"r\"']\nurl = https://h.org/\npassword = hunter2\n")
+    monkeypatch.setattr(Path, "chmod", _killed)  # a mode that comes later comes too late
+    before = os.umask(0o022)
+    try:
+        reproduce.Again(folder, {}).share(root, None)
+    finally:
+        os.umask(before)
+    copy = folder / ".dvc/config.local"
+    assert "hunter2" in copy.read_text()
+    assert copy.stat().st_mode & 0o777 == 0o600
+
+
 def test_another_training_is_refused_before_it_begins(project, here, prepared):
     set_seed(prepared, 6)
     with pytest.raises(GanError, match=r"another run, .*train\.seed: 5 -> 6; nothing was trained"):

@@ -99,11 +99,6 @@ def sweep_from_two_clones(clone, tmp_path, settings):
     check_rows(MlflowClient(store), names, [*seeds[0], *seeds[1]])
 
 
-@pytest.mark.slow
-def test_two_sweeps_at_once_on_a_fresh_store_are_a_row_a_setting(clone, tmp_path):
-    sweep_from_two_clones(clone, tmp_path, 2)
-
-
 @pytest.mark.soak
 def test_two_sweeps_of_four_settings_at_once_on_a_fresh_store_are_eight_rows(clone, tmp_path):
     sweep_from_two_clones(clone, tmp_path, 4)

@@ -1,5 +1,6 @@
 """`gan sync`: series whole again, rows made from files, and twice as good as once."""
 
+import hashlib
 import json
 import shutil
 import signal
@@ -8,7 +9,10 @@ import sys
 import textwrap
 import time
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -28,14 +32,17 @@ from tracking_stores import (
     until,
 )
 
-from gan.checkpoints import Origin, save_checkpoint
+from gan.cache import TensorCache
+from gan.checkpoints import Origin, described, load_generator, save_checkpoint
 from gan.errors import GanError
 from gan.models.build import build_generator, initialise
 from pipeline import tracking
+from pipeline.spooling.backlog import left_behind
 from pipeline.spooling.lock import BusyError, SpoolLock
 from pipeline.spooling.spool import Spool
 from pipeline.spooling.state import unsent_in
 from pipeline.syncing import command as sync
+from pipeline.syncing.training_files import real_sheet
 from pipeline.unfinished import digest_of
 
 SYNC = "from pipeline.syncing import command as sync; sync.run(paths)\n"
@@ -296,6 +303,45 @@ def test_a_training_that_begins_waits_for_its_spool_and_is_seen_to_wait(paths):
 
 
 @pytest.mark.slow
+def test_a_training_whose_spool_is_busy_is_recorded_beside_it_onto_the_same_row(
+    stored, paths, monkeypatch, capsys, picture
+):
+    monkeypatch.setattr("pipeline.spooling.spool.PATIENCE_S", 0.2)
+    first = begin(paths, "k1", spool_of(paths))
+    first.metrics({"loss/generator": 0.5}, 0)
+    first.commit()
+    first.metrics({"loss/generator": 1.5}, 1)
+    first.image("grid", picture, 1)
+    first.prepare(1)  # killed behind the checkpoint at 1, which had come to the disk
+    first.drop()
+    first._sender.finish(60)
+    held = Spool.left(spool_of(paths))
+    code = """
+    run = tracking.start(paths, experiment='avatars', name='n', run_key='k1', reached=1,
+                         spool=paths.progress / 'abcd' / 'tracking' / 'k1')
+    for step in (0, 2): run.metrics({'loss/generator': step + .5}, step)
+    run.close()
+    """
+    other = python(
+        paths,
+        "import pipeline.spooling.spool\npipeline.spooling.spool.PATIENCE_S = 0.2\n"
+        + textwrap.dedent(code),
+    )
+    _, err = other.communicate(timeout=60)
+    assert (other.returncode, err) == (0, "")
+    held.release()
+    assert [each.name for each in left_behind(paths)] == ["hinge 64px"] * 2
+    synced(paths, capsys)
+    (row,) = rows(paths)
+    assert row.info.status == "FINISHED"
+    assert history(paths, row.info.run_id, "loss/generator") == [(0, 0.5), (1, 1.5), (2, 2.5)]
+    assert len(images(paths, row.info.run_id)) == 1
+    again = Spool(spool_of(paths), {})
+    assert again.knows("loss/generator", {"step": 2})  # which the other one has
+    again.release()
+
+
+@pytest.mark.slow
 def test_sync_makes_way_for_a_training_that_wants_its_spool(stored, paths, monkeypatch, capsys):
     monkeypatch.setattr("pipeline.spooling.backlog.BATCH", 10)
     offline(paths, monkeypatch, 300)
@@ -423,6 +469,8 @@ def test_nothing_to_send_is_said_and_no_store_is_made(paths, capsys):
 # rows from files alone
 
 
+SNAPSHOT = "models/snapshots/000000000064.pt"
+
 LINEAGE_DATA = {
     "preprocess": {"size": 32},
     "snapshot": "s" * 64,
@@ -460,6 +508,8 @@ def outs(stored, paths, make_params):
 
 
 def write_reports(paths, key):
+    _, origin = load_generator(paths.models / "best.pt")
+    subject = described(origin)
     paths.reports.mkdir(exist_ok=True)
     losses = [f"{seen}\t{seen / 7:.6g}\t{-seen / 3:.6g}" for seen in range(16, 193, 16)]
     head = "images_seen\tloss/generator\tscore/real"
@@ -467,11 +517,19 @@ def write_reports(paths, key):
     for name in ("samples", "best", "closest", "interpolation"):
         Image.new("RGB", (64, 64), "teal").save(paths.reports / f"{name}.png")
     (paths.reports / "report.html").write_text("<html></html>")
-    measured = {"value": 30.5, "deviation": 1.5, "protocol": "p" * 16}
+    measured = {
+        "value": 30.5,
+        "deviation": 1.5,
+        "protocol": "p" * 16,
+        "metric": "frechet",
+    }
     result = {
         "format": "avatar-gan evaluation 1",
-        "subject": {"kind": "checkpoint", "run_key": key},
+        "subject": subject | {"kind": "checkpoint"},
+        "protocol": {"fakes": 5000, "seeds": [2, 3]},
         "metrics": {"fd_lite0_5k": measured},
+        "memorisation": {},
+        "notes": [],
         "selection": {"key": "fd_lite0_2048", "best": 64, "curve": [[64, 950.0]]},
     }
     (paths.reports / "evaluation.json").write_text(json.dumps(result))
@@ -527,12 +585,22 @@ def test_outs_without_a_row_get_one_that_says_what_training_and_evaluation_said(
     ]
     keys = [path.removeprefix("images/").split("+")[0] for path in images(paths, run_id)]
     assert keys == ["best", "closest", "grid", "interpolation"]
+    assert artefacts(paths, run_id, "lineage") == ["lineage/outs.json"]
+    kept = client_of(paths).download_artifacts(run_id, "lineage/outs.json")
+    hashes = json.loads(Path(kept).read_text())
+    best = hashlib.sha256((paths.models / "best.pt").read_bytes()).hexdigest()
+    assert (hashes["run_key"], hashes["outs"][SNAPSHOT]) == (outs, best)
+    (model,) = client_of(paths).search_logged_models([row.info.experiment_id])
+    assert (str(model.status), model.source_run_id) == ("READY", run_id)
+    assert model.tags["checkpoint_sha256"] == best
 
     points = database_points(paths.root / "mlflow.db")
     assert synced(paths, capsys)[0].endswith("nothing missing")
     assert database_points(paths.root / "mlflow.db") == points
     assert len(images(paths, run_id)) == 4
     assert len(rows(paths)) == 1
+    client_of(paths).delete_logged_model(model.model_id)
+    assert synced(paths, capsys)[0].endswith("row completed: 1 files")
 
 
 @pytest.mark.slow
@@ -575,17 +643,46 @@ def test_kept_records_come_before_files_and_leave_no_double_points(
 
 
 @pytest.mark.slow
-def test_outs_of_two_trainings_are_refused_and_both_are_named(outs, paths, capsys):
+def test_an_evaluation_of_the_training_before_is_left_out_and_named(outs, paths, capsys):
     evaluation = paths.reports / "evaluation.json"
     content = json.loads(evaluation.read_text())
     content["subject"]["run_key"] = "f" * 64
     evaluation.write_text(json.dumps(content))
+    said = synced(paths, capsys)[0]
+    assert said.endswith(f"the evaluation in reports/ is of run {'f' * 16}")
+    (row,) = rows(paths)
+    assert row.data.tags["run_key"] == outs
+    assert sorted(row.data.metrics) == ["loss/generator", "score/real"]
+    assert artefacts(paths, row.info.run_id, "evaluation") == []
+    assert client_of(paths).search_logged_models([row.info.experiment_id]) == []
+
+
+@pytest.mark.slow
+def test_outs_of_two_trainings_are_refused_and_both_are_named(outs, paths, capsys):
+    snapshot = paths.models / SNAPSHOT.removeprefix("models/")
+    generator, origin = load_generator(snapshot)
+    save_checkpoint(snapshot, replace(origin, run_key="f" * 64), generator)
     with pytest.raises(GanError, match="1 of 1 not whole"):
         sync.run(paths)
     (said,) = capsys.readouterr().out.splitlines()
     assert outs[:16] in said
     assert "f" * 16 in said
     assert rows(paths) == []
+
+
+def test_the_sheet_of_real_pictures_is_made_of_the_cache_that_it_learned_from(
+    paths, tmp_path, write_cache, noise_images
+):
+    write_cache(paths.cache, noise_images)
+    digest = TensorCache.open(paths.cache).digest
+    origin = Origin({}, 32, 192, "k" * 64, digest, "n", {})
+    assert real_sheet(replace(origin, cache_digest="d" * 64), paths, tmp_path) is None
+    with Image.open(real_sheet(origin, paths, tmp_path)) as sheet:
+        corner = np.asarray(sheet)
+    side = noise_images.shape[1]
+    assert any(
+        np.array_equal(corner[at : at + side, at : at + side], noise_images[0]) for at in range(5)
+    )
 
 
 # size

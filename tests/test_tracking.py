@@ -8,6 +8,7 @@ import time
 import pytest
 from PIL import Image
 from tracking_stores import (
+    REFUSED,
     START,
     apart,
     begin,
@@ -22,6 +23,7 @@ from tracking_stores import (
 )
 
 from pipeline import tracking
+from pipeline.spooling.spool import Spool
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +201,23 @@ def test_results_without_a_row_make_one(stored, paths):
 
 
 # killed and continued
+
+
+def test_a_training_that_was_killed_before_its_first_record_begins_once_more(
+    paths, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", REFUSED)
+    (tmp_path / "params.yaml").write_text("train: {}\n")
+    Spool(paths.root / "spool" / "k1", {"name": "n"}).release()  # made, and nothing in it
+    for _ in range(2):
+        run = begin(paths)
+        run.close(timeout_s=0)
+        run._sender._thread.join(60)
+    lines = (paths.root / "spool" / "k1" / "records.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    kinds = [each["kind"] for each in records if each["kind"] != "tags"]
+    assert kinds == ["artifact", "end", "resume", "end"]
+    assert records[0]["file"].endswith("params.yaml")
 
 
 @pytest.mark.slow

@@ -122,7 +122,10 @@ def test_25_kills_change_neither_outs_nor_what_the_tracker_shows(gan, checkout, 
     assert killed[1] == whole[1]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.soak)],
+)
 def test_a_signal_ends_with_a_checkpoint_and_the_next_start_goes_on(
     gan, checkout, write_params, number, code
 ):

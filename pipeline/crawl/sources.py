@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from gan.data_params import ScrapeParams
 from gan.errors import GanError
 from pipeline.crawl.archive import Archive
 from pipeline.crawl.booru import AUTO, Booru
+from pipeline.crawl.credentials import KEY, USER
 from pipeline.crawl.embedded import NAME, VIEWS, Embedded
 from pipeline.crawl.engine import Manners
 from pipeline.crawl.from_manifest import FromManifest
@@ -22,6 +23,13 @@ from pipeline.crawl.url_list import UrlList
 
 KINDS = "embedded, booru:URL, gallery:URL, urls:FILE or archive:FILE|FOLDER"
 UNKNOWN = "unknown"
+
+SECRET = re.compile(
+    r"key|sig|jwt|.*(api_?key|access_?key|key_?pair|passw|pass_?hash|pwd|token|secret|signature"
+    r"|credential|session|auth(?!or)).*|x_amz_.*",
+    re.IGNORECASE,
+)
+"""Names of fields in an address that log somebody in."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +139,19 @@ def _web_address(kind: str, text: str) -> str:
         right = False
     if not right:
         raise GanError(f"--source {kind}:{text}: must be {kind}:https://SITE")
+    _refuse_secrets(kind, f"{parts.query}&{parts.fragment}")
     return text
+
+
+def _refuse_secrets(kind: str, query: str) -> None:
+    """GanError, without the secret: addresses go into source.yaml, rows and pictures."""
+    for field in re.split("[&;]", query):
+        name, _, value = field.partition("=")
+        if value and SECRET.fullmatch(unquote(name).replace("-", "_")):
+            raise GanError(
+                f"--source {kind}:…?{ascii(unquote(name))[1:-1]}=…: an address is recorded, so it "
+                f"must hold no secret; for boorus set {USER} and {KEY}"
+            )
 
 
 def _host_and_port(text: str) -> str:

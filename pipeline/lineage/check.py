@@ -12,6 +12,7 @@ from pipeline.lineage.commits import code_digest_in
 from pipeline.lineage.dvc_cache import DvcCache, locked_outs, pinned_md5
 from pipeline.lineage.findings import ROW, Code, Lineage
 from pipeline.lineage.row import PATCH
+from pipeline.lineage.words import unlike
 from pipeline.patch import whole
 
 FOLDERS = ("checkpoints", "best")  # of a row's artefacts
@@ -31,6 +32,7 @@ def check(found: Lineage) -> list[Finding]:
     return [
         _run_key(found),
         _row(found),
+        *_words(found),
         *_code(found),
         _data(found),
         _cache(found),
@@ -53,6 +55,16 @@ def _row(found: Lineage) -> Finding:
     return Finding("MLflow row", True, found.row.row.run_id)
 
 
+def _words(found: Lineage) -> Iterator[Finding]:
+    wrong = unlike(found)
+    if wrong is None:
+        return
+    said = "as the row and the checkpoint have them, as far as these are here"
+    if wrong:
+        said = f"not what the row or the checkpoint say: {', '.join(wrong)}; edited"
+    yield Finding("its words", not wrong, said)
+
+
 def _code(found: Lineage) -> Iterator[Finding]:
     code = found.code
     if code is None:
@@ -65,6 +77,9 @@ def _code(found: Lineage) -> Iterator[Finding]:
     yield Finding("commit", True, f"{code.commit}, by {code.source}")
     with tempfile.TemporaryDirectory(prefix="gan-") as folder:
         patch = found.row.fetched(PATCH, Path(folder)) if code.patch and found.row else None
+        if code.dirty is None:
+            unknown = "whether there were any is not known; the digest of the code tells of that"
+            yield Finding("uncommitted changes", False, unknown)
         if code.dirty:
             yield _patch(patch)
         yield _code_digest(found, code, patch)
@@ -73,7 +88,7 @@ def _code(found: Lineage) -> Iterator[Finding]:
 def _patch(patch: Path | None) -> Finding:
     name = "uncommitted changes"
     if patch is None:
-        lost = f"the row lacks {PATCH}; the changes are lost, unless `gan sync` still has them"
+        lost = f"the row has none in {PATCH}; they are lost, unless `gan sync` still has them"
         return Finding(name, False, lost)
     content = patch.read_bytes()
     if not whole(content):

@@ -8,7 +8,7 @@ import typer
 import yaml
 
 from pipeline.lineage.check import Finding, check
-from pipeline.lineage.findings import HISTORY, Lineage, as_json, trace
+from pipeline.lineage.findings import HISTORY, Code, Lineage, as_json, trace
 from pipeline.lineage.recipe import recipe, short_way
 from pipeline.lineage.row import PATCH
 from pipeline.paths import Paths
@@ -42,7 +42,7 @@ def _as_json(found: Lineage, findings: list[Finding], checked: bool) -> str:
     content = as_json(found)
     if checked:
         content["checks"] = [vars(each) for each in findings]
-    return json.dumps(content, indent=1, ensure_ascii=False)
+    return json.dumps(content, indent=1)  # in ASCII: lone surrogates too
 
 
 def _text(found: Lineage, findings: list[Finding]) -> Iterator[str]:
@@ -125,10 +125,16 @@ def _code(found: Lineage) -> list[str]:
         remote = found.row.row.tags.get("git_remote") if found.row else None
         where = f"a clone of {remote}" if remote else "the run's own repository"
         lines.append(f"not in a repository here; it is in {where}, maybe after `git fetch --all`")
-    if code.dirty:
-        kept = f"kept on the row as {PATCH}" if code.patch else "not kept"
-        lines.append(f"with uncommitted changes, {kept}")
-    return lines + digest
+    return [*lines, *_changes(code), *digest]
+
+
+def _changes(code: Code) -> list[str]:
+    if code.dirty is None:
+        return ["whether all was committed then is not known: Git was too slow to say"]
+    if not code.dirty:
+        return []
+    kept = f"kept {'in part ' if code.partial else ''}on the row as {PATCH}"
+    return [f"with uncommitted changes, {kept if code.patch else 'not kept'}"]
 
 
 def _data(found: Lineage) -> list[str]:
@@ -174,7 +180,7 @@ def _again(found: Lineage) -> Iterator[str]:
     yield "once more, from nothing:"
     for step in steps:
         if step.why:
-            yield f"  # {step.why}"
-        yield f"  {step.command}"
+            yield f"  # {_shown(step.why)}"
+        yield f"  {_shown(step.command)}"
     yield "or all of it, with a comparison:"
-    yield f"  {short_way(found)}"
+    yield f"  {_shown(short_way(found))}"

@@ -15,16 +15,24 @@ ROW, HISTORY = "the row", "Git's history"
 
 @dataclass(frozen=True)
 class Code:
-    """Which files trained. source: who says so. dirty: not all of them were committed.
+    """Which files trained. source: who says so. dirty: not all of them were committed; None if
+    that is not known.
 
-    here: the commit's objects are in this repository. patch: the row has the uncommitted changes.
+    here: the commit's objects are in this repository. patch: the row has the uncommitted changes,
+    with `partial` not all of them.
     """
 
     commit: str
     source: str
-    dirty: bool
+    dirty: bool | None
     here: bool
     patch: bool
+    partial: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether commit and kept changes are all of it."""
+        return self.dirty is False or (self.patch and not self.partial)
 
 
 @dataclass(frozen=True)
@@ -82,8 +90,7 @@ def trace(given: str, paths: Paths) -> Lineage:
 def _code(row: Tracked | None, recorded: str | None, commits: Commits) -> Code | None:
     """The row's commit if the training itself wrote it, and all of its changes are kept."""
     found = _of_row(row, commits) if row else None
-    complete = found and (found.patch or not found.dirty)
-    if recorded and (not complete or (row and not row.by_training)):
+    if recorded and (not (found and found.complete) or (row and not row.by_training)):
         return Code(recorded, HISTORY, dirty=False, here=True, patch=False)
     return found
 
@@ -91,8 +98,10 @@ def _code(row: Tracked | None, recorded: str | None, commits: Commits) -> Code |
 def _of_row(row: Tracked, commits: Commits) -> Code | None:
     if not row.commit or not COMMIT.fullmatch(row.commit):
         return None
-    patch = row.dirty and row.has(PATCH)
-    return Code(row.commit, ROW, row.dirty, commits.has(row.commit), patch)
+    kept = row.kept if row.dirty is not False else "nothing of it"
+    patch = kept != "nothing of it"
+    here = commits.has(row.commit)
+    return Code(row.commit, ROW, True if patch else row.dirty, here, patch, kept == "in part")
 
 
 def as_json(found: Lineage) -> dict[str, Any]:
@@ -143,6 +152,7 @@ def _code_json(found: Lineage) -> dict[str, Any]:
         "here": code.here if code else None,
         "dirty": code.dirty if code else None,
         "patch": PATCH if code and code.patch else None,
+        "patch_whole": not code.partial if code and code.patch else None,
         "recorded": found.recorded,
         "repository": _folder(found.commits.top),
     }

@@ -46,6 +46,9 @@ def _checkout(found: Lineage) -> list[Step]:
         Step("", f"cd {ANEW}"),
         Step("", f"git checkout --quiet --detach {code.commit}"),
     ]
+    if code.dirty is None:
+        unknown = "# whether all was committed then is not known: the run key may differ"
+        return [*steps, Step("", unknown)]
     return steps + (_patch(found) if code.dirty else [])
 
 
@@ -56,7 +59,10 @@ def _patch(found: Lineage) -> list[Step]:
     get = f"mlflow artifacts download --run-id {row} --artifact-path {PATCH}"
     # its last line is where the copy is, which depends on the kind of store
     copy = f'"$({found.row.variable} {get} | tail -n 1)"'.replace("( ", "(")
-    return [Step("what was not committed", f"git apply --whitespace=nowarn {copy}")]
+    why = "what was not committed"
+    if found.code.partial:
+        why += ", but not all of it is kept: the run key may differ"
+    return [Step(why, f"git apply --whitespace=nowarn {copy}")]
 
 
 def _data(found: Lineage) -> list[Step]:

@@ -48,9 +48,14 @@ class Tracked:
         return tags.get("stage", "train") == "train" and RECREATED not in tags
 
     @property
-    def dirty(self) -> bool:
-        """Whether files differed from the commit."""
-        return self.row.tags.get("git_dirty") == "true"
+    def dirty(self) -> bool | None:
+        """Whether files differed from the commit; None if Git did not say so in time."""
+        return {"true": True, "false": False}.get(self.row.tags.get("git_dirty", ""))
+
+    @property
+    def kept(self) -> str:
+        """How much of the uncommitted changes the row has: whole, in part, or nothing of it."""
+        return self.row.tags.get("git_patch", "whole") if self.has(PATCH) else "nothing of it"
 
     @property
     def machine(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, StringConstraints, ValidationError
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from gan.errors import GanError
 from pipeline.evaluated import one_line
@@ -15,6 +15,9 @@ from pipeline.picture_lineage import read_about
 
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM")
 """How pictures begin: only PNG files say something, but errors should speak of pictures."""
+
+DEEPEST = 20
+"""Levels of what a subject says; nothing that is written here has half as many."""
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -47,8 +50,8 @@ class _Said(BaseModel):
     trained_on: str
     lineage: _Lineage | dict[str, Any]
     sha256: Digest | None = None
-    seeds: str = ""
-    truncation: float = 1.0
+    seeds: Annotated[str, StringConstraints(pattern=r"^[0-9, \-]*$", max_length=10_000)] = ""
+    truncation: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 1.0
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ def _picture(given: str) -> Subject:
 
 
 def _checked(said: dict[str, Any], where: str) -> dict[str, Any]:
+    if not _shallow(said, DEEPEST):
+        raise GanError(f"{where}: what it says of its origin is damaged or was edited (nested)")
     try:
         _Said.model_validate(said, strict=True)
         if said["lineage"]:
@@ -130,12 +135,18 @@ def _checked(said: dict[str, Any], where: str) -> dict[str, Any]:
     return said
 
 
+def _shallow(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_shallow(each, levels - 1) for each in inner)
+
+
 def _checkpoint(given: str) -> Subject:
-    said = _said_by(Path(given))
+    said = said_by(Path(given))
     return Subject(given, "checkpoint", said["run_key"], Path(given), said=said)
 
 
-def _said_by(file: Path) -> dict[str, Any]:
+def said_by(file: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself, with its sha256; GanError if it is none or damaged."""
     from gan.checkpoints import Origin, described, load_checkpoint
 
     origin = load_checkpoint(file)["origin"]
@@ -153,7 +164,7 @@ def _run(given: str, paths: Paths) -> Subject:
 
     try:
         with checkpoint_of(given, paths) as found:
-            said = _said_by(found.file)
+            said = said_by(found.file)
             return Subject(given, "run", said["run_key"], None, found.run_id, said)
     except UnknownRunError as error:
         raise GanError(f"{error}, `gan lineage` takes PNG files and checkpoints too") from None

@@ -109,12 +109,14 @@ class Again:
 
         there = Config(str(root / ".dvc"), validate=False)
         committed, local = there.load_one("repo"), there.load_one("local")
+        local_file = self.folder / ".dvc/config.local"
+        local_file.unlink(missing_ok=True)
+        local_file.touch(mode=0o600)  # before it holds passwords of remotes
         with Config(str(self.folder / ".dvc"), validate=False).edit("local") as own:
             own.update(local)
             own["remote"] = committed["remote"] | local["remote"]
             if cache:
                 own["cache"] = own["cache"] | {"dir": str(cache)}
-        (self.folder / ".dvc/config.local").chmod(0o600)  # it may hold passwords of remotes
         for name in BROUGHT:
             _bring(root / name, self.folder / name)
 

@@ -80,9 +80,15 @@ def _known(found: Lineage) -> _Run:
         )
     if not code.here or found.commits.top is None:
         raise GanError(f"{given}: its commit {code.commit} is not here; `git fetch --all` first")
-    if code.dirty and not code.patch:
-        warn("what was not committed then is not kept; the training may turn out another one")
+    if not code.complete:
+        warn(f"{_lacking(code)}; the training may turn out another one")
     return _Run(found, code, found.commits.top, expected(found))
+
+
+def _lacking(code: Code) -> str:
+    if code.dirty is None:
+        return "whether all was committed then is not known"
+    return f"what was not committed then is {'only partly' if code.patch else 'not'} kept"
 
 
 def _identity(run: _Run) -> dict[str, str]:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.spooling.spool import Spool
-from pipeline.spooling.state import DAMAGED, Record
+from pipeline.spooling.state import DAMAGED, Record, files_of
 
 BATCH = 200  # records read at a time; consecutive metrics among them travel together
 RETRY_S = 30.0
 CLOSING_ATTEMPTS = 3  # two writers of one SQLite file may have to wait for each other
 PATIENCE_S = 5.0  # an attempt that fails slower than this was a hanging server: not again
+
+
+SECRET = r"(?i)\b(password|passwd|token|secret|api_key)=[^&\s]+"
 
 
 class RejectedError(Exception):
@@ -36,8 +39,9 @@ class Receiver(Protocol):
 
 
 def without_secrets(text: str) -> str:
-    """The text less user names and passwords in its addresses."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
+    """The text less user names and passwords in its addresses, also such as are not escaped."""
+    text = re.sub(SECRET, r"\1=...", text)
+    return re.sub(r"//(?:[^/\s]*@|[^/@\s:]+:(?!\d+/)[^@\s]*@)", "//", text)
 
 
 def warn(message: str) -> None:
@@ -103,8 +107,11 @@ class Delivery:
             return
         state = self._spool.state
         row_id = self._receiver.open(state["row"])
-        if (state.get("target"), state.get("run_id")) != (self._target, row_id):
-            state.update(target=self._target, run_id=row_id, sent=0)  # a new store: all of it
+        known, kind = state.get("target", ""), self._target.partition(":")[0]
+        if known != self._target or state.get("run_id") != row_id:
+            if known.partition(":")[0] != kind or state.get("run_id") != row_id:
+                state["sent"] = 0  # a new store: all of it; else it has only moved
+            state.update(target=self._target, run_id=row_id)
             self._spool.save()
         self._opened = True
 
@@ -126,7 +133,7 @@ class Delivery:
         if records[0] is DAMAGED or self._receiver is None:
             return
         row_id, files = self._spool.state["run_id"], self._spool.files
-        if not all((files / name).is_file() for name in _files_of(records[0])):
+        if not all((files / name).is_file() for name in files_of(records[0])):
             self.gone += 1
             return
         try:
@@ -211,11 +218,7 @@ def short(error: Exception) -> str:
     return f"{type(error).__name__}: {first}"[:240]
 
 
-def _files_of(record: Record) -> list[str]:
-    return [*record.get("files", ()), *([record["file"]] if "file" in record else ())]
-
-
 def _forget_files(spool: Spool, group: Sequence[tuple[int, Record]]) -> None:
     for _, record in group:
-        for name in _files_of(record):
+        for name in files_of(record):
             (spool.files / name).unlink(missing_ok=True)

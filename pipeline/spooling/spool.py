@@ -12,15 +12,29 @@ from typing import Any, Self
 from gan.durable import write_atomically
 from gan.errors import GanError
 from pipeline.spooling.lock import BusyError, SpoolLock
-from pipeline.spooling.state import COUNTED, DAMAGED, Record, count, points_of, record_of, state_of
+from pipeline.spooling.relatives import copy_prepared, new_name, records_of_relatives
+from pipeline.spooling.state import (
+    COUNTED,
+    DAMAGED,
+    Record,
+    count,
+    points_of,
+    record_of,
+    row_of,
+    state_of,
+)
 
 __all__ = ["Record", "Spool", "milliseconds"]
 
-PATIENCE_S = 30.0  # for `gan sync`, which makes way after what it sends at a time
+PATIENCE_S = 5.0  # for `gan sync`, which makes way after what it sends at a time
 
 
 def milliseconds() -> int:
     return int(time.time() * 1000)
+
+
+def _prepared_name(step: int | None) -> str:
+    return f"prepared-{step}.jsonl"
 
 
 class Spool:
@@ -43,15 +57,28 @@ class Spool:
             self.files.mkdir(parents=True, exist_ok=True)
             self._records.touch()
             self.state = state_of(self.folder)
-            self.continued = bool(self.state)
-            if not self.state:
-                self.state = {"row": {**row, "id": uuid.uuid4().hex}, "sent": 0}
+            new = not self.state
+            if new:
+                self.state = {"row": {"id": uuid.uuid4().hex, **row}, "sent": 0}
                 self.save()
             self._read_all()
+            self.continued = not new and self.committed > 0
             self._settle(reached)
+            for record in records_of_relatives(self.folder):
+                self._known.update(points_of(record))
         except BaseException:
             self.release()
             raise
+
+    @classmethod
+    def beside(cls, folder: Path, row: Mapping[str, Any], reached: int | None = None) -> Self:
+        """A new spool for the row of `folder`, which another process uses; see `__init__`."""
+        aside = new_name(folder)
+        if reached is not None:
+            copy_prepared(folder, aside, _prepared_name(reached))
+        spool = cls(aside, row_of(folder) or row, reached)
+        spool.continued = any(True for _ in records_of_relatives(aside))
+        return spool
 
     @classmethod
     def left(cls, folder: Path) -> Self:
@@ -152,8 +179,8 @@ class Spool:
         """Write down what waits, to be committed by a later process that goes on from `step`."""
         write_atomically(self._prepared(step), self._lines())
 
-    def _prepared(self, step: int | str) -> Path:
-        return self.folder / f"prepared-{step}.jsonl"
+    def _prepared(self, step: int | None) -> Path:
+        return self.folder / _prepared_name(step)
 
     def _lines(self) -> bytes:
         return "".join(json.dumps(record) + "\n" for record in self._waiting).encode()
@@ -162,7 +189,7 @@ class Spool:
         """Commit what was prepared for the checkpoint that was reached; forget all else."""
         for path in sorted(self.folder.glob("prepared-*.jsonl")):
             lines = path.read_bytes()
-            if path == self._prepared(str(reached)) and not self._ends_with(lines):
+            if path == self._prepared(reached) and not self._ends_with(lines):
                 self._append(lines)
                 self._read_all()
             path.unlink()

@@ -55,6 +55,11 @@ def points_of(record: Mapping[str, Any]) -> list[tuple[str, int]]:
     return [(record["key"], record["step"])] if record["kind"] == "image" else []
 
 
+def files_of(record: Mapping[str, Any]) -> list[str]:
+    """Paths of a record's files, below the spool's `files`."""
+    return [*record.get("files", ()), *([record["file"]] if "file" in record else ())]
+
+
 def count(file: Path, start: int, end: int) -> int:
     """Lines between two offsets, counted and not read: there may be a million; 0 if none."""
     if start >= end or not file.is_file():

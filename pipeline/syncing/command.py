@@ -1,9 +1,12 @@
 """`gan sync`: brings the store to what spools and outs say. Doing it twice changes nothing."""
 
+import fcntl
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 
 from gan.errors import GanError
 from pipeline import tracking
@@ -22,7 +25,26 @@ def run(paths: Paths) -> None:
     Prints a line a row. GanError if the store can't be reached or something stays unsent.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", TIMEOUT_S)
-    store, left = _Store(paths), left_behind(paths)
+    with _alone(paths.main_root / "logs" / "sync.lock"):
+        _run(paths, _Store(paths))
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """One at a time: two that find no row of a training would make it twice."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stdout.write("waiting for another `gan sync`\n")
+            sys.stdout.flush()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _run(paths: Paths, store: "_Store") -> None:
+    left = left_behind(paths)
     told = [line for each in left if (line := _said(store.tell(each)))]
     if (paths.models / "final.pt").is_file():
         from pipeline.syncing.outs import complete  # not at once: torch takes seconds

@@ -2,12 +2,14 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from gan.errors import GanError
 from pipeline.mlflow_contents import Contents
 from pipeline.recorder import Run, cut, dataset_fields, flat
-from pipeline.spooling.sender import Receiver
+from pipeline.spooling.sender import Receiver, short
 from pipeline.spooling.state import Record
 
 RECREATED = "recreated"
@@ -23,9 +25,21 @@ class MissingParts(Run):
     Unlike a run's, its methods raise what goes wrong.
     """
 
-    def __init__(self, there: Contents | None, when: Callable[[int | None], int]) -> None:
-        """there: the row, None where there is none. when: the time (ms) of a step, or the end."""
+    def __init__(
+        self,
+        there: Contents | None,
+        when: Callable[[int | None], int],
+        has_model: Callable[[Path], bool],
+        kept: Path,
+    ) -> None:
+        """there: the row, None where there is none. when: the time (ms) of a step, or the end.
+
+        has_model: asks the row for the model of a checkpoint. kept: a folder that stays until all
+        is sent.
+        """
         super().__init__(None, _nowhere, "")
+        self.problems: list[str] = []
+        self._has_model, self._kept = has_model, kept
         self.records: list[Record] = []
         self.points = self.files = self.different = 0
         self._there, self._when = there, when
@@ -67,6 +81,11 @@ class MissingParts(Run):
             self.files += 1
             self._add("image", step, key=key, file=str(file.absolute()))
 
+    def first_image(self, key: str, file: Path, step: int) -> None:
+        """A picture of a series of which the row has none."""
+        if not self._there or not any(known == key for known, _ in self._there.images):
+            self.image(key, file, step)
+
     def artifact(self, file: Path, folder: str = "") -> None:
         known = self._there.files if self._there else ()
         if file.is_file() and f"{folder}/{file.name}" not in known:
@@ -84,6 +103,19 @@ class MissingParts(Run):
         fields = dataset_fields(name, digest, source, profile, context)
         if not self._there or fields["digest"] not in self._there.datasets:
             self._add("dataset", None, **fields)
+
+    def attempt(self, work: Callable[[], None]) -> None:
+        """A checkpoint may be damaged, and an older evaluation say less than a card needs."""
+        try:
+            work()
+        except (GanError, KeyError, TypeError, ValueError) as error:
+            self.problems.append(f"no model ({short(error)})")
+
+    def model(self, checkpoint: Path, card: Path) -> None:
+        if checkpoint.is_file() and not (self._there and self._has_model(checkpoint)):
+            self.files += 1
+            files = [str(checkpoint.absolute()), str(shutil.copy(card, self._kept))]
+            self._add("model", files=files)
 
     def links(self) -> None:
         if self._there is None:

@@ -2,19 +2,21 @@
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from gan.errors import GanError
 from pipeline import tracking
-from pipeline.mlflow_contents import MlflowContents
+from pipeline.mlflow_contents import Contents, MlflowContents
 from pipeline.paths import Paths
 from pipeline.progress import progress
 from pipeline.spooling.backlog import BATCH, BUSY, Told, left_behind
 from pipeline.spooling.sender import deliver, groups, short, without_secrets
 from pipeline.spooling.state import unsent_in
 from pipeline.syncing.missing_parts import MissingParts
-from pipeline.syncing.outs_row import Outs, missing, new_row, outs_of
-from pipeline.syncing.times import span_of
+from pipeline.syncing.outs_row import Outs, fill, new_row, outs_of
+from pipeline.syncing.times import Span, span_of
 
 
 def complete(paths: Paths, store: Callable[[], MlflowContents]) -> Told:
@@ -48,7 +50,8 @@ def _complete(name: str, outs: Outs, paths: Paths, store: MlflowContents) -> Tol
         return Told(name, BUSY, whole=True)
     span = span_of(outs.origin.run_key, outs.origin.images_seen, paths, there)
     with tempfile.TemporaryDirectory(prefix="gan-") as links:
-        parts = missing(outs, paths, there, span, Path(links))
+        parts = _missing(there, span, store, Path(links))
+        fill(parts, outs, paths, Path(links))
         if there is None:
             row_id = store.open(new_row(outs, paths, experiment, span))
         else:
@@ -58,9 +61,19 @@ def _complete(name: str, outs: Outs, paths: Paths, store: MlflowContents) -> Tol
     text = f"row {done}: {_content(parts)}" if parts.records else "nothing missing"
     if parts.different:
         text += f"; {parts.different} points that differ from the files' stay"
+    text = "; ".join([text, *parts.problems, *([outs.foreign] if outs.foreign else ())])
     if refused:
         text += f"; {len(refused)} records refused ({refused[0]})"
     return Told(name, text, not refused, len(parts.records))
+
+
+def _missing(
+    there: Contents | None, span: Span, store: MlflowContents, folder: Path
+) -> MissingParts:
+    if there is None:
+        return MissingParts(None, span.at, lambda _: False, folder)
+    there = replace(there, files=there.files | store.listed(there.run_id, "lineage"))
+    return MissingParts(there, span.at, partial(store.has_model_of, there.run_id), folder)
 
 
 def _send(parts: MissingParts, row_id: str, store: MlflowContents) -> list[str]:
@@ -81,6 +94,6 @@ def _send(parts: MissingParts, row_id: str, store: MlflowContents) -> list[str]:
 def _content(parts: MissingParts) -> str:
     counts = [(parts.points, "points"), (parts.files, "files")]
     others = sum(
-        record["kind"] not in ("metrics", "image", "artifact") for record in parts.records
+        record["kind"] not in ("metrics", "image", "artifact", "model") for record in parts.records
     )
     return ", ".join(f"{n} {what}" for n, what in [*counts, (others, "other records")] if n)

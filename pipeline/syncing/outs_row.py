@@ -5,7 +5,7 @@ A run-cache hit, `dvc pull`, `dvc exp apply` and a new server leave outs without
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from gan.errors import GanError
 from pipeline.evaluation.judging import FORMAT
 from pipeline.evaluation.row import add_best
 from pipeline.imports import code_digest
-from pipeline.mlflow_contents import Contents
 from pipeline.paths import Paths
 from pipeline.picture_lineage import read_about
 from pipeline.provenance import origin as provenance
@@ -24,6 +23,7 @@ from pipeline.row_content import describe_training
 from pipeline.snapshot.reader import Snapshot
 from pipeline.syncing.missing_parts import RECREATED, MissingParts
 from pipeline.syncing.times import Span
+from pipeline.syncing.training_files import hashes, real_sheet
 
 METRICS = "metrics.json"
 TRAIN = "pipeline/train.py"
@@ -34,12 +34,16 @@ OF_THE_CODE = ("git_", "mlflow.source.git", "dvc_exp_")
 
 @dataclass(frozen=True)
 class Outs:
-    """What lies here of one training. result: evaluation.json; numbers: metrics.json."""
+    """What lies here of one training. result: evaluation.json; numbers: metrics.json.
+
+    foreign: what is said of an evaluation that lies here too and is another training's.
+    """
 
     origin: Origin
     losses: list[tuple[int, dict[str, float]]]
     result: dict[str, Any] | None
     numbers: dict[str, Any]
+    foreign: str = ""
 
     @property
     def keys(self) -> list[str]:
@@ -57,15 +61,20 @@ class Outs:
 def outs_of(paths: Paths) -> Outs | None:
     """What lies in models/ and reports/, None without models/final.pt.
 
-    GanError if a file is damaged, or if they are of several trainings.
+    An evaluation of the training before is left out: after `gan train` alone it lies here still.
+    GanError if a file is damaged, or if the others are of several trainings.
     """
     final = paths.models / "final.pt"
     if not final.is_file():
         return None
     origin = _origin(final)
     result, numbers = _result(paths.reports / "evaluation.json"), _json(paths.reports / METRICS)
-    _check_one_training(paths, origin, result, numbers)
-    return Outs(origin, _losses(paths, origin), result or None, numbers)
+    _check_one_training(paths, origin)
+    key = result.get("subject", {}).get("run_key", "") or numbers.get("run_key", "")
+    foreign = ""
+    if not origin.run_key.startswith(key):
+        result, numbers, foreign = {}, {}, f"the evaluation in reports/ is of run {key[:16]}"
+    return Outs(origin, _losses(paths, origin), result or None, numbers, foreign)
 
 
 def _origin(file: Path) -> Origin:
@@ -97,19 +106,15 @@ def _result(file: Path) -> dict[str, Any]:
     return content
 
 
-def _check_one_training(
-    paths: Paths, origin: Origin, result: Mapping[str, Any], numbers: Mapping[str, Any]
-) -> None:
+def _check_one_training(paths: Paths, origin: Origin) -> None:
     snapshots = sorted((paths.models / "snapshots").glob("[0-9]*.pt"))
-    said = {paths.models / "snapshots": _origin(snapshots[-1]).run_key} if snapshots else {}
-    said[paths.reports / "evaluation.json"] = result.get("subject", {}).get("run_key", "")
-    said[paths.reports / METRICS] = numbers.get("run_key", "")
-    for file, key in said.items():
-        if not origin.run_key.startswith(key):
-            raise GanError(
-                f"{paths.models / 'final.pt'} is of run {origin.run_key[:16]}, {file} of run "
-                f"{key[:16]}; `dvc repro` or `dvc checkout` brings them together"
-            )
+    key = _origin(snapshots[-1]).run_key if snapshots else origin.run_key
+    if key != origin.run_key:
+        raise GanError(
+            f"{paths.models / 'final.pt'} is of run {origin.run_key[:16]}, "
+            f"{paths.models / 'snapshots'} of run {key[:16]}; `dvc repro` or `dvc checkout` "
+            "brings them together"
+        )
 
 
 def _losses(paths: Paths, origin: Origin) -> list[tuple[int, dict[str, float]]]:
@@ -159,14 +164,11 @@ def _snapshot(paths: Paths) -> str | None:
         return None
 
 
-def missing(
-    outs: Outs, paths: Paths, there: Contents | None, span: Span, links: Path
-) -> MissingParts:
-    """What the row lacks of all that training and evaluation would have put onto it.
+def fill(row: MissingParts, outs: Outs, paths: Paths, links: Path) -> None:
+    """Hand over all that training and evaluation would have put onto the row.
 
     links: an empty folder, for files under other names; it must stay until all is sent.
     """
-    row = MissingParts(there, span.at)
     origin = outs.origin
     if origin.lineage:
         describe_training(row, origin.lineage)
@@ -178,11 +180,12 @@ def missing(
         row.metrics(measured, seen)
     for file in _checkpoints(outs, paths, links):
         row.artifact(file, "checkpoints")
-    if there is None or not any(key == "grid" for key, _ in there.images):
-        row.image("grid", paths.reports / "samples.png", _grid_step(outs, paths))
+    row.first_image("grid", paths.reports / "samples.png", _grid_step(outs, paths))
+    if real := real_sheet(origin, paths, links):
+        row.image("real", real, 0)
+    row.artifact(hashes(origin, paths, links), "lineage")
     _evaluation(row, outs, paths, links)
     row.ended()
-    return row
 
 
 def _checkpoints(outs: Outs, paths: Paths, links: Path) -> Iterator[Path]:
