@@ -71,7 +71,8 @@ def evaluate(
     """Judge checkpoints and keep the best.
 
     Reads models/snapshots/, reference/, cache/ and weights/. Writes models/best.pt,
-    reports/metrics.json, evaluation.json, report.html, snapshots.tsv, best.png and closest.png.
+    reports/metrics.json, evaluation.json, report.html, snapshots.tsv, best.png, closest.png and
+    interpolation.png.
     With --ckpt, --run or --images it judges that alone, prints, and writes under --out.
     """
     from gan.errors import GanError

@@ -88,7 +88,7 @@ def sentence(lineage: Mapping[str, Any]) -> str:
     """One sentence: what learned, from what, for how long."""
     decided = lineage["decided"]
     model, train = decided["model"], decided["train"]
-    of = lineage["source"].get("source")
+    of = _named(lineage["source"].get("source"))
     size = lineage["preprocess"]["size"]
     return (
         f"{OBJECTIVES.get(train['objective'], train['objective'])} on "
@@ -96,6 +96,10 @@ def sentence(lineage: Mapping[str, Any]) -> str:
         f"{_networks(model['generator'], model['discriminator'])}, {decided['images']:,} images "
         f"in batches of {train['batch_size']}, seed {train['seed']}."
     )
+
+
+def _named(source: str | None) -> str | None:
+    return "the embedded gallery" if source == "embedded" else source
 
 
 def _networks(generator: Mapping[str, Any], discriminator: Mapping[str, Any]) -> str:
@@ -114,7 +118,8 @@ def of_scrape(counts: Mapping[str, int], source: str, fetched: int) -> str:
     """A sentence about a snapshot. counts: rows by status; fetched: pictures new in this call."""
     whole_of, kept = sum(counts.values()), counts.get("ok", 0)
     lost = f", {whole_of - kept:,} others could not be had" if whole_of > kept else ""
-    return f"Snapshot of {source}: {kept:,} pictures{lost}; {fetched:,} came in this call."
+    told = f"{kept:,} pictures{lost}; {fetched:,} came in this call."
+    return f"Snapshot of {_named(source)}: {told}"
 
 
 def of_preprocess(size: int, read: int, train: int, holdout: int) -> str:

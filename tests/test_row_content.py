@@ -33,8 +33,8 @@ def lineage(make_params):
 
 def test_the_sentence_says_what_learned_from_what_for_how_long(lineage):
     assert sentence(lineage) == (
-        "WGAN-GP on 4,603 avatars of 64 px from embedded: generator ResNet of width 4 against "
-        "discriminator DCGAN of width 4, 36,000 images in batches of 8, seed 1."
+        "WGAN-GP on 4,603 avatars of 64 px from the embedded gallery: generator ResNet of width 4 "
+        "against discriminator DCGAN of width 4, 36,000 images in batches of 8, seed 1."
     )
     lineage["decided"]["model"]["generator"]["family"] = "dcgan"
     assert ": generator and discriminator DCGAN of width 4, " in sentence(lineage)
@@ -68,7 +68,8 @@ def test_data_from_the_web_has_an_address(source, expected):
 
 def test_stages_say_in_a_sentence_what_they_made():
     assert of_scrape({"ok": 5130, "gone": 40, "bad": 30}, "embedded", 12) == (
-        "Snapshot of embedded: 5,130 pictures, 70 others could not be had; 12 came in this call."
+        "Snapshot of the embedded gallery: 5,130 pictures, 70 others could not be had; "
+        "12 came in this call."
     )
     assert of_preprocess(64, 5130, 4603, 511) == (
         "Tensor cache of 5,114 avatars of 64 px from 5,130 pictures: 4,603 to learn from, 511 "
