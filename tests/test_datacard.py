@@ -449,7 +449,7 @@ def write_manifest(path, rows):
             lines.write(json.dumps(row) + "\n")
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_manifest_of_100000_rows_is_never_in_memory(tmp_path):
     path = tmp_path / MANIFEST
     write_manifest(path, 100_000)

@@ -230,7 +230,8 @@ def test_a_checkpoint_alone_gets_the_same_numbers_and_leaves_the_rows_own(
     after = client.get_run(evaluated.row).data.metrics
     assert {key: after[key] for key in KEYS} == before
     assert {key: after[f"checkpoint/{key}"] for key in KEYS} == found.metrics
-    written = {"metrics.json", "evaluation.json", "report.html", "grid.png", "closest.png"}
+    written = {"metrics.json", "evaluation.json", "report.html"}
+    written |= {"grid.png", "closest.png", "interpolation.png"}
     assert {file.name for file in tmp_path.iterdir()} == written
 
 

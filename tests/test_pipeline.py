@@ -217,6 +217,7 @@ def test_a_line_of_code_re_runs_its_stages_and_no_others(repository):
         repository.git("checkout", "-q", ".")
 
 
+@pytest.mark.soak
 def test_changed_evaluation_params_run_the_evaluation_alone(repository):
     repository.change("evaluate", "num_fakes", 48)
     assert repository.repro() == ["evaluate"]
@@ -226,6 +227,7 @@ def test_changed_evaluation_params_run_the_evaluation_alone(repository):
     assert repository.git("status", "--porcelain") == ""
 
 
+@pytest.mark.soak
 def test_an_experiment_is_a_second_row_and_going_back_costs_nothing(repository):
     before = {row.info.run_id for row in repository.rows()}
     out = repository.run("dvc", "exp", "run", "-n", "wasserstein", "-S", "train.objective=wgan_gp")

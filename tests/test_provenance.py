@@ -40,6 +40,8 @@ def checkout(tmp_path):
     root = tmp_path / "checkout"
     root.mkdir()
     git(root, "init", "-q", "-b", "main")
+    git(root, "config", "user.name", "Someone")
+    git(root, "config", "user.email", "someone@example.org")
     for name in ("changed.py", "deleted.py", "renamed.py", "script.sh", "dvc.lock"):
         (root / name).write_text(f"# {name}\n" * 20)
     (root / "picture.bin").write_bytes(bytes(range(256)))

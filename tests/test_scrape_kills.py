@@ -97,7 +97,7 @@ def check(scrape, tmp_path, kills, seed):
         assert not (tmp_path / name / "data.staging").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_killed_at_three_random_moments_the_snapshot_is_the_same(scrape, tmp_path):
     check(scrape, tmp_path, 3, seed=3)
 
