@@ -10,11 +10,11 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from pipeline.images.pool import usable_cores
-from pipeline.snapshot.journal import Journal
-from pipeline.snapshot.manifest import Row
-from pipeline.snapshot.reader import Snapshot
-from pipeline.snapshot.writer import discard, publish
+from pipeline.crawl.storage.journal import Journal
+from pipeline.crawl.storage.writer import discard, publish
+from pipeline.dataset.manifest import Row
+from pipeline.dataset.reader import Snapshot
+from pipeline.preprocessing.workers.pool import usable_cores
 
 BICUBIC = Image.Resampling.BICUBIC
 AT_ONCE = 8192  # drawn ahead of whoever takes them, which bounds memory

@@ -38,8 +38,8 @@ import torch
 
 from benchmarks.judged import Judged, prepare
 from benchmarks.processes import ROOT
-from gan.metrics.keys import ENOUGH
-from pipeline.images.pool import usable_cores
+from gan.metrics.metric_names import ENOUGH
+from pipeline.preprocessing.workers.pool import usable_cores
 
 SEED = 2
 FOREIGN = ("DVC_ROOT", "DVC_STAGE", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")

@@ -16,13 +16,15 @@ from PIL import Image
 from benchmarks.drawn import SMALL, draw
 from benchmarks.processes import ROOT
 from benchmarks.standin import standin_bytes
-from gan.cache import Images, TensorCache, cache_digest, pixel_digests
 from gan.checkpoints import Origin, save_checkpoint
-from gan.ema import recalibrate
 from gan.models.build import build_generator, initialise
-from gan.params import Params, load_params
+from gan.params.file import Params, load_params
 from gan.sampling import BATCH, drawn_latents
-from pipeline.images.cache_writer import (
+from gan.tensor_cache import Images, TensorCache, cache_digest, pixel_digests
+from gan.training.ema import recalibrate
+from pipeline.features.inception_file import NAME, weights_file
+from pipeline.paths import Paths
+from pipeline.preprocessing.cache_writer import (
     digests,
     hex_digests,
     numbers,
@@ -32,9 +34,7 @@ from pipeline.images.cache_writer import (
     write_index,
     write_meta,
 )
-from pipeline.images.staged import StagedImages
-from pipeline.paths import Paths
-from pipeline.weights import NAME, weights_file
+from pipeline.preprocessing.workers.image_slots import StagedImages
 
 SIZE = 64
 MEASURED = 256  # latents for the generator's batch norms

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.data_params import PreprocessParams
-from pipeline.images.avatars import Recipe, make_avatars
-from pipeline.images.bench import CHUNK
-from pipeline.images.measures import measure
-from pipeline.images.pool import usable_cores
+from gan.params.data import PreprocessParams
+from pipeline.preprocessing.decoding.avatars import Recipe, make_avatars
+from pipeline.preprocessing.measures import measure
 from pipeline.preprocessing.recipe import make_recipe
+from pipeline.preprocessing.workers.pool import usable_cores
+from pipeline.preprocessing.workers.worker import CHUNK
 
 
 def seconds(settings: PreprocessParams, pictures: Path, sizes: NDArray[np.int64]) -> float:

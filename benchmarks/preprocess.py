@@ -73,7 +73,7 @@ LIMIT = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from gan.params import load_params
+from gan.params.file import load_params
 from limit import seconds
 
 settings = load_params(Path(sys.argv[1])).preprocess
@@ -89,7 +89,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, PILToTensor, Resize
-from gan.cache import TensorCache
+from gan.tensor_cache import TensorCache
 
 cache = TensorCache.open(Path("cache"))
 resize = Resize(cache.size, InterpolationMode.BICUBIC, antialias=True)

@@ -12,9 +12,9 @@ EVERY = 0.05  # seconds between two looks at a process
 PREPROCESS = """
 import resource, sys, time
 from pathlib import Path
-from gan.params import load_params
+from gan.params.file import load_params
 from pipeline.paths import Paths
-from pipeline.preprocess import run
+from pipeline.stages.preprocess import run
 
 def cpu():
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

@@ -33,7 +33,7 @@ from PIL import Image
 from processes import PREPROCESS, ROOT, finish, run, start
 
 from gan.errors import GanError
-from pipeline.snapshot.reader import Snapshot
+from pipeline.dataset.reader import Snapshot
 
 FILE_BYTES = 3100  # of a picture of 64 pixels in a shard, its row included
 WRITING = 2  # times that while a snapshot is made: the journal and what it is packed into
@@ -45,8 +45,8 @@ TRAIN = """
 import sys, time
 from pathlib import Path
 import torch
-from gan.batches import Batches
-from gan.cache import TensorCache
+from gan.training.batches import Batches
+from gan.tensor_cache import TensorCache
 
 start = time.perf_counter()
 cache = TensorCache.open(Path("cache"))

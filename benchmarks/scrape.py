@@ -34,10 +34,10 @@ OURS = """
 import resource, sys, time
 from pathlib import Path
 import yaml
-from gan.params import parse_params
-from pipeline.crawl.sources import Options
+from gan.params.file import parse_params
+from pipeline.crawl.options import Options
 from pipeline.paths import Paths
-from pipeline.scrape import run
+from pipeline.stages.scrape import run
 
 values = yaml.safe_load(Path(sys.argv[1]).read_text())
 values["scrape"] |= {"delay": 0.0, "connections": 8}
@@ -76,9 +76,9 @@ print(time.perf_counter() - start, len(list(Path("files/full").iterdir())))
 FILL = """
 import hashlib, json, sys
 from pathlib import Path
-from pipeline.snapshot.journal import Journal
-from pipeline.snapshot.manifest import Row
-from pipeline.snapshot.writer import publish
+from pipeline.crawl.storage.journal import Journal
+from pipeline.dataset.manifest import Row
+from pipeline.crawl.storage.writer import publish
 
 root, rows, description = Path.cwd(), int(sys.argv[1]), json.loads(sys.argv[2])
 tags = tuple(f"tag_number_{n}" for n in range(30))

@@ -24,7 +24,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gan.durable import write_atomically
+from gan.atomic import write_atomically
 from pipeline.gallery.painter import paint
 
 AT_ONCE = 16

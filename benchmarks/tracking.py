@@ -43,17 +43,17 @@ import yaml
 from PIL import Image
 from processes import ROOT
 
-from gan.batches import Batches
 from gan.checkpoints import Origin, save_checkpoint
 from gan.devices import choose, fast
-from gan.distributed import ALONE
+from gan.distributed.world import ALONE
 from gan.objectives.build import build_objective
-from gan.params import Params
-from gan.state import TrainState, build_state
-from gan.steps import Engine, train_step
-from pipeline import tracking
+from gan.params.file import Params
+from gan.training.batches import Batches
+from gan.training.state import TrainState, build_state
+from gan.training.steps import Engine, train_step
 from pipeline.paths import Paths
-from pipeline.recorder import Run
+from pipeline.tracking import rows as tracking
+from pipeline.tracking.run import Run
 
 SIZE, WIDTH = 64, 32
 WARM_UP = 20

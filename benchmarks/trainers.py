@@ -11,19 +11,19 @@ import yaml
 from contestant import timed
 from torch import Tensor
 
-from gan.batches import Batches
 from gan.checkpoints import Origin
 from gan.devices import choose, fast
-from gan.distributed import ALONE
+from gan.distributed.world import ALONE
 from gan.objectives.build import build_objective
-from gan.params import Params
-from gan.state import TrainState, build_state
-from gan.steps import Engine, train_step
-from gan.training import train
-from pipeline.recorder import Run
-from pipeline.recording import Losses, Recorder
-from pipeline.stopping import Stop
-from pipeline.unfinished import Unfinished
+from gan.params.file import Params
+from gan.training.batches import Batches
+from gan.training.loop import train
+from gan.training.state import TrainState, build_state
+from gan.training.steps import Engine, train_step
+from pipeline.signals import Stop
+from pipeline.tracking.run import Run
+from pipeline.training.observer import Losses, Recorder
+from pipeline.training.progress_folder import Unfinished
 
 LATENT_SIZE, BATCH_SIZE = 100, 64
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"

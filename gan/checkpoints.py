@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan.durable import write_atomically
+from gan.atomic import write_atomically
 from gan.errors import GanError
-from gan.model_params import ModelParams
 from gan.models.build import build_generator
-from gan.models.network import Generator
+from gan.models.interfaces import Generator
+from gan.params.model import ModelParams
 
 FORMAT = "avatar-gan checkpoint 3"
 READABLE = (FORMAT, "avatar-gan checkpoint 2")  # 2 had no lineage

@@ -14,7 +14,7 @@ import torch
 from torch.amp import GradScaler
 
 from gan.errors import GanError
-from gan.train_params import Device, Precision
+from gan.params.train import Device, Precision
 
 Exact = Literal["float64", "float32", "bf16", "fp16"]
 """A precision that is not left to the hardware."""

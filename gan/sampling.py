@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from gan.models.network import Generator
+from gan.models.interfaces import Generator
 from gan.pixels import to_images
 from gan.randomness import normal
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 import yaml
 
-from gan.cache import cache_digest, pixel_digests
 from gan.checkpoints import Origin, save_checkpoint
 from gan.models.build import build_generator, initialise
-from gan.params import Params, parse_params
-from pipeline.images.cache_writer import (
+from gan.params.file import Params, parse_params
+from gan.tensor_cache import cache_digest, pixel_digests
+from pipeline.preprocessing.cache_writer import (
     digests,
     hex_digests,
     numbers,
@@ -27,7 +27,7 @@ from pipeline.images.cache_writer import (
     write_index,
     write_meta,
 )
-from pipeline.images.staged import StagedImages
+from pipeline.preprocessing.workers.image_slots import StagedImages
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))

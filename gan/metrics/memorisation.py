@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.stats import hypergeom
 
 from gan.errors import GanError
-from gan.metrics.distances import nearest
-from gan.metrics.looking import Features
-from gan.metrics.rows import check_rows
-from gan.metrics.statistics import Array
+from gan.features.extraction import Features
+from gan.features.feature_checks import check_rows
+from gan.features.statistics import Array
+from gan.metrics.nearest_neighbours import nearest
 
 NEIGHBOURS = 5  # as far as the fifth: up to three near-duplicates of an image hide no copy of it
 LEAST = 50  # hold-out images from which on a fifth of copies among the fakes is seen

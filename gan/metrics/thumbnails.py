@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from gan.metrics.features import Precision, check_images
+from gan.features.extractor import Precision, check_images
 
 SIDE = 8  # cells of a side; of 4, 8 and 16 the one that stands shifts and tells faces apart
 CELLS = 3 * SIDE * SIDE

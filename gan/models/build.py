@@ -6,9 +6,9 @@ from typing import cast
 from torch import Generator as Random
 from torch import nn
 
-from gan.model_params import DiscriminatorParams, GeneratorParams, ModelParams
-from gan.models.families import FAMILIES
-from gan.models.network import Discriminator, DiscriminatorNorms, Family, Generator
+from gan.models.interfaces import Discriminator, DiscriminatorNorms, Family, Generator
+from gan.models.registry import FAMILIES
+from gan.params.model import DiscriminatorParams, GeneratorParams, ModelParams
 
 
 def family(name: str) -> Family:

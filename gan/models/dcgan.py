@@ -10,8 +10,8 @@ from torch import Generator as Random
 from torch import nn
 
 from gan.errors import GanError
-from gan.model_params import DiscriminatorParams, GeneratorParams, NetworkParams
 from gan.models.fast import Doubling, Halving
+from gan.models.interfaces import Discriminator, DiscriminatorNorms, Generator, stages, widths
 from gan.models.layers import (
     LayeredDiscriminator,
     LayeredGenerator,
@@ -20,7 +20,7 @@ from gan.models.layers import (
     has_bias,
     norm,
 )
-from gan.models.network import Discriminator, DiscriminatorNorms, Generator, stages, widths
+from gan.params.model import DiscriminatorParams, GeneratorParams, NetworkParams
 
 
 def _check(params: NetworkParams, network: str) -> None:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
-from gan.model_params import Activation, GeneratorParams, Norm
 from gan.models.fast import LeakyReLU, ReLU
-from gan.models.network import Discriminator, DiscriminatorNorms, Generator, stages
+from gan.models.interfaces import Discriminator, DiscriminatorNorms, Generator, stages
+from gan.params.model import Activation, GeneratorParams, Norm
 
 SLOPE = 0.2
 """Of leaky_relu, for negative numbers."""

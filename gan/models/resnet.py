@@ -19,7 +19,7 @@ from itertools import pairwise
 from torch import Generator as Random
 from torch import Tensor, nn
 
-from gan.model_params import Activation, DiscriminatorParams, GeneratorParams, Norm
+from gan.models.interfaces import Discriminator, DiscriminatorNorms, Generator, stages, widths
 from gan.models.layers import (
     GAINS,
     Convolution,
@@ -31,7 +31,7 @@ from gan.models.layers import (
     he_deviation,
     norm,
 )
-from gan.models.network import Discriminator, DiscriminatorNorms, Generator, stages, widths
+from gan.params.model import Activation, DiscriminatorParams, GeneratorParams, Norm
 
 
 class Residual(nn.Module):

@@ -13,7 +13,7 @@ their signal dies out; the family resnet doesn't have that trouble.
 from torch import Generator as Random
 from torch import nn
 
-from gan.model_params import Activation, DiscriminatorParams, GeneratorParams, Norm
+from gan.models.interfaces import Discriminator, DiscriminatorNorms, Generator, stages, widths
 from gan.models.layers import (
     GAINS,
     Convolution,
@@ -25,7 +25,7 @@ from gan.models.layers import (
     he_deviation,
     norm,
 )
-from gan.models.network import Discriminator, DiscriminatorNorms, Generator, stages, widths
+from gan.params.model import Activation, DiscriminatorParams, GeneratorParams, Norm
 
 
 def _layer(

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from gan.objectives.objective import Objective
-from gan.train_params import RecipeParams
+from gan.params.train import RecipeParams
 
 
 class Bce(Objective):

@@ -2,9 +2,9 @@
 
 from importlib import import_module
 
-from gan.objectives.names import OBJECTIVES
 from gan.objectives.objective import Objective
-from gan.train_params import TrainParams
+from gan.objectives.registry import OBJECTIVES
+from gan.params.train import TrainParams
 
 
 def build_objective(params: TrainParams) -> Objective:

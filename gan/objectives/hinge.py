@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import relu
 
-from gan.objectives.labels import refuse_labels
-from gan.objectives.objective import Objective
-from gan.train_params import RecipeParams
+from gan.objectives.objective import Objective, refuse_label_smoothing
+from gan.params.train import RecipeParams
 
 
 @dataclass(frozen=True)
@@ -28,5 +27,5 @@ class Hinge(Objective):
 
 def build(recipe: RecipeParams) -> Objective:
     """GanError if labels are to be smoothed: there are none."""
-    refuse_labels("hinge", recipe)
+    refuse_label_smoothing("hinge", recipe)
     return Hinge()

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from gan.objectives.objective import Objective
-from gan.train_params import RecipeParams
+from gan.params.train import RecipeParams
 
 
 class Lsgan(Objective):

@@ -4,6 +4,9 @@ from typing import Protocol
 
 from torch import Tensor
 
+from gan.errors import GanError
+from gan.params.train import RecipeParams
+
 
 class Objective(Protocol):
     """A pair of losses over scores of a discriminator; higher scores mean "more real".
@@ -24,3 +27,15 @@ class Objective(Protocol):
     def generator_loss(self, fake: Tensor, real: Tensor | None) -> Tensor:
         """`real` are scores of other pictures, given if `pairs`."""
         ...
+
+
+LABELLED = ("bce", "lsgan")
+
+
+def refuse_label_smoothing(objective: str, recipe: RecipeParams) -> None:
+    """Raise GanError if the recipe smooths labels and `objective` has none."""
+    if recipe.label_smoothing:
+        raise GanError(
+            f"train.recipes.{objective}.label_smoothing = {recipe.label_smoothing}: only "
+            f"{' and '.join(LABELLED)} have labels; use 0"
+        )

@@ -10,7 +10,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from gan.train_params import PenaltyParams
+from gan.params.train import PenaltyParams
 
 Scores = Callable[[Tensor], Tensor]
 

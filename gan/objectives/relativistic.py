@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from gan.objectives.labels import refuse_labels
-from gan.objectives.objective import Objective
-from gan.train_params import RecipeParams
+from gan.objectives.objective import Objective, refuse_label_smoothing
+from gan.params.train import RecipeParams
 
 
 @dataclass(frozen=True)
@@ -34,5 +33,5 @@ class Relativistic(Objective):
 
 def build(recipe: RecipeParams) -> Objective:
     """GanError if labels are to be smoothed: there are none."""
-    refuse_labels("relativistic", recipe)
+    refuse_label_smoothing("relativistic", recipe)
     return Relativistic()

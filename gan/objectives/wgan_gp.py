@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from gan.objectives.labels import refuse_labels
-from gan.objectives.objective import Objective
-from gan.train_params import RecipeParams
+from gan.objectives.objective import Objective, refuse_label_smoothing
+from gan.params.train import RecipeParams
 
 
 @dataclass(frozen=True)
@@ -27,5 +26,5 @@ class WganGp(Objective):
 
 def build(recipe: RecipeParams) -> Objective:
     """GanError if labels are to be smoothed: there are none."""
-    refuse_labels("wgan_gp", recipe)
+    refuse_label_smoothing("wgan_gp", recipe)
     return WganGp()

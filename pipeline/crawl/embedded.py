@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from gan.data_params import ScrapeParams
 from gan.errors import GanError
-from pipeline.crawl.danbooru import Danbooru
-from pipeline.crawl.engine import Manners, crawl
-from pipeline.crawl.posts import Search
+from gan.params.data import ScrapeParams
+from pipeline.console import counted
+from pipeline.crawl.booru.danbooru import Danbooru
+from pipeline.crawl.booru.posts import Search
+from pipeline.crawl.http.engine import Manners, crawl
 from pipeline.crawl.sink import Sink
-from pipeline.crawl.words import counted
+from pipeline.dataset.reader import Snapshot
 from pipeline.gallery.page import page_size, page_tags, paint_page_jpeg
 from pipeline.gallery.painter import PAINTER_VERSION, paint_jpeg, tags
 from pipeline.gallery.server import Describe, Gallery, Measure, Paint, serve, square
-from pipeline.snapshot.reader import Snapshot
 
 NAME = "embedded"
 LICENCE = "CC0-1.0"

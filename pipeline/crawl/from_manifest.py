@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from gan.errors import GanError
-from pipeline.crawl.engine import Manners
-from pipeline.crawl.image_list import fetch_images, say_left_out
-from pipeline.crawl.pictures import Listed
+from pipeline.crawl.http.engine import Manners
+from pipeline.crawl.http.image_list import fetch_images, say_left_out
+from pipeline.crawl.image_check import Listed
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
-from pipeline.snapshot.known import url_key
-from pipeline.snapshot.manifest import STATUSES, Row
+from pipeline.crawl.storage.known import url_key
+from pipeline.dataset.manifest import STATUSES, Row
 
 WEB = re.compile("https?://", re.IGNORECASE)
 DRAWN = "gallery:"

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.crawl.pictures import Listed, PictureLimits, judge
-from pipeline.snapshot.journal import Journal
-from pipeline.snapshot.manifest import Row, Status
+from pipeline.crawl.image_check import Listed, PictureLimits, judge
+from pipeline.crawl.storage.journal import Journal
+from pipeline.dataset.manifest import Row, Status
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 from pipeline.crawl.sink import Sink
-from pipeline.snapshot.reader import Snapshot
+from pipeline.dataset.reader import Snapshot
 
 GROWING = frozenset({"limit", "sha256"})
 """What of an identity may differ between crawls of one source: how many, and a file's content."""

@@ -12,13 +12,13 @@ from typing import Any
 from urllib.parse import urldefrag
 
 from gan.errors import GanError
-from pipeline.crawl.engine import Manners
-from pipeline.crawl.image_list import fetch_images, say_left_out
-from pipeline.crawl.member import printable
-from pipeline.crawl.pictures import Listed
+from pipeline.crawl.archive.member import printable
+from pipeline.crawl.http.engine import Manners
+from pipeline.crawl.http.image_list import fetch_images, say_left_out
+from pipeline.crawl.image_check import Listed
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
-from pipeline.snapshot.known import url_key
+from pipeline.crawl.storage.known import url_key
 
 COLUMNS = frozenset({"url", "page", "tags", "rating", "source", "licence", "sha256"})
 SEPARATORS = ",\t;"

@@ -11,10 +11,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from pipeline.evaluation import figures
-from pipeline.evaluation.checks import checks, other_data
-from pipeline.evaluation.curves import curve_svg
-from pipeline.evaluation.meanings import MEANINGS, Meaning, meaning_of
+from pipeline.evaluation import format_number as figures
+from pipeline.evaluation.credibility import checks, other_data
+from pipeline.evaluation.metric_texts import MEANINGS, Meaning, meaning_of
+from pipeline.evaluation.svg_curve import curve_svg
 
 TEMPLATE = "report.html"
 PNG_START = b"\x89PNG\r\n\x1a\n"

@@ -10,11 +10,10 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from gan.cache import Images
 from gan.checkpoints import Origin, described, load_generator
 from gan.devices import choose
-from gan.metrics.features import exact_inference
-from gan.models.network import Generator
+from gan.features.extractor import exact_inference
+from gan.models.interfaces import Generator
 from gan.sampling import (
     BATCH,
     GRID_COLUMNS,
@@ -24,7 +23,8 @@ from gan.sampling import (
     interpolated,
     seed_latents,
 )
-from pipeline.features.folder import FolderSource
+from gan.tensor_cache import Images
+from pipeline.evaluation.image_folder import FolderSource
 
 Weights = Literal["averaged", "raw"]
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import torch
 
 from gan.errors import GanError
-from gan.metrics.features import Extractor
-from gan.metrics.inception import Inception
-from gan.metrics.lite0 import Lite0
-from gan.metrics.scripted import Scripted
-from gan.params import FeaturesParams
+from gan.features.efficientnet import Lite0
+from gan.features.extractor import Extractor
+from gan.features.inception import Inception
+from gan.features.torchscript import Scripted
+from gan.params.evaluation import FeaturesParams
+from pipeline.features.inception_file import missing_message, weights_file
 from pipeline.paths import Paths
-from pipeline.weights import missing_message, weights_file
 
 KNOWN = "lite0, inception and TorchScript files, by path or by name in weights/"
 

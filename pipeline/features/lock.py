@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.words import say
+from pipeline.console import say
 
 SILENT_S = 1.0  # of waiting
 ASK_EVERY_S = 0.02

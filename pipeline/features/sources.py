@@ -10,12 +10,12 @@ from typing import Protocol, Self
 import numpy as np
 from torch import Tensor
 
-from gan.cache import Images, Split, TensorCache
 from gan.errors import GanError
-from gan.metrics.features import Extractor
-from gan.metrics.looking import FeatureSet, image_batches
-from gan.metrics.statistics import Statistics
-from gan.metrics.statistics_file import Labels, load_statistics
+from gan.features.extraction import FeatureSet, image_batches
+from gan.features.extractor import Extractor
+from gan.features.statistics import Statistics
+from gan.features.statistics_file import Labels, load_statistics
+from gan.tensor_cache import Images, Split, TensorCache
 from pipeline.features.naming import tag_of
 
 

@@ -16,15 +16,14 @@ from functools import cache
 from pathlib import Path
 
 from gan.errors import GanError
-from gan.metrics.features import Extractor
-from gan.metrics.looking import Features, FeatureSet, look, room
-from gan.metrics.statistics import statistics_of
-from gan.metrics.statistics_file import Labels
-from pipeline.features.entry import DamagedError, Entry
+from gan.features.extraction import Features, FeatureSet, look, room
+from gan.features.extractor import Extractor
+from gan.features.statistics import statistics_of
+from gan.features.statistics_file import Labels
+from pipeline.code_digest import code_digest
+from pipeline.console import track, warn
 from pipeline.features.sources import ImageSource
-from pipeline.imports import code_digest
-from pipeline.progress import track
-from pipeline.words import warn
+from pipeline.features.stored import DamagedError, Entry
 
 FORMAT = 1
 STEM = 32  # hex digits of a key in a file's name
@@ -161,7 +160,7 @@ class FeatureStore:
 
 def entry_key(source: ImageSource, extractor: Extractor) -> str:
     """Hex digest of all that decides features: images, weights, protocol, and the code."""
-    code = [_code("gan.metrics.looking"), _code(type(extractor).__module__)]
+    code = [_code("gan.features.extraction"), _code(type(extractor).__module__)]
     decides = [FORMAT, source.digest, len(source), extractor.digest, code]
     return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.images.choice import Choice
-from pipeline.images.duplicates import NOT_ASKED
-from pipeline.images.face_box import Box
-from pipeline.images.face_rules import Reject
-from pipeline.images.filters import LOOKS, FilterRules, detail
-from pipeline.images.pairs_sheet import NEAR, SAME_FILE, SAME_PIXELS, Duplicate
-from pipeline.images.rejects import Rejected
+from pipeline.dataset.reader import Snapshot
+from pipeline.preprocessing.duplicates.leaders import NOT_ASKED
+from pipeline.preprocessing.faces.box import Box
+from pipeline.preprocessing.faces.rules import Reject
+from pipeline.preprocessing.filters import LOOKS, FilterRules, detail
 from pipeline.preprocessing.plan import Plan
-from pipeline.snapshot.reader import Snapshot
+from pipeline.preprocessing.selection import Choice
+from pipeline.preprocessing.sheets.duplicates import NEAR, SAME_FILE, SAME_PIXELS, Duplicate
+from pipeline.preprocessing.sheets.rejects import Rejected
 
 Integers = NDArray[np.int64]
 

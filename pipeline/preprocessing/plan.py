@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan.errors import GanError
-from pipeline.images.face_box import Box
-from pipeline.images.face_boxes import BoxFile
-from pipeline.snapshot.manifest import STATUSES
-from pipeline.snapshot.reader import Snapshot
-from pipeline.snapshot.shards import ImageIndex, Location
+from pipeline.dataset.manifest import STATUSES
+from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.shards import ImageIndex, Location
+from pipeline.preprocessing.faces.box import Box
+from pipeline.preprocessing.faces.box_file import BoxFile
 
 Integers = NDArray[np.int64]
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from gan.data_params import PreprocessParams
-from pipeline.images import crop, decode
-from pipeline.images.avatars import FaceRecipe, Recipe
-from pipeline.images.duplicates import Limits
-from pipeline.images.face_rules import FaceRules
-from pipeline.images.faces import Detector
-from pipeline.images.filters import FilterRules
+from gan.params.data import PreprocessParams
+from pipeline.preprocessing.decoding import crop, decode
+from pipeline.preprocessing.decoding.avatars import FaceRecipe, Recipe
+from pipeline.preprocessing.duplicates.leaders import Limits
+from pipeline.preprocessing.faces.detector import Detector
+from pipeline.preprocessing.faces.rules import FaceRules
+from pipeline.preprocessing.filters import FilterRules
 
 
 def make_recipe(settings: PreprocessParams, detector: Detector | None) -> Recipe:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from gan.durable import write_atomically
-from pipeline.images.face_rules import NO_FACE, NOT_LISTED, UNREADABLE
-from pipeline.images.pairs_sheet import duplicates_table
-from pipeline.images.rejects import Rejected, count_reasons, rejects_table
+from gan.atomic import write_atomically
+from pipeline.preprocessing.cache_statistics import Cached
+from pipeline.preprocessing.faces.rules import NO_FACE, NOT_LISTED, UNREADABLE
 from pipeline.preprocessing.outcome import Outcome
-from pipeline.preprocessing.statistics import Cached
+from pipeline.preprocessing.sheets.duplicates import duplicates_table
+from pipeline.preprocessing.sheets.rejects import Rejected, count_reasons, rejects_table
 
 
 @dataclass(frozen=True)

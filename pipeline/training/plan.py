@@ -5,20 +5,20 @@ from typing import Any
 
 import torch
 
-from gan.cache import TensorCache
 from gan.checkpoints import Origin
 from gan.devices import Compute, choose
 from gan.errors import GanError
 from gan.objectives.build import build_objective
 from gan.objectives.objective import Objective
-from gan.params import Params
-from gan.state import TrainState, build_networks, build_state
-from pipeline.imports import code_digest
+from gan.params.file import Params
+from gan.tensor_cache import TensorCache
+from gan.training.state import TrainState, build_networks, build_state
+from pipeline.code_digest import code_digest
 from pipeline.paths import Paths
+from pipeline.training.progress_folder import digest_of
 from pipeline.training.warm_start import WarmStart, warm_start
-from pipeline.unfinished import digest_of
 
-ENTRY = "pipeline/train.py"
+ENTRY = "pipeline/stages/train.py"
 
 DECIDED = ("model", "train", "cache_digest", "code_digest")
 

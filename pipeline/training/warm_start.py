@@ -5,10 +5,10 @@ from pathlib import Path
 
 from gan.checkpoints import load_checkpoint
 from gan.errors import GanError
-from gan.model_params import ModelParams
-from gan.models.network import Discriminator, Generator
-from gan.state import TrainState
-from pipeline.unfinished import differences
+from gan.models.interfaces import Discriminator, Generator
+from gan.params.model import ModelParams
+from gan.training.state import TrainState
+from pipeline.training.progress_folder import differences
 
 
 @dataclass(frozen=True)

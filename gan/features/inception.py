@@ -1,0 +1,157 @@
+"""pytorch-fid's Inception network as a feature extractor, with weights from a local file only."""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_fid.inception
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.inception import BasicConv2d
+
+from gan.errors import GanError
+from gan.features.extractor import Precision, exact_inference, in_parts
+
+OFFICIAL_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+PROTOCOL = "pytorch-fid inception: uint8 / 255, bilinear to 299, pool3"
+SIDE = 299  # pixels the network sees
+CLASSIFIER = "fc.weight"
+FIRST_ON_CPU = 4  # images at once where they are large: memory is the limit there, not arithmetic
+
+CPU = torch.device("cpu")
+
+
+class Inception:
+    """2,048 features of the last pooling layer, and logits of 1,008 classes.
+
+    It is called `inception` with the official weights, and only with them; with other weights of
+    the same network `inception_<first 8 digits of their sha256>`.
+    """
+
+    dimensions = 2048
+    protocol = PROTOCOL
+
+    def __init__(
+        self,
+        weights: Path,
+        sha256: str,
+        device: torch.device,
+        precision: Precision = "float32",
+        batch_size: int = 64,
+    ) -> None:
+        """Read `weights`; GanError if their sha256 is another one or they are no Inception."""
+        state = _state(weights, sha256)
+        stem, body = _network(state, weights)
+        self.name = "inception" if sha256 == OFFICIAL_SHA256 else f"inception_{sha256[:8]}"
+        self.precision = precision
+        self.digest = hashlib.sha256(f"{sha256} {PROTOCOL} {precision}".encode()).hexdigest()
+        self._stem = stem.to(device).to(memory_format=torch.channels_last)
+        self._body = body.to(device).to(memory_format=torch.channels_last)
+        self._classes = state[CLASSIFIER].float()
+        self._device, self._batch_size = device, batch_size
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Features (N, 2048) float32 of images (N, 3, H, W) uint8."""
+        with exact_inference(self._device, self.precision):
+            return in_parts(self._features, images, self._device, self._batch_size)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits (N, 1008) without the classifier's bias.
+
+        So the Inception Score has them since Salimans et al. 2016 (arXiv:1606.03498), section 4;
+        the bias would only say which classes are common in ImageNet.
+        """
+        with exact_inference(CPU):
+            return features @ self._classes.T
+
+    def _features(self, images: Tensor) -> Tensor:
+        at_once = FIRST_ON_CPU if self._device.type == "cpu" else len(images)
+        maps = torch.cat([self._stem(_enlarged(part)) for part in torch.split(images, at_once)])
+        found: Tensor = self._body(maps).float().mean(dim=(2, 3))
+        return found
+
+
+def _enlarged(images: Tensor) -> Tensor:
+    """uint8 to what the first convolution takes: in [-1, 1], 299 pixels a side."""
+    unit = (images.float() / 255).contiguous(memory_format=torch.channels_last)
+    large = functional.interpolate(unit, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+    return large.mul_(2).sub_(1)
+
+
+def _state(weights: Path, sha256: str) -> Mapping[str, Tensor]:
+    """What `weights` holds, if it is the file that is meant and all of its numbers are finite."""
+    content = _content(weights)
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise GanError(
+            f"{weights}: sha256 is {found[:8]}…, but features.inception_sha256 says "
+            f"{sha256[:8]}…; put the right file there or name this one in params.yaml"
+        )
+    try:
+        state: dict[str, Tensor] = torch.load(
+            io.BytesIO(content), map_location="cpu", weights_only=True
+        )
+        broken = [key for key, values in state.items() if not torch.isfinite(values).all()]
+    except Exception as error:
+        raise _unusable(weights, error) from None
+    if broken:
+        raise GanError(
+            f"{weights}: {broken[0]} holds numbers that are not finite; get the weights again"
+        )
+    return state
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise GanError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _unusable(weights: Path, error: Exception) -> GanError:
+    problem = (str(error) or type(error).__name__).splitlines()[0]
+    return GanError(f"{weights}: holds no weights of Inception: {problem}")
+
+
+def _network(state: Mapping[str, Tensor], weights: Path) -> tuple[nn.Module, nn.Module]:
+    """Where images are large, and the rest up to the last pooling, both without batch norms."""
+    try:
+        blocks = list(_build(state).eval().blocks.children())  # type: ignore[union-attr]
+    except Exception as error:
+        raise _unusable(weights, error) from None
+    *last, _pooling = blocks[3].children()
+    stem, body = nn.Sequential(*blocks[:2]), nn.Sequential(blocks[2], *last)
+    _fold_norms(stem)
+    _fold_norms(body)
+    return stem, body
+
+
+def _build(state: Mapping[str, Tensor]) -> nn.Module:
+    """Build pytorch-fid's network around `state`.
+
+    Its constructor always downloads, so the one function that does so is replaced meanwhile.
+    """
+
+    def local(*_: Any, **__: Any) -> Mapping[str, Tensor]:
+        return state
+
+    module = pytorch_fid.inception
+    download = module.load_state_dict_from_url
+    module.load_state_dict_from_url = local
+    try:
+        network: nn.Module = module.InceptionV3([module.InceptionV3.DEFAULT_BLOCK_INDEX])
+    finally:
+        module.load_state_dict_from_url = download
+    return network
+
+
+def _fold_norms(network: nn.Module) -> None:
+    """Multiply batch norms into the convolutions before them: faster, equal but for rounding."""
+    for module in network.modules():
+        if isinstance(module, BasicConv2d):
+            module.conv = fuse_conv_bn_eval(module.conv, module.bn)
+            module.bn = nn.Identity()

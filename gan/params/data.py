@@ -1,0 +1,94 @@
+"""Sections of params.yaml about the data: how it is crawled, and what becomes of it."""
+
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from gan.params.section import Section
+
+Size = Literal[32, 48, 64, 96, 128, 192, 256]
+Channel = Annotated[int, Field(ge=0, le=255)]
+
+
+class ScrapeParams(Section):
+    """How a crawl behaves towards hosts, and what it refuses."""
+
+    contact: Annotated[str, Field(max_length=200)]
+    delay: Annotated[float, Field(ge=0, le=3600)]
+    connections: Annotated[int, Field(ge=1, le=256)]
+    timeout: PositiveFloat
+    retries: Annotated[int, Field(ge=0, le=20)]
+    backoff: Annotated[float, Field(ge=0, le=3600)]
+    longest_wait: Annotated[float, Field(ge=0, le=86400)]
+    give_up_after: PositiveInt
+    redirects: Annotated[int, Field(ge=0, le=50)]
+    max_pages: PositiveInt
+    max_bytes: Annotated[int, Field(ge=1024, le=2**31)]
+    max_pixels: PositiveInt
+    archive_members: PositiveInt
+    archive_bytes: PositiveInt
+    archive_ratio: PositiveFloat
+
+    @field_validator("contact")
+    @classmethod
+    def _contact_fits_into_a_header(cls, contact: str) -> str:
+        if not (contact.isascii() and contact.isprintable()):
+            raise ValueError("must be one line of printable ASCII characters")
+        return contact
+
+
+class FacesParams(Section):
+    """Where the faces of a picture come from, and which of them become avatars."""
+
+    detector: Literal["animeface", "cascade", "boxes"]
+    file: str
+    margin: Annotated[float, Field(ge=0.5, le=10)]
+    centre: Annotated[float, Field(ge=0, le=1)]
+    min_score: Annotated[float, Field(ge=0)]
+    min_side: Annotated[int, Field(ge=1)]
+    min_share: Annotated[float, Field(ge=0, lt=1)]
+    max_faces: Annotated[int, Field(ge=1, le=256)]
+
+    @model_validator(mode="after")
+    def _file_stands_in_its_folder(self) -> Self:
+        if self.detector in ("cascade", "boxes") and not self.file:
+            raise ValueError(
+                f"detector: {self.detector} reads a file: put it into faces/ and name it in `file`"
+            )
+        path = PurePosixPath(self.file)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(
+                f"file = {self.file!r} must be a name in the folder faces/, which DVC watches"
+            )
+        return self
+
+
+class FilterParams(Section):
+    """What is left out for its size or looks; all pass a least of 0, and a share of 1."""
+
+    min_side: Annotated[int, Field(ge=0)]
+    max_aspect: Annotated[float, Field(ge=1)]
+    min_contrast: Annotated[float, Field(ge=0, le=128)]
+    max_one_colour: Annotated[float, Field(ge=0.5, le=1)]
+    min_sharpness: Annotated[float, Field(ge=0)]
+    min_colour: Annotated[float, Field(ge=0, le=255)]
+
+
+class DuplicateParams(Section):
+    """Which avatars are one picture: Hamming distances of their 64-bit perceptual hashes."""
+
+    near: bool
+    dhash: Annotated[int, Field(ge=0, le=10)]
+    phash: Annotated[int, Field(ge=0, le=64)]
+
+
+class PreprocessParams(Section):
+    size: Size
+    crop: Literal["square", "pad", "faces"]
+    holdout: Annotated[float, Field(ge=0, lt=1)]
+    background: Annotated[list[Channel], Field(min_length=3, max_length=3)]
+    max_pixels: PositiveInt
+    faces: FacesParams
+    filters: FilterParams
+    duplicates: DuplicateParams

@@ -1,0 +1,101 @@
+"""Schema of params.yaml: every value is required, typed, bounded and frozen; no defaults here."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from gan.errors import GanError
+from gan.params.data import PreprocessParams, ScrapeParams
+from gan.params.evaluation import EvaluateParams, FeaturesParams
+from gan.params.model import ModelParams
+from gan.params.section import Section
+from gan.params.train import TrainParams
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    scrape: ScrapeParams
+    preprocess: PreprocessParams
+    model: ModelParams
+    train: TrainParams
+    features: FeaturesParams
+    evaluate: EvaluateParams
+
+
+LONGEST_VALUE = 80
+"""Characters of a wrong value in a message; the rest is left out."""
+
+
+def _describe(error: Any) -> str:
+    parts = [str(part) for part in error["loc"] if part != "[key]"]
+    where = " ".join(".".join(parts).split()) or "params"  # a key may have line breaks
+    match error["type"]:
+        case "missing":
+            return f"{where} is missing"
+        case "extra_forbidden":
+            return f"{where} is unknown"
+        case "model_type" | "dict_type":
+            return f"{where}{_shown(error['input'])}: must be a section, with keys"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{where}{_shown(error['input'])}: {message[0].lower()}{message[1:]}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict | BaseModel):
+        return ""
+    text = repr(value)
+    return f" = {text}" if len(text) <= LONGEST_VALUE else f" = {text[:LONGEST_VALUE]}..."
+
+
+def parse_params(values: Any, source: str) -> Params:
+    """Validate a parsed YAML tree; every error is named, with key, value and what is allowed.
+
+    Raises GanError. `source` names the file in the message.
+    """
+    if not isinstance(values, dict):
+        raise GanError(f"{source}: expected sections {', '.join(Params.model_fields)}")
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(_describe(each) for each in error.errors())
+        raise GanError(f"{source}: {problems}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Knows numbers such as 1e-5, which DVC writes and PyYAML (YAML 1.1) takes for text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"),
+    list("-+0123456789"),
+)
+
+
+def load_params(path: Path) -> Params:
+    """Read and validate params.yaml; GanError names file, key, value and what is allowed."""
+    return parse_text(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """What stands in params.yaml; GanError if it can't be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise GanError(f"{path}: no such file; run in the repository or give --params") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise GanError(f"{path}: cannot be read: {error}") from None
+
+
+def parse_text(text: str, source: str) -> Params:
+    """Validate params.yaml's text, as `parse_params` does."""
+    try:
+        values = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+        problem = " ".join(str(error).split())
+        raise GanError(f"{source}: not valid YAML: {problem}") from None
+    return parse_params(values, source)

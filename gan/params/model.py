@@ -1,0 +1,39 @@
+"""Section `model` of params.yaml: the two networks, layer by layer."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gan.models.registry import FAMILIES
+from gan.params.section import Section, one_of
+
+Norm = Literal["none", "batch", "instance", "layer", "pixel"]
+Activation = Literal["relu", "leaky_relu", "silu", "gelu"]
+Width = Annotated[int, Field(ge=1, le=1024)]
+
+
+class NetworkParams(Section):
+    """What both networks have; their layers near the picture have `width` channels."""
+
+    family: Annotated[str, one_of(FAMILIES)]
+    width: Width
+    widest: Annotated[int, Field(ge=1, le=64)]
+    blocks: Annotated[int, Field(ge=1, le=16)]
+    activation: Activation
+
+
+class GeneratorParams(NetworkParams):
+    norm: Norm
+    first_norm: bool
+    spectral_norm: bool
+    last: Literal["tanh", "none"]
+
+
+class DiscriminatorParams(NetworkParams):
+    """The rest of the discriminator, its norms, depends on the objective: see its recipe."""
+
+
+class ModelParams(Section):
+    latent_size: Annotated[int, Field(ge=1, le=4096)]
+    generator: GeneratorParams
+    discriminator: DiscriminatorParams

@@ -1,0 +1,88 @@
+"""How commands of `gan` start and fail: whose code, which files, what a mistake looks like."""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gan.errors import GanError
+from pipeline.signals import Stopped
+
+if TYPE_CHECKING:
+    from gan.params.file import Params
+    from pipeline.paths import Paths
+
+ParamsFile = Annotated[Path, typer.Option("--params", help="YAML file with all settings.")]
+PARAMS = Path("params.yaml")
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+INTERRUPTED = (130, 143)  # what shells say of a program that Ctrl-C or SIGTERM ended
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """A user's mistake is one line on stderr; only a bug shows a traceback."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as stop:  # typer makes an exit code of Ctrl-C
+        code = stop.code if isinstance(stop, SystemExit) else INTERRUPTED[0]
+        if code not in INTERRUPTED:
+            raise
+        typer.echo("gan: interrupted; nothing is lost, run the same command again", err=True)
+        raise SystemExit(code) from None
+    except Stopped as stopped:
+        typer.echo("gan: stopped; the same command goes on", err=True)
+        raise SystemExit(stopped.exit_code) from None
+    except Exception as error:
+        if _is_out_of_memory(error):
+            error = GanError(
+                "out of memory; lower train.batch_size, the model's widths or a max_pixels"
+            )
+        elif isinstance(error, OSError) and error.errno in FULL:
+            error = GanError(f"{error.strerror}; make room and run the same command again")
+        elif isinstance(error, OSError) and error.filename is not None:
+            error = GanError(f"{os.fsdecode(error.filename)}: {error.strerror}; look at this path")
+        if not isinstance(error, GanError):
+            raise
+        typer.echo(f"gan: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Python's own, CUDA's, or that of torch's allocator on a CPU, which has no type."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
+
+
+def hand_over(cli: Path) -> None:
+    """Hand over to the checkout that DVC runs in, if `cli` is of another one.
+
+    `dvc exp run --temp` works in a copy of the repository, but the installed `gan` points to the
+    original; the stage must run the code whose hash goes into dvc.lock.
+    """
+    package = Path.cwd() / "pipeline"
+    # commits before the commands had a folder of their own have cli.py
+    here = next(filter(Path.is_file, (package / "cli" / "main.py", package / "cli.py")), None)
+    if "DVC_STAGE" in os.environ and here is not None and not here.samefile(cli):
+        os.environ.pop("PYTHONSAFEPATH", None)  # it would find this file again, for ever
+        command = [sys.executable, "-m", "pipeline.cli", *sys.argv[1:]]
+        os.execv(sys.executable, command)
+
+
+def here() -> "Paths":
+    """The places of the checkout in the current folder."""
+    from pipeline.paths import Paths
+
+    return Paths(Path.cwd())
+
+
+def read(file: Path) -> "Params":
+    """The validated settings."""
+    from gan.params.file import load_params
+
+    return load_params(file)

@@ -1,0 +1,163 @@
+"""Commands beside the pipeline: `gan params`, `gan cache`, `gan weights` and `gan results`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.cli.entry import PARAMS, ParamsFile, here, read
+
+cache = typer.Typer(no_args_is_help=True, help="Look into a tensor cache, and check it.")
+weights = typer.Typer(no_args_is_help=True, help="Get Inception's weights, for FID.")
+results = typer.Typer(no_args_is_help=True, help="Make the results page from runs.")
+
+CacheFolder = Annotated[Path, typer.Argument(help="Folder of the tensor cache.")]
+CACHE = Path("cache")
+
+
+def params(
+    preset: Annotated[
+        str, typer.Option(help="Settings to put in; without it the presets are listed.")
+    ] = "",
+    params: ParamsFile = PARAMS,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; it may be params.yaml itself.")
+    ] = None,
+) -> None:
+    """List presets, or make params.yaml of one.
+
+    Reads params.yaml. Prints the same with the preset's size, networks and training put in, and
+    all comments; or writes it to OUT.
+    """
+    from gan.errors import GanError
+    from pipeline.housekeeping import presets as command
+
+    if preset:
+        command.write(command.composed(preset, params), out)
+    elif out is not None:
+        raise GanError("--out goes with --preset")
+    else:
+        command.show()
+
+
+@cache.command("info")
+def cache_info(
+    folder: CacheFolder = CACHE,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="meta.json and the bytes on disk, as one JSON object.")
+    ] = False,
+) -> None:
+    """Say what a cache is of.
+
+    Reads FOLDER/meta.json. Prints counts, digests, settings, versions and statistics.
+    """
+    from pipeline.housekeeping import cache as command
+
+    command.info(folder, as_json=as_json)
+
+
+@cache.command("verify")
+def cache_verify(folder: CacheFolder = CACHE) -> None:
+    """Read a cache and compare all digests.
+
+    Reads all of FOLDER. Prints one line if it is whole; otherwise says which file and which
+    images are damaged, and exits with 1.
+    """
+    from pipeline.housekeeping import cache as command
+
+    command.verify(folder)
+
+
+@cache.command("show")
+def cache_show(
+    folder: CacheFolder = CACHE,
+    out: Annotated[Path, typer.Option(help="PNG file.")] = Path("cache.png"),
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, max=1024, help="Images, at most; 64, or all that --rows names."),
+    ] = None,
+    split: Annotated[
+        Literal["train", "holdout", "all"], typer.Option(help="Which images to choose from.")
+    ] = "all",
+    by: Annotated[
+        str | None,
+        typer.Option(help="Sort by this column of the index, such as sharpness; list the values."),
+    ] = None,
+    first: Annotated[bool, typer.Option("--first", help="With --by: only the lowest.")] = False,
+    last: Annotated[bool, typer.Option("--last", help="With --by: only the highest.")] = False,
+    rows: Annotated[
+        str | None, typer.Option(help="Choose from these cache rows, such as 0-15,99.")
+    ] = None,
+) -> None:
+    """Draw images of a cache on a sheet.
+
+    Reads FOLDER. Writes the PNG file OUT: images evenly from the split, or with --by from the
+    lowest to the highest value; then row, value and place on the sheet of each go to stdout.
+    """
+    from pipeline.housekeeping import cache as command
+    from pipeline.housekeeping.cache_choice import Choice
+
+    command.show(folder, out, Choice(count, split, by, first, last, rows))
+
+
+@weights.command("list")
+def weights_list(params: ParamsFile = PARAMS) -> None:
+    """Say what is in weights/, and whether it will do.
+
+    Reads weights/ and params.yaml. Prints a table: Inception's file, whether its sha256 is right
+    and the official one, unfinished downloads, and TorchScript files.
+    """
+    from pipeline.housekeeping import weights as command
+
+    command.show(here(), read(params).features)
+
+
+@weights.command("add")
+def weights_add(file: Annotated[Path, typer.Argument()], params: ParamsFile = PARAMS) -> None:
+    """Check a file and copy it to weights/.
+
+    Reads FILE and compares its sha256 with params.yaml. `dvc repro` then computes FID.
+    """
+    from pipeline.housekeeping import weights as command
+
+    command.add(file, here(), read(params).features.inception_sha256)
+
+
+@weights.command("fetch")
+def weights_fetch(
+    params: ParamsFile = PARAMS,
+    url: Annotated[
+        str | None, typer.Option(help="Another address of the same file, such as a mirror's.")
+    ] = None,
+) -> None:
+    """Bring the weights to weights/.
+
+    Copies them from torch's cache of downloads if they are there; else it needs a network, and
+    goes on where an interrupted download ended. The sha256 is checked. `dvc repro` then
+    computes FID.
+    """
+    from pipeline.housekeeping import weights as command
+
+    command.fetch(here(), read(params).features.inception_sha256, url)
+
+
+@results.command("add")
+def results_add(name: Annotated[str, typer.Argument()], out: Path = Path("docs/results")) -> None:
+    """Collect the last run's facts.
+
+    Reads reports/, params.yaml and logs/. Writes OUT/NAME.json and OUT/NAME.png.
+    """
+    from pipeline.runs import results_page as command
+
+    command.add(name, here(), out)
+
+
+@results.command("render")
+def results_render(folder: Path = Path("docs/results")) -> None:
+    """Render docs/results.md.
+
+    Reads docs/results/*.json. Writes docs/results.md beside that folder.
+    """
+    from pipeline.runs import results_page as command
+
+    command.render(folder)

@@ -1,0 +1,242 @@
+"""The `gan` command: declarations only. Each body imports what it needs, so that help is fast."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import runs as tracking_commands
+from pipeline.cli.entry import PARAMS, ParamsFile, hand_over, here, one_line_errors, read
+from pipeline.cli.evaluate import evaluate
+from pipeline.cli.housekeeping import cache, params, results, weights
+from pipeline.cli.scrape import scrape
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich takes as long to import as all the rest together
+    help="A GAN of anime avatars, from a raw scrape to FID. Commands in the order of the pipeline;"
+    " `dvc repro` runs the stages scrape to evaluate.",
+)
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+app.command()(scrape)
+
+
+@app.command()
+def preprocess(params: ParamsFile = PARAMS) -> None:
+    """Decode data/ into the tensor cache.
+
+    Reads data/ and faces/. Writes cache/ (uint8 tensor, index, split), reports/preprocess.json,
+    rejects.tsv and .png (what was left out, and why), duplicates.tsv and .png, filters.png (where
+    the limits cut) and contact_sheet.png.
+    """
+    from dataclasses import asdict
+
+    from pipeline.dataset.reader import Snapshot
+    from pipeline.preprocessing.cache_statistics import named
+    from pipeline.stages import preprocess as stage
+    from pipeline.tracking import rows as tracking
+    from pipeline.tracking.descriptions import DESCRIPTION, of_preprocess
+
+    values, paths = read(params), here()
+    settings, size = values.preprocess.model_dump(), values.preprocess.size
+    name = f"preprocess {size}px"
+    with tracking.stage_run(paths, "preprocess", name=name, params=settings) as row:
+        summary = asdict(stage.run(values, paths))
+        row.tags(
+            {
+                "cache_digest": summary["digest"],
+                "snapshot_digest": Snapshot.open(paths.data).digest,
+                DESCRIPTION: of_preprocess(
+                    size, *(summary[key] for key in ("read", "train", "holdout"))
+                ),
+            }
+        )
+        counts = {key: value for key, value in summary.items() if isinstance(value, int)}
+        row.metrics({f"images/{key}": value for key, value in counts.items()}, 0)
+        row.metrics(dict(named(summary["statistics"])), 0)
+        for name in ("contact_sheet", "rejects", "filters", "duplicates"):
+            row.image(name, paths.reports / f"{name}.png", 0)
+        for name in ("rejects", "duplicates"):
+            row.artifact(paths.reports / f"{name}.tsv")
+        row.links()
+    _say("cache/: " + ", ".join(f"{key} {value}" for key, value in counts.items()))
+
+
+@app.command()
+def reference(params: ParamsFile = PARAMS) -> None:
+    """Measure the real images' features.
+
+    Reads cache/ and weights/. Writes reference/ (feature statistics) and reports/reference.json.
+    """
+    from gan.tensor_cache import TensorCache
+    from pipeline.stages import reference as stage
+    from pipeline.tracking import rows as tracking
+    from pipeline.tracking.descriptions import DESCRIPTION, of_reference
+
+    values, paths = read(params), here()
+    with tracking.stage_run(paths, "reference", params=values.features.model_dump()) as row:
+        summary = stage.run(values, paths)
+        row.tags(
+            {
+                "cache_digest": TensorCache.open(paths.cache).digest,
+                "extractors": ", ".join(summary.extractors),
+                DESCRIPTION: of_reference(list(summary.extractors), summary.counts),
+            }
+        )
+        row.metrics(summary.floors, 0)
+        row.metrics({f"images/{split}": n for split, n in summary.counts.items()}, 0)
+        for file in summary.files:
+            if file.suffix == ".npz":  # the features themselves stay here
+                row.artifact(file)
+        row.links()
+    _say("reference/: " + ", ".join(summary.extractors))
+
+
+@app.command()
+def train(
+    params: ParamsFile = PARAMS,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Insist on going on with an unfinished training.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Build all, try two steps, say what they cost.")
+    ] = False,
+) -> None:
+    """Train the GAN, or go on after a kill.
+
+    Reads cache/. Writes models/snapshots/, models/final.pt, reports/losses.tsv and
+    reports/samples.png. A killed training goes on where it was.
+    logs/latest.png always shows the newest grid. --dry-run writes nothing.
+    """
+    from pipeline.housekeeping.dry_run import tried
+    from pipeline.stages import train as stage
+    from pipeline.training.plan import plan
+
+    values, paths = read(params), here()
+    if dry_run:
+        _say(tried(plan(values, paths)))
+        return
+    stage.run(values, paths, resume=resume)
+
+
+app.command()(evaluate)
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN...",
+            help="Id, name or run key (or the beginning) of a run in MLflow, latest, "
+            "evaluation.json or its folder.",
+        ),
+    ],
+    by: Annotated[str | None, typer.Option(help="Metric to rank by, such as fid_10k.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show all metrics that the runs share.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    other_data: Annotated[
+        bool, typer.Option("--other-data", help="The runs learned from different data.")
+    ] = False,
+) -> None:
+    """Rank evaluated runs.
+
+    Reads MLflow's rows, or evaluation.json files that `gan evaluate` wrote. Prints a table, the
+    best first; refuses numbers of different protocols. Writes nothing.
+    """
+    from pipeline.runs import compare as command
+
+    command.run(runs, here(), by=by, every=every, as_json=as_json, other_data=other_data)
+
+
+@app.command()
+def generate(
+    ckpt: Annotated[Path, typer.Option(help="Checkpoint: models/best.pt or any other.")],
+    seeds: Annotated[str, typer.Option(help="Such as 0-63 or 1,5,9.")] = "0-63",
+    out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("avatars"),
+    grid: Annotated[bool, typer.Option("--grid", help="One sheet instead of files.")] = False,
+    truncation: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Less than 1: more typical, less varied.")
+    ] = 1.0,
+) -> None:
+    """Make PNG avatars from seeds.
+
+    Reads a checkpoint. Writes PNG files under --out; the same seed gives the same picture.
+    """
+    from pipeline.pictures import generate as command
+
+    files = command.run(ckpt, seeds, out, grid=grid, truncation=truncation)
+    _say(f"{files[0]}" if len(files) == 1 else f"{len(files)} avatars in {out}")
+
+
+@app.command()
+def summary() -> None:
+    """Show what the last run came to.
+
+    Reads reports/ and logs/. Prints metrics, run key, times and where the pictures are.
+    """
+    from pipeline.runs import summary as command
+
+    command.run(here())
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Open MLflow's UI on the right store.
+
+    Reads mlflow.db, or says where the server of MLFLOW_TRACKING_URI is. Prepares the experiment's
+    view (columns, charts, description) unless somebody changed it; writes nothing else.
+    """
+    from pipeline.runs import ui as command
+
+    command.run(here(), port, show=show)
+
+
+app.command("runs")(tracking_commands.runs)
+app.command("lineage")(tracking_commands.lineage)
+app.command("reproduce")(tracking_commands.reproduce)
+app.command("register")(tracking_commands.register)
+app.command("sync")(tracking_commands.sync)
+app.command("doctor")(tracking_commands.doctor)
+
+
+@app.command()
+def clean(
+    remove: Annotated[bool, typer.Option("--remove", help="Remove what is listed.")] = False,
+    unsent: Annotated[
+        bool, typer.Option("--unsent", help="Also records that MLflow lacks.")
+    ] = False,
+) -> None:
+    """List trainings to go on from, records that wait for MLflow, and kept features.
+
+    Reads .dvc/tmp/gan/ and logs/spool/; with --remove it deletes what no process uses. Unsent
+    records stay: `gan sync` first, or --unsent.
+    """
+    from pipeline.housekeeping import clean as command
+
+    command.run(here(), remove=remove, unsent=unsent)
+
+
+app.command("params")(params)
+app.add_typer(cache, name="cache")
+app.add_typer(weights, name="weights")
+app.add_typer(results, name="results")
+
+
+def main() -> None:
+    """Entry point of the `gan` command."""
+    hand_over(Path(__file__))
+    with one_line_errors():
+        app(standalone_mode=True)

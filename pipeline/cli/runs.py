@@ -1,0 +1,104 @@
+"""Commands that ask, mend and use what was tracked: declarations only."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.entry import here
+
+Subject = Annotated[
+    str,
+    typer.Argument(
+        help="A PNG file, a checkpoint, or a run: id, name or run key (or the beginning), latest."
+    ),
+]
+
+
+def runs(
+    by: Annotated[
+        str | None, typer.Option(help="Metric to sort by, such as fid_10k or loss/generator.")
+    ] = None,
+    most: Annotated[int, typer.Option("--limit", min=1, help="Rows, at most.")] = 20,
+    columns: Annotated[
+        list[str] | None, typer.Option("--column", help="Another metric or parameter; repeatable.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+) -> None:
+    """List trainings, the newest or best first.
+
+    Reads MLflow's rows. Prints a table: id, name, start, status, images seen, last losses and the
+    metrics that most of them have. Writes nothing.
+    """
+    from pipeline.runs import table as command
+
+    command.run(here(), by=by, most=most, columns=columns or (), as_json=as_json)
+
+
+def sync() -> None:
+    """Send MLflow what it missed.
+
+    Reads what trainings and stages keep while a tracker is down, and models/ and reports/ for the
+    row of the last training, where the store has none or lacks parts. Safe to repeat.
+    """
+    from pipeline.tracking.sync import sync as command
+
+    command.run(here())
+
+
+def doctor(
+    mend: Annotated[bool, typer.Option("--mend", help="Put right what can be put right.")] = False,
+) -> None:
+    """Look over the checkout, its tools and its store, and say what to do.
+
+    Reads all, changes nothing but with --mend; exits with 1 if something is wrong.
+    """
+    from pipeline.housekeeping import doctor as command
+
+    command.run(here(), mend=mend)
+
+
+def lineage(
+    subject: Subject,
+    check: Annotated[
+        bool, typer.Option("--check", help="Look whether all of it is there; else exit with 1.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Say where a picture, checkpoint or run comes from.
+
+    Prints run, commit, settings, data, sources and licences, and the commands that make it again.
+    A PNG file or checkpoint needs no repository around. Writes nothing.
+    """
+    from pipeline.runs.lineage import show as command
+
+    command.run(subject, here(), check=check, as_json=as_json)
+
+
+def reproduce(
+    subject: Subject,
+    to: Annotated[Path, typer.Option(help="New folder for the checkout to run in.")],
+) -> None:
+    """Make a run again elsewhere and compare.
+
+    Writes a checkout of the run's commit, with its uncommitted changes, to TO, runs its pipeline
+    there without the run cache, and compares hashes; exits with 1 if some differ.
+    """
+    from pipeline.runs.reproduce import reproduce as command
+
+    command.run(subject, here(), to)
+
+
+def register(
+    subject: Subject,
+    name: Annotated[str, typer.Option(help="Of the registered model.")] = "avatars",
+    alias: Annotated[str, typer.Option(help="Such as champion; moves to this version.")] = "",
+) -> None:
+    """Register a generator as a model in MLflow.
+
+    Takes the run's best checkpoint, or the one that is given. Prints the version and how to load
+    and serve it.
+    """
+    from pipeline.runs import register as command
+
+    command.run(subject, here(), name=name, alias=alias)

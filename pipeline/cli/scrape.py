@@ -1,0 +1,91 @@
+"""Declaration of `gan scrape`; it has as many options as all other commands together."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.entry import PARAMS, ParamsFile, here, read
+
+
+def scrape(
+    source: Annotated[
+        str,
+        typer.Option(help="embedded, booru:URL, gallery:URL, urls:FILE or archive:FILE|FOLDER."),
+    ] = "",
+    from_manifest: Annotated[
+        Path | None,
+        typer.Option(help="Fetch exactly the pictures of another's manifest.jsonl."),
+    ] = None,
+    ensure: Annotated[
+        bool, typer.Option("--ensure", help="Make data/ what source.yaml and data.dvc say.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Start over, even where data/ is of this source.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most this many pictures; a booru needs it.")
+    ] = None,
+    tags: Annotated[
+        str, typer.Option(help="booru: tags to search for; gallery: CSS selector of tags.")
+    ] = "",
+    ratings: Annotated[
+        str, typer.Option(help="booru: general (default), sensitive, questionable, explicit.")
+    ] = "",
+    api: Annotated[
+        str, typer.Option(help="booru: auto (default), danbooru, gelbooru or moebooru.")
+    ] = "",
+    image: Annotated[str, typer.Option(help="gallery: CSS selector of the images.")] = "",
+    next_: Annotated[
+        str, typer.Option("--next", help="gallery: CSS selector of the link to the next page.")
+    ] = "",
+    link: Annotated[
+        str, typer.Option(help="gallery: CSS selector of links to pages with the images.")
+    ] = "",
+    licence: Annotated[str, typer.Option(help="Licence note for source.yaml.")] = "",
+    allow_private: Annotated[
+        list[str] | None,
+        typer.Option(help="HOST:PORT that may be asked although it isn't public; repeatable."),
+    ] = None,
+    params: ParamsFile = PARAMS,
+) -> None:
+    """Fetch pictures from a source into data/.
+
+    Reads the source that --source names, or with --ensure source.yaml and data.dvc. Writes data/
+    (tar shards and a manifest), data.ok, reports/data_card.md and .json and, without --ensure,
+    source.yaml and data.dvc. data/ of the same source grows, that of another one is replaced.
+    """
+    from pipeline.crawl.options import Options
+    from pipeline.stages import scrape as stage
+    from pipeline.tracking import rows as tracking
+    from pipeline.tracking.descriptions import DESCRIPTION, of_scrape
+
+    options = Options(
+        source=source,
+        from_manifest=from_manifest,
+        limit=limit,
+        tags=tags,
+        ratings=ratings,
+        api=api,
+        image=image,
+        next=next_,
+        link=link,
+        licence=licence,
+        allow_private=tuple(allow_private or ()),
+    )
+    stage.refuse_mixture(options, ensure=ensure, replace=replace)
+    paths = here()
+    with tracking.stage_run(paths, "scrape") as row:
+        if ensure:
+            summary = stage.ensure(paths)
+        else:
+            summary = stage.run(options, paths, read(params).scrape, replace=replace)
+        row.params({"source": summary.source})
+        told = of_scrape(summary.counts, str(summary.source["source"]), summary.fetched)
+        row.tags({"snapshot_digest": summary.digest, DESCRIPTION: told})
+        row.metrics({f"rows/{status}": n for status, n in summary.counts.items()}, 0)
+        row.metrics({"rows/new": summary.fetched}, 0)
+        row.image("contact_sheet", summary.sheet, 0)
+        for file in (summary.card, summary.card.with_suffix(".json")):
+            row.artifact(file)
+        row.links()

@@ -1,0 +1,85 @@
+"""What a stage's code can reach by import: the code side of its cache border.
+
+DVC does not follow imports. The same walk gives the code's digest in a run key, and the test that
+holds the `deps` of dvc.yaml against the code. A module that a registry names in a string, such as
+"gan.models.dcgan", counts as imported by the file with the string.
+"""
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGES = ("gan", "pipeline")
+
+MODULE = re.compile(r"[a-z_]\w*(\.[a-z_]\w*)+", re.ASCII)
+"""A string like this may name a module; that of a package alone, such as "gan", is a mere word."""
+
+EXEMPT = {
+    "gan/params/": "schema of params.yaml: the values are tracked by `params:` in dvc.yaml",
+    "pipeline/console.py": "it only prints notices and progress",
+    "pipeline/signals.py": "it only ends a training early, and then there are no outs yet",
+    "pipeline/cli/": "it only declares commands; what decides an out is in pipeline/stages/",
+    "pipeline/tracking/": "it only reports, and can't change an artefact",
+}
+"""Files, and folders (ending in /), where the walk ends; why they can't change an out."""
+
+
+def closure(entry: str, root: Path) -> set[str]:
+    """Files that `entry` (such as "pipeline/stages/train.py") can reach, itself included.
+
+    Imports inside functions count, and so do strings that name a module in full. Paths are
+    relative to `root`, with slashes; empty `__init__.py` files and EXEMPT ones are left out.
+    """
+    found: set[str] = set()
+    waiting = [entry]
+    while waiting:
+        file = waiting.pop()
+        if file in found or _is_exempt(file):
+            continue
+        found.add(file)
+        waiting += _imported(root, file)
+    return {file for file in found if (root / file).stat().st_size}
+
+
+def _is_exempt(file: str) -> bool:
+    return any(file == each or (each.endswith("/") and file.startswith(each)) for each in EXEMPT)
+
+
+def _imported(root: Path, file: str) -> Iterator[str]:
+    tree = ast.parse((root / file).read_text(encoding="utf-8"), filename=file)
+    for node in ast.walk(tree):
+        for name in _named(node):
+            if name.split(".")[0] in PACKAGES:
+                yield from _files(root, name)
+
+
+def _named(node: ast.AST) -> list[str]:
+    """What may be modules in an import or a string."""
+    match node:
+        case ast.Import():
+            return [alias.name for alias in node.names]
+        case ast.ImportFrom(module=str(module), level=0):
+            # `from a import b`: b may be a module too
+            return [module, *(f"{module}.{alias.name}" for alias in node.names)]
+        case ast.Constant(value=str(text)) if MODULE.fullmatch(text):
+            return [text]
+    return []
+
+
+def _files(root: Path, module: str) -> Iterator[str]:
+    stem = module.replace(".", "/")
+    for file in (f"{stem}.py", f"{stem}/__init__.py"):
+        if (root / file).is_file():
+            yield file
+
+
+def code_digest(entry: str) -> str:
+    """sha256 over names and contents of the closure of `entry`, in the code that is running."""
+    root = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for file in sorted(closure(entry, root)):
+        content = (root / file).read_bytes()
+        digest.update(f"{file}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,84 @@
+"""Notices and progress bars on stderr: live in a terminal, a plain line now and then in a log."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+T = TypeVar("T")
+
+Advance = Callable[[int, str], None]
+"""advance(done, note): `done` counts from the start, `note` is shown beside the bar."""
+
+LOG_EVERY_S = 10.0
+
+
+def say(text: str) -> None:
+    """Print one line on stderr; above the progress bar, where one is shown."""
+    sys.stderr.write(f"{text}\n")
+
+
+def warn(text: str) -> None:
+    """Print one line on stderr that begins with `warning:`."""
+    say(f"warning: {text}")
+
+
+def counted(number: int, noun: str) -> str:
+    """Number and noun, such as `1 sidecar` or `7 sidecars`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Advance]:
+    """Show how far a job of `total` items is; yields advance(done, note)."""
+    show = _live if sys.stderr.isatty() else _plain
+    with show(title, total) as advance:
+        yield advance
+
+
+def track(items: Iterable[T], title: str, total: int) -> Iterator[T]:
+    """Iterate over `items` under a progress bar."""
+    with progress(title, total) as advance:
+        for done, item in enumerate(items, start=1):
+            yield item
+            advance(done, "")
+
+
+@contextmanager
+def _live(title: str, total: int) -> Iterator[Advance]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task(title, total=total, note="")
+        yield lambda done, note: bars.update(task, completed=done, note=note)
+
+
+@contextmanager
+def _plain(title: str, total: int) -> Iterator[Advance]:
+    last = time.monotonic()
+
+    def advance(done: int, note: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= LOG_EVERY_S or done >= total:
+            last = now
+            say(f"{title}: {done}/{total} {note}".rstrip())
+
+    yield advance

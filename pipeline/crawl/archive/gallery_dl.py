@@ -1,0 +1,203 @@
+"""Reads a picture's provenance from the JSON file that gallery-dl wrote beside it.
+
+The keys are those of gallery-dl's extractors for boorus, Pixiv, X and the like. The file isn't
+trusted: what isn't understood is left out, and no credential in an address is kept.
+"""
+
+import html
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from pipeline.crawl.archive.member import printable
+from pipeline.crawl.public_url import public_url, strip_secrets
+
+LARGEST = 2**20
+"""Bytes; a larger file is no sidecar."""
+
+LONGEST_TEXT = 2000
+ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
+
+POSTS = {
+    "aibooru": "https://aibooru.online/posts/{}",
+    "artstation": "https://www.artstation.com/artwork/{}",
+    "danbooru": "https://danbooru.donmai.us/posts/{}",
+    "derpibooru": "https://derpibooru.org/images/{}",
+    "e621": "https://e621.net/posts/{}",
+    "e926": "https://e926.net/posts/{}",
+    "gelbooru": "https://gelbooru.com/index.php?page=post&s=view&id={}",
+    "hypnohub": "https://hypnohub.net/index.php?page=post&s=view&id={}",
+    "konachan": "https://konachan.com/post/show/{}",
+    "pixiv": "https://www.pixiv.net/artworks/{}",
+    "rule34": "https://rule34.xxx/index.php?page=post&s=view&id={}",
+    "safebooru": "https://safebooru.org/index.php?page=post&s=view&id={}",
+    "sakugabooru": "https://www.sakugabooru.com/post/show/{}",
+    "sankaku": "https://chan.sankakucomplex.com/posts/{}",
+    "tbib": "https://tbib.org/index.php?page=post&s=view&id={}",
+    "twitter": "https://x.com/i/web/status/{}",
+    "wallhaven": "https://wallhaven.cc/w/{}",
+    "xbooru": "https://xbooru.com/index.php?page=post&s=view&id={}",
+    "yandere": "https://yande.re/post/show/{}",
+    "zerochan": "https://www.zerochan.net/{}",
+}
+"""Where a post of each gallery-dl category stands, by its number."""
+
+RATINGS = {
+    "g": "general",
+    "safe": "general",
+    "sfw": "general",
+    "s": "sensitive",
+    "q": "questionable",
+    "mature": "questionable",
+    "r15+": "questionable",
+    "e": "explicit",
+    "adult": "explicit",
+    "r-18": "explicit",
+    "r-18g": "explicit",
+    "r18+": "explicit",
+}
+
+S_MEANS_SAFE = frozenset(
+    {
+        "e621",
+        "e926",
+        "hypnohub",
+        "konachan",
+        "rule34",
+        "safebooru",
+        "sakugabooru",
+        "sankaku",
+        "tbib",
+        "xbooru",
+        "yandere",
+    }
+)
+"""Categories whose rating `s` is safe; elsewhere it is Danbooru's sensitive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What is known of where a picture is from; the fields of a manifest row, empty if unknown."""
+
+    url: str = ""
+    page: str = ""
+    tags: tuple[str, ...] = ()
+    rating: str = ""
+    source: str = ""
+    licence: str = ""
+
+
+def parse_sidecar(data: bytes) -> Provenance:
+    """The provenance in a sidecar's bytes; ValueError where it is no JSON object."""
+    try:
+        values = json.loads(data)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(values, dict):
+        raise ValueError("no object")
+    category = _text(values.get("category")).lower()
+    page = _find_page(values, category)
+    return Provenance(
+        _find_file(values, page),
+        page,
+        tuple(dict.fromkeys(_find_tags(values))),
+        _find_rating(values, category),
+        _find_source(values),
+        _find_licence(values),
+    )
+
+
+def _find_file(values: dict[str, Any], page: str) -> str:
+    for key in ("file_url", "file", "image_url", "media_url", "url"):
+        value = values.get(key)
+        text = _text(value.get("url") if isinstance(value, dict) else value)
+        # Some sites' `url` is the page.
+        if text and (key != "url" or _names_picture(text)):
+            url = public_url(text, page)
+            if url:
+                return url
+    return ""
+
+
+def _find_page(values: dict[str, Any], category: str) -> str:
+    number = values.get("tweet_id" if category == "twitter" else "id")
+    if category in POSTS and re.fullmatch(r"[\w-]{1,64}", _text(number), re.ASCII):
+        return POSTS[category].format(_text(number))
+    for key in ("post_url", "page_url", "permalink", "webpage_url", "descriptionurl", "url"):
+        text = _text(values.get(key))
+        if key != "url" or not _names_picture(text):
+            url = public_url(text)
+            if url:
+                return url
+    return ""
+
+
+def _names_picture(text: str) -> bool:
+    try:
+        path = urlsplit(text).path
+    except ValueError:
+        return False
+    return PurePosixPath(path).suffix.lower() in ENDINGS
+
+
+def _find_tags(values: dict[str, Any]) -> Iterator[str]:
+    """`tags`, else `tag_string`, else all of `tags_artist`, `tag_string_general`, … together."""
+    for key in ("tags", "tag_string", "hashtags"):
+        if values.get(key):
+            yield from _split_tags(values[key])
+            return
+    for key, value in values.items():
+        if key.startswith(("tags_", "tag_string_")) and key != "tags_bookmark":
+            yield from _split_tags(value)
+
+
+def _split_tags(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        for part in value.split(", ") if ", " in value else value.split():
+            if tag := printable(html.unescape(part)).strip():
+                yield tag
+    elif isinstance(value, list):
+        for each in value:
+            name = each.get("name") if isinstance(each, dict) else each
+            if tag := html.unescape(_text(name)):
+                yield tag
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _split_tags(each)
+
+
+def _find_rating(values: dict[str, Any], category: str) -> str:
+    rating = _text(values.get("rating") or values.get("purity")).lower()
+    if rating == "s" and category in S_MEANS_SAFE:
+        return "general"
+    if not rating and values.get("sensitive") is True:
+        return "sensitive"
+    return RATINGS.get(rating, rating)
+
+
+def _find_source(values: dict[str, Any]) -> str:
+    value = values.get("source") or values.get("sources")
+    each = value if isinstance(value, list) else [value]
+    return strip_secrets(" ".join(filter(None, map(_text, each))))[:LONGEST_TEXT]
+
+
+def _find_licence(values: dict[str, Any]) -> str:
+    """Flickr's `license` is a number, with its meaning beside it in `license_name`."""
+    for key in ("license_name", "licence", "license"):
+        value = values.get(key)
+        if isinstance(value, dict):
+            value = value.get("name") or value.get("url")
+        if isinstance(value, str) and (text := _text(value)) and not text.isdecimal():
+            return text
+    return ""
+
+
+def _text(value: Any) -> str:
+    """One line of a string or number, else nothing."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    return printable(" ".join(str(value).split()))[:LONGEST_TEXT]

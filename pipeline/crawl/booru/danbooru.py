@@ -1,0 +1,45 @@
+"""Danbooru's dialect: /posts.json, pages by `b<id>`, log-in by HTTP Basic.
+
+Written from Danbooru's wiki: help:api, api:posts, help:common_url_parameters, help:cheatsheet.
+"""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from pipeline.crawl.booru.posts import RATINGS, Post, PostListing, text
+from pipeline.crawl.http.listing import PageRequest
+
+LETTERS = {rating[0]: rating for rating in RATINGS}
+
+
+class Danbooru(PostListing):
+    """A listing of a site that speaks as danbooru.donmai.us does."""
+
+    name = "danbooru"
+    largest_page = 200
+
+    def page(self, before: int) -> PageRequest:
+        place = {"page": f"b{before}"} if before else {}
+        query = urlencode({"tags": self._tags, "limit": self.largest_page, **place})
+        url = f"{self.search.root}/posts.json?{query}"
+        return PageRequest(url, before, self.search.credentials.basic)
+
+    @property
+    def _tags(self) -> str:
+        """With the ratings that are wanted: they don't count towards Danbooru's limit of tags."""
+        letters = [letter for letter in LETTERS if LETTERS[letter] in self.search.ratings]
+        if len(letters) == len(LETTERS) or not self.search.filters_ratings:
+            return self.search.tags
+        return f"{self.search.tags} rating:{','.join(letters)}".strip()
+
+    def post(self, number: int, entry: dict[str, Any]) -> Post:
+        """`file_url` is absent where a post is banned, removed, or for paying accounts only."""
+        return Post(
+            number=number,
+            page=f"{self.search.root}/posts/{number}",
+            file=text(entry.get("file_url")),
+            tags=text(entry.get("tag_string")),
+            rating=LETTERS.get(text(entry.get("rating")), "unknown"),
+            source=text(entry.get("source")),
+            barred="deleted" if entry.get("is_deleted") is True else "",
+        )

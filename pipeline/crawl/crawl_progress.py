@@ -1,0 +1,151 @@
+"""What a person sees of a crawl: live in a terminal, a plain line now and then in a log."""
+
+import re
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
+
+from pipeline.console import say
+from pipeline.crawl.sink import Sink
+
+LOG_EVERY_S = 10.0
+DRAW_EVERY_S = 0.2
+RATE_OVER_S = 20.0
+REASONS_SHOWN = 6
+DETAIL = re.compile(r"\s*\(.*?\)")
+"""What differs from picture to picture within one reason, such as (12 bytes not processed)."""
+
+Show = Callable[[Sink], None]
+
+
+@contextmanager
+def watching(total: int | None) -> Iterator[Show]:
+    """Show how a crawl of about `total` images (None: nobody knows) goes on, on stderr."""
+    live = sys.stderr.isatty()
+    every = DRAW_EVERY_S if live else LOG_EVERY_S
+    pace = Pace(total)
+    last = time.monotonic()
+    latest: Sink | None = None
+
+    def show(sink: Sink) -> None:
+        nonlocal last, latest
+        if latest is None:  # before the first image: rates count from here
+            pace.note(done(sink))
+        latest = sink
+        if time.monotonic() - last >= every:
+            last = time.monotonic()
+            pace.note(done(sink))
+            draw(sink)
+
+    with (_live if live else _plain)(pace, total) as draw:
+        try:
+            yield show
+        finally:
+            if latest is not None:
+                pace.note(done(latest))
+                draw(latest)
+
+
+class Pace:
+    """Images a second over the last seconds, and the time that the rest will take."""
+
+    def __init__(self, total: int | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._total = total
+        self._clock = clock
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def note(self, done: int) -> None:
+        now = self._clock()
+        self._seen.append((now, done))
+        while now - self._seen[0][0] > RATE_OVER_S:
+            self._seen.popleft()
+
+    @property
+    def rate(self) -> float:
+        if not self._seen:
+            return 0.0
+        (start, first), (now, last) = self._seen[0], self._seen[-1]
+        return (last - first) / (now - start) if now > start else 0.0
+
+    @property
+    def left(self) -> str:
+        """Such as 1:05:30; empty where it can't be told."""
+        if self._total is None or not self._seen or not self.rate:
+            return ""
+        images = self._total - self._seen[-1][1]
+        if images <= 0:
+            return ""
+        seconds = round(images / self.rate)
+        minutes, seconds = divmod(seconds, 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def done(sink: Sink) -> int:
+    """Images that have their row: known before, taken up from a killed crawl, and new ones."""
+    return sink.known + sum(sink.counts.values())
+
+
+def describe(sink: Sink) -> str:
+    """Fetched, skipped, and the others by reason, the most frequent ones first."""
+    skipped = sink.known + sink.taken_up
+    parts = [f"fetched {sink.fetched}", f"skipped {skipped}" if skipped else "", others(sink)]
+    return ", ".join(part for part in parts if part)
+
+
+def others(sink: Sink) -> str:
+    """What brought no picture, such as `gone 2 (HTTP 404), failed 3 (2x timed out, 1x …)`."""
+    counts = Counter({status: n for status, n in sink.counts.items() if status != "ok" and n})
+    return ", ".join(f"{each} {n} ({_reasons(sink, each)})" for each, n in counts.most_common())
+
+
+def _reasons(sink: Sink, status: str) -> str:
+    counts: Counter[str] = Counter()
+    for (each, why), count in sink.reasons.items():
+        if each == status:
+            counts[DETAIL.sub("", why)] += count
+    if len(counts) == 1:
+        return next(iter(counts))
+    shown = [f"{count}x {why}" for why, count in counts.most_common(REASONS_SHOWN)]
+    return ", ".join(shown) + (", …" if len(counts) > REASONS_SHOWN else "")
+
+
+@contextmanager
+def _live(pace: Pace, total: int | None) -> Iterator[Show]:
+    columns = (
+        TextColumn("scrape"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+    )
+    bars = Progress(*columns)
+    task = bars.add_task("", total=total)
+    words = Text()
+
+    def draw(sink: Sink) -> None:
+        bars.update(task, completed=done(sink), description=_pace(pace))
+        words.plain = describe(sink)
+
+    with Live(Group(bars, words), console=Console(stderr=True), refresh_per_second=5):
+        yield draw
+
+
+@contextmanager
+def _plain(pace: Pace, total: int | None) -> Iterator[Show]:
+    def draw(sink: Sink) -> None:
+        of = "" if total is None else f"/{total}"
+        line = f"scrape: {done(sink)}{of}, {_pace(pace)}; {describe(sink)}"
+        say(line)
+
+    yield draw
+
+
+def _pace(pace: Pace) -> str:
+    return f"{pace.rate:.1f}/s" + (f", {pace.left} left" if pace.left else "")

@@ -1,0 +1,157 @@
+"""Measures a snapshot for its data card: sources, fates, licences, sizes, tags and colours.
+
+The manifest is read once, row by row. What is kept of a picture is 32 bytes (start of its sha256,
+size, width, height), so that a million rows fit into some 40 MB; everything else are counters
+with a limit.
+"""
+
+import json
+from array import array
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.crawl.data_card.colours import measure_colours
+from pipeline.crawl.data_card.counts import Reasons, Tally, encodable, is_web, site_of
+from pipeline.dataset.manifest import STATUSES, Row
+from pipeline.dataset.reader import Snapshot
+
+VALUES_LIMIT = 10_000
+TAGS_LIMIT = 200_000
+TOP = 20
+TOP_TAGS = 30
+SIDES = (32, 64, 96, 128, 256, 512, 1024)
+ASPECTS = (1 / 2, 3 / 4, 19 / 20, 20 / 19, 4 / 3, 2)
+"""Width to height, symmetric about the square."""
+
+UNKNOWN = frozenset({"", "unknown", "none", "n/a", "?"})
+"""Licences that say nothing."""
+
+
+def measure(snapshot: Snapshot) -> dict[str, Any]:
+    """The data card of a snapshot as JSON-able values, a function of the snapshot alone.
+
+    Counts are of manifest rows, those of `pictures`, `sizes` and `aspects` of distinct pictures.
+    """
+    survey = _Survey()
+    for row in snapshot.each_row():
+        survey.add(row)
+    return {
+        "card": 1,
+        "digest": snapshot.digest,
+        "source": json.loads(encodable(json.dumps(snapshot.source, ensure_ascii=False))),
+        **survey.describe(),
+        "colours": measure_colours(snapshot),
+    }
+
+
+class _Survey:
+    """Everything that one walk over the manifest counts."""
+
+    def __init__(self) -> None:
+        self._statuses: Counter[str] = Counter(dict.fromkeys(STATUSES, 0))
+        self._reasons = Reasons(VALUES_LIMIT)
+        self._sites = Tally(VALUES_LIMIT)
+        self._kept_sites = Tally(VALUES_LIMIT)
+        self._origins = Tally(VALUES_LIMIT)
+        self._licences = Tally(VALUES_LIMIT)
+        self._ratings = Tally(VALUES_LIMIT)
+        self._formats = Tally(VALUES_LIMIT)
+        self._tags = Tally(TAGS_LIMIT)
+        self._untagged = self._unlicensed = self._on_the_web = 0
+        self._numbers = array("Q")
+
+    def add(self, row: Row) -> None:
+        self._statuses[row.status] += 1
+        site = site_of(row.url)
+        self._sites.add(site)
+        if row.status == "ok":
+            self._kept_sites.add(site)
+            self._add_picture(row)
+        else:
+            self._reasons.add(row.status, row.reason)
+
+    def _add_picture(self, row: Row) -> None:
+        self._on_the_web += is_web(row.url)
+        self._unlicensed += row.licence.strip().lower() in UNKNOWN
+        self._untagged += not row.tags
+        self._licences.add(row.licence.strip())
+        self._ratings.add(row.rating)
+        self._formats.add(row.format)
+        if row.source:
+            self._origins.add(site_of(row.source))
+        self._tags.add(*dict.fromkeys(row.tags))
+        self._numbers.extend((int(row.sha256[:16], 16), row.bytes, row.width, row.height))
+
+    def describe(self) -> dict[str, Any]:
+        kept = self._statuses["ok"]
+        pictures, copies = _distinct(self._numbers)
+        return {
+            "rows": self._statuses.total(),
+            "statuses": dict(self._statuses),
+            "reasons": self._reasons.top(TOP),
+            "sites": self._describe_sites(),
+            "on_the_web": self._on_the_web,
+            "origins": self._origins.top(TOP) | {"unsaid": kept - self._origins.total},
+            "licences": self._licences.top(TOP) | {"unknown": self._unlicensed},
+            "ratings": self._ratings.top(TOP),
+            "formats": self._formats.top(TOP),
+            "pictures": _describe_files(kept, pictures[:, 1], copies),
+            "sizes": _describe_sizes(pictures[:, 2], pictures[:, 3]),
+            "aspects": _histogram(pictures[:, 2] / np.maximum(pictures[:, 3], 1), ASPECTS),
+            "tags": self._tags.top(TOP_TAGS) | {"untagged": self._untagged},
+        }
+
+    def _describe_sites(self) -> dict[str, Any]:
+        """As Tally.top, with [site, rows, pictures kept] for [value, count]."""
+        summary = self._sites.top(TOP)
+        kept = self._kept_sites.counts
+        ranked = self._sites.ranked()[:TOP]
+        summary["top"] = [[encodable(site), rows, kept[site]] for site, rows in ranked]
+        return summary
+
+
+def _distinct(numbers: "array[int]") -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Bytes, width and height of each distinct picture, and how many rows share it."""
+    table = np.array(numbers, dtype=np.uint64).reshape(-1, 4)
+    _, first, copies = np.unique(table[:, 0], return_index=True, return_counts=True)
+    return table[first], copies
+
+
+def _describe_files(
+    rows: int, sizes: NDArray[np.uint64], copies: NDArray[np.int64]
+) -> dict[str, Any]:
+    return {
+        "rows": rows,
+        "distinct": len(sizes),
+        "repeats": rows - len(sizes),
+        "most_copies": int(copies.max(initial=0)),
+        "bytes": int(sizes.sum()),
+        "bytes_a_picture": _extent(sizes),
+    }
+
+
+def _describe_sizes(width: NDArray[np.uint64], height: NDArray[np.uint64]) -> dict[str, Any]:
+    sides = {"width": width, "height": height, "short_side": np.minimum(width, height)}
+    return {
+        name: _extent(values) | {"histogram": _histogram(values, SIDES)}
+        for name, values in sides.items()
+    }
+
+
+def _extent(values: NDArray[Any]) -> dict[str, int]:
+    if not len(values):
+        return {"min": 0, "median": 0, "max": 0}
+    return {
+        "min": int(values.min()),
+        "median": int(np.median(values)),
+        "max": int(values.max()),
+    }
+
+
+def _histogram(values: NDArray[Any], edges: tuple[float, ...]) -> list[int]:
+    """How many values lie below the first edge, from one edge on to the next, and so on."""
+    bins = np.searchsorted(np.asarray(edges), values, side="right")
+    return [int(count) for count in np.bincount(bins, minlength=len(edges) + 1)]

@@ -1,0 +1,115 @@
+"""What data.dvc pins, and the DVC commands that bring it back or pin something new."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gan.atomic import write_atomically
+from gan.errors import GanError
+from pipeline.paths import Paths
+
+SKELETON = """\
+deps:
+- path: data.ok
+- path: source.yaml
+outs:
+- path: data
+"""
+"""data.dvc before anything is pinned. Never fewer than two deps: with one dep and one out DVC
+takes it for an import, and `dvc repro` overwrites data/ with a copy of the dep."""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """data.dvc of one checkout; every question has a quiet answer where there is no DVC."""
+
+    paths: Paths
+
+    @property
+    def in_dvc(self) -> bool:
+        return (self.paths.root / ".dvc").is_dir()
+
+    @property
+    def md5(self) -> str:
+        """The directory md5 that data.dvc pins, like 'ab12….dir'; empty where it pins nothing."""
+        try:
+            return str(self._read()["outs"][0].get("md5", ""))
+        except FileNotFoundError:
+            return ""
+        except (yaml.YAMLError, ValueError, KeyError, IndexError, TypeError, AttributeError):
+            raise GanError(f"{self.paths.pin}: not a .dvc file; `git checkout` it") from None
+
+    def _read(self) -> Any:
+        return yaml.safe_load(self.paths.pin.read_text(encoding="utf-8"))
+
+    def restore(self) -> bool:
+        """Bring what is pinned to where nothing stands: from the cache, else from the remote."""
+        if not (self.in_dvc and self.md5):
+            return False
+        if self._dvc("checkout", "data.dvc").returncode == 0:
+            return True
+        if not self._dvc("remote", "list").stdout.strip():
+            return False
+        return self._dvc("pull", "data.dvc").returncode == 0
+
+    def renew(self) -> None:
+        """Pin what data/ holds now, into DVC's cache too; GanError with DVC's last words.
+
+        By `dvc commit`: `dvc add` would leave the md5s of the deps as they were.
+        """
+        if not self.paths.pin.exists() or "deps" not in self._read():
+            write_atomically(self.paths.pin, SKELETON)
+        done = self._dvc("commit", "--force", "data.dvc")
+        if done.returncode != 0:
+            words = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no message"]
+            raise GanError(f"`dvc commit data.dvc` failed: {words[-1]}")
+
+    def holds(self, md5: str) -> bool:
+        """True where DVC's cache has all of the folder with this directory md5."""
+        listing = self._object(md5)
+        if not listing.is_file():
+            return False
+        try:
+            files = json.loads(listing.read_bytes())
+            return all(self._object(each["md5"]).is_file() for each in files)
+        except (ValueError, KeyError, TypeError):
+            return False
+
+    def _object(self, md5: str) -> Path:
+        return self._cache / "files" / "md5" / md5[:2] / md5[2:]
+
+    @cached_property
+    def _cache(self) -> Path:
+        done = self._dvc("cache", "dir") if self.in_dvc else None
+        return self.paths.root / (done.stdout.strip() if done else ".dvc/cache")
+
+    def _dvc(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "dvc", *arguments]
+        return subprocess.run(
+            command, cwd=self.paths.root, capture_output=True, text=True, check=False
+        )
+
+
+def directory_md5(folder: Path) -> str:
+    """The md5 by which DVC knows a folder's content, with its '.dir' ending.
+
+    DVC hashes the JSON list of every file's md5 and relative path, sorted by path.
+    """
+    files = sorted(
+        (path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if path.is_file()
+    )
+    listing = [{"md5": _md5(path), "relpath": name} for name, path in files]
+    text = json.dumps(listing, sort_keys=True)
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -1,0 +1,101 @@
+"""Decides whether bytes are a picture that is kept; bytes are never changed."""
+
+import hashlib
+import io
+import re
+from dataclasses import dataclass, replace
+
+from PIL import Image, UnidentifiedImageError
+
+from pipeline.dataset.layout import EXTENSIONS
+from pipeline.dataset.manifest import Row, Status
+
+
+@dataclass(frozen=True)
+class PictureLimits:
+    """The largest file (bytes) and the largest picture (pixels) that is kept."""
+
+    bytes: int = 20 * 2**20
+    pixels: int = 40_000_000
+
+
+# Pillow's own limit is fixed; the crawl's is a parameter, and checked before a pixel is decoded.
+Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a source says of one image before it is fetched.
+
+    `position` is its place in the source's order, `url` what the manifest records, `fetch` where
+    it is right now, if that is elsewhere (the embedded gallery's port changes with every run).
+    `source` is where the site says that the picture is from. With `sha256` only a file with this
+    hash is taken.
+    """
+
+    position: int
+    page: str
+    url: str
+    tags: tuple[str, ...] = ()
+    rating: str = ""
+    source: str = ""
+    licence: str = ""
+    fetch: str = ""
+    sha256: str = ""
+
+    def row(self, status: Status, reason: str) -> Row:
+        """A row without a picture."""
+        return Row(
+            self.page,
+            self.url,
+            self.tags,
+            self.rating,
+            self.source,
+            self.licence,
+            status,
+            reason,
+        )
+
+
+def judge(listed: Listed, data: bytes, limits: PictureLimits) -> Row:
+    """The row of a fetched image: ok with its marks, else bad or too_large with a reason.
+
+    The picture is decoded whole, so a truncated one is found; but only after its declared size was
+    compared with the limit, so a decompression bomb is not.
+    """
+    if len(data) > limits.bytes:
+        return listed.row("too_large", over_bytes(limits.bytes))
+    sha256 = hashlib.sha256(data).hexdigest()
+    if listed.sha256 and listed.sha256 != sha256:
+        return listed.row("bad", "its sha256 is not the one that was asked for")
+    try:
+        with Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS)) as image:
+            width, height = image.size
+            # a multi-picture file of a camera is a JPEG with more behind it
+            kind = "JPEG" if image.format == "MPO" else str(image.format)
+            if width * height > limits.pixels:
+                return listed.row("too_large", f"{width}x{height} pixels, over {limits.pixels}")
+            image.load()
+    except UnidentifiedImageError:
+        return listed.row("bad", "no JPEG, PNG, WebP or GIF")
+    # Pillow's decoders raise nearly anything on crafted bytes; all of it means the same here.
+    except Exception as error:
+        return listed.row("bad", _describe(error))
+    return replace(
+        listed.row("ok", ""),
+        sha256=sha256,
+        bytes=len(data),
+        format=kind,
+        width=width,
+        height=height,
+    )
+
+
+def over_bytes(limit: int) -> str:
+    return f"over {limit} bytes"
+
+
+def _describe(error: Exception) -> str:
+    """One line that is the same in every process: no addresses of objects."""
+    text = re.sub(r"\s*<[^>]*>", "", " ".join(str(error).split()))
+    return f"damaged: {text or type(error).__name__}"

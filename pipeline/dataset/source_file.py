@@ -1,0 +1,37 @@
+"""source.yaml: what data/ is a snapshot of, as people and DVC read it."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gan.atomic import write_atomically
+from gan.errors import GanError
+
+HEADER = "# What data/ is a snapshot of; written by `gan scrape`.\n"
+
+
+def read_source(path: Path) -> dict[str, Any]:
+    """The content of source.yaml; GanError where there is none or it isn't one."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GanError(
+            f"{path}: no such file; `git checkout` it or `gan scrape --source …`"
+        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise GanError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict) or "source" not in values:
+        raise GanError(f"{path}: must say `source:`")
+    return values
+
+
+def write_source(path: Path, description: dict[str, Any]) -> None:
+    """Write source.yaml; a file that says the same already keeps its comments."""
+    try:
+        if read_source(path) == description:
+            return
+    except GanError:
+        pass
+    text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True)
+    write_atomically(path, HEADER + text)

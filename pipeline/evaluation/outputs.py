@@ -1,0 +1,100 @@
+"""What a judgement leaves on disk: JSON, pictures and the page, a function of its inputs."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gan.atomic import write_atomically
+from gan.errors import GanError
+from gan.metrics.thumbnails import Thumbnails
+from gan.sampling import GRID_COLUMNS, GRID_NAME
+from gan.tensor_cache import Images, TensorCache
+from pipeline.evaluation.closest_sheet import closest_sheet
+from pipeline.evaluation.judge import Judgement
+from pipeline.evaluation.report import report_html
+from pipeline.paths import Paths
+from pipeline.pictures.contact_sheet import contact_sheet, png
+from pipeline.pictures.png_lineage import about
+
+REALS = 64  # shown beside the grid
+
+
+def write_reports(judgement: Judgement, cache: TensorCache, paths: Paths) -> None:
+    """The outs of the stage in reports/: metrics and curve for DVC, pictures, page, result."""
+    result, reports = judgement.result, paths.reports
+    pictures = _pictures(judgement, cache)
+    write_atomically(reports / "best.png", pictures["grid"])
+    write_atomically(reports / "closest.png", pictures["closest"])
+    write_atomically(reports / "interpolation.png", pictures["interpolation"])
+    curve = (f"{seen}\t{distance}" for seen, distance in result["selection"]["curve"])
+    write_atomically(
+        reports / "snapshots.tsv", "\n".join(["images_seen\tdistance", *curve]) + "\n"
+    )
+    write_atomically(reports / "metrics.json", _flat(judgement, "best_images_seen"))
+    write_atomically(reports / "evaluation.json", _json(result))
+    write_atomically(reports / "report.html", report_html(result, pictures))
+
+
+def write_folder(judgement: Judgement, cache: TensorCache | None, folder: Path) -> None:
+    """The same for one checkpoint or folder, into a folder of the user's."""
+    pictures = _pictures(judgement, cache)
+    write_atomically(folder / "grid.png", pictures["grid"])
+    write_atomically(folder / "closest.png", pictures["closest"])
+    if "interpolation" in pictures:
+        write_atomically(folder / "interpolation.png", pictures["interpolation"])
+    write_atomically(folder / "metrics.json", _flat(judgement, "images_seen"))
+    write_atomically(folder / "evaluation.json", _json(judgement.result))
+    write_atomically(folder / "report.html", report_html(judgement.result, pictures))
+
+
+def check_out(out: Path, paths: Paths) -> None:
+    """Make the folder before the long part; what DVC versions isn't written to by hand."""
+    owned = (paths.data, paths.cache, paths.reference, paths.models, paths.reports)
+    for folder in (out.resolve(), *out.resolve().parents):
+        if folder in [each.resolve() for each in owned]:
+            raise GanError(f"{out}: {folder.name}/ belongs to DVC's stages; choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        raise GanError(f"{out}: is a file, or stands on one; --out names a folder") from None
+
+
+def _pictures(judgement: Judgement, cache: TensorCache | None) -> dict[str, bytes]:
+    memory = judgement.result["memorisation"].get(Thumbnails.name)
+    subject, text = judgement.result["subject"], None
+    if subject["kind"] == "checkpoint":
+        text = about(subject, GRID_NAME)
+    found = {
+        "grid": png(contact_sheet(judgement.grid, GRID_COLUMNS), text),
+        "closest": png(closest_sheet(judgement.closest, memory)),
+    }
+    if judgement.journeys is not None:
+        found["interpolation"] = png(contact_sheet(judgement.journeys, GRID_COLUMNS), text)
+    if cache is not None:
+        found["reals"] = png(contact_sheet(_reals(cache), GRID_COLUMNS))
+    return found
+
+
+def _reals(cache: TensorCache) -> Images:
+    """Evenly from the training images."""
+    train = cache.split("train")
+    shown = min(REALS, len(train))
+    return np.asarray(train[np.arange(shown) * (len(train) - 1) // max(1, shown - 1)])
+
+
+def _flat(judgement: Judgement, seen: str) -> str:
+    """What `dvc metrics` shows: a number a key, then the deviations."""
+    subject = judgement.result["subject"]
+    content: dict[str, Any] = dict(judgement.metrics)
+    if subject["kind"] == "checkpoint":
+        content |= {seen: subject["images_seen"], "run_key": subject["run_key"][:16]}
+    if judgement.spread:
+        content["deviation"] = judgement.spread
+    return _json(content)
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,110 @@
+"""One picture of a user's folder: what its header says, and its pixels as pytorch-fid sees them.
+
+Pixels are those of Pillow's `Image.open(file).convert("RGB")`: the first frame, not turned by
+EXIF, colour profiles not applied, alpha dropped (not laid over a colour).
+"""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from gan.errors import GanError
+from gan.tensor_cache import Images
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "AVIF")
+EXTENSIONS = frozenset(
+    (
+        "avif",
+        "bmp",
+        "gif",
+        "jfif",
+        "jpeg",
+        "jpg",
+        "pgm",
+        "png",
+        "ppm",
+        "tga",
+        "tif",
+        "tiff",
+        "webp",
+    )
+)
+MAX_PIXELS = 1 << 24
+"""Of one picture: 4096 x 4096. More is a mistake, or a small file that would fill the memory."""
+
+CUT_OFF = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+"""Modes of more than 8 bits, all of whose values above 255 Pillow makes white."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is known of a file without decoding it: size is (height, width)."""
+
+    sha256: bytes
+    size: tuple[int, int]
+    grey: bool
+    palette: bool
+    alpha: bool
+
+
+def read_header(path: Path) -> Header:
+    """Read a file and parse its header; GanError if it is no picture that can be used."""
+    data = _read(path)
+    with _opened(path, data) as image:
+        width, height = image.size
+        mode, bands = image.mode, image.getbands()
+        alpha = "transparency" in image.info or bands[-1].upper() == "A"
+    if mode in CUT_OFF:
+        raise GanError(f"{path}: samples of more than 8 bits ({mode}); save it with 8 bits each")
+    grey, palette = mode in ("1", "L", "LA", "La"), bands[0] == "P"
+    return Header(hashlib.sha256(data).digest(), (height, width), grey, palette, alpha)
+
+
+def read_pixels(path: Path, sha256: bytes) -> Images:
+    """Decode a file to (H, W, 3); GanError if it is damaged, or no longer has that sha256."""
+    data = _read(path)
+    if hashlib.sha256(data).digest() != sha256:
+        raise GanError(f"{path}: changed while it was evaluated; run again when it is complete")
+    with _opened(path, data) as image:
+        image.load()
+        image.info.pop("transparency", None)  # else convert warns; it does not change the pixels
+        return np.asarray(image.convert("RGB"))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise GanError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+@contextmanager
+def _opened(path: Path, data: bytes) -> Iterator[Image.Image]:
+    """A picture whose header alone is read yet; whatever goes wrong in the block is a GanError."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise _huge(path, f"{image.width}x{image.height} pixels")
+            yield image
+    except (GanError, MemoryError):
+        raise
+    except Image.DecompressionBombError:
+        raise _huge(path, "many pixels") from None
+    except UnidentifiedImageError:
+        raise GanError(
+            f"{path}: not a picture in {', '.join(FORMATS)}, or damaged; save it anew or remove it"
+        ) from None
+    except Exception as error:
+        # Pillow's plugins raise nearly anything on damaged files: struct.error, SyntaxError, ...
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise GanError(f"{path}: damaged picture ({reason}); save it anew or remove it") from None
+
+
+def _huge(path: Path, what: str) -> GanError:
+    return GanError(f"{path}: {what}, more than {MAX_PIXELS}; resize it or remove it")

@@ -1,0 +1,192 @@
+"""Who judges, and by what: extractors, and the real images that fakes are compared with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gan.errors import GanError
+from gan.features.extraction import FeatureSet
+from gan.features.extractor import Extractor
+from gan.metrics.memorisation import LEAST, Memorisation, memorisation
+from gan.metrics.thumbnails import VIEWS, Thumbnails, mirror_columns
+from gan.params.file import Params
+from gan.tensor_cache import Split, TensorCache
+from pipeline.evaluation.image_folder import FolderSource
+from pipeline.evaluation.metrics import MEASURES, Reference, obstacle
+from pipeline.features.sources import CacheSplit, ImageSource, StatisticsFile
+from pipeline.features.store import FeatureStore
+
+SPLITS: tuple[Split, ...] = ("train", "holdout")
+
+
+@dataclass(frozen=True)
+class Originals:
+    """What copies are looked for in: the cache's splits, and their thumbnails' features."""
+
+    digest: str
+    train: CacheSplit
+    train_seen: FeatureSet
+    holdout_seen: FeatureSet
+
+    def memorised(self, fakes: FeatureSet) -> Memorisation:
+        """What the thumbnails of a lot of fakes say."""
+        train, holdout = self.train_seen.rows, self.holdout_seen.rows
+        return memorisation(train, holdout, fakes.rows, VIEWS, mirror_columns())
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Extractors and references; notes say what is missing, in lines for a reader."""
+
+    extractors: Sequence[Extractor]
+    references: Sequence[Reference]
+    originals: Originals | None
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Where real images and their features come from.
+
+    cache: None only if no split of it is asked for.
+    """
+
+    store: FeatureStore
+    cache: TensorCache | None
+    chunk: int
+    workers: int
+
+    def seen(self, source: ImageSource, extractors: Sequence[Extractor]) -> dict[str, FeatureSet]:
+        """Features of a source, by the extractors' names."""
+        found = self.store.get(source, extractors, self.chunk)
+        return {each.name: seen for each, seen in zip(extractors, found, strict=True)}
+
+
+def open_panel(
+    params: Params,
+    archive: Archive,
+    extractors: Sequence[Extractor],
+    against: Sequence[str],
+    trained_on: str | None,
+    fakes: int,
+    size: tuple[int, int],
+) -> Panel:
+    """All that a judgement needs, read or computed before the long part.
+
+    against: `train` or `holdout` of the cache, folders of images, statistics files. trained_on:
+    digest of the cache that the judged generator knows. size: (height, width) of what is judged.
+    Raises GanError for a reference that can't be read, for one that is named twice, and if Fréchet
+    distances are wanted but none is fair with so many fakes.
+    """
+    _check_once("extractor", [each.name for each in extractors])
+    notes: list[str] = []
+    references = []
+    for name in against:
+        held = len(archive.cache.split(name)) if name in SPLITS and archive.cache else None
+        if held is not None and held < 2:
+            notes.append(f"nothing against the {name} split of the cache: it has {held} images")
+            continue
+        references.append(_reference(name, archive, extractors, trained_on))
+    if not references:
+        raise GanError("evaluate: nothing to compare with: " + "; ".join(notes))
+    _check_once("reference", [each.tag for each in references])
+    _check_distances(params, references, extractors, fakes)
+    notes += [
+        f"the {each.what} is of {each.size[1]}x{each.size[0]} pixels, what is judged of "
+        f"{size[1]}x{size[0]}: numbers tell of this too"
+        for each in references
+        if each.size not in (None, size)
+    ]
+    originals = None
+    if "memorisation" in params.evaluate.metrics:
+        originals = _originals(archive, against, trained_on, notes)
+    return Panel(extractors, references, originals, notes)
+
+
+def _check_once(what: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise GanError(f"evaluate: the {what} {name} is named twice; name each once")
+
+
+def _reference(
+    name: str, archive: Archive, extractors: Sequence[Extractor], trained_on: str | None
+) -> Reference:
+    if name in SPLITS and archive.cache is not None:
+        split = CacheSplit(archive.cache, name)
+        digest = archive.cache.digest
+        other = trained_on is not None and trained_on != digest
+        tag = _other_tag(name, digest) if other else name
+        seen = archive.seen(split, extractors)
+        return Reference(tag, split.what, split.digest, len(split), other, seen, split.size)
+    path = Path(name)
+    if path.suffix.lower() == ".npz":
+        file = StatisticsFile.open(path)
+        count = file.statistics.count
+        known = _known(file, extractors)
+        return Reference(file.tag, file.what, file.digest, count, True, known, None)
+    source = FolderSource(path, archive.workers)
+    seen = archive.seen(source, extractors)
+    tag, what, digest = source.tag, source.what, source.digest
+    return Reference(tag, what, digest, len(source), True, seen, source.size)
+
+
+def _known(file: StatisticsFile, extractors: Sequence[Extractor]) -> dict[str, FeatureSet]:
+    """By the names of those extractors that can have made the file; GanError if none can."""
+    found, refusals = {}, []
+    for extractor in extractors:
+        try:
+            found[extractor.name] = file.seen_by(extractor)
+        except GanError as error:
+            refusals.append(error)
+    if not found:
+        raise refusals[0]
+    return found
+
+
+def is_other(tag: str) -> bool:
+    """Whether a reference of this tag is a cache that the judged generator doesn't know."""
+    return "other" in tag.split("_") and not tag.startswith("vs_")
+
+
+def _other_tag(split: str, digest: str) -> str:
+    """What keys call a split of a cache that the judged generator doesn't know."""
+    other = f"other_{digest[:8]}"
+    return other if split == "train" else f"{split}_{other}"
+
+
+def _check_distances(
+    params: Params, references: Sequence[Reference], extractors: Sequence[Extractor], fakes: int
+) -> None:
+    """Raise GanError if a Fréchet distance was asked for and no reference allows a fair one."""
+    if "frechet" not in params.evaluate.metrics:
+        return
+    reasons = []
+    for extractor in extractors:
+        for each in references:
+            why = obstacle(MEASURES["frechet"], each, extractor.name, fakes, params.evaluate)
+            if why is None:
+                return
+            reasons.append(f"{each.what}: {why}")
+    raise GanError("evaluate: no Fréchet distance: " + "; ".join(dict.fromkeys(reasons)))
+
+
+def _originals(
+    archive: Archive, against: Sequence[str], trained_on: str | None, notes: list[str]
+) -> Originals | None:
+    if archive.cache is None or not set(SPLITS) & set(against):
+        notes.append("no memorisation: it compares with the cache's train and hold-out images")
+        return None
+    if trained_on not in (None, archive.cache.digest):
+        notes.append("no memorisation: the generator does not know the cache's images")
+        return None
+    held = len(archive.cache.split("holdout"))
+    if held < LEAST:
+        notes.append(
+            f"no memorisation: {held} images are held out, it needs {LEAST} (preprocess.holdout)"
+        )
+        return None
+    train, holdout = (CacheSplit(archive.cache, name) for name in SPLITS)
+    looking = Thumbnails()
+    seen = [archive.seen(each, [looking])[looking.name] for each in (train, holdout)]
+    return Originals(archive.cache.digest, train, *seen)

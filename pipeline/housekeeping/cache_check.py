@@ -1,0 +1,118 @@
+"""Whether a tensor cache is what was written: index against images, pixels against digests."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from gan.tensor_cache import TensorCache, cache_digest, damaged
+from pipeline.console import progress
+from pipeline.housekeeping.cache_index import INDEX, digests, numbers, read_index
+
+NAMED = 5  # rows of which the numbers are told
+SHA256 = "^[0-9a-f]{64}$"
+COLUMNS = {"row": pa.int64(), "sha256": pa.string(), "split": pa.string(), "pixels": pa.binary(32)}
+
+Rows = NDArray[np.intp]
+
+
+def check(cache: TensorCache) -> None:
+    """Read all of a cache, block by block; GanError naming what is not as it was written."""
+    index = _read(cache.folder)
+    _check_index(cache, index)
+    listed = digests(index, "pixels")
+    count, read = len(cache.images), []
+    with progress("cache verify", count) as advance:
+        done = 0
+        for some in cache.each_digest():
+            read.append(some)
+            done += len(some)
+            if done < count:
+                advance(done, "")
+        _check_pixels(cache, np.concatenate(read), listed)
+        advance(count, "")  # only now: of a damaged cache no log says that all is done
+
+
+def _read(folder: Path) -> pa.Table:
+    index = read_index(folder, tuple(COLUMNS))
+    columns = {}
+    for name, kind in COLUMNS.items():
+        try:
+            columns[name] = index[name].cast(kind)
+        except pa.ArrowException:
+            raise damaged(folder, f"{INDEX}: column {name} is not of {kind}") from None
+        if columns[name].null_count:
+            raise damaged(folder, f"{INDEX}: column {name} has gaps")
+    return pa.table(columns)
+
+
+def _check_index(cache: TensorCache, index: pa.Table) -> None:
+    if len(index) != len(cache.images):
+        raise damaged(
+            cache.folder,
+            f"{INDEX} lists {len(index):,} images, images.npy holds {len(cache.images):,}",
+        )
+    train = np.arange(len(index)) < cache.meta["counts"]["train"]
+    splits = pa.array(np.where(train, "train", "holdout"))
+    for column, allowed, fault in (
+        ("split", pc.equal(index["split"], splits), "another split than meta.json says"),
+        ("sha256", pc.match_substring_regex(index["sha256"], SHA256), "no sha256 of a file"),
+        ("row", pc.greater_equal(index["row"], 0), "no row of the manifest"),
+    ):
+        wrong = np.flatnonzero(~allowed.to_numpy())
+        if wrong.size:
+            raise damaged(cache.folder, f"{INDEX}, column {column}: {fault} in {_tell(wrong)}")
+    _check_files(cache.folder, index)
+
+
+def _check_files(folder: Path, index: pa.Table) -> None:
+    """A file is one row of the manifest, and stands in one split."""
+    rows = numbers(index, "row")
+    files = pa.concat_arrays(index["sha256"].chunks).dictionary_encode().indices.to_numpy()
+    splits = pc.equal(index["split"], "train").to_numpy()
+    for keys, values, fault in (
+        (files, rows, "a file of another manifest row before"),
+        (rows, files, "a manifest row of another file before"),
+        (files, splits, "a file that is in the other split too"),
+    ):
+        wrong = _unlike_the_first(keys, values)
+        if wrong.size:
+            raise damaged(folder, f"{INDEX} has {fault} in {_tell(wrong)}")
+
+
+def _unlike_the_first(keys: NDArray[np.generic], values: NDArray[np.generic]) -> Rows:
+    """Where the value is not the one that stands at the first place with the same key."""
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    return np.flatnonzero(values != values[first][group])
+
+
+def _check_pixels(cache: TensorCache, found: NDArray[np.uint8], listed: NDArray[np.uint8]) -> None:
+    """The digests of the images are `found`; of three files that don't fit, name the odd one."""
+    meta = cache.meta
+    wrong = np.flatnonzero((found != listed).any(axis=1))
+    if cache_digest(found, meta["settings"], meta["counts"]) == cache.digest:
+        if wrong.size:
+            raise damaged(
+                cache.folder, f"{INDEX}: other digests than the images' in {_tell(wrong)}"
+            )
+    elif not wrong.size:
+        raise damaged(
+            cache.folder, "meta.json: its digest is not that of the images, settings and counts"
+        )
+    elif cache_digest(listed, meta["settings"], meta["counts"]) == cache.digest:
+        raise damaged(
+            cache.folder, f"images.npy: other pixels than were written in {_tell(wrong)}"
+        )
+    else:
+        raise damaged(
+            cache.folder, f"images.npy, {INDEX} and meta.json do not fit; pixels of {_tell(wrong)}"
+        )
+
+
+def _tell(rows: Rows) -> str:
+    if len(rows) == 1:
+        return f"row {rows[0]}"
+    more = ", ..." if len(rows) > NAMED else ""
+    return f"{len(rows):,} rows: {', '.join(map(str, rows[:NAMED]))}{more}"

@@ -1,0 +1,99 @@
+"""`gan params`: a whole params.yaml from a preset, an overlay file in preset_files/."""
+
+import sys
+from io import StringIO
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from gan.atomic import write_atomically
+from gan.errors import GanError
+from gan.params.file import parse_text, read_text
+
+PRESETS = Path(__file__).resolve().parent / "preset_files"
+
+WHOLE = ("model", "train")
+"""Sections that a preset replaces, comments included; of others it sets what it names."""
+
+
+def names() -> list[str]:
+    """The presets that there are."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def show() -> None:
+    """Print each preset's name and what it is."""
+    width = max(map(len, names()))
+    for name in names():
+        title = _head(_text(name)).splitlines()[0].removeprefix(f"# {name}: ")
+        sys.stdout.write(f"{name:{width}}  {title}\n")
+
+
+def composed(name: str, params: Path) -> str:
+    """The text of params.yaml with the preset's settings and comments put in.
+
+    Raises GanError if there is no such preset, or if the whole is not valid.
+    """
+    if name not in names():
+        raise GanError(f"--preset {name}: there is no such preset; there are {', '.join(names())}")
+    before = read_text(params)
+    if not before.strip():
+        raise GanError(
+            f"{params}: it is empty; if `>` has just emptied it, take it back from Git and use "
+            f"--out {params}"
+        )
+    for other in names():  # the file may be of one already
+        before = before.removeprefix(f"{_head(_text(other))}\n")
+    text = f"{_head(_text(name))}\n{_put_in(_text(name), before, params)}"
+    parse_text(text, f"{params} with preset {name}")
+    return text
+
+
+def write(text: str, out: Path | None) -> None:
+    """To the file `out`, which is replaced as a whole, or to stdout."""
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_atomically(out, text.encode())
+
+
+def _text(name: str) -> str:
+    return (PRESETS / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def _head(preset: str) -> str:
+    """The comment at the top, which says what the preset is."""
+    lines = preset.splitlines(keepends=True)
+    return "".join(takewhile(lambda line: line.startswith("#"), lines))
+
+
+def _put_in(preset: str, before: str, params: Path) -> str:
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096  # lines are broken where they were
+    try:
+        values = yaml.load(before)
+    except (YAMLError, ValueError) as error:
+        problem = " ".join(str(error).split())
+        raise GanError(f"{params}: not valid YAML: {problem}") from None
+    if not isinstance(values, dict):
+        raise GanError(f"{params}: there are no sections in it")
+    for section, settings in yaml.load(preset).items():
+        if section in WHOLE:
+            values[section] = settings
+        else:
+            _set(values, section, settings)
+    after = StringIO()
+    yaml.dump(values, after)
+    return after.getvalue()
+
+
+def _set(section: dict[str, Any], key: str, value: Any) -> None:
+    if isinstance(value, dict) and isinstance(section.get(key), dict):
+        for inner, setting in value.items():
+            _set(section[key], inner, setting)
+    else:
+        section[key] = value

@@ -1,0 +1,169 @@
+"""Writes a tensor cache beside its place, then puts it there in one step; its index and meta."""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import features
+
+from gan.atomic import sync_folder
+from gan.errors import GanError
+from gan.tensor_cache import FORMAT
+
+INDEX_BYTES = 400  # of index.parquet and the reports, for one image, generously
+SPARE_BYTES = 1 << 23
+BLOCKS = 8192  # bytes: of an image between holes, the two blocks that it begins and ends in
+
+
+@contextmanager
+def publishing(folder: Path, needed: int) -> Iterator[Path]:
+    """Yield an empty folder beside `folder` that takes its place when the block ends well.
+
+    If the block fails, or is interrupted, the new folder is removed and the old one stays as it
+    was. Raises GanError, before any work, if the disk has not the bytes that are `needed`, and
+    when writing fails.
+    """
+    staging, old = staging_of(folder), folder.with_name(folder.name + ".old")
+    refuse_file(folder)
+    try:
+        if old.exists() and not folder.exists():  # killed between the two renames below
+            old.rename(folder)
+        _remove(staging, old)
+        staging.mkdir(parents=True)
+        _check_space(folder, needed)
+        yield staging
+        sync_folder(staging)
+        if folder.exists():
+            folder.rename(old)
+        staging.rename(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise _explain(folder, error) from None
+    finally:
+        with suppress(OSError):
+            if old.exists() and not folder.exists():  # stopped between the two renames
+                old.rename(folder)
+            _remove(staging, old)
+
+
+def staging_of(folder: Path) -> Path:
+    """Where a cache is built that is to stand at `folder`."""
+    return folder.with_name(folder.name + ".staging")
+
+
+def refuse_file(folder: Path) -> None:
+    """Raise GanError if a file or a link stands where `folder` is to be."""
+    if folder.is_symlink():
+        raise GanError(f"{folder}: a link stands where a folder should be; move it away")
+    if folder.exists() and not folder.is_dir():
+        raise GanError(f"{folder}: a file stands where a folder should be; move it away")
+
+
+def write_index(folder: Path, blocks: Iterable[Mapping[str, pa.Array]]) -> None:
+    """Write index.parquet: columns by name, a value for each image in cache order.
+
+    Each of `blocks` has the same columns, for the next images; there is at least one.
+    """
+    with (folder / "index.parquet").open("wb") as file:
+        tables = (pa.table(dict(block)) for block in blocks)
+        first = next(tables)
+        with pq.ParquetWriter(file, first.schema, write_page_checksum=True) as writer:
+            for table in chain((first,), tables):
+                writer.write_table(table)
+        _flush(file)
+
+
+def numbers(values: NDArray[Any]) -> pa.Array:
+    """A column of numbers, (n,); NaN is null."""
+    # pa.array() would do the same, but imports pandas first, for longer than all the rest takes
+    data = np.ascontiguousarray(values)
+    known = None
+    if data.dtype.kind == "f" and np.isnan(data).any():
+        known = pa.py_buffer(np.packbits(~np.isnan(data), bitorder="little"))
+    return pa.Array.from_buffers(
+        pa.from_numpy_dtype(data.dtype), len(data), [known, pa.py_buffer(data)]
+    )
+
+
+def digests(values: NDArray[np.uint8]) -> pa.Array:
+    """A column of raw sha256, (n,32) uint8."""
+    data = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.binary(32), len(values), [None, data])
+
+
+def hex_digests(values: NDArray[np.uint8]) -> pa.Array:
+    """A column of sha256 as 64 hex digits, of (n,32) uint8."""
+    return _texts(values.tobytes().hex().encode("ascii"), np.full(len(values), 64))
+
+
+def words(counts: Mapping[str, int]) -> pa.Array:
+    """A column of each word as often as `counts` says, one after the other."""
+    text = "".join(word * count for word, count in counts.items())
+    lengths = np.repeat([len(word) for word in counts], list(counts.values()))
+    return _texts(text.encode("ascii"), lengths)
+
+
+def _texts(text: bytes, lengths: NDArray[np.int64]) -> pa.Array:
+    ends = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(text)]
+    return pa.Array.from_buffers(pa.large_string(), len(lengths), buffers)
+
+
+def write_meta(folder: Path, values: Mapping[str, Any]) -> None:
+    """Write meta.json, the last file of a cache: everything that decided its bytes."""
+    versions = {name: version(name) for name in ("numpy", "pillow", "simplejpeg")}
+    versions["libjpeg_turbo"] = str(features.version("libjpeg_turbo"))
+    meta = {"format": FORMAT, **values, "versions": versions}
+    with (folder / "meta.json").open("wb") as file:
+        file.write(json.dumps(meta, indent=2).encode() + b"\n")
+        _flush(file)
+
+
+def _flush(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
+def space_needed(images: int, size: int, slots: int = 1) -> int:
+    """Bytes that `images` pictures of `size` pixels a side take while a cache is made of them.
+
+    Where a picture has many `slots` and fills one, it takes whole blocks of the disk, and its
+    image is moved before the slot is given up.
+    """
+    image = 3 * size**2 if slots == 1 else 2 * 3 * size**2 + BLOCKS
+    return images * (image + INDEX_BYTES) + SPARE_BYTES
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder.parent).free
+    if free < needed:
+        raise GanError(
+            f"{folder}: needs {needed / 1e9:.2f} GB, the disk has {free / 1e9:.2f} GB left; free "
+            "some space or lower preprocess.size"
+        )
+
+
+def _explain(folder: Path, error: OSError) -> GanError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return GanError(
+            f"{folder}: the disk takes no more ({error.strerror}); free some space and run "
+            "`gan preprocess` again, the cache that was there is untouched"
+        )
+    return GanError(f"{error.filename or folder}: cannot be written: {error.strerror or error}")

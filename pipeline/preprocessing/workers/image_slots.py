@@ -1,0 +1,99 @@
+"""images.npy in the making: every image has a slot, written by any process in any order.
+
+Written, not mapped: on a full disk a write fails with an error that can be told, where a store to
+a mapped page would kill the process. Slots that stay empty are holes in the file, which take no
+room; in the end the last images are moved into them.
+"""
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from gan.tensor_cache import Images
+
+Integers = NDArray[np.int64]
+
+
+class StagedImages:
+    """The file `path`, of images of `size` pixels a side; opened for writing, by many at once.
+
+    Only the one that is to `create` it makes the file: where it failed and removed the folder,
+    the others must not bring the file back.
+    """
+
+    def __init__(self, path: Path, size: int, *, create: bool = False) -> None:
+        self.path, self.size = path, size
+        self.image_bytes = 3 * size * size
+        self._start = len(_header(0, size))
+        self._file = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o644)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def write(self, slots: Integers, images: Images) -> None:
+        """Put (n,S,S,3) images, C-ordered, into their `slots`, (n,) ascending."""
+        for start, end in _runs(slots):
+            self._write(self._place(int(slots[start])), images[start:end])
+
+    def read(self, slot: int) -> Images:
+        """The (S,S,3) image in a slot; black if nothing was written there."""
+        data = os.pread(self._file, self.image_bytes, self._place(slot))
+        data = data.ljust(self.image_bytes, b"\0")
+        return np.frombuffer(data, np.uint8).reshape(self.size, self.size, 3)
+
+    def finish(self, slots: Integers) -> None:
+        """Make image `slots[i]` row i, cut the rest off, and bring all to the disk.
+
+        `slots` is what `arrange` gave: whatever is moved was already moved away from there.
+        """
+        for row in np.flatnonzero(slots != np.arange(len(slots))):
+            self._write(self._place(int(row)), self.read(int(slots[row])))
+        os.ftruncate(self._file, self._place(len(slots)))
+        self._write(0, np.frombuffer(_header(len(slots), self.size), np.uint8))
+        os.fsync(self._file)
+
+    def _place(self, slot: int) -> int:
+        return self._start + slot * self.image_bytes
+
+    def _write(self, place: int, data: NDArray[np.uint8]) -> None:
+        rest = np.ascontiguousarray(data).data.cast("B")
+        while rest:  # a disk that gets full takes a part, and refuses the next
+            written = os.pwrite(self._file, rest, place)
+            rest, place = rest[written:], place + written
+
+
+def arrange(train: Integers, holdout: Integers) -> Integers:
+    """Slot of the image that becomes each row: those of train, then of holdout; few are moved.
+
+    `train` and `holdout` are ascending slots, and every slot of holdout lies behind all of train.
+    An image that lies where a row of its split will be stays there; the others fill the holes.
+    """
+    split = len(train)
+    total = split + len(holdout)
+    return np.concatenate((_fill(train, 0, split), _fill(holdout, split, total)))
+
+
+def _fill(slots: Integers, start: int, end: int) -> Integers:
+    stays = (slots >= start) & (slots < end)
+    rows = np.arange(start, end)
+    rows[np.setdiff1d(rows, slots[stays], assume_unique=True) - start] = slots[~stays]
+    return rows
+
+
+def _header(rows: int, size: int) -> bytes:
+    # NumPy leaves room for the first axis to grow, so the length is the same for any number
+    stream = io.BytesIO()
+    shape = (rows, size, size, 3)
+    npy.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+def _runs(slots: Integers) -> Iterator[tuple[int, int]]:
+    """Where runs of neighbouring slots begin and end."""
+    ends = [*(np.flatnonzero(np.diff(slots) != 1) + 1).tolist(), len(slots)]
+    return zip([0, *ends[:-1]], ends, strict=True) if len(slots) else iter(())

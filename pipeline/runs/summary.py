@@ -1,0 +1,40 @@
+"""`gan summary`: what the last run came to, for a reader in a terminal."""
+
+import json
+
+from rich.console import Console
+from rich.table import Table
+
+from gan.errors import GanError
+from pipeline.paths import Paths
+from pipeline.tracking import run_times as runlog
+
+
+def run(paths: Paths) -> None:
+    """Print metrics, run key, start time, the grids' paths and how to open the UI."""
+    file = paths.reports / "metrics.json"
+    try:
+        metrics = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GanError(f"{file}: nothing evaluated yet; run `dvc repro`") from None
+    except (ValueError, OSError):
+        raise GanError(f"{file}: damaged; run `gan evaluate`") from None
+    table = Table(title="This run", show_header=False)
+    table.add_row("run key", str(metrics.get("run_key", "?")))
+    noted = runlog.read(paths, str(metrics.get("run_key") or "none"))
+    table.add_row("started", noted.get("started", "not on this machine"))
+    table.add_row("finished", noted.get("finished", "-"))
+    deviations = metrics.get("deviation", {})
+    for key, value in metrics.items():
+        if isinstance(value, int | float):
+            spread = f" ± {deviations[key]:,}" if key in deviations else ""
+            table.add_row(key, f"{value:,}{spread}")
+    if not any(key.startswith(("fid_", "fd_inception_")) for key in metrics):
+        table.add_row("fid", "missing: no Inception weights (gan weights --help)")
+    console = Console()
+    console.print(table)
+    for name in ("best.png", "samples.png"):
+        console.print(f"avatars: {paths.reports / name}", soft_wrap=True)
+    page = paths.reports / "report.html"
+    console.print(f"all numbers, and what they mean: {page}", soft_wrap=True)
+    console.print("compare runs: gan ui   (in the .venv: . .venv/bin/activate)")

@@ -1,0 +1,137 @@
+"""What a training leaves behind while it runs: losses, grids, snapshots, states; local first."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import Tensor
+
+from gan.atomic import write_atomically
+from gan.checkpoints import Origin, described, save_checkpoint
+from gan.models.interfaces import Generator
+from gan.sampling import GRID_COLUMNS, GRID_NAME
+from gan.training.state import TrainState
+from pipeline.console import warn
+from pipeline.pictures.contact_sheet import contact_sheet, save_png
+from pipeline.pictures.png_lineage import about
+from pipeline.signals import Stop
+from pipeline.tracking.rows import Run
+from pipeline.training.progress_folder import Unfinished
+
+ALARMS = {
+    "alarm/discriminator_wins": "the discriminator tells nearly all pictures apart, so the "
+    "generator learns little",
+    "alarm/collapse": "the pictures of the grid have become much alike",
+}
+
+
+class Losses:
+    """losses.tsv: a row a log, columns in the order of the first row."""
+
+    def __init__(self, path: Path, until: int) -> None:
+        """Go on with a file whose rows later than `until` images seen never happened."""
+        self.path = path
+        self.rows: list[tuple[int, dict[str, float]]] = []
+        if path.is_file():
+            header, *lines = path.read_text(encoding="utf-8").splitlines()
+            names = header.split("\t")[1:]
+            for line in lines:
+                seen, *values = line.split("\t")
+                if int(seen) <= until:
+                    known = [pair for pair in zip(names, values, strict=True) if pair[1]]
+                    self.rows.append((int(seen), {name: float(v) for name, v in known}))
+
+    def add(self, images_seen: int, measured: dict[str, float]) -> None:
+        self.rows.append((images_seen, measured))
+
+    def text(self) -> str:
+        """The whole table, empty where nothing was measured; equal numbers give equal bytes."""
+        names = sorted({name for _, values in self.rows for name in values})
+        lines = ["\t".join(["images_seen", *names])]
+        for seen, values in self.rows:
+            cells = (f"{values[name]:.6g}" if name in values else "" for name in names)
+            lines.append("\t".join([str(seen), *cells]))
+        return "\n".join(lines) + "\n"
+
+    def save(self) -> None:
+        write_atomically(self.path, self.text().encode())
+
+
+class Recorder:
+    """The training's observer: files first, the tracker second, which a checkpoint commits."""
+
+    def __init__(
+        self,
+        work: Unfinished,
+        run: Run,
+        origin: Callable[[int], Origin],
+        losses: Losses,
+        latest: Path,
+        advance: Callable[[int, str], None],
+        keep: int,
+        stop: Stop,
+    ) -> None:
+        """`latest`: a picture that each grid overwrites, to keep open in a viewer; `keep`: how
+        many states stay."""
+        self.work, self.run, self.origin, self.losses = work, run, origin, losses
+        self.latest, self.advance, self.keep, self.stop = latest, advance, keep, stop
+        self._clock, self._seen, self._note = time.monotonic(), 0, ""
+        self._alarms: set[str] = set()
+
+    def started(self, images_seen: int) -> None:
+        """Start the clock of the throughput."""
+        self._clock, self._seen = time.monotonic(), images_seen
+
+    def log(self, images_seen: int, measured: dict[str, float]) -> None:
+        self.losses.add(images_seen, measured)
+        now = time.monotonic()
+        rate = (images_seen - self._seen) / max(now - self._clock, 1e-9)
+        self._clock, self._seen = now, images_seen
+        self.run.metrics(measured | {"throughput/images_per_second": rate}, images_seen)
+        self.run.system(images_seen)
+        self._alarm(measured, images_seen)
+        self._note = (
+            f"{rate:.0f} img/s  D {measured['loss/discriminator']:.3f}"
+            f"  G {measured['loss/generator']:.3f}"
+        )
+
+    def grid(self, images_seen: int, images: Tensor, measured: dict[str, float]) -> None:
+        sheet = contact_sheet(images.permute(0, 2, 3, 1).numpy(), GRID_COLUMNS)
+        self.run.metrics(measured, images_seen)
+        self._alarm(measured, images_seen)
+        path = self.work.grids / f"{images_seen:012d}.png"
+        text = about(described(self.origin(images_seen)), GRID_NAME)
+        save_png(sheet, path, text)
+        save_png(sheet, self.latest, text)
+        self.run.image("grid", path, images_seen)
+
+    def snapshot(self, images_seen: int, averaged: Generator) -> None:
+        path = self.work.snapshots / f"{images_seen:012d}.pt"
+        save_checkpoint(path, self.origin(images_seen), averaged)
+        self.run.artifact(path, "checkpoints")
+
+    def checkpoint(self, images_seen: int, state: TrainState) -> None:
+        self.losses.save()
+        self.run.prepare(images_seen)
+        save_checkpoint(
+            self.work.state_file(images_seen),
+            self.origin(images_seen),
+            state.averaged,
+            state.state_dict(),
+        )
+        # only now: what the tracker shows is what a resumed run will not repeat
+        self.run.commit()
+        self.work.drop_old_states(self.keep)
+
+    def _alarm(self, measured: dict[str, float], images_seen: int) -> None:
+        """Say on stderr when an alarm goes off for the first time; the metric has the rest."""
+        for name, meaning in ALARMS.items():
+            if measured.get(name) and name not in self._alarms:
+                self._alarms.add(name)
+                warn(f"{meaning} ({name}, {images_seen:,} images seen)")
+
+    def stepped(self, images_seen: int) -> None:
+        self.advance(images_seen, self._note)
+
+    def asks_to_stop(self) -> bool:
+        return self.stop.asked

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+import torch
+
+from gan.errors import GanError
+from gan.features.extraction import image_batches, look, rebatch
+from gan.features.statistics import StreamingStatistics, statistics_of
+
+
+class Corners:
+    """A tiny extractor: eight corner values; remembers how many images it saw at once."""
+
+    name, dimensions, digest = "corners", 8, "0" * 64
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, images):
+        self.seen.append(len(images))
+        return images[:, :2, :2, :2].flatten(1).float() / 255
+
+
+def random_images(count, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, 4, 4), generator=generator, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize("size", [1, 7, 64, 1000])
+def test_streaming_equals_numpy_for_any_batch_size(size, offset):
+    features = torch.from_numpy(np.random.default_rng(1).normal(size=(500, 16)) + offset)
+    streaming = StreamingStatistics(16)
+    for batch in torch.split(features, size):
+        streaming.add(batch)
+    result = streaming.result()
+    assert result.count == 500
+    np.testing.assert_allclose(result.mean, features.numpy().mean(axis=0), rtol=1e-12, atol=1e-12)
+    expected = np.cov(features.numpy(), rowvar=False)
+    np.testing.assert_allclose(result.covariance, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_result_does_not_change_when_more_is_added():
+    streaming = StreamingStatistics(2)
+    streaming.add(torch.tensor([[0.0, 1.0], [2.0, 5.0]]))
+    before = streaming.result()
+    streaming.add(torch.tensor([[9.0, 9.0]]))
+    np.testing.assert_array_equal(before.mean, [1.0, 3.0])
+    np.testing.assert_array_equal(before.covariance, [[2.0, 4.0], [4.0, 8.0]])
+
+
+def test_one_image_has_no_covariance_and_wrong_shapes_are_refused():
+    streaming = StreamingStatistics(3)
+    streaming.add(torch.zeros(1, 3))
+    with pytest.raises(GanError, match="1 images have no covariance"):
+        streaming.result()
+    with pytest.raises(ValueError, match="expected"):
+        streaming.add(torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize("incoming", [1, 5, 16, 33, 100])
+def test_rebatching_keeps_the_rows_and_fixes_the_size(incoming):
+    rows = torch.arange(100)
+    batches = list(rebatch(torch.split(rows, incoming), 16))
+    assert [len(batch) for batch in batches] == [16] * 6 + [4]
+    assert torch.equal(torch.cat(batches), rows)
+
+
+def test_features_and_statistics_do_not_depend_on_how_images_arrive():
+    images = random_images(50)
+    results = []
+    for incoming in (1, 7, 50):
+        rows = np.full((50, 8), np.nan, np.float32)
+        look(torch.split(images, incoming), [Corners()], [rows])
+        results.append((rows, statistics_of(rows)))
+    expected = images[:, :2, :2, :2].flatten(1).numpy() / np.float32(255)
+    for rows, statistics in results:
+        np.testing.assert_array_equal(rows, expected)
+        np.testing.assert_array_equal(statistics.covariance, results[0][1].covariance)
+
+
+def test_statistics_of_a_memory_map_longer_than_a_block_are_numpys(tmp_path):
+    rows = np.random.default_rng(1).normal(3, 2, (2500, 5)).astype(np.float32)
+    np.save(tmp_path / "rows.npy", rows)
+    found = statistics_of(np.load(tmp_path / "rows.npy", mmap_mode="r"))
+    assert found.count == 2500
+    np.testing.assert_allclose(found.mean, rows.astype(float).mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.covariance, np.cov(rows.astype(float).T), rtol=1e-10)
+
+
+def test_one_pass_serves_several_extractors_and_a_missing_image_is_an_error():
+    images = random_images(5)
+    rows = [np.zeros((5, 8), np.float32) for _ in range(2)]
+    looking = [Corners(), Corners()]
+    look(iter(torch.split(images, 2)), looking, rows)
+    assert [each.seen for each in looking] == [[2, 2, 1]] * 2
+    np.testing.assert_array_equal(*rows)
+    with pytest.raises(ValueError, match="4 images, but room for"):
+        look([images[:4]], [Corners()], rows[:1])
+
+
+def test_features_that_are_not_finite_are_an_error_that_names_the_extractor():
+    class Broken(Corners):
+        name = "broken"
+
+        def __call__(self, images):
+            return super().__call__(images) / 0
+
+    with pytest.raises(GanError, match=r"broken: features of images 0 to 4 are not finite"):
+        look([random_images(5)], [Broken()], [np.zeros((5, 8), np.float32)])
+
+
+def test_image_batches_turn_rows_into_channels_first():
+    images = random_images(10).permute(0, 2, 3, 1).numpy()
+    batches = list(image_batches(images, 4))
+    assert [tuple(batch.shape) for batch in batches] == [(4, 3, 4, 4), (4, 3, 4, 4), (2, 3, 4, 4)]
+    assert torch.equal(torch.cat(batches), random_images(10))

@@ -1,0 +1,166 @@
+import io
+import os
+import zipfile
+
+import numpy as np
+import pytest
+from pytorch_fid.fid_score import compute_statistics_of_path
+
+from gan.errors import GanError
+from gan.features.statistics import Statistics
+from gan.features.statistics_file import load_statistics, read_labels, save_statistics
+from gan.metrics.frechet_distance import frechet_distance
+
+LABELS = {"extractor": "tiny", "format": 1}
+
+
+def drawn(dimensions=5, count=40, seed=0):
+    features = np.random.default_rng(seed).normal(3, 2, (count, dimensions))
+    return Statistics(features.mean(axis=0), np.cov(features, rowvar=False), count)
+
+
+def refused(path):
+    with pytest.raises(GanError) as caught:
+        load_statistics(path)
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    return message
+
+
+def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
+    before = drawn()
+    save_statistics(tmp_path / "a.npz", before, LABELS)
+    after, labels = load_statistics(tmp_path / "a.npz")
+    assert after.mean.tobytes() == before.mean.tobytes()
+    assert after.covariance.tobytes() == before.covariance.tobytes()
+    assert (after.count, labels) == (40, LABELS)
+    assert read_labels(tmp_path / "a.npz") == LABELS
+
+
+def test_pytorch_fid_reads_our_file(tmp_path):
+    ours = drawn()
+    save_statistics(tmp_path / "a.npz", ours, LABELS)
+    mean, covariance = compute_statistics_of_path(str(tmp_path / "a.npz"), None, 1, 5, "cpu")
+    np.testing.assert_array_equal(mean, ours.mean)
+    np.testing.assert_array_equal(covariance, ours.covariance)
+
+
+def test_a_file_of_pytorch_fid_is_read_without_a_count(tmp_path):
+    theirs = drawn(seed=1)
+    # as pytorch_fid.fid_score.save_fid_stats does
+    np.savez_compressed(tmp_path / "a.npz", mu=theirs.mean, sigma=theirs.covariance)
+    read, labels = load_statistics(tmp_path / "a.npz")
+    assert read.count is None
+    assert labels == {}
+    assert frechet_distance(read, drawn()) == frechet_distance(theirs, drawn())
+
+
+def test_float32_statistics_are_read_as_float64(tmp_path):
+    known = drawn()
+    mu, sigma = known.mean.astype(np.float32), known.covariance.astype(np.float32)
+    np.savez(tmp_path / "a.npz", mu=mu, sigma=sigma)
+    read, _ = load_statistics(tmp_path / "a.npz")
+    assert read.mean.dtype == read.covariance.dtype == np.float64
+    np.testing.assert_array_equal(read.covariance, sigma)
+
+
+def test_equal_content_gives_equal_bytes_at_any_time_and_place(tmp_path, monkeypatch):
+    save_statistics(tmp_path / "a.npz", drawn(), LABELS)
+    monkeypatch.setattr("time.time", lambda: 2e9)
+    save_statistics(tmp_path / "deeper" / "b.npz", drawn(), dict(reversed(LABELS.items())))
+    first = (tmp_path / "a.npz").read_bytes()
+    assert first == (tmp_path / "deeper" / "b.npz").read_bytes()
+    assert str(tmp_path).encode() not in first
+
+
+def test_what_other_programs_keep_under_our_names_does_no_harm(tmp_path):
+    known = drawn()
+    arrays = {"mu": known.mean, "sigma": known.covariance}
+    pickled = np.array([{"a": 1}], dtype=object)
+    np.savez(tmp_path / "a.npz", **arrays, count=np.ones(3), labels=np.array("cat"))
+    np.savez(tmp_path / "b.npz", **arrays, count=pickled, labels=pickled)
+    for name in ("a.npz", "b.npz"):
+        read, labels = load_statistics(tmp_path / name)
+        assert (read.count, labels) == (None, {})
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"mu": np.zeros(3)}, "no array `sigma`, only mu"),
+        ({"mean": np.zeros(3), "cov": np.eye(3)}, "no array `mu`, only cov, mean"),
+        ({}, "no array `mu`, only nothing"),
+        ({"mu": np.zeros(3), "sigma": np.eye(4)}, r"`mu` \(3,\) and `sigma` \(4, 4\)"),
+        ({"mu": np.zeros((3, 3)), "sigma": np.eye(3)}, r"`mu` \(3, 3\)"),
+        ({"mu": np.zeros(0), "sigma": np.zeros((0, 0))}, r"`mu` \(0,\)"),
+        ({"mu": np.array([0, np.nan]), "sigma": np.eye(2)}, "`mu` holds .* not finite"),
+        ({"mu": np.zeros(2), "sigma": np.diag([1, np.inf])}, "`sigma` holds .* not finite"),
+        ({"mu": np.zeros(2), "sigma": np.array([[1, 0.5], [0, 1]])}, "not symmetric"),
+        ({"mu": np.zeros(2), "sigma": np.diag([1.0, -1.0])}, "below zero"),
+        ({"mu": np.array(["a", "b"]), "sigma": np.eye(2)}, "`mu` holds <U1, not numbers"),
+        ({"mu": np.zeros(2), "sigma": np.eye(2) * 1j}, "complex128, not numbers"),
+        ({"mu": np.array([{}, {}], dtype=object), "sigma": np.eye(2)}, "allow_pickle=False"),
+    ],
+)
+def test_arrays_that_no_features_have_are_refused_in_one_line(tmp_path, arrays, said):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(GanError, match=said):
+        load_statistics(tmp_path / "a.npz")
+    refused(tmp_path / "a.npz")
+
+
+def test_files_that_are_no_archives_are_refused_in_one_line(tmp_path):
+    path = tmp_path / "a.npz"
+    assert "No such file" in refused(path)
+    assert "Is a directory" in refused(tmp_path)
+    path.write_bytes(b"")
+    assert "not an .npz file" in refused(path)
+    np.save(path.with_suffix(".npy"), np.eye(3))
+    assert "not an .npz file" in refused(path.with_suffix(".npy"))
+    np.savez(path, mu=np.zeros(3), sigma=np.eye(3))
+    path.write_bytes(path.read_bytes()[:-30])
+    assert "cut off" in refused(path)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_damage_anywhere_in_a_file_is_one_line_or_does_no_harm(tmp_path, save):
+    known, buffer, path = drawn(), io.BytesIO(), tmp_path / "a.npz"
+    save(buffer, mu=known.mean, sigma=known.covariance)
+    whole, damaged = buffer.getvalue(), 0
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            read, _ = load_statistics(path)
+        except GanError:
+            refused(path)
+            damaged += 1
+        else:
+            assert read.mean.tobytes() == known.mean.tobytes()
+            assert read.covariance.tobytes() == known.covariance.tobytes()
+    assert damaged > len(whole) // 14
+
+
+def test_a_header_that_promises_more_than_memory_is_refused(tmp_path):
+    header = io.BytesIO()
+    shape = {"descr": "<f8", "fortran_order": False, "shape": (10**7, 10**7)}
+    np.lib.format.write_array_header_1_0(header, shape)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("mu.npy", header.getvalue())
+        archive.writestr("sigma.npy", header.getvalue())
+    assert "damaged statistics" in refused(tmp_path / "a.npz")
+
+
+def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    save_statistics(path, drawn())
+    before = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(GanError, match="No space left"):
+        save_statistics(path, drawn(seed=2))
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["a.npz"]

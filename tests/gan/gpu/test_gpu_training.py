@@ -1,0 +1,213 @@
+"""Training on an accelerator: every precision learns, nobody waits, and it goes on as it was."""
+
+import copy
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gan.devices import Compute, choose, fast, memory
+from gan.distributed.world import ALONE
+from gan.objectives.build import build_objective
+from gan.objectives.registry import OBJECTIVES
+from gan.params.optimiser import ARGUMENTS, OptimiserParams
+from gan.training.batches import Batches
+from gan.training.optimisers import build_optimiser
+from gan.training.state import build_state
+from gan.training.steps import Engine, train_step
+
+pytestmark = pytest.mark.gpu
+
+AUGMENTED = {
+    "train.augment.colour": True,
+    "train.augment.translation": True,
+    "train.augment.cutout": True,
+    "train.augment.ada_target": 0.6,
+    "train.instance_noise.deviation": 0.1,
+}
+
+
+def engine_of(params, compute):
+    objective = build_objective(params.train)
+    return Engine(params.train, objective, compute, ALONE, params.model.latent_size)
+
+
+def batches_of(params, images, device):
+    settings = params.train
+    return Batches(images, settings.seed, settings.batch_size, settings.flip, device)
+
+
+def trained(params, images, compute, count, state=None):
+    """The state after `count` more steps."""
+    state = state or build_state(params.model, images.shape[1], params.train, compute)
+    engine = engine_of(params, compute)
+    with batches_of(params, images, compute.device) as batches:
+        for _ in range(count):
+            train_step(state, engine, batches)
+    return state
+
+
+def weights(state):
+    """All that was learned, in one vector on the CPU."""
+    networks = (state.generator, state.discriminator, state.averaged)
+    parts = [value for network in networks for value in network.state_dict().values()]
+    return torch.cat([part.detach().double().cpu().flatten() for part in parts])
+
+
+def means(state):
+    counts = state.window_counts
+    return {name: float(total) / counts[name] for name, total in state.window.items()}
+
+
+def test_the_hardware_gets_the_precision_that_it_is_fastest_in(device):
+    chosen = choose(device.type, "auto")
+    assert chosen.device == device
+    if device.type == "cuda":
+        generation = torch.cuda.get_device_capability(device)[0]
+        assert (chosen.precision == "bf16") == (generation >= 8)
+
+
+@pytest.mark.parametrize("extras", [{}, AUGMENTED], ids=["plain", "augmented"])
+@pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_learns_in_every_precision(
+    device, make_params, noise_images, objective, precision, extras
+):
+    params = make_params({"train.objective": objective} | extras)
+    compute = Compute(device, precision)
+    before = trained(params, noise_images, compute, 0)
+    after = trained(params, noise_images, compute, 12)
+    assert all(np.isfinite(value) for value in means(after).values())
+    assert weights(after).isfinite().all()
+    for network in ("generator", "discriminator", "averaged"):
+        pairs = zip(
+            getattr(before, network).named_parameters(),
+            getattr(after, network).named_parameters(),
+            strict=True,
+        )
+        # a bias that all scores share may have no gradient
+        still = [
+            name
+            for (name, first), (_, last) in pairs
+            if first.ndim > 1 and torch.equal(first, last)
+        ]
+        assert not still, network
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_step_gives_the_numbers_that_a_cpu_gives(device, make_params, noise_images, objective):
+    params = make_params({"train.objective": objective})
+    here = trained(params, noise_images, Compute(torch.device("cpu"), "float32"), 1)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        there = trained(params, noise_images, Compute(device, "float32"), 1)
+    assert means(there) == pytest.approx(means(here), rel=2e-3, abs=2e-3)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
+@pytest.mark.parametrize("objective", ["bce", "wgan_gp"])
+def test_a_training_that_was_saved_goes_on_as_it_would_have(
+    device, make_params, noise_images, objective, precision
+):
+    """Bit for bit where the device repeats itself, else as near as it comes to that."""
+    params = make_params({"train.objective": objective})
+    compute = Compute(device, precision)
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        whole, repeated = (trained(params, noise_images, compute, 10) for _ in range(2))
+        half = trained(params, noise_images, compute, 5)
+        content = copy.deepcopy(half.state_dict())
+        state = trained(params, noise_images, compute, 0)
+        state.load_state_dict(content)
+        resumed = trained(params, noise_images, compute, 5, state)
+    unlike = (weights(whole) - weights(repeated)).abs().max().item()
+    found = (weights(whole) - weights(resumed)).abs().max().item()
+    print(f"{device}: {found:.1e} from resuming, {unlike:.1e} from running twice")  # noqa: T201
+    assert found <= 10 * unlike
+    assert resumed.step == whole.step == 10
+
+
+@pytest.mark.parametrize("extras", [{}, AUGMENTED], ids=["plain", "augmented"])
+@pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_step_does_not_wait_for_the_device(
+    device, make_params, noise_images, kept, objective, precision, extras, waiting_is_an_error
+):
+    params = make_params({"train.objective": objective} | extras)
+    compute = Compute(device, precision)
+    state = build_state(params.model, 32, params.train, compute)
+    engine = engine_of(params, compute)
+    with batches_of(params, noise_images, device) as batches:
+        for _ in range(3):
+            train_step(state, engine, batches)
+        waiting_is_an_error()
+        for _ in range(12):  # more than an epoch
+            train_step(state, engine, batches)
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(np.isfinite(value) for value in means(state).values())
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_an_optimiser_does_on_the_device_what_it_does_on_a_cpu(device, name):
+    constant = {"shape": "constant", "warm_up": 0, "begin": 0, "end": 0, "floor": 0.0}
+    values = {"optimiser": name, "learning_rate": 0.02, "arguments": {}, "schedule": constant}
+    params = OptimiserParams.model_validate(values)
+    torch.manual_seed(0)
+    here = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(5, 2))
+    there = copy.deepcopy(here).to(device)
+    start = [each.detach().clone() for each in here.parameters()]
+    for network, place in ((here, torch.device("cpu")), (there, device)):
+        optimiser = build_optimiser(network, params, place)
+        for _ in range(10):
+            optimiser.zero_grad()
+            sum((each - 0.5).square().sum() for each in network.parameters()).backward()
+            optimiser.step()
+    for first, mine, other in zip(start, here.parameters(), there.parameters(), strict=True):
+        torch.testing.assert_close(mine, other.cpu(), rtol=1e-4, atol=1e-5)
+        assert not torch.equal(first, mine)
+
+
+def rate(params, images, compute, settle, count):
+    """Images a second of `count` steps, after some that are not counted."""
+    state = build_state(params.model, images.shape[1], params.train, compute)
+    engine = engine_of(params, compute)
+    with batches_of(params, images, compute.device) as batches, fast(compute.device):
+        for _ in range(max(3, count // 5)):
+            train_step(state, engine, batches)
+        settle()
+        begin = time.perf_counter()
+        for _ in range(count):
+            train_step(state, engine, batches)
+        settle()
+    return count * params.train.images_per_step / (time.perf_counter() - begin)
+
+
+def test_images_in_a_file_are_as_fast_as_images_on_the_device(
+    device, make_params, tmp_path, settle, monkeypatch
+):
+    """Prints images a second in all precisions."""
+    large = device.type != "cpu"
+    changes = {"train.objective": "bce", "train.batch_size": 64 if large else 8}
+    changes |= {
+        f"model.{each}.width": 64 if large else 4 for each in ("generator", "discriminator")
+    }
+    params, count = make_params(changes), 100 if large else 5
+    images = np.random.default_rng(0).integers(0, 256, (2000, 64, 64, 3), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    for precision in ("float32", "bf16", "fp16"):
+        found = rate(params, mapped, Compute(device, precision), settle, count)
+        print(f"{device} {precision}: {found:,.0f} images/s")  # noqa: T201
+    compute = choose(device.type, "auto")
+    resident = rate(params, mapped, compute, settle, count)
+    monkeypatch.setattr("gan.training.batches.RESIDENT_SHARE", 0)
+    ahead = rate(params, mapped, compute, settle, count)
+    print(f"resident {resident:,.0f} images/s, read ahead {ahead:,.0f} images/s")  # noqa: T201
+    assert device.type == "cpu" or ahead > 0.7 * resident
+
+
+def test_memory_of_a_training_is_counted(device, make_params, noise_images):
+    trained(make_params(), noise_images, Compute(device, "float32"), 2)
+    state = trained(make_params(), noise_images, Compute(device, "float32"), 2)
+    held = sum(each.numel() * each.element_size() for each in state.generator.parameters())
+    assert held < memory(device) < 1e12

@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from pytorch_fid.fid_score import calculate_frechet_distance
+from torch_fidelity.metric_fid import fid_statistics_to_metric
+
+from gan.errors import GanError
+from gan.features.statistics import Statistics
+from gan.metrics.frechet_distance import frechet_distance
+
+
+def gaussian(mean, covariance):
+    return Statistics(np.asarray(mean, dtype=float), np.asarray(covariance, dtype=float), 5000)
+
+
+def sampled(rng, dimensions, count, scale=1.0):
+    mixing = rng.normal(size=(dimensions, dimensions)) / dimensions**0.5
+    features = scale * rng.normal(size=(count, dimensions)) @ mixing + rng.normal(size=dimensions)
+    return Statistics(features.mean(axis=0), np.cov(features, rowvar=False), count)
+
+
+def peers_distance(a, b):
+    return float(calculate_frechet_distance(a.mean, a.covariance, b.mean, b.covariance))
+
+
+def test_distance_of_diagonal_gaussians_is_the_closed_form():
+    rng = np.random.default_rng(1)
+    means, deviations = rng.normal(size=(2, 300)), rng.uniform(0, 3, size=(2, 300))
+    a, b = (gaussian(m, np.diag(s**2)) for m, s in zip(means, deviations, strict=True))
+    expected = ((means[0] - means[1]) ** 2).sum() + ((deviations[0] - deviations[1]) ** 2).sum()
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)
+
+
+def test_equal_covariances_leave_the_squared_distance_of_means():
+    a = sampled(np.random.default_rng(2), 40, 500)
+    b = Statistics(a.mean + 0.5, a.covariance, a.count)
+    assert frechet_distance(a, b) == pytest.approx(40 * 0.25, rel=1e-10)
+
+
+@pytest.mark.parametrize("count", [500, 20])
+def test_distance_to_itself_is_zero_also_when_singular(count):
+    a = sampled(np.random.default_rng(3), 64, count)
+    assert 0 <= frechet_distance(a, a) < 1e-9 * np.trace(a.covariance)
+
+
+def test_distance_is_symmetric():
+    rng = np.random.default_rng(4)
+    a, b = sampled(rng, 64, 40), sampled(rng, 64, 300, scale=2.0)
+    assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"), [(1000, 800), (1000, 60), (60, 1000), (60, 50), (200, 129)]
+)
+def test_distance_equals_pytorch_fid_for_whole_and_singular_covariances(left, right):
+    rng = np.random.default_rng(5)
+    a, b = sampled(rng, 128, left), sampled(rng, 128, right, scale=1.3)
+    assert frechet_distance(a, b) == pytest.approx(peers_distance(a, b), rel=1e-6)
+
+
+@pytest.mark.parametrize(("left", "right"), [(1000, 800), (300, 2000), (200, 129)])
+def test_distance_equals_torch_fidelity(left, right):
+    rng = np.random.default_rng(9)
+    a, b = sampled(rng, 128, left), sampled(rng, 128, right, scale=1.3)
+    sides = ({"mu": side.mean, "sigma": side.covariance} for side in (a, b))
+    expected = fid_statistics_to_metric(*sides, verbose=False)["frechet_inception_distance"]
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
+
+
+def test_features_that_are_always_zero_change_nothing():
+    a, b = (sampled(np.random.default_rng(seed), 30, 200) for seed in (6, 7))
+    padded = [
+        Statistics(np.pad(s.mean, (0, 5)), np.pad(s.covariance, ((0, 5), (0, 5))), s.count)
+        for s in (a, b)
+    ]
+    assert frechet_distance(*padded) == pytest.approx(frechet_distance(a, b), rel=1e-10)
+
+
+def test_distance_to_a_single_point_is_trace_and_squared_shift():
+    a = gaussian([1.0, 2.0], [[3.0, 1.0], [1.0, 2.0]])
+    assert frechet_distance(a, gaussian([0.0, 0.0], np.zeros((2, 2)))) == pytest.approx(10.0)
+
+
+def test_spectrum_over_many_orders_of_magnitude_keeps_its_digits():
+    rng = np.random.default_rng(8)
+    turn, _ = np.linalg.qr(rng.normal(size=(100, 100)))
+    first, second = np.logspace(2, -9, 100), np.logspace(1, -9, 100)
+    a = gaussian(np.zeros(100), turn @ np.diag(first) @ turn.T)
+    b = gaussian(np.zeros(100), turn @ np.diag(second) @ turn.T)
+    expected = ((first**0.5 - second**0.5) ** 2).sum()
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("covariance", [[[1.0, 2.0], [2.0, 1.0]], [[1.0, 0.0], [0.0, -1.0]]])
+def test_a_matrix_that_is_no_covariance_is_refused(covariance):
+    with pytest.raises(GanError, match="no covariance"):
+        frechet_distance(gaussian([0, 0], covariance), gaussian([0, 0], np.eye(2)))
+
+
+def test_undefined_numbers_and_unequal_sizes_are_refused():
+    with pytest.raises(GanError, match="undefined"):
+        frechet_distance(gaussian([0, np.nan], np.eye(2)), gaussian([0, 0], np.eye(2)))
+    with pytest.raises(GanError, match="cannot compare"):
+        frechet_distance(gaussian([0], np.eye(1)), gaussian([0, 0], np.eye(2)))

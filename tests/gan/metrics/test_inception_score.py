@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import torch
+from torch_fidelity.metric_isc import isc_features_to_metric
+
+from gan.errors import GanError
+from gan.metrics.inception_score import Score, inception_score
+
+
+def drawn(seed, count, classes=20, scale=3.0, offset=0.0):
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(count, classes)) * scale + offset).astype(np.float32)
+
+
+def sharp(classes, each):
+    """Logits of images that are surely of one class, `each` a class."""
+    return np.tile(np.eye(classes, dtype=np.float32) * 500, (each, 1))
+
+
+@pytest.mark.parametrize("count", [10, 503, 1000])
+def test_score_equals_torch_fidelity(count):
+    logits = drawn(1, count)
+    peers = isc_features_to_metric(torch.from_numpy(logits))
+    ours = inception_score(logits)
+    assert ours.value == pytest.approx(peers["inception_score_mean"], rel=1e-9)
+    expected = peers["inception_score_std"]
+    assert ours.deviation == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+def test_score_of_an_undecided_classifier_is_one():
+    score = inception_score(np.full((200, 7), 3.25, dtype=np.float32))
+    assert score.value == pytest.approx(1.0, abs=1e-12)
+    assert score.deviation == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1008])
+def test_score_of_sure_answers_is_the_number_of_classes(classes):
+    assert inception_score(sharp(classes, 3), splits=1) == Score(pytest.approx(classes), 0.0)
+
+
+def test_sure_answers_of_one_class_score_one_and_unseen_classes_count_nothing():
+    logits = np.zeros((100, 5), dtype=np.float32)
+    logits[:, 2] = 1e4
+    assert inception_score(logits).value == pytest.approx(1.0)
+    logits[::2] = [1e4, 0, 0, 0, 0]
+    assert inception_score(logits, splits=1).value == pytest.approx(2.0)
+
+
+def test_score_of_two_unequal_classes_is_exp_of_their_entropy():
+    logits = np.repeat(sharp(2, 1), [30, 10], axis=0)
+    entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+    assert inception_score(logits, splits=1).value == pytest.approx(np.exp(entropy))
+
+
+def test_what_is_added_to_all_logits_of_an_image_changes_nothing():
+    logits = np.round(drawn(2, 300) * 64) / 64
+    moved = logits + np.arange(300, dtype=np.float32)[:, None]
+    assert inception_score(moved).value == pytest.approx(inception_score(logits).value, rel=1e-9)
+
+
+def test_sorted_images_score_like_shuffled_ones():
+    logits = sharp(10, 100)
+    in_order = np.sort(logits.argmax(axis=1))
+    sorted_ = np.eye(10, dtype=np.float32)[in_order] * 500
+    assert inception_score(sorted_).value > 9
+
+
+def test_memory_maps_are_enough_and_inputs_stay_as_they_are(tmp_path):
+    logits = drawn(3, 120)
+    np.save(tmp_path / "logits.npy", logits)
+    mapped = np.load(tmp_path / "logits.npy", mmap_mode="r")
+    assert inception_score(mapped) == inception_score(logits)
+    np.testing.assert_array_equal(mapped, drawn(3, 120))
+
+
+def test_too_few_images_and_undefined_logits_are_refused():
+    with pytest.raises(GanError, match="9 images are too few; give at least 10"):
+        inception_score(drawn(1, 9))
+    broken = drawn(1, 40)
+    broken[3, 2] = np.inf
+    with pytest.raises(GanError, match="infinite or undefined"):
+        inception_score(broken)

@@ -1,0 +1,133 @@
+import numpy as np
+import pytest
+import torch
+from torch_fidelity.metric_kid import kid_features_to_metric
+
+from gan.errors import GanError
+from gan.features import feature_checks as rows
+from gan.metrics import kernel_distance as kernel
+from gan.metrics.kernel_distance import kernel_distance
+
+
+def drawn(seed, count, dimensions=24, shift=0.0):
+    rng = np.random.default_rng(seed)
+    mixing = np.random.default_rng(0).normal(size=(dimensions, dimensions)) / dimensions**0.5
+    features = np.maximum(rng.normal(size=(count, dimensions)) @ mixing + 0.5 + shift, 0.0)
+    return features.astype(np.float32)
+
+
+def peers_distance(real, fake, subsets=1, size=None):
+    sides = (torch.from_numpy(side.astype(np.float64)) for side in (real, fake))
+    found = kid_features_to_metric(
+        *sides, kid_subsets=subsets, kid_subset_size=size or len(real), verbose=False
+    )
+    return found["kernel_inception_distance_mean"], found["kernel_inception_distance_std"]
+
+
+def double_loop(real, fake):
+    def k(x, y):
+        return (float(x.astype(float) @ y.astype(float)) / len(x) + 1) ** 3
+
+    def within(side):
+        pairs = [k(x, y) for i, x in enumerate(side) for j, y in enumerate(side) if i != j]
+        return np.mean(pairs)
+
+    return within(real) + within(fake) - 2 * np.mean([k(x, y) for x in real for y in fake])
+
+
+def spread_and_error(count_real, count_fake, shift, draws=300):
+    found = [
+        kernel_distance(drawn(2 * i, count_real), drawn(2 * i + 1, count_fake, shift=shift))
+        for i in range(draws)
+    ]
+    return np.std([one.value for one in found]), np.mean([one.error for one in found])
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+@pytest.mark.parametrize("block", [64, 1024])
+def test_distance_equals_torch_fidelity_on_whole_sets(monkeypatch, shift, block):
+    monkeypatch.setattr(kernel, "BLOCK", block)
+    real, fake = drawn(1, 500), drawn(2, 500, shift=shift)
+    expected, _ = peers_distance(real, fake)
+    assert kernel_distance(real, fake).value == pytest.approx(expected, rel=1e-6)
+
+
+def test_distance_of_unequal_counts_is_that_of_a_double_loop(monkeypatch):
+    monkeypatch.setattr(kernel, "BLOCK", 7)
+    real, fake = drawn(3, 31), drawn(4, 18, shift=0.2)
+    assert kernel_distance(real, fake).value == pytest.approx(double_loop(real, fake), rel=1e-9)
+    assert kernel_distance(fake, real).value == pytest.approx(double_loop(real, fake), rel=1e-9)
+
+
+def test_torch_fidelitys_mean_over_subsets_lies_within_the_errors():
+    real, fake = drawn(5, 1000), drawn(6, 1000, shift=0.1)
+    ours = kernel_distance(real, fake)
+    mean, deviation = peers_distance(real, fake, subsets=100, size=200)
+    assert abs(ours.value - mean) < 3 * np.hypot(ours.error, deviation / 100**0.5)
+    assert ours.value > 3 * ours.error
+
+
+@pytest.mark.parametrize(
+    ("count_real", "count_fake", "shift"),
+    [(100, 100, 0.3), (60, 240, 0.3), (240, 60, 0.1), (100, 100, 0.0), (150, 50, 0.0)],
+)
+def test_error_is_the_spread_of_repeated_draws(count_real, count_fake, shift):
+    spread, error = spread_and_error(count_real, count_fake, shift)
+    assert error == pytest.approx(spread, rel=0.2)
+
+
+def test_distance_of_equal_distributions_is_zero_on_average():
+    found = [kernel_distance(drawn(2 * i, 50), drawn(2 * i + 1, 70)).value for i in range(300)]
+    assert abs(np.mean(found)) < 3 * np.std(found) / 300**0.5
+    assert min(found) < 0 < max(found)
+
+
+def test_what_does_not_explain_an_entry_is_measured_by_least_squares():
+    x, y = (kernel._embedded(drawn(seed, count, 5)) for seed, count in ((7, 12), (8, 9)))
+    entries = (x @ y.T) ** 3
+    row, column = np.indices(entries.shape)
+    assert kernel._sums(x, y).rest == pytest.approx(unexplained(entries, row, 12 + column, 21))
+    entries = (x @ x.T) ** 3
+    row, column = np.triu_indices(12, 1)
+    expected = unexplained(entries[row, column], row, column, 12)
+    assert kernel._inner_sums(x).rest == pytest.approx(expected)
+
+
+def unexplained(entries, first, second, effects):
+    """Residual variance of entries = effect + effect, by numpy's least squares."""
+    entries, first, second = entries.ravel(), first.ravel(), second.ravel()
+    design = np.zeros((entries.size, effects))
+    design[np.arange(entries.size), first] = 1
+    design[np.arange(entries.size), second] = 1
+    fitted, _, rank, _ = np.linalg.lstsq(design, entries, rcond=None)
+    return np.square(entries - design @ fitted).sum() / (entries.size - rank)
+
+
+def test_more_rows_than_needed_are_thinned_evenly(monkeypatch):
+    real, fake = drawn(9, 103), drawn(10, 90, shift=0.1)
+    monkeypatch.setattr(rows.spread, "__defaults__", (30,))
+    few = kernel_distance(real, fake)
+    monkeypatch.undo()
+    chosen = [103 * i // 30 for i in range(30)], [3 * i for i in range(30)]
+    assert few == kernel_distance(real[chosen[0]], fake[chosen[1]])
+
+
+def test_memory_maps_are_enough_and_inputs_stay_as_they_are(tmp_path):
+    real, fake = drawn(11, 80), drawn(12, 60)
+    before = real.copy(), fake.copy()
+    np.save(tmp_path / "real.npy", real)
+    mapped = np.load(tmp_path / "real.npy", mmap_mode="r")
+    assert kernel_distance(mapped, fake) == kernel_distance(real, fake)
+    np.testing.assert_array_equal(real, before[0])
+    np.testing.assert_array_equal(fake, before[1])
+
+
+def test_too_few_rows_other_sizes_and_undefined_numbers_are_refused():
+    with pytest.raises(GanError, match="3 images are too few; give at least 4"):
+        kernel_distance(drawn(1, 9), drawn(2, 3))
+    with pytest.raises(GanError, match="cannot be compared"):
+        kernel_distance(drawn(1, 9, 4), drawn(2, 9, 5))
+    broken = drawn(1, 9)
+    broken[3, 2] = np.nan
+    with pytest.raises(GanError, match="infinite or undefined"):
+        kernel_distance(drawn(2, 9), broken)

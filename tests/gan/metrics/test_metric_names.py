@@ -1,0 +1,42 @@
+import pytest
+
+from gan.errors import GanError
+from gan.metrics.metric_names import metric_key, small_side
+
+
+@pytest.mark.parametrize(
+    ("metric", "extractor", "count", "rest", "key"),
+    [
+        ("frechet", "inception", 5000, {}, "fid_5k"),
+        ("frechet", "inception", 50000, {"against": "holdout"}, "fid_50k_holdout"),
+        ("frechet", "inception", 2048, {}, "fid_2048"),
+        ("frechet", "inception", 2500, {}, "fid_2500"),
+        ("frechet", "inception", 10000, {"marks": ["bf16", "raw"]}, "fid_bf16_raw_10k"),
+        ("frechet", "inception_0123abcd", 5000, {}, "fd_inception_0123abcd_5k"),
+        ("frechet", "lite0", 5000, {"against": "holdout", "small": 500},
+         "fd_lite0_5k_holdout_small500"),
+        ("frechet", "lite0", 300, {"small": 300}, "fd_lite0_300_small300"),
+        ("infinity", "inception", 5000, {}, "fid_inf_5k"),
+        ("infinity", "lite0", 5000, {}, "fd_inf_lite0_5k"),
+        ("kernel", "inception", 5000, {}, "kid_5k"),
+        ("kernel_error", "inception_0123abcd", 5000, {}, "kd_se_inception_0123abcd_5k"),
+        ("score", "inception", 5000, {}, "is_5k"),
+        ("precision", "inception", 5000, {}, "precision_inception_5k"),
+        ("coverage", "script_0123abcd", 10000, {"against": "vs_faces_89abcdef"},
+         "coverage_script_0123abcd_10k_vs_faces_89abcdef"),
+    ],
+)  # fmt: skip
+def test_a_key_says_metric_extractor_protocol_count_and_reals(metric, extractor, count, rest, key):
+    assert metric_key(metric, extractor, count, **rest) == key
+
+
+@pytest.mark.parametrize(("fakes", "reals", "small"), [(5000, 500, 500), (100, 4500, 100)])
+def test_too_few_images_on_a_side_are_named_or_refused(fakes, reals, small):
+    assert small_side(fakes, reals, allow_small=True) == small
+    with pytest.raises(GanError, match=f"{fakes} fakes against {reals} real images"):
+        small_side(fakes, reals, allow_small=False)
+
+
+@pytest.mark.parametrize("allow_small", [True, False])
+def test_enough_images_are_not_called_small(allow_small):
+    assert small_side(2048, 2048, allow_small) is None

@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+from torch_fidelity.metric_prc import calculate_precision_recall_full
+
+from gan.errors import GanError
+from gan.features import feature_checks as rows
+from gan.metrics import nearest_neighbours as distances
+from gan.metrics.precision_recall import Manifold, manifold
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(distances, "CHUNK", 160)
+    monkeypatch.setattr(distances, "POINTS", 64)
+    monkeypatch.setattr(distances, "AMONG", 100)
+
+
+def drawn(seed, count, dimensions=8, centre=0.0, scale=1.0):
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(count, dimensions)) * scale + centre).astype(np.float32)
+
+
+def radii(features, k):
+    return np.sort(cdist(features, features), axis=1)[:, k]  # column 0 is the image itself
+
+
+def brute(real, fake):
+    real, fake = real.astype(np.float64), fake.astype(np.float64)
+    apart = cdist(fake, real)
+    around_fake = radii(fake, 3)[:, None]
+    return Manifold(
+        precision=(apart <= radii(real, 3)).any(axis=1).mean(),
+        recall=(apart <= around_fake).any(axis=0).mean(),
+        density=(apart <= radii(real, 5)).sum() / (5 * len(fake)),
+        coverage=(apart <= radii(real, 5)).any(axis=0).mean(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("reals", "fakes", "shift", "scale"),
+    [(300, 300, 0.0, 1.0), (500, 170, 0.6, 1.0), (90, 350, 0.2, 0.5), (200, 200, 0.0, 2.0)],
+)
+def test_numbers_are_those_of_brute_force(reals, fakes, shift, scale):
+    real, fake = drawn(1, reals), drawn(2, fakes, centre=shift, scale=scale)
+    found, expected = manifold(real, fake), brute(real, fake)
+    assert vars(found) == pytest.approx(vars(expected), rel=1e-12)
+    assert 0 < found.precision < 1 or scale == 0.5
+
+
+def test_precision_and_recall_equal_torch_fidelity():
+    real, fake = drawn(3, 400), drawn(4, 250, centre=0.4)
+    sides = (torch.from_numpy(side.astype(np.float64)) for side in (fake, real))
+    found = manifold(real, fake)
+    assert (found.precision, found.recall) == pytest.approx(
+        calculate_precision_recall_full(*sides)
+    )
+
+
+def test_equal_sets_are_wholly_inside_each_other():
+    real = drawn(5, 300)
+    found = manifold(real, real.copy())
+    assert (found.precision, found.recall, found.coverage) == (1.0, 1.0, 1.0)
+    # each image lies in its own ball, and each ball holds its 5 nearest, the last on its surface
+    assert found.density == pytest.approx(6 / 5)
+
+
+def test_equal_distributions_have_a_density_near_one():
+    assert manifold(drawn(6, 900), drawn(7, 900)).density == pytest.approx(1.0, abs=0.05)
+
+
+def test_disjoint_sets_share_nothing():
+    found = manifold(drawn(8, 200), drawn(9, 200, centre=100.0))
+    assert found == Manifold(0.0, 0.0, 0.0, 0.0)
+
+
+def test_a_generator_that_drops_one_of_two_modes_loses_half_of_recall_and_coverage():
+    near, far = drawn(10, 300, dimensions=2), drawn(11, 300, dimensions=2, centre=500.0)
+    found = manifold(np.concatenate([near, far]), drawn(12, 600, dimensions=2))
+    assert found.precision > 0.9
+    assert found.recall == pytest.approx(0.5, abs=0.03)
+    assert found.coverage == pytest.approx(0.5, abs=0.03)
+
+
+def test_an_outlier_among_reals_inflates_precision_but_hardly_density():
+    real = drawn(13, 400)
+    bad = drawn(14, 400, centre=20.0)
+    with_outlier = np.concatenate([real, drawn(15, 1, centre=40.0)])
+    assert manifold(real, bad).precision == 0.0
+    found = manifold(with_outlier, bad)
+    assert found.precision > 0.9
+    assert found.density < 0.25
+    assert found.coverage < 0.01
+
+
+def test_copies_of_one_image_have_perfect_precision_and_next_to_no_variety():
+    real = drawn(16, 300)
+    found = manifold(real, np.repeat(real[:1], 200, axis=0))
+    assert found.precision == 1.0
+    assert found.recall == pytest.approx(1 / 300)
+    assert found.coverage < 0.1
+
+
+def test_neither_blocks_nor_offsets_change_a_number(monkeypatch):
+    real, fake = drawn(17, 300), drawn(18, 250, centre=0.3)
+    before = manifold(real, fake)
+    assert manifold(np.round(real * 64) / 64 + 4096, np.round(fake * 64) / 64 + 4096) == manifold(
+        np.round(real * 64) / 64, np.round(fake * 64) / 64
+    )
+    monkeypatch.undo()
+    assert manifold(real, fake) == before
+
+
+def test_more_rows_than_needed_are_thinned_evenly(monkeypatch):
+    real, fake = drawn(19, 103), drawn(20, 90)
+    monkeypatch.setattr(rows.spread, "__defaults__", (30,))
+    few = manifold(real, fake)
+    monkeypatch.undo()
+    assert few == manifold(real[[103 * i // 30 for i in range(30)]], fake[::3])
+
+
+def test_memory_maps_are_enough(tmp_path):
+    real, fake = drawn(21, 120), drawn(22, 80)
+    np.save(tmp_path / "real.npy", real)
+    mapped = np.load(tmp_path / "real.npy", mmap_mode="r")
+    assert manifold(mapped, fake) == manifold(real, fake)
+
+
+def test_too_few_rows_other_sizes_and_undefined_numbers_are_refused():
+    with pytest.raises(GanError, match="5 images are too few; give at least 6"):
+        manifold(drawn(1, 5), drawn(2, 9))
+    with pytest.raises(GanError, match="3 images are too few; give at least 4"):
+        manifold(drawn(1, 9), drawn(2, 3))
+    with pytest.raises(GanError, match="cannot be compared"):
+        manifold(drawn(1, 9, 4), drawn(2, 9, 5))
+    broken = drawn(1, 9)
+    broken[3, 2] = np.nan
+    with pytest.raises(GanError, match="infinite or undefined"):
+        manifold(drawn(2, 9), broken)

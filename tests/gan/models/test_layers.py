@@ -1,0 +1,159 @@
+"""Norms, activations, spectral norm and draws, one by one."""
+
+import pytest
+import torch
+from scipy import integrate
+from tiny_networks import ACTIVATIONS, FAMILIES, discriminator, generator, latents, pixels, random
+from torch import nn
+
+from gan.models.interfaces import Discriminator
+from gan.models.layers import GAINS, PixelNorm, activation, has_bias, norm, raw_weight
+
+
+def maps(count=2, channels=6, side=5, dtype=torch.float32):
+    return 3 * torch.randn(count, channels, side, side, generator=random(1), dtype=dtype) + 1
+
+
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_a_gain_keeps_the_mean_square_of_normal_numbers(kind):
+    function = activation(kind)
+
+    def weighted(x):
+        value = function(torch.tensor(x, dtype=torch.float64)).item()
+        return (GAINS[kind] * value) ** 2 * torch.tensor(-x * x / 2).exp().item()
+
+    kept, _ = integrate.quad(weighted, -9, 9, points=[0.0])
+    assert kept / (2 * torch.pi) ** 0.5 == pytest.approx(1, rel=1e-5)
+
+
+def test_leaky_relu_has_a_slope_of_a_fifth():
+    assert activation("leaky_relu")(torch.tensor([-10.0, 10.0])).tolist() == [-2, 10]
+
+
+def test_pixel_norm_brings_each_pixel_to_a_mean_square_of_one():
+    (layer,) = norm("pixel", 6)
+    hidden = maps()
+    result = layer(hidden)
+    assert not list(layer.parameters())
+    assert torch.allclose(result.square().mean(1), torch.ones(2, 5, 5), rtol=1e-4)
+    assert torch.allclose(result / hidden, (result / hidden)[:, :1].expand_as(hidden), rtol=1e-4)
+    assert layer(torch.zeros(1, 3, 2, 2)).eq(0).all()
+
+
+def test_pixel_norm_computes_in_float32_under_autocast():
+    hidden = maps(channels=512)
+    exact = PixelNorm()(hidden.double())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.allclose(PixelNorm()(hidden).double(), exact, rtol=1e-5)
+        half = PixelNorm()((300 * hidden).half())  # squares beyond float16
+    assert half.dtype == torch.float16
+    assert torch.allclose(half.double(), exact, rtol=2e-3, atol=1e-3)
+
+
+def test_pixel_norm_can_be_differentiated_twice():
+    hidden = maps(1, 3, 2, torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(PixelNorm(), hidden)
+    assert torch.autograd.gradgradcheck(PixelNorm(), hidden)
+
+
+def test_instance_and_layer_norm_are_torchs():
+    hidden = maps().to(memory_format=torch.channels_last)
+    for kind, oracle in (
+        ("instance", nn.InstanceNorm2d(6, affine=True)),
+        ("layer", lambda x: nn.functional.layer_norm(x, x.shape[1:])),
+    ):
+        (layer,) = norm(kind, 6)
+        assert torch.allclose(layer(hidden), oracle(hidden), rtol=1e-4, atol=1e-5)
+        assert [parameter.shape for parameter in layer.parameters()] == [(6,), (6,)]
+
+
+@pytest.mark.parametrize("kind", ["batch", "instance", "layer"])
+def test_layers_before_a_norm_with_a_bias_have_none(kind):
+    assert not has_bias(kind)
+    assert norm(kind, 4)[0].bias is not None
+    for network in (generator("upsample", 64, norm=kind), discriminator("dcgan", 64, norm=kind)):
+        layers = [each for each in network.layers if isinstance(each, nn.Conv2d)]
+        bare = 0 if isinstance(network, Discriminator) else -1  # the one at the picture
+        assert layers.pop(bare).bias is not None
+        assert [each.bias for each in layers] == [None] * 3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_projection_is_plainly_linear_without_first_norm(family):
+    plain = generator(family, 32, norm="batch", first_norm=False)
+    normed = generator(family, 32, norm="batch", first_norm=True)
+    assert plain.project.bias is not None
+    assert normed.project.bias is None
+    statistics = [
+        sum("running_mean" in key for key in net.state_dict()) for net in (plain, normed)
+    ]
+    assert statistics[1] == statistics[0] + 1
+
+
+def test_first_norm_without_a_norm_is_an_activation():
+    made = generator("dcgan", 32, norm="none", first_norm=True)
+    assert made.project.bias is not None
+    assert isinstance(made.layers[0], nn.LeakyReLU)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_first_norm_of_a_discriminator_is_one_norm_more(family):
+    counts = [
+        sum(
+            isinstance(each, nn.BatchNorm2d)
+            for each in discriminator(family, 64, norm="batch", first_norm=first).modules()
+        )
+        for first in (False, True)
+    ]
+    assert counts[1] == counts[0] + 1
+
+
+def normed_layers(network):
+    return [each for each in network.modules() if hasattr(each, "parametrizations")]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("make", "inputs"), [(generator, latents(2)), (discriminator, pixels(2, 32))]
+)
+def test_spectral_norm_brings_the_largest_singular_value_to_one(family, make, inputs):
+    network = make(family, 32, spectral_norm=True, width=4)
+    with torch.no_grad():
+        for _ in range(60):
+            network(inputs)
+    layers = normed_layers(network.eval())
+    weights = [each for each in network.parameters() if each.dim() > 1]
+    assert len(layers) == len(weights)
+    for layer in layers:
+        # torch puts the output channels first
+        transposed = isinstance(layer, nn.ConvTranspose2d)
+        weight = layer.weight.transpose(0, 1) if transposed else layer.weight
+        largest = torch.linalg.matrix_norm(weight.flatten(1), ord=2).item()
+        assert largest == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_spectral_norm_is_near_from_the_first_step(family):
+    network = discriminator(family, 32, spectral_norm=True, width=8).eval()
+    for layer in normed_layers(network):
+        largest = torch.linalg.matrix_norm(layer.weight.flatten(1), ord=2).item()
+        assert largest == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("spectral_norm", [False, True], ids=["plain", "spectral"])
+@pytest.mark.parametrize("family", ["upsample", "resnet"])
+def test_weights_are_drawn_by_the_number_of_their_inputs(family, spectral_norm):
+    network = discriminator(family, 64, width=16, spectral_norm=spectral_norm)
+    layers = [each for each in network.modules() if isinstance(each, nn.Conv2d)]
+    large = [each for each in layers if raw_weight(each).numel() > 2000]
+    assert len(large) >= 3
+    for layer in large:
+        deviation = layer.gain / (layer.in_channels * layer.kernel_size[0] ** 2) ** 0.5
+        assert raw_weight(layer).std().item() == pytest.approx(deviation, rel=0.06)
+    assert all(not bias.any() for name, bias in network.named_parameters() if "bias" in name)
+
+
+def test_the_last_layers_of_residual_blocks_are_drawn_smaller_the_more_blocks_there_are():
+    network = discriminator("resnet", 32, blocks=4)  # three doublings
+    gains = [block.branch[-1].gain for block in network.layers if hasattr(block, "branch")]
+    assert gains == [pytest.approx(GAINS["leaky_relu"] / 12**0.5)] * 12

@@ -1,0 +1,298 @@
+"""Penalties of critics whose gradients are known in closed form, and of real networks."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import softplus
+
+from gan.objectives.penalties import gradient_penalty, penalties, squared_gradient, weighted
+from gan.params.train import PenaltyParams
+
+SIZE = 4
+PIXELS = 3 * SIZE**2
+
+
+class Linear(nn.Module):
+    """score(x) = <w, x>: the gradient is w everywhere."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, pixels):
+        return pixels.flatten(1) @ self.weight
+
+
+class Quadratic(nn.Module):
+    """score(x) = steepness ||x||^2 / 2: the gradient at x is steepness x."""
+
+    def __init__(self, steepness=1.0):
+        super().__init__()
+        self.steepness = nn.Parameter(torch.tensor(steepness, dtype=torch.float64))
+
+    def forward(self, pixels):
+        return self.steepness * pixels.flatten(1).square().sum(1) / 2
+
+
+class Smooth(nn.Module):
+    """A small convolutional critic with second derivatives everywhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, 2, 1).double()
+        self.last = nn.Linear(4 * (SIZE // 2) ** 2, 1).double()
+        for index, parameter in enumerate(self.parameters()):
+            nn.init.normal_(parameter, 0.0, 0.5, generator=random(index))
+
+    def forward(self, pixels):
+        return self.last(softplus(self.first(pixels)).flatten(1)).squeeze(1)
+
+
+def random(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def batch(count, seed, dtype=torch.float64, size=SIZE):
+    return torch.randn(count, 3, size, size, generator=random(seed)).to(dtype)
+
+
+def mix_of(count):
+    return torch.rand(count, generator=random(3))
+
+
+def steep(norm, dtype=torch.float64):
+    weight = torch.randn(PIXELS, generator=random(0)).to(dtype)
+    return weight * norm / weight.norm()
+
+
+def wanted(gradient=0.0, r1=0.0, r2=0.0, every=1):
+    return PenaltyParams(gradient=gradient, r1=r1, r2=r2, every=every)
+
+
+def measure(params, critic, real, fake, mix=None):
+    """Penalties as a training step computes them: both scored in one pass."""
+    real, fake = real.clone().requires_grad_(), fake.clone().requires_grad_()
+    real_scores, fake_scores = critic(torch.cat([real, fake])).split([len(real), len(fake)])
+    mix = mix_of(len(real)) if mix is None else mix
+    return penalties(params, critic, real, fake, real_scores, fake_scores, mix)
+
+
+def values(measured):
+    return {name: value.item() for name, value in measured.items()}
+
+
+@pytest.mark.parametrize("norm", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("count", [1, 7, 64])
+def test_gradient_penalty_of_a_linear_critic_is_its_norms_distance_from_one(count, norm):
+    penalty = gradient_penalty(
+        Linear(steep(norm)), batch(count, 1), batch(count, 2), mix_of(count)
+    )
+    assert penalty.item() == pytest.approx((norm - 1) ** 2, abs=1e-9)
+
+
+def test_gradient_penalty_is_the_mean_of_one_norm_a_sample_at_its_own_mixture():
+    real, fake, mix = batch(7, 1), batch(7, 2), mix_of(7)
+    between = [m * r + (1 - m) * f for m, r, f in zip(mix.double(), real, fake, strict=True)]
+    expected = sum((each.norm().item() - 1) ** 2 for each in between) / 7
+    assert gradient_penalty(Quadratic(), real, fake, mix).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("share", "end"), [(1.0, 1), (0.0, 2)])
+def test_mix_is_the_share_of_the_real_picture(share, end):
+    penalty = gradient_penalty(Quadratic(), batch(3, 1), batch(3, 2), torch.full((3,), share))
+    expected = (batch(3, end).flatten(1).norm(dim=1) - 1).square().mean()
+    assert penalty.item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize("count", [1, 8, 32])
+@pytest.mark.parametrize("start", [0.2, 5.0])
+def test_the_least_gradient_penalty_is_at_norm_one_for_any_batch_size(count, start):
+    critic = Linear(steep(start))
+    optimiser = torch.optim.SGD(critic.parameters(), lr=0.2)
+    for step in range(60):
+        optimiser.zero_grad()
+        penalty = gradient_penalty(
+            critic, batch(count, step), batch(count, -1 - step), mix_of(count)
+        )
+        penalty.backward()
+        optimiser.step()
+    assert critic.weight.norm().item() == pytest.approx(1, abs=1e-4)
+
+
+def test_gradient_penalty_of_a_flat_critic_is_one_and_its_gradient_is_finite():
+    critic = Linear(torch.zeros(PIXELS))
+    real, fake = batch(7, 1, torch.float32), batch(7, 2, torch.float32)
+    penalty = gradient_penalty(critic, real, fake, mix_of(7))
+    assert penalty.item() == pytest.approx(1, abs=1e-5)
+    penalty.backward()
+    assert critic.weight.grad.isfinite().all()
+
+
+def test_r1_and_r2_of_a_flat_critic_are_zero_and_so_is_their_gradient():
+    critic = Linear(torch.zeros(PIXELS).double())
+    measured = measure(wanted(r1=1.0, r2=1.0), critic, batch(5, 1), batch(5, 2))
+    assert values(measured) == {"penalty/r1": 0, "penalty/r2": 0}
+    weighted(wanted(r1=1.0, r2=1.0), measured).backward()
+    assert not critic.weight.grad.any()
+
+
+def test_gradient_penalty_pulls_a_steep_critic_towards_norm_one():
+    critic = Linear(steep(3.0))
+    gradient_penalty(critic, batch(7, 1), batch(7, 2), mix_of(7)).backward()
+    expected = 2 * (3 - 1) * critic.weight / 3  # derivative of (||w|| - 1)^2
+    assert torch.allclose(critic.weight.grad, expected)
+
+
+def test_gradient_penalty_leaves_no_gradient_on_the_pictures():
+    real, fake = batch(3, 1).requires_grad_(), batch(3, 2).requires_grad_()
+    gradient_penalty(Quadratic(), real, fake, mix_of(3)).backward()
+    assert real.grad is None
+    assert fake.grad is None
+
+
+@pytest.mark.parametrize("count", [1, 7, 64])
+def test_r1_and_r2_of_a_linear_critic_are_its_squared_norm(count):
+    found = measure(wanted(r1=1.0, r2=1.0), Linear(steep(3.0)), batch(count, 1), batch(count, 2))
+    assert values(found) == pytest.approx({"penalty/r1": 9, "penalty/r2": 9})
+
+
+def test_r1_is_of_real_and_r2_of_fake_pictures():
+    real, fake = batch(5, 1), 2 * batch(5, 2)
+    found = values(measure(wanted(r1=1.0, r2=1.0), Quadratic(), real, fake))
+    assert found["penalty/r1"] == pytest.approx(real.square().sum().item() / 5)
+    assert found["penalty/r2"] == pytest.approx(fake.square().sum().item() / 5)
+
+
+def test_squared_gradient_is_a_mean_over_samples():
+    pixels = torch.zeros(2, 3, 1, 1, dtype=torch.float64)
+    pixels[0, :, 0, 0] = torch.tensor([1.0, 2.0, 2.0])
+    pixels[1, :, 0, 0] = torch.tensor([0.0, 0.0, 5.0])
+    pixels.requires_grad_()
+    assert squared_gradient(Quadratic()(pixels), pixels).item() == pytest.approx((9 + 25) / 2)
+
+
+SUBSETS = [
+    subset
+    for length in range(4)
+    for subset in itertools.combinations(("gradient", "r1", "r2"), length)
+]
+
+
+@pytest.mark.parametrize("subset", SUBSETS, ids=lambda subset: "+".join(subset) or "none")
+def test_only_penalties_with_a_weight_are_computed_and_each_as_if_alone(subset):
+    critic, real, fake = Smooth(), batch(5, 1), batch(5, 2)
+    found = measure(wanted(**dict.fromkeys(subset, 2.0)), critic, real, fake)
+    assert set(found) == {f"penalty/{name}" for name in subset}
+    for name in subset:
+        alone = measure(wanted(**{name: 1.0}), critic, real, fake)
+        assert values(found)[f"penalty/{name}"] == pytest.approx(values(alone)[f"penalty/{name}"])
+
+
+@pytest.mark.parametrize("every", [1, 4, 16])
+def test_weights_are_those_of_the_papers_times_every(every):
+    measured = {
+        "penalty/gradient": torch.tensor(0.5),
+        "penalty/r1": torch.tensor(3.0),
+        "penalty/r2": torch.tensor(5.0),
+    }
+    params = wanted(gradient=10.0, r1=2.0, r2=0.2, every=every)
+    expected = every * (10 * 0.5 + 2 / 2 * 3 + 0.2 / 2 * 5)
+    assert weighted(params, measured).item() == pytest.approx(expected)
+    assert weighted(params, {"penalty/r1": torch.tensor(3.0)}).item() == pytest.approx(3 * every)
+
+
+def test_a_penalty_each_fourth_step_moves_as_far_as_one_each_step():
+    def moved(every):
+        critic = Linear(steep(2.0))
+        optimiser = torch.optim.SGD(critic.parameters(), lr=1e-6)
+        params = wanted(r1=1.0, r2=1.0, every=every)
+        for turn in range(16):
+            if turn % every == 0:
+                optimiser.zero_grad()
+                found = measure(params, critic, batch(3, turn), batch(3, turn + 99))
+                weighted(params, found).backward()
+                optimiser.step()
+        return critic.weight.detach() - steep(2.0)
+
+    assert moved(1).norm() > 1e-6
+    assert torch.allclose(moved(4), moved(1), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("subset", SUBSETS[1:], ids="+".join)
+def test_gradients_for_the_weights_equal_finite_differences(subset):
+    critic = Smooth()
+    params = wanted(**dict.fromkeys(subset, 3.0))
+    real, fake = batch(3, 1), batch(3, 2)
+    names, weights = zip(*critic.named_parameters(), strict=True)
+
+    def total(*tensors):
+        def scores(pixels):
+            return torch.func.functional_call(
+                critic, dict(zip(names, tensors, strict=True)), pixels
+            )
+
+        return weighted(params, measure(params, scores, real, fake))
+
+    assert torch.autograd.gradcheck(
+        total, tuple(weight.detach().requires_grad_() for weight in weights)
+    )
+
+
+def test_the_penalty_of_a_steepness_has_the_derivative_of_its_square():
+    critic, real = Quadratic(1.5), batch(4, 1)
+    found = measure(wanted(r1=1.0), critic, real, real)
+    weighted(wanted(r1=1.0), found).backward()
+    # r1 / 2 = steepness^2 E||x||^2 / 2
+    expected = 1.5 * real.square().sum().item() / 4
+    assert critic.steepness.grad.item() == pytest.approx(expected)
+
+
+def test_the_mean_of_two_halves_is_the_whole_so_that_processes_can_share_a_batch():
+    critic, params = Smooth(), wanted(gradient=10.0, r1=1.0, r2=1.0)
+    real, fake, mix = batch(8, 1), batch(8, 2), mix_of(8)
+    whole = values(measure(params, critic, real, fake, mix))
+    halves = [
+        values(measure(params, critic, *half))
+        for half in zip(real.chunk(2), fake.chunk(2), mix.chunk(2), strict=True)
+    ]
+    for name, value in whole.items():
+        assert value == pytest.approx((halves[0][name] + halves[1][name]) / 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_penalties_have_the_precision_of_the_pixels(dtype):
+    params = wanted(gradient=10.0, r1=1.0, r2=1.0)
+    found = measure(params, Linear(steep(3.0, dtype)), batch(3, 1, dtype), batch(3, 2, dtype))
+    assert {value.dtype for value in found.values()} == {dtype}
+    assert weighted(params, found).dtype == dtype
+    assert values(found) == pytest.approx(
+        {"penalty/gradient": 4, "penalty/r1": 9, "penalty/r2": 9}, rel=1e-5
+    )
+
+
+def test_norms_are_float32_where_the_critic_computes_in_bf16():
+    critic = Smooth().float()
+    params = wanted(gradient=10.0, r1=1.0, r2=1.0)
+    real, fake = batch(16, 1, torch.float32), batch(16, 2, torch.float32)
+    precise = values(measure(params, critic, real, fake))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert critic(real).dtype == torch.bfloat16
+        found = measure(params, critic, real, fake)
+    assert {value.dtype for value in found.values()} == {torch.float32}
+    assert values(found) == pytest.approx(precise, rel=0.05)
+    weighted(params, found).backward()
+    learnt = [each.grad for each in (critic.first.weight, critic.first.bias, critic.last.weight)]
+    assert all(each.isfinite().all() and each.any() for each in learnt)
+
+
+def test_a_tiny_gradient_is_not_lost_in_the_square_of_a_half_precision_number():
+    class Faint(nn.Module):
+        def forward(self, pixels):
+            return pixels.flatten(1).sum(1) * 1e-4  # squared, below what float16 can hold
+
+    pixels = torch.zeros(2, 3, 8, 8, dtype=torch.float16, requires_grad=True)
+    found = squared_gradient(Faint()(pixels), pixels)
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(192 * 1e-8, rel=0.01)

@@ -1,0 +1,502 @@
+"""What params.yaml may say, and how a mistake in it is told."""
+
+import copy
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from dvc.utils.hydra import apply_overrides
+
+from gan.errors import GanError
+from gan.models.registry import FAMILIES
+from gan.objectives.registry import OBJECTIVES
+from gan.params.file import load_params, parse_params, parse_text
+from gan.params.optimiser import ARGUMENTS
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+SHIPPED = REPOSITORY / "params.yaml"
+VALUES = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+
+
+RECIPE = "train.recipes.bce"
+OPTIMISER = f"{RECIPE}.generator"
+
+
+def edited(dotted: str, value: object, *more: tuple[str, object]) -> dict:
+    """Values of the shipped file with dotted keys set."""
+    values = copy.deepcopy(VALUES)
+    for path, new in ((dotted, value), *more):
+        *sections, key = path.split(".")
+        section = values
+        for name in sections:
+            section = section[name]
+        section[key] = new
+    return values
+
+
+def accepted(dotted: str, value: object, *more: tuple[str, object]):
+    return parse_params(edited(dotted, value, *more), "test")
+
+
+def refusal(values: object) -> str:
+    with pytest.raises(GanError) as caught:
+        parse_params(values, "params.yaml")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith("params.yaml: ")
+    return message
+
+
+@pytest.mark.parametrize(
+    "file",
+    [SHIPPED, *sorted((REPOSITORY / "docs").rglob("params*.yaml"))],
+    ids=lambda file: str(file.relative_to(REPOSITORY)),
+)
+def test_every_shipped_params_file_is_valid(file):
+    params = load_params(file)
+    assert params.train.recipe is params.train.recipes[params.train.objective]
+
+
+def test_the_shipped_file_has_a_recipe_for_every_objective():
+    assert set(load_params(SHIPPED).train.recipes) == set(OBJECTIVES)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_can_be_switched_on(name):
+    params = accepted("train.objective", name)
+    assert params.train.recipe is params.train.recipes[name]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_can_be_chosen_for_either_network(name):
+    params = accepted("model.generator.family", name, ("model.discriminator.family", name))
+    assert (params.model.generator.family, params.model.discriminator.family) == (name, name)
+
+
+def test_an_unknown_key_is_named():
+    assert "train.learning_rate is unknown" in refusal(edited("train.learning_rate", 1.0))
+
+
+def test_a_missing_key_is_named():
+    values = copy.deepcopy(VALUES)
+    del values["train"]["recipes"]["hinge"]["penalties"]["r1"]
+    assert "train.recipes.hinge.penalties.r1 is missing" in refusal(values)
+
+
+def missing_keys(section, prefix=""):
+    for key, value in section.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict) and not key.endswith(("arguments", "recipes")):
+            yield from missing_keys(value, f"{prefix}{key}.")
+
+
+def test_there_is_no_default_for_any_key():
+    values = copy.deepcopy(VALUES)
+    values["train"]["recipes"] = {"bce": values["train"]["recipes"]["bce"]}
+    paths = list(missing_keys(values))
+    paths += [
+        f"train.recipes.bce.{path}" for path in missing_keys(values["train"]["recipes"]["bce"])
+    ]
+    assert len(paths) > 100
+    for path in paths:
+        less = copy.deepcopy(values)
+        *sections, key = path.split(".")
+        section = less
+        for name in sections:
+            section = section[name]
+        del section[key]
+        assert f"{path} is missing" in refusal(less)
+
+
+def test_all_mistakes_are_told_at_once():
+    values = edited("preprocess.size", 50)
+    del values["evaluate"]["splits"]
+    message = refusal(values)
+    assert "preprocess.size" in message
+    assert "evaluate.splits" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("train.objective", "foo", f"must be one of {', '.join(OBJECTIVES)}"),
+        ("train.objective", "WGAN_GP", f"must be one of {', '.join(OBJECTIVES)}"),
+        ("preprocess.size", 50, "32, 48, 64, 96, 128, 192 or 256"),
+        ("preprocess.size", "64", "32, 48, 64, 96, 128, 192 or 256"),
+        ("model", 5, "must be a section, with keys"),
+        ("model.generator", "dcgan", "must be a section, with keys"),
+        ("model.latent_size", 0, "greater than or equal to 1"),
+        ("model.latent_size", 4097, "less than or equal to 4096"),
+        ("model.generator.family", "vit", f"must be one of {', '.join(FAMILIES)}"),
+        ("model.discriminator.family", "", f"must be one of {', '.join(FAMILIES)}"),
+        ("model.generator.width", 0, "greater than or equal to 1"),
+        ("model.discriminator.width", 1025, "less than or equal to 1024"),
+        ("model.generator.widest", 0, "greater than or equal to 1"),
+        ("model.discriminator.widest", 65, "less than or equal to 64"),
+        ("model.generator.blocks", 0, "greater than or equal to 1"),
+        ("model.generator.blocks", 17, "less than or equal to 16"),
+        ("model.generator.activation", "selu", "'relu', 'leaky_relu', 'silu' or 'gelu'"),
+        ("model.discriminator.activation", "none", "'relu', 'leaky_relu', 'silu' or 'gelu'"),
+        ("model.generator.norm", "group", "'none', 'batch', 'instance', 'layer' or 'pixel'"),
+        ("model.generator.first_norm", "yes", "boolean"),
+        ("model.generator.spectral_norm", 1, "boolean"),
+        ("model.generator.last", "sigmoid", "'tanh' or 'none'"),
+        ("preprocess.holdout", 1.0, "less than 1"),
+        ("preprocess.crop", "none", "'square', 'pad' or 'faces'"),
+        ("preprocess.faces.detector", "none", "'animeface', 'cascade' or 'boxes'"),
+        ("preprocess.filters.min_side", -1, "greater than or equal to 0"),
+        ("preprocess.filters.max_aspect", 0.5, "greater than or equal to 1"),
+        ("preprocess.filters.max_one_colour", 0.4, "greater than or equal to 0.5"),
+        ("preprocess.filters.min_sharpness", float("nan"), "finite number"),
+        ("preprocess.duplicates.near", 1, "boolean"),
+        ("preprocess.duplicates.dhash", 11, "less than or equal to 10"),
+        ("preprocess.duplicates.phash", 65, "less than or equal to 64"),
+        ("preprocess.background", [1, 2], "at least 3"),
+        ("train.batch_size", 1, "greater than or equal to 2"),
+        ("train.batch_size", 16.5, "integer"),
+        ("train.flip", 1, "boolean"),
+        ("train.seed", -1, "greater than or equal to 0"),
+        ("train.seed", 2**64, "less than"),
+        ("train.images", 0, "greater than or equal to 1"),
+        ("train.init_from", None, "string"),
+        ("train.device", "gpu", "'auto', 'cpu', 'cuda' or 'mps'"),
+        ("train.precision", "tf32", "'auto', 'float64', 'float32', 'bf16' or 'fp16'"),
+        ("train.compile", "auto", "boolean"),
+        ("train.log_every", 0, "greater than 0"),
+        ("train.grid_every", -1, "greater than 0"),
+        ("train.snapshot_every", 0.5, "integer"),
+        ("train.checkpoint_every", 0, "greater than 0"),
+        ("train.keep_checkpoints", 1, "greater than or equal to 2"),
+        ("train.augment.colour", 1, "boolean"),
+        ("train.augment.strength", 1.1, "less than or equal to 1"),
+        ("train.augment.strength", -0.1, "greater than or equal to 0"),
+        ("train.augment.ada_target", 1.0, "less than 1"),
+        ("train.augment.ada_images", 0, "greater than 0"),
+        ("train.instance_noise.deviation", -0.1, "greater than or equal to 0"),
+        ("train.instance_noise.deviation", 2.1, "less than or equal to 2"),
+        ("train.instance_noise.until", 0, "greater than 0"),
+        ("train.average.half_life", 0, "greater than 0"),
+        ("train.average.warm_up", 0.0, "greater than 0"),
+        ("train.average.warm_up", 1.1, "less than or equal to 1"),
+        ("train.early_stop.patience", -1, "greater than or equal to 0"),
+        ("train.early_stop.share", 1.5, "less than or equal to 1"),
+        ("train.recipes", [], "must be a section, with keys"),
+        (RECIPE, None, "must be a section, with keys"),
+        (f"{RECIPE}.critic_steps", 0, "greater than or equal to 1"),
+        (f"{RECIPE}.critic_steps", 1001, "less than or equal to 1000"),
+        (f"{RECIPE}.discriminator_norm", "group", "'none', 'batch', 'instance', 'layer' or"),
+        (f"{RECIPE}.discriminator_first_norm", "batch", "boolean"),
+        (f"{RECIPE}.label_smoothing", 0.5, "less than 0.5"),
+        (f"{RECIPE}.label_smoothing", -0.1, "greater than or equal to 0"),
+        (f"{RECIPE}.penalties", 10.0, "must be a section, with keys"),
+        (f"{RECIPE}.penalties.gradient", -1.0, "greater than or equal to 0"),
+        (f"{RECIPE}.penalties.r1", float("nan"), "finite"),
+        (f"{RECIPE}.penalties.r2", float("inf"), "finite"),
+        (f"{RECIPE}.penalties.every", 0, "greater than or equal to 1"),
+        (f"{RECIPE}.penalties.every", 1025, "less than or equal to 1024"),
+        (f"{OPTIMISER}.optimiser", "lion", "'adam', 'adamw', 'rmsprop' or 'sgd'"),
+        (f"{OPTIMISER}.learning_rate", 0.0, "greater than 0"),
+        (f"{OPTIMISER}.learning_rate", float("inf"), "finite"),
+        (f"{OPTIMISER}.learning_rate", float("nan"), "finite"),
+        (f"{OPTIMISER}.learning_rate", "fast", "number"),
+        (f"{OPTIMISER}.arguments", None, "must be a section, with keys"),
+        (f"{OPTIMISER}.schedule", "linear", "must be a section, with keys"),
+        (f"{OPTIMISER}.schedule.shape", "step", "'constant', 'linear' or 'cosine'"),
+        (f"{OPTIMISER}.schedule.warm_up", -1, "greater than or equal to 0"),
+        (f"{OPTIMISER}.schedule.begin", 0.5, "integer"),
+        (f"{OPTIMISER}.schedule.end", -1, "greater than or equal to 0"),
+        (f"{OPTIMISER}.schedule.floor", 1.5, "less than or equal to 1"),
+        ("evaluate.splits", ["train", "train"], "twice"),
+        ("evaluate.splits", [], "at least 1"),
+        ("features.inception_sha256", "abc", "pattern"),
+    ],
+)
+def test_a_bad_value_is_told_with_its_key_and_what_is_allowed(key, value, allowed):
+    message = refusal(edited(key, value))
+    assert key.rsplit(".", 1)[-1] in message
+    assert key.split(".")[0] in message
+    assert repr(value) in message
+    assert allowed in message
+
+
+def test_a_value_inside_a_list_is_told_with_its_place():
+    message = refusal(edited("preprocess.background", [0, 300, 0]))
+    assert "preprocess.background.1 = 300: input should be less than or equal to 255" in message
+
+
+def test_a_value_as_long_as_a_page_is_cut():
+    message = refusal(edited(RECIPE, "x" * 5000))
+    assert f"{RECIPE} = 'xxx" in message
+    assert len(message) < 200
+
+
+def test_a_key_with_a_line_break_is_still_told_in_one_line():
+    assert "train.a b is unknown" in refusal(edited("train.a\nb", 1))
+
+
+@pytest.mark.parametrize("key", [5, None])
+def test_a_key_that_is_no_text_is_told(key):
+    values = copy.deepcopy(VALUES)
+    values["train"]["recipes"][key] = values["train"]["recipes"]["bce"]
+    assert f"train.recipes: there is no objective {key};" in refusal(values)
+
+
+def test_a_recipe_for_no_objective_is_told_which_there_are():
+    recipe = copy.deepcopy(VALUES["train"]["recipes"])["bce"]
+    message = refusal(edited("train.recipes.wgangp", recipe))
+    assert "train.recipes: there is no objective wgangp;" in message
+    assert ", ".join(OBJECTIVES) in message
+
+
+def test_an_objective_without_its_recipe_is_refused_and_others_may_be_left_out():
+    recipes = copy.deepcopy(VALUES["train"]["recipes"])
+    one = {"hinge": recipes["hinge"]}
+    assert "objective = 'bce' has no section in train.recipes" in refusal(
+        edited("train.recipes", one)
+    )
+    params = accepted("train.recipes", one, ("train.objective", "hinge"))
+    assert list(params.train.recipes) == ["hinge"]
+
+
+@pytest.mark.parametrize("penalty", ["gradient", "r1", "r2"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_no_penalty_goes_with_batch_norm_in_the_discriminator(objective, penalty):
+    recipe = f"train.recipes.{objective}"
+    batch = (f"{recipe}.discriminator_norm", "batch")
+    message = refusal(edited(f"{recipe}.penalties.{penalty}", 0.1, batch))
+    assert f"{recipe}: discriminator_norm: batch is not allowed with penalties" in message
+    assert "gradient of each sample" in message
+    assert "none, layer, pixel or instance" in message
+
+
+@pytest.mark.parametrize("norm", ["none", "layer", "pixel", "instance"])
+def test_penalties_go_with_norms_of_single_samples(norm):
+    gradient = (f"{RECIPE}.penalties.gradient", 10.0)
+    params = accepted(f"{RECIPE}.discriminator_norm", norm, gradient)
+    assert params.train.recipe.penalties.wanted
+
+
+def test_batch_norm_goes_without_penalties():
+    recipe = accepted(f"{RECIPE}.discriminator_norm", "batch").train.recipe
+    assert (recipe.discriminator_norm, recipe.penalties.wanted) == ("batch", False)
+
+
+def test_wgan_gp_without_the_gradient_penalty_is_refused_only_if_it_is_switched_on():
+    off = ("train.recipes.wgan_gp.penalties.gradient", 0.0)
+    message = refusal(edited(*off, ("train.objective", "wgan_gp")))
+    assert "train: recipes.wgan_gp.penalties.gradient = 0: " in message
+    assert "the paper's weight is 10" in message
+    r1 = ("train.recipes.wgan_gp.penalties.r1", 10.0)
+    assert "penalties.gradient = 0" in refusal(edited(*off, r1, ("train.objective", "wgan_gp")))
+    assert accepted(*off).train.objective == "bce"
+
+
+@pytest.mark.parametrize("shape", ["linear", "cosine"])
+@pytest.mark.parametrize(("begin", "end"), [(0, 0), (5, 5), (1000, 10)])
+def test_a_schedule_ends_after_it_begins(shape, begin, end):
+    schedule = f"{OPTIMISER}.schedule"
+    message = refusal(
+        edited(f"{schedule}.shape", shape, (f"{schedule}.begin", begin), (f"{schedule}.end", end))
+    )
+    assert f"{schedule}: end = {end} must be after begin = {begin}, in images seen" in message
+    assert f"shape: {shape}" in message
+
+
+def test_a_constant_schedule_needs_no_end():
+    schedule = accepted(f"{OPTIMISER}.schedule.begin", 10).train.recipe.generator.schedule
+    assert (schedule.shape, schedule.begin, schedule.end) == ("constant", 10, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"betas": [0.5, "x"]}, "betas = [0.5, 'x']: must be two numbers from 0 to less than 1"),
+        ({"betas": [0.5, 0.9, 0.99]}, "betas = [0.5, 0.9, 0.99]: must be two numbers"),
+        ({"betas": [0.5]}, "betas = [0.5]: must be two numbers"),
+        ({"betas": 0.5}, "betas = 0.5: must be two numbers"),
+        ({"betas": [0.5, 1.0]}, "betas = [0.5, 1.0]: must be two numbers"),
+        ({"betas": [True, 0.9]}, "betas = [True, 0.9]: must be two numbers"),
+        ({"betas": [0.5, float("nan")]}, "betas = [0.5, nan]: must be two numbers"),
+        ({"eps": "small"}, "eps = 'small': must be a number of at least 0"),
+        ({"eps": -1e-8}, "eps = -1e-08: must be a number of at least 0"),
+        ({"eps": float("inf")}, "eps = inf: must be a number of at least 0"),
+        ({"eps": True}, "eps = True: must be a number of at least 0"),
+        ({"eps": None}, "eps = None: must be a number of at least 0"),
+        ({"eps": {"a": 1}}, "eps = {'a': 1}: must be a number of at least 0"),
+        ({"weight_decay": [0.1]}, "weight_decay = [0.1]: must be a number of at least 0"),
+        ({"amsgrad": 1}, "amsgrad = 1: must be true or false"),
+        ({"momentum": "fast"}, "momentum = 'fast': must be a number from 0 to less than 1"),
+        ({"momentum": 1.0}, "momentum = 1.0: must be a number from 0 to less than 1"),
+        ({"alpha": 1.5}, "alpha = 1.5: must be a number from 0 to less than 1"),
+        ({"beta": 0.5}, "beta = 0.5: there is no such argument; there are betas, eps"),
+        ({"lr": [{}]}, "lr = [{}]: there is no such argument"),
+        ({5: 5}, "5 = 5: there is no such argument"),
+    ],
+)
+def test_a_wrong_argument_of_an_optimiser_is_one_short_line(arguments, told):
+    message = refusal(edited(f"{OPTIMISER}.arguments", arguments))
+    assert message.startswith(f"params.yaml: {OPTIMISER}.arguments: {told}")
+    assert len(message) < 200
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "arguments", "told"),
+    [
+        ("sgd", {"betas": [0.5, 0.9]}, "sgd takes no argument 'betas'; it takes momentum, "),
+        ("adam", {"momentum": 0.9}, "adam takes no argument 'momentum'; it takes betas, eps, "),
+        ("rmsprop", {"nesterov": True}, "rmsprop takes no argument 'nesterov'; it takes alpha, "),
+        ("sgd", {"nesterov": True}, "arguments.nesterov = True needs a momentum"),
+        ("sgd", {"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "and a dampening of 0"),
+    ],
+)
+def test_arguments_that_the_optimiser_would_refuse_are_refused(optimiser, arguments, told):
+    changes = (f"{OPTIMISER}.optimiser", optimiser), (f"{OPTIMISER}.arguments", arguments)
+    message = refusal(edited(*changes[0], changes[1]))
+    assert f"{OPTIMISER}: " in message
+    assert told in message
+
+
+@pytest.mark.parametrize("optimiser", ARGUMENTS)
+def test_arguments_that_may_be_set_are_those_that_torch_has(optimiser):
+    names = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
+    taken = inspect.signature(getattr(torch.optim, names[optimiser])).parameters
+    assert set(ARGUMENTS[optimiser]) <= set(taken)
+    values = {"betas": [0.5, 0.9], "nesterov": False, "amsgrad": True, "centered": True}
+    arguments = {name: values.get(name, 0.5) for name in ARGUMENTS[optimiser]}
+    changes = (f"{OPTIMISER}.optimiser", optimiser), (f"{OPTIMISER}.arguments", arguments)
+    assert accepted(*changes[0], changes[1]).train.recipe.generator.arguments == arguments
+
+
+def test_numbers_and_switches_of_arguments_keep_their_kinds():
+    arguments = {"betas": [0, 0.9], "eps": 0, "amsgrad": True}
+    found = accepted(f"{OPTIMISER}.arguments", arguments).train.recipe.generator.arguments
+    assert found["amsgrad"] is True
+    assert [type(found["eps"]), *map(type, found["betas"])] == [float] * 3
+
+
+def test_active_values_hold_one_recipe_and_no_length():
+    active = load_params(SHIPPED).train.active()
+    assert {"images", "recipes", "keep_checkpoints"}.isdisjoint(active)
+    assert active["recipe"] == load_params(SHIPPED).train.recipe.model_dump()
+    other = ("train.recipes.hinge.critic_steps", 7)
+    longer = accepted("train.images", 10**9, ("train.keep_checkpoints", 9), other).train.active()
+    assert longer == active
+    assert accepted(f"{RECIPE}.critic_steps", 2).train.active() != active
+
+
+def test_a_step_shows_the_critic_a_batch_each_time():
+    steps = (f"{RECIPE}.critic_steps", 5)
+    assert accepted("train.batch_size", 16, steps).train.images_per_step == 80
+
+
+def test_the_seed_that_chooses_may_not_report():
+    message = refusal(edited("evaluate.report_seeds", [7, 1]))
+    assert "selection_seed = 1 is one of report_seeds" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("evaluate.report_seeds", [2, 2]),
+        ("evaluate.splits", ["train", "train"]),
+        ("evaluate.metrics", ["kernel", "kernel"]),
+        ("features.extractors", ["lite0", "lite0"]),
+    ],
+)
+def test_a_list_names_nothing_twice(key, value):
+    message = refusal(edited(key, value))
+    assert f"{key} = {value!r}" in message
+    assert "twice" in message
+
+
+@pytest.mark.parametrize("name", ["vgg", "../clip.pt", "/clip.pt", "clip.onnx", ""])
+def test_an_extractor_is_known_or_a_file_in_its_folder(name):
+    assert f"{name!r}" in refusal(edited("features.extractors", [name]))
+    accepted("features.extractors", ["clip.pt", "deep/vgg.ts", "lite0"])
+
+
+@pytest.mark.parametrize("values", [None, [], "text", 5])
+def test_a_file_without_sections_is_told_which_it_needs(values):
+    assert "preprocess, model, train, features, evaluate" in refusal(values)
+
+
+def test_params_are_frozen():
+    params = load_params(SHIPPED)
+    with pytest.raises(ValueError, match="frozen"):
+        params.train.seed = 2
+    with pytest.raises(ValueError, match="frozen"):
+        params.train.recipe.penalties.r1 = 2.0
+
+
+@pytest.mark.parametrize("text", ["1e-05", "1E-5", "1.e-5", "0.00001", "1.0e-5"])
+def test_numbers_as_dvc_writes_them_are_numbers(text):
+    values = edited(f"{OPTIMISER}.learning_rate", "HERE")
+    params = parse_text(yaml.safe_dump(values).replace("HERE", text), "test")
+    assert params.train.recipe.generator.learning_rate == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("override", "look", "expected"),
+    [
+        ("train.recipes.bce.generator.learning_rate=1e-5", "generator.learning_rate", 1e-5),
+        (
+            "train.recipes.bce.generator.arguments.betas=[0.1,0.9]",
+            "generator.arguments.betas",
+            [0.1, 0.9],
+        ),
+        ("train.recipes.bce.penalties.every=4", "penalties.every", 4),
+        ("train.recipes.bce.discriminator_norm=layer", "discriminator_norm", "layer"),
+        ("train.recipes.bce.discriminator.schedule.floor=0", "discriminator.schedule.floor", 0.0),
+    ],
+)
+def test_what_dvc_sets_by_its_option_s_is_understood(tmp_path, override, look, expected):
+    file = tmp_path / "params.yaml"
+    file.write_text(SHIPPED.read_text())
+    apply_overrides(file, [override])
+    found = load_params(file).train.recipe.model_dump()
+    for key in look.split("."):
+        found = found[key]
+    assert found == expected
+
+
+def test_dvc_can_switch_optimisers_with_their_arguments_and_keeps_the_rest(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text(SHIPPED.read_text())
+    apply_overrides(
+        file,
+        [
+            "train.recipes.bce.generator.optimiser=sgd",
+            "~train.recipes.bce.generator.arguments.betas",
+            "+train.recipes.bce.generator.arguments.momentum=0.9",
+        ],
+    )
+    generator = load_params(file).train.recipe.generator
+    assert (generator.optimiser, generator.arguments) == ("sgd", {"momentum": 0.9})
+    before = load_params(SHIPPED).model_dump()
+    after = load_params(file).model_dump()
+    after["train"]["recipes"]["bce"]["generator"] = before["train"]["recipes"]["bce"]["generator"]
+    assert after == before
+
+
+def test_no_file_is_one_line(tmp_path):
+    with pytest.raises(GanError, match="no such file; run in the repository or give --params"):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"train: [1,\nb: 2", "not valid YAML"), (b"\xff\xfe\x00", "cannot be read")],
+)
+def test_a_file_that_is_not_yaml_is_one_line(tmp_path, content, told):
+    file = tmp_path / "params.yaml"
+    file.write_bytes(content)
+    with pytest.raises(GanError, match=told) as caught:
+        load_params(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_instead_of_a_file_is_one_line(tmp_path):
+    with pytest.raises(GanError, match="cannot be read"):
+        load_params(tmp_path)

@@ -1,0 +1,202 @@
+"""Checkpoint files: the same bytes for the same content, whole or not at all, never code."""
+
+import pickle
+import zipfile
+from dataclasses import replace
+
+import pytest
+import torch
+
+from gan.checkpoints import (
+    Origin,
+    content_digest,
+    load_checkpoint,
+    load_generator,
+    save_checkpoint,
+)
+from gan.errors import GanError
+from gan.models.build import build_generator, initialise
+from gan.params.model import ModelParams
+
+NETWORK = {"family": "dcgan", "width": 4, "widest": 16, "blocks": 1, "activation": "relu"}
+NORMS = {"norm": "batch", "first_norm": True, "spectral_norm": False, "last": "tanh"}
+MODEL = {"latent_size": 8, "generator": NETWORK | NORMS, "discriminator": NETWORK}
+ORIGIN = Origin(MODEL, 32, 640, "a" * 64, "b" * 64, "hinge 32px")
+
+
+@pytest.fixture
+def generator():
+    model = ModelParams.model_validate(MODEL)
+    network = build_generator(model, 32)
+    initialise(network, model.generator, torch.Generator().manual_seed(0))
+    return network.eval()
+
+
+def refusal(path, load=load_checkpoint):
+    with pytest.raises(GanError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message
+
+
+def test_a_generator_comes_back_as_it_was(tmp_path, generator):
+    save_checkpoint(tmp_path / "a.pt", ORIGIN, generator)
+    loaded, origin = load_generator(tmp_path / "a.pt")
+    latents = torch.randn(4, 8)
+    assert origin == ORIGIN
+    assert not loaded.training
+    assert torch.equal(loaded(latents), generator(latents))
+
+
+def test_the_state_of_a_training_comes_back_as_it_was(tmp_path, generator):
+    state = {"step": 7, "window": {"loss": torch.tensor(0.5)}, "betas": (0.5, 0.9), "none": None}
+    save_checkpoint(tmp_path / "a.pt", ORIGIN, generator, state)
+    content = load_checkpoint(tmp_path / "a.pt")
+    assert content["kind"] == "training"
+    assert content["state"] == state
+    assert load_generator(tmp_path / "a.pt")[1] == ORIGIN
+
+
+def test_a_checkpoint_without_lineage_is_still_read(tmp_path, generator):
+    save_checkpoint(tmp_path / "new.pt", replace(ORIGIN, lineage={"snapshot": "s"}), generator)
+    content = load_checkpoint(tmp_path / "new.pt")
+    assert load_generator(tmp_path / "new.pt")[1].lineage == {"snapshot": "s"}
+    del content["origin"]["lineage"]
+    content["format"] = "avatar-gan checkpoint 2"
+    torch.save(content | {"sha256": content_digest(content)}, tmp_path / "old.pt")
+    assert load_generator(tmp_path / "old.pt")[1] == ORIGIN
+
+
+def test_equal_content_gives_equal_bytes_under_any_name(tmp_path, generator):
+    save_checkpoint(tmp_path / "a.pt", ORIGIN, generator)
+    save_checkpoint(
+        tmp_path / "folder" / "another_name.pt", ORIGIN, load_generator(tmp_path / "a.pt")[0]
+    )
+    first = (tmp_path / "a.pt").read_bytes()
+    assert first == (tmp_path / "folder" / "another_name.pt").read_bytes()
+    save_checkpoint(tmp_path / "b.pt", replace(ORIGIN, images_seen=641), generator)
+    assert first != (tmp_path / "b.pt").read_bytes()
+
+
+class Evil:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return open, (self.marker, "w")
+
+
+@pytest.mark.parametrize("wrapped", ["zip", "pickle"])
+def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path, wrapped):
+    marker, path = tmp_path / "it_ran", tmp_path / "evil.pt"
+    content = {"format": "avatar-gan checkpoint 2", "averaged": Evil(str(marker))}
+    if wrapped == "zip":
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps(content))
+    assert "not a checkpoint of gan" in refusal(path)
+    assert not marker.exists()
+    torch.load(path, weights_only=False) if wrapped == "zip" else pickle.loads(path.read_bytes())
+    assert marker.exists()  # the file is indeed a trap
+
+
+def not_a_zip(path):
+    path.write_text("a text file")
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def another_zip(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+
+
+def a_tensor(path):
+    torch.save(torch.zeros(3), path)
+
+
+def another_dict(path):
+    torch.save({"state_dict": {"weight": torch.zeros(3)}}, path)
+
+
+@pytest.mark.parametrize("write", [not_a_zip, empty, another_zip, a_tensor, another_dict])
+def test_a_file_that_is_no_checkpoint_is_told_in_one_line(tmp_path, write):
+    write(tmp_path / "x.pt")
+    assert "not a checkpoint of gan" in refusal(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+def test_a_truncated_checkpoint_is_told_in_one_line(tmp_path, generator, share):
+    path = tmp_path / "a.pt"
+    save_checkpoint(path, ORIGIN, generator)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    assert "damaged" in refusal(path)
+
+
+def test_a_flipped_bit_anywhere_is_noticed_or_changes_nothing(tmp_path, generator):
+    path = tmp_path / "a.pt"
+    save_checkpoint(path, ORIGIN, generator)
+    whole, noticed = path.read_bytes(), 0
+    for place in range(0, len(whole), len(whole) // 150):
+        damaged = bytearray(whole)
+        damaged[place] ^= 16
+        path.write_bytes(damaged)
+        try:
+            loaded, origin = load_generator(path)
+        except GanError:
+            noticed += 1
+            continue
+        assert origin == ORIGIN
+        mine, theirs = loaded.state_dict(), generator.state_dict()
+        assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    assert noticed > 50
+
+
+def test_the_digest_sees_values_names_types_and_shapes():
+    some = {"a": torch.tensor([1.0, 2.0]), "b": [1, (2, "x")], "c": None}
+    others = [
+        some | {"a": torch.tensor([1.0, 2.5])},
+        some | {"a": torch.tensor([[1.0, 2.0]])},
+        some | {"a": torch.tensor([1.0, 2.0], dtype=torch.float64)},
+        some | {"b": [1, [2, "x"]]},
+        some | {"b": [1, (2, "y")]},
+        some | {"c": 0},
+        {**{"d": some["a"]}, "b": some["b"], "c": None},
+    ]
+    digests = {content_digest(each) for each in [some, *others]}
+    assert len(digests) == 1 + len(others)
+    assert content_digest(some | {"sha256": "anything"}) == content_digest(some)
+
+
+@pytest.mark.parametrize("name", ["absent.pt", "folder"])
+def test_no_file_is_told_in_one_line(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    assert "no such checkpoint file" in refusal(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"origin": None},
+        {"origin": {"size": 32}},
+        {"origin": {**vars(ORIGIN), "size": 64}},
+        {"origin": {**vars(ORIGIN), "size": 50}},
+        {"origin": {**vars(ORIGIN), "size": 32.0}},
+        {"origin": {**vars(ORIGIN), "model": {"latent_size": -1}}},
+        {"averaged": {}},
+        {"averaged": 5},
+    ],
+)
+def test_weights_that_do_not_fit_their_description_are_told_in_one_line(
+    tmp_path, generator, change
+):
+    path = tmp_path / "a.pt"
+    save_checkpoint(path, ORIGIN, generator)
+    content = load_checkpoint(path) | change
+    torch.save(content | {"sha256": content_digest(content)}, path)
+    assert "do not agree" in refusal(path, load_generator)

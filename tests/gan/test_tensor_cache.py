@@ -1,0 +1,163 @@
+"""What is taken for a whole cache, and what is not."""
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from gan.errors import GanError
+from gan.tensor_cache import FORMAT, TensorCache, cache_digest, pixel_digests
+
+SETTINGS = {"size": 32, "holdout": 0.1}
+COUNTS = {"train": 5, "holdout": 2}
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path, images):
+    meta = {
+        "format": FORMAT,
+        "settings": SETTINGS,
+        "counts": COUNTS,
+        "digest": cache_digest(pixel_digests(images), SETTINGS, COUNTS),
+    }
+    np.save(tmp_path / "images.npy", images)
+    (tmp_path / "meta.json").write_text(json.dumps(meta))
+    return tmp_path
+
+
+def edit_meta(folder, **changes):
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps({**meta, **changes}))
+
+
+def assert_refused(folder, match):
+    with pytest.raises(GanError, match=match) as caught:
+        TensorCache.open(folder)
+    assert "\n" not in str(caught.value)
+    assert "gan preprocess" in str(caught.value)
+
+
+def test_opens_as_a_read_only_memory_map(folder, images):
+    cache = TensorCache.open(folder)
+    assert isinstance(cache.images, np.memmap)
+    assert np.array_equal(cache.images, images)
+    assert cache.size == 32
+    assert cache.digest == cache.meta["digest"]
+    with pytest.raises(ValueError, match="read-only"):
+        cache.images[0] = 0
+
+
+def test_splits_are_views_of_the_rows_in_order(folder, images):
+    cache = TensorCache.open(folder)
+    assert np.array_equal(cache.split("train"), images[:5])
+    assert np.array_equal(cache.split("holdout"), images[5:])
+    assert np.shares_memory(cache.split("train"), cache.images)
+
+
+def test_verify_accepts_the_pixels_it_was_made_of(folder):
+    cache = TensorCache.open(folder)
+    cache.verify()
+    assert TensorCache.open(folder).digest == cache.digest
+
+
+def test_verify_finds_one_changed_pixel(folder, images):
+    images[6, 31, 31, 2] ^= 1
+    np.save(folder / "images.npy", images)
+    with pytest.raises(GanError, match="damaged"):
+        TensorCache.open(folder).verify()
+
+
+def test_verify_finds_another_split_of_the_same_pixels(folder):
+    edit_meta(folder, counts={"train": 4, "holdout": 3})
+    with pytest.raises(GanError, match="damaged"):
+        TensorCache.open(folder).verify()
+
+
+def test_the_digest_is_the_hash_of_the_images_hashes_and_of_what_decided(images):
+    hashes = [hashlib.sha256(image.tobytes()).digest() for image in images]
+    assert pixel_digests(images).tobytes() == b"".join(hashes)
+    decided = json.dumps({"counts": COUNTS, "settings": SETTINGS}, sort_keys=True)
+    whole = hashlib.sha256(b"".join(hashes) + decided.encode()).hexdigest()
+    assert cache_digest(pixel_digests(images), SETTINGS, COUNTS) == whole
+    swapped = cache_digest(pixel_digests(images[::-1].copy()), SETTINGS, COUNTS)
+    other = cache_digest(pixel_digests(images), SETTINGS | {"size": 33}, COUNTS)
+    assert len({whole, swapped, other}) == 3
+
+
+def test_pixels_are_hashed_block_by_block(folder, images, monkeypatch):
+    monkeypatch.setattr("gan.tensor_cache.HASHED_AT_ONCE", 3 * images[0].nbytes)
+    blocks = list(TensorCache.open(folder).each_digest())
+    assert [len(block) for block in blocks] == [3, 3, 1]
+    assert np.array_equal(np.concatenate(blocks), pixel_digests(images))
+
+
+def test_an_absent_cache_says_what_to_run(tmp_path):
+    assert_refused(tmp_path / "cache", "no tensor cache here")
+
+
+def test_a_file_in_place_of_the_folder_is_no_cache(tmp_path):
+    (tmp_path / "cache").write_text("x")
+    assert_refused(tmp_path / "cache", "no tensor cache here")
+
+
+@pytest.mark.parametrize("name", ["meta.json", "images.npy"])
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    assert_refused(folder, f"{name} is missing")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"settings": 3}', "\udcff"])
+def test_a_damaged_meta_is_refused(folder, text):
+    (folder / "meta.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert_refused(folder, "meta.json")
+
+
+def test_another_format_is_refused(folder):
+    edit_meta(folder, format=FORMAT + 1)
+    assert_refused(folder, "another version")
+
+
+def test_counts_that_do_not_fit_are_refused(folder):
+    edit_meta(folder, counts={"train": 5, "holdout": 3})
+    assert_refused(folder, "images.npy holds")
+
+
+@pytest.mark.parametrize("length", [0, 5, 100, 128, 128 + 7 * 3072 - 1])
+def test_a_half_written_array_is_refused(folder, length):
+    data = (folder / "images.npy").read_bytes()
+    (folder / "images.npy").write_bytes(data[:length])
+    assert_refused(folder, "images.npy")
+
+
+def test_an_array_with_more_behind_it_is_refused(folder):
+    with (folder / "images.npy").open("ab") as file:
+        file.write(b"x")
+    assert_refused(folder, "not as long as its header says")
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((7, 32, 32, 3), np.float32),
+        np.zeros((7, 3, 32, 32), np.uint8),
+        np.asfortranarray(np.zeros((7, 32, 32, 3), np.uint8)),
+        np.array([None] * 7),
+    ],
+    ids=["float", "channels first", "Fortran order", "objects"],
+)
+def test_another_kind_of_array_is_refused(folder, array):
+    np.save(folder / "images.npy", array)
+    assert_refused(folder, r"images\.npy")
+
+
+def test_opening_a_cache_does_not_import_torch():
+    code = "import sys, gan.tensor_cache; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,195 @@
+"""Optimisers as params ask for them, and schedules in closed form."""
+
+import copy
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from gan.params.optimiser import ARGUMENTS, OptimiserParams
+from gan.training.optimisers import CLASSES, build_optimiser, rate_at, set_rate
+
+CPU = torch.device("cpu")
+CONSTANT = {"shape": "constant", "warm_up": 0, "begin": 0, "end": 0, "floor": 0.0}
+VARIANTS = [
+    ("adam", {}),
+    ("adam", {"betas": [0.5, 0.99], "eps": 1e-6, "weight_decay": 0.1, "amsgrad": True}),
+    ("adamw", {}),
+    ("adamw", {"betas": [0.0, 0.9], "weight_decay": 0.2}),
+    ("rmsprop", {}),
+    ("rmsprop", {"alpha": 0.9, "eps": 1e-6, "momentum": 0.5, "centered": True}),
+    ("sgd", {}),
+    ("sgd", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    ("sgd", {"momentum": 0.9, "dampening": 0.1}),
+]
+
+
+def optimiser_params(optimiser="sgd", rate=0.01, arguments=None, **schedule):
+    values = {"optimiser": optimiser, "learning_rate": rate, "arguments": arguments or {}}
+    return OptimiserParams.model_validate(values | {"schedule": CONSTANT | schedule})
+
+
+def quadratic(dtype=torch.float32):
+    """A network with parameters of several shapes, and its loss, least (0) where all are 0.5."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(5, 2)).to(dtype)
+
+    def loss():
+        return sum((each - 0.5).square().sum() for each in network.parameters())
+
+    return network, loss
+
+
+def steps(optimiser, loss, count):
+    for _ in range(count):
+        optimiser.zero_grad()
+        loss().backward()
+        optimiser.step()
+    return loss().item()
+
+
+@pytest.mark.parametrize(("name", "arguments"), VARIANTS)
+def test_every_optimiser_comes_near_the_least_of_a_quadratic(name, arguments):
+    network, loss = quadratic()
+    before = loss().item()
+    optimiser = build_optimiser(network, optimiser_params(name, 0.02, arguments), CPU)
+    assert steps(optimiser, loss, 150) < 0.2 * before
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("name", "arguments"), VARIANTS)
+def test_an_optimiser_is_torchs_own_with_the_same_arguments(name, arguments, dtype):
+    (ours, our_loss), (theirs, their_loss) = quadratic(dtype), quadratic(dtype)
+    steps(build_optimiser(ours, optimiser_params(name, 0.02, arguments), CPU), our_loss, 25)
+    slowly = {"foreach": False} if name == "rmsprop" else {"foreach": False, "fused": False}
+    plain = CLASSES[name](theirs.parameters(), lr=0.02, **arguments, **slowly)
+    steps(plain, their_loss, 25)
+    start, _ = quadratic(dtype)
+    for mine, other, first in zip(
+        ours.parameters(), theirs.parameters(), start.parameters(), strict=True
+    ):
+        torch.testing.assert_close(mine, other)
+        assert not torch.allclose(mine, first)
+
+
+def test_the_table_of_arguments_names_what_torch_knows():
+    assert set(CLASSES) == set(ARGUMENTS)
+    for name, known in ARGUMENTS.items():
+        defaults = CLASSES[name]([nn.Parameter(torch.ones(1))]).defaults
+        assert set(known) <= set(defaults)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_one_kernel_moves_all_weights_where_torch_has_it(name):
+    network, _ = quadratic()
+    for device in ("cpu", "cuda", "mps"):
+        optimiser = build_optimiser(network, optimiser_params(name), torch.device(device))
+        assert optimiser.param_groups[0]["fused"] is True
+    elsewhere = build_optimiser(network, optimiser_params(name), torch.device("meta"))
+    assert not elsewhere.param_groups[0]["fused"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "problem"),
+    [
+        ("sgd", {"betas": [0.5, 0.9]}, "takes no argument 'betas'"),
+        ("adam", {"momentum": 0.9}, "takes no argument 'momentum'"),
+        ("rmsprop", {"nesterov": True}, "takes no argument 'nesterov'"),
+        ("adam", {"lr": 0.1}, "lr = 0.1: there is no such argument"),
+        ("adam", {"fused": True}, "fused = True: there is no such argument"),
+        ("sgd", {"nesterov": True}, "needs a momentum"),
+        ("sgd", {"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "a dampening of 0"),
+    ],
+)
+def test_arguments_that_torch_would_refuse_do_not_get_this_far(name, arguments, problem):
+    with pytest.raises(ValidationError, match=problem):
+        optimiser_params(name, arguments=arguments)
+
+
+@pytest.mark.parametrize("seen", [1, 7, 10_000, 10**9])
+def test_a_constant_schedule_is_the_learning_rate(seen):
+    assert rate_at(optimiser_params(rate=0.03), seen) == 0.03
+    # what belongs to the other shapes does not count
+    assert rate_at(optimiser_params(rate=0.03, begin=5, end=6, floor=0.1), seen) == 0.03
+
+
+@pytest.mark.parametrize(
+    ("shape", "seen", "share"),
+    [
+        ("linear", 0, 1.0),
+        ("linear", 1000, 1.0),
+        ("linear", 1500, 1 - 0.8 / 4),
+        ("linear", 2000, 0.6),
+        ("linear", 3000, 0.2),
+        ("linear", 10**9, 0.2),
+        ("cosine", 1000, 1.0),
+        ("cosine", 1500, 0.2 + 0.8 * (1 + math.sqrt(0.5)) / 2),
+        ("cosine", 2000, 0.6),
+        ("cosine", 2500, 0.2 + 0.8 * (1 - math.sqrt(0.5)) / 2),
+        ("cosine", 3000, 0.2),
+        ("cosine", 10**9, 0.2),
+    ],
+)
+def test_a_schedule_falls_from_one_to_its_floor(shape, seen, share):
+    params = optimiser_params(rate=0.5, shape=shape, begin=1000, end=3000, floor=0.2)
+    assert rate_at(params, seen) == pytest.approx(0.5 * share, rel=1e-12)
+
+
+def test_a_warm_up_rises_in_a_straight_line_from_nothing():
+    params = optimiser_params(rate=0.5, warm_up=400)
+    assert [rate_at(params, seen) for seen in (0, 100, 200, 300, 400, 500)] == pytest.approx(
+        [0, 0.125, 0.25, 0.375, 0.5, 0.5]
+    )
+
+
+@pytest.mark.parametrize("shape", ["linear", "cosine"])
+@pytest.mark.parametrize("warm_up", [0, 500, 1500])
+def test_a_schedule_has_no_jumps(shape, warm_up):
+    params = optimiser_params(rate=1.0, shape=shape, warm_up=warm_up, begin=1000, end=2000)
+    rates = [rate_at(params, seen) for seen in range(1, 2500)]
+    steepest = math.pi / 2 / 1000 + (1 / warm_up if warm_up else 0)
+    assert max(abs(a - b) for a, b in pairwise(rates)) < 1.001 * steepest
+    assert rates[0] > 0
+    assert rates[-1] == 0
+    assert all(a >= b for a, b in pairwise(rates[warm_up:]))
+
+
+@pytest.mark.parametrize(("name", "arguments"), VARIANTS)
+def test_the_rate_that_is_set_is_the_rate_that_is_used(name, arguments):
+    network, loss = quadratic()
+    optimiser = build_optimiser(network, optimiser_params(name, 0.02, arguments), CPU)
+    steps(optimiser, loss, 3)
+    before = [each.detach().clone() for each in network.parameters()]
+    set_rate(optimiser, 0.0)
+    steps(optimiser, loss, 3)
+    assert all(map(torch.equal, before, network.parameters()))
+    set_rate(optimiser, 0.02)
+    steps(optimiser, loss, 1)
+    assert not any(map(torch.equal, before, network.parameters()))
+
+
+def test_a_step_of_plain_descent_is_rate_times_gradient():
+    network, loss = quadratic()
+    optimiser = build_optimiser(network, optimiser_params("sgd", 0.5), CPU)
+    set_rate(optimiser, rate_at(optimiser_params(rate=0.5, warm_up=100), 25))
+    before = [each.detach().clone() for each in network.parameters()]
+    steps(optimiser, loss, 1)
+    for first, moved in zip(before, network.parameters(), strict=True):
+        torch.testing.assert_close(moved.detach(), first - 0.125 * 2 * (first - 0.5))
+
+
+@pytest.mark.parametrize(("name", "arguments"), VARIANTS)
+def test_an_optimiser_that_was_saved_goes_on_bit_for_bit(name, arguments):
+    params = optimiser_params(name, 0.02, arguments)
+    network, loss = quadratic()
+    optimiser = build_optimiser(network, params, CPU)
+    steps(optimiser, loss, 5)
+    again, again_loss = quadratic()
+    again.load_state_dict(network.state_dict())
+    resumed = build_optimiser(again, params, CPU)
+    resumed.load_state_dict(copy.deepcopy(optimiser.state_dict()))
+    assert steps(optimiser, loss, 5) == steps(resumed, again_loss, 5)
+    assert all(map(torch.equal, network.parameters(), again.parameters()))

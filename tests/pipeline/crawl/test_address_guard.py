@@ -1,0 +1,252 @@
+"""Only public addresses are connected to, by name, by number and behind a proxy."""
+
+from collections import Counter
+
+import pytest
+from aiohttp import web
+from fault_server import FORBIDDEN_HOST, Names, Server, crawl
+from scrapy import Request
+from scrapy.http import Response
+
+from gan.errors import GanError
+from pipeline.crawl.http import address_guard as guard
+from pipeline.crawl.http import download_handler as handler
+from pipeline.crawl.http.address_guard import AddressGuard, is_public, normalise
+from pipeline.crawl.http.download_handler import CheckedResolver, NotPublicError
+from pipeline.crawl.http.failure_reasons import NOT_PUBLIC, Refused
+from pipeline.crawl.http.listing import ListingPage, PageRequest
+from pipeline.crawl.image_check import Listed
+
+
+@pytest.fixture
+def server():
+    with Server().running() as server:
+        yield server
+
+
+def outcomes(rows):
+    return [(row.status, row.reason) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True),
+        ("2606:4700::1111", True),
+        ("::ffff:8.8.8.8", True),
+        ("64:ff9b::808:808", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("192.88.99.1", False),
+        ("198.18.0.1", False),
+        ("224.0.0.1", False),
+        ("240.0.0.1", False),
+        ("255.255.255.255", False),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("::1", False),
+        ("::127.0.0.1", False),
+        ("::ffff:10.0.0.1", False),
+        ("::ffff:0:127.0.0.1", False),
+        ("fe80::1%eth0", False),
+        ("fec0::1", False),
+        ("fd00::1", False),
+        ("ff02::1", False),
+        ("64:ff9b::7f00:1", False),
+        ("64:ff9b:1::7f00:1", False),
+        ("2001::1", False),
+        ("2001:db8::1", False),
+        ("2002:7f00:1::", False),
+        ("3fff::1", False),
+        ("5f00::1", False),
+    ],
+)
+def test_public_addresses_are_told_from_others(address, public):
+    assert is_public(address) == public
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("127.0.0.1:8000", "127.0.0.1:8000"),
+        ("Booru.LAN.:8000", "booru.lan:8000"),
+        ("booru.lan", "booru.lan:80"),
+        ("[0:0:0::1]:8000", "[::1]:8000"),
+    ],
+)
+def test_an_allowed_place_has_one_spelling(written, meant):
+    assert normalise(written) == meant
+
+
+def test_a_name_that_turns_private_after_its_check_leads_nowhere(server, tmp_path, monkeypatch):
+    """127.0.0.1 stands for the public web here; the name moves on to a forbidden address."""
+    server.call(server.listen(FORBIDDEN_HOST, server.port))
+
+    def first_is_public(address):
+        return address == "127.0.0.1" or is_public(address)
+
+    async def close(request):
+        headers = {"Connection": "close"}
+        return web.Response(status=404 if "robots" in request.path else 200, headers=headers)
+
+    server.do_robots = server.do_open = close
+    for module in (guard, handler):
+        monkeypatch.setattr(module, "is_public", first_is_public)
+    monkeypatch.setattr(handler, "NAMES_LAST_S", 0)
+    names = Names({"rebind.test": [["127.0.0.1"], ["127.0.0.1"], [FORBIDDEN_HOST]]})
+    urls = [f"http://rebind.test:{server.port}/{name}" for name in ("open", "secret", "other")]
+    rows = crawl(urls, tmp_path, resolver=names, connections=1)
+    assert [row.status for row in rows] == ["bad", "blocked", "blocked"]
+    assert {row.reason for row in rows[1:]} == {NOT_PUBLIC}
+    assert names.asked["rebind.test"] >= 3
+    assert server.asked == {"robots.txt": 1, "open": 1}
+
+
+def test_what_is_connected_to_is_what_was_checked(server, tmp_path, monkeypatch):
+    """A name is resolved once for a connection: its next answer is never looked at."""
+    server.call(server.listen(FORBIDDEN_HOST, server.port))
+
+    def first_is_public(address):
+        return address == "127.0.0.1" or is_public(address)
+
+    for module in (guard, handler):
+        monkeypatch.setattr(module, "is_public", first_is_public)
+    names = Names({"rebind.test": [["127.0.0.1"], [FORBIDDEN_HOST]]})
+    urls = [f"http://rebind.test:{server.port}/{name}" for name in range(20)]
+    rows = crawl(urls, tmp_path, resolver=names, connections=1)
+    assert {row.status for row in rows} == {"ok"}
+    assert names.asked["rebind.test"] == 1
+    assert server.asked["forbidden"] == 0
+
+
+def test_no_socket_is_made_for_a_private_address_that_got_past_everything_else():
+    guarded = CheckedResolver(Names({}), frozenset({"127.0.0.1:8000"}))
+    for address, port in (("127.0.0.1", 8001), ("127.0.0.3", 8000), ("169.254.169.254", 80)):
+        with pytest.raises(NotPublicError):
+            guarded.make_socket((2, 1, 6, "", (address, port)))
+    guarded.make_socket((2, 1, 6, "", ("127.0.0.1", 8000))).close()
+    guarded.make_socket((2, 1, 6, "", ("8.8.8.8", 80))).close()
+    with pytest.raises(NotPublicError):
+        guarded.make_socket((10, 1, 6, "", ("::1", 8000, 0, 0)))
+
+
+def test_an_answer_from_a_private_address_is_dropped():
+    line = AddressGuard(frozenset())
+    request = Request("http://name.test/a.png")
+    for address in ("127.0.0.3", None):
+        with pytest.raises(Refused, match="not public"):
+            line.process_response(request, Response(request.url, ip_address=address))
+    answer = Response(request.url, ip_address="8.8.8.8")
+    assert line.process_response(request, answer) is answer
+
+
+def test_a_private_site_is_refused_unless_it_is_the_exact_one_allowed(server, tmp_path):
+    urls = [f"{server.root}/fine.png"]
+    for allowed in ((), ("127.0.0.1",), (f"127.0.0.1:{server.forbidden_port}",)):
+        assert outcomes(crawl(urls, tmp_path / "no", allowed)) == [("blocked", NOT_PUBLIC)]
+    assert not server.asked
+    assert outcomes(crawl(urls, tmp_path / "yes", [server.place])) == [("ok", "")]
+
+
+def test_a_private_site_on_ipv6_can_be_allowed(server, tmp_path):
+    place = f"[::1]:{server.six_port}"
+    [row] = crawl([f"http://{place}/a.png"], tmp_path, [f"[0:0:0:0:0:0:0:1]:{server.six_port}"])
+    assert row.status == "ok"
+    assert server.asked["forbidden"] == 2
+
+
+def test_an_allowed_name_does_not_open_its_address_or_its_other_ports(server, tmp_path):
+    names = Names({"lan.test": [["127.0.0.1"]], "other.test": [["127.0.0.1"]]})
+    port = server.port
+    other_port = server.call(server.listen("127.0.0.1"))
+    urls = [
+        f"http://LAN.test.:{port}/a.png",
+        f"http://127.0.0.1:{port}/b.png",
+        f"http://other.test:{port}/c.png",
+        f"http://lan.test:{other_port}/d.png",
+    ]
+    rows = crawl(urls, tmp_path, [f"lan.test:{port}"], names)
+    assert [row.status for row in rows] == ["ok", "blocked", "blocked", "blocked"]
+    assert set(server.asked) == {"robots.txt", "a.png"}
+
+
+def test_behind_a_proxy_a_name_that_is_private_here_is_refused(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.root)
+    monkeypatch.delenv("no_proxy", raising=False)
+    names = Names({"public.test": [["8.8.8.8"]], "internal.test": [[FORBIDDEN_HOST]]})
+    urls = [
+        "http://public.test/a.png",
+        "http://only-the-proxy-knows.test/b.png",
+        "http://internal.test/c.png",
+        "http://127.0.0.3/d.png",
+        f"{server.root}/e.png",
+    ]
+    rows = crawl(urls, tmp_path, resolver=names)
+    assert [row.status for row in rows] == ["ok", "ok", "blocked", "blocked", "blocked"]
+    assert set(server.asked) == {"robots.txt", "a.png", "b.png"}
+    assert server.headers["a.png"]["Host"] == "public.test"
+
+
+def test_a_proxy_is_not_asked_where_a_private_site_is_allowed(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.forbidden)
+    rows = crawl([f"{server.root}/fine.png"], tmp_path, [server.place])
+    assert outcomes(rows) == [("ok", "")]
+    assert server.asked["forbidden"] == 0
+
+
+def test_a_server_learns_who_asks_and_how_to_reach_them(server, tmp_path):
+    crawl([f"{server.root}/a.png"], tmp_path / "a", [server.place])
+    crawl([f"{server.root}/b.png"], tmp_path / "b", [server.place], contact="me@example.org")
+    anonymous, named = (server.headers[f"{name}.png"]["User-Agent"] for name in "ab")
+    assert anonymous.startswith("avatar-gan/")
+    assert named == anonymous.removesuffix(")") + "; me@example.org)"
+    assert server.headers["robots.txt"]["User-Agent"] == named
+
+
+class Keyed:
+    """A listing page that wants a key, and leads through a redirect to an image elsewhere."""
+
+    def __init__(self, page, image, shown=""):
+        self.page, self.image, self.shown = page, image, shown
+        self.left_out = Counter()
+
+    def start(self):
+        headers = {"Authorization": "Basic c2VjcmV0", "X-Key": "secret"}
+        return ListingPage(pages=[PageRequest(self.page, headers=headers, shown=self.shown)])
+
+    def read(self, page, response):
+        return ListingPage([Listed(0, "page", self.image)])
+
+    def instead(self, page, why):
+        return ()
+
+
+def test_a_key_is_shown_to_the_host_it_is_for_and_to_no_other(server, tmp_path):
+    async def do_list(request):
+        raise web.HTTPFound(f"http://cdn.test:{server.port}/mirror")
+
+    server.do_list = do_list
+    listing = Keyed(f"{server.root}/list", f"http://cdn.test:{server.port}/a.png")
+    names = Names({"cdn.test": [["127.0.0.1"]]})
+    [row] = crawl(listing, tmp_path, [server.place, f"cdn.test:{server.port}"], names)
+    assert row.status == "ok"
+    assert server.headers["list"]["X-Key"] == "secret"
+    for path in ("robots.txt", "mirror", "a.png"):
+        assert "secret" not in " ".join(server.headers[path].values())
+        assert "Referer" not in server.headers[path]
+
+
+def test_an_address_that_holds_a_key_is_not_taken_to_another_host(server, tmp_path):
+    async def do_list(request):
+        raise web.HTTPFound(f"http://cdn.test:{server.port}/mirror?{request.query_string}")
+
+    server.do_list = do_list
+    listing = Keyed(f"{server.root}/list?key=secret", f"{server.root}/a.png", shown="the page")
+    names = Names({"cdn.test": [["127.0.0.1"]]})
+    with pytest.raises(GanError, match=r"^the page: "):
+        crawl(listing, tmp_path, [server.place, f"cdn.test:{server.port}"], names)
+    assert set(server.asked) == {"robots.txt", "list"}

@@ -1,0 +1,674 @@
+"""Three kinds of booru, crawled over HTTP: the same posts come out of each dialect."""
+
+import base64
+import json
+import multiprocessing
+import os
+import signal
+import time
+from contextlib import closing
+from urllib.parse import quote, quote_plus, urlencode
+
+import pytest
+from aiohttp import web
+from booru_servers import KEY, USER, DanbooruServer, GelbooruServer, LocalServer, MoebooruServer
+
+from gan.errors import GanError
+from gan.params.data import ScrapeParams
+from pipeline.crawl.booru.source import Booru
+from pipeline.crawl.crawl_log import CrawlLog
+from pipeline.crawl.http.engine import Manners
+from pipeline.crawl.http.spider import ListingError
+from pipeline.crawl.sink import Sink
+from pipeline.crawl.storage.journal import Journal
+from pipeline.crawl.storage.known import Known
+from pipeline.crawl.storage.writer import publish
+from pipeline.dataset.reader import Snapshot
+
+
+class EnvelopedGelbooru(GelbooruServer):
+    envelope = True
+
+
+SERVERS = {"danbooru": DanbooruServer, "gelbooru": GelbooruServer, "moebooru": MoebooruServer}
+
+
+@pytest.fixture(params=SERVERS)
+def site(request):
+    with SERVERS[request.param]() as server:
+        server.dialect = request.param
+        yield server
+
+
+@pytest.fixture
+def serve():
+    opened = []
+
+    def start(kind):
+        opened.append(kind().__enter__())
+        return opened[-1]
+
+    yield start
+    for server in opened:
+        server.__exit__()
+
+
+@pytest.fixture(autouse=True)
+def _nobody(monkeypatch):
+    monkeypatch.delenv("GAN_BOORU_USER", raising=False)
+    monkeypatch.delenv("GAN_BOORU_KEY", raising=False)
+
+
+@pytest.fixture
+def account(monkeypatch):
+    monkeypatch.setenv("GAN_BOORU_USER", USER)
+    monkeypatch.setenv("GAN_BOORU_KEY", KEY)
+
+
+def manners(*allowed, **changes):
+    values = {
+        "contact": "",
+        "delay": 0.0,
+        "connections": 8,
+        "timeout": 10.0,
+        "retries": 0,
+        "backoff": 0.0,
+        "longest_wait": 1.0,
+        "give_up_after": 1000,
+        "redirects": 3,
+        "max_pages": 100,
+        "max_bytes": 2**20,
+        "max_pixels": 10**6,
+        "archive_members": 1,
+        "archive_bytes": 1,
+        "archive_ratio": 1.0,
+        **changes,
+    }
+    return Manners(ScrapeParams(**values), frozenset(allowed))
+
+
+def booru(site, limit=1000, tags="", **options):
+    others = options.pop("others", ())
+    netlocs = [site.netloc, *(other.netloc for other in others)]
+    return Booru(site.root, tags, limit, "unknown", manners(*netlocs), **options)
+
+
+def crawl(source, folder, known=None):
+    with Journal(folder, source.identity, known) as journal:
+        source.fetch(Sink(journal))
+        return [entry.row for entry in journal.entries()]
+
+
+def numbers(rows):
+    return [int(row.url.rpartition("/")[2].removesuffix(".png")) for row in rows]
+
+
+def fill(site, count, **fields):
+    site.posts = [site.post(number, **fields) for number in range(count, 0, -1)]
+
+
+PAGES = {
+    "danbooru": "/posts/{}",
+    "gelbooru": "/index.php?page=post&s=view&id={}",
+    "moebooru": "/post/show/{}",
+}
+
+
+@pytest.mark.slow
+def test_all_posts_come_newest_first_with_their_fields(site, tmp_path):
+    fill(site, 210, source="https://artist.example/1")
+    rows = crawl(booru(site, api=site.dialect), tmp_path)
+    assert numbers(rows) == list(range(210, 0, -1))
+    first = rows[0]
+    assert first.page == site.root + PAGES[site.dialect].format(210)
+    assert first.tags == ("1girl", "solo")
+    assert (first.rating, first.source) == ("general", "https://artist.example/1")
+    assert (first.status, first.licence) == ("ok", "unknown")
+
+
+@pytest.mark.slow
+def test_no_page_is_larger_than_the_documented_limit_and_none_is_asked_for_in_vain(site, tmp_path):
+    fill(site, 350)
+    crawl(booru(site, limit=210), tmp_path)
+    largest = {"danbooru": 200, "gelbooru": 100, "moebooru": 100}[site.dialect]
+    asked = [int(each.query["limit"]) for each in site.asked(site.path)]
+    assert asked == [largest] * (-(-210 // largest))
+    assert len(site.files) == 210
+
+
+def test_the_dialect_is_found_without_being_named(site, tmp_path):
+    fill(site, 3)
+    assert numbers(crawl(booru(site), tmp_path)) == [3, 2, 1]
+
+
+def test_the_dialect_is_not_sought_again_when_a_crawl_goes_on(site, tmp_path):
+    fill(site, 3)
+    source = booru(site)
+    first = crawl(source, tmp_path)
+    site.requests.clear()
+    assert crawl(source, tmp_path) == first
+    others = {server.path for server in SERVERS.values()} - {site.path}
+    assert {request.path for request in site.requests}.isdisjoint(others)
+
+
+def test_tags_are_searched_for(site, tmp_path):
+    fill(site, 6)
+    field = "tag_string" if site.dialect == "danbooru" else "tags"
+    site.posts[1][field] = "1girl cat_ears hat"
+    site.posts[4][field] = "cat_ears"
+    assert numbers(crawl(booru(site, tags="cat_ears"), tmp_path / "a")) == [5, 2]
+    assert numbers(crawl(booru(site, tags="cat_ears -hat"), tmp_path / "b")) == [2]
+
+
+WORDS = {
+    "danbooru": ["g", "s", "q", "e", None, "x"],
+    "gelbooru": ["general", "sensitive", "questionable", "explicit", "", "safe"],
+    "moebooru": ["s", "q", "e", None, "g", "safe"],
+}
+MEANT = {
+    "danbooru": ["general", "sensitive", "questionable", "explicit", "unknown", "unknown"],
+    "gelbooru": ["general", "sensitive", "questionable", "explicit", "unknown", "general"],
+    "moebooru": ["general", "questionable", "explicit", "unknown", "unknown", "unknown"],
+}
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"general"},
+        {"sensitive"},
+        {"general", "questionable"},
+        {"questionable", "explicit"},
+        {"general", "sensitive", "questionable", "explicit"},
+    ],
+    ids=lambda wanted: "+".join(sorted(wanted)),
+)
+def test_only_wanted_ratings_come_and_each_word_means_what_it_means_there(site, tmp_path, wanted):
+    words, meant = WORDS[site.dialect], MEANT[site.dialect]
+    site.posts = [site.post(10 - index, rating=word) for index, word in enumerate(words)]
+    rows = crawl(booru(site, ratings=frozenset(wanted), api=site.dialect), tmp_path)
+    expected = [(10 - i, rating) for i, rating in enumerate(meant) if rating in wanted]
+    assert list(zip(numbers(rows), [row.rating for row in rows], strict=True)) == expected
+
+
+def test_general_alone_is_the_default_also_where_the_site_ignores_the_search(
+    site, tmp_path, capsys
+):
+    fill(site, 4)
+    for post in site.posts[1:3]:
+        post["rating"] = "explicit" if site.dialect == "gelbooru" else "e"
+    site.overrides[site.path] = lambda request: web.Response(text=json.dumps(site.posts))
+    assert numbers(crawl(booru(site, limit=2, api=site.dialect), tmp_path)) == [4, 1]
+    assert "2 left out: rated explicit" in capsys.readouterr().err
+
+
+def test_posts_without_a_file_are_counted_and_do_not_use_up_the_limit(site, tmp_path, capsys):
+    fill(site, 6)
+    for index in (0, 2):
+        for name in ("file_url", "image"):
+            site.posts[index].pop(name, None)
+    site.posts[3]["file_url"] = site.posts[3]["image"] = None
+    assert numbers(crawl(booru(site, limit=3), tmp_path)) == [5, 2, 1]
+    assert capsys.readouterr().err == "3 left out: no file\n"
+
+
+def test_videos_and_addresses_that_are_none_are_left_out(site, tmp_path, capsys):
+    fill(site, 8)
+    strange = ["/a.mp4", "http://[bad/a.png", "http://h:99999/a.png", "/b.zip", "/\ud800.png"]
+    for post, url in zip(site.posts, strange, strict=False):
+        post["file_url"] = url
+    assert numbers(crawl(booru(site), tmp_path)) == [3, 2, 1]
+    said = capsys.readouterr().err
+    assert "2 left out: a video or an animation" in said
+    assert "3 left out: its file's address is none" in said
+
+
+def test_relative_and_protocol_relative_addresses_are_completed(site, tmp_path):
+    fill(site, 2)
+    site.posts[0]["file_url"] = "/data/2.png"
+    site.posts[1]["file_url"] = f"//{site.netloc}/data/1.png"
+    rows = crawl(booru(site), tmp_path)
+    assert [row.url for row in rows] == [f"{site.root}/data/2.png", f"{site.root}/data/1.png"]
+    assert [row.status for row in rows] == ["ok", "ok"]
+
+
+@pytest.mark.slow
+def test_posts_that_came_meanwhile_shift_nothing(site, tmp_path):
+    fill(site, 250)
+    whole = site.list
+
+    def grow(request):
+        answer = whole(request)
+        top = site.posts[0]["id"]
+        site.posts[:0] = [site.post(top + 7 - index) for index in range(7)]
+        return answer
+
+    site.list = grow
+    assert numbers(crawl(booru(site, api=site.dialect), tmp_path)) == list(range(250, 0, -1))
+
+
+@pytest.mark.slow
+def test_a_crawl_that_goes_on_begins_at_the_same_post_and_fetches_nothing_twice(site, tmp_path):
+    fill(site, 250)
+    whole, asked = site.list, []
+
+    def break_off(request):
+        asked.append(request)
+        if len(asked) == 2:
+            raise web.HTTPInternalServerError
+        return whole(request)
+
+    site.list = break_off
+    source = booru(site, limit=230, api=site.dialect)
+    with pytest.raises(ListingError, match="HTTP 500"):
+        crawl(source, tmp_path)
+    site.list = whole
+    site.posts[:0] = [site.post(300 - index) for index in range(40)]
+    assert numbers(crawl(source, tmp_path)) == list(range(250, 20, -1))
+    assert len(site.files) == len(set(site.files)) == 230
+
+
+def test_a_later_crawl_adds_newer_posts_to_the_snapshot_and_asks_for_no_known_file(site, tmp_path):
+    fill(site, 30)
+    old = booru(site, limit=20)
+    with Journal(tmp_path / "a", old.identity) as journal:
+        sink = Sink(journal)
+        old.fetch(sink)
+        described = old.describe(dict(sink.counts))
+        snapshot = publish(journal, described, tmp_path / "data", tmp_path / "old")
+    assert snapshot.source == {
+        "source": f"booru:{site.root}",
+        "tags": "",
+        "ratings": ["general"],
+        "limit": 20,
+        "licence": "unknown",
+        "counts": {"ok": 20},
+    }
+    site.posts[:0] = [site.post(35 - index) for index in range(5)]
+    site.requests.clear()
+    new = booru(site, limit=25)
+    assert new.continues(Snapshot.open(tmp_path / "data"))
+    rows = crawl(new, tmp_path / "b", Known(snapshot))
+    assert numbers(rows) == [35, 34, 33, 32, 31]
+    assert len(site.files) == 5
+
+
+def test_another_search_does_not_continue_a_snapshot(serve, tmp_path):
+    site = serve(DanbooruServer)
+    fill(site, 2)
+    source = booru(site)
+    with Journal(tmp_path / "a", source.identity) as journal:
+        sink = Sink(journal)
+        source.fetch(sink)
+        described = source.describe({"ok": 2})
+        snapshot = publish(journal, described, tmp_path / "data", tmp_path / "old")
+    assert described["counts"] == {"ok": 2}
+    assert booru(site, limit=7, api="danbooru").continues(snapshot)
+    assert not booru(site, tags="solo").continues(snapshot)
+    assert not booru(site, ratings=frozenset({"general", "sensitive"})).continues(snapshot)
+
+
+def _crawl_slowly(root, netloc, folder):
+    source = Booru(root, "", 1000, "unknown", manners(netloc, delay=0.02, connections=1))
+    with Journal(folder, source.identity) as journal:
+        source.fetch(Sink(journal))
+
+
+@pytest.mark.slow
+def test_a_killed_crawl_ends_as_one_that_was_not(site, tmp_path):
+    fill(site, 130)
+    context = multiprocessing.get_context("spawn")
+    arguments = (site.root, site.netloc, tmp_path / "killed")
+    process = context.Process(target=_crawl_slowly, args=arguments)
+    process.start()
+    while len(site.files) < 20 and process.is_alive():
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    fetched = len(site.files)
+    site.posts[:0] = [site.post(140 - index) for index in range(10)]
+    source = booru(site)
+    rows = crawl(source, tmp_path / "killed")
+    assert 20 <= fetched < 130
+    assert numbers(rows) == list(range(130, 0, -1))
+    assert len(site.files) <= 131
+
+
+# What is peculiar to one dialect.
+
+
+def test_danbooru_posts_for_paying_accounts_come_without_an_id_and_are_counted(
+    serve, tmp_path, capsys
+):
+    site = serve(DanbooruServer)
+    site.posts = [site.restricted(5), site.post(4), site.restricted(3), site.post(2)]
+    site.posts += [site.restricted(1)]
+    assert numbers(crawl(booru(site), tmp_path)) == [4, 2]
+    assert "3 left out: no file" in capsys.readouterr().err
+    site.posts = [site.post(900), *(site.restricted(number) for number in range(899, 0, -1))]
+    with pytest.raises(ListingError, match="posts without an id"):
+        crawl(booru(site), tmp_path / "b")
+
+
+def test_danbooru_allows_two_tags_and_the_rating_does_not_count(serve, tmp_path):
+    site = serve(DanbooruServer)
+    fill(site, 3)
+    assert len(crawl(booru(site, tags="1girl solo"), tmp_path / "a")) == 3
+    with pytest.raises(GanError, match=r"HTTP 422; .*two without an account"):
+        crawl(booru(site, tags="1girl solo -hat", api="danbooru"), tmp_path / "b")
+
+
+def test_the_rating_is_left_to_the_user_who_named_one(serve, tmp_path):
+    for kind in (DanbooruServer, MoebooruServer):
+        site = serve(kind)
+        fill(site, 2)
+        crawl(booru(site, tags="rating:s solo"), tmp_path / kind.__name__)
+        assert site.asked(site.path)[0].query["tags"].count("rating:") == 1
+
+
+def test_gelbooru_ids_may_be_text_and_files_may_be_named_by_their_folder(serve, tmp_path):
+    site = serve(GelbooruServer)
+    fill(site, 230)
+    for post in site.posts:
+        post["id"] = str(post["id"])
+        del post["file_url"]
+    site.posts[0] |= {"directory": "ab/cd", "image": "a b230.png", "tags": None}
+    site.posts[1]["tags"] = "someone&#039;s_hat &lt;3"
+    rows = crawl(booru(site), tmp_path)
+    assert len(rows) == 230
+    assert rows[0].url == f"{site.root}/images/ab/cd/a%20b230.png"
+    assert (rows[0].tags, rows[1].tags) == ((), ("someone's_hat", "<3"))
+    assert rows[-1].url == f"{site.root}/images/0/1.png"
+    assert {row.status for row in rows} == {"ok"}
+
+
+def test_gelbooru_answers_without_posts_end_the_listing(serve, tmp_path):
+    site = serve(GelbooruServer)
+    for number, answer in enumerate(
+        ["", " \n", "[]", '{"@attributes": {"count": 0}}', '{"post": []}', '{"post": null}']
+    ):
+        site.overrides[site.path] = lambda request, answer=answer: web.Response(text=answer)
+        assert crawl(booru(site, api="gelbooru"), tmp_path / str(number)) == []
+
+
+@pytest.mark.slow
+def test_gelbooru_is_never_asked_deeper_than_it_lets_anybody_look(serve, tmp_path):
+    site = serve(GelbooruServer)
+    site.deepest = 100
+    fill(site, 330)
+    assert len(crawl(booru(site), tmp_path)) == 330
+
+
+def test_an_enveloped_gelbooru_wants_an_account_and_says_so(serve, tmp_path, monkeypatch):
+    site = serve(EnvelopedGelbooru)
+    fill(site, 130)
+    with pytest.raises(GanError, match=r"Missing authentication.*; set GAN_BOORU_USER and GAN"):
+        crawl(booru(site, api="gelbooru"), tmp_path)
+    monkeypatch.setenv("GAN_BOORU_USER", USER)
+    monkeypatch.setenv("GAN_BOORU_KEY", KEY)
+    assert len(crawl(booru(site, api="gelbooru"), tmp_path)) == 130
+
+
+def test_moebooru_posts_that_are_deleted_or_held_back_are_left_out(serve, tmp_path, capsys):
+    site = serve(MoebooruServer)
+    fill(site, 6)
+    site.posts[0] = site.deleted(6)
+    site.posts[1]["is_held"] = True
+    site.posts[2]["is_shown_in_index"] = False
+    assert numbers(crawl(booru(site), tmp_path)) == [4, 3, 2, 1]
+    said = capsys.readouterr().err
+    assert "1 left out: deleted" in said
+    assert "1 left out: held back" in said
+
+
+@pytest.mark.slow
+def test_moebooru_posts_that_came_up_in_the_index_lose_no_other_one(serve, tmp_path):
+    site = serve(MoebooruServer)
+    fill(site, 250)
+    site.index = (3, 4, 5)
+    assert numbers(crawl(booru(site), tmp_path)) == list(range(250, 0, -1))
+
+
+# Answers that are none, and what can't be asked for.
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("<html>we are down</html>", "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ("null", "no list of posts"),
+        ("7", "no list of posts"),
+        ('{"success": false, "message": "search down"}', "the site says: search down"),
+        ('{"posts": []}', "no list of posts"),
+        ("[7]", "a post that is no object"),
+        ('[{"rating": "g"}]', "posts without an id"),
+        ('[{"id": -3}, {"id": true}, {"id": "x"}, {"id": 1e9}]', "posts without an id"),
+    ],
+)
+def test_a_listing_that_is_none_is_one_clear_line(site, tmp_path, answer, said):
+    site.overrides[site.path] = lambda request: web.Response(text=answer)
+    with pytest.raises(ListingError) as caught:
+        crawl(booru(site, api=site.dialect), tmp_path)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_post_with_nothing_but_nulls_does_not_break_the_page(site, tmp_path, capsys):
+    fill(site, 2)
+    nulls = dict.fromkeys(site.posts[0])
+    site.posts[1:1] = [{**nulls, "id": 9}, {**{key: {} for key in nulls}, "id": 8}]
+    site.overrides[site.path] = lambda request: web.Response(text=json.dumps(site.posts))
+    assert numbers(crawl(booru(site, limit=2, api=site.dialect), tmp_path)) == [2, 1]
+    assert "2 left out: rated unknown" in capsys.readouterr().err
+
+
+def test_a_page_that_repeats_itself_ends_the_crawl_and_keeps_what_came(site, tmp_path):
+    fill(site, 5)
+    site.posts = [site.post(number) for number in (40, 20, 30, 20)]
+    site.overrides[site.path] = lambda request: web.Response(text=json.dumps(site.posts))
+    source = booru(site, api=site.dialect)
+    with Journal(tmp_path, source.identity) as journal:
+        with pytest.raises(ListingError, match="a page that repeats itself"):
+            source.fetch(Sink(journal))
+        assert numbers([entry.row for entry in journal.entries()]) == [40, 30, 20]
+    assert len(site.asked(site.path)) == 2
+
+
+def test_pages_that_overlap_give_each_post_once(site, tmp_path):
+    pages = iter([[9, 8, 7], [8, 7, 6, 5], [5, 1]])
+    site.overrides[site.path] = lambda request: web.Response(
+        text=json.dumps([site.post(number) for number in next(pages, [])])
+    )
+    source = booru(site, api=site.dialect)
+    assert numbers(crawl(source, tmp_path)) == [9, 8, 7, 6, 5, 1]
+    assert len(site.files) == 6
+
+
+def test_a_site_that_is_no_booru_is_told_with_all_that_was_tried(serve, tmp_path):
+    site = serve(LocalServer)
+    site.overrides["/index.php"] = lambda request: web.Response(text="<html>welcome</html>")
+    with pytest.raises(ListingError) as caught:
+        crawl(booru(site), tmp_path)
+    line = str(caught.value)
+    assert "danbooru: HTTP 404; moebooru: HTTP 404; gelbooru: not the listing" in line
+    assert "--api" in line
+    assert "\n" not in line
+
+
+def test_robots_txt_is_obeyed_while_the_dialect_is_sought(serve, tmp_path):
+    site = serve(MoebooruServer)
+    fill(site, 2)
+    site.overrides["/robots.txt"] = lambda request: web.Response(
+        text="User-agent: *\nDisallow: /post.json\nDisallow: /index.php\n"
+    )
+    with pytest.raises(ListingError, match=r"moebooru: robots\.txt; gelbooru: robots\.txt"):
+        crawl(booru(site), tmp_path)
+    assert not site.asked("/post.json")
+    assert not site.asked("/index.php")
+
+
+def test_a_private_site_is_not_asked_in_any_dialect(site, tmp_path):
+    fill(site, 2)
+    source = Booru(site.root, "", 5, "unknown", manners())
+    with pytest.raises(ListingError) as caught:
+        crawl(source, tmp_path)
+    assert str(caught.value) == f"{site.root}: its host's address is not public"
+    assert not site.requests
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"api": "shimmie"}, "--api shimmie: must be one of auto, danbooru"),
+        ({"ratings": frozenset({"safe"})}, "--ratings safe: must be of general, sensitive"),
+        ({"ratings": frozenset()}, "--ratings none"),
+        ({"tags": "solo order:score"}, "--tags order:score"),
+        ({"tags": "sort:random"}, "--tags sort:random"),
+        ({"tags": "-ID:<5"}, "--tags -id:<5"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_before_anything_is_asked(options, said):
+    values = {"tags": "", **options}
+    with pytest.raises(GanError, match=said.replace("(", r"\(")):
+        Booru("https://b.example", limit=5, licence="", manners=manners(), **values)
+
+
+# Credentials.
+
+
+def everything_under(folder):
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def forms_of_the_key():
+    basic = base64.b64encode(f"{USER}:{KEY}".encode()).decode()
+    return {KEY, quote(KEY, safe=""), quote_plus(KEY), basic}
+
+
+def reveals(text):
+    return [form for form in forms_of_the_key() if form in text]
+
+
+SENT = {
+    "danbooru": lambda each: each.headers.get("Authorization", ""),
+    "gelbooru": lambda each: urlencode({k: each.query[k] for k in ("user_id", "api_key")}),
+    "moebooru": lambda each: urlencode({k: each.query[k] for k in ("login", "password_hash")}),
+}
+
+
+@pytest.mark.usefixtures("account")
+def test_credentials_are_sent_with_the_listing_alone_and_are_in_nothing_that_is_written(
+    site, serve, tmp_path, capsys
+):
+    images = serve(LocalServer)
+    fill(site, 120)
+    for post in site.posts[:60]:
+        post["file_url"] = f"{images.root}/{post['id']}.png"
+    site.posts[0]["file_url"] = f"{images.root}/missing"
+    source = booru(site, others=[images], limit=110, api=site.dialect)
+    with (
+        Journal(tmp_path / "a", source.identity) as journal,
+        closing(CrawlLog(tmp_path / "log.jsonl")) as log,
+    ):
+        sink = Sink(journal, log=log.write)
+        source.fetch(sink)
+        described = source.describe(dict(sink.counts))
+        publish(journal, described, tmp_path / "data", tmp_path / "old")
+    assert all(SENT[site.dialect](each) for each in site.asked(site.path))
+    assert len(images.files) == 59
+    for each in [*images.requests, *(r for r in site.requests if r.path != site.path)]:
+        assert not reveals(each.raw_path + str(each.headers)), each.headers
+    written = everything_under(tmp_path).decode("latin-1")
+    assert "missing" in written
+    assert not reveals(written)
+    assert USER not in written
+    assert not reveals("".join(capsys.readouterr()) + repr(source) + str(source.identity))
+
+
+@pytest.mark.usefixtures("account")
+def test_a_redirect_of_the_listing_to_another_host_carries_no_credentials(site, serve, tmp_path):
+    other = serve(SERVERS[site.dialect])
+    fill(other, 3)
+    fill(site, 205)
+    for post in site.posts[2:]:
+        post["file_url"] = "/a.mp4"
+    whole = site.list
+
+    def lead_away(request):
+        query = getattr(request, "query", request)
+        if "<" in query.get("tags", "") or "b" in query.get("page", ""):
+            raise web.HTTPFound(f"{other.root}/elsewhere?{urlencode(query)}")
+        return whole(request)
+
+    site.list = lead_away
+    source = booru(site, others=[other], api=site.dialect)
+    with pytest.raises(ListingError) as caught:
+        crawl(source, tmp_path)
+    # only a header can be left behind: an address that holds a key goes nowhere else
+    assert bool(other.asked("/elsewhere")) == (site.dialect == "danbooru")
+    for each in other.requests:
+        assert not reveals(each.raw_path + str(each.headers)), each.headers
+    assert not reveals(str(caught.value))
+    assert not reveals(everything_under(tmp_path).decode("latin-1"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("account")
+def test_no_error_shows_credentials_even_where_the_site_repeats_them(site, tmp_path):
+    told = {"success": False, "message": f"no account {USER} with key {KEY}"}
+    answers = [
+        web.HTTPForbidden,
+        web.HTTPInternalServerError,
+        lambda: web.Response(text=json.dumps(told)),
+        lambda: web.Response(text=KEY),
+    ]
+    for number, answer in enumerate(answers):
+
+        def fail(request, answer=answer):
+            answered = answer()
+            if isinstance(answered, Exception):
+                raise answered
+            return answered
+
+        site.overrides[site.path] = fail
+        for api in (site.dialect, "auto"):
+            with pytest.raises(ListingError) as caught:
+                crawl(booru(site, api=api), tmp_path / f"{number}-{api}")
+            shown = f"{caught.value} {caught.value!r} {caught.value.__cause__}"
+            assert not reveals(shown), shown
+            assert USER not in shown, shown
+    assert not reveals(everything_under(tmp_path).decode("latin-1"))
+
+
+@pytest.mark.usefixtures("account")
+def test_a_post_whose_fields_repeat_the_key_is_left_out(site, tmp_path, capsys):
+    fill(site, 3)
+    site.posts[0]["file_url"] += "?" + urlencode({"key": KEY})
+    site.posts[1]["source"] = f"https://artist.example/{KEY}"
+    assert numbers(crawl(booru(site), tmp_path)) == [1]
+    assert "2 left out: holds the API key" in capsys.readouterr().err
+    assert not reveals(everything_under(tmp_path).decode("latin-1"))
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize(
+    "root", ["http://booru.example", "http://192.168.0.7:8080", "http://127.0.0.1.example"]
+)
+def test_credentials_are_not_sent_in_the_clear(root, tmp_path):
+    source = Booru(root, "", 5, "unknown", manners("192.168.0.7:8080"))
+    with pytest.raises(GanError, match=r"GAN_BOORU_KEY is not sent over plain http") as caught:
+        crawl(source, tmp_path)
+    assert not reveals(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [("GAN_BOORU_USER", "GAN_BOORU_KEY"), ("GAN_BOORU_KEY", "GAN_BOORU_USER")],
+)
+def test_half_of_an_account_is_refused(there, missing, tmp_path, monkeypatch):
+    monkeypatch.setenv(there, KEY)
+    source = Booru("https://booru.example", "", 5, "unknown", manners())
+    with pytest.raises(GanError, match=f"{there} is set, but {missing} is not") as caught:
+        crawl(source, tmp_path)
+    assert not reveals(str(caught.value))

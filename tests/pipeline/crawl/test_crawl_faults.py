@@ -1,0 +1,619 @@
+"""A server that does everything wrong: each address ends as one right row, and a crawl ends."""
+
+import asyncio
+import datetime
+import errno
+import gzip
+import json
+import os
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+
+import brotli
+import pytest
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from fault_server import SHIPPED, Names, Server, crawl, picture
+
+from gan.errors import GanError
+from pipeline.crawl.http import failure_reasons as reasons
+from pipeline.crawl.storage.journal import JOURNAL, SPOOL, Journal
+
+LIMIT = 2**20
+ZEROS = bytes(60 * 2**20)
+NOT_PUBLIC = ("blocked", "its host's address is not public")
+NO_PICTURE = ("bad", "no JPEG, PNG, WebP or GIF")
+TOO_LARGE = ("too_large", f"over {LIMIT} bytes")
+TIMED_OUT = ("failed", "timed out")
+TOO_FAR = ("blocked", "too many redirects")
+OK = ("ok", "")
+
+
+class Faults(Server):
+    async def open(self):
+        await super().open()
+        self.tls_port = await self.listen("127.0.0.1", ssl_context=self.tls)
+        self.mute_port = await self.raw(after_robots(never_answer))
+        self.reset_port = await self.raw(after_robots(reset))
+        self.garbage_port = await self.raw(after_robots(talk_garbage))
+        self.headers_port = await self.raw(after_robots(send_headers_for_ever))
+        self.closing_port = await self.raw(after_robots(close_at_once))
+        self.slow_head_port = await self.raw(after_robots(drip_header))
+        self.slow_body_port = await self.raw(after_robots(drip_body))
+        with socket.create_server(("127.0.0.1", 0)) as nobody:
+            self.closed_port = nobody.getsockname()[1]
+
+    async def do_missing(self, request):
+        raise web.HTTPNotFound
+
+    async def do_removed(self, request):
+        raise web.HTTPGone
+
+    async def do_secret(self, request):
+        raise web.HTTPForbidden
+
+    async def do_broken(self, request):
+        raise web.HTTPInternalServerError
+
+    async def do_once_broken(self, request):
+        if self.asked["once-broken.png"] == 1:
+            raise web.HTTPInternalServerError
+        return web.Response(body=picture(20))
+
+    async def do_busy(self, request):
+        if self.asked["busy.png"] == 1:
+            raise web.HTTPTooManyRequests(headers={"Retry-After": "1"})
+        return web.Response(body=picture(30))
+
+    async def do_login(self, request):
+        return web.Response(text="<html>log in</html>", content_type="text/html")
+
+    async def do_html(self, request):
+        return web.Response(text="<html>log in</html>", content_type="image/jpeg")
+
+    async def do_text(self, request):
+        return web.Response(text="no picture today")
+
+    async def do_truncated(self, request):
+        return web.Response(body=picture(kind="JPEG", size=(200, 200))[:700])
+
+    async def do_short(self, request):
+        response = web.StreamResponse(headers={"Content-Length": "5000"})
+        await response.prepare(request)
+        await response.write(picture())
+        request.transport.close()
+        return response
+
+    async def do_unfinished_chunks(self, request):
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(picture())
+        request.transport.close()
+        return response
+
+    async def do_undeclared(self, request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(50):
+            await response.write(bytes(2**20))
+        return response
+
+    async def do_declared(self, request):
+        return web.Response(body=bytes(50 * 2**20))
+
+    async def do_gzip_bomb(self, request):
+        return web.Response(body=BOMBS["gzip"], headers={"Content-Encoding": "gzip"})
+
+    async def do_deflate_bomb(self, request):
+        return web.Response(body=BOMBS["deflate"], headers={"Content-Encoding": "deflate"})
+
+    async def do_brotli_bomb(self, request):
+        return web.Response(body=BOMBS["br"], headers={"Content-Encoding": "br"})
+
+    async def do_double_bomb(self, request):
+        body = gzip.compress(BOMBS["gzip"])
+        return web.Response(body=body, headers={"Content-Encoding": "gzip, gzip"})
+
+    async def do_bad_gzip(self, request):
+        return web.Response(body=b"no gzip", headers={"Content-Encoding": "gzip"})
+
+    async def do_bad_deflate(self, request):
+        return web.Response(body=b"no deflate", headers={"Content-Encoding": "deflate"})
+
+    async def do_bad_brotli(self, request):
+        return web.Response(body=b"no brotli", headers={"Content-Encoding": "br"})
+
+    async def do_zipped(self, request):
+        body = gzip.compress(picture(40))
+        return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+
+    async def do_pixel_bomb(self, request):
+        header = struct.pack(">II", 30_000, 30_000) + b"\x08\x02\x00\x00\x00"
+        data = zlib.compress(bytes(2**20))
+        return web.Response(
+            body=b"\x89PNG\r\n\x1a\n"
+            + b"".join(
+                chunk(*each) for each in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
+            )
+        )
+
+    async def do_slow(self, request):
+        await asyncio.sleep(0.2)
+        return web.Response(body=picture(50))
+
+    async def do_loop(self, request):
+        raise web.HTTPFound("/loop.png")
+
+    async def do_endless(self, request):
+        raise web.HTTPFound(f"/endless/{self.asked.total()}.png")
+
+    async def do_wall(self, request):
+        if "pass" in request.cookies:
+            return web.Response(body=picture())
+        raise web.HTTPFound("/wall.png", headers={"Set-Cookie": "pass=1; Path=/"})
+
+    async def do_moved(self, request):
+        raise web.HTTPFound(f"http://cdn.test:{self.port}/elsewhere.png")
+
+    async def do_to_forbidden(self, request):
+        raise web.HTTPMovedPermanently(f"{self.forbidden}/secret.png")
+
+    async def do_to_internal_name(self, request):
+        raise web.HTTPTemporaryRedirect(f"http://internal.test:{self.forbidden_port}/secret.png")
+
+    async def do_to_private(self, request):
+        raise web.HTTPFound("/private/2.png")
+
+    async def do_to_file(self, request):
+        raise web.HTTPFound("file:///etc/passwd")
+
+    async def do_to_nonsense(self, request):
+        return web.Response(status=302, headers={"Location": "http://[::1/a.png"})
+
+    async def do_to_nowhere(self, request):
+        return web.Response(status=302)
+
+    async def do_named(self, request):
+        name = "attachment; filename=../../../evil.png"
+        return web.Response(body=picture(60), headers={"Content-Disposition": name})
+
+
+def chunk(kind, data):
+    mark = struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + mark
+
+
+BOMBS = {
+    "gzip": gzip.compress(ZEROS, 1),
+    "deflate": zlib.compress(ZEROS, 1),
+    "br": brotli.compress(ZEROS, quality=1),
+}
+
+
+def after_robots(talk):
+    """A raw server that has no robots.txt and goes wrong at the next request."""
+
+    async def serve(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"/robots.txt" in head:
+            writer.write(
+                b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            )
+            await writer.drain()
+        else:
+            await talk(writer)
+
+    return serve
+
+
+async def never_answer(writer):
+    await asyncio.sleep(60)
+
+
+async def reset(writer):
+    found = writer.get_extra_info("socket")
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def talk_garbage(writer):
+    writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+    await writer.drain()
+
+
+async def send_headers_for_ever(writer):
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    for _ in range(10_000):
+        writer.write(b"X-More: " + b"a" * 4000 + b"\r\n")
+        await writer.drain()
+
+
+async def close_at_once(writer):
+    pass
+
+
+async def drip_header(writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    await drip(writer)
+
+
+async def drip_body(writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    await drip(writer)
+
+
+async def drip(writer):
+    for _ in range(1000):
+        writer.write(b"a")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+def self_signed(folder):
+    """A certificate for 127.0.0.1 that no authority signed, and the server's half of it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name)
+    builder = builder.public_key(key.public_key()).serial_number(1)
+    builder = builder.not_valid_before(now - datetime.timedelta(days=1))
+    builder = builder.not_valid_after(now + datetime.timedelta(days=1))
+    names = [x509.DNSName("tls.test")]
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
+    public, private = folder / "public.pem", folder / "private.pem"
+    public.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(public, private)
+    return context, public
+
+
+NAMES = {
+    "cdn.test": [["127.0.0.1"]],
+    "tls.test": [["127.0.0.1"]],
+    "internal.test": [["127.0.0.3"]],
+    "mixed.test": [["8.8.8.8", "127.0.0.3"]],
+    "six.test": [["::1"]],
+    "localhost": [["127.0.0.1"]],
+    "0x7f000003": [["127.0.0.3"]],
+}
+
+FATES = {
+    # the table of faults that crawlers were compared on
+    "{root}/missing.png": ("gone", "HTTP 404"),
+    "{root}/busy.png": OK,
+    "{root}/once-broken.png": OK,
+    "{root}/truncated.png": ("bad", "damaged: image file is truncated"),
+    "{root}/short.png": ("failed", "body ended early"),
+    "{root}/html.png": NO_PICTURE,
+    "{root}/text.png": NO_PICTURE,
+    "{root}/twin-a.png": OK,
+    "{root}/twin-b.png": OK,
+    "{root}/undeclared.png": TOO_LARGE,
+    "{root}/pixel-bomb.png": ("too_large", "30000x30000 pixels, over 40000000"),
+    "{root}/moved.png": OK,
+    "{root}/loop.png": TOO_FAR,
+    "{root}/to-forbidden.png": NOT_PUBLIC,
+    "{forbidden}/secret.png": NOT_PUBLIC,
+    "http://localhost:{port}/secret.png": NOT_PUBLIC,
+    "file:///etc/passwd": ("blocked", "not a valid http or https address"),
+    "{root}/private/1.png": ("blocked", "robots.txt"),
+    "{root}/slow.png": OK,
+    # other statuses
+    "{root}/removed.png": ("gone", "HTTP 410"),
+    "{root}/secret.png": ("blocked", "HTTP 403"),
+    "{root}/broken.png": ("failed", "HTTP 500"),
+    # sizes and encodings
+    "{root}/declared.png": TOO_LARGE,
+    "{root}/unfinished-chunks.png": ("failed", "body ended early"),
+    "{root}/gzip-bomb.png": TOO_LARGE,
+    "{root}/deflate-bomb.png": TOO_LARGE,
+    "{root}/brotli-bomb.png": TOO_LARGE,
+    "{root}/double-bomb.png": TOO_LARGE,
+    "{root}/bad-gzip.png": ("bad", "damaged: its compression"),
+    "{root}/bad-deflate.png": ("bad", "damaged: its compression"),
+    "{root}/bad-brotli.png": ("bad", "damaged: its compression"),
+    "{root}/zipped.png": OK,
+    # time
+    "http://127.0.0.1:{slow_head_port}/a.png": TIMED_OUT,
+    "http://127.0.0.1:{slow_body_port}/a.png": TIMED_OUT,
+    "http://127.0.0.1:{mute_port}/a.png": TIMED_OUT,
+    # connections
+    "http://127.0.0.1:{reset_port}/a.png": ("failed", "connection reset"),
+    "http://127.0.0.1:{garbage_port}/a.png": ("failed", "no valid HTTP answer"),
+    "http://127.0.0.1:{headers_port}/a.png": ("failed", "no valid HTTP answer"),
+    "http://127.0.0.1:{closing_port}/a.png": ("failed", "connection closed without an answer"),
+    "http://127.0.0.1:{closed_port}/a.png": ("failed", "robots.txt: connection refused"),
+    "http://nowhere.test/a.png": ("failed", "robots.txt: host not found"),
+    "https://tls.test:{tls_port}/a.png": ("failed", "robots.txt: TLS certificate not trusted"),
+    "https://127.0.0.1:{port}/a.png": ("failed", "robots.txt: TLS failed"),
+    # redirects and walls
+    "{root}/endless/0.png": TOO_FAR,
+    "{root}/wall.png": TOO_FAR,
+    "{root}/login.png": NO_PICTURE,
+    "{root}/to-internal-name.png": NOT_PUBLIC,
+    "{root}/to-private.png": ("blocked", "robots.txt"),
+    "{root}/to-file.png": ("blocked", "HTTP 302, not followed"),
+    "{root}/to-nonsense.png": ("blocked", "not a valid http or https address"),
+    "{root}/to-nowhere.png": ("blocked", "HTTP 302, not followed"),
+    # names
+    "http://internal.test:{forbidden_port}/a.png": NOT_PUBLIC,
+    "http://mixed.test:{forbidden_port}/a.png": NOT_PUBLIC,
+    "http://six.test:{six_port}/a.png": NOT_PUBLIC,
+    # private addresses in many spellings
+    "http://2130706435:{forbidden_port}/decimal.png": NOT_PUBLIC,
+    "http://0x7f000003:{forbidden_port}/hex.png": NOT_PUBLIC,
+    "http://0177.0.0.03:{forbidden_port}/octal.png": NOT_PUBLIC,
+    "http://127.3:{forbidden_port}/short.png": NOT_PUBLIC,
+    "http://127.0.0.3.:{forbidden_port}/dot.png": NOT_PUBLIC,
+    "http://[::ffff:127.0.0.3]:{forbidden_port}/mapped.png": NOT_PUBLIC,
+    "http://[::1]:{six_port}/six.png": NOT_PUBLIC,
+    "http://[0:0:0:0:0:0:0:1]:{six_port}/six.png": NOT_PUBLIC,
+    "http://[fe80::1%25lo]:{six_port}/zone.png": NOT_PUBLIC,
+    "http://①②⑦.⓪.⓪.③:{forbidden_port}/round.png": NOT_PUBLIC,
+    "http://127。0。0。3:{forbidden_port}/wide.png": NOT_PUBLIC,
+    "http://127%2e0%2e0%2e3:{forbidden_port}/percent.png": NOT_PUBLIC,
+    "http://127.0.0.1:{closed_port}/other-port.png": ("failed", "robots.txt: connection refused"),
+    "http://169.254.169.254/latest/meta-data": NOT_PUBLIC,
+    "http://10.0.0.1/a.png": NOT_PUBLIC,
+    "http://134744072/public.png": ("blocked", "not a valid http or https address"),
+    # addresses that are none
+    "http://user@127.0.0.1:{port}/a.png": ("blocked", "an address with a user name or password"),
+    "ftp://127.0.0.1/a.png": ("blocked", "not a valid http or https address"),
+    "data:image/png;base64,aaaa": ("blocked", "not a valid http or https address"),
+    "javascript:alert(1)": ("blocked", "not a valid http or https address"),
+    "http://[::1/a.png": ("blocked", "not a valid http or https address"),
+    "http://127.0.0.1:99999/a.png": ("blocked", "not a valid http or https address"),
+    "http:///a.png": ("blocked", "not a valid http or https address"),
+    "http://a..b/a.png": ("failed", "robots.txt: host not found"),
+    "//127.0.0.1/a.png": ("blocked", "not a valid http or https address"),
+    # names of files
+    "{root}/..%2f..%2f..%2fescape.png": OK,
+    "{root}/../../../escape.png": OK,
+    "{root}/named.png": OK,
+    "{root}/long-{long}.png": OK,
+}
+
+
+@pytest.fixture(scope="module")
+def crawled(tmp_path_factory):
+    """One crawl of all faults: url template -> row; the server; the folder it wrote into."""
+    folder = tmp_path_factory.mktemp("faults")
+    server = Faults()
+    server.tls, _ = self_signed(tmp_path_factory.mktemp("keys"))
+    with server.running():
+        values = {**vars(server), "long": "x" * 3000}
+        urls = [template.format(**values) for template in FATES]
+        ports = [value for name, value in vars(server).items() if name.endswith("_port")]
+        private = {server.forbidden_port, server.six_port}
+        allowed = [f"127.0.0.1:{port}" for port in {server.port, *ports} - private]
+        allowed += [f"cdn.test:{server.port}", f"tls.test:{server.tls_port}"]
+        settings = {"retries": 1, "give_up_after": 1000, "max_bytes": LIMIT}
+        resolver = Names(NAMES)
+        slow = [url for url, fate in zip(urls, FATES.values(), strict=True) if fate == TIMED_OUT]
+        others = [url for url in urls if url not in slow]
+        rows = crawl(others, folder / "crawl", allowed, resolver, timeout=30.0, **settings)
+        rows += crawl(slow, folder / "slow", allowed, resolver, timeout=0.3, **settings)
+        found = {row.url: row for row in rows}
+        assert len(found) == len(rows) == len(urls)
+        assert [row.url for row in rows[: len(others)]] == others
+        rows_of = {template: found[url] for template, url in zip(FATES, urls, strict=True)}
+        yield rows_of, server, folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("template", FATES)
+def test_each_fault_ends_as_its_own_row(crawled, template):
+    rows, _, _ = crawled
+    status, reason = FATES[template]
+    row = rows[template]
+    assert row.status == status, row.reason
+    whole = row.reason if status != "bad" else row.reason[: len(reason)]
+    assert whole == reason
+    assert bool(row.sha256) == (status == "ok")
+
+
+@pytest.mark.slow
+def test_nobody_forbidden_was_asked_for_anything(crawled):
+    _, server, _ = crawled
+    assert server.asked["forbidden"] == 0
+    assert server.asked["private/1.png"] == server.asked["private/2.png"] == 0
+    assert server.asked["robots.txt"] > 0
+
+
+@pytest.mark.slow
+def test_the_wait_that_a_server_asked_for_was_kept(crawled):
+    _, server, _ = crawled
+    first, second = server.seen("busy.png")
+    assert second - first >= 0.99
+
+
+@pytest.mark.slow
+def test_redirects_end_at_their_limit_and_cookies_are_never_sent(crawled):
+    _, server, _ = crawled
+    assert server.asked["wall.png"] == 6
+    assert sum(path.startswith("endless") for _, path in server.times) == 6
+    assert "Cookie" not in server.headers["wall.png"]
+
+
+@pytest.mark.slow
+def test_nothing_is_written_under_a_name_that_a_server_chose(crawled):
+    _, _, folder = crawled
+    written = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    files = {f"{crawl}/{name}" for crawl in ("crawl", "slow") for name in (JOURNAL, SPOOL)}
+    assert written == {"crawl", "slow", *files}
+    assert not list(folder.parent.rglob("*escape*")) + list(folder.parent.rglob("*evil*"))
+
+
+@pytest.mark.slow
+def test_reasons_name_no_port_class_or_address_of_this_machine(crawled):
+    rows, server, _ = crawled
+    for row in rows.values():
+        assert "Error" not in row.reason
+        assert "127.0.0" not in row.reason
+        assert str(server.port) not in row.reason
+        assert "\n" not in row.reason
+
+
+@pytest.fixture
+def server():
+    with Server().running() as server:
+        yield server
+
+
+def test_a_trusted_certificate_is_accepted(server, tmp_path, monkeypatch):
+    context, public = self_signed(tmp_path)
+    port = server.call(server.listen("127.0.0.1", ssl_context=context))
+    monkeypatch.setenv("SSL_CERT_FILE", str(public))
+    allowed = [f"tls.test:{port}"]
+    [row] = crawl([f"https://tls.test:{port}/a.png"], tmp_path / "crawl", allowed, Names(NAMES))
+    assert (row.status, row.reason) == ("ok", "")
+
+
+@pytest.mark.parametrize("redirects", [0, 2])
+def test_the_number_of_redirects_is_a_parameter(server, tmp_path, redirects):
+    async def do_hop(request):
+        left = int(request.match_info["path"].removeprefix("hop/"))
+        if left:
+            raise web.HTTPFound(f"/hop/{left - 1}")
+        return web.Response(body=picture())
+
+    server.do_hop = do_hop
+    urls = [f"{server.root}/hop/{redirects}", f"{server.root}/hop/{redirects + 1}"]
+    rows = crawl(urls, tmp_path, [server.place], redirects=redirects)
+    assert [row.status for row in rows] == ["ok", "blocked"]
+
+
+def test_a_server_that_dies_in_the_middle_ends_the_crawl(server, tmp_path):
+    async def do_dying(request):
+        if server.asked.total() > 20:
+            for listening in list(server.runner.sites):
+                await listening.stop()
+            request.transport.abort()
+        return web.Response(body=picture())
+
+    server.do_dying = do_dying
+    urls = [f"{server.root}/dying/{index}.png" for index in range(60)]
+    began = time.monotonic()
+    rows = crawl(urls, tmp_path, [server.place], retries=1, give_up_after=3)
+    assert time.monotonic() - began < 10
+    assert len(rows) == 60
+    assert {row.status for row in rows} == {"ok", "failed"}
+    assert {row.reason for row in rows} <= {
+        "",
+        "connection refused",
+        "connection reset",
+        "connection closed without an answer",
+        "its host was given up after 3 failures in a row",
+    }
+
+
+@pytest.mark.parametrize("talk", [never_answer, reset, close_at_once, talk_garbage, drip_header])
+def test_a_host_that_answers_nobody_ends_the_crawl(server, tmp_path, talk):
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        await talk(writer)
+
+    port = server.call(server.raw(serve))
+    urls = [f"http://127.0.0.1:{port}/{index}.png" for index in range(30)]
+    began = time.monotonic()
+    rows = crawl(urls, tmp_path, [f"127.0.0.1:{port}"], timeout=0.3, retries=1)
+    assert time.monotonic() - began < 5
+    assert {row.status for row in rows} == {"failed"}
+    assert {row.reason.partition(": ")[0] for row in rows} == {"robots.txt"}
+
+
+def test_a_second_run_asks_only_for_what_failed(server, tmp_path):
+    async def do_broken(request):
+        raise web.HTTPInternalServerError
+
+    async def do_missing(request):
+        raise web.HTTPNotFound
+
+    server.do_broken, server.do_missing = do_broken, do_missing
+    urls = [f"{server.root}/{name}.png" for name in ("fine", "missing", "broken")]
+    allowed = [server.place]
+    first = crawl(urls, tmp_path, allowed, retries=0)
+    server.asked.clear()
+    assert crawl(urls, tmp_path, allowed, retries=0) == first
+    assert set(server.asked) == {"robots.txt", "broken.png"}
+
+
+@pytest.mark.parametrize(
+    ("number", "is_full"),
+    [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False), (errno.EROFS, False)],
+)
+def test_a_disk_that_takes_nothing_stops_the_crawl_with_its_reason(
+    server, tmp_path, monkeypatch, number, is_full
+):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Journal, "add", fail)
+    urls = [f"{server.root}/{index}.png" for index in range(200)]
+    with pytest.raises(GanError, match=os.strerror(number)) as caught:
+        crawl(urls, tmp_path, [server.place])
+    assert ("takes no more" in str(caught.value)) == ("make room" in str(caught.value)) == is_full
+    assert server.asked.total() < 100
+
+
+MEASURE = """
+import json, re, sys
+from pathlib import Path
+from fault_server import crawl
+root, allowed, folder, limit = sys.argv[1:]
+def peak_after(path):
+    [row] = crawl([root + path], Path(folder) / path[1:], [allowed], max_bytes=int(limit))
+    # not ru_maxrss: a child begins with the peak of the process that started it
+    peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())
+    return row.status, int(peak[1])
+print(json.dumps([peak_after(path) for path in ("/fine", "/gzip-b", "/deflate-b", "/brotli-b")]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells a process's peak")
+def test_a_bomb_takes_no_more_memory_than_three_times_the_limit(tmp_path):
+    limit = SHIPPED["max_bytes"]
+    server = Faults()
+    server.tls, _ = self_signed(tmp_path)
+    server.do_gzip_b = server.do_gzip_bomb
+    server.do_deflate_b = server.do_deflate_bomb
+    server.do_brotli_b = server.do_brotli_bomb
+    with server.running():
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, server.root, server.place, str(tmp_path), str(limit)],
+            cwd=Path(__file__).resolve().parents[2] / "support",
+            env={"PYTHONPATH": str(Path(__file__).resolve().parents[3])},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+    (fine, before), *bombs = json.loads(done.stdout)
+    assert fine == "ok"
+    for status, peak in bombs:
+        assert status == "too_large"
+        assert (peak - before) * 1024 < 3 * limit, (before, peak)
+
+
+def test_whatever_else_goes_wrong_has_a_reason_without_a_class_name():
+    assert reasons.explain(RuntimeError("boom at 0x7f"), 10) == (
+        "failed",
+        "the crawler could not read it",
+    )

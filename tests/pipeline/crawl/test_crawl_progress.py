@@ -1,0 +1,116 @@
+"""What a person sees of a crawl: the pace, the words, a log, and a terminal."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.crawl.crawl_progress import Pace, describe, watching
+from pipeline.crawl.image_check import Listed
+from pipeline.crawl.sink import Sink
+from pipeline.crawl.storage.journal import Journal
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def listed(number):
+    return Listed(number, f"p/{number}", f"https://example.org/{number}")
+
+
+@pytest.fixture
+def sink(tmp_path):
+    with Journal(tmp_path, {"source": "test"}) as journal:
+        yield Sink(journal)
+
+
+def test_pace_counts_the_last_seconds_and_tells_the_time_left():
+    now = [100.0]
+    pace = Pace(1000, lambda: now[0])
+    assert (pace.rate, pace.left) == (0.0, "")
+    for second in range(60):
+        now[0] = 100.0 + second
+        pace.note(0 if second < 40 else 5 * (second - 39))
+    assert pace.rate == 5.0
+    assert pace.left == "3:00"
+
+
+def test_hours_are_told_and_an_unknown_total_has_no_time_left():
+    now = [0.0]
+    paces = [Pace(7301, lambda: now[0]), Pace(None, lambda: now[0])]
+    for now[0] in (0.0, 1.0):
+        for pace in paces:
+            pace.note(int(now[0]))
+    assert [pace.left for pace in paces] == ["2:01:40", ""]
+
+
+def test_words_name_every_status_with_its_reasons(sink):
+    for number in range(3):
+        sink.reject(listed(number), "gone", "HTTP 404")
+    for number in range(3, 8):
+        sink.reject(listed(number), "failed", "timed out" if number < 6 else "connection refused")
+    assert describe(sink) == (
+        "fetched 0, failed 5 (3x timed out, 2x connection refused), gone 3 (HTTP 404)"
+    )
+
+
+def test_details_of_one_reason_are_counted_together(sink):
+    for number in range(4):
+        sink.reject(listed(number), "bad", f"damaged: image file is truncated ({number} bytes)")
+    assert describe(sink) == "fetched 0, bad 4 (damaged: image file is truncated)"
+
+
+def test_a_log_has_a_plain_last_line(sink, capsys):
+    with watching(2) as show:
+        show(sink)
+        sink.reject(listed(1), "gone", "HTTP 404")
+        show(sink)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("scrape: 1/2, ")
+    assert line.endswith("fetched 0, gone 1 (HTTP 404)")
+    assert "\x1b" not in line
+
+
+IN_A_TERMINAL = """
+import sys, tempfile, time
+from pathlib import Path
+from pipeline.crawl.image_check import Listed
+from pipeline.crawl.sink import Sink
+from pipeline.crawl.crawl_progress import watching
+from pipeline.crawl.storage.journal import Journal
+
+with Journal(Path(sys.argv[1]), {"source": "test"}) as journal, watching(40) as show:
+    sink = Sink(journal, show=show)
+    for number in range(30):
+        sink.reject(Listed(number, "p", f"u{number}"), "gone", "HTTP 404")
+        time.sleep(0.03)
+"""
+
+
+def test_a_terminal_shows_a_bar_with_rate_and_time_left(tmp_path):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", IN_A_TERMINAL, str(tmp_path)],
+        cwd=ROOT,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )
+    os.close(theirs)
+    seen = b""
+    while chunk := _read(ours):
+        seen += chunk
+    os.close(ours)
+    assert process.wait() == 0
+    text = seen.decode()
+    assert "30/40" in text
+    assert "/s, 0:0" in text
+    assert "gone 30 (HTTP 404)" in text
+
+
+def _read(descriptor):
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # the other side is closed
+        return b""

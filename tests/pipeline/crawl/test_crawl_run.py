@@ -1,0 +1,96 @@
+"""What a person is told when a crawl brings nothing, or less than all: only what can help."""
+
+import pytest
+from page_server import PageServer, picture
+
+from gan.errors import GanError
+from pipeline.crawl.html.source import HtmlGallery
+from pipeline.crawl.http.engine import Manners
+from pipeline.crawl.run import build
+from pipeline.crawl.storage.known import Known
+from pipeline.crawl.url_list import UrlList
+
+AGAIN = "run again to go on"
+GOES_ON = "the same command goes on from here"
+ALLOW = "--allow-private HOST:PORT"
+
+
+@pytest.fixture
+def site():
+    with PageServer() as server:
+        server.pages["p.png"] = picture(1)
+        yield server
+
+
+@pytest.fixture
+def scrape(tmp_path):
+    """scrape(source): its snapshot, made in a folder of its own."""
+
+    def make(source):
+        places = [tmp_path / name for name in ("staging", "data", "old", "log.jsonl")]
+        return build(source, places[0], Known(), *places[1:])[0]
+
+    return make
+
+
+def gallery(site, **changes):
+    return HtmlGallery(site.url("list"), "img", "a", "", "unknown", None, site.manners(**changes))
+
+
+@pytest.mark.parametrize(
+    ("page", "may_pass"),
+    [(404, False), (403, False), (422, False), ("<p>nothing", False), (500, True), (429, True)],
+)
+def test_another_run_is_advised_only_where_it_can_help(site, scrape, page, may_pass):
+    site.pages["list"] = page
+    with pytest.raises(GanError, match=site.url("list")) as caught:
+        scrape(gallery(site))
+    assert (AGAIN in str(caught.value)) == may_pass
+
+
+def test_a_robots_txt_decides_by_its_own_reason(site, scrape):
+    for answer, may_pass in ((500, True), ("User-agent: *\nDisallow: /", False)):
+        site.pages["robots.txt"] = answer.encode() if isinstance(answer, str) else answer
+        with pytest.raises(GanError, match=r"robots\.txt") as caught:
+            scrape(gallery(site))
+        assert (AGAIN in str(caught.value)) == may_pass
+
+
+@pytest.mark.parametrize(("status", "may_pass"), [(404, False), (503, True)])
+def test_a_listing_that_breaks_off_keeps_what_came_and_promises_no_more_than_it_can(
+    site, scrape, capsys, status, may_pass
+):
+    site.pages |= {"list": "<img src=p.png><a href=list2>", "list2": status}
+    assert scrape(gallery(site)).counts["ok"] == 1
+    said = capsys.readouterr().err
+    assert f"warning: the listing broke off: {site.url('list2')}: HTTP {status}" in said
+    assert (GOES_ON in said) == may_pass
+
+
+def test_the_largest_number_of_pages_is_no_reason_to_run_again_unchanged(site, scrape, capsys):
+    site.pages |= {"list": "<img src=p.png><a href=list2>", "list2": ""}
+    scrape(gallery(site, max_pages=1))
+    said = capsys.readouterr().err
+    assert "raise it in params.yaml" in said
+    assert GOES_ON not in said
+
+
+def test_a_lost_linked_page_does_not_make_a_listing_that_ended_worth_another_run(site, scrape):
+    site.pages |= {"list": "<b><a href=post></a></b><i><a href=list2></a></i>"}
+    site.pages |= {"post": 500, "list2": 404}
+    source = HtmlGallery(site.url("list"), "img", "i a", "b a", "unknown", None, site.manners())
+    with pytest.raises(GanError, match="HTTP 404") as caught:
+        scrape(source)
+    assert AGAIN not in str(caught.value)
+
+
+def test_a_server_of_ones_own_is_told_how_to_let_it_in(site, scrape, tmp_path):
+    stranger = Manners(site.manners().params)
+    listing = HtmlGallery(site.url("list"), "img", "", "", "unknown", None, stranger)
+    addresses = tmp_path / "list.txt"
+    addresses.write_text(site.url("p.png"))
+    for source in (listing, UrlList(addresses, "unknown", None, stranger)):
+        with pytest.raises(GanError, match="address is not public") as caught:
+            scrape(source)
+        assert str(caught.value).endswith(ALLOW)
+    assert not site.asked

@@ -1,0 +1,300 @@
+"""Sidecars as gallery-dl 1.32 writes them: every field that is known, and no credential."""
+
+import json
+
+import pytest
+
+from pipeline.crawl.archive.gallery_dl import Provenance, parse_sidecar
+from pipeline.crawl.public_url import public_url, strip_secrets
+
+DANBOORU = {
+    "id": 7412345,
+    "created_at": "2024-04-01T12:00:00.000-04:00",
+    "date": "2024-04-01 16:00:00",
+    "rating": "s",
+    "source": "https://i.pximg.net/img-original/img/2024/04/01/00/00/00/1_p0.png",
+    "tag_string": "1girl smile blue_hair artist_name",
+    "tag_string_general": "1girl smile blue_hair",
+    "tags": ["1girl", "smile", "blue_hair", "artist_name"],
+    "tags_general": ["1girl", "smile", "blue_hair"],
+    "file_url": "https://cdn.donmai.us/original/ab/cd/abcd.jpg",
+    "large_file_url": "https://cdn.donmai.us/sample/ab/cd/sample-abcd.jpg",
+    "filename": "abcd",
+    "extension": "jpg",
+    "category": "danbooru",
+    "subcategory": "tag",
+}
+GELBOORU = {
+    "id": 9876543,
+    "tags": "1girl bow don&#039;t_smile",
+    "rating": "general",
+    "source": "",
+    "file_url": "https://img3.gelbooru.com/images/ab/cd/abcd.jpeg",
+    "category": "gelbooru",
+}
+YANDERE = {
+    "id": 1100000,
+    "tags": "dress  thighhighs ",
+    "tags_artist": "someone",
+    "rating": "s",
+    "source": "https://example.org/work?token=abc&id=3",
+    "file_url": "https://files.yande.re/image/abcd/yande.re%201100000.png",
+    "category": "yandere",
+}
+PIXIV = {
+    "id": 98765432,
+    "title": "初春",
+    "tags": ["オリジナル", "女の子"],
+    "rating": "General",
+    "x_restrict": 0,
+    "num": 0,
+    "url": "https://i.pximg.net/img-original/img/2022/06/01/00/00/00/98765432_p0.png",
+    "user": {"id": 1, "account": "someone"},
+    "category": "pixiv",
+}
+TWITTER = {
+    "tweet_id": 1790000000000000000,
+    "content": "new picture",
+    "hashtags": ["art", "oc"],
+    "sensitive": True,
+    "author": {"name": "someone"},
+    "category": "twitter",
+}
+E621 = {
+    "id": 4000000,
+    "file": {"url": "https://static1.e621.net/data/ab/cd/abcd.png", "ext": "png"},
+    "tags": {"general": ["smile"], "artist": ["someone"]},
+    "sources": ["https://a.example.com/1", "https://b.example.com/2"],
+    "rating": "s",
+    "category": "e621",
+}
+FLICKR = {
+    "id": "53000000000",
+    "url": "https://live.staticflickr.com/1/53000000000_abc_o.jpg",
+    "license": "4",
+    "license_name": "Attribution License",
+    "category": "flickr",
+}
+DEVIANTART = {
+    "url": "https://www.deviantart.com/someone/art/Title-123",
+    "tags": ["Two Words", "portrait"],
+    "category": "deviantart",
+}
+
+
+def parse(values):
+    return parse_sidecar(json.dumps(values).encode())
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (
+            DANBOORU,
+            Provenance(
+                "https://cdn.donmai.us/original/ab/cd/abcd.jpg",
+                "https://danbooru.donmai.us/posts/7412345",
+                ("1girl", "smile", "blue_hair", "artist_name"),
+                "sensitive",
+                "https://i.pximg.net/img-original/img/2024/04/01/00/00/00/1_p0.png",
+            ),
+        ),
+        (
+            GELBOORU,
+            Provenance(
+                "https://img3.gelbooru.com/images/ab/cd/abcd.jpeg",
+                "https://gelbooru.com/index.php?page=post&s=view&id=9876543",
+                ("1girl", "bow", "don't_smile"),
+                "general",
+            ),
+        ),
+        (
+            YANDERE,
+            Provenance(
+                "https://files.yande.re/image/abcd/yande.re%201100000.png",
+                "https://yande.re/post/show/1100000",
+                ("dress", "thighhighs"),
+                "general",
+                "https://example.org/work?id=3",
+            ),
+        ),
+        (
+            PIXIV,
+            Provenance(
+                "https://i.pximg.net/img-original/img/2022/06/01/00/00/00/98765432_p0.png",
+                "https://www.pixiv.net/artworks/98765432",
+                ("オリジナル", "女の子"),
+                "general",
+            ),
+        ),
+        (
+            TWITTER,
+            Provenance(
+                "",
+                "https://x.com/i/web/status/1790000000000000000",
+                ("art", "oc"),
+                "sensitive",
+            ),
+        ),
+        (
+            E621,
+            Provenance(
+                "https://static1.e621.net/data/ab/cd/abcd.png",
+                "https://e621.net/posts/4000000",
+                ("smile", "someone"),
+                "general",
+                "https://a.example.com/1 https://b.example.com/2",
+            ),
+        ),
+        (
+            FLICKR,
+            Provenance(
+                "https://live.staticflickr.com/1/53000000000_abc_o.jpg",
+                licence="Attribution License",
+            ),
+        ),
+        (
+            DEVIANTART,
+            Provenance(
+                "",
+                "https://www.deviantart.com/someone/art/Title-123",
+                ("Two Words", "portrait"),
+            ),
+        ),
+        ({}, Provenance()),
+    ],
+    ids=lambda value: value.get("category", "empty") if isinstance(value, dict) else "",
+)
+def test_the_fields_of_each_site_become_a_row(values, expected):
+    assert parse(values) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "tags"),
+    [
+        ({"tag_string": "b a b"}, ("b", "a")),
+        ({"tags": "one, two words, three"}, ("one", "two words", "three")),
+        ({"tags": [{"name": "a", "translated_name": None}, {"name": "b"}]}, ("a", "b")),
+        ({"tags_artist": "x", "tags_general": ["y", "z"]}, ("x", "y", "z")),
+        ({"tag_string_artist": "x", "tag_string_general": "y z"}, ("x", "y", "z")),
+        ({"tags": [None, 5, True, ["x"], {"id": 3}, " a  b "]}, ("5", "a b")),
+        ({"tags": "a\ud800 b\nc"}, ("a\\ud800", "b", "c")),
+        ({"tags": 3}, ()),
+    ],
+)
+def test_tags_come_in_many_shapes(values, tags):
+    assert parse(values).tags == tags
+
+
+@pytest.mark.parametrize(
+    ("rating", "category", "expected"),
+    [
+        ("g", "danbooru", "general"),
+        ("s", "danbooru", "sensitive"),
+        ("s", "konachan", "general"),
+        ("s", "who_knows", "sensitive"),
+        ("safe", "gelbooru", "general"),
+        ("q", "yandere", "questionable"),
+        ("Explicit", "gelbooru", "explicit"),
+        ("R-18G", "pixiv", "explicit"),
+        ("sketchy", "wallhaven", "sketchy"),
+        (None, "danbooru", ""),
+        ({"x": 1}, "danbooru", ""),
+    ],
+)
+def test_ratings_are_said_in_one_vocabulary(rating, category, expected):
+    assert parse({"rating": rating, "category": category}).rating == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://a.org/x.jpg", "https://a.org/x.jpg"),
+        ("http://a.org:8080/x%20y.jpg?a=1&b=%2F", "http://a.org:8080/x%20y.jpg?a=1&b=%2F"),
+        ("https://me:secret@a.org/x.jpg", "https://a.org/x.jpg"),
+        ("https://a.org/x.jpg?id=3&api_key=S&user_id=5&login=me", "https://a.org/x.jpg?id=3"),
+        ("https://a.org/x.jpg?password_hash=S;q=1", "https://a.org/x.jpg?q=1"),
+        ("https://a.org/x.jpg?API-Key=S&a%70i_key=S&Token=S", "https://a.org/x.jpg"),
+        ("https://a.org/x.jpg?X-Amz-Signature=S&Key-Pair-Id=S&w=5", "https://a.org/x.jpg?w=5"),
+        ("https://a.org/x.jpg#access_token=S", "https://a.org/x.jpg"),
+        ("https://a.org/x#part", "https://a.org/x#part"),
+        ("https://a.org/x?author=me&monkey=1", "https://a.org/x?author=me&monkey=1"),
+        ("https://[2606:4700::1111]/x", "https://[2606:4700::1111]/x"),
+        ("ftp://a.org/x.jpg", ""),
+        ("javascript:alert(1)", ""),
+        ("/data/x.jpg", ""),
+        ("https://", ""),
+        ("https://a.org:port/x", ""),
+        ("https://[::1/x", ""),
+        ("https://a.org/x y", ""),
+        ("https://a.org/" + "x" * 5000, ""),
+        ("http://localhost:5000/x.jpg", ""),
+        ("http://127.0.0.1/x.jpg", ""),
+        ("http://192.168.1.5/x.jpg", ""),
+        ("http://[::1]/x.jpg", ""),
+        ("http://nas.local/x.jpg", ""),
+        ("http://booru/x.jpg", ""),
+    ],
+)
+def test_addresses_keep_no_credential_and_name_no_private_network(url, kept):
+    assert public_url(url) == kept
+    assert public_url(kept) == kept
+
+
+def test_addresses_inside_a_text_are_cleaned_too():
+    text = "by me https://u:p@a.org/1?token=S&n=2 and http://127.0.0.1:8000/x"
+    assert strip_secrets(text) == "by me https://a.org/1?n=2 and"
+
+
+@pytest.mark.parametrize("key", ["file_url", "url", "source", "post_url"])
+def test_no_field_of_a_row_holds_a_credential(key):
+    secret = "https://me:S3CRET@a.org/x.jpg?api_key=S3CRET&access_token=S3CRET"
+    assert "S3CRET" not in repr(parse({key: secret, "category": "gelbooru"}))
+
+
+@pytest.mark.parametrize("number", ["1/../../x", "", None, True, 1.5, "a b", "x" * 99, [1]])
+def test_a_strange_number_makes_no_page(number):
+    assert parse({"category": "danbooru", "id": number}).page == ""
+
+
+def test_an_address_without_a_site_is_taken_from_the_page():
+    values = {**DANBOORU, "file_url": "/data/original/x.jpg"}
+    assert parse(values).url == "https://danbooru.donmai.us/data/original/x.jpg"
+    values = {**DANBOORU, "file_url": "//cdn.donmai.us/x.jpg"}
+    assert parse(values).url == "https://cdn.donmai.us/x.jpg"
+    assert parse({"file_url": "/data/original/x.jpg"}).url == ""
+    assert parse({**DANBOORU, "file_url": "https://[::1/x.jpg"}).tags == parse(DANBOORU).tags
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not json",
+        b"[]",
+        b'"text"',
+        b"{",
+        b"\xff\xfe\x00",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"id": ' + b"9" * 5000 + b"}",
+    ],
+)
+def test_what_is_no_object_is_a_value_error(data):
+    with pytest.raises(ValueError):  # noqa: PT011
+        parse_sidecar(data)
+
+
+def test_a_byte_order_mark_is_no_obstacle():
+    assert parse_sidecar(b"\xef\xbb\xbf" + json.dumps(PIXIV).encode()) == parse(PIXIV)
+
+
+def test_values_of_any_type_never_break_a_sidecar():
+    odd = [None, True, 1, -1.5, "", "x", "https://a.org", [], {}, [[]], {"url": {}}, {"name": 3}]
+    keys = ["id", "category", "tags", "rating", "file", "file_url", "url", "source", "sources"]
+    keys += ["license", "licence", "hashtags", "tags_x", "tag_string", "sensitive", "tweet_id"]
+    for key in keys:
+        for value in odd:
+            found = parse({**DANBOORU, key: value})
+            texts = (found.url, found.page, found.rating, found.source, found.licence, *found.tags)
+            assert all(isinstance(text, str) for text in texts), (key, value)

@@ -1,0 +1,448 @@
+"""How a crawl treats its hosts: delays, waits, back-off, giving up, robots.txt, stopping."""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from email.utils import formatdate
+from itertools import pairwise
+
+import pytest
+from aiohttp import web
+from fault_server import Names, Server, crawl, picture
+
+from gan.errors import GanError
+from gan.params.file import parse_params
+from pipeline.crawl.http.engine import STOP_WITHIN_S
+from pipeline.crawl.http.listing import ListingPage, PageRequest
+from pipeline.crawl.http.pacing import TOLD_HOSTS, parse_wait
+from pipeline.crawl.image_check import Listed
+from pipeline.crawl.storage.journal import Journal
+
+SOON = 0.02
+"""Seconds that a clock may be early."""
+
+
+@pytest.fixture
+def server():
+    with Server().running() as server:
+        yield server
+
+
+def gaps(moments):
+    return [later - earlier for earlier, later in pairwise(moments)]
+
+
+def assert_apart(times, seconds):
+    """Requests came so many seconds apart; a busy machine may see single ones late."""
+    moments = [moment for moment, _ in times]
+    assert min(gaps(moments)) >= seconds / 2
+    assert moments[-1] - moments[0] >= (len(moments) - 1.5) * seconds
+
+
+def images(server, count, host="127.0.0.1"):
+    return [f"http://{host}:{server.port}/{index}.png" for index in range(count)]
+
+
+def always(status, **headers):
+    async def answer(request):
+        return web.Response(status=status, headers=headers)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7),
+        ("0", 0),
+        ("99999999", 99999999),
+        ("Thu, 01 Jan 1970 00:01:00 GMT", 50),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("²", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_as_a_date(value, seconds):
+    assert parse_wait(value, now=10.0) == seconds
+
+
+def test_requests_to_one_host_keep_their_distance_whatever_the_connections(server, tmp_path):
+    crawl(images(server, 8), tmp_path, [server.place], delay=0.15, connections=8)
+    assert len(server.times) == 9
+    assert_apart(server.times, 0.15)
+
+
+def test_several_hosts_are_asked_side_by_side(server, tmp_path):
+    hosts = [f"h{index}.test" for index in range(4)]
+    urls = [url for host in hosts for url in images(server, 3, host)]
+    names = Names({host: [["127.0.0.1"]] for host in hosts})
+    began = time.monotonic()
+    rows = crawl(urls, tmp_path, [f"{host}:{server.port}" for host in hosts], names, delay=0.3)
+    assert {row.status for row in rows} == {"ok"}
+    one_after_another = 4 * 4 * 0.3
+    assert time.monotonic() - began < 0.75 * one_after_another
+
+
+def test_no_more_requests_are_in_flight_than_connections(server, tmp_path):
+    flying = Counter()
+
+    async def do_slow(request):
+        flying["now"] += 1
+        flying["most"] = max(flying["most"], flying["now"])
+        await asyncio.sleep(0.05)
+        flying["now"] -= 1
+        return web.Response(body=picture())
+
+    server.do_slow = do_slow
+    hosts = [f"h{index}.test" for index in range(6)]
+    urls = [f"http://{h}:{server.port}/slow/{i}.png" for h in hosts for i in range(4)]
+    names = Names({host: [["127.0.0.1"]] for host in hosts})
+    allowed = [f"{host}:{server.port}" for host in hosts]
+    crawl(urls, tmp_path, allowed, names, connections=3)
+    assert flying["most"] == 3
+
+
+def refused(server, host="127.0.0.1"):
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        return f"{host}:{nobody.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(("retries", "lines"), [(0, 0), (1, 1), (3, 1)])
+def test_the_first_failure_of_a_host_is_said_with_the_wait_that_it_brings(
+    server, tmp_path, capsys, retries, lines
+):
+    place = refused(server)
+    urls = [f"http://{place}/{number}.png" for number in range(5)]
+    crawl(urls, tmp_path, [place], retries=retries, backoff=0.06)
+    times = "1 time" if retries == 1 else f"{retries} times"
+    line = f"127.0.0.1: connection refused; trying again in 0.1 s, {times} at most"
+    assert capsys.readouterr().err.splitlines() == [line] * lines
+
+
+def test_a_host_that_is_busy_is_said_with_the_wait_that_it_asks_for(server, tmp_path, capsys):
+    async def do_busy(request):
+        if server.asked["busy"] > 1:
+            return web.Response(body=picture())
+        return web.Response(status=429, headers={"Retry-After": "1"})
+
+    server.do_busy = do_busy
+    crawl([f"{server.root}/busy", *images(server, 3)], tmp_path, [server.place], retries=2)
+    said = capsys.readouterr().err
+    assert said == "127.0.0.1: HTTP 429; trying again in 1.0 s, 2 times at most\n"
+
+
+def test_a_list_of_many_dead_hosts_is_not_told_host_by_host(server, tmp_path, capsys):
+    hosts = [f"h{number}.test" for number in range(TOLD_HOSTS + 5)]
+    rows = crawl([f"http://{host}/a.png" for host in hosts], tmp_path, resolver=Names({}))
+    assert {row.reason for row in rows} == {"robots.txt: host not found"}
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == TOLD_HOSTS
+    assert len({line.partition(":")[0] for line in said} & set(hosts)) == TOLD_HOSTS
+
+
+@pytest.mark.parametrize("as_date", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_wait_that_is_asked_for_is_kept_by_all_requests_to_the_host(server, tmp_path, as_date):
+    async def do_busy(request):
+        if server.asked["busy"] > 1:
+            return web.Response(body=picture())
+        value = formatdate(time.time() + 2, usegmt=True) if as_date else "1"
+        return web.Response(status=503, headers={"Retry-After": value})
+
+    server.do_busy = do_busy
+    urls = [f"{server.root}/busy", *images(server, 5)]
+    rows = crawl(urls, tmp_path, [server.place], connections=1)
+    assert {row.status for row in rows} == {"ok"}
+    [first, second] = server.seen("busy")
+    assert second - first >= 1 - SOON
+    assert all(moment <= first or moment >= first + 1 - SOON for moment, _ in server.times)
+
+
+def test_no_wait_is_longer_than_the_longest(server, tmp_path):
+    async def do_busy(request):
+        if server.asked["busy"] > 1:
+            return web.Response(body=picture())
+        return web.Response(status=429, headers={"Retry-After": "3600"})
+
+    server.do_busy = do_busy
+    [row] = crawl([f"{server.root}/busy"], tmp_path, [server.place], longest_wait=0.3)
+    assert row.status == "ok"
+    assert 0.3 - SOON <= gaps(server.seen("busy"))[0] < 5
+
+
+@pytest.mark.slow
+def test_back_off_doubles_to_its_limit_and_begins_anew_after_a_success(server, tmp_path):
+    broken = {1, 2, 3, 4, 6}
+
+    async def do_ill(request):
+        healthy = server.asked["ill"] + server.asked["ill-too"] not in broken
+        return web.Response(status=200 if healthy else 500, body=picture())
+
+    server.do_ill = server.do_ill_too = do_ill
+    urls = [f"{server.root}/ill", f"{server.root}/ill-too"]
+    settings = {"connections": 1, "retries": 4, "backoff": 0.1, "longest_wait": 0.4}
+    rows = crawl(urls, tmp_path, [server.place], **settings)
+    assert {row.status for row in rows} == {"ok"}
+    found = gaps(sorted(server.seen("ill") + server.seen("ill-too")))
+    for gap, wait in zip(found, (0.1, 0.2, 0.4, 0.4, 0.0, 0.1), strict=True):
+        assert gap >= wait - SOON
+    assert found[-1] < 0.4
+
+
+def test_requests_that_failed_together_count_once_for_the_back_off(server, tmp_path):
+    server.do_ill = always(500)
+    urls = [f"{server.root}/ill/{index}" for index in range(8)]
+    began = time.monotonic()
+    rows = crawl(urls, tmp_path, [server.place], retries=1, backoff=0.1, give_up_after=99)
+    assert {row.reason for row in rows} == {"HTTP 500"}
+    assert time.monotonic() - began < 0.1 * 2**7
+
+
+def test_a_host_that_always_fails_is_given_up(server, tmp_path):
+    server.do_ill = always(503)
+    urls = [f"{server.root}/ill/{index}" for index in range(50)]
+    rows = crawl(urls, tmp_path, [server.place], retries=1, give_up_after=3, connections=1)
+    assert server.asked.total() == 1 + 3 * 2
+    reasons = Counter((row.status, row.reason) for row in rows)
+    assert reasons == {
+        ("failed", "HTTP 503"): 3,
+        ("failed", "its host was given up after 3 failures in a row"): 47,
+    }
+
+
+def test_giving_up_ends_long_waits_at_once(server, tmp_path):
+    server.do_ill = always(503, **{"Retry-After": "500"})
+    urls = [f"{server.root}/ill/{index}" for index in range(50)]
+    began = time.monotonic()
+    rows = crawl(urls, tmp_path, [server.place], retries=0, give_up_after=4, connections=4)
+    assert time.monotonic() - began < 20
+    assert {row.status for row in rows} == {"failed"}
+
+
+def test_a_host_that_answers_now_and_then_is_not_given_up(server, tmp_path):
+    async def do_moody(request):
+        return web.Response(status=500 if server.asked.total() % 3 else 404)
+
+    server.do_moody = do_moody
+    urls = [f"{server.root}/moody/{index}" for index in range(30)]
+    rows = crawl(
+        urls, tmp_path, [server.place], retries=0, backoff=0.0, give_up_after=3, connections=1
+    )
+    assert {row.reason for row in rows} == {"HTTP 500", "HTTP 404"}
+
+
+def test_a_host_that_is_left_alone_holds_up_no_other(server, tmp_path):
+    async def answer_by_host(request):
+        if request.host.startswith("busy.test") and server.asked["first"] == 1:
+            return web.Response(status=429, headers={"Retry-After": "1"})
+        return web.Response(body=picture())
+
+    server.do_first = answer_by_host
+    names = Names({"busy.test": [["127.0.0.1"]], "free.test": [["127.0.0.1"]]})
+    port = server.port
+    urls = [f"http://busy.test:{port}/first"]
+    urls += [f"http://busy.test:{port}/later/{index}" for index in range(10)]
+    urls += [f"http://free.test:{port}/free/{index}" for index in range(10)]
+    allowed = [f"busy.test:{port}", f"free.test:{port}"]
+    rows = crawl(urls, tmp_path, allowed, names, connections=2)
+    assert {row.status for row in rows} == {"ok"}
+    first, second = server.seen("first")
+    free = [moment for moment, path in server.times if path.startswith("free/")]
+    assert second - first >= 1 - SOON
+    assert max(free) < second
+
+
+class Pages:
+    """A listing on one host, with images on another."""
+
+    def __init__(self, root, images, pages, each):
+        self.root, self.images, self.pages, self.each = root, images, pages, each
+        self.left_out = Counter()
+
+    def start(self):
+        return ListingPage(pages=[PageRequest(f"{self.root}/list/0", 0)])
+
+    def read(self, page, response):
+        first = page.place * self.each
+        found = [
+            Listed(index, page.url, f"{self.images}/{index}.png")
+            for index in range(first, first + self.each)
+        ]
+        following = page.place + 1
+        more = [PageRequest(f"{self.root}/list/{following}", following)]
+        return ListingPage(found, more if following < self.pages else [])
+
+    def instead(self, page, why):
+        return ()
+
+
+def test_the_next_page_waits_for_the_images_of_this_one_though_they_are_elsewhere(
+    server, tmp_path
+):
+    names = Names({"cdn.test": [["127.0.0.1"]]})
+    listing = Pages(server.root, f"http://cdn.test:{server.port}", pages=4, each=30)
+    allowed = [server.place, f"cdn.test:{server.port}"]
+    rows = crawl(listing, tmp_path, allowed, names, connections=2)
+    assert len(rows) == 120
+    order = [path for _, path in server.times if path != "robots.txt"]
+    for page in range(1, 4):
+        before = order[: order.index(f"list/{page}")]
+        assert sum(path.endswith(".png") for path in before) >= 30 * page - 2
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "reason"),
+    [
+        ("User-agent: *\nDisallow: /", "blocked", "robots.txt"),
+        ("User-agent: Avatar-GAN\nDisallow: /", "blocked", "robots.txt"),
+        ("User-agent: crawler\nDisallow: /", "ok", ""),
+        ("User-agent: *\nDisallow: /\n\nUser-agent: avatar-gan\nAllow: /", "ok", ""),
+        ("<html>welcome</html>", "ok", ""),
+        ("", "ok", ""),
+        ("Disallow: /x\n" * 10_000 + "User-agent: *\nDisallow: /", "blocked", "robots.txt"),
+        ("#\n" * 300_000 + "User-agent: *\nDisallow: /", "ok", ""),
+    ],
+)
+def test_robots_txt_is_obeyed_up_to_the_length_that_is_read(
+    server, tmp_path, text, status, reason
+):
+    server.robots = text
+    rows = crawl(images(server, 3), tmp_path, [server.place])
+    assert {(row.status, row.reason) for row in rows} == {(status, reason)}
+    assert server.asked["robots.txt"] == 1
+    assert server.asked.total() == (4 if status == "ok" else 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "reason"),
+    [
+        (404, "ok", ""),
+        (403, "ok", ""),
+        (410, "ok", ""),
+        (429, "failed", "robots.txt: HTTP 429"),
+        (500, "failed", "robots.txt: HTTP 500"),
+        (503, "failed", "robots.txt: HTTP 503"),
+        (204, "failed", "robots.txt: HTTP 204"),
+    ],
+)
+def test_a_robots_txt_that_cannot_be_had_allows_all_or_nothing(
+    server, tmp_path, code, status, reason
+):
+    server.do_robots = always(code)
+    rows = crawl(images(server, 3), tmp_path, [server.place], retries=1)
+    assert {(row.status, row.reason) for row in rows} == {(status, reason)}
+    assert server.asked["robots.txt"] == (2 if code in (429, 500, 503) else 1)
+
+
+def test_redirects_of_robots_txt_are_followed_and_a_loop_of_them_allows_all(server, tmp_path):
+    async def do_robots(request):
+        raise web.HTTPFound("/rules")
+
+    async def do_rules(request):
+        return web.Response(text="User-agent: *\nDisallow: /1.png")
+
+    server.do_robots, server.do_rules = do_robots, do_rules
+    rows = crawl(images(server, 3), tmp_path / "a", [server.place])
+    assert [row.status for row in rows] == ["ok", "blocked", "ok"]
+    server.do_rules = do_robots
+    rows = crawl(images(server, 3), tmp_path / "b", [server.place])
+    assert [row.status for row in rows] == ["ok", "ok", "ok"]
+
+
+def test_a_robots_txt_that_leads_to_a_private_address_is_not_followed(server, tmp_path):
+    async def do_robots(request):
+        raise web.HTTPFound(f"{server.forbidden}/robots.txt")
+
+    server.do_robots = do_robots
+    rows = crawl(images(server, 2), tmp_path, [server.place])
+    assert [row.status for row in rows] == ["blocked"] * 2
+    assert server.asked == {"robots.txt": 1}
+
+
+@pytest.mark.parametrize(("longest", "expected"), [(600.0, 0.3), (0.15, 0.15)])
+def test_the_crawl_delay_of_a_robots_txt_is_kept(server, tmp_path, longest, expected):
+    server.robots = "User-agent: *\nCrawl-delay: 0.3"
+    crawl(images(server, 4), tmp_path, [server.place], longest_wait=longest)
+    assert len(server.times) == 5
+    assert_apart(server.times, expected)
+
+
+@pytest.mark.parametrize("wait", ["Retry-After", "robots.txt", "delay"])
+def test_ctrl_c_during_a_long_wait_ends_at_once_and_leaves_no_row(server, tmp_path, wait):
+    busy = always(503, **{"Retry-After": "500"})
+    settings = {"retries": 5}
+    if wait == "Retry-After":
+        server.do_busy = busy
+    elif wait == "robots.txt":
+        server.do_robots = busy
+    else:
+        settings["delay"] = 100.0
+    pressed = []
+
+    def press():
+        pressed.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(1.0, press)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        crawl(
+            [f"{server.root}/busy/{index}" for index in range(40)],
+            tmp_path,
+            [server.place],
+            **settings,
+        )
+    assert time.monotonic() - pressed[0] < 1.5
+    with Journal(tmp_path, {"source": "test"}) as journal:
+        assert list(journal.entries()) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_does_not_wait_long_for_an_answer_and_leaves_no_row(server, tmp_path):
+    async def do_slow(request):
+        await asyncio.sleep(60)
+
+    server.do_slow = do_slow
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    urls = [f"{server.root}/slow/{index}" for index in range(40)]
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        crawl(urls, tmp_path, [server.place], timeout=60.0, connections=2)
+    assert time.monotonic() - began < 1.0 + STOP_WITHIN_S + 1.5
+    with Journal(tmp_path, {"source": "test"}) as journal:
+        assert list(journal.entries()) == []
+
+
+def test_a_listing_that_breaks_is_an_error_and_not_the_end_of_it(server, tmp_path):
+    class Broken(Pages):
+        def start(self):
+            raise GanError("list.txt: line 3 is no address")
+
+    listing = Broken(server.root, server.root, pages=1, each=1)
+    with pytest.raises(GanError, match="line 3"):
+        crawl(listing, tmp_path, [server.place])
+
+    class Nowhere(Pages):
+        def start(self):
+            return ListingPage(pages=[PageRequest("http://[::1")])
+
+    listing = Nowhere(server.root, server.root, pages=1, each=1)
+    with pytest.raises(GanError, match="not a valid http or https address"):
+        crawl(listing, tmp_path, [server.place])
+
+
+@pytest.mark.parametrize("contact", ["a\nb", "a\rX-Evil: 1", "caf\u00e9", "a" * 201, "\x00"])
+def test_a_contact_that_fits_into_no_header_is_one_clear_line(contact, make_params):
+    values = make_params().model_dump()
+    values["scrape"]["contact"] = contact
+    with pytest.raises(GanError, match=r"scrape\.contact") as caught:
+        parse_params(values, "params.yaml")
+    assert "\n" not in str(caught.value)

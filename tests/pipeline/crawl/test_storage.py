@@ -1,0 +1,415 @@
+"""The snapshot format, written and read back; kills and damage at every step."""
+
+import hashlib
+import subprocess
+import sys
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gan.errors import GanError
+from pipeline.crawl.storage.journal import JOURNAL, SPOOL, Journal
+from pipeline.crawl.storage.known import Known
+from pipeline.crawl.storage.writer import count_rows, discard, has_news, publish, recover
+from pipeline.dataset.manifest import STATUSES, Row
+from pipeline.dataset.reader import Snapshot
+
+SOURCE = {"source": "test", "count": 3}
+
+
+def row_of(name, data=b"", status="ok"):
+    ok = {
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+        "format": "PNG",
+        "width": 4,
+        "height": 5,
+    }
+    return Row(
+        page=f"p/{name}",
+        url=f"u/{name}",
+        tags=("smile", "青"),
+        rating="general",
+        source="painter:1",
+        licence="CC0-1.0",
+        status=status,
+        reason="" if status == "ok" else "because",
+        **(ok if status == "ok" else {}),
+    )
+
+
+def fill(journal, names):
+    for position, name in names:
+        journal.add(position, row_of(name, name.encode() * 700), name.encode() * 700)
+
+
+def build(root, names=((2, "c"), (0, "a"), (1, "b"))):
+    with Journal(root / "staging", SOURCE) as journal:
+        fill(journal, names)
+        return publish(journal, SOURCE, root / "data", root / "old")
+
+
+def test_rows_survive_json():
+    for status in STATUSES:
+        row = row_of("x", b"bytes", status)
+        assert Row.from_json(row.to_json()) == row
+
+
+@pytest.mark.parametrize("line", ["", "[]", "{}", '{"page": 1}', "nonsense"])
+def test_a_line_that_is_no_row_is_refused(line):
+    with pytest.raises(ValueError):  # noqa: PT011
+        Row.from_json(line)
+
+
+def test_what_was_written_is_read_back_in_source_order(tmp_path):
+    build(tmp_path)
+    snapshot = Snapshot.open(tmp_path / "data")
+    snapshot.verify()
+    assert [row.url for row in snapshot.each_row()] == ["u/a", "u/b", "u/c"]
+    assert snapshot.source == SOURCE
+    assert snapshot.counts["ok"] == 3
+    index = snapshot.index()
+    assert [bytes(each).hex() for each in index.digests.view(("u1", 32))] == [
+        row.sha256 for row in snapshot.each_row()
+    ]
+    for number, name in enumerate("abc"):
+        assert index.location(number).read() == name.encode() * 700
+    places = [place for place, _ in snapshot.each_line(Row.from_dict)]
+    assert [row.url for row in snapshot.rows_at(reversed(places))] == ["u/c", "u/b", "u/a"]
+
+
+def test_images_are_found_by_hash_and_the_index_is_what_tar_says(tmp_path):
+    snapshot = build(tmp_path, tuple((index, f"{index:05d}") for index in range(5000)))
+    index = snapshot.index()
+    with tarfile.open(snapshot.folder / "images-00001.tar") as tar:
+        expected = [(m.name[:64], m.offset_data, m.size) for m in tar]
+    second = np.flatnonzero(index.shard == 1)
+    assert [
+        (bytes(d).hex(), int(o), int(s))
+        for d, o, s in zip(
+            index.digests[second].view(("u1", 32)),
+            index.offset[second],
+            index.size[second],
+            strict=True,
+        )
+    ] == expected
+    wanted = np.random.default_rng(0).permutation(5000)
+    assert np.array_equal(index.find(index.digests[wanted]), wanted)
+    with pytest.raises(GanError, match="no shard holds the image 0707"):
+        index.find(np.array([b"\7" * 32], "S32"))
+
+
+def test_a_hash_that_ends_in_zeros_is_found_and_named_whole(tmp_path):
+    index = build(tmp_path).index()
+    ends = np.array([b"a" * 31 + b"\0", b"b" * 30 + b"\0\0"], "S32")
+    odd = replace(index, digests=ends, shard=index.shard[:2], offset=index.offset[:2])
+    assert odd.find(ends[::-1]).tolist() == [1, 0]
+    with pytest.raises(GanError, match="63" * 30 + "0000 of the manifest"):
+        odd.find(np.array([b"c" * 30 + b"\0\0"], "S32"))
+
+
+@pytest.mark.parametrize("damage", [b"", b"no tar at all" * 99, b"x" * 512 + b"\0" * 512])
+def test_a_file_that_is_no_shard_is_named(tmp_path, damage):
+    snapshot = build(tmp_path)
+    shard = snapshot.folder / "images-00000.tar"
+    shard.write_bytes(damage)
+    with pytest.raises(GanError, match=r"images-00000\.tar: not a tar shard"):
+        snapshot.index()
+
+
+def test_equal_content_gives_equal_bytes_whatever_the_order_of_arrival(tmp_path):
+    build(tmp_path / "one")
+    build(tmp_path / "two", ((1, "b"), (0, "a"), (2, "c")))
+    one, two = (
+        {path.name: path.read_bytes() for path in (tmp_path / name / "data").iterdir()}
+        for name in ("one", "two")
+    )
+    assert one == two
+
+
+def test_shards_hold_4096_images_with_headers_that_name_nobody(tmp_path):
+    snapshot = build(tmp_path, tuple((index, f"{index:05d}") for index in range(4100)))
+    assert sorted(snapshot.files) == ["images-00000.tar", "images-00001.tar", "manifest.jsonl"]
+    with tarfile.open(snapshot.folder / "images-00000.tar") as tar:
+        members = tar.getmembers()
+    assert len(members) == 4096
+    assert {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in members} == {(0, 0, 0, "", "")}
+    assert members[0].name == f"{next(snapshot.each_row()).sha256}.png"
+
+
+def test_the_same_bytes_under_two_urls_are_stored_once(tmp_path):
+    with Journal(tmp_path / "staging", SOURCE) as journal:
+        for position in range(3):
+            journal.add(position, row_of(str(position), b"same"), b"same")
+        snapshot = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+    assert len(list(snapshot.each_row())) == 3
+    assert len(snapshot.index()) == 1
+
+
+def test_a_failed_row_is_tried_again_and_its_last_word_counts(tmp_path):
+    with Journal(tmp_path / "staging", SOURCE) as journal:
+        journal.add(0, row_of("a", status="failed"))
+        assert not journal.is_done("u/a")
+        journal.add(0, row_of("a", b"picture"), b"picture")
+        assert journal.is_done("u/a")
+        snapshot = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+    assert [row.status for row in snapshot.each_row()] == ["ok"]
+
+
+def test_no_image_at_all_is_an_error_and_publishes_nothing(tmp_path):
+    with Journal(tmp_path / "staging", SOURCE) as journal:
+        journal.add(0, row_of("a", status="gone"))
+        with pytest.raises(GanError, match="not one image"):
+            publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+    assert not (tmp_path / "data").exists()
+
+
+def test_cut_anywhere_the_journal_goes_on_to_the_same_digest(tmp_path):
+    whole = build(tmp_path / "whole")
+    lines = (tmp_path / "whole/staging" / JOURNAL).read_bytes()
+    spool = (tmp_path / "whole/staging" / SPOOL).read_bytes()
+    for cut in range(0, len(lines), 37):
+        root = tmp_path / str(cut)
+        (root / "staging").mkdir(parents=True)
+        (root / "staging" / JOURNAL).write_bytes(lines[:cut])
+        (root / "staging" / SPOOL).write_bytes(spool)
+        assert build(root).digest == whole.digest
+        assert (root / "staging" / SPOOL).stat().st_size == len(spool)
+
+
+def test_rows_whose_bytes_a_power_cut_took_are_not_done(tmp_path):
+    whole = build(tmp_path)
+    spool = tmp_path / "staging" / SPOOL
+    spool.write_bytes(spool.read_bytes()[:1000])
+    with Journal(tmp_path / "staging", SOURCE) as journal:
+        assert [journal.is_done(f"u/{name}") for name in "cab"] == [True, False, False]
+        fill(journal, ((0, "a"), (1, "b")))
+        again = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+    assert again.digest == whole.digest
+
+
+def test_spooled_bytes_that_changed_are_not_published(tmp_path):
+    with Journal(tmp_path / "staging", SOURCE) as journal:
+        fill(journal, ((0, "a"),))
+        spool = tmp_path / "staging" / SPOOL
+        spool.write_bytes(b"\0" * spool.stat().st_size)
+        with pytest.raises(GanError, match="the disk gave back damaged: 1"):
+            publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+    # the same command goes on: what was damaged is asked for again
+    with Journal(tmp_path / "staging", SOURCE) as journal:
+        assert not journal.is_done("u/a")
+        fill(journal, ((0, "a"),))
+        publish(journal, SOURCE, tmp_path / "data", tmp_path / "old").verify()
+
+
+def test_after_a_power_cut_only_bytes_that_still_fit_their_hash_count(tmp_path):
+    with Journal(tmp_path, SOURCE) as journal:
+        fill(journal, ((0, "a"),))
+        journal.sync()
+        fill(journal, ((1, "b"), (2, "c")))
+    spool = tmp_path / SPOOL
+    data = bytearray(spool.read_bytes())
+    data[:10] = data[800:810] = bytes(10)  # in a, behind the mark, and in b, before none
+    spool.write_bytes(data)
+    with Journal(tmp_path, SOURCE) as journal:
+        assert [journal.is_done(f"u/{name}") for name in "abc"] == [True, False, False]
+    assert spool.stat().st_size == 700
+
+
+def grow(root, rows, source=SOURCE):
+    """Add rows (position, name, status) to what stands in root/data."""
+    known = Known(Snapshot.open(root / "data"))
+    with Journal(root / "more", {"source": "more"}, known) as journal:
+        for position, name, status in rows:
+            data = name.encode() * 700
+            if not known.is_settled(f"u/{name}"):
+                journal.add(position, row_of(name, data, status), data)
+        news = has_news(journal)
+        counts = count_rows(journal)
+        grown = publish(journal, source, root / "data", root / "old")
+    discard(root / "more")
+    assert grown.counts == counts
+    return grown, news
+
+
+def test_a_later_crawl_adds_shards_and_rows_and_changes_no_old_one(tmp_path):
+    old = build(tmp_path)
+    shard = (tmp_path / "data/images-00000.tar").read_bytes()
+    grown, news = grow(
+        tmp_path, ((0, "z", "ok"), (1, "a", "ok"), (5, "y", "ok"), (6, "x", "gone"))
+    )
+    grown.verify()
+    assert news
+    assert list(grown.shards) == ["images-00000.tar", "images-00001.tar"]
+    assert (tmp_path / "data/images-00000.tar").read_bytes() == shard
+    assert [row.url for row in grown.each_row()] == ["u/a", "u/b", "u/c", "u/z", "u/y", "u/x"]
+    assert len(grown.index()) == 5
+    assert grown.digest != old.digest
+
+
+def test_a_later_crawl_that_brings_nothing_changes_nothing(tmp_path):
+    old = build(tmp_path)
+    grown, news = grow(tmp_path, ((0, "a", "ok"), (1, "b", "ok")))
+    assert not news
+    assert grown.digest == old.digest
+
+
+def test_a_row_that_failed_is_replaced_in_its_place_by_a_later_crawl(tmp_path):
+    with Journal(tmp_path / "staging", SOURCE) as journal:
+        for position, (name, status) in enumerate((("a", "ok"), ("b", "failed"), ("c", "ok"))):
+            data = name.encode() * 700
+            journal.add(position, row_of(name, data, status), data)
+        publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+    still, news = grow(tmp_path, ((9, "b", "failed"),))
+    assert not news
+    grown, news = grow(tmp_path, ((9, "b", "ok"),))
+    assert news
+    assert [(row.url, row.status) for row in grown.each_row()] == [
+        ("u/a", "ok"),
+        ("u/b", "ok"),
+        ("u/c", "ok"),
+    ]
+    held = {bytes(each).hex() for each in grown.index().digests.view(("u1", 32))}
+    assert held == {row.sha256 for row in grown.each_row()}
+    assert still.counts["failed"] == 1
+
+
+def test_bytes_that_an_old_shard_holds_are_not_stored_again(tmp_path):
+    build(tmp_path)
+    known = Known(Snapshot.open(tmp_path / "data"))
+    with Journal(tmp_path / "more", SOURCE, known) as journal:
+        data = b"a" * 700
+        journal.add(0, replace(row_of("a", data), url="u/elsewhere"), data)
+        assert (tmp_path / "more" / SPOOL).stat().st_size == 0
+        grown = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+    assert list(grown.shards) == ["images-00000.tar"]
+    assert len(list(grown.each_row())) == 4
+
+
+def test_a_crawl_that_lost_the_snapshot_it_built_on_fetches_again(tmp_path):
+    build(tmp_path)
+    known = Known(Snapshot.open(tmp_path / "data"))
+    data = b"a" * 700
+    with Journal(tmp_path / "more", SOURCE, known) as journal:
+        journal.add(0, replace(row_of("a", data), url="u/elsewhere"), data)
+        journal.add(1, row_of("new", b"new"), b"new")
+    with Journal(tmp_path / "more", SOURCE, Known()) as journal:
+        assert not journal.is_done("u/elsewhere")
+        assert journal.is_done("u/new")
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from test_snapshot_writer import SOURCE, row_of
+from pipeline.crawl.sink import Sink
+from pipeline.crawl.storage.journal import Journal
+from pipeline.crawl.storage.known import Known
+from pipeline.dataset.reader import Snapshot
+from pipeline.crawl.storage.writer import publish
+from dataclasses import replace
+
+root, rows = Path(sys.argv[1]), int(sys.argv[3])
+tags = tuple(f"tag_number_{n}" for n in range(30))
+for known in (Known(), None):
+    known = known or Known(Snapshot.open(root / "data"))
+    with Journal(root / "staging", SOURCE, known) as journal:
+        sink = Sink(journal)
+        for position in range(rows):
+            data = str(position).encode()
+            row = replace(row_of(f"https://example.org/long/address/{position}", data), tags=tags)
+            if not journal.known.is_settled(row.url):
+                journal.add(position, row, data)
+        publish(journal, SOURCE, root / "data", root / "old")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.soak
+def test_a_hundred_thousand_rows_cost_little_memory(tmp_path):
+    peaks = []
+    for rows in (100, 100_000):
+        (tmp_path / str(rows)).mkdir()
+        here = str(Path(__file__).resolve().parents[2] / "support")
+        command = [sys.executable, "-c", MEMORY, str(tmp_path / str(rows)), here, str(rows)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout) / 1024)
+    assert peaks[1] - peaks[0] < 150, peaks
+
+
+def test_a_journal_of_something_else_is_begun_anew(tmp_path):
+    with Journal(tmp_path, SOURCE) as journal:
+        fill(journal, ((0, "a"),))
+    with Journal(tmp_path, {"source": "other"}) as journal:
+        assert list(journal.entries()) == []
+    assert (tmp_path / SPOOL).stat().st_size == 0
+
+
+def test_two_scrapes_do_not_share_a_journal(tmp_path):
+    with Journal(tmp_path, SOURCE), pytest.raises(GanError, match="another"):
+        Journal(tmp_path, SOURCE)
+
+
+def test_the_old_snapshot_is_kept_and_comes_back_after_a_kill_between_the_renames(tmp_path):
+    old = build(tmp_path)
+    discard(tmp_path / "staging")
+    new = build(tmp_path, ((0, "z"),))
+    assert Snapshot.open(tmp_path / "old").digest == old.digest
+    recover(tmp_path / "data", tmp_path / "old")
+    assert Snapshot.open(tmp_path / "data").digest == new.digest
+    (tmp_path / "data").rename(tmp_path / "lost")
+    recover(tmp_path / "data", tmp_path / "old")
+    assert Snapshot.open(tmp_path / "data").digest == old.digest
+
+
+def test_a_missing_or_short_file_is_noticed_on_opening(tmp_path):
+    build(tmp_path)
+    with pytest.raises(GanError, match="no complete snapshot"):
+        Snapshot.open(tmp_path / "absent")
+    shard = tmp_path / "data/images-00000.tar"
+    shard.write_bytes(shard.read_bytes()[:-512])
+    with pytest.raises(GanError, match=r"images-00000\.tar"):
+        Snapshot.open(tmp_path / "data")
+    shard.unlink()
+    with pytest.raises(GanError, match=r"images-00000\.tar"):
+        Snapshot.open(tmp_path / "data")
+
+
+def test_every_half_written_snapshot_is_refused(tmp_path):
+    build(tmp_path)
+    for path in sorted((tmp_path / "data").iterdir()):
+        kept = path.read_bytes()
+        for part in (0, len(kept) // 2, len(kept) - 1):
+            path.write_bytes(kept[:part])
+            if path.name == "snapshot.json" and part == len(kept) - 1:
+                continue  # only its last newline
+            with pytest.raises(GanError):
+                Snapshot.open(tmp_path / "data")
+        path.write_bytes(kept)
+    Snapshot.open(tmp_path / "data").verify()
+
+
+@pytest.mark.parametrize("name", ["images-00000.tar", "manifest.jsonl"])
+def test_a_flipped_bit_is_noticed_and_the_file_named(tmp_path, name):
+    build(tmp_path)
+    path = tmp_path / "data" / name
+    data = bytearray(path.read_bytes())
+    data[700] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(GanError, match=name):
+        Snapshot.open(tmp_path / "data").verify()
+
+
+def test_a_strange_file_and_a_changed_description_are_noticed(tmp_path):
+    snapshot = build(tmp_path)
+    (tmp_path / "data/notes.txt").write_text("x")
+    with pytest.raises(GanError, match=r"notes\.txt"):
+        snapshot.verify()
+    path = tmp_path / "data/snapshot.json"
+    path.write_text(path.read_text().replace(snapshot.digest, "0" * 64))
+    with pytest.raises(GanError, match="digest"):
+        Snapshot.open(Path(tmp_path / "data"))

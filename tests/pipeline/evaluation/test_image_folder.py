@@ -1,0 +1,277 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from picture_files import encode, plain, soft, stored
+from PIL import Image
+from pytorch_fid.fid_score import ImagePathDataset
+
+from gan.errors import GanError
+from pipeline.evaluation.image_folder import FolderSource
+from pipeline.evaluation.picture_file import MAX_PIXELS
+
+ROOT = Path(__file__).parents[3]
+
+
+def write(folder, **files):
+    """Files by name, `__` standing for a slash and `_` before the extension for a dot."""
+    for name, content in files.items():
+        stem, _, extension = name.replace("__", "/").rpartition("_")
+        path = folder / f"{stem}.{extension}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else encode(content))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures") / "fakes"
+    folder.mkdir()
+    for number in range(23):
+        (folder / f"{number:02d}.png").write_bytes(encode(soft(24, 16, seed=number)))
+    return folder
+
+
+def everything(source, size=5):
+    return torch.cat(list(source.batches(size))).permute(0, 2, 3, 1).numpy()
+
+
+def refused(folder, workers=2):
+    with pytest.raises(GanError) as caught:
+        for _ in FolderSource(folder, workers).batches(4):
+            pass
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("size", [1, 7, 23, 64])
+def test_batches_are_the_files_in_order_for_any_workers_and_size(pictures, workers, size):
+    source = FolderSource(pictures, workers)
+    batches = list(source.batches(size))
+    assert {len(batch) for batch in batches[:-1]} <= {size}
+    expected = [np.asarray(soft(24, 16, seed=number)) for number in range(23)]
+    np.testing.assert_array_equal(everything(source, size), expected)
+    assert (len(source), source.size) == (23, (16, 24))
+    np.testing.assert_array_equal(source.rows([22, 4]), [expected[22], expected[4]])
+
+
+@pytest.mark.filterwarnings("ignore:Palette images")  # of pytorch-fid's reading
+def test_pixels_are_the_ones_pytorch_fid_sees(tmp_path):
+    picture = soft(32, 32)
+    half = picture.copy()
+    half.putalpha(Image.linear_gradient("L").resize((32, 32)))
+    palette = picture.quantize(16)
+    animation = {"save_all": True, "append_images": [plain("red", size=(32, 32))]}
+    write(
+        tmp_path,
+        rgb_png=picture,
+        grey_png=picture.convert("L"),
+        bits_png=picture.convert("1"),
+        grey_alpha_png=half.convert("LA"),
+        alpha_png=half,
+        alpha_webp=encode(half, "WEBP"),
+        palette_png=palette,
+        clear_png=encode(palette, transparency=bytes(range(0, 160, 10))),
+        key_png=encode(picture, transparency=(1, 2, 3)),
+        photo_JPG=encode(picture, "JPEG"),
+        turned_jpeg=stored(picture, 6, "JPEG"),
+        print_jpg=encode(picture.convert("CMYK"), "JPEG"),
+        moving_gif=encode(palette, "GIF", **animation),
+        flat_bmp=encode(picture, "BMP"),
+        scan_tif=encode(picture, "TIFF"),
+        map_ppm=encode(picture, "PPM"),
+        below__deeper__again_PNG=picture,
+    )
+    source = FolderSource(tmp_path, 2)
+    theirs = ImagePathDataset([tmp_path / file for file in source.files])
+    assert len(source) == 17
+    for row, picture_of_theirs in zip(everything(source), theirs, strict=True):
+        np.testing.assert_array_equal(row, np.asarray(picture_of_theirs))
+
+
+def test_what_is_not_plain_rgb_is_told_once(tmp_path, capsys, recwarn):
+    picture = soft(16, 16)
+    half = picture.convert("RGBA")
+    half.putalpha(9)
+    palette = picture.quantize(16)
+    write(
+        tmp_path,
+        a_png=picture.convert("L"),
+        b_png=picture.convert("1"),
+        c_png=half,
+        d_png=encode(palette, transparency=bytes(range(0, 160, 10))),
+        e_png=picture,
+        notes_txt=b"not a picture",
+    )
+    source = FolderSource(tmp_path, 2)
+    everything(source)
+    everything(source)
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if "grey" in each]
+    assert "5 images: 2 grey and read as RGB, 1 with a palette and read as RGB, 2 with" in line
+    assert "1 other or hidden files are ignored" in line
+    assert not recwarn.list
+
+
+def test_a_folder_of_plain_pictures_needs_no_remark(pictures, capsys):
+    everything(FolderSource(pictures, 2))
+    assert "images:" not in capsys.readouterr().err
+
+
+def test_hidden_and_other_files_and_links_to_folders_are_ignored_and_counted(tmp_path, pictures):
+    folder = write(tmp_path / "mine", a_png=soft(8, 8), b_png=soft(8, 8, seed=1))
+    write(folder, list_txt=b"", readme=b"", **{".c_png": soft(8, 8), ".hidden__d_png": soft(9, 9)})
+    (folder / "linked").symlink_to(pictures)
+    (folder / "linked.png").symlink_to(folder / "a.png")
+    os.mkfifo(folder / "pipe.png")
+    source = FolderSource(folder, 1)
+    assert source.files == ["a.png", "b.png", "linked.png"]
+    assert source.ignored == 6
+
+
+def test_a_digest_is_of_the_contents_wherever_they_lie(pictures, tmp_path):
+    source = FolderSource(pictures, 2)
+    copied = FolderSource(shutil.copytree(pictures, tmp_path / "Other Name!"), 1)
+    assert copied.digest == source.digest
+    assert copied.tag == f"vs_other-name_{source.digest[:8]}"
+    assert str(tmp_path) not in copied.what
+    (copied.folder / "07.png").write_bytes(encode(soft(24, 16, seed=99)))
+    changed = FolderSource(copied.folder, 1)
+    assert changed.digest != source.digest
+    (copied.folder / "22.png").unlink()
+    assert FolderSource(copied.folder, 1).digest != changed.digest
+
+
+def test_a_file_that_changes_between_two_readings_is_noticed(pictures, tmp_path):
+    source = FolderSource(shutil.copytree(pictures, tmp_path / "mine"), 2)
+    (source.folder / "07.png").write_bytes(encode(soft(24, 16, seed=99)))
+    with pytest.raises(GanError, match=r"07\.png: changed while it was evaluated"):
+        everything(source)
+
+
+def test_mixed_sizes_are_refused_with_counts_and_examples(tmp_path):
+    for number in range(5):
+        write(tmp_path, **{f"a{number}_png": soft(64, 64), f"b{number % 2}_png": soft(32, 64)})
+    write(tmp_path, c_png=soft(8, 8))
+    message = refused(tmp_path)
+    assert "3 sizes: 5 of 64x64 (a0.png), 2 of 32x64 (b0.png), 1 of 8x8 (c.png); make" in message
+
+
+def test_a_folder_of_countless_sizes_still_gives_one_short_line(tmp_path):
+    for side in range(8, 48):
+        write(tmp_path, **{f"{side}_png": plain("red", size=(side, side))})
+    message = refused(tmp_path)
+    assert "40 sizes" in message
+    assert "and 36 more" in message
+    assert len(message) < 400
+
+
+def test_folders_without_two_images_are_refused(tmp_path):
+    assert "no such folder" in refused(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    assert "an empty folder" in refused(tmp_path / "empty")
+    write(tmp_path / "none", a_txt=b"", b_py=b"")
+    assert "no images among 2 files" in refused(tmp_path / "none")
+    write(tmp_path / "one", a_png=soft(8, 8))
+    assert "one image only (a.png)" in refused(tmp_path / "one")
+    assert "a file; give the folder" in refused(tmp_path / "one" / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("cut_png", encode(soft(64, 64))[:-400], "damaged picture"),
+        ("cut_jpg", encode(soft(64, 64), "JPEG")[:-400], "damaged picture"),
+        ("empty_png", b"", "not a picture"),
+        ("text_jpg", b"<html>404</html>", "not a picture"),
+        ("deep_png", Image.new("I;16", (64, 64), 40000), "more than 8 bits"),
+        ("float_tif", encode(Image.new("F", (64, 64), 0.5), "TIFF"), "more than 8 bits"),
+        ("large_png", Image.new("1", (5000, 4000)), "5000x4000 pixels"),
+        ("bomb_png", encode(Image.new("1", (15000, 15000))), f"more than {MAX_PIXELS}"),
+    ],
+)
+def test_a_picture_that_cannot_be_used_is_named_in_one_line(
+    tmp_path, name, content, said, recwarn
+):
+    write(tmp_path, a_png=soft(64, 64), b_png=soft(64, 64, seed=1), **{name: content})
+    message = refused(tmp_path)
+    assert message.startswith(str(tmp_path / name.replace("_", ".")))
+    assert said in message
+    assert not recwarn.list
+
+
+def test_a_file_that_is_gone_or_a_link_to_nowhere_does_not_end_in_a_traceback(pictures, tmp_path):
+    source = FolderSource(shutil.copytree(pictures, tmp_path / "mine"), 1)
+    (source.folder / "03.png").unlink()
+    with pytest.raises(GanError, match=r"03\.png: cannot be read: No such file"):
+        everything(source)
+    (source.folder / "03.png").symlink_to("nowhere")
+    assert FolderSource(source.folder, 1).ignored == 1
+
+
+def test_files_without_permission_are_named(tmp_path, monkeypatch):
+    write(tmp_path, a_png=soft(8, 8), b_png=soft(8, 8, seed=1))
+    (tmp_path / "b.png").chmod(0)
+    if os.geteuid() == 0:  # whom no permission stops
+        read = Path.read_bytes
+
+        def refuse(path):
+            if path.name == "b.png":
+                raise PermissionError(13, os.strerror(13))
+            return read(path)
+
+        monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert f"{tmp_path / 'b.png'}: cannot be read: Permission denied" in refused(tmp_path)
+
+
+def test_pictures_are_decoded_only_a_few_batches_ahead(tmp_path):
+    for number in range(60):
+        write(tmp_path, **{f"{number:02d}_png": plain("red", size=(256, 256))})
+    source = FolderSource(tmp_path, 2)
+    tracemalloc.start()
+    try:
+        for batch in source.batches(2):
+            del batch
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 60 * 256 * 256 * 3 / 2
+
+
+def test_leaving_early_leaves_no_thread_behind(pictures):
+    before = threading.active_count()
+    batches = FolderSource(pictures, 3).batches(2)
+    next(batches)
+    batches.close()
+    assert threading.active_count() == before
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_at_once(pictures):
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from pipeline.evaluation.image_folder import FolderSource\n"
+        f"for _ in FolderSource(Path({str(pictures)!r}), 2).batches(1):\n"
+        "    print('one', flush=True)\n"
+        "    time.sleep(1)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout.readline() == b"one\n"
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    _, told = process.communicate(timeout=60)
+    assert time.monotonic() - asked < 10
+    assert process.returncode != 0
+    assert told.rstrip().endswith(b"KeyboardInterrupt")

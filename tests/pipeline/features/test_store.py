@@ -1,0 +1,333 @@
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from array_source import ArraySource
+from projecting import Projection, direct
+
+from gan.errors import GanError
+from gan.features.statistics import statistics_of
+from gan.features.statistics_file import load_statistics
+from pipeline.features.store import FeatureStore, entry_key
+from pipeline.features.stored import Entry, entries
+
+HERE = Path(__file__).resolve().parents[2] / "support"
+ROOT = HERE.parents[1]
+
+
+@pytest.fixture
+def source(noise_images):
+    return ArraySource(noise_images)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return FeatureStore(tmp_path / "features", tmp_path / "reference")
+
+
+@pytest.fixture
+def entry(tmp_path, source):
+    """Where the store keeps what the usual extractor sees of the source."""
+    return Entry(tmp_path / "features", entry_key(source, Projection())[:32])
+
+
+def get_one(store, source, extractor=None, batch_size=7):
+    (seen,) = store.get(source, [extractor or Projection()], batch_size)
+    return seen
+
+
+def is_right(seen, source):
+    np.testing.assert_allclose(seen.features, direct(Projection(), source.images), rtol=1e-6)
+    expected = statistics_of(np.asarray(seen.features))
+    np.testing.assert_array_equal(seen.statistics.covariance, expected.covariance)
+    assert seen.statistics.count == len(source)
+    return True
+
+
+def left_over(folder):
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_features_are_computed_once_whatever_the_source_is_called(store, source, noise_images):
+    first, second = Projection(), Projection()
+    assert is_right(get_one(store, source, first), source)
+    again = ArraySource(noise_images.copy(), tag="vs_other", what="a copy elsewhere")
+    assert is_right(get_one(store, again, second, batch_size=3), source)
+    assert (first.seen, second.seen, again.passes) == (50, 0, 0)
+
+
+def test_features_are_mapped_and_cannot_be_changed(store, source):
+    features = get_one(store, source).features
+    assert isinstance(features, np.memmap)
+    assert features.dtype == np.float32
+    with pytest.raises(ValueError, match="read-only"):
+        features[0, 0] = 1
+
+
+def test_extractors_share_one_pass_and_only_the_missing_ones_look(store, source):
+    wide, narrow, other = Projection("a", 9), Projection("b", 3), Projection("c", 4)
+    get_one(store, source, narrow)
+    narrow.seen = source.passes = 0
+    seen = store.get(source, [wide, narrow, other, wide], 8)
+    assert source.passes == 1
+    assert (wide.seen, narrow.seen, other.seen) == (50, 0, 50)
+    assert [each.features.shape[1] for each in seen] == [9, 3, 4, 9]
+    for extractor, each in zip((wide, narrow, other), seen, strict=False):
+        np.testing.assert_allclose(each.features, direct(extractor, source.images), rtol=1e-6)
+
+
+def test_other_images_or_another_extractor_have_features_of_their_own(store, source, noise_images):
+    get_one(store, source)
+    changed = noise_images.copy()
+    changed[3] = 0
+    assert not np.array_equal(
+        get_one(store, ArraySource(changed)).features, get_one(store, source).features
+    )
+    assert get_one(store, ArraySource(noise_images[:30])).statistics.count == 30
+    assert get_one(store, source, Projection("b")).features.shape == (50, 6)
+    assert len(entries(store._folder)) == 4
+
+
+def test_the_statistics_say_what_they_are_of(store, source, entry, tmp_path):
+    get_one(store, source)
+    statistics, labels = load_statistics(entry.statistics)
+    assert statistics.count == 50
+    assert labels["extractor"] == "projection"
+    assert labels["protocol"] == "6 projections of quarters"
+    assert labels["what"] == "pictures of a test"
+    assert entry.described() == "projection of pictures of a test"
+    assert str(tmp_path).encode() not in entry.statistics.read_bytes()
+
+
+@pytest.mark.parametrize("which", ["features", "statistics"])
+@pytest.mark.parametrize("harm", ["flip", "cut", "empty"])
+def test_a_damaged_entry_is_computed_again_with_a_word(store, source, entry, which, harm, capsys):
+    get_one(store, source)
+    path = getattr(entry, which)
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(
+        {
+            "flip": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+            "cut": whole[:middle],
+            "empty": b"",
+        }[harm]
+    )
+    again = Projection()
+    capsys.readouterr()
+    assert is_right(get_one(store, source, again), source)
+    assert again.seen == 50
+    assert path.name in capsys.readouterr().err
+    assert path.read_bytes() == whole
+    get_one(store, source, again)
+    assert again.seen == 50
+
+
+@pytest.mark.parametrize("which", ["features", "statistics"])
+def test_half_an_entry_is_no_entry(store, source, entry, which):
+    get_one(store, source)
+    getattr(entry, which).unlink()
+    again = Projection()
+    assert is_right(get_one(store, source, again), source)
+    assert again.seen == 50
+
+
+def test_an_export_is_found_before_anything_else_and_needs_no_local_entry(store, source, tmp_path):
+    extractors = [Projection("a", 9), Projection("b", 3)]
+    files = store.export(source, extractors, 7)
+    assert [file.name for file in files] == [
+        *("a-train.npy", "a-train.npz"),
+        *("b-train.npy", "b-train.npz"),
+    ]
+    for each in entries(store._folder):
+        assert each.remove()
+    again = [Projection("a", 9), Projection("b", 3)]
+    seen = store.get(source, again, 7)
+    assert [each.seen for each in again] == [0, 0]
+    np.testing.assert_allclose(seen[1].features, direct(again[1], source.images), rtol=1e-6)
+    assert Path(seen[1].features.filename).parent == tmp_path / "reference"
+
+
+def test_an_export_has_equal_bytes_wherever_and_however_it_was_made(tmp_path, noise_images):
+    made = []
+    unwritable = tmp_path / "file"
+    unwritable.write_bytes(b"")
+    for number, folder in enumerate((tmp_path / "one", tmp_path / "two", unwritable)):
+        store = FeatureStore(folder, tmp_path / f"reference{number}")
+        if number == 1:  # known already, of images with another name
+            get_one(store, ArraySource(noise_images, what="something else"))
+        files = store.export(ArraySource(noise_images), [Projection()], 7)
+        made.append([file.read_bytes() for file in files])
+    assert made[0] == made[1] == made[2]
+    assert str(tmp_path).encode() not in b"".join(made[0])
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_damaged_export_is_an_error_that_says_what_to_do(store, source, which):
+    file = store.export(source, [Projection()], 7)[which]
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(GanError, match=r"projection-train\.np.*run `gan reference` again"):
+        get_one(store, source)
+
+
+def test_an_export_of_other_images_or_another_extractor_is_overlooked(store, source, noise_images):
+    store.export(source, [Projection()], 7)
+    other = ArraySource(noise_images[::-1].copy())
+    np.testing.assert_allclose(
+        get_one(store, other).features, direct(Projection(), other.images), rtol=1e-6
+    )
+    extractor = Projection()
+    extractor.digest = "e" * 64
+    get_one(store, source, extractor)
+    assert extractor.seen == 50
+
+
+def test_a_failure_on_the_way_leaves_nothing_half_written(store, source, tmp_path):
+    class Broken(Projection):
+        def __call__(self, images):
+            return super().__call__(images) * (float("nan") if self.seen > 20 else 1)
+
+    with pytest.raises(GanError, match="not finite"):
+        store.get(source, [Projection("good"), Broken()], 7)
+    folder = tmp_path / "features"
+    assert {path.suffix for path in folder.iterdir()} == {".lock"}
+    assert is_right(get_one(store, source), source)
+
+
+def test_a_disk_without_room_is_one_line_and_leaves_nothing(store, tmp_path, noise_images):
+    source = ArraySource(np.repeat(noise_images, 20, axis=0))
+    extractor = Projection("wide", 64)  # 256 kB of features
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(GanError, match=r"\.npy: cannot be written: File too large"):
+            store.get(source, [extractor], 50)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert extractor.seen == 0  # known before the work, not after it
+    assert {path.suffix for path in (tmp_path / "features").iterdir()} == {".lock"}
+
+
+def test_a_folder_that_cannot_be_written_costs_the_keeping_only(tmp_path, source, capsys):
+    (tmp_path / "file").write_bytes(b"")
+    store = FeatureStore(tmp_path / "file" / "features")
+    first, second = Projection(), Projection()
+    seen = get_one(store, source, first)
+    assert is_right(seen, source)
+    get_one(store, source, second)
+    assert (first.seen, second.seen) == (50, 50)
+    told = capsys.readouterr().err
+    assert told.count("features are not kept") == 1
+    with pytest.raises(ValueError, match="read-only"):
+        seen.features[0, 0] = 1
+
+
+@pytest.fixture
+def images_file(tmp_path, noise_images):
+    np.save(tmp_path / "images.npy", noise_images)
+    return tmp_path / "images.npy"
+
+
+@pytest.fixture
+def started(entry, images_file):
+    """started(0.4): a process that waits for `go`, then takes so long for each of 10 batches."""
+    processes = []
+
+    def start(seconds):
+        paths = os.pathsep.join(map(str, (ROOT, HERE)))
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            [sys.executable, HERE / "storing.py", entry.folder, images_file, str(seconds)],
+            env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def go(*processes):
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+
+def ended(process):
+    """What it computed itself, the sum of the features, and what it told."""
+    seen, total = process.stdout.read().split()
+    return int(seen), total, process.stderr.read()
+
+
+def until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_a_kill_in_the_middle_leaves_nothing_that_looks_whole(store, source, entry, started):
+    process = started(0.5)
+    go(process)
+    until(lambda: entry.folder.is_dir() and left_over(entry.folder))
+    time.sleep(0.7)
+    assert entry.in_use()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert left_over(entry.folder)
+    assert not entry.features.exists()
+    assert not entry.in_use()
+    again = Projection()
+    assert is_right(get_one(store, source, again), source)
+    assert again.seen == 50
+    assert left_over(entry.folder) == []
+
+
+@pytest.mark.slow
+def test_a_second_process_waits_says_so_and_reads(entry, started):
+    first, second = started(0.4), started(0)
+    go(first)
+    until(lambda: entry.folder.is_dir() and left_over(entry.folder))
+    go(second)
+    seen, total, told = ended(first)
+    seen_again, total_again, told_again = ended(second)
+    assert (seen, seen_again) == (50, 0)
+    assert total == total_again
+    assert "another process" not in told
+    assert "computed by another process; waiting for it" in told_again
+
+
+@pytest.mark.slow
+def test_many_processes_at_once_compute_once(started):
+    processes = [started(0.05) for _ in range(3)]
+    go(*processes)
+    assert sorted(ended(process)[0] for process in processes) == [0, 0, 50]
+
+
+def test_an_entry_in_use_is_not_removed_and_an_idle_one_is(store, source, entry):
+    seen = get_one(store, source)
+    with entry.alone():
+        assert entry.in_use()
+        assert not entry.remove()
+    assert not entry.in_use()
+    assert entry.remove()
+    assert list(entry.folder.iterdir()) == []
+    assert is_right(seen, source)  # who has opened it goes on reading
+    again = Projection()
+    get_one(store, source, again)
+    assert again.seen == 50

@@ -1,0 +1,467 @@
+"""`gan cache`: what is said of a whole cache, which damage is found, what a sheet shows."""
+
+import hashlib
+import json
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from gan.tensor_cache import TensorCache, cache_digest, pixel_digests
+from pipeline.cli.main import main
+from pipeline.pictures.captions import CAPTION, TILE
+from pipeline.pictures.contact_sheet import GAP
+from pipeline.preprocessing.cache_writer import write_index, write_meta
+
+COUNT, HOLDOUT, SIDE = 40, 8, 32
+SHARPNESS = np.random.default_rng(1).permutation(COUNT).astype(np.float32) / 2
+UNMEASURED = 11
+ACROSS, DOWN = TILE + GAP, TILE + CAPTION + GAP  # from one picture of a sheet to the next
+
+
+@pytest.fixture
+def images():
+    """Each of one tone, which tells its row: 6 times it."""
+    tones = np.arange(COUNT, dtype=np.uint8) * 6
+    return np.broadcast_to(tones[:, None, None, None], (COUNT, SIDE, SIDE, 3)).copy()
+
+
+@pytest.fixture
+def cache(tmp_path, images, monkeypatch):
+    """A whole cache in tmp_path, the current folder; the sharpness of one row was not measured."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    settings = {"size": SIDE, "crop": "square", "holdout": 0.2, "filters": {"min_colour": 2.0}}
+    counts = {"train": COUNT - HOLDOUT, "holdout": HOLDOUT}
+    pixels = pixel_digests(images)
+    np.save(folder / "images.npy", images)
+    meta = {
+        "settings": settings,
+        "filter": "lanczos",
+        "snapshot": "5" * 64,
+        "counts": counts,
+        "statistics": {"mean": [117.0, 117.0, 117.0], "side": {"p05": 40.25}},
+        "digest": cache_digest(pixels, settings, counts),
+    }
+    write_meta(folder, meta)
+    columns = {
+        "row": np.arange(100, 100 + COUNT),
+        "sha256": [hashlib.sha256(bytes([row])).hexdigest() for row in range(COUNT)],
+        "split": ["train"] * counts["train"] + ["holdout"] * HOLDOUT,
+        "pixels": [digest.tobytes() for digest in pixels],
+        "sharpness": np.where(np.arange(COUNT) == UNMEASURED, np.float32(np.nan), SHARPNESS),
+        "colour": np.full(COUNT, np.nan, np.float32),
+        "dhash": np.arange(COUNT, dtype=np.uint64)[::-1] + np.uint64(2**64 - COUNT),
+    }
+    write_index(folder, [columns])
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """run("cache info"): exit code, stdout and stderr of the command."""
+
+    def start(line):
+        monkeypatch.setattr(sys, "argv", ["gan", *line.split()])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return start
+
+
+def fault(done):
+    """The one line on stderr of a command that failed."""
+    code, out, err = done
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert err.startswith("gan: ")
+    return err
+
+
+def edit_index(folder, **columns):
+    """Put other columns, as lists, into the index; None removes one."""
+    table = pq.read_table(folder / "index.parquet")
+    for name, values in columns.items():
+        place, kind = table.schema.get_field_index(name), table.schema.field(name).type
+        table = table.remove_column(place)
+        if values is not None:
+            table = table.add_column(place, name, pa.array(values, kind))
+    pq.write_table(table, folder / "index.parquet")
+
+
+def column(folder, name):
+    return pq.read_table(folder / "index.parquet")[name].to_pylist()
+
+
+def edit_meta(folder, **changes):
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps(meta | changes))
+
+
+def shown(path, columns):
+    """Rows whose pictures stand on a sheet, line by line, told by their tones."""
+    sheet = np.asarray(Image.open(path))
+    assert sheet.shape[1] + GAP == columns * ACROSS
+    corners = sheet[::DOWN, ::ACROSS, 0].ravel()
+    return [int(tone) // 6 for tone in corners if tone != 255]
+
+
+def listed(out):
+    """The table on stdout, as dicts of text."""
+    head, *lines = [line.split("\t") for line in out.splitlines()[:-1]]
+    return [dict(zip(head, line, strict=True)) for line in lines]
+
+
+def test_info_names_what_a_person_asks_of_a_cache(cache, run):
+    code, out, err = run("cache info")
+    assert (code, err) == (0, "")
+    meta = json.loads((cache / "meta.json").read_text())
+    facts = (
+        meta["digest"],
+        "5" * 64,
+        "32 train, 8 holdout",
+        "square",
+        "lanczos",
+        f"numpy {np.__version__}",
+    )
+    assert [fact for fact in facts if fact not in out] == []
+    lines = [" ".join(line.replace("│", " ").split()) for line in out.splitlines()]
+    for setting in ("filters.min_colour 2", "mean 117, 117, 117", "side.p05 40.25", "size 32"):
+        assert setting in lines
+
+
+def test_info_as_json_is_meta_json_and_the_bytes_of_all_files(cache, run):
+    code, out, _ = run("cache info cache --json")
+    values = json.loads(out)
+    size = values.pop("bytes")
+    assert code == 0
+    assert values == json.loads((cache / "meta.json").read_text())
+    assert size == sum(len(path.read_bytes()) for path in cache.iterdir())
+
+
+def test_info_of_another_cache_shows_settings_with_brackets_as_they_are(cache, run):
+    settings = {"size": SIDE, "faces": {"file": "[red]a[/nowhere]"}, "background": [1, 2, 3]}
+    edit_meta(cache, settings=settings)
+    code, out, _ = run(f"cache info {cache}")
+    assert code == 0
+    assert "[red]a[/nowhere]" in out
+    assert "1, 2, 3" in out
+
+
+def test_a_whole_cache_is_one_line(cache, run):
+    digest = TensorCache.open(cache).digest
+    code, out, err = run("cache verify")
+    assert (code, out) == (0, f"cache/: whole; 40 images, digest {digest[:8]}...\n")
+    assert len(err.splitlines()) == 1  # the progress bar's last
+
+
+def test_verify_reads_in_blocks_and_comes_to_the_same(cache, run, monkeypatch):
+    monkeypatch.setattr("gan.tensor_cache.HASHED_AT_ONCE", 7 * SIDE * SIDE * 3)
+    blocks = [len(block) for block in TensorCache.open(cache).each_digest()]
+    assert blocks == [7, 7, 7, 7, 7, 5]
+    assert run("cache verify")[0] == 0
+
+
+@pytest.mark.parametrize("rows", [[0], [COUNT - 1], [3, 17, 39]])
+def test_verify_names_the_rows_of_changed_pixels(cache, images, run, rows, monkeypatch):
+    monkeypatch.setattr("gan.tensor_cache.HASHED_AT_ONCE", 7 * SIDE * SIDE * 3)
+    images[rows, 31, 31, 2] ^= 1
+    np.save(cache / "images.npy", images)
+    line = fault(run("cache verify"))
+    told = f"row {rows[0]}" if len(rows) == 1 else "3 rows: 3, 17, 39"
+    assert f"images.npy: other pixels than were written in {told};" in line
+    assert "dvc checkout" in line
+    assert "gan preprocess" in line
+
+
+def test_verify_counts_many_rows_and_names_the_first_few(cache, images, run):
+    np.save(cache / "images.npy", images[::-1].copy())
+    assert "in 40 rows: 0, 1, 2, 3, 4, ...;" in fault(run("cache verify"))
+
+
+def test_verify_says_when_it_is_the_index_that_is_wrong(cache, run):
+    pixels = column(cache, "pixels")
+    edit_index(cache, pixels=[pixels[1], pixels[0], *pixels[2:]])
+    assert "index.parquet: other digests than the images' in 2 rows: 0, 1;" in fault(
+        run("cache verify")
+    )
+
+
+def test_verify_finds_one_changed_bit_of_a_digest_in_the_index(cache, run):
+    pixels = column(cache, "pixels")
+    pixels[21] = pixels[21][:-1] + bytes([pixels[21][-1] ^ 1])
+    edit_index(cache, pixels=pixels)
+    assert "index.parquet: other digests than the images' in row 21;" in fault(run("cache verify"))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"digest": "0" * 64}, {"settings": {"size": SIDE, "crop": "pad"}}]
+)
+def test_verify_says_when_it_is_the_meta_that_is_wrong(cache, run, changes):
+    edit_meta(cache, **changes)
+    assert "meta.json: its digest is not that of" in fault(run("cache verify"))
+
+
+def test_verify_says_when_no_two_files_fit(cache, images, run):
+    images[5] += 1
+    np.save(cache / "images.npy", images)
+    edit_meta(cache, digest="0" * 64)
+    line = fault(run("cache verify"))
+    assert "images.npy, index.parquet and meta.json do not fit" in line
+    assert "row 5;" in line
+
+
+def test_verify_finds_another_split_than_the_counts_say(cache, run):
+    edit_meta(cache, counts={"train": 31, "holdout": 9})
+    assert "column split: another split than meta.json says in row 31;" in fault(
+        run("cache verify")
+    )
+
+
+def test_verify_finds_splits_out_of_order(cache, run):
+    edit_index(cache, split=column(cache, "split")[::-1])
+    assert "column split" in fault(run("cache verify"))
+
+
+def test_verify_finds_a_file_in_both_splits(cache, run):
+    sha256, rows = column(cache, "sha256"), column(cache, "row")
+    sha256[39], rows[39] = sha256[0], rows[0]
+    edit_index(cache, sha256=sha256, row=rows)
+    assert "a file that is in the other split too in row 39;" in fault(run("cache verify"))
+
+
+def test_verify_lets_a_file_have_several_images_in_a_split(cache, run):
+    sha256, rows = column(cache, "sha256"), column(cache, "row")
+    sha256[1], rows[1] = sha256[0], rows[0]
+    edit_index(cache, sha256=sha256, row=rows)
+    assert run("cache verify")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value", "words"),
+    [
+        ("sha256", 2, "x" * 64, "column sha256: no sha256 of a file in row 2;"),
+        ("sha256", 3, "ab", "column sha256: no sha256 of a file in row 3;"),
+        ("row", 4, -1, "column row: no row of the manifest in row 4;"),
+        ("row", 5, 104, "a manifest row of another file before in row 5;"),
+        ("sha256", 6, None, "column sha256 has gaps;"),
+        ("pixels", 0, None, "column pixels has gaps;"),
+    ],
+)
+def test_verify_finds_an_implausible_index(cache, run, name, place, value, words):
+    values = column(cache, name)
+    values[place] = value
+    edit_index(cache, **{name: values})
+    assert words in fault(run("cache verify"))
+
+
+def test_verify_finds_a_file_under_two_rows_of_the_manifest(cache, run):
+    sha256 = column(cache, "sha256")
+    edit_index(cache, sha256=[*sha256[:9], sha256[8], *sha256[10:]])
+    assert "a file of another manifest row before in row 9;" in fault(run("cache verify"))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("row", pa.array(["one"] * COUNT)),
+        ("split", pa.array([[1]] * COUNT)),
+        ("pixels", pa.array([b"x" * 31] * COUNT)),
+    ],
+)
+def test_verify_finds_columns_of_another_kind(cache, run, name, values):
+    table = pq.read_table(cache / "index.parquet")
+    pq.write_table(table.drop(name).append_column(name, values), cache / "index.parquet")
+    assert f"column {name} is not of" in fault(run("cache verify"))
+
+
+def test_verify_takes_kinds_that_hold_the_same(cache, run):
+    table = pq.read_table(cache / "index.parquet")
+    for name, kind in (("row", pa.int32()), ("pixels", pa.binary()), ("split", pa.large_string())):
+        values = table[name].cast(kind)
+        table = table.drop(name).append_column(name, values)
+    pq.write_table(table, cache / "index.parquet")
+    assert run("cache verify")[0] == 0
+
+
+def test_verify_finds_an_index_of_another_length(cache, run):
+    table = pq.read_table(cache / "index.parquet")
+    pq.write_table(table.slice(1), cache / "index.parquet")
+    assert "index.parquet lists 39 images, images.npy holds 40;" in fault(run("cache verify"))
+
+
+@pytest.mark.parametrize("name", ["row", "sha256", "split", "pixels"])
+def test_verify_names_a_column_that_is_missing(cache, run, name):
+    edit_index(cache, **{name: None})
+    assert f"index.parquet has no column {name};" in fault(run("cache verify"))
+
+
+@pytest.mark.parametrize("name", ["meta.json", "images.npy", "index.parquet"])
+def test_verify_names_a_file_that_is_missing_or_cut_off(cache, run, name):
+    data = (cache / name).read_bytes()
+    (cache / name).write_bytes(data[: len(data) // 2])
+    assert name in fault(run("cache verify"))
+    (cache / name).unlink()
+    assert f"{name} is missing" in fault(run("cache verify"))
+
+
+@pytest.mark.parametrize("name", ["row", "sha256", "split", "pixels"])
+def test_verify_finds_a_flipped_bit_in_an_index_with_checksums(cache, run, name):
+    path = cache / "index.parquet"
+    pq.write_table(pq.read_table(path), path, write_page_checksum=True)
+    assert run("cache verify")[0] == 0
+    group, data = pq.read_metadata(path).row_group(0), bytearray(path.read_bytes())
+    chunks = {chunk.path_in_schema: chunk for chunk in map(group.column, range(group.num_columns))}
+    start = chunks[name].dictionary_page_offset or chunks[name].data_page_offset
+    data[start + chunks[name].total_compressed_size - 1] ^= 1
+    path.write_bytes(data)
+    assert "index.parquet cannot be read" in fault(run("cache verify"))
+
+
+@pytest.mark.parametrize("command", ["info", "verify", "show"])
+def test_no_cache_is_one_line_that_says_what_to_run(run, tmp_path, command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "cache: no tensor cache here; run `gan preprocess`" in fault(run(f"cache {command}"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_show_takes_images_evenly_with_both_ends(cache, run, tmp_path):
+    code, out, _ = run("cache show --count 4")
+    assert (code, out) == (0, "cache.png: 4 of 40 images\n")
+    assert shown(tmp_path / "cache.png", 2) == [0, 13, 26, 39]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "cache.png"]
+
+
+@pytest.mark.parametrize(
+    ("split", "rows"), [("train", range(32)), ("holdout", range(32, 40)), ("all", range(40))]
+)
+def test_show_shows_all_of_a_small_split_once(cache, run, tmp_path, split, rows):
+    assert run(f"cache show --split {split} --out new/sheet.PNG")[0] == 0
+    columns = {32: 6, 8: 3, 40: 7}[len(rows)]
+    assert shown(tmp_path / "new/sheet.PNG", columns) == list(rows)
+
+
+def test_show_shows_just_the_rows_that_are_named_in_their_order(cache, run, tmp_path):
+    assert run("cache show --rows 30-33,2,39")[0] == 0
+    assert shown(tmp_path / "cache.png", 3) == [30, 31, 32, 33, 2, 39]
+
+
+def by_sharpness(rows):
+    return sorted((row for row in rows if row != UNMEASURED), key=lambda row: SHARPNESS[row])
+
+
+@pytest.mark.parametrize(
+    ("options", "count", "rows"),
+    [
+        ("--count 39", 39, by_sharpness(range(COUNT))),
+        ("--count 5 --first", 5, by_sharpness(range(COUNT))[:5]),
+        ("--count 5 --last", 5, by_sharpness(range(COUNT))[-5:]),
+        ("--first --split holdout", 8, by_sharpness(range(32, 40))),
+        ("--rows 20,10-12", 3, by_sharpness([20, 10, 12])),
+    ],
+)
+def test_show_sorts_by_a_column_from_the_lowest(cache, run, tmp_path, options, count, rows):
+    code, out, _ = run(f"cache show --by sharpness {options}")
+    assert code == 0
+    assert [int(line["row"]) for line in listed(out)] == rows
+    assert shown(tmp_path / "cache.png", int(np.ceil(np.sqrt(count)))) == rows
+
+
+def test_show_by_a_column_goes_evenly_from_the_lowest_to_the_highest(cache, run):
+    rows = by_sharpness(range(COUNT))
+    _, out, _ = run("cache show --by sharpness --count 3")
+    assert [int(line["row"]) for line in listed(out)] == [rows[0], rows[19], rows[38]]
+
+
+def test_show_lists_value_manifest_row_and_place_of_each_image(cache, run, tmp_path):
+    _, out, _ = run("cache show --by sharpness --count 7")
+    assert out.splitlines()[-1] == "cache.png: 7 of 40 images"
+    sheet = np.asarray(Image.open(tmp_path / "cache.png"))
+    for line in listed(out):
+        row = int(line["row"])
+        assert float(line["sharpness"]) == SHARPNESS[row]
+        assert int(line["manifest_row"]) == 100 + row
+        down, right = (int(number) - 1 for number in line["place"].split(":"))
+        assert sheet[down * DOWN, right * ACROSS, 0] == 6 * row
+
+
+def test_show_sorts_whole_numbers_over_63_bits_exactly(cache, run):
+    _, out, _ = run("cache show --by dhash --count 40")
+    assert [int(line["row"]) for line in listed(out)] == list(range(COUNT))[::-1]
+    assert listed(out)[-1]["dhash"] == str(2**64 - 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--by beauty", "--by beauty: no column of numbers; there are row, sharpness, colour"),
+        ("--by sha256", "--by sha256: no column of numbers"),
+        ("--by colour", "colour was not measured for these images"),
+        ("--by sharpness --rows 11", "sharpness was not measured for these images"),
+        ("--first", "--first and --last go with --by"),
+        ("--by row --first --last", "exclude each other"),
+        ("--rows 5-40", "no row 40; the cache has rows 0-39"),
+        ("--rows 9-5", "the range 9-5 goes downwards"),
+        ("--rows 1,,2", "expected numbers and ranges"),
+        ("--rows -1", "expected numbers and ranges"),
+        ("--rows ٣", "expected numbers and ranges"),
+        ("--rows 0-99999999999", "1,024 numbers at most"),
+        ("--rows 0-1024", "1,024 numbers at most"),
+        ("--rows 1 --split train", "leave --split out"),
+        ("--out sheet.jpg", "end the name in .png"),
+        ("--out sheet", "end the name in .png"),
+        ("--out cache/sheet.png", "lies in the cache"),
+        ("--out cache/../cache/new/sheet.png", "lies in the cache"),
+        ("--out file/sheet.png", "file/sheet.png: cannot be written"),
+        ("--out folder.png", "folder.png: cannot be written"),
+    ],
+)
+def test_a_mistake_with_show_is_one_line_and_writes_nothing(cache, run, tmp_path, options, words):
+    (tmp_path / "file").write_text("a file")
+    (tmp_path / "folder.png").mkdir()
+    assert words in fault(run(f"cache show {options}"))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["cache", "file", "folder.png"]
+    assert len(list(cache.iterdir())) == 3
+
+
+def test_an_empty_split_is_one_line(cache, run):
+    meta = json.loads((cache / "meta.json").read_text())
+    edit_meta(cache, counts={"train": COUNT, "holdout": 0}, digest=meta["digest"])
+    assert "no image is in the split holdout" in fault(run("cache show --split holdout"))
+
+
+def test_a_sheet_by_a_shorter_index_is_refused(cache, run, tmp_path):
+    table = pq.read_table(cache / "index.parquet")
+    pq.write_table(table.slice(1), cache / "index.parquet")
+    assert "index.parquet lists 39 images of 40" in fault(run("cache show --by sharpness"))
+    assert not (tmp_path / "cache.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [("--split both", "--split"), ("--count 0", "--count")]
+)
+def test_an_option_out_of_its_range_is_a_usage_error(cache, run, options, words):
+    code, _, err = run(f"cache show {options}")
+    assert code == 2
+    assert words in err
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("info", ["FOLDER/meta.json", "--json"]),
+        ("verify", ["FOLDER", "exits with 1"]),
+        ("show", ["FOLDER", "OUT", "--by", "--rows", "cache.png"]),
+    ],
+)
+def test_the_help_says_what_is_read_and_written(run, command, words):
+    code, out, _ = run(f"cache {command} --help")
+    assert code == 0
+    assert [word for word in words if word not in " ".join(out.split())] == []

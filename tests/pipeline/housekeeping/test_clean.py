@@ -1,0 +1,108 @@
+"""`gan clean` and records that no tracker has: they are named, and kept unless asked for."""
+
+import fcntl
+import json
+import shutil
+
+import pytest
+
+from pipeline.housekeeping import clean
+from pipeline.paths import Paths
+from pipeline.tracking.spool.spool import Spool
+from pipeline.training.progress_folder import digest_of, unfinished
+
+IDENTITY = {"train": {"objective": "bce", "seed": 3}}
+
+
+@pytest.fixture
+def paths(tmp_path, monkeypatch):
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return Paths(tmp_path)
+
+
+def training(paths, unsent=0):
+    folder = paths.progress / digest_of(IDENTITY)[:16]
+    with unfinished(paths.progress, IDENTITY) as work:
+        record(work.tracking("k" * 64), unsent)
+    return folder
+
+
+def record(folder, count):
+    spool = Spool(folder, {"name": "bce 64px", "tags": {"run_key": "k"}})
+    for step in range(count):
+        spool.add("metrics", values={"loss": 1.0}, step=step)
+    spool.commit()
+    spool.release()
+
+
+def lines_of(capsys):
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_training_with_unsent_records_is_kept_and_the_remedy_named(paths, capsys):
+    folder = training(paths, unsent=3)
+    clean.run(paths, remove=False)
+    assert lines_of(capsys)[0].endswith("0 MiB, 3 records unsent  idle")
+    clean.run(paths, remove=True)
+    assert lines_of(capsys)[0].endswith("kept: `gan sync` first, or --unsent drops them")
+    assert folder.is_dir()
+    clean.run(paths, remove=True, unsent=True)
+    assert lines_of(capsys)[0].endswith("removed")
+    assert not any(paths.progress.iterdir())
+
+
+def test_a_training_with_all_records_sent_is_removed(paths):
+    folder = training(paths, unsent=3)
+    state = next(folder.glob("tracking/*/run.json"))
+    size = state.with_name("records.jsonl").stat().st_size
+    state.write_text(json.dumps({**json.loads(state.read_text()), "sent": size}))
+    clean.run(paths, remove=True)
+    assert not folder.exists()
+
+
+def test_a_training_whose_records_are_being_sent_is_in_use(paths, capsys):
+    folder = training(paths, unsent=3)
+    sending = Spool.left(next(folder.glob("tracking/*")))
+    clean.run(paths, remove=True, unsent=True)
+    assert lines_of(capsys)[0].endswith("in use")
+    sending.release()
+    assert folder.is_dir()
+
+
+def test_records_of_stages_are_listed_and_kept_likewise(paths, capsys):
+    folder = paths.root / "logs" / "spool" / "evaluate-1"
+    record(folder, 2)
+    clean.run(paths, remove=True)
+    assert lines_of(capsys)[0].startswith("evaluate-1  bce 64px, 2 records unsent  kept")
+    clean.run(paths, remove=True, unsent=True)
+    assert not folder.exists()
+
+
+def test_nobody_trains_in_a_folder_that_is_being_removed(paths, monkeypatch):
+    """The lock is held to the end, and a training that begins meanwhile has its own folder."""
+    training(paths)
+    begun = []
+    really = shutil.rmtree
+
+    def slowly(folder, **options):
+        with (folder / "lock").open("a+") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with unfinished(paths.progress, IDENTITY) as work:
+            (work.folder / "state-1.pt").write_bytes(b"1")
+            begun.append(work.folder)
+            really(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", slowly)
+    clean.run(paths, remove=True)
+    (folder,) = begun
+    assert (folder / "state-1.pt").is_file()
+    assert (folder / "identity.json").is_file()
+    assert [each.name for each in paths.progress.iterdir()] == [folder.name]
+
+
+def test_what_a_killed_clean_left_goes_with_the_next(paths):
+    half = paths.progress / ".abcd.removed"
+    half.mkdir(parents=True)
+    (half / "identity.json").write_text(json.dumps(IDENTITY))
+    clean.run(paths, remove=True)
+    assert not half.exists()

@@ -1,0 +1,383 @@
+"""Presets: what `gan params` makes of them, and the networks that come of that."""
+
+import copy
+import re
+from io import StringIO
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from ruamel.yaml import YAML
+from torch import nn
+
+from gan.errors import GanError
+from gan.models.build import build_discriminator, build_generator, initialise
+from gan.models.interfaces import DiscriminatorNorms, stages
+from gan.objectives.build import build_objective
+from gan.objectives.penalties import gradient_penalty
+from gan.params.file import load_params, parse_text
+from gan.training.optimisers import build_optimiser
+from pipeline.housekeeping.presets import PRESETS, composed, names, show, write
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+SHIPPED = REPOSITORY / "params.yaml"
+NAMES = ["dcgan_bce_96", "r3gan_64", "torchgan_wgan_gp_32"]
+CPU = torch.device("cpu")
+NORMS = nn.modules.batchnorm._NormBase | nn.GroupNorm | nn.LayerNorm
+
+
+@pytest.fixture(scope="module")
+def text():
+    """text("r3gan_64"): the params.yaml that is made of the shipped one."""
+    made = {name: composed(name, SHIPPED) for name in NAMES}
+    return made.__getitem__
+
+
+@pytest.fixture(scope="module")
+def params(text):
+    return lambda name: parse_text(text(name), "test")
+
+
+def generator_of(params):
+    return build_generator(params.model, params.preprocess.size)
+
+
+def discriminator_of(params):
+    recipe = params.train.recipe
+    norms = DiscriminatorNorms(
+        recipe.discriminator_norm, recipe.discriminator_first_norm, recipe.spectral_norm
+    )
+    return build_discriminator(params.model, norms, params.preprocess.size)
+
+
+def parts(network):
+    return [module for module in network.modules() if not list(module.children())]
+
+
+def told(layers):
+    """Layers with their sizes, strides and slopes, but for what only changes shapes."""
+    shown = [layer for layer in layers if not isinstance(layer, nn.Flatten | nn.Unflatten)]
+    return [f"{torchs_own(type(layer))}({layer.extra_repr()})" for layer in shown]
+
+
+def torchs_own(kind):
+    """Name of the class of torch that a layer is, or is a faster kind of."""
+    return next(each.__name__ for each in kind.mro() if each.__module__.startswith("torch."))
+
+
+def assert_same(network, plain, inputs):
+    """The same layers, weights and function as those that torch alone would be written with."""
+    assert told(parts(network)) == told(plain)
+    weights = list(plain.parameters())
+    assert [tensor.shape for tensor in network.parameters()] == [w.shape for w in weights]
+    with torch.no_grad():
+        for tensor, weight in zip(network.parameters(), weights, strict=True):
+            tensor.copy_(weight.normal_(0, 0.05))
+    outputs = network.train()(inputs)
+    torch.testing.assert_close(outputs, plain.train()(inputs).view_as(outputs))
+
+
+def up(inner, outer, activation):
+    return [
+        nn.ConvTranspose2d(inner, outer, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(outer),
+        activation,
+    ]
+
+
+def test_these_presets_are_there():
+    assert names() == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_output_has_all_comments_of_the_preset_and_of_the_other_sections(text, name):
+    def comments(of):
+        return [line.partition("#")[2].strip() for line in of.splitlines() if "#" in line]
+
+    kept, _, rest = SHIPPED.read_text().partition("\nmodel:")
+    rest = rest[rest.index("\nfeatures:") :]
+    found = comments(text(name))
+    of_preset = comments((PRESETS / f"{name}.yaml").read_text())
+    assert of_preset[0].startswith(f"{name}: ")
+    head = of_preset[: next(i for i, line in enumerate(found) if line == comments(kept)[0])]
+    assert found == head + comments(kept) + of_preset[len(head) :] + comments(rest)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_output_differs_from_the_file_only_in_what_the_preset_names(text, name):
+    before, after = yaml.safe_load(SHIPPED.read_text()), yaml.safe_load(text(name))
+    preset = yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
+    assert (after["model"], after["train"]) == (preset["model"], preset["train"])
+    expected = copy.deepcopy(before) | {"model": after["model"], "train": after["train"]}
+    expected["preprocess"]["size"] = int(name.rpartition("_")[2])
+    for section in ("faces", "filters"):
+        expected["preprocess"][section] |= preset["preprocess"][section]
+    assert after == expected
+    assert list(after) == list(before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_output_is_read_and_written_again_without_a_change(text, name):
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    again = StringIO()
+    yaml.dump(yaml.load(text(name)), again)
+    assert again.getvalue() == text(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("before", NAMES)
+def test_a_preset_replaces_another_one_whole(text, tmp_path, before, name):
+    file = tmp_path / "params.yaml"
+    file.write_text(text(before))
+    assert composed(name, file) == text(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_limits_of_looks_and_sizes_follow_the_size(params, name):
+    shipped, made = load_params(SHIPPED).preprocess, params(name).preprocess
+    scale = made.size / shipped.size
+    assert made.filters.min_side == shipped.filters.min_side * scale
+    assert made.faces.min_side == pytest.approx(shipped.faces.min_side * scale, abs=0.5)
+    sharper = made.filters.min_sharpness - shipped.filters.min_sharpness
+    assert sharper * (made.size - shipped.size) <= 0
+    assert (sharper == 0) == (made.size == shipped.size)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_intervals_are_whole_steps_and_give_ten_candidates(params, name):
+    train = params(name).train
+    step = train.images_per_step
+    intervals = [train.log_every, train.grid_every, train.snapshot_every, train.images]
+    assert [interval % step for interval in [*intervals, train.checkpoint_every]] == [0] * 5
+    assert intervals == sorted(intervals)
+    assert train.images == 10 * train.snapshot_every
+    assert train.checkpoint_every <= train.images / 20
+
+
+def test_torchgan_at_32_pixels_has_its_generator(params):
+    plain = nn.Sequential(
+        nn.Linear(100, 128 * 4 * 4, bias=False),
+        nn.Unflatten(1, (128, 4, 4)),
+        nn.BatchNorm2d(128),
+        nn.LeakyReLU(0.2),
+        *up(128, 64, nn.LeakyReLU(0.2)),
+        *up(64, 32, nn.LeakyReLU(0.2)),
+        nn.ConvTranspose2d(32, 3, 4, stride=2, padding=1),
+        nn.Tanh(),
+    )
+    network = generator_of(params("torchgan_wgan_gp_32"))
+    assert_same(network, plain, torch.randn(4, 100))
+    assert network(torch.randn(2, 100)).shape == (2, 3, 32, 32)
+
+
+def test_torchgan_at_32_pixels_has_a_critic_without_batch_norm_and_with_a_linear_score(params):
+    plain = nn.Sequential(
+        nn.Conv2d(3, 32, 4, stride=2, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(32, 64, 4, stride=2, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(64, 128, 4, stride=2, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Flatten(),
+        nn.Linear(128 * 4 * 4, 1),
+    )
+    critic = discriminator_of(params("torchgan_wgan_gp_32"))
+    assert_same(critic, plain, torch.randn(4, 3, 32, 32))
+    assert not [module for module in critic.modules() if isinstance(module, NORMS)]
+    assert isinstance(parts(critic)[-1], nn.Linear)
+    assert not critic.mixes_samples
+
+
+def test_torchgan_at_32_pixels_is_penalised_per_sample(params):
+    made = params("torchgan_wgan_gp_32")
+    recipe, critic = made.train.recipe, discriminator_of(made)
+    random = torch.Generator().manual_seed(0)
+    initialise(critic, made.model.discriminator, random)
+    real, fake = torch.rand(2, 3, 3, 32, 32, generator=random) * 2 - 1
+    mix = torch.rand(3, generator=random)
+    whole = gradient_penalty(critic, real, fake, mix)
+    alone = [
+        gradient_penalty(critic, real[i : i + 1], fake[i : i + 1], mix[i : i + 1])
+        for i in range(3)
+    ]
+    torch.testing.assert_close(whole, torch.stack(alone).mean())
+    assert recipe.penalties.model_dump() == {"gradient": 10.0, "r1": 0.0, "r2": 0.0, "every": 1}
+
+
+def test_dcgan_at_96_pixels_has_its_generator(params):
+    plain = nn.Sequential(
+        nn.Linear(100, 512 * 6 * 6),
+        nn.Unflatten(1, (512, 6, 6)),
+        *up(512, 256, nn.ReLU()),
+        *up(256, 128, nn.ReLU()),
+        *up(128, 64, nn.ReLU()),
+        nn.ConvTranspose2d(64, 3, 4, stride=2, padding=1),
+        nn.Tanh(),
+    )
+    network = generator_of(params("dcgan_bce_96"))
+    assert_same(network, plain, torch.randn(2, 100))
+    assert network(torch.randn(2, 100)).shape == (2, 3, 96, 96)
+
+
+def test_dcgan_at_96_pixels_has_batch_norm_on_all_four_convolutions(params):
+    layers = []
+    for outer, inner in pairwise([3, 32, 64, 128, 256]):
+        layers += [
+            nn.Conv2d(outer, inner, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.LeakyReLU(0.2),
+        ]
+    plain = nn.Sequential(*layers, nn.Flatten(), nn.Linear(256 * 6 * 6, 1))
+    network = discriminator_of(params("dcgan_bce_96"))
+    assert_same(network, plain, torch.randn(2, 3, 96, 96))
+    assert network.mixes_samples
+
+
+def test_dcgan_at_96_pixels_scores_are_logits_of_the_loss(params):
+    objective = build_objective(params("dcgan_bce_96").train)
+    real, fake = torch.randn(2, 5, dtype=torch.float64)
+    loss = nn.BCELoss()
+    expected = loss(real.sigmoid(), torch.ones_like(real))
+    expected += loss(fake.sigmoid(), torch.zeros_like(fake))
+    torch.testing.assert_close(objective.discriminator_loss(real, fake), expected)
+    generators = loss(fake.sigmoid(), torch.ones_like(fake))
+    torch.testing.assert_close(objective.generator_loss(fake, None), generators)
+
+
+def test_r3gan_at_64_pixels_has_two_blocks_a_resolution_and_no_norm(params):
+    made = params("r3gan_64")
+    with torch.device("meta"):
+        networks = [generator_of(made), discriminator_of(made)]
+        assert networks[0](torch.empty(2, 64)).shape == (2, 3, 64, 64)
+        assert networks[1](torch.empty(2, 3, 64, 64)).shape == (2,)
+    for network in networks:
+        layers = parts(network)
+        blocks = [m for m in network.modules() if type(m).__name__ == "Residual"]
+        assert len(blocks) == 2 * stages(64)[1]
+        slopes = {layer.negative_slope for layer in layers if isinstance(layer, nn.LeakyReLU)}
+        assert slopes == {0.2}
+        assert not [layer for layer in layers if isinstance(layer, NORMS | nn.Tanh)]
+        assert "PixelNorm" not in {type(layer).__name__ for layer in layers}
+        convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+        assert {layer.kernel_size for layer in convolutions} == {(3, 3), (1, 1)}
+        assert max(max(layer.weight.shape[:2]) for layer in convolutions) == 512
+    assert made.model.generator.last == "none"
+    assert not networks[1].mixes_samples
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_networks_can_be_drawn_and_the_objective_built(params, name):
+    made = params(name)
+    objective = build_objective(made.train)
+    assert objective.pairs == (made.train.objective == "relativistic")
+    network = discriminator_of(made)
+    initialise(network, made.model.discriminator, torch.Generator().manual_seed(1))
+    pixels = torch.rand(2, 3, *[made.preprocess.size] * 2) * 2 - 1
+    with torch.no_grad():
+        scores = network(pixels)
+    assert scores.shape == (2,)
+    assert scores.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "objective", "rates", "betas", "penalties"),
+    [
+        ("torchgan_wgan_gp_32", "wgan_gp", (1e-4, 3e-4), (0.5, 0.999), (10.0, 0.0, 0.0)),
+        ("dcgan_bce_96", "bce", (2e-4, 2e-4), (0.5, 0.999), (0.0, 0.0, 0.0)),
+        ("r3gan_64", "relativistic", (2e-4, 2e-4), (0.0, 0.99), (0.0, 1.0, 1.0)),
+    ],
+)
+def test_recipes_are_as_said(params, name, objective, rates, betas, penalties):
+    train = params(name).train
+    assert (train.objective, train.batch_size) == (objective, 64)
+    assert (train.recipe.critic_steps, train.recipe.spectral_norm) == (1, False)
+    assert train.recipe.label_smoothing == 0
+    assert (train.augment.wanted, train.instance_noise.deviation) == (False, 0)
+    weights = train.recipe.penalties
+    assert (weights.gradient, weights.r1, weights.r2) == penalties
+    chosen = [train.recipe.generator, train.recipe.discriminator]
+    for settings, rate in zip(chosen, rates, strict=True):
+        optimiser = build_optimiser(nn.Linear(1, 1), settings, CPU)
+        assert type(optimiser) is torch.optim.Adam
+        group = optimiser.param_groups[0]
+        assert (float(group["lr"]), tuple(group["betas"])) == (rate, betas)
+        assert (group["weight_decay"], group["amsgrad"]) == (0, False)
+
+
+def test_only_r3gan_lets_its_rates_fall_until_the_end(params):
+    for name in NAMES:
+        train = params(name).train
+        for settings in (train.recipe.generator, train.recipe.discriminator):
+            falling = settings.schedule.shape != "constant"
+            assert falling == (name == "r3gan_64")
+            assert settings.schedule.end == (train.images if falling else 0)
+
+
+def test_the_list_has_a_line_for_each_preset(capsys):
+    show()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == NAMES
+    assert all(len(line) < 100 and "#" not in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["foo", "../params", "", "r3gan_64.yaml"])
+def test_an_unknown_preset_is_told_which_there_are(name):
+    with pytest.raises(GanError, match=re.escape(", ".join(NAMES))) as caught:
+        composed(name, SHIPPED)
+    assert "\n" not in str(caught.value)
+
+
+def test_mistakes_in_the_other_sections_are_told_with_the_preset(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text(SHIPPED.read_text().replace("holdout: 0.1 ", "holdout: 1.5 "))
+    with pytest.raises(GanError, match=r"params.yaml with preset r3gan_64: preprocess.holdout = "):
+        composed("r3gan_64", file)
+
+
+def test_mistakes_in_what_the_preset_replaces_do_not_matter(tmp_path, text):
+    file = tmp_path / "params.yaml"
+    before, _, rest = SHIPPED.read_text().partition("\nmodel:")
+    old = "\nmodel:\n  generator_width: 24\n\ntrain:\n  bce: {betas: [0.5, 0.9]}\n"
+    file.write_text(before + old + rest[rest.index("\nfeatures:") :])
+    assert yaml.safe_load(composed("r3gan_64", file)) == yaml.safe_load(text("r3gan_64"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "params.yaml: it is empty; if `>` has just emptied it"),
+        ("a: [1,\nb: 2", "not valid YAML"),
+        ("a: 1\na: 2\n", "not valid YAML"),
+        ("- 1\n", "no sections"),
+        ("a: 1\n", "scrape is missing"),
+        ("preprocess: 5\n", "scrape is missing"),
+    ],
+)
+def test_a_file_that_no_preset_can_be_put_into_is_one_line(tmp_path, content, message):
+    file = tmp_path / "params.yaml"
+    file.write_text(content)
+    with pytest.raises(GanError, match=re.escape(message)) as caught:
+        composed("r3gan_64", file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_written_file_replaces_the_one_it_was_made_of(tmp_path, text):
+    file = tmp_path / "params.yaml"
+    file.write_text(SHIPPED.read_text())
+    write(composed("dcgan_bce_96", file), file)
+    assert file.read_text() == text("dcgan_bce_96")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.slow
+def test_the_command_prints_a_preset_and_refuses_in_one_line(gan, text):
+    shipped = ("--params", SHIPPED)
+    assert gan("params", "--preset", "r3gan_64", *shipped).stdout == text("r3gan_64")
+    for arguments in (["--preset", "foo", *shipped], ["--out", "x"], ["--preset", "r3gan_64"]):
+        done = gan("params", *arguments)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert done.stderr.startswith("gan: ")

@@ -1,0 +1,93 @@
+"""What the sheets are drawn with."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.pictures.captions import (
+    CAPTION,
+    GAP,
+    GREY,
+    TILE,
+    blank,
+    captioned,
+    centred,
+    note,
+    paste_row,
+    scale_into_tile,
+    scaled,
+    text_width,
+    whole_tile,
+    write,
+)
+
+
+def noise(width, height):
+    pixels = np.random.default_rng(0).integers(0, 200, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize("side", [32, 48, 64, 96, 128])
+def test_an_avatar_is_enlarged_by_a_whole_factor_to_96_pixels_at_least(side):
+    image = noise(side, side)
+    shown = np.asarray(scaled(image, scale_into_tile(image.size)))
+    factor = len(shown) // side
+    assert 96 <= len(shown) <= TILE
+    assert np.array_equal(shown, np.asarray(image).repeat(factor, 0).repeat(factor, 1))
+
+
+@pytest.mark.parametrize("size", [(129, 129), (400, 200), (3, 4000), (5000, 2), (1, 1), (127, 60)])
+def test_a_picture_of_any_shape_is_whole_in_the_middle_of_a_tile(size):
+    image = scaled(noise(*size), scale_into_tile(size))
+    tile, (left, top) = centred(image)
+    assert tile.size == whole_tile(noise(*size)).size == (TILE, TILE)
+    assert max(image.size) <= TILE
+    assert min(image.size) >= 1
+    assert np.array_equal(
+        np.asarray(tile)[top : top + image.height, left : left + image.width], np.asarray(image)
+    )
+    around = np.asarray(tile).copy()
+    around[top : top + image.height, left : left + image.width] = GREY
+    assert (around == GREY).all()
+
+
+def test_a_long_caption_ends_with_its_tile():
+    tile = captioned(noise(32, 20), "a caption that is too long for so small a picture")
+    assert tile.size == (32, 20 + CAPTION)
+    assert np.array_equal(np.asarray(tile)[:20], np.asarray(noise(32, 20)))
+    assert np.asarray(tile)[20:].min() < 128
+
+
+def test_a_caption_with_letters_below_the_line_fits():
+    tile = np.asarray(captioned(noise(96, 10), "gjpqy (,;) 17 / |"))
+    assert (tile[-1] == 255).all()
+    assert (tile[10] == 255).all()
+
+
+@pytest.mark.parametrize("text", ["limit", "842 near-duplicates; farthest", "j" * 60, "W" * 30])
+def test_a_line_of_text_is_no_wider_than_it_says(text):
+    width = text_width(text)
+    sheet = blank(width + 50, 20)
+    write(sheet, (0, 0), text)
+    inked = np.flatnonzero((np.asarray(sheet) < 255).any(axis=(0, 2)))
+    assert width - 5 <= inked[-1] <= width
+
+
+def test_a_note_with_letters_below_the_line_fits():
+    sheet = np.asarray(note("gjpqy (,;) 17 / |"))
+    edges = (sheet[0], sheet[-1], sheet[:, 0], sheet[:, -1])
+    assert all((edge == 255).all() for edge in edges)
+
+
+def test_any_text_can_be_written():
+    assert note("naïve 画像 \ud800").size[0] > 20
+    assert note("é").tobytes() == note("?").tobytes()
+
+
+def test_a_row_goes_on_where_it_ended():
+    sheet = blank(200, 30)
+    end = paste_row(sheet, [noise(20, 20), noise(30, 20)], 7, 5)
+    assert end == 7 + 20 + GAP + 30 + GAP
+    assert paste_row(sheet, [], end, 5) == end
+    inked = np.flatnonzero((np.asarray(sheet) < 255).any(axis=(0, 2)))
+    assert inked.tolist() == [*range(7, 27), *range(27 + GAP, 57 + GAP)]

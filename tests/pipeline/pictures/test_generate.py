@@ -1,0 +1,115 @@
+"""`gan generate`: seeds in, PNG files out, the same picture for the same seed."""
+
+import hashlib
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan.errors import GanError
+from pipeline.pictures.generate import parse_seeds, run
+from pipeline.pictures.png_lineage import read_about
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [
+        ("7", [7]),
+        ("0-3", [0, 1, 2, 3]),
+        ("1,5,9", [1, 5, 9]),
+        (" 2 - 4 , 9", [2, 3, 4, 9]),
+        ("5-5", [5]),
+        ("3,3", [3, 3]),
+    ],
+)
+def test_seeds_are_numbers_and_ranges(text, seeds):
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "-1", "1-", "5-3", "1,,2", "1.5", "0x3", "0-1000000", "9" * 30]
+)
+def test_bad_seeds_are_told_in_one_line(text):
+    with pytest.raises(GanError, match="--seeds") as caught:
+        parse_seeds(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_seed_alone_gives_the_file_that_it_gives_among_others(checkpoint, tmp_path):
+    files = run(checkpoint, "0-63", tmp_path / "all", grid=False)
+    assert [file.name for file in files] == [f"{seed:06d}.png" for seed in range(64)]
+    (alone,) = run(checkpoint, "5", tmp_path / "alone", grid=False)
+    assert alone.read_bytes() == (tmp_path / "all" / "000005.png").read_bytes()
+    assert len({file.read_bytes() for file in files}) == 64
+    assert len(list((tmp_path / "all").iterdir())) == 64
+
+
+def test_a_file_says_which_seed_and_run_it_is_of(checkpoint, tmp_path):
+    (file,) = run(checkpoint, "5", tmp_path, grid=False)
+    with Image.open(file) as image:
+        assert image.size == (32, 32)
+        assert (image.info["gan.seed"], image.info["gan.run_key"]) == ("5", "k" * 64)
+    said = read_about(file)
+    assert (said["seeds"], said["truncation"], said["images_seen"]) == ("5", 1.0, 64)
+    assert said["trained_on"] == "d" * 64
+    assert said["sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+
+
+def test_a_grid_says_of_which_seeds_it_is(checkpoint, tmp_path):
+    (sheet,) = run(checkpoint, "0-3, 9", tmp_path, grid=True, truncation=0.5)
+    said = read_about(sheet)
+    assert (said["seeds"], said["truncation"]) == ("0-3,9", 0.5)
+
+
+def test_truncation_makes_other_avatars_and_at_last_one_and_the_same(checkpoint, tmp_path):
+    def shown(truncation):
+        folder = tmp_path / str(truncation)
+        files = run(checkpoint, "0-15", folder, grid=False, truncation=truncation)
+        return [np.asarray(Image.open(file)).tobytes() for file in files]
+
+    assert shown(1.0) != shown(0.5)
+    assert len(set(shown(1.0))) > len(set(shown(0.0))) == 1
+
+
+def test_a_grid_shows_the_same_avatars(checkpoint, tmp_path):
+    (sheet,) = run(checkpoint, "0-9", tmp_path, grid=True)
+    (single,) = run(checkpoint, "9", tmp_path, grid=False)
+    with Image.open(sheet) as grid, Image.open(single) as avatar:
+        assert grid.size == (8 * 34 - 2, 2 * 34 - 2)
+        second_row_second = np.asarray(grid)[34:66, 34:66]
+        assert np.array_equal(second_row_second, np.asarray(avatar))
+
+
+def test_asking_again_writes_the_same_bytes(checkpoint, tmp_path):
+    (file,) = run(checkpoint, "1", tmp_path, grid=False)
+    before = file.read_bytes()
+    run(checkpoint, "1", tmp_path, grid=False)
+    assert file.read_bytes() == before
+
+
+def test_a_file_where_the_folder_should_be_is_told_in_one_line(checkpoint, tmp_path):
+    (tmp_path / "out").write_text("in the way")
+    for out in (tmp_path / "out", tmp_path / "out" / "deeper"):
+        with pytest.raises(GanError, match="out") as caught:
+            run(checkpoint, "1", out, grid=False)
+        assert "\n" not in str(caught.value)
+    assert (tmp_path / "out").read_text() == "in the way"
+
+
+def test_a_file_that_is_no_checkpoint_is_told_and_makes_no_folder(tmp_path):
+    (tmp_path / "x.pt").write_text("text")
+    with pytest.raises(GanError, match="not a checkpoint of gan"):
+        run(tmp_path / "x.pt", "1", tmp_path / "out", grid=False)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_command_writes_avatars_and_tells_mistakes_in_one_line(gan, checkpoint, tmp_path):
+    shutil.copyfile(checkpoint, tmp_path / "tiny.pt")
+    done = gan("generate", "--ckpt", "tiny.pt", "--seeds", "0-2", "--out", "here")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "3 avatars in here\n"
+    failed = gan("generate", "--ckpt", "none.pt")
+    assert failed.returncode == 1
+    assert failed.stderr == "gan: none.pt: no such checkpoint file\n"

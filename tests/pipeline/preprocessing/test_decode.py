@@ -1,0 +1,278 @@
+"""Every kind of picture becomes the same square RGB array."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from picture_files import WHITE, corners, encode, plain, quarters
+from PIL import Image
+
+from pipeline.preprocessing.decoding.decode import BadImageError, Geometry, decode
+
+SIZE = 32
+GEOMETRY = Geometry(SIZE, WHITE, 1_000_000)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
+def test_every_format_gives_a_square_rgb_array(kind):
+    array = decode(encode(quarters(), kind), GEOMETRY)
+    assert array.shape == (SIZE, SIZE, 3)
+    assert array.dtype == np.uint8
+    assert array.flags.c_contiguous
+    expected = decode(encode(quarters()), GEOMETRY).astype(int)
+    assert np.abs(array[::31, ::31] - expected[::31, ::31]).max() < 12
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PPM", "ICO", "TGA"])
+def test_other_formats_are_bad(kind):
+    with pytest.raises(BadImageError, match="not a picture in JPEG"):
+        decode(encode(quarters(), kind), GEOMETRY)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"hello, I am called cat.jpg", b"\xff\xd8\xff\xe0", b"<html>"]
+)
+def test_what_is_no_picture_is_bad(data):
+    with pytest.raises(BadImageError, match="not a picture in JPEG"):
+        decode(data, GEOMETRY)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_truncated_file_is_bad(kind, share):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    data = encode(Image.fromarray(noise), kind)
+    with pytest.raises(BadImageError) as caught:
+        decode(data[: int(len(data) * share)], GEOMETRY)
+    assert str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "0x" not in str(caught.value)
+
+
+def test_random_damage_gives_a_picture_or_a_reason_and_nothing_else():
+    rng = np.random.default_rng(1)
+    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP"):
+        whole = np.frombuffer(encode(quarters(), kind), np.uint8)
+        for _ in range(100):
+            data = whole.copy()
+            data[rng.integers(0, len(data), 4)] = rng.integers(0, 256, 4)
+            try:
+                assert decode(data.tobytes(), GEOMETRY).shape == (SIZE, SIZE, 3)
+            except BadImageError as error:
+                assert str(error)  # noqa: PT017
+
+
+def test_damaged_exif_leaves_the_picture_as_it_is(recwarn):
+    data = encode(quarters(), "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff" + b"\x07" * 40)
+    assert corners(decode(data, GEOMETRY))[0][0] > 240
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("crop", ["square", "pad"])
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("RGBA", "PNG"), ("LA", "PNG"), ("RGBA", "WEBP"), ("RGBA", "GIF")]
+)
+def test_transparent_pixels_show_the_background(mode, kind, crop):
+    image = plain((0, 0) if mode == "LA" else (0, 0, 0, 0), mode, (48, 40))
+    geometry = Geometry(SIZE, (10, 20, 30), 10_000, crop)
+    options = {"lossless": True} if kind == "WEBP" else {}
+    array = decode(encode(image, kind, **options), geometry)
+    assert np.unique(array.reshape(-1, 3), axis=0).tolist() == [[10, 20, 30]]
+
+
+def test_half_transparent_black_over_white_is_mid_grey():
+    array = decode(encode(plain((0, 0, 0, 128), "RGBA")), GEOMETRY)
+    assert np.abs(array.astype(int) - 127).max() <= 1
+
+
+def test_hidden_colour_does_not_bleed_into_the_edge():
+    image = plain((255, 0, 0, 0), "RGBA", (64, 64))
+    image.paste((255, 255, 255, 255), (0, 0, 33, 64))
+    assert decode(encode(image), GEOMETRY).min() == 255
+
+
+def test_a_palette_gives_its_colours():
+    image = quarters().convert("P", palette=Image.Palette.ADAPTIVE, colors=4)
+    assert corners(decode(encode(image), GEOMETRY)) == [
+        (255, 0, 0),
+        (0, 255, 0),
+        (0, 0, 255),
+        WHITE,
+    ]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_a_transparent_palette_entry_shows_the_background(kind):
+    image = quarters().convert("P", palette=Image.Palette.ADAPTIVE, colors=4)
+    red = image.getpixel((0, 0))
+    array = decode(encode(image, kind, transparency=red), Geometry(SIZE, (9, 9, 9), 10_000))
+    assert corners(array) == [(9, 9, 9), (0, 255, 0), (0, 0, 255), WHITE]
+
+
+def test_a_palette_may_hold_many_degrees_of_transparency():
+    image = Image.new("P", (48, 48))
+    image.putpalette([0, 0, 0, 255, 0, 0, 0, 0, 255])
+    image.paste(1, (0, 16, 48, 32))
+    image.paste(2, (0, 32, 48, 48))
+    array = decode(encode(image, transparency=bytes([0, 128, 255])), GEOMETRY)
+    assert [tuple(array[y, 5].tolist()) for y in (3, 16, 28)] == [
+        WHITE,
+        (255, 127, 127),
+        (0, 0, 255),
+    ]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_small_palettes_give_their_colours(bits):
+    image = Image.new("P", (48, 48), 1)
+    image.putpalette([9, 9, 9, 200, 100, 50])
+    array = decode(encode(image, bits=bits), GEOMETRY)
+    assert np.unique(array.reshape(-1, 3), axis=0).tolist() == [[200, 100, 50]]
+
+
+def test_transparent_grey_and_colour_keys_show_the_background():
+    for image, key in ((plain(7, "L"), 7), (plain((7, 8, 9)), (7, 8, 9))):
+        assert decode(encode(image, transparency=key), GEOMETRY).min() == 255
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "size", "colour"),
+    [
+        ("L", "PNG", 48, 100),
+        ("L", "JPEG", 48, 100),
+        ("L", "JPEG", 700, 100),
+        ("L", "BMP", 48, 100),
+        ("1", "PNG", 48, 255),
+        ("1", "BMP", 48, 255),
+    ],
+)
+def test_grey_is_the_same_in_all_channels(mode, kind, size, colour):
+    array = decode(encode(plain(colour, mode, (size, size)), kind), GEOMETRY)
+    assert array.shape == (SIZE, SIZE, 3)
+    assert np.unique(array).tolist() == [colour]
+
+
+def test_one_bit_pictures_shrink_to_grey():
+    board = Image.fromarray(np.indices((64, 64)).sum(0) % 2 == 1)
+    assert board.mode == "1"
+    array = decode(encode(board), GEOMETRY)[4:-4, 4:-4]
+    assert abs(array.astype(int) - 127).max() <= 2
+
+
+INKS, PRINTED = (55, 195, 225), (200, 60, 30)  # without black: what inks leave of white
+
+
+def cmyk_jpeg(values, transform, size=48):
+    """A CMYK JPEG as Adobe writes it: inverted, plain (transform 0) or as YCCK (2)."""
+    data = encode(plain(values, "CMYK", (size, size)), "JPEG", quality=95)
+    place = data.index(b"Adobe") + 11
+    assert data[place] == 0
+    return data[:place] + bytes([transform]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize("size", [48, 700], ids=["small", "shrunk by libjpeg"])
+@pytest.mark.parametrize("form", ["plain", "YCCK", "without a mark"])
+def test_cmyk_becomes_rgb(form, size):
+    if form == "YCCK":
+        luma_chroma = plain(INKS).convert("YCbCr").getpixel((0, 0))
+        data = cmyk_jpeg((*(255 - level for level in luma_chroma), 0), 2, size)
+    else:
+        data = cmyk_jpeg((*INKS, 0), 0, size)
+    if form == "without a mark":
+        mark = data.index(b"\xff\xee")
+        data = data[:mark] + data[mark + 16 :]
+        assert b"Adobe" not in data
+    array = decode(data, GEOMETRY)
+    assert np.abs(array.astype(int) - PRINTED).max() < 6
+
+
+def test_sixteen_bit_grey_keeps_its_range():
+    ramp = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    array = decode(encode(Image.fromarray(ramp)), GEOMETRY)
+    assert array.min() <= 4
+    assert array.max() >= 251
+    assert abs(float(array.mean()) - 127.5) < 1
+
+
+def png16(colour_type, pixel, extra=b""):
+    """A 40x40 PNG of 16 bits a channel, which Pillow itself cannot write in colour."""
+
+    def chunk(name, body):
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    header = struct.pack(">IIBBBBB", 40, 40, 16, colour_type, 0, 0, 0)
+    line = b"\0" + struct.pack(f">{len(pixel)}H", *pixel) * 40
+    data = chunk(b"IDAT", zlib.compress(line * 40))
+    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    return start + (chunk(b"tRNS", extra) if extra else b"") + data + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("colour_type", "pixel", "expected"),
+    [
+        (0, (0x8000,), (128, 128, 128)),
+        (2, (0xFFFF, 0x8000, 0), (255, 128, 0)),
+        (4, (0x8000, 0xFFFF), (128, 128, 128)),
+        (6, (0xFFFF, 0x8000, 0, 0xFFFF), (255, 128, 0)),
+        (6, (0xFFFF, 0x8000, 0, 0), WHITE),
+    ],
+    ids=["grey", "colour", "grey and alpha", "colour and alpha", "clear"],
+)
+def test_sixteen_bits_a_channel(colour_type, pixel, expected):
+    array = decode(png16(colour_type, pixel), GEOMETRY)
+    assert np.unique(array.reshape(-1, 3), axis=0).tolist() == [list(expected)]
+
+
+def test_a_transparent_level_of_sixteen_bits_shows_the_background():
+    clear = decode(png16(0, (0x1234,), struct.pack(">H", 0x1234)), GEOMETRY)
+    solid = decode(png16(0, (0x1235,), struct.pack(">H", 0x1234)), GEOMETRY)
+    assert (clear.min(), solid.max()) == (255, 0x12)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_of_an_animation_the_first_frame_is_taken(kind):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    frames = [plain((0, 200, 0)), plain((200, 0, 0))]
+    data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    assert Image.open(io.BytesIO(data)).n_frames == 2
+    assert np.unique(decode(data, GEOMETRY).reshape(-1, 3), axis=0).tolist() == [[0, 200, 0]]
+
+
+def test_a_first_frame_that_is_clear_in_places_shows_the_background():
+    first, second = plain((0, 0, 0, 0), "RGBA"), plain((200, 0, 0, 255), "RGBA")
+    first.paste((0, 200, 0, 255), (0, 0, 48, 24))
+    data = encode(first, "GIF", save_all=True, append_images=[second])
+    assert Image.open(io.BytesIO(data)).n_frames == 2
+    array = decode(data, Geometry(SIZE, (9, 9, 9), 10_000))
+    assert corners(array) == [(0, 200, 0)] * 2 + [(9, 9, 9)] * 2
+
+
+def test_a_bomb_is_refused_before_its_pixels_are_read():
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    name = b"IHDR" + header
+    data = (
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + name + struct.pack(">I", zlib.crc32(name))
+    )
+    data += struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    with pytest.raises(BadImageError, match="60000x60000 is more than 1000000 pixels"):
+        decode(data, GEOMETRY)
+
+
+def test_max_pixels_itself_is_allowed():
+    data = encode(plain((1, 2, 3), size=(50, 40)))
+    assert decode(data, Geometry(SIZE, WHITE, 2000)).max() == 3
+    with pytest.raises(BadImageError, match="50x40 is more than 1999 pixels"):
+        decode(data, Geometry(SIZE, WHITE, 1999))
+
+
+def test_pillows_own_limit_is_left_as_it_was(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    assert decode(encode(quarters()), GEOMETRY).shape == (SIZE, SIZE, 3)
+    for data in (b"x", encode(quarters())[:-40]):
+        with pytest.raises(BadImageError):
+            decode(data, GEOMETRY)
+    assert Image.MAX_IMAGE_PIXELS == 500

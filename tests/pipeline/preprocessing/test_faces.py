@@ -1,0 +1,360 @@
+"""The finders of faces: each finds a face that is there, and each mistake is told in one line."""
+
+import _ctypes
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from preprocess_inputs import DARK_ON_BRIGHT, HAS_WHEEL
+
+from gan.errors import GanError
+from gan.params.data import FacesParams
+from gan.params.file import parse_params
+from pipeline.gallery.page import face_boxes, paint_page
+from pipeline.preprocessing.faces import animeface as face_animeface
+from pipeline.preprocessing.faces import cascade as face_cascade
+from pipeline.preprocessing.faces.animeface import AnimeFace, find_known_face, find_library, prove
+from pipeline.preprocessing.faces.box import LONGEST_SIDE, Box, Picture, View
+from pipeline.preprocessing.faces.box_file import BoxFile
+from pipeline.preprocessing.faces.cascade import Cascade
+from pipeline.preprocessing.faces.detector import choose_detector, finder
+
+SHIPPED = yaml.safe_load((Path(__file__).parents[3] / "params.yaml").read_text())
+SHA = "ab" * 32
+
+animeface = pytest.mark.skipif(not HAS_WHEEL, reason="animeface has no wheel for this platform")
+
+
+def settings(**changes):
+    return FacesParams(**SHIPPED["preprocess"]["faces"] | changes)
+
+
+def known_picture():
+    with Image.open(face_animeface.TEST_PICTURE) as image:
+        return image.convert("RGB")
+
+
+def share_in_common(one, other):
+    """Intersection over union."""
+    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
+    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    common = max(0, width) * max(0, height)
+    return common / (one.width * one.height + other.width * other.height - common)
+
+
+# --- what a detector sees ---
+
+
+def test_a_page_is_shrunk_for_the_detector_and_boxes_grow_back():
+    view = View.of(Image.new("RGB", (3000, 1501)))
+    assert view.image.size == (LONGEST_SIDE, 500)
+    assert view.box(100, 50, 20, 30, 0.7) == Box(300, 50 * 3.002, 60, 30 * 3.002, 0.7)
+
+
+def test_a_page_is_never_enlarged_and_never_aliased():
+    small = Image.new("RGB", (60, 1000))
+    assert View.of(small).image is small
+    board = Image.fromarray((np.indices((2400, 2400)).sum(0) % 2 * 255).astype(np.uint8))
+    seen = np.asarray(View.of(board.convert("RGB")).image)[10:-10, 10:-10]
+    assert seen.min() > 110
+    assert seen.max() < 145
+
+
+def test_a_hair_wide_page_keeps_a_pixel():
+    assert View.of(Image.new("RGB", (1, 9000))).image.size == (1, LONGEST_SIDE)
+
+
+# --- animeface ---
+
+
+@animeface
+def test_animeface_finds_the_known_face():
+    prove(find_library())
+    assert len(find_known_face(find_library())) == 1
+    assert face_animeface.TEST_PICTURE.stat().st_size <= 20_000
+
+
+@animeface
+@pytest.mark.slow
+def test_animeface_finds_faces_on_painted_pages_where_they_are():
+    found = 0
+    library = AnimeFace(find_library())
+    for seed in range(8):
+        boxes = library.find(Picture(paint_page(seed, 256)))
+        truth = [Box(*box) for box in face_boxes(seed, 256)]
+        found += any(share_in_common(box, face) > 0.4 for box in boxes for face in truth)
+        assert all(0.5 <= box.score <= 1 for box in boxes)
+    assert found >= 7
+
+
+@animeface
+def test_on_a_large_page_boxes_are_in_its_own_pixels():
+    picture = known_picture()
+    page = Image.new("RGB", (1600, 1200), (90, 120, 150))
+    page.paste(picture.resize((512, 512), Image.Resampling.LANCZOS), (800, 400))
+    (box,) = AnimeFace(find_library()).find(Picture(page))
+    x, y, width, height = face_animeface.TEST_FACE
+    expected = Box(800 + 2 * x, 400 + 2 * y, 2 * width, 2 * height)
+    assert share_in_common(box, expected) > 0.6
+
+
+@animeface
+def test_animeface_finds_the_same_again_and_nothing_on_an_empty_page():
+    library = AnimeFace(find_library())
+    first = library.find(Picture(known_picture()))
+    assert [library.find(Picture(known_picture())) for _ in range(5)] == [first] * 5
+    assert library.find(Picture(Image.new("RGB", (300, 400), "white"))) == []
+
+
+@animeface
+@pytest.mark.parametrize("size", [(1, 1), (3, 900), (42, 42), (43, 43), (57, 57), (58, 2000)])
+def test_animeface_survives_pictures_too_small_for_a_face(size):
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    assert AnimeFace(find_library()).find(Picture(Image.fromarray(noise))) == []
+
+
+@animeface
+def test_the_library_gets_the_colours_in_its_own_order():
+    library = AnimeFace(find_library())
+    pixels = np.zeros((50, 60, 3), np.uint8)
+    pixels[:20], pixels[20:40, :30], pixels[40:] = (200, 0, 0), (0, 100, 0), (0, 0, 150)
+    with library._matrix(3, 50, 60) as bgr, library._matrix(1, 50, 60) as gray:
+        face_animeface._fill(bgr, pixels)
+        library._library.nv_gray(gray, bgr)
+        inside = gray.contents
+        levels = np.ctypeslib.as_array(inside.v, (inside.rows, inside.cols, inside.step))[:, :, 0]
+        luma = pixels @ np.array([0.3, 0.59, 0.11])
+        assert np.abs(levels - luma).max() < 0.01
+
+
+def sees_an_empty_picture(library):
+    """As the package's own glue since Pillow 12: no error, and no pixels."""
+    face_animeface._fill = lambda matrix, rgb: None
+    return find_known_face(library)
+
+
+def reads_boxes_shifted(library):
+    """As with another layout of the result: the fields are one number off."""
+    return [Box(b.y, b.width, b.height, 3.0) for b in find_known_face(library)]
+
+
+def crashes(library):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@animeface
+@pytest.mark.parametrize(
+    ("broken", "complaint"),
+    [
+        (sees_an_empty_picture, r"does not find a known face \(0 boxes elsewhere\)"),
+        (reads_boxes_shifted, r"does not find a known face \(1 boxes elsewhere\)"),
+        (crashes, "crashes on a known face"),
+    ],
+)
+def test_a_broken_binary_interface_is_an_error_not_no_faces(broken, complaint):
+    with pytest.raises(GanError, match=complaint) as caught:
+        prove(find_library(), broken)
+    assert "cascade or boxes" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["another library", "no library", "absent"])
+def test_a_library_that_does_not_fit_is_an_error(tmp_path, kind):
+    library = Path(_ctypes.__file__) if kind == "another library" else tmp_path / "lib.so"
+    if kind == "no library":
+        library.write_text("hello")
+    with pytest.raises(GanError, match=r"animeface: its library does not fit.*-e '\.\[faces\]'"):
+        prove(library)
+
+
+def test_without_the_package_it_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "animeface", raising=False)
+    with pytest.raises(GanError, match=r"not installed; pip install -e '\.\[faces\]'"):
+        choose_detector(settings(detector="animeface"), tmp_path)
+    (tmp_path / "animeface").mkdir()
+    (tmp_path / "animeface" / "__init__.py").touch()
+    (tmp_path / "animeface" / "_nvxs.py").write_text("raise NotImplementedError")
+    with pytest.raises(GanError, match="came without its library"):
+        choose_detector(settings(detector="animeface"), tmp_path)
+
+
+@animeface
+def test_the_chosen_animeface_is_named_with_its_version(tmp_path):
+    chosen = choose_detector(settings(detector="animeface"), tmp_path)
+    assert chosen.settings() == {"detector": "animeface", "version": face_animeface.version()}
+    assert finder(chosen) is finder(chosen)
+    assert finder(chosen).find(Picture(known_picture()))
+
+
+# --- cascade ---
+
+
+@pytest.fixture
+def cascade(tmp_path):
+    file = tmp_path / "dark.xml"
+    file.write_text(DARK_ON_BRIGHT)
+    return file
+
+
+def dark_square(scale=1):
+    page = Image.new("RGB", (300 * scale, 200 * scale), (250, 240, 230))
+    page.paste((20, 10, 30), tuple(scale * place for place in (130, 70, 190, 130)))
+    return page
+
+
+@pytest.mark.parametrize("scale", [1, 5])
+def test_a_cascade_finds_what_its_file_describes(cascade, scale):
+    (box,) = Cascade(cascade).find(Picture(dark_square(scale)))
+    expected = Box(*(scale * place for place in (100, 40, 120, 120)))
+    assert share_in_common(box, expected) > 0.75
+    assert box.score >= 5
+
+
+def test_a_cascade_finds_nothing_on_an_empty_page(cascade):
+    assert Cascade(cascade).find(Picture(Image.new("RGB", (300, 200), "white"))) == []
+
+
+def test_opencvs_own_cascades_can_be_read():
+    for name in ("haarcascade_frontalface_default.xml", "haarcascade_eye.xml"):
+        assert Cascade(Path(cv2.data.haarcascades) / name).find(Picture(dark_square())) == []
+
+
+def test_the_chosen_cascade_is_known_by_the_content_of_its_file(cascade, tmp_path):
+    wanted = settings(detector="cascade", file="dark.xml")
+    first = choose_detector(wanted, tmp_path).settings()
+    assert set(first) == {"detector", "version", "sha256"}
+    assert first["version"] == cv2.__version__
+    cascade.rename(tmp_path / "other.xml")
+    renamed = settings(detector="cascade", file="other.xml")
+    assert choose_detector(renamed, tmp_path).settings() == first
+    (tmp_path / "other.xml").write_text(DARK_ON_BRIGHT + "\n")
+    assert choose_detector(renamed, tmp_path).settings() != first
+
+
+@pytest.mark.parametrize("text", ["", "hello", "<xml>", "<opencv_storage></opencv_storage>"])
+def test_a_file_that_is_no_cascade_is_an_error(tmp_path, text, capfd):
+    (tmp_path / "bad.xml").write_text(text)
+    with pytest.raises(GanError, match=r"bad\.xml: not a cascade that OpenCV can read"):
+        choose_detector(settings(detector="cascade", file="bad.xml"), tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_opencv_it_says_what_to_install(monkeypatch, tmp_path):
+    face_cascade.opencv.cache_clear()
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(GanError, match=r"cannot be imported.*pip install -e '\.\[cascade\]'"):
+        choose_detector(settings(detector="cascade", file="x.xml"), tmp_path)
+
+
+def test_an_opencv_without_cascades_is_told(monkeypatch, tmp_path):
+    face_cascade.opencv.cache_clear()
+    monkeypatch.delattr(cv2, "CascadeClassifier")
+    with pytest.raises(GanError, match="has no cascades any more"):
+        choose_detector(settings(detector="cascade", file="x.xml"), tmp_path)
+    face_cascade.opencv.cache_clear()
+
+
+# --- boxes from any tool ---
+
+
+def box_file(tmp_path, *lines):
+    file = tmp_path / "boxes.jsonl"
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    file.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    return file
+
+
+def test_boxes_are_found_by_sha256_and_by_url(tmp_path):
+    file = box_file(
+        tmp_path,
+        {"sha256": SHA.upper(), "boxes": [[1, 2.5, 30, 40, 0.9], [5, 6, 70, 80]], "tool": "x"},
+        "",
+        {"url": "/ü.png", "boxes": [], "more": {}},
+    )
+    boxes = BoxFile.read(file)
+    both = (Box(1, 2.5, 30, 40, 0.9), Box(5, 6, 70, 80, 1.0))
+    assert boxes.of(SHA, "/other.png") == both
+    assert boxes.of("cd" * 32, "/a.png", "/ü.png") == ()
+    assert boxes.of("cd" * 32, "/a.png") is None
+    assert boxes.of(SHA, "/ü.png") == both
+
+
+GOOD = {"sha256": SHA, "boxes": []}
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "not an object"),
+        ({"boxes": []}, "names no picture"),
+        ({"sha256": "abc", "boxes": []}, "names no picture"),
+        ({"sha256": 7, "boxes": []}, "names no picture"),
+        ({"url": "", "boxes": []}, "names no picture"),
+        ({"url": "/a.png"}, "`boxes` must be a list"),
+        ({"url": "/a.png", "boxes": {}}, "`boxes` must be a list"),
+        ({"url": "/a.png", "boxes": [1, 2, 3, 4]}, "1 is not"),
+        ({"url": "/a.png", "boxes": [[1, 2, 3]]}, r"\[1, 2, 3\] is not"),
+        ({"url": "/a.png", "boxes": [[1, 2, 3, 4, 5, 6]]}, r"\[x, y, width, height\]"),
+        ({"url": "/a.png", "boxes": [[1, 2, "3", 4]]}, "is not"),
+        ({"url": "/a.png", "boxes": [[1, 2, True, 4]]}, "is not"),
+        ('{"url": "/a.png", "boxes": [[1, 2, NaN, 4]]}', "is not"),
+        ('{"url": "/a.png", "boxes": [[1, 2, 1e999, 4]]}', "is not"),
+        ({"url": "/a.png", "boxes": [[1, 2, 0, 4]]}, "more than 0"),
+        ({"url": "/a.png", "boxes": [[1, 2, 3, -4]]}, "more than 0"),
+        ({"sha256": SHA, "boxes": [[1, 2, 3, 4]]}, "the picture of line 1 again"),
+    ],
+)
+def test_a_bad_line_is_told_with_its_number(tmp_path, line, complaint):
+    file = box_file(tmp_path, GOOD, "", line)
+    with pytest.raises(GanError, match=rf"boxes\.jsonl:3: .*{complaint}") as caught:
+        BoxFile.read(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_without_lines_and_one_that_is_no_text_are_errors(tmp_path):
+    with pytest.raises(GanError, match="no line names a picture"):
+        BoxFile.read(box_file(tmp_path))
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(GanError, match="not UTF-8"):
+        BoxFile.read(tmp_path / "binary")
+
+
+# --- settings ---
+
+
+@pytest.mark.parametrize("detector", ["cascade", "boxes"])
+def test_a_file_that_is_not_there_is_an_error(tmp_path, detector):
+    with pytest.raises(GanError, match=r"faces\.file"):
+        choose_detector(settings(detector=detector, file="absent"), tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(GanError, match="cannot be read"):
+        choose_detector(settings(detector=detector, file="folder"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"detector": "yolo"}, "'animeface', 'cascade' or 'boxes'"),
+        ({"detector": "boxes"}, "detector: boxes reads a file: put it into faces/"),
+        ({"detector": "cascade", "file": "../x.xml"}, "must be a name in the folder faces/"),
+        ({"detector": "cascade", "file": "/x.xml"}, "must be a name in the folder faces/"),
+        ({"margin": 0.1}, "greater than or equal to 0.5"),
+        ({"max_faces": 0}, "greater than or equal to 1"),
+        ({"min_share": 1.0}, "less than 1"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_told(changes, complaint):
+    values = {**SHIPPED, "preprocess": dict(SHIPPED["preprocess"])}
+    values["preprocess"]["faces"] = SHIPPED["preprocess"]["faces"] | changes
+    with pytest.raises(GanError, match=r"preprocess\.faces") as caught:
+        parse_params(values, "params.yaml")
+    assert complaint in str(caught.value)

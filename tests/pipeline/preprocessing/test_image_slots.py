@@ -1,0 +1,69 @@
+"""Images in slots: written in any order, closed up with few moves, a plain .npy in the end."""
+
+import numpy as np
+import pytest
+
+from pipeline.preprocessing.workers.image_slots import StagedImages, arrange
+
+SIZE = 8
+
+
+def image(number):
+    return np.full((SIZE, SIZE, 3), number, np.uint8)
+
+
+@pytest.fixture
+def staged(tmp_path):
+    images = StagedImages(tmp_path / "images.npy", SIZE, create=True)
+    yield images
+    images.close()
+
+
+def test_rows_of_one_split_stay_where_they_can_and_the_others_fill_the_holes():
+    train, holdout = np.array([0, 1, 3, 6]), np.array([8, 9, 11])
+    assert arrange(train, holdout).tolist() == [0, 1, 6, 3, 8, 9, 11]
+    assert arrange(np.array([0, 1, 2]), np.array([3, 5])).tolist() == [0, 1, 2, 3, 5]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_is_left_out_the_file_holds_the_rest_train_first(tmp_path, seed):
+    random = np.random.default_rng(seed)
+    trains, count = int(random.integers(0, 40)), int(random.integers(40, 90))
+    stays = random.random(count) < random.choice([0.1, 0.5, 0.97])
+    stays[0] = True
+    slots = np.flatnonzero(stays)
+    train, holdout = slots[slots < trains], slots[slots >= trains]
+    images = StagedImages(tmp_path / "images.npy", SIZE, create=True)
+    written = random.permutation(np.flatnonzero(stays | (random.random(count) < 0.5)))
+    for slot in written:
+        images.write(np.array([slot]), image(slot)[None])
+    order = arrange(train, holdout)
+    images.finish(order)
+    images.close()
+    found = np.load(tmp_path / "images.npy", mmap_mode="r", allow_pickle=False)
+    assert found.shape == (len(slots), SIZE, SIZE, 3)
+    assert found[:, 0, 0, 0].tolist() == order.tolist()
+    assert (found == found[:, :1, :1, :1]).all()
+    assert set(order[: len(train)]) == set(train)
+    assert set(order[len(train) :]) == set(holdout)
+    moved = np.count_nonzero(order != np.arange(len(order)))
+    assert moved <= 2 * (count - len(slots))
+
+
+def test_runs_of_slots_are_written_at_once_and_read_back(staged):
+    slots = np.array([2, 3, 4, 9, 12, 13])
+    staged.write(slots, np.stack([image(slot) for slot in slots]))
+    for slot in slots:
+        assert np.array_equal(staged.read(int(slot)), image(slot))
+    assert not staged.read(5).any()
+    assert not staged.read(99).any()
+    staged.write(slots[:0], np.zeros((0, SIZE, SIZE, 3), np.uint8))
+
+
+def test_two_writers_share_a_file(staged):
+    other = StagedImages(staged.path, SIZE)
+    other.write(np.array([1]), image(1)[None])
+    staged.write(np.array([0]), image(7)[None])
+    other.close()
+    staged.finish(np.arange(2))
+    assert np.load(staged.path)[:, 0, 0, 0].tolist() == [7, 1]

@@ -1,0 +1,192 @@
+"""What avatars measure, against plain definitions and pictures whose numbers are known."""
+
+import hashlib
+
+import imagehash
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.gallery.painter import paint
+from pipeline.preprocessing.measures import LOOKS, MEASURES, NEAR, measure, phash
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def images():
+    """(41,32,32,3): noise, smooth pictures, drawn faces, plain ones."""
+    rng = np.random.default_rng(0)
+    noise = list(rng.integers(0, 256, (12, SIZE, SIZE, 3), dtype=np.uint8))
+    small = rng.integers(0, 256, (12, 4, 4, 3), dtype=np.uint8)
+    smooth = [np.asarray(Image.fromarray(each).resize((SIZE, SIZE))) for each in small]
+    drawn = [np.asarray(paint(seed, SIZE)) for seed in range(12)]
+    plain = [np.full((SIZE, SIZE, 3), level, np.uint8) for level in (0, 31, 32, 128, 255)]
+    return np.stack(noise + smooth + drawn + plain)
+
+
+def looks(image):
+    return measure(image[None], hashes=False, looks=True)[0]
+
+
+def flat(level, size=SIZE):
+    return np.full((size, size, 3), level, np.uint8)
+
+
+def luma(image):
+    return np.asarray(Image.fromarray(image).convert("L")).astype(int)
+
+
+@pytest.mark.parametrize("size", [32, 48, 64, 96, 128])
+def test_an_image_measures_the_same_alone_and_in_every_batch(size):
+    rng = np.random.default_rng(size)
+    batch = rng.integers(0, 256, (37, size, size, 3), dtype=np.uint8)
+    together = measure(batch, hashes=True, looks=True)
+    alone = [measure(each[None], hashes=True, looks=True) for each in batch]
+    split = [
+        measure(part, hashes=True, looks=True) for part in (batch[:5], batch[5:36], batch[36:])
+    ]
+    assert together.dtype == MEASURES
+    assert together.tobytes() == np.concatenate(alone).tobytes()
+    assert together.tobytes() == np.concatenate(split).tobytes()
+
+
+def test_images_that_lie_apart_in_memory_measure_the_same(images):
+    every_other = np.repeat(images, 2, axis=0)[::2]
+    mirrored = images[:, :, ::-1]
+    straight = np.ascontiguousarray(mirrored)
+    for view, copy in ((every_other, images), (mirrored, straight)):
+        a, b = (measure(each, hashes=True, looks=True) for each in (view, copy))
+        assert a.tobytes() == b.tobytes()
+
+
+def test_the_digest_is_that_of_the_pixels(images):
+    measured = measure(images, hashes=False, looks=False)
+    for image, row in zip(images, measured, strict=True):
+        assert row["digest"].tobytes() == hashlib.sha256(image.tobytes()).digest()
+
+
+def test_the_hashes_are_those_of_imagehash(images):
+    measured = measure(images, hashes=True, looks=False)
+    for image, row in zip(images, measured, strict=True):
+        picture = Image.fromarray(image)
+        assert f"{row['dhash']:016x}" == str(imagehash.dhash(picture))
+        assert f"{phash(image):016x}" == str(imagehash.phash(picture))
+
+
+def test_sums_of_levels_and_squares_are_exact_up_to_the_brightest_large_image():
+    rng = np.random.default_rng(3)
+    noise = rng.integers(0, 256, (2, 128, 128, 3), dtype=np.uint8)
+    batch = np.concatenate([noise, flat(255, 128)[None]])
+    measured = measure(batch, hashes=False, looks=False)
+    wide = batch.astype(np.int64)
+    assert (measured["total"] == wide.sum(axis=(1, 2))).all()
+    assert (measured["squares"] == (wide**2).sum(axis=(1, 2))).all()
+
+
+def test_what_is_not_asked_for_is_empty(images):
+    without = measure(images, hashes=False, looks=False)
+    assert not without["dhash"].any()
+    assert all(np.isnan(without[name]).all() for name in LOOKS)
+    assert len(measure(images[:0], hashes=True, looks=True)) == 0
+
+
+# --- looks ---
+
+
+def test_contrast_is_the_root_of_the_mean_variance_of_the_channels(images):
+    measured = measure(images, hashes=False, looks=True)["contrast"]
+    expected = np.sqrt(images.astype(float).var(axis=(1, 2)).mean(axis=1))
+    np.testing.assert_allclose(measured, expected, rtol=1e-6)
+
+
+def test_an_image_of_two_colours_has_half_their_distance_as_contrast():
+    image = flat(100)
+    image[:, ::2] += 40
+    assert looks(image)["contrast"] == 20
+    image[..., 1:] = 7
+    assert looks(image)["contrast"] == pytest.approx(20 / 3**0.5)
+
+
+def test_the_share_of_one_colour_is_counted_around_the_median(images):
+    measured = measure(images, hashes=False, looks=True)["one_colour"]
+    for image, share in zip(images.astype(int), measured, strict=True):
+        median = np.sort(image.reshape(-1, 3), axis=0)[SIZE * SIZE // 2 - 1]
+        near = (np.abs(image - median) <= NEAR).all(axis=2)
+        assert share == np.float32(near.mean())
+
+
+@pytest.mark.parametrize("level", [0, 5, 30, 31, 32, 127, 128, 250, 255])
+def test_noise_around_a_colour_is_one_colour_at_every_level(level):
+    noise = np.random.default_rng(level).integers(-NEAR // 2, NEAR // 2 + 1, (SIZE, SIZE, 3))
+    image = (level + noise).clip(0, 255).astype(np.uint8)
+    assert looks(image)["one_colour"] == 1
+
+
+@pytest.mark.parametrize("share", [0.55, 0.75, 0.95])
+def test_the_share_of_a_ground_is_found_under_whatever_else_there_is(share):
+    rng = np.random.default_rng(1)
+    pixels = np.full((SIZE * SIZE, 3), (250, 30, 130), np.uint8)
+    other = round((1 - share) * len(pixels))
+    pixels[:other] = rng.integers(0, 256, (other, 3))
+    pixels[:other, 0] //= 2  # none of them is near the ground
+    image = rng.permutation(pixels).reshape(SIZE, SIZE, 3)
+    assert looks(image)["one_colour"] == np.float32(1 - other / len(pixels))
+
+
+@pytest.mark.parametrize(("ground", "other"), [(0, 250), (5, 255), (255, 0), (250, 5)])
+def test_black_and_white_are_not_near_each_other(ground, other):
+    image = flat(ground)
+    image[: SIZE // 4] = other
+    assert looks(image)["one_colour"] == 0.75
+
+
+def test_halves_of_two_colours_are_not_one_colour():
+    image = flat(200)
+    image[:, : SIZE // 2] = (200, 200, 200 - 2 * NEAR)
+    assert looks(image)["one_colour"] == 0.5
+    image[:, : SIZE // 2] = (200, 200, 200 - NEAR)
+    assert looks(image)["one_colour"] == 1
+
+
+def test_sharpness_is_the_variance_of_the_laplacian_of_the_luma(images):
+    measured = measure(images, hashes=False, looks=True)["sharpness"]
+    for image, sharpness in zip(images, measured, strict=True):
+        levels = luma(image)
+        laplacian = [
+            4 * levels[y, x]
+            - levels[y, x - 1 : x + 2 : 2].sum()
+            - levels[y - 1 : y + 2 : 2, x].sum()
+            for y in range(1, SIZE - 1)
+            for x in range(1, SIZE - 1)
+        ]
+        assert sharpness == pytest.approx(np.var(laplacian), rel=1e-6)
+
+
+def test_a_plane_has_no_sharpness_and_a_checkerboard_all_there_is():
+    ramp = np.add.outer(3 * np.arange(SIZE), 2 * np.arange(SIZE)).astype(np.uint8)
+    assert looks(np.stack([ramp] * 3, axis=2))["sharpness"] == 0
+    board = (np.indices((128, 128)).sum(0) % 2 * 255).astype(np.uint8)
+    assert looks(np.stack([board] * 3, axis=2))["sharpness"] == (4 * 255) ** 2
+
+
+def test_blur_lowers_sharpness_at_each_step():
+    picture = paint(3, 128)
+    blurred = [picture.resize((side, side)).resize((64, 64)) for side in (64, 32, 16, 8)]
+    values = [float(looks(np.asarray(each))["sharpness"]) for each in blurred]
+    assert values == sorted(values, reverse=True)
+    assert values[0] > 4 * values[1]
+
+
+def test_colour_is_the_mean_distance_of_the_channels(images):
+    measured = measure(images, hashes=False, looks=True)["colour"]
+    expected = np.ptp(images.astype(int), axis=3).mean(axis=(1, 2))
+    np.testing.assert_array_equal(measured, expected.astype(np.float32))
+
+
+def test_grey_has_no_colour_whatever_its_contrast():
+    noise = np.random.default_rng(5).integers(0, 256, (SIZE, SIZE, 1), dtype=np.uint8)
+    row = looks(np.repeat(noise, 3, axis=2))
+    assert row["colour"] == 0
+    assert row["contrast"] > 60
+    assert looks(np.broadcast_to(np.uint8([9, 200, 60]), (SIZE, SIZE, 3)))["colour"] == 191

@@ -1,0 +1,101 @@
+"""What a manifest comes to: each file once, train first, splits by content, found in its shard."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from preprocess_inputs import is_held_out, make_snapshot, pictures
+
+from gan.errors import GanError
+from pipeline.dataset.reader import Snapshot
+from pipeline.preprocessing.faces.box import Box
+from pipeline.preprocessing.faces.box_file import BoxFile
+from pipeline.preprocessing.plan import held_out, make_plan, raw
+
+
+def plan_of(folder, files, missing=(), boxes=None, holdout=0.3):
+    paths = make_snapshot(folder, files, missing)
+    return make_plan(Snapshot.open(paths.data), holdout, boxes)
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_each_file_is_one_entry_train_first_in_the_order_of_the_manifest(tmp_path):
+    files = pictures(40)
+    plan = plan_of(tmp_path, files, ["gone", "bad", "gone"])
+    train = [number for number, data in enumerate(files) if not is_held_out(data)]
+    held = [number for number, data in enumerate(files) if is_held_out(data)]
+    assert plan.row.tolist() == train + held
+    assert plan.train == len(train)
+    assert [bytes(each).hex() for each in raw(plan.digest)] == [
+        sha256(files[row]) for row in train + held
+    ]
+    for entry, row in enumerate(train + held):
+        assert plan.location(entry).read() == files[row]
+    area, sizes, digests = plan.sizes(np.arange(40)[::-1])
+    assert sizes.tolist() == [len(files[row]) for row in reversed(train + held)]
+    assert set(area) == {40 * 44}
+    assert digests.tolist() == plan.digest[::-1].tolist()
+    assert (set(plan.width), set(plan.height)) == ({40}, {44})
+    assert plan.statuses == {"ok": 40, "gone": 2, "bad": 1}
+
+
+def test_the_first_row_of_a_file_stands_and_the_others_name_it(tmp_path):
+    one, two, three = pictures(3)
+    plan = plan_of(tmp_path, [one, two, one, three, one, two], holdout=0.0)
+    assert plan.row.tolist() == [0, 1, 3]
+    same = plan.same_files
+    assert same.row.tolist() == [2, 4, 5]
+    assert plan.row[same.entry].tolist() == [0, 0, 1]
+    snapshot = Snapshot.open(tmp_path / "data")
+    assert [row.url for row in snapshot.rows_at(same.place)] == [
+        "/images/2.png",
+        "/images/4.png",
+        "/images/5.png",
+    ]
+
+
+def test_without_an_image_the_plan_is_empty(tmp_path):
+    paths = make_snapshot(tmp_path, pictures(1))
+    snapshot = Snapshot.open(paths.data)
+    (paths.data / "manifest.jsonl").write_text("")
+    plan = make_plan(snapshot, 0.3, None)
+    assert len(plan) == plan.train == len(plan.same_files.row) == 0
+
+
+def test_the_last_64_bits_of_the_hash_decide_the_split():
+    random = np.random.default_rng(0)
+    digests = random.integers(0, 256, (5000, 32), dtype=np.uint8)
+    digests[0, 24:] = 0
+    digests[1, 24:] = 255
+    names = digests.view("S32").ravel()
+    expected = [int.from_bytes(bytes(each[24:]), "big") / 2**64 < 0.1 for each in digests]
+    assert held_out(names, 0.1).tolist() == expected
+    assert 400 < sum(expected) < 600
+    assert not held_out(names, 0.0).any()
+
+
+def test_boxes_are_of_the_first_row_that_has_some(tmp_path):
+    one, two, three = pictures(3)
+    first, second = (Box(1, 2, 3, 4),), (Box(5, 6, 7, 8),)
+    boxes = BoxFile(
+        tmp_path / "b", {"/images/2.png": first, sha256(two): (), "/images/4.png": second}
+    )
+    plan = plan_of(tmp_path, [one, two, one, three, one], boxes=boxes, holdout=0.0)
+    assert plan.noted == {0: first, 1: ()}
+    with pytest.raises(GanError, match="names none of the snapshot's pictures"):
+        plan_of(tmp_path / "other", [three], boxes=BoxFile(tmp_path / "b", {"x": first}))
+
+
+@pytest.mark.parametrize("digest", ["xyz", "ab" * 31])
+def test_a_row_whose_hash_is_none_is_refused(tmp_path, digest):
+    files = pictures(1)
+    paths = make_snapshot(tmp_path, files)
+    manifest = paths.data / "manifest.jsonl"
+    text = manifest.read_text().replace(sha256(files[0]), digest)
+    snapshot = Snapshot.open(paths.data)
+    manifest.write_text(text)
+    with pytest.raises(GanError, match=r"manifest\.jsonl:1: .*(hexadecimal|sha256 is not 64)"):
+        make_plan(snapshot, 0.3, None)

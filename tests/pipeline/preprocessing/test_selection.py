@@ -1,0 +1,122 @@
+"""Who stays: the plain definition against the one on arrays, and who is preferred."""
+
+import numpy as np
+import pytest
+
+from pipeline.preprocessing.duplicates.leaders import Limits
+from pipeline.preprocessing.filters import FilterRules
+from pipeline.preprocessing.measures import measure, phash
+from pipeline.preprocessing.selection import choose, preferred
+from pipeline.preprocessing.workers.image_slots import StagedImages
+from pipeline.preprocessing.workers.worker import AVATARS
+
+ALL_PASS = FilterRules(0, 1000.0, 0.0, 1.0, 0.0, 0.0)
+SIZE = 32
+
+
+def smooth(random):
+    coarse = random.integers(0, 256, (4, 4, 3)).astype(np.uint8)
+    return np.kron(coarse, np.ones((8, 8, 1), np.uint8))
+
+
+@pytest.fixture
+def stage(tmp_path):
+    """stage(images): their facts, and the file that holds them."""
+    opened = []
+
+    def make(images):
+        file = StagedImages(tmp_path / f"{len(opened)}.npy", SIZE, create=True)
+        opened.append(file)
+        file.write(np.arange(len(images)), images)
+        facts = np.zeros(len(images), AVATARS)
+        measured = measure(images, hashes=True, looks=True)
+        for name in measured.dtype.names:
+            facts[name] = measured[name]
+        facts["slot"] = facts["entry"] = np.arange(len(images))
+        return facts, file
+
+    yield make
+    for file in opened:
+        file.close()
+
+
+def bits(one, other):
+    return (int(one) ^ int(other)).bit_count()
+
+
+def by_definition(facts, images, order, limits):
+    kept, leaders = [], {}
+    for number in order:
+        same = [k for k in kept if (images[k] == images[number]).all()]
+        if same:
+            leaders[number] = same[0]
+            continue
+        near = [
+            (bits(facts["dhash"][k], facts["dhash"][number]), d, place, k)
+            for place, k in enumerate(kept)
+            if (d := bits(phash(images[k]), phash(images[number]))) <= limits.phash
+        ]
+        near = [each for each in near if each[0] <= limits.dhash]
+        leaders[number] = min(near)[3] if near else number
+        kept += [] if near else [number]
+    return leaders
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_is_the_plain_definition(stage, seed):
+    random = np.random.default_rng(seed)
+    originals = [smooth(random) for _ in range(12)]
+    images = []
+    for _ in range(120):
+        image = originals[random.integers(12)].astype(np.int64)
+        noise = random.integers(0, 3) * random.integers(-9, 10, image.shape)
+        images.append((image + noise).clip(0, 255).astype(np.uint8))
+    images = np.stack(images)
+    facts, file = stage(images)
+    order = random.permutation(120)
+    limits = Limits(4, 8)
+    choice = choose(facts, order, ALL_PASS, limits, file)
+    expected = by_definition(facts, images, order, limits)
+    assert choice.leader.tolist() == [expected[number] for number in range(120)]
+    assert 5 < choice.kept.sum() < 100
+    pixels = {n for n in range(120) if (images[expected[n]] == images[n]).all()}
+    dropped = {n for n in range(120) if expected[n] != n}
+    assert set(choice.same_pixels) <= pixels & dropped
+    assert set(choice.same_pixels) | set(choice.near) == dropped
+    for number in choice.near:
+        leader = choice.leader[number]
+        assert choice.dhash[number] == bits(facts["dhash"][number], facts["dhash"][leader]) <= 4
+        assert choice.phash[number] == bits(phash(images[number]), phash(images[leader])) <= 8
+
+
+def test_without_limits_only_equal_pixels_go_and_the_preferred_one_stays(stage):
+    random = np.random.default_rng(5)
+    one, two = smooth(random), smooth(random)
+    images = np.stack([one, two, one, (one ^ 1), two, one])
+    facts, file = stage(images)
+    choice = choose(facts, np.array([5, 4, 3, 2, 1, 0]), ALL_PASS, None, file)
+    assert choice.leader.tolist() == [5, 4, 5, 3, 4, 5]
+    assert choice.same_pixels.tolist() == [0, 1, 2]
+    assert len(choice.near) == 0
+
+
+def test_what_a_filter_leaves_out_stands_for_no_other(stage):
+    flat = np.full((SIZE, SIZE, 3), 200, np.uint8)
+    images = np.stack([flat, flat, smooth(np.random.default_rng(1)), flat ^ 1])
+    facts, file = stage(images)
+    rules = FilterRules(0, 1000.0, 5.0, 1.0, 0.0, 0.0)
+    choice = choose(facts, np.arange(4), rules, Limits(4, 8), file)
+    assert choice.kept.tolist() == [False, False, True, False]
+    assert (choice.fault != 0).tolist() == [True, True, False, True]
+    assert choice.leader.tolist() == [-1, -1, 2, -1]
+    assert len(choice.same_pixels) == len(choice.near) == 0
+
+
+def test_most_pixels_then_picture_then_file_then_hash_are_preferred():
+    avatars = np.zeros(6, AVATARS)
+    avatars["side"] = (10, 20, 20, 20, 20, 20)
+    avatars["slot"] = (0, 1, 2, 3, 5, 4)
+    area = np.array([900, 400, 500, 500, 500, 500])
+    size = np.array([9, 9, 8, 9, 9, 9])
+    digest = np.array([b"a", b"a", b"a", b"c", b"b", b"b"], "S32")
+    assert preferred(avatars, area, size, digest).tolist() == [5, 4, 3, 2, 1, 0]

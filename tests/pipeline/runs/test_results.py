@@ -1,0 +1,172 @@
+"""Results pages, `gan summary` and `gan clean`: what is told about runs."""
+
+import fcntl
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gan.errors import GanError
+from pipeline.housekeeping import clean
+from pipeline.paths import Paths
+from pipeline.runs import results_page as results
+from pipeline.runs import summary
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+KEY = "0123456789abcdef"
+
+
+@pytest.fixture
+def paths(tmp_path, monkeypatch):
+    """A checkout in which a run was trained and evaluated."""
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    paths = Paths(tmp_path)
+    reports = {
+        "metrics": {"run_key": KEY, "best_images_seen": 24000, "fd_lite0_5k_holdout": 1.234}
+    }
+    reports |= {"preprocess": {"train": 4500, "holdout": 500}}
+    paths.reports.mkdir()
+    for name, content in reports.items():
+        (paths.reports / f"{name}.json").write_text(json.dumps(content))
+    (paths.reports / "losses.tsv").write_text("images_seen\tloss\n1600\t1.0\n40000\t0.9\n")
+    (paths.reports / "best.png").write_bytes(b"png")
+    times = {"started": "2030-01-01 10:00:00", "finished": "2030-01-01 10:30:30"}
+    (paths.logs / "runs").mkdir(parents=True)
+    (paths.logs / "runs" / f"{KEY}{'0' * 48}.json").write_text(json.dumps(times))
+    shutil.copyfile(REPOSITORY / "params.yaml", tmp_path / "params.yaml")
+    return paths
+
+
+def test_facts_of_a_run_are_collected_and_rendered(paths, tmp_path):
+    folder = tmp_path / "docs" / "results"
+    results.add("hinge-64", paths, folder)
+    results.render(folder)
+    facts = json.loads((folder / "hinge-64.json").read_text())
+    assert (facts["minutes"], facts["images_seen"]) == (30.5, 36000)
+    assert (folder / "hinge-64.png").read_bytes() == b"png"
+    page = (tmp_path / "docs" / "results.md").read_text()
+    assert "| hinge-64 | 1.23 | 24,000 | 36,000 | 30.50 |" in page
+    assert "](results/hinge-64.png)" in page
+    assert str(tmp_path) not in page
+
+
+def test_a_section_tells_what_was_switched_on_and_nothing_else(paths, tmp_path):
+    file = paths.root / "params.yaml"
+    values = yaml.safe_load(file.read_text())
+    train = values["train"]
+    train["objective"] = "relativistic"
+    recipe = train["recipes"]["relativistic"]
+    recipe["penalties"] |= {"r1": 0.5, "r2": 0.0, "every": 4}
+    recipe["generator"] |= {"optimiser": "sgd", "learning_rate": 0.1, "arguments": {}}
+    recipe["discriminator"]["schedule"] |= {"shape": "linear", "end": 900}
+    values["model"]["generator"] |= {"family": "resnet", "width": 7}
+    file.write_text(yaml.safe_dump(values))
+    results.add("a", paths, tmp_path / "docs")
+    page = results.page(tmp_path / "docs")
+    told = "(critic_steps 1, discriminator_norm none, penalties.r1 0.5, penalties.every 4); "
+    assert f"Objective `relativistic` {told}" in page
+    assert "; generator resnet of width 7, sgd at 0.1; " in page
+    schedule = "begin 0, end 900, floor 0.0, shape linear, warm_up 0"
+    adam = f"adam at 0.0002 (betas [0.0, 0.99], {schedule})"
+    assert f"; discriminator dcgan of width 24, {adam}; batch 8, 64 px, seed 1; " in page
+    facts = json.loads((tmp_path / "docs" / "a.json").read_text())
+    assert facts["train"]["recipe"]["penalties"]["r1"] == 0.5
+    assert {"recipes", "images"}.isdisjoint(facts["train"])
+
+
+def test_a_metric_that_a_run_lacks_is_a_dash(paths, tmp_path):
+    folder = tmp_path / "docs" / "results"
+    results.add("a", paths, folder)
+    metrics = {"run_key": KEY, "best_images_seen": 1, "fid_5k": 12.0}
+    (paths.reports / "metrics.json").write_text(json.dumps(metrics))
+    results.add("b", paths, folder)
+    page = results.page(folder)
+    assert "| run | fd_lite0_5k_holdout | fid_5k | best_images_seen |" in page
+    assert "| a | 1.23 | - | 24,000 |" in page
+    assert "| b | - | 12.00 | 1 |" in page
+
+
+@pytest.mark.parametrize("missing", ["metrics.json", "preprocess.json", "best.png"])
+def test_results_that_are_not_there_are_told_and_nothing_is_written(paths, tmp_path, missing):
+    (paths.reports / missing).unlink()
+    with pytest.raises(GanError, match=f"{missing}: no results yet"):
+        results.add("a", paths, tmp_path / "docs")
+    assert not (tmp_path / "docs").exists()
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "a b"])
+def test_a_name_that_is_no_file_name_is_refused(paths, tmp_path, name):
+    with pytest.raises(GanError, match="letters"):
+        results.add(name, paths, tmp_path / "docs")
+
+
+def test_a_page_of_no_results_is_refused(tmp_path):
+    with pytest.raises(GanError, match="gan results add"):
+        results.render(tmp_path)
+
+
+def test_the_committed_page_is_what_its_json_files_render_to():
+    folder = REPOSITORY / "docs" / "results"
+    files = sorted(folder.glob("*.json"))
+    page = folder.with_suffix(".md")
+    assert page.is_file() == bool(files)
+    assert not files or page.read_text(encoding="utf-8") == results.page(folder)
+
+
+def test_summary_shows_metrics_times_and_where_to_look(paths, capsys):
+    summary.run(paths)
+    told = capsys.readouterr().out
+    for expected in (KEY, "2030-01-01 10:00:00", "1.234", "gan weights", "best.png", "gan ui"):
+        assert expected in told
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_summary_without_metrics_is_one_line(paths, content):
+    (paths.reports / "metrics.json").unlink()
+    if content:
+        (paths.reports / "metrics.json").write_text(content)
+    with pytest.raises(GanError, match=r"metrics\.json: ") as caught:
+        summary.run(paths)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def two_trainings(paths):
+    for name in ("aaaa", "bbbb"):
+        folder = paths.progress / name
+        folder.mkdir(parents=True)
+        identity = {"train": {"objective": "bce", "seed": 3}}
+        (folder / "identity.json").write_text(json.dumps(identity))
+        (folder / "state-000000003200.pt").write_bytes(bytes(1 << 20))
+    (paths.progress / "bbbb" / "finished").write_text("3200\n")
+    return paths
+
+
+def test_clean_lists_trainings_and_removes_nothing(two_trainings, capsys):
+    clean.run(two_trainings, remove=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "aaaa  bce s3  3,200 images, unfinished, 1 MiB  idle"
+    assert lines[1] == "bbbb  bce s3  3,200 images, finished, 1 MiB  idle"
+    assert len(list(two_trainings.progress.iterdir())) == 2
+
+
+def test_clean_removes_idle_trainings_and_leaves_the_one_in_use(two_trainings, capsys):
+    with (two_trainings.progress / "aaaa" / "lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        clean.run(two_trainings, remove=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("in use")
+    assert lines[1] == "bbbb  bce s3  3,200 images, finished, 1 MiB  removed"
+    assert [folder.name for folder in two_trainings.progress.iterdir()] == ["aaaa"]
+
+
+def test_clean_of_nothing_says_so(tmp_path, capsys):
+    clean.run(Paths(tmp_path), remove=True)
+    assert capsys.readouterr().out == "no trainings to go on from\n"
+
+
+def test_the_committed_page_is_what_the_committed_runs_render():
+    folder = Path(__file__).resolve().parents[3] / "docs" / "results"
+    assert results.page(folder) == folder.with_suffix(".md").read_text(encoding="utf-8")

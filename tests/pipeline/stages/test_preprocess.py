@@ -1,0 +1,373 @@
+"""Snapshot to cache: what is kept, in which order, and that nothing half-made is left."""
+
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from preprocess_inputs import (
+    BOX,
+    TEXT,
+    assert_counts_add_up,
+    contents,
+    is_held_out,
+    make_snapshot,
+    params,
+    picture,
+    pictures,
+)
+
+from gan.errors import GanError
+from gan.tensor_cache import TensorCache
+from pipeline.paths import Paths
+from pipeline.preprocessing.cache_writer import publishing
+from pipeline.stages.preprocess import run
+
+
+@pytest.fixture
+def files():
+    return pictures(90)
+
+
+@pytest.fixture
+def paths(tmp_path, files):
+    return make_snapshot(tmp_path, files)
+
+
+def test_train_rows_come_first_and_both_splits_keep_the_order(paths, files):
+    summary = run(params(), paths, workers=1)
+    cache = TensorCache.open(paths.cache)
+    cache.verify()
+    expected = [i for i in range(90) if not is_held_out(files[i])]
+    assert (summary.train, summary.holdout) == (len(expected), 90 - len(expected))
+    assert 10 < summary.holdout < 45
+    expected += [i for i in range(90) if is_held_out(files[i])]
+    index = pq.read_table(paths.cache / "index.parquet").to_pydict()
+    assert index["row"] == expected
+    assert index["sha256"] == [hashlib.sha256(files[i]).hexdigest() for i in expected]
+    assert index["split"] == ["train"] * summary.train + ["holdout"] * summary.holdout
+    assert {value for name in BOX for value in index[name]} == {None}
+    assert len(cache.split("train")) == summary.train
+    assert summary.digest == cache.digest
+
+
+def test_cached_rows_are_the_decoded_files(paths, files):
+    run(params(size=48), paths, workers=1)
+    cache = TensorCache.open(paths.cache)
+    index = pq.read_table(paths.cache / "index.parquet").to_pydict()
+    for cached, row in zip(cache.images, index["row"], strict=True):
+        image = Image.open(io.BytesIO(files[row])).convert("RGB")
+        resized = image.resize((48, 48), Image.Resampling.BICUBIC, box=(0, 2, 40, 42))
+        assert np.array_equal(cached, np.asarray(resized))
+
+
+def test_meta_names_everything_that_decided(paths):
+    run(params(), paths, workers=1)
+    meta = TensorCache.open(paths.cache).meta
+    decided = params().preprocess.model_dump()
+    del decided["faces"]
+    assert meta["settings"] == decided
+    assert set(meta["versions"]) == {"libjpeg_turbo", "numpy", "pillow", "simplejpeg"}
+    assert meta["snapshot"] == json.loads((paths.data / "snapshot.json").read_text())["digest"]
+    assert meta["filter"]
+    assert meta["source"] == json.loads((paths.data / "snapshot.json").read_text())["source"]
+    assert sum(meta["licences"].values()) == 90
+
+
+def test_two_workers_and_a_second_run_give_the_same_bytes(paths):
+    run(params(), paths, workers=1)
+    first = contents(paths.cache), contents(paths.reports)
+    run(params(), paths, workers=2)
+    assert (contents(paths.cache), contents(paths.reports)) == first
+    assert sorted(path.name for path in paths.root.iterdir()) == [
+        "cache",
+        "data",
+        "data.staging",
+        "reports",
+    ]
+
+
+def test_split_stays_when_images_are_added(tmp_path):
+    def splits(folder, count):
+        paths = make_snapshot(tmp_path / folder, pictures(count))
+        run(params(), paths, workers=1)
+        index = pq.read_table(paths.cache / "index.parquet").to_pydict()
+        return dict(zip(index["sha256"], index["split"], strict=True))
+
+    few, many = splits("few", 40), splits("many", 80)
+    assert few.items() <= many.items()
+    assert len(many) == 80
+
+
+def test_bad_images_are_counted_and_listed_not_fatal(tmp_path, files):
+    truncated = picture(1, "JPEG", (190, 190))[:1500]
+    large = picture(2, size=(200, 200))
+    order = [TEXT, *files[:10], truncated, large]
+    paths = make_snapshot(tmp_path, order, ["gone", "gone", "bad"])
+    summary = run(params(max_pixels=39_999), paths, workers=1)
+    assert (summary.read, summary.bad, summary.train + summary.holdout) == (13, 3, 10)
+    assert summary.without_image == {"bad": 1, "gone": 2}
+    lines = [line.split("\t") for line in (paths.reports / "rejects.tsv").read_text().splitlines()]
+    assert lines[0] == ["row", "url", "reason", "detail"]
+    assert [line[:2] for line in lines[1:]] == [
+        [str(row), f"/images/{row}.png"] for row in (0, 11, 12)
+    ]
+    assert {line[2] for line in lines[1:]} == {"unreadable"}
+    assert "not a picture" in lines[1][3]
+    assert "truncated" in lines[2][3]
+    assert "200x200 is more than 39999 pixels" in lines[3][3]
+    assert summary.rejects == {"unreadable": 3}
+
+
+def test_equal_files_and_equal_pixels_count_once(tmp_path):
+    same_pixels = picture(0) + b"another file, the same picture"
+    paths = make_snapshot(tmp_path, [picture(0), picture(1), same_pixels, picture(2)])
+    manifest = [json.loads(line) for line in (paths.data / "manifest.jsonl").open()]
+    assert len({row["sha256"] for row in manifest}) == 4
+    summary = run(params(holdout=0.0), paths, workers=1)
+    assert (summary.duplicate_pixels, summary.train) == (1, 3)
+    twice = make_snapshot(tmp_path / "twice", [picture(0), picture(1), picture(0)])
+    summary = run(params(holdout=0.0), twice, workers=1)
+    assert (summary.read, summary.duplicate_files, summary.train) == (3, 1, 2)
+    assert pq.read_table(twice.cache / "index.parquet")["row"].to_pylist() == [0, 1]
+
+
+def test_every_read_image_is_accounted_for(tmp_path, files):
+    paths = make_snapshot(tmp_path, [*files[:9], files[0], TEXT, files[1] + b"x"], ["gone"])
+    summary = run(params(), paths, workers=1)
+    assert_counts_add_up(summary)
+    assert (summary.bad, summary.duplicate_files, summary.duplicate_pixels) == (1, 1, 1)
+    assert (summary.pictures, summary.faces_found, summary.train + summary.holdout) == (10, 10, 9)
+    report = json.loads((paths.reports / "preprocess.json").read_text())
+    assert report["digest"] == TensorCache.open(paths.cache).digest
+    assert report["duplicate_files"] == report["duplicate_pixels"] == 1
+
+
+def test_small_images_are_kept_and_counted(paths):
+    assert run(params(size=32), paths, workers=1).upscaled == 0
+    assert run(params(size=64), paths, workers=1).upscaled == 90
+
+
+def test_all_bad_is_an_error_that_names_the_first(tmp_path):
+    paths = make_snapshot(tmp_path, [TEXT, TEXT + b"2"])
+    with pytest.raises(GanError, match=r"none of 2 images can be used.*/images/0.png.*not a pic"):
+        run(params(), paths, workers=1)
+    assert not paths.cache.exists()
+    assert not paths.cache.with_name("cache.staging").exists()
+
+
+def test_nothing_left_to_train_on_is_an_error(tmp_path):
+    held_out = [data for data in pictures(40) if is_held_out(data)]
+    paths = make_snapshot(tmp_path, held_out)
+    with pytest.raises(GanError, match="no image is left to train on"):
+        run(params(), paths, workers=1)
+
+
+def test_an_absent_snapshot_and_a_damaged_one_are_errors(tmp_path, files):
+    with pytest.raises(GanError, match="snapshot"):
+        run(params(), Paths(tmp_path), workers=1)
+    paths = make_snapshot(tmp_path, files)
+    shard = next(paths.data.glob("*.tar"))
+    data = bytearray(shard.read_bytes())
+    data[600] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(GanError, match="damaged"):
+        run(params(), paths, workers=1)
+    assert not paths.cache.exists()
+
+
+@pytest.mark.parametrize("name", ["cache", "reports"])
+def test_a_file_where_a_folder_should_be_is_an_error(paths, name):
+    (paths.root / name).write_text("mine")
+    with pytest.raises(GanError, match=name):
+        run(params(), paths, workers=1)
+    assert (paths.root / name).read_text() == "mine"
+
+
+def test_a_disk_too_small_is_said_before_the_work(tmp_path):
+    work = []
+    with (
+        pytest.raises(
+            GanError, match=r"cache: needs 1000000\.00 GB, the disk has \d+\.\d+ GB left"
+        ),
+        publishing(tmp_path / "cache", 10**15),
+    ):
+        work.append("begun")
+    assert not work
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("stopped", ["cache", "cache.staging"])
+def test_a_stop_at_either_rename_leaves_the_old_cache(paths, monkeypatch, stopped):
+    run(params(), paths, workers=1)
+    before = contents(paths.cache)
+    rename = Path.rename
+
+    def interrupted(self, target):
+        if self.name == stopped:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(params(size=48), paths, workers=1)
+    assert contents(paths.cache) == before
+    assert not paths.cache.with_name("cache.staging").exists()
+    assert not paths.cache.with_name("cache.old").exists()
+
+
+def test_a_kill_between_the_renames_is_healed_by_the_next_run(paths):
+    run(params(), paths, workers=1)
+    before = contents(paths.cache)
+    paths.cache.rename(paths.cache.with_name("cache.old"))
+    shard = next(paths.data.glob("*.tar"))
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1024] + b"x" * 1024)  # so that this run ends in an error
+    with pytest.raises(GanError):
+        run(params(), paths, workers=1)
+    shard.write_bytes(whole)
+    run(params(), paths, workers=1)
+    assert contents(paths.cache) == before
+
+
+def test_a_link_in_place_of_the_cache_is_refused(paths, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    paths.cache.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(GanError, match="cache: a link stands where a folder should be"):
+        run(params(), paths, workers=1)
+
+
+def child(root, prelude="pass", new_group=False):
+    code = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).resolve().parents[2] / "support")!r})
+from gan.errors import GanError
+from pipeline.paths import Paths
+from pipeline.stages.preprocess import run
+from preprocess_inputs import params
+{prelude}
+if __name__ == "__main__":
+    try:
+        run(params(), Paths(Path({str(root)!r})), workers=2)
+    except GanError as error:
+        raise SystemExit(str(error))
+"""
+    command = [sys.executable, "-c", code]
+    return subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=new_group
+    )
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_cache(paths):
+    run(params(), paths, workers=1)
+    before = contents(paths.cache)
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))"
+    process = child(paths.root, limit)
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 1
+    told = [line for line in complaint.splitlines() if "preprocess:" not in line]
+    assert len(told) == 2
+    assert told[0].startswith("cache/: about 0.01 GB for 90 images of 32 pixels")
+    assert "the disk takes no more" in complaint
+    assert contents(paths.cache) == before
+    assert not paths.cache.with_name("cache.staging").exists()
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_run_leaves_no_half_cache_and_no_process(tmp_path, files, number):
+    paths = make_snapshot(tmp_path / "old", files)
+    run(params(), paths, workers=1)
+    before = contents(paths.cache)
+    slow = picture(0, size=(1600, 1600))
+    paths = make_snapshot(
+        tmp_path / "new", [slow + bytes([i, j]) for i in range(40) for j in range(9)]
+    )
+    (tmp_path / "old" / "cache").rename(paths.cache)
+    staging = paths.cache.with_name("cache.staging")
+    process = child(paths.root)
+    family = psutil.Process(process.pid)
+    wait_for(lambda: staging.exists() and len(family.children(recursive=True)) >= 2)
+    time.sleep(0.5)
+    family = family.children(recursive=True)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    wait_for(lambda: not any(member.is_running() for member in family))
+    assert contents(paths.cache) == before
+    assert staging.exists() == (number == signal.SIGKILL)
+    healed = make_snapshot(tmp_path / "healed", files)
+    if number == signal.SIGKILL:
+        with pytest.raises(GanError, match="damaged"):
+            TensorCache.open(staging)
+        staging.rename(healed.cache.with_name("cache.staging"))
+    run(params(), healed, workers=1)
+    assert contents(healed.cache) == before
+
+
+def workers_of(process):
+    """Its processes that decode; the one that tracks resources is none."""
+    children = psutil.Process(process.pid).children()
+    return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_one_line_and_leaves_the_old_cache(tmp_path, files):
+    paths = make_snapshot(tmp_path / "old", files)
+    run(params(), paths, workers=1)
+    before = contents(paths.cache)
+    slow = picture(0, size=(1600, 1600))
+    paths = make_snapshot(
+        tmp_path / "new", [slow + bytes([i, j]) for i in range(40) for j in (1, 2)]
+    )
+    (tmp_path / "old" / "cache").rename(paths.cache)
+    process = child(paths.root)
+    wait_for(lambda: paths.cache.with_name("cache.staging").exists() and workers_of(process))
+    time.sleep(0.5)
+    workers_of(process)[0].kill()
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 1
+    told = [line for line in complaint.splitlines() if not line.startswith(("cache/:", "prepr"))]
+    assert len(told) == 1
+    assert told[0].startswith("a decoding process was killed")
+    assert contents(paths.cache) == before
+    assert not paths.cache.with_name("cache.staging").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0.0, 0.3, 0.6, 1.0, 1.5])
+def test_ctrl_c_at_any_moment_of_the_start_makes_no_worker_complain(tmp_path, after):
+    slow = picture(0, size=(1600, 1600))
+    paths = make_snapshot(tmp_path, [slow + bytes([i]) for i in range(200)])
+    process = child(paths.root, new_group=True)
+    wait_for(lambda: psutil.Process(process.pid).children())
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGINT)
+    _, complaint = process.communicate(timeout=60)
+    assert complaint.count("Traceback") == 1  # of the parent, which one_line_errors would turn
+    assert "KeyboardInterrupt" in complaint
+    assert "spawn_main" not in complaint
+    assert not paths.cache.with_name("cache.staging").exists()
+
+
+def test_the_stage_does_not_import_torch():
+    code = "import sys, pipeline.stages.preprocess; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,223 @@
+"""The cleaning of preprocess end to end: filters, near duplicates, what is told of them."""
+
+import io
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageFilter
+from preprocess_inputs import assert_counts_add_up, contents, make_snapshot, params
+
+from gan.errors import GanError
+from gan.tensor_cache import TensorCache
+from pipeline.stages.preprocess import run
+
+
+def drawn(seed, size=(64, 64)):
+    """A smooth picture, another one for each seed."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+def file_of(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def table(path):
+    return [line.split("\t") for line in path.read_text().splitlines()]
+
+
+def size_of(paths, row):
+    manifest = (paths.data / "manifest.jsonl").read_text().splitlines()
+    return json.loads(manifest[row])["bytes"]
+
+
+def test_of_copies_in_other_sizes_and_qualities_the_largest_stays(tmp_path):
+    files = []
+    for seed in range(12):
+        picture = drawn(seed, (200, 200))
+        small = picture.resize((100, 100), Image.Resampling.LANCZOS)
+        files += [file_of(small), file_of(picture, "JPEG", quality=60), file_of(drawn(99 + seed))]
+    paths = make_snapshot(tmp_path, files)
+    summary = run(params(duplicates={"near": True, "dhash": 4, "phash": 8}, size=64), paths, 1)
+    assert_counts_add_up(summary)
+    assert (summary.near_duplicates, summary.train + summary.holdout) == (12, 24)
+    kept = set(pq.read_table(paths.cache / "index.parquet")["row"].to_pylist())
+    assert kept == {row for row in range(36) if row % 3 != 0}
+    lines = table(paths.reports / "duplicates.tsv")
+    assert lines[0] == ["kept_row", "row", "kept_url", "url", "kind", "dhash", "phash"]
+    assert [(int(line[0]), int(line[1])) for line in lines[1:]] == [
+        (row + 1, row) for row in range(0, 36, 3)
+    ]
+    for line in lines[1:]:
+        assert line[2:5] == [f"/images/{line[0]}.png", f"/images/{line[1]}.png", "near"]
+        assert 0 <= int(line[5]) <= 4
+        assert 0 <= int(line[6]) <= 8
+    assert Image.open(paths.reports / "duplicates.png").height > 200
+
+
+def test_a_duplicate_in_the_hold_out_does_not_leak_into_training(tmp_path):
+    files = []
+    for seed in range(40):
+        picture = drawn(seed, (128, 128))
+        files += [file_of(picture, "JPEG", quality=quality) for quality in (95, 80, 70)]
+    paths = make_snapshot(tmp_path, files)
+    summary = run(params(duplicates={"near": True, "dhash": 4, "phash": 8}), paths, 1)
+    assert summary.near_duplicates == 80
+    index = pq.read_table(paths.cache / "index.parquet").to_pydict()
+    assert sorted(row // 3 for row in index["row"]) == list(range(40))
+    assert set(index["split"]) == {"train", "holdout"}
+
+
+def test_every_kind_of_duplicate_is_listed_under_what_is_kept(tmp_path):
+    one, two = drawn(1, (90, 90)), drawn(2, (90, 90))
+    files = [
+        file_of(one),
+        file_of(two),
+        file_of(one),  # the same file
+        file_of(two) + b"a comment",  # another file, the same pixels
+        file_of(one, "JPEG", quality=85),
+    ]
+    paths = make_snapshot(tmp_path, files)
+    summary = run(params(duplicates={"near": True, "dhash": 4, "phash": 8}, holdout=0.0), paths, 1)
+    counts = (summary.duplicate_files, summary.duplicate_pixels, summary.near_duplicates)
+    assert counts == (1, 1, 1)
+    kinds = {(line[0], line[1]): line[4] for line in table(paths.reports / "duplicates.tsv")[1:]}
+    assert kinds == {("0", "2"): "same file", ("3", "1"): "same pixels", ("0", "4"): "near"}
+
+
+@pytest.fixture
+def junk(tmp_path):
+    """Four good pictures, then a bad one of each kind."""
+    grey = drawn(11).convert("L")
+    white = Image.new("RGB", (64, 64), "white")
+    white.paste(drawn(12, (8, 8)), (5, 5))
+    faint = Image.fromarray((120 + np.asarray(drawn(13)) // 64).astype(np.uint8))
+    files = [
+        *(file_of(drawn(seed)) for seed in range(4)),
+        file_of(drawn(10, (40, 64))),
+        file_of(drawn(10, (64, 200))),
+        file_of(faint),
+        file_of(white),
+        file_of(drawn(14, (64, 64)).filter(ImageFilter.GaussianBlur(9))),
+        file_of(grey),
+    ]
+    return make_snapshot(tmp_path, files)
+
+
+LIMITS = {
+    "min_side": 48,
+    "max_aspect": 2.0,
+    "min_contrast": 5.0,
+    "max_one_colour": 0.95,
+    "min_sharpness": 5.0,
+    "min_colour": 2.0,
+}
+
+
+def test_each_filter_counts_its_reason_and_shows_it(junk):
+    summary = run(params(filters=LIMITS, holdout=0.0, size=64), junk, 1)
+    assert_counts_add_up(summary)
+    assert (summary.refused, summary.filtered, summary.train) == (2, 4, 4)
+    assert set(summary.rejects.values()) == {1}
+    rejected = table(junk.reports / "rejects.tsv")[1:]
+    assert [int(line[0]) for line in rejected] == [4, 5, 6, 7, 8, 9]
+    assert [line[2] for line in rejected] == [
+        "picture too small",
+        "picture too long or too flat",
+        "nearly one tone",
+        "nearly one colour",
+        "blurred",
+        "grey",
+    ]
+    assert all(line[3] for line in rejected)
+    assert rejected[0][3] == "40x64, a side under 48 pixels"
+    for name in ("rejects", "filters", "contact_sheet"):
+        assert np.asarray(Image.open(junk.reports / f"{name}.png")).std() > 10
+
+
+def test_a_filter_that_is_off_gives_its_reason_no_more(junk):
+    off = {"max_aspect": 1000.0, "max_one_colour": 1.0}
+    reasons = run(params(filters=LIMITS, holdout=0.0, size=64), junk, 1).rejects
+    assert len(reasons) == len(LIMITS)
+    for name in LIMITS:
+        changed = LIMITS | {name: off.get(name, type(LIMITS[name])(0))}
+        left = run(params(filters=changed, holdout=0.0, size=64), junk, 1).rejects
+        assert len(reasons.keys() - left.keys()) == 1, name
+        assert left.keys() < reasons.keys()
+
+
+def test_filters_that_leave_nothing_are_one_clear_line(junk):
+    everything = params(filters={"min_contrast": 128.0}, size=64)
+    with pytest.raises(GanError, match=r"preprocess\.filters leaves out all 10 avatars; lower"):
+        run(everything, junk, 1)
+    assert not junk.cache.exists()
+
+
+def test_every_cached_row_leads_to_its_source_row_and_its_numbers(junk):
+    run(params(filters=LIMITS, duplicates={"near": True, "dhash": 4}, size=64), junk, 1)
+    cache = TensorCache.open(junk.cache)
+    cache.verify()
+    index = pq.read_table(junk.cache / "index.parquet").to_pydict()
+    manifest = [json.loads(line) for line in (junk.data / "manifest.jsonl").open()]
+    for place, image in enumerate(cache.images):
+        source = manifest[index["row"][place]]
+        assert source["sha256"] == index["sha256"][place]
+        assert (source["width"], source["height"]) == (
+            index["width"][place],
+            index["height"][place],
+        )
+        luma = image @ np.array([0.299, 0.587, 0.114])
+        assert index["brightness"][place] == pytest.approx(luma.mean(), rel=1e-5)
+        variance = image.reshape(-1, 3).astype(float).var(axis=0).mean()
+        assert index["contrast"][place] == pytest.approx(variance**0.5, rel=1e-5)
+        assert index["side"][place] == 64
+
+
+def test_statistics_are_those_of_the_cached_pixels(junk):
+    summary = run(params(filters=LIMITS, size=64), junk, 1)
+    cache = TensorCache.open(junk.cache)
+    pixels = np.asarray(cache.images).reshape(-1, 3).astype(float)
+    assert cache.meta["statistics"] == summary.statistics
+    assert summary.statistics["mean"] == pytest.approx(pixels.mean(axis=0), abs=1e-3)
+    assert summary.statistics["std"] == pytest.approx(pixels.std(axis=0), abs=1e-3)
+    assert summary.statistics["side"] == {"p05": 64.0, "p50": 64.0, "p95": 64.0}
+    brightness = summary.statistics["brightness"]
+    assert 0 < brightness["p05"] <= brightness["p50"] <= brightness["p95"] < 255
+
+
+def test_with_borders_the_whole_picture_is_kept_on_the_background(tmp_path):
+    wide = Image.new("RGB", (96, 48), (200, 10, 10))
+    paths = make_snapshot(tmp_path, [file_of(wide)])
+    run(params(crop="pad", background=[0, 0, 255], holdout=0.0), paths, 1)
+    image = TensorCache.open(paths.cache).images[0]
+    assert (image[:6] == (0, 0, 255)).all()
+    assert (image[26:] == (0, 0, 255)).all()
+    assert (image[10:22] == (200, 10, 10)).all()
+    assert np.array_equal(image, image[::-1])
+    assert pq.read_table(paths.cache / "index.parquet")["side"].to_pylist() == [96.0]
+
+
+def test_a_copy_of_what_is_left_out_is_listed_under_what_is_kept(tmp_path):
+    large, small = drawn(1, (180, 180)), drawn(1, (90, 90))
+    files = [file_of(small), file_of(large, "JPEG", quality=90), file_of(small), b"no picture"]
+    paths = make_snapshot(tmp_path, [*files, b"no picture"])
+    run(params(duplicates={"near": True, "dhash": 4, "phash": 8}, holdout=0.0), paths, 1)
+    lines = [line[:2] + line[4:5] for line in table(paths.reports / "duplicates.tsv")[1:]]
+    assert lines == [["1", "0", "near"], ["1", "2", "same file"], ["3", "4", "same file"]]
+
+
+@pytest.mark.slow
+def test_any_number_of_workers_gives_the_same_bytes_with_everything_on(tmp_path):
+    files = [file_of(drawn(seed // 3, (70, 70 + seed % 5)), "JPEG") for seed in range(300)]
+    paths = make_snapshot(tmp_path, files)
+    everything = params(filters=LIMITS, duplicates={"near": True, "dhash": 4, "phash": 8}, size=64)
+    made = []
+    for workers in (1, 2, 3):
+        run(everything, paths, workers)
+        made.append((contents(paths.cache), contents(paths.reports)))
+    assert made[0] == made[1] == made[2]
+    TensorCache.open(paths.cache).verify()

@@ -1,0 +1,302 @@
+"""Whole pages through preprocess: crops, index, counts, what is shown of the rest."""
+
+import _ctypes
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from preprocess_inputs import (
+    DARK_ON_BRIGHT,
+    HAS_WHEEL,
+    TEXT,
+    assert_counts_add_up,
+    contents,
+    make_snapshot,
+    params,
+)
+
+from gan.errors import GanError
+from gan.tensor_cache import TensorCache
+from pipeline.dataset.reader import Snapshot
+from pipeline.gallery.page import face_boxes, paint_page_jpeg
+from pipeline.paths import Paths
+from pipeline.preprocessing.decoding import crop
+from pipeline.preprocessing.faces import animeface as face_animeface
+from pipeline.stages.preprocess import run
+
+WHITE, RED, BLUE, GREEN = (255, 255, 255), (200, 30, 30), (20, 40, 220), (10, 160, 60)
+FACES = {"min_side": 40, "min_share": 0.1, "min_score": 0.2, "max_faces": 3}
+
+
+def settings(detector, file="", **changes):
+    """Params with this detector; crops are the boxes themselves if nothing else is said."""
+    update = {"detector": detector, "file": file, "margin": 1.0, "centre": 0.5} | FACES | changes
+    return params(update, holdout=0.0, crop="faces")
+
+
+def page(*blocks, size=(300, 200), kind="PNG", **options):
+    """A white page with blocks of one colour: (colour, x, y, width, height)."""
+    image = Image.new("RGB", size, WHITE)
+    for colour, x, y, width, height in blocks:
+        image.paste(colour, (x, y, x + width, y + height))
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def write_boxes(paths, boxes):
+    """faces/boxes.jsonl: boxes by the number of the file, as make_snapshot names its URL."""
+    (paths.root / "faces").mkdir(exist_ok=True)
+    lines = [{"url": f"/images/{n}.png", "boxes": each} for n, each in boxes.items()]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (paths.root / "faces" / "boxes.jsonl").write_text(text)
+
+
+def index_of(paths):
+    return pq.read_table(paths.cache / "index.parquet").to_pydict()
+
+
+def rejects_of(paths):
+    lines = (paths.reports / "rejects.tsv").read_text().splitlines()[1:]
+    return [
+        (int(row), reason, detail) for row, _, reason, detail in (x.split("\t") for x in lines)
+    ]
+
+
+@pytest.fixture
+def blocks(tmp_path):
+    """Five files: two faces, one, none, a page without a line, and one that is no picture."""
+    files = [
+        page((RED, 20, 30, 60, 60), (BLUE, 150, 100, 80, 80)),
+        page((GREEN, 100, 50, 100, 100)),
+        page(size=(299, 200)),
+        page(size=(298, 200)),
+        TEXT,
+    ]
+    paths = make_snapshot(tmp_path, files)
+    found = {
+        0: [[150, 100, 80, 80, 0.9], [20, 30, 60, 60, 0.8], [25, 35, 50, 50, 0.7], [0, 0, 9, 9]],
+        1: [[100, 50, 100, 100], [280, 50, 90, 90], [0, 0, 50, 180], [5, 5, 50, 50, 0.1]],
+        2: [],
+    }
+    write_boxes(paths, found)
+    return paths
+
+
+def test_several_faces_of_a_page_are_cached_each_with_its_row_and_box(blocks):
+    summary = run(settings("boxes", "boxes.jsonl"), blocks, workers=1)
+    cache = TensorCache.open(blocks.cache)
+    cache.verify()
+    index = index_of(blocks)
+    rows = [
+        (row, tuple(int(v) for v in image[16, 16]), (x, y, width, height, score))
+        for row, image, x, y, width, height, score in zip(
+            *(index["row"], cache.images, index["face_x"], index["face_y"]),
+            *(index["face_width"], index["face_height"], index["score"]),
+            strict=True,
+        )
+    ]
+    assert rows == [
+        (0, BLUE, (150, 100, 80, 80, 0.9)),
+        (0, RED, (20, 30, 60, 60, 0.8)),
+        (1, GREEN, (100, 50, 100, 100, 1.0)),
+    ]
+    for image, (_, colour, _) in zip(cache.images, rows, strict=True):
+        assert (image[4:28, 4:28] == colour).all()
+    assert_counts_add_up(summary)
+    assert (summary.read, summary.bad, summary.pictures, summary.without_face) == (5, 1, 4, 2)
+    assert (summary.faces_found, summary.faces_rejected, summary.train) == (8, 5, 3)
+
+
+def test_every_reject_is_listed_counted_and_shown(blocks):
+    summary = run(settings("boxes", "boxes.jsonl"), blocks, workers=1)
+    assert rejects_of(blocks) == [
+        (0, "face too small", "9x9 at 0,0: under 40 pixels"),
+        (0, "face found twice", "50x50 at 25,35: lies on 60x60 at 20,30"),
+        (1, "box too long or too flat", "50x180 at 0,0: one side is 3.6 times the other"),
+        (1, "box leaves the picture", "90x90 at 280,50: the picture is 300x200"),
+        (1, "score too low", "50x50 at 5,5: score 0.1, under 0.2"),
+        (2, "no face", ""),
+        (3, "not in the file of boxes", ""),
+        (4, "unreadable", "not a picture in JPEG, PNG, WEBP, GIF, BMP"),
+    ]
+    report = json.loads((blocks.reports / "preprocess.json").read_text())
+    assert report["rejects"] == summary.rejects
+    assert summary.rejects == {reason: 1 for _, reason, _ in rejects_of(blocks)}
+    sheet = Image.open(blocks.reports / "rejects.png")
+    assert sheet.height > 8 * 128
+
+
+def test_without_rejects_the_sheet_is_there_all_the_same(tmp_path):
+    paths = make_snapshot(tmp_path, [page((RED, 1, 1, 50, 50))])
+    run(params(holdout=0.0), paths, workers=1)
+    assert Image.open(paths.reports / "rejects.png").height < 128
+    assert rejects_of(paths) == []
+
+
+def test_a_second_run_and_more_workers_give_the_same_bytes(tmp_path):
+    files = [page((RED, 10, 10, 60, 60 + n), (BLUE, 150, 60, 90 - n, 90)) for n in range(30)]
+    paths = make_snapshot(tmp_path, files)
+    write_boxes(
+        paths, {n: [[10, 10, 60, 60 + n], [150, 60, 90 - n, 90], [0, 0, 5, 5]] for n in range(30)}
+    )
+    chosen = settings("boxes", "boxes.jsonl", margin=1.5)
+    run(chosen, paths, workers=1)
+    first = contents(paths.cache), contents(paths.reports)
+    for workers in (2, 3):
+        run(chosen, paths, workers=workers)
+        assert (contents(paths.cache), contents(paths.reports)) == first
+
+
+def test_all_faces_of_a_file_are_in_the_same_split(tmp_path):
+    files = [page((RED, 10, 10, 60, 60), (BLUE, 150, 60, 90, 90 - n)) for n in range(40)]
+    paths = make_snapshot(tmp_path, files)
+    write_boxes(paths, {n: [[10, 10, 60, 60 + n], [150, 60, 90 - n, 90]] for n in range(40)})
+    chosen = settings("boxes", "boxes.jsonl", margin=1.3)
+    section = chosen.preprocess.model_copy(update={"holdout": 0.3})
+    summary = run(chosen.model_copy(update={"preprocess": section}), paths, workers=1)
+    index = index_of(paths)
+    assert summary.holdout > 10
+    splits = {}
+    for digest, split in zip(index["sha256"], index["split"], strict=True):
+        splits.setdefault(digest, set()).add(split)
+    assert all(len(found) == 1 for found in splits.values())
+    assert len(splits) < len(index["row"])
+
+
+def test_boxes_are_in_pixels_of_the_upright_picture(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its side: the right way up after a quarter turn clockwise
+    upright = Image.new("RGB", (200, 300), WHITE)
+    upright.paste(RED, (20, 200, 80, 260))
+    buffer = io.BytesIO()
+    upright.transpose(Image.Transpose.ROTATE_90).save(buffer, "PNG", exif=exif)
+    paths = make_snapshot(tmp_path, [buffer.getvalue()])
+    write_boxes(paths, {0: [[20, 200, 60, 60]]})
+    run(settings("boxes", "boxes.jsonl"), paths, workers=1)
+    (image,) = TensorCache.open(paths.cache).images
+    assert (image[3:29, 3:29] == RED).all()
+
+
+def test_a_face_smaller_than_the_cache_is_counted_as_upscaled(tmp_path):
+    paths = make_snapshot(tmp_path, [page((RED, 10, 10, 60, 60), (BLUE, 150, 60, 90, 90))])
+    write_boxes(paths, {0: [[10, 10, 60, 60], [150, 60, 90, 90]]})
+    assert run(settings("boxes", "boxes.jsonl", margin=0.52), paths, workers=1).upscaled == 1
+    assert run(settings("boxes", "boxes.jsonl", margin=0.54), paths, workers=1).upscaled == 0
+
+
+def test_the_content_of_the_file_decides_and_not_its_name(blocks):
+    def meta(file):
+        run(settings("boxes", file), blocks, workers=1)
+        return TensorCache.open(blocks.cache).meta
+
+    first = meta("boxes.jsonl")
+    assert first["filter"] == crop.FILTER
+    faces = first["settings"]["faces"]
+    assert "file" not in faces
+    assert (faces["detector"], len(faces["sha256"]), faces["max_faces"]) == ("boxes", 64, 3)
+    file = blocks.root / "faces" / "boxes.jsonl"
+    file.rename(file.with_name("renamed.jsonl"))
+    assert meta("renamed.jsonl") == first
+    file.write_text((blocks.root / "faces" / "renamed.jsonl").read_text() + "\n")
+    assert meta("boxes.jsonl")["digest"] != first["digest"]
+
+
+def test_a_row_is_found_by_the_url_of_any_row_with_the_same_file(tmp_path):
+    file = page((RED, 10, 10, 60, 60))
+    paths = make_snapshot(tmp_path, [file, page(size=(250, 200)), file])
+    write_boxes(paths, {2: [[10, 10, 60, 60]]})
+    summary = run(settings("boxes", "boxes.jsonl"), paths, workers=1)
+    assert (summary.duplicate_files, summary.train) == (1, 1)
+    assert index_of(paths)["row"] == [0]
+
+
+def test_a_file_of_other_pictures_is_an_error(tmp_path):
+    paths = make_snapshot(tmp_path, [page(size=(250, 200))])
+    write_boxes(paths, {77: [[10, 10, 60, 60]]})
+    with pytest.raises(GanError, match=r"boxes\.jsonl: names none of the snapshot's pictures"):
+        run(settings("boxes", "boxes.jsonl"), paths, workers=1)
+    assert not paths.cache.exists()
+
+
+def test_a_snapshot_without_a_usable_face_is_an_error_that_names_the_first(tmp_path):
+    paths = make_snapshot(tmp_path, [page(size=(250, 200)), page(size=(251, 200))])
+    write_boxes(paths, {0: [[1, 1, 9, 9]], 1: []})
+    with pytest.raises(GanError, match=r"none of 2 images can be used.*face too small 9x9 at 1,1"):
+        run(settings("boxes", "boxes.jsonl"), paths, workers=1)
+    assert not paths.cache.exists()
+
+
+@pytest.mark.parametrize(
+    ("detector", "text", "complaint"),
+    [
+        ("boxes", None, "no such file; put it there"),
+        ("boxes", "{}", r"faces/mine:1: names no picture|faces/mine:1: `boxes`"),
+        ("cascade", None, "no such file; put it there"),
+        ("cascade", "<x>", "not a cascade"),
+        ("animeface", None, "does not fit"),
+    ],
+)
+def test_an_unfit_detector_is_told_before_any_work(
+    tmp_path, monkeypatch, detector, text, complaint
+):
+    wrong = Path(_ctypes.__file__)
+    monkeypatch.setattr(face_animeface, "find_library", lambda: wrong)
+    monkeypatch.setattr(Snapshot, "open", lambda folder: pytest.fail("the work began"))
+    (tmp_path / "faces").mkdir()
+    if text is not None:
+        (tmp_path / "faces" / "mine").write_text(text)
+    with pytest.raises(GanError, match=complaint) as caught:
+        run(settings(detector, "mine"), Paths(tmp_path), workers=1)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["faces"]
+
+
+@pytest.mark.slow
+def test_a_cascade_runs_in_the_workers_and_gives_the_same_bytes(tmp_path):
+    files = [
+        page(((20, 10, 30), 90 + n, 60, 60, 60), size=(300 + n, 200), kind="JPEG", quality=95)
+        for n in range(20)
+    ]
+    paths = make_snapshot(tmp_path, files)
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "dark.xml").write_text(DARK_ON_BRIGHT)
+    chosen = settings("cascade", "dark.xml", margin=0.4, min_score=5.0)
+    summary = run(chosen, paths, workers=1)
+    assert_counts_add_up(summary)
+    assert summary.train >= 1
+    assert summary.faces_found - summary.faces_rejected == 20
+    assert TensorCache.open(paths.cache).images.max() < 60
+    first = contents(paths.cache), contents(paths.reports)
+    run(chosen, paths, workers=2)
+    assert (contents(paths.cache), contents(paths.reports)) == first
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_WHEEL, reason="animeface has no wheel for this platform")
+def test_most_painted_pages_give_a_good_crop(tmp_path):
+    pages = 100
+    paths = make_snapshot(tmp_path, [paint_page_jpeg(seed, 256) for seed in range(pages)])
+    chosen = settings("animeface", margin=1.75, centre=0.42, min_side=43, max_faces=16)
+    summary = run(chosen, paths, workers=2)
+    assert_counts_add_up(summary)
+    index = index_of(paths)
+    good, wrong = set(), 0
+    names = ("row", "face_x", "face_y", "face_width")
+    for row, x, y, width in zip(*(index[key] for key in names), strict=True):
+        middle = np.array([x + width / 2, y + width / 2])
+        fits = any(
+            np.abs(middle - (left + side / 2, top + side / 2)).max() < 0.3 * side
+            and 0.6 < width / side < 1.6
+            for left, top, side, _ in face_boxes(row, 256)
+        )
+        good |= {row} if fits else set()
+        wrong += not fits
+    assert len(good) >= 85
+    assert wrong <= 5
+    meta = TensorCache.open(paths.cache).meta
+    assert meta["settings"]["faces"]["version"] == face_animeface.version()

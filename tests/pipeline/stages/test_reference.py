@@ -1,0 +1,108 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gan.errors import GanError
+from gan.features.efficientnet import Lite0
+from gan.features.statistics import statistics_of
+from gan.features.statistics_file import load_statistics
+from gan.metrics.frechet_distance import frechet_distance
+from gan.metrics.kernel_distance import kernel_distance
+from gan.params.file import load_params
+from gan.tensor_cache import FORMAT, cache_digest, pixel_digests
+from pipeline.paths import Paths
+from pipeline.stages.reference import run
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def write_cache(folder, train, holdout):
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, size=(train + holdout, 32, 32, 3), dtype=np.uint8)
+    settings, counts = {"size": 32}, {"train": train, "holdout": holdout}
+    meta = {"format": FORMAT, "settings": settings, "counts": counts}
+    meta["digest"] = cache_digest(pixel_digests(images), settings, counts)
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", images)
+    (folder / "meta.json").write_text(json.dumps(meta))
+    return images, meta["digest"]
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return Paths(tmp_path / "checkout")
+
+
+@pytest.fixture
+def params():
+    return load_params(ROOT / "params.yaml")
+
+
+@pytest.mark.slow
+def test_each_split_is_looked_at_and_the_files_hold_what_was_seen(paths, params, capsys):
+    images, _ = write_cache(paths.cache, train=20, holdout=5)
+    summary = run(params, paths)
+    assert summary.counts == {"train": 20, "holdout": 5}
+    assert summary.extractors == ["lite0"]
+    features = Lite0(torch.device("cpu"))(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+    expected = {"train": features[:20], "holdout": features[20:]}
+    for name, rows in expected.items():
+        np.testing.assert_array_equal(np.load(paths.reference / f"lite0-{name}.npy"), rows)
+        statistics, _ = load_statistics(paths.reference / f"lite0-{name}.npz")
+        assert statistics.count == len(rows)
+        np.testing.assert_allclose(statistics.mean, rows.mean(axis=0), atol=1e-5)
+        np.testing.assert_allclose(statistics.covariance, np.cov(rows.T), atol=1e-4)
+    assert summary.missing is not None
+    assert summary.missing in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_report_holds_distances_of_real_images_to_real_ones(paths, params):
+    write_cache(paths.cache, train=20, holdout=5)
+    run(params, paths)
+    floors = json.loads((paths.reports / "reference.json").read_text())
+    train, holdout = (
+        np.load(paths.reference / f"lite0-{name}.npy") for name in ("train", "holdout")
+    )
+    assert floors == {
+        "fd_lite0_20_holdout_small5_real": pytest.approx(
+            frechet_distance(statistics_of(train), statistics_of(holdout)), rel=1e-5
+        ),
+        "kd_lite0_20_holdout_real": pytest.approx(kernel_distance(train, holdout).value, rel=1e-5),
+    }
+
+
+@pytest.mark.slow
+def test_running_again_gives_equal_bytes_and_removes_files_of_other_extractors(paths, params):
+    write_cache(paths.cache, train=4, holdout=0)
+    first = [file.read_bytes() for file in run(params, paths).files]
+    (paths.reference / "inception-train.npz").write_bytes(b"of weights that are gone")
+    summary = run(params, paths)
+    assert [file.read_bytes() for file in summary.files] == first
+    assert summary.counts == {"train": 4}
+    found = sorted(path.name for path in paths.reference.iterdir())
+    assert found == ["lite0-train.npy", "lite0-train.npz"]
+    shutil.rmtree(paths.features)
+    assert [file.read_bytes() for file in run(params, paths).files] == first
+
+
+def test_a_split_of_one_image_and_an_absent_cache_are_refused(paths, params):
+    with pytest.raises(GanError, match="no tensor cache"):
+        run(params, paths)
+    write_cache(paths.cache, train=4, holdout=1)
+    with pytest.raises(GanError, match="holdout split has 1 image"):
+        run(params, paths)
+    assert not paths.reference.exists()
+
+
+def test_weights_with_another_digest_are_refused_before_any_work(paths, params):
+    write_cache(paths.cache, train=4, holdout=0)
+    paths.weights.mkdir()
+    (paths.weights / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"something else")
+    with pytest.raises(GanError, match=r"features\.inception_sha256"):
+        run(params, paths)
+    assert not paths.reference.exists()

@@ -1,0 +1,561 @@
+"""The scrape stage against real archives, a real gallery and a real DVC repository."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from gan.errors import GanError
+from gan.params.file import parse_params
+from pipeline.crawl.data_folder import Shelf
+from pipeline.crawl.data_pin import SKELETON, Pin, directory_md5
+from pipeline.crawl.options import Options
+from pipeline.dataset.reader import Snapshot
+from pipeline.paths import Paths
+from pipeline.stages import scrape as stage
+
+REPOSITORY = Path(__file__).parents[3]
+SMALL = {
+    "source": "embedded",
+    "count": 24,
+    "size": 32,
+    "seed": 1,
+    "painter": 1,
+    "view": "avatars",
+    "licence": "CC0-1.0",
+}
+SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+
+
+def ensure(paths):
+    return stage.ensure(paths)
+
+
+def scrape(paths, source, replace=False, **options):
+    params = parse_params(SHIPPED, "params.yaml").scrape
+    return stage.run(Options(source=source, **options), paths, params, replace=replace)
+
+
+def dvc(root, *arguments):
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+
+
+def pictures(folder, names="abc"):
+    folder.mkdir()
+    for index, name in enumerate(names):
+        Image.new("RGB", (40, 30), (index * 9, 80, 120)).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def paths(tmp_path):
+    root = tmp_path / "checkout"
+    root.mkdir()
+    (root / "source.yaml").write_text(yaml.safe_dump(SMALL))
+    return Paths(root)
+
+
+@pytest.fixture
+def in_dvc(paths):
+    dvc(paths.root, "init", "--no-scm", "-q")
+    paths.pin.write_text(SKELETON)
+    return paths
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_gallery_is_drawn_once_and_then_kept(paths, capsys):
+    first = ensure(paths)
+    stamp = (paths.data / "snapshot.json").stat().st_mtime_ns
+    receipt = paths.receipt.read_bytes()
+    assert ensure(paths) == first
+    assert (paths.data / "snapshot.json").stat().st_mtime_ns == stamp
+    assert paths.receipt.read_bytes() == receipt
+    assert json.loads(receipt) == {"digest": first.digest, "source": SMALL}
+    assert first.counts == dict(ok=23, bad=0, gone=1, blocked=0, too_large=0, failed=0)
+    found = sorted(path.name for path in paths.root.iterdir())
+    assert found == ["data", "data.ok", "logs", "reports", "source.yaml"]
+    card = json.loads((paths.reports / "data_card.json").read_text())
+    assert card["digest"] == first.digest
+    assert first.digest in (paths.reports / "data_card.md").read_text()
+    assert first.sheet.is_relative_to(paths.logs)
+    said = capsys.readouterr()
+    assert "23 ok, 1 gone" in said.out
+    assert "trying again" not in said.err
+
+
+@pytest.mark.slow
+def test_another_source_yaml_draws_the_gallery_anew(paths):
+    first = ensure(paths)
+    paths.source.write_text(yaml.safe_dump({**SMALL, "seed": 500}))
+    second = ensure(paths)
+    assert second.source["seed"] == 500
+    assert second.digest != first.digest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["images-00000.tar", "manifest.jsonl", "snapshot.json"])
+def test_half_written_data_is_never_taken_for_whole(paths, name):
+    first = ensure(paths)
+    whole = files_of(paths.data)
+    (paths.data / name).write_bytes(whole[name][: len(whole[name]) // 2])
+    assert ensure(paths) == first
+    assert files_of(paths.data) == whole
+    (paths.data / name).unlink()
+    assert ensure(paths) == first
+    assert files_of(paths.data) == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"painter": 99}, "painter = 99"),
+        ({"count": "many"}, "count = 'many'"),
+        ({"count": 0}, "count must be"),
+        ({"colour": 1}, "colour is unknown"),
+    ],
+)
+def test_a_wrong_source_yaml_is_one_clear_line(paths, change, words):
+    paths.source.write_text(yaml.safe_dump({**SMALL, **change}))
+    with pytest.raises(GanError, match=words) as caught:
+        ensure(paths)
+    assert "\n" not in str(caught.value)
+    assert not paths.data.exists()
+
+
+def test_a_missing_or_unreadable_source_yaml_is_an_error(paths):
+    paths.source.write_text("source: [")
+    with pytest.raises(GanError, match=r"source\.yaml"):
+        ensure(paths)
+    paths.source.unlink()
+    with pytest.raises(GanError, match=r"source\.yaml: no such file"):
+        ensure(paths)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("gallery", "must be"),
+        ("embedded:x", "must be"),
+        ("booru:ftp://x", "booru:https"),
+        ("booru:https://example.org", "--limit"),
+        ("archive:nowhere", "no such file"),
+    ],
+)
+def test_a_wrong_source_option_is_one_clear_line(paths, source, words):
+    with pytest.raises(GanError, match=words):
+        scrape(paths, source)
+    assert not paths.data.exists()
+
+
+def test_an_archive_becomes_the_snapshot_and_names_no_path_of_this_machine(paths, tmp_path):
+    summary = scrape(paths, f"archive:{pictures(tmp_path / 'mine')}", licence="mine")
+    assert summary.counts["ok"] == 3
+    described = yaml.safe_load(paths.source.read_text())
+    assert described == summary.source
+    assert described["source"] == "archive:mine"
+    assert described["counts"] == {"ok": 3}
+    for data in files_of(paths.data).values():
+        assert str(tmp_path).encode() not in data
+    assert {row.licence for row in Snapshot.open(paths.data).each_row()} == {"mine"}
+    assert ensure(paths) == summary
+
+
+@pytest.mark.slow
+def test_an_archive_without_a_usable_picture_leaves_everything_as_it_was(paths, tmp_path):
+    summary = ensure(paths)
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    with pytest.raises(GanError, match="holds no"):
+        scrape(paths, f"archive:{folder}")
+    (folder / "a.jpg").write_text("no picture")
+    with pytest.raises(GanError, match=r"nothing was fetched: bad 1"):
+        scrape(paths, f"archive:{folder}")
+    assert ensure(paths) == summary
+    assert yaml.safe_load(paths.source.read_text()) == SMALL
+
+
+def test_a_pinned_crawl_is_never_repeated_or_replaced(paths, tmp_path):
+    scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
+    whole = files_of(paths.data)
+    described = paths.source.read_text()
+    paths.source.write_text(described.replace("mine", "other"))
+    with pytest.raises(GanError, match="another source"):
+        ensure(paths)
+    assert files_of(paths.data) == whole
+    paths.source.write_text(described)
+    shutil.rmtree(paths.data)
+    with pytest.raises(GanError, match="dvc pull"):
+        ensure(paths)
+
+
+def test_a_replaced_crawl_that_nothing_else_holds_is_kept(paths, tmp_path, capsys):
+    scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
+    whole = files_of(paths.data)
+    scrape(paths, f"archive:{pictures(tmp_path / 'other', 'wxyz')}")
+    (kept,) = (paths.root / "data.old").iterdir()
+    assert files_of(kept) == whole
+    assert "data.old" in capsys.readouterr().err
+
+
+def test_the_same_archive_again_keeps_no_twin(paths, tmp_path):
+    folder = pictures(tmp_path / "mine")
+    assert scrape(paths, f"archive:{folder}") == scrape(paths, f"archive:{folder}")
+    assert not (paths.root / "data.old").exists()
+    assert not (paths.root / "data.staging").exists()
+
+
+def test_a_folder_that_grew_adds_shards_and_leaves_the_old_ones_alone(paths, tmp_path):
+    folder = pictures(tmp_path / "mine")
+    old = scrape(paths, f"archive:{folder}")
+    before = files_of(paths.data)
+    Image.new("RGB", (50, 50), (200, 10, 10)).save(folder / "0new.png")
+    (folder / "a.png").unlink()
+    grown = scrape(paths, f"archive:{folder}")
+    after = files_of(paths.data)
+    assert (grown.fetched, grown.counts["ok"]) == (1, old.counts["ok"] + 1)
+    assert after["images-00000.tar"] == before["images-00000.tar"]
+    assert "images-00001.tar" in after
+    assert after["manifest.jsonl"].startswith(before["manifest.jsonl"])
+    assert not (paths.root / "data.old").exists()
+    assert scrape(paths, f"archive:{folder}").fetched == 0
+    assert files_of(paths.data) == after
+    assert ensure(paths).digest == grown.digest
+
+
+def test_replace_starts_over(paths, tmp_path):
+    folder = pictures(tmp_path / "mine")
+    scrape(paths, f"archive:{folder}")
+    (folder / "a.png").unlink()
+    again = scrape(paths, f"archive:{folder}", replace=True)
+    assert (again.fetched, again.counts["ok"]) == (2, 2)
+
+
+def test_another_folder_of_the_same_name_is_another_source(paths, tmp_path, capsys):
+    scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
+    (tmp_path / "there").mkdir()
+    other = scrape(paths, f"archive:{pictures(tmp_path / 'there' / 'mine', 'xyz')}")
+    assert other.counts["ok"] == 3
+    assert {row.url[-5:] for row in Snapshot.open(paths.data).each_row()} == {
+        "x.png",
+        "y.png",
+        "z.png",
+    }
+    said = capsys.readouterr().err
+    assert "data/ is of another archive:mine, with other pictures; it stays until" in said
+
+
+def test_what_makes_it_another_source_is_named_before_anything_is_replaced(
+    paths, tmp_path, capsys
+):
+    folder = pictures(tmp_path / "mine")
+    whole = scrape(paths, f"archive:{folder}", licence="a")
+    for picture in (other := pictures(tmp_path / "other")).iterdir():
+        picture.write_text("no picture")
+    with pytest.raises(GanError, match="nothing was fetched"):
+        scrape(paths, f"archive:{other}")
+    assert ensure(paths) == whole
+    assert "data/ is of another source, archive:mine; it stays until" in capsys.readouterr().err
+    scrape(paths, f"archive:{folder}", licence="b", limit=2)
+    said = capsys.readouterr().err
+    assert (
+        "is of the same source with other options (licence 'a', now 'b'); it stays until" in said
+    )
+
+
+def test_without_an_option_a_source_that_is_not_the_gallery_is_asked_for(paths, tmp_path):
+    scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
+    with pytest.raises(GanError, match=r"archive:mine.*--source \(embedded, booru:URL, gallery:"):
+        scrape(paths, "")
+
+
+def test_a_damaged_archive_costs_its_own_pictures_alone_and_comes_in_once_it_is_mended(
+    paths, tmp_path, capsys
+):
+    folder = pictures(tmp_path / "mine")
+    (folder / "x.zip").write_bytes(b"PK no zip")
+    first = scrape(paths, f"archive:{folder}")
+    assert first.counts == dict(ok=3, bad=1, gone=0, blocked=0, too_large=0, failed=0)
+    assert "mine: x.zip is damaged" in capsys.readouterr().err
+    Image.new("RGB", (20, 20), (1, 2, 3)).save(tmp_path / "d.png")
+    with zipfile.ZipFile(folder / "x.zip", "w") as mended:
+        mended.write(tmp_path / "d.png", "d.png")
+    assert scrape(paths, f"archive:{folder}").counts["ok"] == 4
+    assert "damaged" not in capsys.readouterr().err
+
+
+def test_nothing_but_damaged_archives_is_an_error(paths, tmp_path):
+    folder = pictures(tmp_path / "mine", "")
+    (folder / "x.zip").write_bytes(b"PK no zip")
+    with pytest.raises(GanError, match=r"nothing was fetched: bad 1 \(a damaged archive\)"):
+        scrape(paths, f"archive:{folder}")
+    assert not paths.data.exists()
+
+
+def test_a_damaged_crawl_is_never_thrown_away(paths, tmp_path, capsys):
+    folder = pictures(tmp_path / "mine")
+    scrape(paths, f"archive:{folder}")
+    (paths.data / ".DS_Store").write_bytes(b"x")
+    for source in (f"archive:{folder}", f"archive:{pictures(tmp_path / 'other', 'xyz')}"):
+        with pytest.raises(GanError, match=r"DS_Store: does not belong.*--replace"):
+            scrape(paths, source)
+    shard = paths.data / "images-00000.tar"
+    shard.write_bytes(shard.read_bytes().replace(b"PNG", b"PNK", 1))
+    whole = files_of(paths.data)
+    (folder / "a.png").unlink()
+    scrape(paths, f"archive:{folder}", replace=True)
+    (kept,) = (paths.root / "data.old").iterdir()
+    assert files_of(kept) == whole
+    assert "kept in" in capsys.readouterr().err
+
+
+def test_two_sources_may_take_turns(paths, tmp_path):
+    folders = [pictures(tmp_path / "one"), pictures(tmp_path / "two", "wxyz")]
+    digests = [scrape(paths, f"archive:{folder}").digest for folder in folders * 3]
+    assert len(set(digests)) == 2
+    assert not (paths.root / "data.staging").exists()
+
+
+def test_a_multi_picture_jpeg_of_a_camera_is_a_jpeg(paths, tmp_path):
+    folder = pictures(tmp_path / "mine", "a")
+    left, right = (Image.new("RGB", (40, 30), (200, shade, 9)) for shade in (1, 2))
+    left.save(folder / "both.jpg", "MPO", save_all=True, append_images=[right])
+    assert scrape(paths, f"archive:{folder}").counts["ok"] == 2
+    rows = {row.url: row.format for row in Snapshot.open(paths.data).each_row()}
+    assert rows["archive:both.jpg"] == "JPEG"
+
+
+def test_data_that_is_a_link_is_refused(paths, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    paths.data.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(GanError, match="is a link"):
+        ensure(paths)
+
+
+def test_one_scrape_at_a_time_whatever_its_source(paths, tmp_path):
+    folder = pictures(tmp_path / "mine")
+    with Shelf(paths, Pin(paths)).alone(), pytest.raises(GanError, match="another `gan scrape`"):
+        scrape(paths, f"archive:{folder}")
+    assert not paths.data.exists()
+    scrape(paths, f"archive:{folder}")
+
+
+def test_a_crawl_that_ended_well_leaves_no_half_one_of_its_source(paths, tmp_path, monkeypatch):
+    folder = pictures(tmp_path / "mine")
+    with monkeypatch.context() as broken:
+        broken.setattr(stage, "write_source", lambda *_: (_ for _ in ()).throw(KeyError()))
+        with pytest.raises(KeyError):
+            scrape(paths, f"archive:{folder}", replace=True)
+    assert (paths.root / "data.staging").exists()
+    assert scrape(paths, f"archive:{folder}").counts["ok"] == 3
+    assert not (paths.root / "data.staging").exists()
+
+
+def test_the_journal_stays_until_everything_else_is_done(paths, tmp_path, monkeypatch):
+    folder = pictures(tmp_path / "mine")
+    with monkeypatch.context() as broken:
+        broken.setattr(stage, "write_card", lambda *_: (_ for _ in ()).throw(KeyError()))
+        with pytest.raises(KeyError):
+            scrape(paths, f"archive:{folder}", replace=True)
+    assert scrape(paths, f"archive:{folder}", replace=True).fetched == 0
+
+
+def test_a_broken_pin_is_told_before_anything_is_fetched(in_dvc, tmp_path):
+    in_dvc.pin.write_bytes(b"\xff\xfe")
+    with pytest.raises(GanError, match=r"not a \.dvc file"):
+        scrape(in_dvc, f"archive:{pictures(tmp_path / 'mine')}")
+    assert not in_dvc.data.exists()
+
+
+def test_ensure_goes_with_no_other_option(paths):
+    for options, replace in ((Options(source="embedded"), False), (Options(), True)):
+        with pytest.raises(GanError, match="--ensure"):
+            stage.refuse_mixture(options, ensure=True, replace=replace)
+
+
+@pytest.mark.slow
+def test_dvc_pins_restores_and_is_told_of_differences(in_dvc, tmp_path, capsys):
+    paths = in_dvc
+    scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
+    said = capsys.readouterr().err
+    assert "commit it with source.yaml, reports/data_card.md and reports/data_card.json" in said
+    assert (paths.reports / "data_card.json").relative_to(paths.root).as_posix() in said
+    pin = yaml.safe_load(paths.pin.read_text())
+    assert pin["outs"][0]["md5"] == directory_md5(paths.data) == Pin(paths).md5
+    assert [dep["path"] for dep in pin["deps"]] == ["data.ok", "source.yaml"]
+    assert Pin(paths).holds(Pin(paths).md5)
+    assert not Pin(paths).holds("00" * 16 + ".dir")
+
+    whole = files_of(paths.data)
+    shutil.rmtree(paths.data)
+    paths.receipt.unlink()
+    ensure(paths)
+    assert files_of(paths.data) == whole
+    assert "restored" in capsys.readouterr().err
+
+    (paths.data / "manifest.jsonl").write_bytes(b"torn")
+    ensure(paths)
+    assert files_of(paths.data) == whole
+
+    # Something else pinned: the crawl is neither re-pinned nor thrown away.
+    other = SKELETON + "  md5: 00000000000000000000000000000000.dir\n"
+    text = paths.pin.read_text()
+    paths.pin.write_text(other)
+    with pytest.raises(GanError, match=r"dvc add data"):
+        ensure(paths)
+    assert files_of(paths.data) == whole
+    paths.pin.write_text(text)
+
+    # The old data/ is in DVC's cache, so that no copy of it stays behind.
+    scrape(paths, "embedded", limit=12)
+    assert not (paths.root / "data.old").exists()
+    assert [dep["path"] for dep in yaml.safe_load(paths.pin.read_text())["deps"]] == [
+        "data.ok",
+        "source.yaml",
+    ]
+    assert dvc(paths.root, "status").stdout.strip() == "Data and pipelines are up to date."
+
+
+@pytest.mark.slow
+def test_a_gallery_that_is_not_the_pinned_one_is_said_aloud(in_dvc, capsys):
+    paths = in_dvc
+    paths.pin.write_text(SKELETON + "  md5: 00000000000000000000000000000000.dir\n")
+    ensure(paths)
+    assert "will change data.dvc" in capsys.readouterr().err
+    ensure(paths)
+    assert "will change data.dvc" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_remote_brings_a_pinned_crawl_back(in_dvc, tmp_path):
+    paths = in_dvc
+    dvc(paths.root, "remote", "add", "-d", "store", str(tmp_path / "store"))
+    scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
+    whole = files_of(paths.data)
+    dvc(paths.root, "push")
+    shutil.rmtree(paths.data)
+    shutil.rmtree(paths.root / ".dvc/cache")
+    ensure(paths)
+    assert files_of(paths.data) == whole
+
+
+def test_the_md5_of_a_folder_is_the_one_dvc_writes(in_dvc):
+    folder = in_dvc.data
+    (folder / "Z/ä").mkdir(parents=True)
+    for name in ("b.txt", "a-.txt", "a.txt", "Z/ä/x", "Z/0", "a/1", "a!"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(name)
+    in_dvc.pin.unlink()
+    dvc(in_dvc.root, "add", "data")
+    assert Pin(in_dvc).md5 == directory_md5(folder)
+
+
+def test_the_committed_pin_has_two_deps_and_its_source_is_valid():
+    pin = yaml.safe_load((REPOSITORY / "data.dvc").read_text())
+    assert [dep["path"] for dep in pin["deps"]] == ["data.ok", "source.yaml"]
+    assert [out["path"] for out in pin["outs"]] == ["data"]
+    described = yaml.safe_load((REPOSITORY / "source.yaml").read_text())
+    assert described["count"] >= 5200
+
+
+SCRAPE = (
+    "import sys; from pathlib import Path; from pipeline.paths import Paths; "
+    "from pipeline.stages.scrape import ensure\n"
+    "try: ensure(Paths(Path(sys.argv[1])))\n"
+    "except KeyboardInterrupt: sys.exit(130)"
+)
+
+
+def start(paths):
+    command = [sys.executable, "-c", SCRAPE, str(paths.root)]
+    return subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+
+
+def rows_so_far(paths):
+    return sum(len(p.read_bytes().splitlines()) for p in paths.root.glob("data.staging/*/*.jsonl"))
+
+
+def wait_for_rows(paths, child, rows):
+    deadline = time.monotonic() + 60
+    while rows_so_far(paths) < rows and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+def test_kill_9_in_mid_crawl_then_the_same_digest_as_without(paths, tmp_path):
+    paths.source.write_text(yaml.safe_dump({**SMALL, "count": 120}))
+    for rows in (2, 40, 90):
+        child = start(paths)
+        wait_for_rows(paths, child, rows)
+        child.kill()
+        child.communicate()
+        assert child.returncode == -signal.SIGKILL
+        assert not paths.data.exists()
+    killed_at = rows_so_far(paths)
+    resumed = ensure(paths)
+    assert killed_at > 60
+    whole = Paths(tmp_path / "whole")
+    whole.root.mkdir()
+    shutil.copy(paths.source, whole.source)
+    assert ensure(whole) == resumed
+    assert files_of(whole.data) == files_of(paths.data)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_at_once_and_cleanly_and_the_painters_end_with_it(paths):
+    paths.source.write_text(yaml.safe_dump({**SMALL, "count": 2000, "size": 128}))
+    child = start(paths)
+    wait_for_rows(paths, child, 10)
+    painters = children_of(child.pid)
+    child.send_signal(signal.SIGINT)
+    _, words = child.communicate(timeout=10)
+    assert child.returncode == 130
+    assert len(words.splitlines()) == 1
+    assert "fetched" in words
+    assert rows_so_far(paths) >= 10
+    assert_end_soon(painters)
+
+
+@pytest.mark.slow
+def test_the_painters_end_when_their_parent_is_killed(paths):
+    paths.source.write_text(yaml.safe_dump({**SMALL, "count": 2000, "size": 128}))
+    child = start(paths)
+    wait_for_rows(paths, child, 10)
+    painters = children_of(child.pid)
+    assert painters
+    child.kill()
+    child.communicate()
+    assert_end_soon(painters)
+
+
+def children_of(pid):
+    listing = Path(f"/proc/{pid}/task/{pid}/children")
+    threads = Path(f"/proc/{pid}/task").glob("*/children") if listing.exists() else ()
+    return [int(each) for thread in threads for each in thread.read_text().split()]
+
+
+def assert_end_soon(pids):
+    deadline = time.monotonic() + 5
+    while alive := [pid for pid in pids if is_alive(pid)]:
+        assert time.monotonic() < deadline, alive
+        time.sleep(0.05)
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False

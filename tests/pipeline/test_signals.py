@@ -1,0 +1,163 @@
+"""Stopping by signals, with real processes and real signals."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pipeline.signals import ONE_REQUEST, stopping
+
+ROOT = Path(__file__).resolve().parents[2]
+
+LOOP = """
+import hashlib, threading, time
+from pipeline.cli.entry import one_line_errors
+from pipeline.signals import Stopped, stopping
+with one_line_errors(), stopping() as stop:
+    print("ready", flush=True)
+    while not stop.asked:
+        {step}
+    print("checkpoint", flush=True)
+    raise Stopped(stop.exit_code)
+"""
+
+STEPS = {
+    "python": "sum(n for n in range(50_000))",
+    "sleep": "time.sleep(0.3)",
+    "lock": "threading.Event().wait(0.3)",
+    "a long call in C": "sum(range(10_000_000))",
+    "C without the lock": "hashlib.sha256(bytes(50_000_000))",
+}
+
+
+@pytest.fixture
+def loop():
+    """loop("time.sleep(1)"): a process that does this step again and again, and has begun."""
+    started = []
+
+    def start(step, **options):
+        process = subprocess.Popen(
+            [sys.executable, "-c", LOOP.format(step=step)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+        started.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def heard(process):
+    """Wait for the line that answers the first signal."""
+    line = process.stderr.readline()
+    assert "stopping after this step" in line
+    assert "second signal ends at once" in line
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_the_first_signal_lets_the_step_end_and_the_checkpoint_be_written(loop, step):
+    process = loop(step)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=20)
+    assert out == "checkpoint\n"
+    assert process.returncode == 143
+    lines = err.splitlines()
+    assert len(lines) == 2
+    assert "stopping after this step; a checkpoint is written" in lines[0]
+    assert lines[1] == "gan: stopped; the same command goes on"
+
+
+def test_ctrl_c_stops_with_the_exit_code_of_ctrl_c(loop):
+    process = loop("time.sleep(0.05)")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (out, process.returncode) == ("checkpoint\n", 130)
+    assert err.splitlines()[-1] == "gan: stopped; the same command goes on"
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("second", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_of_either_kind_ends_a_sleeping_step_at_once(loop, first, second, code):
+    process = loop("time.sleep(600)")
+    time.sleep(0.5)  # until it sleeps
+    process.send_signal(first)
+    heard(process)
+    time.sleep(ONE_REQUEST + 0.1)
+    process.send_signal(second)
+    out, err = process.communicate(timeout=20)
+    assert (out, process.returncode) == ("", code)
+    assert err == "gan: interrupted; nothing is lost, run the same command again\n"
+
+
+def test_a_signal_that_comes_twice_at_one_moment_is_one_request(loop):
+    process = loop("time.sleep(0.3)")
+    process.send_signal(signal.SIGTERM)
+    heard(process)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=20)
+    assert (out, process.returncode) == ("checkpoint\n", 143)
+
+
+def test_an_interrupt_that_is_ignored_at_the_start_stays_ignored(loop):
+    ignoring = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    process = loop("time.sleep(0.05)", preexec_fn=ignoring)
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.4)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=20)
+    assert (out, process.returncode) == ("checkpoint\n", 143)
+    assert err.count("stopping") == 1
+
+
+def test_no_reader_of_stderr_does_not_keep_a_training_from_stopping(loop):
+    process = loop("time.sleep(0.05)")
+    process.stderr.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == "checkpoint\n"
+
+
+def handlers():
+    return [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+
+
+def test_the_handlers_from_before_are_put_back_even_after_an_error():
+    before = handlers()
+    with pytest.raises(ZeroDivisionError), stopping():
+        1 / len(set(before) & set(handlers()))
+    assert handlers() == before
+
+
+def test_nothing_is_asked_and_no_exit_code_known_before_a_signal(capfd):
+    with stopping() as stop:
+        assert (stop.asked, stop.exit_code) == (False, 0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (stop.asked, stop.exit_code) == (True, 143)
+    assert capfd.readouterr().err.startswith("gan: stopping after this step")
+
+
+def test_outside_of_the_main_thread_nothing_is_changed():
+    seen = []
+
+    def look():
+        with stopping() as stop:
+            seen.append((stop.asked, handlers()))
+
+    before = handlers()
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [(False, before)]

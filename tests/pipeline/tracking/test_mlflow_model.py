@@ -1,0 +1,450 @@
+"""A generator as a model of MLflow: logged once, loaded where this project is not, served."""
+
+import base64
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import SimpleNamespace
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from mlflow.artifacts import download_artifacts
+from PIL import Image
+from tracking_stores import apart, copy_store, empty_database, free_port, until
+
+from gan.checkpoints import Origin, described, load_generator, save_checkpoint
+from gan.errors import GanError
+from gan.models.build import build_generator, initialise
+from gan.sampling import generate, seed_latents, truncated
+from pipeline.pictures import generate as command
+from pipeline.pictures.png_lineage import read_about
+from pipeline.runs import register
+from pipeline.tracking import rows as tracking
+from pipeline.tracking.mlflow.store import MlflowStore
+from pipeline.tracking.model.card import add_model, model_card
+from pipeline.tracking.model.loader import Avatars
+from pipeline.tracking.model.log_model import log_model
+from pipeline.tracking.model.request import MOST_SEEDS, request
+from pipeline.tracking.spool.sender import RejectedError
+
+LINEAGE = {
+    "decided": {
+        "model": {
+            "latent_size": 8,
+            "generator": {"family": "dcgan", "width": 4},
+            "discriminator": {"family": "dcgan", "width": 4},
+        },
+        "train": {"objective": "hinge", "batch_size": 8, "seed": 1, "init_from": ""},
+        "cache_digest": "d" * 64,
+        "code_digest": "c" * 64,
+        "images": 192,
+    },
+    "preprocess": {"size": 32},
+    "snapshot": "s" * 64,
+    "source": {"source": "embedded", "licence": "CC0-1.0"},
+    "licences": {"CC0-1.0": 50},
+    "counts": {"train": 45, "holdout": 5},
+}
+KEY = "e" * 64
+
+
+def written(file, make_params, seen=128, state=None):
+    params = make_params()
+    generator = build_generator(params.model, 32)
+    initialise(generator, params.model.generator, torch.Generator().manual_seed(seen))
+    model = params.model.model_dump()
+    origin = Origin(model, 32, seen, KEY, "d" * 64, "hinge 32px w4 s1", LINEAGE)
+    save_checkpoint(file, origin, generator.eval(), state)
+    return file
+
+
+def result(file):
+    """As much of an evaluation as a card needs."""
+    _, origin = load_generator(file)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    number = {"value": 12.5, "deviation": 0.5, "metric": "frechet"}
+    return {
+        "subject": described(origin, sha256=sha256) | {"kind": "checkpoint"},
+        "protocol": {"fakes": 24, "seeds": [2, 3]},
+        "metrics": {"fd_lite0_24_small24": number},
+        "memorisation": {},
+        "notes": [],
+    }
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory, make_params):
+    """A training's row in a store of its own, with the model that an evaluation hands over."""
+    with pytest.MonkeyPatch.context() as patch:
+        paths = apart(tmp_path_factory.mktemp("tracked"), patch)
+        copy_store(empty_database(tmp_path_factory), paths)
+        file = written(paths.root / "128.pt", make_params)
+        run = tracking.start(
+            paths, experiment="avatars", name="n", run_key=KEY, spool=paths.root / "spool"
+        )
+        tracking.describe_training(run, LINEAGE)
+        run.tags({"git_commit": "abc123"})
+        run.metrics({"fd_lite0_24_small24": 12.5, "best_images_seen": 128}, 192)
+        run.artifact(file, "best")
+        add_model(run, file, result(file))
+        run.close(timeout_s=200)
+        assert run.unsent == 0
+        yield SimpleNamespace(paths=paths, file=file, row=run.run_id)
+
+
+@pytest.fixture
+def store(tracked, monkeypatch):
+    paths = apart(tracked.paths.root, monkeypatch)
+    return MlflowStore(tracking.tracking_uri(paths), paths.root)._client
+
+
+def models(client):
+    return client.search_logged_models(["1"])
+
+
+def model_of(client, seen="128"):
+    (found,) = [each for each in models(client) if each.tags["images_seen"] == seen]
+    return found
+
+
+# what is asked for
+
+
+@pytest.mark.parametrize(
+    ("given", "params", "message"),
+    [
+        ([-1], {}, "seed = '-1'"),
+        (["seven"], {}, "seed = 'seven'"),
+        ([1.5], {}, "seed = '1.5'"),
+        ([True], {}, "seed = 'True'"),
+        ([2**63], {}, "seed = '9223372036854775808'"),
+        (range(MOST_SEEDS + 1), {}, "at most 10,000"),
+        ({"seeds": [1]}, {}, "column `seed` is missing"),
+        ([1], {"truncation": 2}, "truncation = '2'"),
+        ([1], {"truncation": "much"}, "truncation = 'much'"),
+        ([1], {"truncation": float("nan")}, "truncation = 'nan'"),
+        ({"seed": [1], "truncation": [-0.1]}, {}, "truncation = '-0.1'"),
+        ({"seed": [1, 2], "truncation": [0.1]}, {}, "1 truncations for 2 seeds"),
+        ([1], {"output": "jpeg"}, "output = 'jpeg': array or png"),
+    ],
+)
+def test_a_bad_request_is_one_line_that_names_the_value(given, params, message):
+    with pytest.raises(ValueError, match=r"^[^\n]*$") as caught:
+        request(given, params)
+    assert message in str(caught.value)
+
+
+def test_a_seed_without_a_truncation_of_its_own_has_the_usual_one():
+    asked = request(
+        {"seed": [1, 2, 3], "truncation": [0.5, float("nan"), None]}, {"truncation": 1}
+    )
+    assert (asked.seeds, asked.truncations) == ([1, 2, 3], [0.5, 1.0, 1.0])
+
+
+def test_pixels_and_files_are_those_of_gan_generate_whatever_else_is_asked_for(
+    tmp_path, make_params
+):
+    file = written(tmp_path / "128.pt", make_params)
+    model = Avatars(file)
+    together = model.predict({"seed": list(range(20)), "truncation": [1.0, 0.7] * 10})
+    assert together.shape == (20, 32, 32, 3)
+    assert together.dtype == np.uint8
+    (alone,) = model.predict([7], {"truncation": 0.7})
+    assert np.array_equal(alone, together[7])
+    generator, _ = load_generator(file)
+    latents = truncated(seed_latents([7], generator.latent_size), 0.7)
+    assert np.array_equal(alone, next(generate(generator, latents))[0].permute(1, 2, 0).numpy())
+    (picture,) = command.run(file, "7", tmp_path / "out", grid=False, truncation=0.7)
+    assert model.predict([7], {"truncation": 0.7, "output": "png"}) == [picture.read_bytes()]
+    assert model.predict([]).shape == (0, 32, 32, 3)
+
+
+# what is logged
+
+
+@pytest.mark.slow
+def test_an_evaluated_checkpoint_is_a_model_of_its_row(store, tracked):
+    model = model_of(store)
+    assert str(model.status) == "READY"
+    assert model.name == "hinge 32px w4 s1, 128 images"
+    assert model.source_run_id == tracked.row
+    assert model.tags["run_key"] == KEY
+    assert model.tags["checkpoint_sha256"] == hashlib.sha256(tracked.file.read_bytes()).hexdigest()
+    assert model.params["train.objective"] == "hinge"
+    assert [(m.key, m.value, m.step) for m in model.metrics] == [
+        ("fd_lite0_24_small24", 12.5, 192)
+    ]
+    outputs = store.get_run(tracked.row).outputs.model_outputs
+    assert model.model_id in [each.model_id for each in outputs]
+    assert len(store.get_metric_history(tracked.row, "fd_lite0_24_small24")) == 1
+
+
+@pytest.mark.slow
+def test_the_signature_is_seeds_and_truncation_in_and_images_out(store, tracked):
+    model = model_of(store)
+    folder = Path(download_artifacts(model.artifact_location))
+    signature = mlflow.models.Model.load(folder).signature
+    columns = {each.name: (each.type.name, each.required) for each in signature.inputs}
+    assert columns == {"seed": ("long", True), "truncation": ("double", False)}
+    (images,) = signature.outputs.inputs
+    assert (images.type, images.shape) == (np.dtype("uint8"), (-1, 32, 32, 3))
+    params = {each.name: each.default for each in signature.params}
+    assert params == {"truncation": 1.0, "output": "array"}
+    assert (folder / "data" / "generator.pt").read_bytes() == tracked.file.read_bytes()
+    lines = (folder / "requirements.txt").read_text().split()
+    assert f"torch=={torch.__version__.split('+')[0]}" in lines
+    assert all("==" in line and "+" not in line for line in lines)
+    card = (folder / "README.md").read_text()
+    assert "| Commit | `abc123` |" in card
+    assert str(tracked.paths.root) not in card
+
+
+@pytest.mark.slow
+def test_the_same_checkpoint_makes_no_second_model_and_a_new_card_replaces_the_old(
+    store, tracked, tmp_path, make_params
+):
+    before, card = model_of(store), tmp_path / "card.md"
+    whole = written(tmp_path / "final.pt", make_params, state={"more": torch.zeros(3)})
+    card.write_text(model_card(result(tracked.file)["subject"], None))
+    for file in (tracked.file, whole):  # what only training needs makes no other generator
+        assert log_model(store, tracked.row, file, card) == before.model_id
+    assert len(store.get_run(tracked.row).outputs.model_outputs) == len(models(store))
+    text = Path(download_artifacts(f"{before.artifact_location}/README.md")).read_text()
+    assert "Nobody has evaluated it yet" in text
+    (tmp_path / "full.md").write_text(model_card(result(tracked.file)["subject"], result(whole)))
+    log_model(store, tracked.row, tracked.file, tmp_path / "full.md")
+    assert len(model_of(store).metrics) == 1
+
+
+@pytest.mark.slow
+def test_what_was_cut_short_is_finished_by_the_next_attempt(
+    store, tracked, tmp_path, make_params, monkeypatch
+):
+    file, card = written(tmp_path / "64.pt", make_params, 64), tmp_path / "card.md"
+    card.write_text("no front matter")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "log_model_artifacts", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            log_model(store, tracked.row, file, card)
+    assert str(model_of(store, "64").status) == "PENDING"
+    log_model(store, tracked.row, file, card)
+    assert str(model_of(store, "64").status) == "READY"
+    store.delete_logged_model(model_of(store, "64").model_id)
+
+
+@pytest.mark.slow
+def test_logging_from_a_thread_leaves_nothing_of_mlflow_changed(
+    store, tracked, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    before = (mlflow.get_tracking_uri(), mlflow.active_run())
+    known = dict(os.environ)
+    card = tmp_path / "card.md"
+    card.write_text("other")
+    thread = threading.Thread(target=log_model, args=(store, tracked.row, tracked.file, card))
+    thread.start()
+    thread.join()
+    assert (mlflow.get_tracking_uri(), mlflow.active_run()) == before
+    assert dict(os.environ) == known
+    assert os.listdir(tmp_path) == ["card.md"]
+    text = Path(download_artifacts(f"{model_of(store).artifact_location}/README.md")).read_text()
+    assert text.startswith("other")
+    assert all(each.daemon or each.name == "MainThread" for each in threading.enumerate())
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_refused_for_good(store, tracked, tmp_path):
+    file = tmp_path / "cut.pt"
+    file.write_bytes(tracked.file.read_bytes()[:-200])
+    with pytest.raises(RejectedError, match="damaged"):
+        log_model(store, tracked.row, file, file)
+
+
+# where this project is not
+
+ALONE = """
+import json, sys
+import mlflow
+model = mlflow.pyfunc.load_model(sys.argv[1])
+import gan, pipeline
+images = model.predict({"seed": [0, 1, 2], "truncation": [1.0, 0.5, 1.0]})
+errors = []
+for bad in ({"seed": [-1]}, {"seed": ["x"]}):
+    try:
+        model.predict(bad)
+    except mlflow.exceptions.MlflowException as error:
+        errors.append(str(error))
+print(json.dumps({"code": [gan.__path__[0], pipeline.__path__[0]], "images": images.tolist(),
+    "type": str(images.dtype), "errors": errors,
+    "png": [each.hex() for each in model.predict({"seed": [3]}, params={"output": "png"})]}))
+"""
+
+
+def without_project() -> list[str]:
+    """A Python that finds this environment's libraries, but not its editable installs.
+
+    Without `site` no .pth file is read, and these are what leads to the project.
+    """
+    code = f"import sys; sys.path += [{sysconfig.get_path('purelib')!r}]; del sys.argv[0]; "
+    return [sys.executable, "-I", "-S", "-c", code + "exec(open(sys.argv[0]).read())"]
+
+
+def surroundings(folder: Path, **more: str) -> dict[str, str]:
+    scripts = Path(sys.executable).parent
+    path = f"{scripts}{os.pathsep}{os.environ['PATH']}"
+    return {"PATH": path, "HOME": str(folder), "OMP_NUM_THREADS": "1", **more}
+
+
+@pytest.mark.slow
+def test_it_loads_in_an_empty_folder_with_no_code_but_its_own(store, tracked, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "alone.py").write_text(ALONE)
+    (tmp_path / "no.py").write_text("import gan\n")
+    python = without_project()
+    settings = {"cwd": tmp_path / "empty", "capture_output": True, "text": True}
+    env = surroundings(tmp_path)
+    refused = subprocess.run([*python, str(tmp_path / "no.py")], env=env, **settings)
+    assert "No module named 'gan'" in refused.stderr
+    place = download_artifacts(model_of(store).artifact_location)
+    done = subprocess.run([*python, str(tmp_path / "alone.py"), place], env=env, **settings)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["code"] == [f"{place.rstrip('/')}/code/{name}" for name in ("gan", "pipeline")]
+    here = Avatars(tracked.file).predict({"seed": [0, 1, 2], "truncation": [1.0, 0.5, 1.0]})
+    assert said["type"] == "uint8"
+    assert np.array_equal(np.array(said["images"], np.uint8), here)
+    picture = tmp_path / "3.png"
+    picture.write_bytes(bytes.fromhex(said["png"][0]))
+    about = read_about(picture)
+    assert (about["seeds"], about["run_key"], about["lineage"]) == ("3", KEY, LINEAGE)
+    assert "seed = '-1'" in said["errors"][0]
+    assert "seed" in said["errors"][1]
+
+
+# registered and served
+
+
+@pytest.mark.slow
+def test_registering_twice_makes_one_version_and_the_alias_moves(
+    store, tracked, tmp_path, make_params, capsys
+):
+    paths = tracked.paths
+    (paths.reports).mkdir(exist_ok=True)
+    (paths.reports / "evaluation.json").write_text(json.dumps(result(tracked.file)))
+    register.run(KEY[:12], paths, name="avatars", alias="champion")
+    said = capsys.readouterr().out
+    assert "version 1 of avatars: models:/avatars@champion" in said
+    assert "mlflow models serve -m models:/avatars@champion --env-manager local" in said
+    first = store.get_model_version_by_alias("avatars", "champion")
+    assert first.source == model_of(store).artifact_location
+    there = json.loads(model_of(store).tags["mlflow.modelVersions"])
+    assert there[0] == {"name": "avatars", "version": 1}
+    assert first.run_id == tracked.row
+    assert first.tags["run_key"] == KEY
+    assert "## Evaluation" in first.description
+    assert not first.description.startswith("---")
+    assert len(first.description) <= 5000
+    register.run(str(tracked.file), paths, name="avatars", alias="second")
+    assert "version 1 of avatars already" in capsys.readouterr().out
+    other = written(tmp_path / "other.pt", make_params, 192)
+    register.run(str(other), paths, name="avatars", alias="champion")
+    assert "version 2 of avatars: " in capsys.readouterr().out
+    version = store.get_model_version_by_alias("avatars", "champion")
+    assert (int(version.version), version.tags["images_seen"]) == (2, "192")
+    assert int(store.get_model_version_by_alias("avatars", "second").version) == 1
+    assert len(store.search_model_versions("name = 'avatars'")) == 2
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_the_store_does_not_know_gets_a_row(
+    store, tracked, tmp_path, checkpoint
+):
+    register.run(str(checkpoint), tracked.paths, name="others")
+    (version,) = store.search_model_versions("name = 'others'")
+    row = store.get_run(version.run_id)
+    assert row.data.tags["run_key"] == "k" * 64
+    assert "does not say how it was trained" in version.description
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "a/b"}, "--name"),
+        ({"name": " "}, "--name"),
+        ({"name": "a", "alias": "latest"}, "--alias"),
+        ({"name": "a", "alias": "v3"}, "--alias"),
+        ({"name": "a", "alias": "two words"}, "--alias"),
+    ],
+)
+def test_names_that_mlflow_refuses_are_refused_before_any_work(tmp_path, options, message):
+    with pytest.raises(GanError, match=message):
+        register.run("latest", SimpleNamespace(root=tmp_path), **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "file:///nowhere/mlruns"])
+def test_a_store_that_cannot_register_is_said_in_one_line(tracked, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(GanError, match=r"^[^\n]+$") as caught:
+        register.run(str(tracked.file), tracked.paths, name="avatars")
+    assert "can't register models" in str(caught.value)
+
+
+def asked(port: int, body: object) -> object:
+    data = json.dumps(body).encode()
+    address = f"http://127.0.0.1:{port}/invocations"
+    question = urllib.request.Request(address, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(question, timeout=60) as answer:
+        return json.loads(answer.read())["predictions"]
+
+
+def listens(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+def test_mlflow_serves_arrays_and_png_files(store, tracked, tmp_path):
+    register.run(str(tracked.file), tracked.paths, name="served", alias="now")
+    port = free_port()
+    command = ["mlflow", "models", "serve", "-m", "models:/served@now"]
+    command += ["--env-manager", "local", "-p", str(port)]
+    env = surroundings(tmp_path, MLFLOW_TRACKING_URI=tracking.tracking_uri(tracked.paths))
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(
+            command, cwd=tmp_path, env=env, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        until(lambda: server.poll() is not None or listens(port), 180)
+        assert server.poll() is None, (tmp_path / "log").read_text()
+        images = asked(port, {"inputs": {"seed": [4, 5], "truncation": [1.0, 0.5]}})
+        here = Avatars(tracked.file).predict({"seed": [4, 5], "truncation": [1.0, 0.5]})
+        assert np.array_equal(np.array(images, np.uint8), here)
+        split = {"dataframe_split": {"columns": ["seed"], "data": [[4]]}}
+        assert np.array_equal(np.array(asked(port, split), np.uint8), here[:1])
+        (text,) = asked(port, {"inputs": {"seed": [4]}, "params": {"output": "png"}})
+        picture = tmp_path / "4.png"
+        picture.write_bytes(base64.b64decode(text))
+        assert np.array_equal(np.asarray(Image.open(picture)), here[0])
+        assert read_about(picture)["run_key"] == KEY
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            asked(port, {"inputs": {"seed": [4]}, "params": {"output": "jpeg"}})
+        assert caught.value.code == 400
+        assert "array or png" in json.loads(caught.value.read())["message"]
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+    until(lambda: not listens(port), 30)

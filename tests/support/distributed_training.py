@@ -1,0 +1,146 @@
+"""What one process of several does in test_distributed.py, started by torchrun.
+
+    torchrun ... distributed_training.py exchange FOLDER
+    torchrun ... distributed_training.py train FOLDER
+
+Each process leaves what it found as FOLDER/<rank>.pt.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
+
+from gan.devices import choose
+from gan.distributed import collectives as exchange
+from gan.distributed.world import World, joined
+from gan.objectives.build import build_objective
+from gan.params.file import Params, parse_params
+from gan.training.batches import Batches
+from gan.training.state import build_state
+from gan.training.steps import Engine, train_step
+
+STEPS, SIZE = 20, 32
+CPU = torch.device("cpu")
+
+
+def gradients_of(rank: int) -> list[Tensor | None]:
+    """Gradients of several types, memory layouts and sizes; none for the third parameter."""
+    random = torch.Generator().manual_seed(rank)
+    filters = torch.randn(5, 3, 4, 4, generator=random)
+    return [
+        filters.to(memory_format=torch.channels_last),
+        torch.randn(7, generator=random, dtype=torch.float64),
+        None,
+        torch.randn(300, 4, generator=random),
+        torch.randn((), generator=random),
+    ]
+
+
+def with_gradients(rank: int) -> nn.Module:
+    network = nn.Module()
+    for index, gradient in enumerate(gradients_of(rank)):
+        parameter = nn.Parameter(torch.zeros(2) if gradient is None else gradient.clone())
+        parameter.grad = gradient
+        network.register_parameter(f"p{index}", parameter)
+    return network
+
+
+def normed() -> nn.Sequential:
+    """A network with batch norm, float64: the norm's gradient goes on to earlier weights."""
+    torch.manual_seed(1)
+    layers = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3)
+    last = nn.BatchNorm2d(2, momentum=None)
+    return nn.Sequential(*layers, last).double()
+
+
+def pixels_of_all() -> Tensor:
+    """Means differ between samples, so that each process alone would find other statistics."""
+    random = torch.Generator().manual_seed(9)
+    pixels = torch.randn(8, 3, 9, 9, generator=random, dtype=torch.float64)
+    return pixels + torch.arange(8).view(-1, 1, 1, 1)
+
+
+def passed(network: nn.Module, world: World) -> dict[str, Any]:
+    """Two passes of this process's part of the batch: outputs, gradients, buffers."""
+    offset, count = world.part(8)
+    pixels = pixels_of_all()[offset : offset + count].requires_grad_()
+    output = network(pixels)
+    network(pixels.detach() * 2)
+    # of the pictures before: their gradient would otherwise be 0 but for rounding
+    conv2d(output.tanh(), torch.ones(1, 2, 2, 2, dtype=output.dtype)).square().mean().backward()
+    world.average_gradients(network)
+    with torch.no_grad():
+        seen = network.eval()(pixels)
+    return {
+        "output": output.detach(),
+        "in eval": seen,
+        # the loss is the mean over processes of theirs
+        "to pixels": pixels.grad / world.size,
+        "gradients": [each.grad for each in network.parameters()],
+        "state": network.state_dict(),
+    }
+
+
+def exchanged(world: World) -> dict[str, Any]:
+    """What this process gets from each way of exchange."""
+    exchange.BUCKET_BYTES = 1000  # more than one bucket
+    network = with_gradients(world.rank)
+    world.average_gradients(network)
+    own = {"a": torch.tensor(float(world.rank)), "b": torch.tensor([world.rank, 4.0]).double()}
+    ordered = own if world.lead else dict(reversed(own.items()))
+    return {
+        "gradients": [each.grad for each in network.parameters()],
+        "mean": world.mean(ordered),
+        "none up": world.any(False),
+        "one up": world.any(world.rank == 1),
+        "all up": world.any(True),
+        "shared": world.share({"weights": torch.ones(3), "step": 7} if world.lead else None),
+        "norm": passed(world.synchronised(normed()), world),
+        "part": world.part(10),
+    }
+
+
+def trained(params: Params, world: World) -> dict[str, Any]:
+    """The weights after some steps on noise, and the means of what was measured."""
+    train = params.train
+    compute = choose(train.device, train.precision)
+    state = build_state(params.model, SIZE, train, compute)
+    world.synchronised(state.generator)
+    world.synchronised(state.discriminator)
+    latent_size = params.model.latent_size
+    engine = Engine(train, build_objective(train), compute, world, latent_size)
+    images = np.random.default_rng(0).integers(0, 256, (50, SIZE, SIZE, 3), dtype=np.uint8)
+    count = world.part(train.batch_size)[1]
+    batches = Batches(images, train.seed, count, train.flip, compute.device)
+    for _ in range(STEPS):
+        train_step(state, engine, batches)
+    networks = {
+        "generator": state.generator.state_dict(),
+        "discriminator": state.discriminator.state_dict(),
+        "averaged": state.averaged.state_dict(),
+    }
+    return networks | {"measured": world.mean(state.window), "strength": state.strength}
+
+
+def main(mode: str, folder: Path) -> None:
+    torch.set_num_threads(1)
+    with joined(CPU) as world:
+        assert world.size == 2
+        if mode == "exchange":
+            found = exchanged(world)
+        else:
+            wanted = json.loads((folder / "params.json").read_text())
+            found = {
+                name: trained(parse_params(values, name), world) for name, values in wanted.items()
+            }
+        torch.save(found, folder / f"{world.rank}.pt")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

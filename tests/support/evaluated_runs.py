@@ -1,0 +1,102 @@
+"""Evaluated runs for tests: rows in real stores, written by the tracker, and evaluation files."""
+
+import json
+from pathlib import Path
+
+from pipeline.paths import Paths
+from pipeline.tracking import rows as tracking
+
+SAME = "a" * 16
+
+
+def numbers(**values):
+    """numbers(fid_10k=(30.0, 1.0)): value and deviation by key, all of one protocol."""
+    return {key: (*each, SAME) for key, each in values.items()}
+
+
+def write_row(
+    paths: Paths,
+    key: str,
+    metrics: dict | None = None,
+    name: str = "hinge 64px",
+    data: str = "d" * 64,
+    experiment: str = "avatars",
+    files: dict[Path, str] | None = None,
+    best: int = 36000,
+    tagged: bool = True,
+) -> str:
+    """A training's row, then what an evaluation adds to it; returns its id."""
+    folder = paths.root / "spool" / f"{experiment}-{key[:12]}-{name.replace(' ', '-')}"
+    run = tracking.start(
+        paths, experiment=experiment, name=name, run_key=key, spool=folder / "train"
+    )
+    run.params({"train": {"objective": "hinge"}})
+    run.tags({"cache_digest": data})
+    run.metrics({"loss/discriminator": 1.0}, 100)
+    for file, place in (files or {}).items():
+        run.artifact(file, place)
+    run.close()
+    if metrics is not None:
+        evaluate_row(paths, key, metrics, experiment, best, tagged)
+    assert run.unsent == 0
+    return str(run.run_id)
+
+
+def evaluate_row(paths, key, metrics, experiment="avatars", best=36000, tagged=True):
+    """Add value, deviation and protocol by key."""
+    row = tracking.attach(paths, experiment=experiment, run_key=key, name="unused")
+    row.metrics({each: value for each, (value, _, _) in metrics.items()}, 48000)
+    row.metrics({f"deviation/{k}": d for k, (_, d, _) in metrics.items() if d is not None}, 48000)
+    row.metrics({"best_images_seen": best, "selection/fd_lite0_2048": 950.0}, 48000)
+    if tagged:
+        row.tags({"protocols": json.dumps({each: p for each, (_, _, p) in metrics.items()})})
+    row.flush()
+    assert row.unsent == 0
+
+
+def write_file(
+    folder: Path,
+    metrics: dict,
+    key: str = "b" * 64,
+    data: str = "d" * 64,
+    reference: str = "e" * 64,
+    folder_of_images: bool = False,
+) -> Path:
+    """evaluation.json as `gan evaluate --out` writes it."""
+    checkpoint = {"images_seen": 24000, "run_key": key, "weights": "averaged", "trained_on": data}
+    subject = {"kind": "folder", "name": "avatars", "sha256": "f" * 64, "size": 64}
+    if not folder_of_images:
+        subject |= {"kind": "checkpoint", "name": "bce 64px"} | checkpoint
+    content = {
+        "format": "avatar-gan evaluation 1",
+        "subject": subject,
+        "references": {
+            "train": {"what": "train split", "digest": reference, "count": 4603, "other": False}
+        },
+        "protocol": {
+            "fakes": 10000,
+            "seeds": [2, 3, 4],
+            "extractors": {"lite0": {"protocol": "p", "precision": "float32", "digest": "c" * 64}},
+        },
+        "metrics": {
+            each: {
+                "value": value,
+                "deviation": deviation,
+                "values": [value],
+                "metric": "frechet",
+                "extractor": "lite0",
+                "against": "train",
+                "fakes": 10000,
+                "reals": 4603,
+                "protocol": protocol,
+            }
+            for each, (value, deviation, protocol) in metrics.items()
+        },
+        "memorisation": {},
+        "selection": None,
+        "notes": [],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "evaluation.json"
+    file.write_text(json.dumps(content))
+    return file

@@ -1,0 +1,99 @@
+"""A small repository in which one training was tracked, with a setting that was not committed."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from dvc_checkouts import Checkout, small_project
+from tracking_stores import apart, copy_store, rows
+
+from gan.params.file import load_params
+from pipeline.paths import Paths
+from pipeline.pictures import generate
+from pipeline.runs.lineage.tracked_row import PATCH
+from pipeline.stages import train
+from pipeline.tracking.provenance.uncommitted import uncommitted
+
+SEED = 5
+"""train.seed of the run; the commit has another one."""
+
+SNAPSHOT = "5a" * 32
+
+
+@dataclass(frozen=True)
+class Project:
+    """A repository, its training's row, and a picture that `gan generate` made of seed 7."""
+
+    checkout: Checkout
+    paths: Paths
+    run_id: str
+    run_key: str
+    picture: Path
+
+    @property
+    def commit(self) -> str:
+        return self.checkout.git("rev-parse", "HEAD").strip()
+
+    @property
+    def artifacts(self) -> Path:
+        return self.paths.root / "mlartifacts" / self.run_id / "artifacts"
+
+    def copied(self, folder: Path) -> Paths:
+        """A copy to spoil; its store still names the files of the original."""
+        shutil.copytree(self.paths.root, folder, symlinks=True)
+        return Paths(folder)
+
+
+def _fill_cache(root: Path, write_cache: Callable[..., Path]) -> None:
+    """A tensor cache of noise that says to be of the gallery in source.yaml."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    meta = write_cache(root / "cache", images, holdout=8) / "meta.json"
+    source = yaml.safe_load((root / "source.yaml").read_text())
+    more = {"snapshot": SNAPSHOT, "source": source, "licences": {"CC0-1.0": 40}}
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | more))
+
+
+def set_seed(root: Path, seed: int) -> None:
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params["train"]["seed"] = seed
+    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def keep_patch(checkout: Checkout, run_id: str) -> None:
+    """What is not committed now as the row's artefact, if the row has none yet."""
+    folder = str(Path(PATCH).parent)
+    if not checkout.client.list_artifacts(run_id, folder):
+        kept = checkout.root.parent / Path(PATCH).name
+        kept.write_bytes(uncommitted(checkout.root) or b"")
+        checkout.client.log_artifact(run_id, str(kept), folder)
+
+
+def trained_project(folder: Path, write_cache: Callable[..., Path], store: Path) -> Project:
+    """The project of this checkout made small, trained by stages/train.py with another seed.
+
+    store: an empty one to begin with.
+    """
+    checkout = small_project(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        paths = apart(checkout.root, patch)
+        _fill_cache(checkout.root, write_cache)
+        copy_store(store, paths)
+        set_seed(checkout.root, SEED)
+        patch.chdir(checkout.root)
+        train.run(load_params(Path("params.yaml")), paths)
+        (row,) = rows(paths)
+        (picture,) = generate.run(Path("models/final.pt"), "7", Path("avatars"), grid=False)
+        project = Project(
+            checkout,
+            paths,
+            row.info.run_id,
+            row.data.tags["run_key"],
+            checkout.root / picture,
+        )
+        keep_patch(checkout, project.run_id)
+    return project

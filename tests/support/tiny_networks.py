@@ -1,0 +1,85 @@
+"""Small networks of every family, drawn from a seed."""
+
+from itertools import product
+
+import torch
+
+from gan.models import build
+from gan.models.interfaces import Discriminator, DiscriminatorNorms, Generator
+from gan.params.model import DiscriminatorParams, GeneratorParams, ModelParams
+
+FAMILIES = ("dcgan", "upsample", "resnet")
+SIZES = (32, 48, 64, 96, 128, 192, 256)
+NORMS = ("none", "batch", "instance", "layer", "pixel")
+ACTIVATIONS = ("relu", "leaky_relu", "silu", "gelu")
+
+ALL_OPTIONS = [
+    {"norm": norm, "first_norm": first, "spectral_norm": spectral}
+    for norm, first, spectral in product(NORMS, (False, True), (False, True))
+]
+SOME_OPTIONS = [ALL_OPTIONS[i] for i in (1, 6, 8, 14, 17)]
+"""Each norm once, each flag with and without."""
+
+NETWORK = {"width": 2, "widest": 4, "blocks": 1, "activation": "leaky_relu"}
+LATENT_SIZE = 8
+
+
+def called(options: dict) -> str:
+    """A test's id."""
+    flags = [key for key in ("first_norm", "spectral_norm") if options[key]]
+    return "-".join([options["norm"], *flags])
+
+
+def assert_learns(network: torch.nn.Module) -> None:
+    """A backward pass gave every parameter a finite gradient."""
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def random(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def latents(count: int, size: int = LATENT_SIZE, seed: int = 2) -> torch.Tensor:
+    return torch.randn(count, size, generator=random(seed))
+
+
+def pixels(count: int, size: int) -> torch.Tensor:
+    return torch.rand(count, 3, size, size, generator=random(1)) * 2 - 1
+
+
+def model_params(family: str, **changes) -> ModelParams:
+    """Both networks' params; changes are of either: width=4, last="none"."""
+    latent_size = changes.pop("latent_size", LATENT_SIZE)
+    network = {"family": family} | NETWORK
+    network |= {key: changes.pop(key) for key in list(changes) if key in network}
+    first = {"norm": "batch", "first_norm": True, "spectral_norm": False, "last": "tanh"}
+    return ModelParams(
+        latent_size=latent_size,
+        generator=GeneratorParams(**network, **(first | changes)),
+        discriminator=DiscriminatorParams(**network),
+    )
+
+
+def generator(family: str, size: int, seed: int = 0, **changes) -> Generator:
+    model = model_params(family, **changes)
+    network = build.build_generator(model, size)
+    build.initialise(network, model.generator, random(seed))
+    return network
+
+
+def discriminator(
+    family: str,
+    size: int,
+    seed: int = 0,
+    norm: str = "none",
+    first_norm: bool = False,
+    spectral_norm: bool = False,
+    **changes,
+) -> Discriminator:
+    model = model_params(family, **changes)
+    norms = DiscriminatorNorms(norm, first_norm, spectral_norm)
+    network = build.build_discriminator(model, norms, size)
+    build.initialise(network, model.discriminator, random(seed))
+    return network

@@ -1,0 +1,245 @@
+"""The examples of docs/extending.md, done to a copy of the repository as the document says."""
+
+import csv
+import importlib.util
+import math
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from markdown_it import MarkdownIt
+
+from gan.checkpoints import load_checkpoint
+from gan.errors import GanError
+from gan.models.interfaces import DiscriminatorNorms
+from gan.params.model import DiscriminatorParams, GeneratorParams
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = ROOT / "docs/extending.md"
+TEXT = DOCUMENT.read_text(encoding="utf-8")
+BOTH = {
+    "train.objective": "reverse_kl",
+    "model.generator.family": "shuffle",
+    "model.discriminator.family": "shuffle",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block, and the file that the paragraph before it names last."""
+
+    kind: str
+    file: str
+    text: str
+
+
+def read_blocks():
+    blocks, paragraph = [], ""
+    for token in MarkdownIt().parse(TEXT):
+        if token.type == "inline":
+            paragraph = token.content
+        elif token.type == "fence":
+            file = re.findall(r"`([\w/]+\.(?:py|yaml))`", paragraph)[-1]
+            blocks.append(Block(token.info, file, token.content))
+    return blocks
+
+
+BLOCKS = read_blocks()
+
+
+def changed(block, text):
+    """What a file's text is after a diff (lines after their context) or a new recipe."""
+    if block.kind == "yaml":
+        head, line, tail = text.partition("\n  recipes:\n")
+        assert line
+        return head + line + block.text + tail
+    before, *added = block.text.splitlines(keepends=True)
+    assert all(line.startswith("+") for line in added)
+    assert text.count(before[1:]) == 1, f"{block.file} has no single line {before}"
+    return text.replace(before[1:], before[1:] + "".join(line[1:] for line in added))
+
+
+def follow(root):
+    """Do what the document says to a copy of the repository."""
+    for block in BLOCKS:
+        file = root / block.file
+        if block.kind == "python":
+            assert not file.exists(), f"{block.file} is there already"
+            file.write_text(block.text)
+        else:
+            file.write_text(changed(block, file.read_text()))
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The repository's code and params, with all that the document adds."""
+    root = tmp_path / "repository"
+    for name in ("gan", "pipeline"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, root / name, ignore=ignored)
+    for name in ("params.yaml", "pyproject.toml"):
+        shutil.copy(ROOT / name, root)
+    follow(root)
+    return root
+
+
+@pytest.fixture
+def documented(tmp_path, monkeypatch):
+    """documented("gan/models/shuffle.py"): the module that the document shows."""
+
+    def load(file):
+        (block,) = [each for each in BLOCKS if each.file == file]
+        path = tmp_path / Path(file).name
+        path.write_text(block.text)
+        spec = importlib.util.spec_from_file_location(f"documented_{path.stem}", path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+def test_every_file_that_the_document_names_exists_or_is_made_by_it():
+    made = {block.file for block in BLOCKS if block.kind == "python"}
+    named = set(re.findall(r"`((?:gan|pipeline|tests|docs)/[\w/.]+)`", TEXT))
+    assert made < named
+    assert [name for name in named - made if not (ROOT / name).exists()] == []
+
+
+def test_names_that_the_document_says_are_in_a_file_are_in_it():
+    rows = re.findall(r"`([A-Z]\w+)`(?:, `\w+`)* (?:in|\()\s?`([\w/]+\.py)`", TEXT)
+    assert len(rows) >= 5
+    for name, file in rows:
+        assert re.search(rf"\b{name}\b", (ROOT / file).read_text()), (name, file)
+
+
+def test_documented_code_is_formatted_and_checked_like_all_other_code(copy):
+    files = [block.file for block in BLOCKS if block.file.endswith(".py")]
+    for command in (["format", "--check"], ["check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--no-cache", *files],
+            cwd=copy,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [*BOTH.items(), ("train.recipes.reverse_kl", {})], ids=str
+)
+def test_params_refuse_the_examples_before_their_names_are_entered(key, value, make_params):
+    with pytest.raises(GanError, match=r"reverse_kl|shuffle"):
+        make_params({key: value})
+
+
+@pytest.fixture
+def reverse_kl(documented, make_params):
+    return documented("gan/objectives/reverse_kl.py").build(make_params().train.recipe)
+
+
+@pytest.mark.parametrize("ratio", [0.2, 1.0, 3.0])
+def test_the_best_score_of_the_example_is_the_logarithm_of_the_ratio(ratio, reverse_kl):
+    best = torch.tensor([math.log(ratio)], dtype=torch.float64)
+    real, fake = best.clone().requires_grad_(), best.clone().requires_grad_()
+    loss = reverse_kl.discriminator_loss(real, fake)
+    on_real, on_fake = torch.autograd.grad(loss, [real, fake])
+    # of a picture that is `ratio` times as likely real as fake
+    assert (ratio * on_real + on_fake).item() == pytest.approx(0, abs=1e-12)
+    assert reverse_kl.midpoint == math.log(1)
+
+
+def test_the_generator_of_the_example_minimises_the_divergence_itself(reverse_kl):
+    p, q = torch.tensor([0.7, 0.2, 0.1]).double(), torch.tensor([0.3, 0.3, 0.4]).double()
+    best = (p / q).log()
+    drawn = torch.repeat_interleave(best, (q * 10).round().int())
+    divergence = (q * (q / p).log()).sum().item()
+    assert reverse_kl.generator_loss(drawn).item() == pytest.approx(divergence)
+    from_p = torch.repeat_interleave(best, (p * 10).round().int())
+    assert reverse_kl.discriminator_loss(from_p, drawn).item() == pytest.approx(-divergence)
+
+
+def test_the_example_has_no_labels_to_smooth_and_says_so(documented, make_params):
+    smoothed = make_params({"train.recipes.hinge.label_smoothing": 0.1}).train.recipe
+    with pytest.raises(GanError, match=r"recipes\.reverse_kl\.label_smoothing = 0\.1"):
+        documented("gan/objectives/reverse_kl.py").build(smoothed)
+
+
+def network_params(kind, **others):
+    values = {"family": "dcgan", "width": 4, "widest": 4, "blocks": 1, "activation": "relu"}
+    return kind.model_validate(values | others)
+
+
+def random(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def build_both(family, size, norm="none", spectral=False, **others):
+    """The two networks; `others` are params of one of them."""
+    asked = {"norm": norm, "first_norm": True, "spectral_norm": spectral, "last": "tanh"}
+    norms = DiscriminatorNorms(norm, False, spectral)
+    generator = network_params(GeneratorParams, **asked | others.get("generator", {}))
+    discriminator = network_params(DiscriminatorParams, **others.get("discriminator", {}))
+    return (
+        family.build_generator(generator, 8, size),
+        family.build_discriminator(discriminator, norms, size),
+    )
+
+
+@pytest.mark.parametrize("size", [32, 48, 96])
+@pytest.mark.parametrize("kind", ["none", "batch", "layer"])
+@pytest.mark.parametrize("spectral", [False, True])
+def test_the_example_family_fits_every_size_and_norm_and_learns(size, kind, spectral, documented):
+    family = documented("gan/models/shuffle.py")
+    generator, discriminator = build_both(family, size, kind, spectral)
+    for network in (generator, discriminator):
+        family.initialise(network, random(1))
+    pixels = generator(torch.randn(3, 8, generator=random(2)))
+    assert pixels.shape == (3, 3, size, size)
+    assert pixels.abs().max() <= 1
+    scores = discriminator(pixels)
+    assert scores.shape == (3,)
+    assert discriminator.mixes_samples == (kind == "batch")
+    scores.square().sum().backward()
+    for network in (generator, discriminator):
+        for name, parameter in network.named_parameters():
+            assert parameter.grad.isfinite().all(), name
+            assert parameter.grad.any(), name
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_the_example_family_refuses_what_it_cannot_do(network, documented):
+    family = documented("gan/models/shuffle.py")
+    with pytest.raises(GanError, match=rf"model\.{network}\.blocks = 2"):
+        build_both(family, 32, **{network: {"blocks": 2}})
+
+
+@pytest.mark.slow
+def test_both_examples_train_and_generate_as_the_document_says(
+    copy, gan, write_params, write_cache, noise_images
+):
+    recipes = yaml.safe_load((copy / "params.yaml").read_text())["train"]["recipes"]
+    write_params(copy / "params.yaml", {"train.recipes": recipes} | BOTH)
+    write_cache(copy / "cache", noise_images)
+    plan = gan("train", "--dry-run", cwd=copy)
+    assert plan.returncode == 0, plan.stderr
+    assert "reverse_kl shuffle" in plan.stdout
+    trained = gan("train", cwd=copy)
+    assert trained.returncode == 0, trained.stderr
+    origin = load_checkpoint(copy / "models/final.pt")["origin"]
+    assert origin["name"].startswith("reverse_kl shuffle 32px")
+    with (copy / "reports/losses.tsv").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert int(rows[-1]["images_seen"]) == origin["images_seen"] == 192
+    for row in rows:
+        assert math.isfinite(float(row["loss/discriminator"]))
+        assert math.isfinite(float(row["loss/generator"]))
+    made = gan("generate", "--ckpt", "models/final.pt", "--seeds", "0-3", cwd=copy)
+    assert made.returncode == 0, made.stderr

@@ -1,0 +1,124 @@
+"""Every `gan scrape` in the documents is one that the command understands."""
+
+import re
+import shlex
+import shutil
+from contextlib import nullcontext
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+from typer.testing import CliRunner
+
+from gan.errors import GanError
+from gan.params.file import parse_params
+from pipeline.cli import main as cli
+from pipeline.crawl.options import Options, from_options
+from pipeline.dataset.manifest import Row
+from pipeline.paths import Paths
+from pipeline.stages import scrape as stage
+from pipeline.tracking import rows as tracking
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = ("README.md", "docs/scrape.md")
+COMMANDS = sorted(
+    {
+        line.strip()
+        for name in DOCUMENTS
+        for line in re.findall(r"^    (gan scrape .*)$", (ROOT / name).read_text(), re.MULTILINE)
+    }
+)
+KINDS = {"booru", "gallery", "urls", "archive", "embedded", "manifest"}
+
+
+class Understood(Exception):  # noqa: N818
+    """Carries the source that a command line came to."""
+
+    def __init__(self, source):
+        super().__init__(source)
+        self.source = source
+
+
+@pytest.fixture
+def understood(tmp_path, monkeypatch):
+    """understood(command): the source that its options make, in a folder with its files."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("pictures", "FOLDER_OR_TAR_OR_ZIP"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "a.png")
+    (tmp_path / "list.txt").write_text("https://example.org/1.png\n")
+    (tmp_path / "list.csv").write_text("url\nhttps://example.org/1.png\n")
+    url = "https://example.org/1.png"
+    row = Row(url, url, (), "", "", "", "ok", "", "0" * 64, 9, "PNG", 3, 4)
+    (tmp_path / "manifest.jsonl").write_text(row.to_json() + "\n")
+    params = parse_params(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml").scrape
+
+    def note(options, *_, **__):
+        raise Understood(from_options(options, params))
+
+    monkeypatch.setattr(stage, "run", note)
+    monkeypatch.setattr(stage, "ensure", lambda paths: note(Options()))
+    monkeypatch.setattr(tracking, "stage_run", lambda *_: nullcontext())
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+
+    def parse(command):
+        done = CliRunner().invoke(cli.app, shlex.split(command, comments=True)[1:])
+        assert isinstance(done.exception, Understood | GanError), done.output
+        if isinstance(done.exception, GanError):
+            raise done.exception
+        return done.exception.source
+
+    return parse
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_documented_command_names_a_source(understood, command):
+    source = understood(command)
+    assert source.identity["source"].partition(":")[0] in KINDS
+
+
+def test_every_kind_of_source_has_an_example(understood):
+    sources = [understood(command) for command in COMMANDS]
+    found = {source.identity["source"].partition(":")[0] for source in sources}
+    assert found == KINDS
+
+
+def test_every_file_that_a_scrape_leaves_is_in_the_table(tmp_path):
+    for name in ("pictures", "checkout"):
+        (tmp_path / name).mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "pictures/a.png")
+    paths = Paths(tmp_path / "checkout")
+    params = parse_params(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml").scrape
+    source = Options(source=f"archive:{tmp_path / 'pictures'}")
+    stage.run(source, paths, params, replace=False)
+    table = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/scrape.md").read_text(), re.MULTILINE)
+    named = re.findall(r"`([^`]+)`", " ".join(table))
+    left = [path for path in paths.root.rglob("*") if path.is_file()]
+    names = [path.relative_to(paths.root).as_posix() for path in left]
+    assert names
+    assert [name for name in names if not any(fnmatch(name, each) for each in named)] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("gan scrape --source gallery:https://example.org", "needs --image"),
+        ("gan scrape --source archive:pictures --tags x", "--tags: --source archive"),
+        ("gan scrape --source embedded --allow-private 127.0.0.1:80", "--allow-private"),
+        ("gan scrape --source urls:list.txt --allow-private 127.0.0.1", "HOST:PORT"),
+        ("gan scrape --source booru:https://a.example --limit 5 --ratings safe", "--ratings safe"),
+        ("gan scrape --source booru:https://a.example --limit 5 --api x", "--api x"),
+        ("gan scrape --source urls:list.txt --from-manifest manifest.jsonl", "not both"),
+        ("gan scrape --source manifest:x", "must be"),
+        ("gan scrape --source 'booru:http://[' --limit 1", "must be booru:https"),
+        ("gan scrape --source gallery:http://127.0.0.1:99999/ --image img", "must be gallery"),
+        ("gan scrape --source urls:list.txt --allow-private 127.0.0.1:99999", "HOST:PORT"),
+        ("gan scrape --source urls:list.txt --allow-private [1:2]:80", "HOST:PORT"),
+        ("gan scrape --ensure --limit 3", "--ensure"),
+    ],
+)
+def test_an_option_without_use_is_refused_and_named(understood, command, words):
+    with pytest.raises(GanError, match=words):
+        understood(command)

@@ -1,0 +1,328 @@
+"""All stages in a real scratch repository: DVC, Git, MLflow, kills; a few dozen pictures."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+from preprocess_inputs import ALL_PASS
+
+from pipeline.crawl.data_pin import SKELETON, directory_md5
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+pytestmark = pytest.mark.slow
+
+SMALL = {
+    "preprocess": {"size": 32, "holdout": 0.3, "filters": ALL_PASS},
+    "model": {"latent_size": 8, "generator": {"width": 4}, "discriminator": {"width": 4}},
+    "train": {
+        "images": 800,
+        "average": {"half_life": 100},
+        "precision": "float32",
+        "log_every": 64,
+        "grid_every": 400,
+        "snapshot_every": 400,
+        "checkpoint_every": 64,
+    },
+    "evaluate": {"num_fakes": 64, "selection_fakes": 64, "allow_small": True},
+}
+
+
+class Checkout:
+    """A repository of the whole project, and the commands that a person types in it."""
+
+    def __init__(self, root, home):
+        self.root = root
+        keep = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "DVC", "GIT"))}
+        self.environment = keep | {
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(home),
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def start(self, *command):
+        """A process in a session of its own."""
+        return subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *command):
+        process = self.start(*command)
+        try:
+            out, _ = process.communicate(timeout=900)
+        finally:
+            if process.poll() is None:
+                kill_all(process)
+        assert process.returncode == 0, out
+        return out
+
+    def git(self, *arguments):
+        return self.run("git", *arguments)
+
+    def repro(self):
+        """Run the pipeline; returns the names of the stages that ran."""
+        out = self.run("dvc", "repro")
+        return ran(out)
+
+    def commit(self):
+        self.git("add", "-A")
+        self.git("commit", "-qm", "results")
+
+    def status(self):
+        """Stages that DVC would run again, as it says without running anything."""
+        return set(json.loads(self.run("dvc", "status", "--json")))
+
+    def change(self, section, key, value):
+        file = self.root / "params.yaml"
+        values = yaml.safe_load(file.read_text())
+        values[section][key] = value
+        file.write_text(yaml.safe_dump(values, sort_keys=False))
+
+    def read(self, name):
+        return (self.root / name).read_text()
+
+    @property
+    def client(self):
+        """MLflow's client of the repository's own store."""
+        return MlflowClient(f"sqlite:///{self.root / 'mlflow.db'}")
+
+    def rows(self, experiment="avatars"):
+        """MLflow's rows of an experiment, by default those of trainings."""
+        found = self.client.get_experiment_by_name(experiment)
+        return self.client.search_runs([found.experiment_id])
+
+
+def ran(out):
+    return [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
+
+
+def configure(checkout):
+    checkout.git("config", "user.email", "someone@example.org")
+    checkout.git("config", "user.name", "Someone")
+
+
+def merged(values, changes):
+    """Nested `values` with those of `changes` put in."""
+    nested = {key: merged(values[key], v) for key, v in changes.items() if isinstance(v, dict)}
+    return values | changes | nested
+
+
+def shrink(root):
+    values = merged(yaml.safe_load((root / "params.yaml").read_text()), SMALL)
+    (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    source = yaml.safe_load((root / "source.yaml").read_text())
+    source.update(count=40, size=32)
+    (root / "source.yaml").write_text(yaml.safe_dump(source, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The project as it stands here, made small, run once from nothing, results committed."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    (folder / "home").mkdir()
+    checkout = Checkout(folder / "repository", folder / "home")
+    for name in subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split(
+        "\0"
+    ):
+        if name and (ROOT / name).is_file():
+            (checkout.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, checkout.root / name)
+    shrink(checkout.root)
+    (checkout.root / "data.dvc").write_text(SKELETON)
+    (checkout.root / "dvc.lock").unlink(missing_ok=True)
+    shutil.rmtree(checkout.root / "reports", ignore_errors=True)
+    with (checkout.root / "gan/training/loop.py").open("a") as file:
+        file.write("# the scratch repository's own\n")
+    checkout.git("init", "-q")
+    configure(checkout)
+    checkout.commit()
+    checkout.first = checkout.repro()
+    checkout.untracked = checkout.git("ls-files", "--others", "--exclude-standard").split()
+    checkout.commit()
+    return checkout
+
+
+@pytest.fixture
+def repository(built):
+    """The built repository, put back afterwards."""
+    yield built
+    built.git("checkout", "-q", ".")
+    built.run("dvc", "checkout", "-q", "--force")
+
+
+def test_the_row_of_the_scrape_has_counts_card_and_contact_sheet(built):
+    (row,) = [
+        row for row in built.rows("avatars-stages") if row.data.tags.get("stage") == "scrape"
+    ]
+    card = json.loads(built.read("reports/data_card.json"))
+    assert row.data.tags["snapshot_digest"] == card["digest"]
+    counts = {k: v for k, v in row.data.metrics.items() if k.startswith("rows/")}
+    assert counts["rows/ok"] == counts["rows/new"] > 30
+    assert counts["rows/gone"] == 1
+    assert card["digest"] in built.read("reports/data_card.md")
+    names = {each.path for each in built.client.list_artifacts(row.info.run_id)}
+    assert {"data_card.md", "data_card.json"} <= names
+    images = [each.path for each in built.client.list_artifacts(row.info.run_id, "images")]
+    assert any("contact_sheet" in each for each in images)
+
+
+def test_one_command_runs_all_stages_and_leaves_only_reports_and_the_lock(repository):
+    assert repository.first == ["scrape", "preprocess", "reference", "train", "evaluate"]
+    metrics = json.loads(repository.read("reports/metrics.json"))
+    assert "run_key" in metrics
+    assert [key for key in metrics if key.startswith("fd_lite0_64_holdout_small")]
+    for name in ("models/best.pt", "models/final.pt", "data.ok", "reports/best.png"):
+        assert (repository.root / name).is_file()
+    for name in repository.untracked:
+        assert name == "dvc.lock" or name.startswith("reports/")
+    assert repository.git("status", "--porcelain") == ""
+    assert repository.repro() == []
+    assert repository.git("status", "--porcelain") == ""
+
+
+def test_the_stages_run_the_code_of_the_checkout_and_not_the_installed_one(repository):
+    row = repository.rows()[-1]  # the oldest: of the first `dvc repro`
+    command = "from pipeline.code_digest import code_digest; "
+    command += "print(code_digest('pipeline/stages/train.py'))"
+    here = repository.run(sys.executable, "-c", command).strip()
+    there = subprocess.check_output([sys.executable, "-c", command], cwd=ROOT, text=True).strip()
+    assert row.data.tags["code_digest"] == here != there
+
+
+def test_a_line_of_code_re_runs_its_stages_and_no_others(repository):
+    for file, again in {
+        "gan/metrics/frechet_distance.py": {"reference", "evaluate"},
+        "gan/training/loop.py": {"train"},
+        "gan/models/dcgan.py": {"train", "evaluate"},
+        "pipeline/preprocessing/decoding/decode.py": {"preprocess"},
+        "pipeline/cli/main.py": set(),
+    }.items():
+        with (repository.root / file).open("a") as code:
+            code.write("# one line\n")
+        assert repository.status() == again, file
+        repository.git("checkout", "-q", ".")
+
+
+@pytest.mark.soak
+def test_changed_evaluation_params_run_the_evaluation_alone(repository):
+    repository.change("evaluate", "num_fakes", 48)
+    assert repository.repro() == ["evaluate"]
+    repository.git("checkout", "-q", "params.yaml")
+    out = repository.run("dvc", "repro")
+    assert "Stage 'evaluate' is cached - skipping run" in out
+    assert repository.git("status", "--porcelain") == ""
+
+
+@pytest.mark.soak
+def test_an_experiment_is_a_second_row_and_going_back_costs_nothing(repository):
+    before = {row.info.run_id for row in repository.rows()}
+    out = repository.run("dvc", "exp", "run", "-n", "wasserstein", "-S", "train.objective=wgan_gp")
+    assert ran(out) == ["train", "evaluate"]
+    (row,) = [row for row in repository.rows() if row.info.run_id not in before]
+    assert row.data.params["train.objective"] == "wgan_gp"
+    assert [key for key in row.data.metrics if key.startswith("fd_lite0_64")]
+    assert row.data.tags["dvc_exp_name"] == "wasserstein"
+    shown = repository.run("dvc", "exp", "show", "--json")
+    assert "wasserstein" in shown
+    assert "wgan_gp" in shown
+    difference = json.loads(repository.run("dvc", "metrics", "diff", "--json"))
+    assert difference["reports/metrics.json"]["run_key"]
+    repository.git("checkout", "-q", "params.yaml")
+    out = repository.run("dvc", "repro")
+    assert ran(out) == []
+    assert "Stage 'train' is cached - skipping run" in out
+    assert repository.git("status", "--porcelain") == ""
+
+
+def test_an_experiment_in_a_copy_runs_the_copys_code_and_lands_in_the_same_store(repository):
+    before = {row.info.run_id: row.data.tags["code_digest"] for row in repository.rows()}
+    with (repository.root / "gan/training/loop.py").open("a") as code:
+        code.write("# only in this experiment\n")
+    repository.run("dvc", "exp", "run", "--temp", "-n", "copy", "-S", "train.seed=7")
+    (row,) = [row for row in repository.rows() if row.info.run_id not in before]
+    assert row.data.params["train.seed"] == "7"
+    assert row.data.tags["dvc_exp_name"] == "copy"
+    assert row.data.tags["code_digest"] not in before.values()
+    assert [key for key in row.data.metrics if key.startswith("fd_lite0_64")]
+
+
+@pytest.mark.soak
+def test_everything_removed_comes_back_identical(repository):
+    before = {name: repository.read(name) for name in ("dvc.lock", "data.dvc")}
+    for name in ("data", "cache", "models", "reports", "reference", ".dvc/cache"):
+        shutil.rmtree(repository.root / name)
+    (repository.root / "data.ok").unlink()
+    assert repository.repro() == ["scrape", "preprocess", "reference", "train", "evaluate"]
+    assert {name: repository.read(name) for name in before} == before
+    assert repository.git("status", "--porcelain") == ""
+
+
+def wait_for(happened, process):
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def staged_rows(root):
+    return sum(len(p.read_bytes().splitlines()) for p in root.glob("data.staging/*/*.jsonl"))
+
+
+def states(root):
+    return {path.name for path in root.glob(".dvc/tmp/gan/*/state-*.pt")}
+
+
+def kill_all(process):
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.soak
+def test_a_clone_that_is_killed_again_and_again_ends_with_the_identical_lock(built, tmp_path):
+    built.run("git", "clone", "-q", str(built.root), str(tmp_path / "clone"))
+    (tmp_path / "home").mkdir()
+    clone = Checkout(tmp_path / "clone", tmp_path / "home")
+    committed = clone.read("dvc.lock")
+
+    process = clone.start("dvc", "repro")
+    wait_for(lambda: staged_rows(clone.root) >= 10, process)
+    kill_all(process)
+    assert not (clone.root / "data.ok").exists()
+    assert clone.git("status", "--porcelain") == ""
+
+    process = clone.start("dvc", "repro")  # the training alone is killed: DVC sees it fail
+    wait_for(lambda: states(clone.root), process)
+    time.sleep(random.uniform(0, 0.5))
+    (lock,) = clone.root.glob(".dvc/tmp/gan/*/lock")
+    os.kill(int(lock.read_text()), signal.SIGKILL)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode != 0, out
+    pin = yaml.safe_load(clone.read("data.dvc"))["outs"][0]["md5"]
+    assert directory_md5(clone.root / "data") == pin
+    before = states(clone.root)
+
+    process = clone.start("dvc", "repro")  # DVC and the training
+    wait_for(lambda: states(clone.root) - before, process)
+    time.sleep(random.uniform(0, 0.3))
+    kill_all(process)
+
+    out = clone.run("dvc", "repro")
+    assert "going on at" in out
+    assert clone.read("dvc.lock") == committed
+    assert clone.git("status", "--porcelain") == ""

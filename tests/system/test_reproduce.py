@@ -1,0 +1,218 @@
+"""`gan reproduce`: what it refuses, a training made again, what it says of other results."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from dvc_checkouts import Checkout, small_project
+from lineage_projects import keep_patch, set_seed, trained_project
+from tracking_stores import apart, empty_database
+
+from gan.errors import GanError
+from pipeline.crawl.data_pin import directory_md5
+from pipeline.runs.lineage.tracked_row import OUTS
+from pipeline.runs.reproduce import reproduce as reproduce
+from pipeline.runs.reproduce.checkout import MARKER
+from pipeline.runs.reproduce.comparison import Expected, explained
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, write_cache):
+    store = empty_database(tmp_path_factory)
+    return trained_project(tmp_path_factory.mktemp("reproduce"), write_cache, store)
+
+
+@pytest.fixture
+def here(project, monkeypatch):
+    monkeypatch.chdir(project.paths.root)
+    return apart(project.paths.root, monkeypatch)
+
+
+@pytest.fixture
+def prepared(project, here, tmp_path, monkeypatch):
+    """A folder where a reproduction was killed behind its data: these pictures are of no source
+    that could be drawn."""
+    folder = tmp_path / "again"
+    with monkeypatch.context() as patch:
+        patch.setattr(reproduce.Again, "runs", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            reproduce.run(str(project.picture), here, folder)
+    shutil.copytree(here.cache, folder / "cache")
+    state = json.loads((folder / MARKER).read_text())
+    assert state["done"] == ["checkout"]
+    state["done"].append("data")
+    (folder / MARKER).write_text(json.dumps(state))
+    return folder
+
+
+def _killed(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_folder_with_something_in_it_is_left_alone(project, here, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/letter.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for name in ("full", "file"):
+        with pytest.raises(GanError, match="is there already; --to names a new or empty folder"):
+            reproduce.run("latest", here, tmp_path / name)
+    assert os.listdir(tmp_path / "full") == ["letter.txt"]
+    with pytest.raises(GanError, match="lies in the repository itself"):
+        reproduce.run("latest", here, here.root / "again")
+
+
+def test_without_a_commit_it_says_who_may_know(project, here, tmp_path, monkeypatch):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    with pytest.raises(GanError, match=r"no commit of it is known .*MLFLOW_TRACKING_URI"):
+        reproduce.run(str(project.picture), apart(folder, monkeypatch), tmp_path / "to")
+    store = f"sqlite:///{project.paths.root / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    with pytest.raises(GanError, match=f"commit {project.commit} is not here; `git fetch"):
+        reproduce.run(str(project.picture), type(here)(folder), tmp_path / "to")
+    assert not (tmp_path / "to").exists()
+
+
+def test_the_checkout_has_commit_changes_and_the_shared_cache(project, here, prepared):
+    def git(*arguments):
+        return subprocess.check_output(["git", *arguments], cwd=prepared, text=True).strip()
+
+    assert git("rev-parse", "HEAD") == project.commit
+    assert git("status", "--porcelain") == "M params.yaml"
+    assert (prepared / "params.yaml").read_text() == (here.root / "params.yaml").read_text()
+    assert f"dir = {here.root}/.dvc/cache" in (prepared / ".dvc/config.local").read_text()
+    with pytest.raises(GanError, match="another run is made again there"):
+        reproduce.Again(prepared, {"run_key": "0" * 64, "commit": project.commit}).claim()
+
+
+def test_passwords_of_remotes_are_never_readable_by_others(tmp_path, monkeypatch):
+    root, folder = tmp_path / "root", tmp_path / "again"
+    for each in (root, folder):
+        (each / ".dvc").mkdir(parents=True)
+        (each / ".dvc/config").touch()
+    local = root / ".dvc/config.local"
+    local.write_text("['remote \"r\"']\nurl = https://h.org/\npassword = hunter2\n")
+    monkeypatch.setattr(Path, "chmod", _killed)  # a mode that comes later comes too late
+    before = os.umask(0o022)
+    try:
+        reproduce.Again(folder, {}).share(root, None)
+    finally:
+        os.umask(before)
+    copy = folder / ".dvc/config.local"
+    assert "hunter2" in copy.read_text()
+    assert copy.stat().st_mode & 0o777 == 0o600
+
+
+def test_another_training_is_refused_before_it_begins(project, here, prepared):
+    set_seed(prepared, 6)
+    with pytest.raises(GanError, match=r"another run, .*train\.seed: 5 -> 6; nothing was trained"):
+        reproduce.run(str(project.picture), here, prepared)
+    assert not (prepared / "models").exists()
+
+
+def test_a_training_made_again_is_equal_and_what_was_tampered_with_differs(
+    project, here, prepared, capfd
+):
+    reproduce.run(str(project.picture), here, prepared)
+    lines = capfd.readouterr().out.splitlines()
+    compared = {line.split()[1]: line for line in lines if line.startswith(("equal", "DIFFERS"))}
+    outs = json.loads((project.artifacts / OUTS).read_text())["outs"]
+    assert set(outs) < set(compared)
+    assert all(line.startswith("equal") for line in compared.values())
+    assert sum("its pixels" in line or "its checkpoint" in line for line in lines) == 2
+    for name in outs:
+        assert (prepared / name).read_bytes() == (here.root / name).read_bytes()
+    assert not list((here.root / ".dvc").glob("cache/runs/**/*"))  # nothing for a run cache
+
+    final = prepared / "models/final.pt"
+    final.write_bytes(final.read_bytes() + b"!")
+    snapshot = prepared / "models/snapshots/000000000032.pt"
+    snapshot.unlink()
+    with pytest.raises(SystemExit) as stop:
+        reproduce.run(str(project.run_id), here, prepared)
+    assert stop.value.code == 1
+    said = capfd.readouterr()
+    differing = {line.split()[1] for line in said.out.splitlines() if line.startswith("DIFFERS")}
+    assert differing == {"models/final.pt", "models/snapshots/000000000032.pt"}
+    assert "nothing of the machine explains it: torch, device, precision" in said.err
+
+    again = reproduce.Again(prepared, {})
+    elsewhere = {"torch": "2.0.0", "device": "cuda", "precision": "float32"}
+    words = explained(Expected({}, elsewhere), again, elsewhere | {"torch": "2.14.1"})
+    assert words.startswith("another machine explains it: torch 2.0.0 -> 2.14.1;")
+
+
+def _built(folder):
+    """A small project after its first `dvc repro`, results committed."""
+    built = small_project(folder)
+    built.dvc("repro")
+    built.commit()
+    return built
+
+
+@pytest.mark.soak
+def test_the_whole_pipeline_is_made_again_through_kills(tmp_path):
+    built = _built(tmp_path / "built")
+    commit = built.git("rev-parse", "HEAD").strip()
+    set_seed(built.root, 5)
+    with (built.root / "params.yaml").open("a") as file:
+        file.write("# uncommitted\n")
+    built.dvc("repro")
+    keep_patch(built, built.rows()[0].info.run_id)
+    built.run("gan", "generate", "--ckpt", "models/best.pt", "--seeds", "7", "--out", "avatars")
+    runs = tmp_path / "built/again"
+    command = ("gan", "reproduce", "avatars/000007.png", "--to", str(runs))
+    before = directory_md5(built.root / ".dvc/cache/runs")
+
+    for end in (signal.SIGTERM, signal.SIGKILL):
+        _until_training(built, command, runs, end)
+    out = built.run(*command)
+    assert "going on" in out
+    lines = [line for line in out.splitlines() if line.startswith(("equal", "DIFFERS"))]
+    assert len(lines) > 8
+    assert not [line for line in lines if line.startswith("DIFFERS")]
+    assert [line for line in lines if "fd_lite0" in line]
+    assert [line for line in lines if "its pixels" in line]
+    again = Checkout(runs, tmp_path / "home")
+    assert again.git("rev-parse", "HEAD").strip() == commit
+    assert len(again.rows()) == 1
+    assert len(built.rows()) == 2
+    assert directory_md5(built.root / ".dvc/cache/runs") == before
+
+
+def _until_training(built, command, folder, end):
+    """Start, and stop the first process with a signal when the training has begun."""
+    known = {path.name for path in folder.glob(".dvc/tmp/gan/*/state-*.pt")}
+    process = built.start(*command)
+    deadline = time.monotonic() + 400
+    while not {path.name for path in folder.glob(".dvc/tmp/gan/*/state-*.pt")} - known:
+        if process.poll() is not None or time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
+    if process.poll() is None:
+        if end == signal.SIGKILL:
+            os.killpg(process.pid, end)
+        else:
+            process.send_signal(end)
+    out, _ = process.communicate(timeout=200)
+    assert "Traceback" not in out
+
+
+@pytest.mark.soak
+def test_the_commands_of_the_lineage_make_the_picture_again(tmp_path):
+    built = _built(tmp_path / "built")
+    built.run("gan", "generate", "--ckpt", "models/best.pt", "--seeds", "7", "--out", "avatars")
+    said = json.loads(built.run("gan", "lineage", "avatars/000007.png", "--json"))
+    built.run("bash", "-ec", "\n".join(said["commands"]))
+    again = tmp_path / "built/again/avatars/000007.png"
+    assert again.read_bytes() == (built.root / "avatars/000007.png").read_bytes()
+    assert Path(tmp_path / "built/again/models/best.pt").is_file()

@@ -1,0 +1,142 @@
+"""`gan scrape` killed with SIGKILL at random moments: the same snapshot as without."""
+
+import io
+import random
+import shutil
+import signal
+import time
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from PIL import Image
+
+from pipeline.dataset.reader import Snapshot
+from pipeline.gallery.server import Gallery, serve
+
+POSTS = 600
+OTHERS = 6 + 2 + 1  # missing, truncated, forbidden
+
+
+def paint(seed, size):
+    """Noise of its own colour, so that pictures differ and have some kilobytes."""
+    rng = random.Random(seed)
+    stream = io.BytesIO()
+    Image.frombytes("RGB", (size, size), rng.randbytes(3 * size * size)).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def describe(seed):
+    return ["solo", f"number_{seed}"]
+
+
+@pytest.fixture(scope="module")
+def root():
+    with serve(Gallery(POSTS, 24, 7, paint, describe), processes=1) as root:
+        yield root
+
+
+@pytest.fixture
+def scrape(gan, root, tmp_path, write_params):
+    """scrape(folder, wait): the command in a folder of its own, politeness off."""
+
+    def start(folder, wait):
+        folder.mkdir(exist_ok=True)
+        changes = {"scrape.delay": 0.0, "scrape.backoff": 0.01, "scrape.connections": 8}
+        params = write_params(folder / "params.yaml", changes)
+        allowed = urlsplit(root).netloc
+        return gan(
+            *("scrape", "--source", f"booru:{root}", "--limit", "2000", "--params", params),
+            *("--allow-private", allowed, "--api", "danbooru"),
+            wait=wait,
+            cwd=folder,
+        )
+
+    return start
+
+
+def rows(folder):
+    return sum(
+        path.read_bytes().count(b'"row":') for path in folder.glob("data.staging/*/journal.jsonl")
+    )
+
+
+def kill_at(child, folder, wanted, delay):
+    """Kill the child when the journal has `wanted` rows, and a bit later; whether it lived."""
+    deadline = time.monotonic() + 120
+    while rows(folder) < wanted and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.003)
+    time.sleep(delay)
+    child.kill()
+    child.communicate()
+    return child.returncode == -signal.SIGKILL
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def check(scrape, tmp_path, kills, seed):
+    whole = scrape(tmp_path / "whole", wait=True)
+    assert whole.returncode == 0, whole.stderr
+    killed = tmp_path / "killed"
+    rng = random.Random(seed)
+    moments = sorted(rng.randint(0, POSTS) for _ in range(kills))
+    survived = sum(
+        kill_at(scrape(killed, wait=False), killed, moment, rng.uniform(0, 0.05))
+        for moment in moments
+    )
+    assert survived >= kills - 3  # the last ones may come after the end
+    last = scrape(killed, wait=True)
+    assert last.returncode == 0, last.stderr
+    snapshots = [Snapshot.open(tmp_path / name / "data") for name in ("whole", "killed")]
+    assert snapshots[0].digest == snapshots[1].digest
+    assert contents(tmp_path / "whole/data") == contents(tmp_path / "killed/data")
+    assert snapshots[0].counts["ok"] == POSTS - OTHERS
+    for name in ("whole", "killed"):
+        assert not (tmp_path / name / "data.staging").exists()
+
+
+@pytest.mark.soak
+def test_killed_at_three_random_moments_the_snapshot_is_the_same(scrape, tmp_path):
+    check(scrape, tmp_path, 3, seed=3)
+
+
+@pytest.mark.soak
+def test_killed_at_twenty_random_moments_the_snapshot_is_the_same(scrape, tmp_path):
+    check(scrape, tmp_path, 20, seed=20)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(scrape, tmp_path):
+    child = scrape(tmp_path / "stopped", wait=False)
+    deadline = time.monotonic() + 60
+    while rows(tmp_path / "stopped") < 50 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    _, words = child.communicate(timeout=20)
+    assert child.returncode == 130
+    assert "interrupted; nothing is lost" in words
+    assert "Traceback" not in words
+    had = rows(tmp_path / "stopped")
+    done = scrape(tmp_path / "stopped", wait=True)
+    assert done.returncode == 0
+    assert f"skipped {had}" in done.stderr
+    assert f"{POSTS - OTHERS} ok" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_same_command_again_fetches_nothing_and_changes_nothing(scrape, tmp_path):
+    folder = tmp_path / "twice"
+    assert scrape(folder, wait=True).returncode == 0
+    first = contents(folder / "data")
+    again = scrape(folder, wait=True)
+    assert again.returncode == 0
+    assert " 0 new" in again.stdout
+    assert contents(folder / "data") == first
+    described = yaml.safe_load((folder / "source.yaml").read_text())
+    assert described["counts"]["ok"] == POSTS - OTHERS
+    assert "127.0.0.1" not in b"".join(first.values()).decode("latin-1").replace(
+        described["source"].removeprefix("booru:"), ""
+    )
+    shutil.rmtree(folder)

@@ -1,0 +1,189 @@
+"""The server for a team of docs/tracking.md: trainings land on it whole, and come back."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from team_server import PASSWORDS, ROOT, Team, bucket_of, serving_team
+from train_checkouts import new_checkout
+
+from pipeline.paths import Paths
+from pipeline.pictures.png_lineage import read_about
+from pipeline.tracking import rows as tracking
+
+SMALL = {
+    "evaluate.num_fakes": 24,
+    "evaluate.report_seeds": [2, 3],
+    "evaluate.selection_fakes": 20,
+    "evaluate.allow_small": True,
+    "evaluate.splits": ["train"],
+    "evaluate.metrics": ["frechet"],
+    "features.extractors": ["lite0"],
+}
+
+pytestmark = pytest.mark.soak
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory):
+    with serving_team(tmp_path_factory.mktemp("team")) as running:
+        yield running
+
+
+def started(folder: Path, env: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    """`gan` as a member of the team types it."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "PYTHONPATH": os.environ.get("PYTHONPATH", "") + os.pathsep + str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        **env,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def done(process: subprocess.Popen[str]) -> str:
+    """What a command printed that succeeded, without a secret and without complaints."""
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    assert "does not take records" not in err
+    assert [word for word in PASSWORDS.values() if word in out + err] == []
+    return out
+
+
+@pytest.fixture(scope="module")
+def trained(team, tmp_path_factory, write_params, write_cache, noise_images) -> dict[str, Path]:
+    """Folders of two members whose first trainings began at once."""
+    cache = write_cache(tmp_path_factory.mktemp("made") / "cache", noise_images)
+    folders = {}
+    for seed, name in enumerate(("ann", "bob")):
+        folders[name] = tmp_path_factory.mktemp(name)
+        new_checkout(folders[name], cache)
+        write_params(folders[name] / "params.yaml", SMALL | {"train.seed": seed})
+    both = [started(folders[name], team.member(name), "train") for name in folders]
+    for process in both:
+        done(process)
+    for name, folder in folders.items():  # a busy machine takes longer than a training waits
+        done(started(folder, team.member(name), "sync"))
+    return folders
+
+
+def rows_by_user(team: Team, monkeypatch) -> dict[str, Run]:
+    """The rows of experiment `avatars`, by the objective's seed."""
+    for key, value in team.member("ann").items():
+        monkeypatch.setenv(key, value)
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("avatars")
+    rows = client.search_runs([experiment.experiment_id])
+    assert len(rows) == 2
+    return {("ann", "bob")[int(row.data.params["train.seed"])]: row for row in rows}
+
+
+def test_two_trainings_at_once_land_whole(team, trained, monkeypatch):
+    for name, row in rows_by_user(team, monkeypatch).items():
+        assert row.info.status == "FINISHED"
+        assert row.info.artifact_uri.startswith("mlflow-artifacts:/")
+        assert row.data.tags["cache_digest"]
+        assert row.inputs.dataset_inputs
+        with (trained[name] / "reports/losses.tsv").open() as file:
+            local = list(csv.DictReader(file, delimiter="\t"))
+        history = MlflowClient().get_metric_history(row.info.run_id, "loss/generator")
+        there = sorted((point.step, point.value) for point in history)
+        assert [step for step, _ in there] == [int(line["images_seen"]) for line in local]
+        assert [value for _, value in there] == pytest.approx(
+            [float(line["loss/generator"]) for line in local], rel=1e-5
+        )
+
+
+def test_pictures_and_checkpoints_lie_in_the_bucket(team, trained, monkeypatch, tmp_path):
+    for name, row in rows_by_user(team, monkeypatch).items():
+        folder = folder_of(row.info.run_id)
+        objects = {
+            each.key.removeprefix(f"{folder}/"): each
+            for each in bucket_of(team.s3).objects.filter(Prefix=folder)
+        }
+        grids = [key for key in objects if key.startswith("images/grid") and key.endswith(".png")]
+        assert len(grids) >= 3
+        picture = tmp_path / f"{name}.png"
+        picture.write_bytes(objects[max(grids)].get()["Body"].read())
+        assert read_about(picture)["run_key"] == row.data.tags["run_key"]
+        last = max(key for key in objects if key.startswith("checkpoints/state-"))
+        local = (trained[name] / "models/final.pt").read_bytes()
+        assert objects[last].get()["Body"].read() == local
+
+
+def test_a_third_machine_judges_both_and_compares_them(
+    team, trained, write_params, monkeypatch, tmp_path
+):
+    """With the password in the address, as some will have it."""
+    shutil.copytree(trained["ann"] / "cache", tmp_path / "cache")
+    write_params(tmp_path / "params.yaml", SMALL)
+    secret = quote(PASSWORDS["bob"], safe="")
+    env = {"MLFLOW_TRACKING_URI": team.address.replace("//", f"//bob:{secret}@")}
+    done(started(tmp_path, env, "reference"))
+    rows = rows_by_user(team, monkeypatch)
+    for row in rows.values():
+        out = done(started(tmp_path, env, "evaluate", "--run", row.info.run_id[:12]))
+        assert "fd_lite0_24" in out
+    compared = done(started(tmp_path, env, "compare", *(r.info.run_id for r in rows.values())))
+    assert all(row.info.run_id[:6] in compared for row in rows.values())
+    for row in rows_by_user(team, monkeypatch).values():
+        assert row.data.metrics["fd_lite0_24_small24"] > 0
+
+
+def test_strangers_and_other_names_are_refused(team):
+    search = "/api/2.0/mlflow/experiments/search?max_results=5"
+    assert team.asked(search) == 401
+    assert team.asked(search, "ann") == 200
+    assert team.asked(search, "ann", Host="tracker.example.net") == 403
+
+
+def test_a_wrong_password_costs_a_line_and_no_training(team, trained, tmp_path):
+    shutil.copytree(trained["ann"] / "cache", tmp_path / "cache")
+    shutil.copy(trained["ann"] / "params.yaml", tmp_path)
+    env = team.member("ann") | {"MLFLOW_TRACKING_PASSWORD": "mistyped"}
+    process = started(tmp_path, env, "train")
+    _, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    assert (tmp_path / "models/final.pt").exists()
+    said = [line for line in err.splitlines() if line.startswith("tracking:")]
+    assert len(said) == 2
+    assert "401" in said[0]
+    assert "mistyped" not in err
+
+
+def test_a_checkpoint_that_the_bucket_takes_slowly_arrives(team, tmp_path, monkeypatch):
+    """The server answers an upload when its bucket has all of it: here after some 8 s."""
+    for key, value in team.member("ann").items():
+        monkeypatch.setenv(key, value)
+    big = tmp_path / "big.pt"
+    big.write_bytes(os.urandom(16 << 20))
+    run = tracking.start(
+        Paths(tmp_path), experiment="slow", name="slow", run_key="s" * 64, spool=tmp_path / "spool"
+    )
+    run.artifact(big, "checkpoints")
+    monkeypatch.setattr(team.s3, "rate", 2 << 20)
+    run.close(timeout_s=120)
+    assert run.unsent == 0
+    (there,) = bucket_of(team.s3).objects.filter(Prefix=f"{folder_of(run.run_id)}/checkpoints/")
+    assert there.get()["Body"].read() == big.read_bytes()
+
+
+def folder_of(run_id: str) -> str:
+    """Where a row's artefacts lie in the bucket."""
+    uri = MlflowClient().get_run(run_id).info.artifact_uri
+    return uri.removeprefix("mlflow-artifacts:/")

@@ -1,0 +1,574 @@
+"""What a training survives: signals, kills, full disks, numbers that are not finite."""
+
+import errno
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from mlflow import MlflowClient
+from train_checkouts import (
+    new_checkout,
+    outs,
+    seen_by,
+    states,
+    wait_for,
+    without_tracker,
+    work_folder,
+)
+
+from gan.checkpoints import load_checkpoint
+from gan.errors import GanError
+from gan.params.file import load_params
+from gan.training import steps
+from pipeline.stages import train
+from pipeline.training.plan import plan
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.slow
+
+RATES = ("throughput/", "system/")
+"""Series that no two runs share."""
+
+
+@pytest.fixture(autouse=True)
+def no_tracker(monkeypatch):
+    without_tracker(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory, write_cache, noise_images):
+    return write_cache(tmp_path_factory.mktemp("data") / "cache", noise_images, holdout=10)
+
+
+@pytest.fixture
+def checkout(tmp_path, cache):
+    """checkout("name"): a folder in which a training can run."""
+    return lambda name: new_checkout(tmp_path / name, cache)
+
+
+def series(paths, store):
+    """Every point of the one row of training: {series: [(step, value)]}, rates aside."""
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("avatars")
+    (row,) = client.search_runs([experiment.experiment_id])
+    assert row.info.status == "FINISHED"
+    found = {}
+    for key in row.data.metrics:
+        if not key.startswith(RATES):
+            points = client.get_metric_history(row.info.run_id, key)
+            found[key] = [(point.step, point.value) for point in points]
+    # MLflow puts key, step and then the time into the names
+    images = client.list_artifacts(row.info.run_id, "images")
+    found["images"] = [file.path.split("+")[:3] for file in images]
+    return found
+
+
+def _any(glob, pattern):
+    return any(glob(pattern))
+
+
+def killed_and_whole(gan, checkout, write_params, changes, kills, pause):
+    """Train twice, one of them killed again and again; their outs and their series."""
+    found = []
+    for name, deaths in (("whole", 0), ("killed", kills)):
+        paths = checkout(name)
+        store = f"sqlite:///{paths.root}/mlflow.db"
+        write_params(paths.root / "params.yaml", changes)
+        moments = random.Random(kills)
+        recorded = paths.progress.glob
+        for _ in range(deaths):
+            process = gan("train", wait=False, cwd=paths.root, store=store)
+            wait_for(partial(_any, recorded, "*/losses.tsv"), process)
+            time.sleep(moments.uniform(0, pause))
+            process.send_signal(signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL, "the training was over before its kill"
+        done = gan("train", cwd=paths.root, store=store)
+        assert done.returncode == 0, done.stderr
+        found.append((outs(paths), series(paths, store)))
+    return found
+
+
+LONG = {"train.images": 24000, "train.log_every": 160, "train.checkpoint_every": 320}
+LONG |= {"train.grid_every": 4000, "train.snapshot_every": 8000, "train.flip": True}
+LONG |= {"train.augment.colour": True, "train.augment.ada_target": 0.5}
+LONG |= {"train.recipes.hinge.penalties": {"gradient": 0.0, "r1": 1.0, "r2": 0.0, "every": 4}}
+
+
+def test_three_kills_change_neither_outs_nor_what_the_tracker_shows(gan, checkout, write_params):
+    whole, killed = killed_and_whole(
+        gan, checkout, write_params, LONG | {"train.images": 4800}, kills=3, pause=1
+    )
+    assert killed[0] == whole[0]
+    assert killed[1] == whole[1]
+    assert len(whole[1]["loss/generator"]) == 30
+    assert len(whole[1]["images"]) >= 3
+
+
+@pytest.mark.soak
+def test_25_kills_change_neither_outs_nor_what_the_tracker_shows(gan, checkout, write_params):
+    length = {"train.images": 32000}
+    whole, killed = killed_and_whole(gan, checkout, write_params, LONG | length, kills=25, pause=3)
+    assert killed[0] == whole[0]
+    assert killed[1] == whole[1]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.soak)],
+)
+def test_a_signal_ends_with_a_checkpoint_and_the_next_start_goes_on(
+    gan, checkout, write_params, number, code
+):
+    paths = checkout("stopped")
+    endless = {"train.images": 10_000_000, "train.checkpoint_every": 1_000_000}
+    write_params(paths.root / "params.yaml", endless)
+    process = gan("train", wait=False, cwd=paths.root)
+    wait_for(lambda: list(paths.progress.glob("*/grids/*0.png")), process)
+    time.sleep(0.5)
+    began = time.monotonic()
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == code, told
+    assert time.monotonic() - began < 30
+    assert "Traceback" not in told
+    (state,) = states(paths)
+    assert seen_by(state) > 0
+    assert not paths.models.exists()
+    write_params(paths.root / "params.yaml", endless | {"train.images": seen_by(state) + 320})
+    done = gan("train", cwd=paths.root)
+    assert done.returncode == 0, done.stderr
+    assert f"going on at {seen_by(state):,} images seen" in done.stderr
+
+
+def test_a_stopped_training_that_goes_on_equals_one_that_was_not(
+    checkout, make_params, monkeypatch
+):
+    """In one process: the stop comes between two checkpoints, two logs and two grids."""
+    whole, cut = checkout("whole"), checkout("cut")
+    train.run(make_params(), whole)
+    taken = steps.update_average
+    moments = iter([False] * 8 + [True] + [False] * 1000)
+
+    def signalling(*arguments):
+        taken(*arguments)
+        if next(moments):
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(steps, "update_average", signalling)
+    with pytest.raises(train.Stopped) as stopped:
+        train.run(make_params(), cut)
+    assert stopped.value.exit_code == 143
+    assert seen_by(states(cut)[-1]) == 72
+    train.run(make_params(), cut)
+    assert outs(cut) == outs(whole)
+
+
+def poison(monkeypatch, at_images, times):
+    """Let the discriminator's loss be NaN when so many images have been seen, so many times."""
+    left = [times]
+    real = steps.discriminator_step
+
+    def poisoned(state, engine, *arguments):
+        measured = real(state, engine, *arguments)
+        if state.step * engine.params.images_per_step == at_images and left[0]:
+            left[0] -= 1
+            with torch.no_grad():
+                next(state.discriminator.parameters()).fill_(float("nan"))
+            measured["loss/discriminator"] = measured["loss/discriminator"] * float("nan")
+        return measured
+
+    monkeypatch.setattr(steps, "discriminator_step", poisoned)
+
+
+@pytest.mark.parametrize("at", [0, 16, 72])
+def test_a_training_that_diverges_once_goes_on_more_slowly_from_its_last_checkpoint(
+    checkout, make_params, monkeypatch, capfd, at
+):
+    paths = checkout("diverged")
+    poison(monkeypatch, at, times=1)
+    train.run(make_params(), paths)
+    told = capfd.readouterr().err
+    last_good = at // 32 * 32
+    assert f"not finite at {at:,} images seen" in told
+    assert f"going on from the checkpoint at {last_good:,} images" in told
+    state = load_checkpoint(paths.models / "final.pt")["state"]
+    assert (state["retries"], state["rate_scale"]) == (1, 0.5)
+    assert all(value.isfinite().all() for value in state["generator"].values())
+    header, *rows = (paths.reports / "losses.tsv").read_text().splitlines()
+    assert [int(row.split("\t")[0]) for row in rows] == list(range(16, 193, 16))
+    column = header.split("\t").index("learning_rate/generator")
+    rates = [float(row.split("\t")[column]) for row in rows]
+    slow = [seen > last_good for seen in range(16, 193, 16)]
+    assert rates == [2e-4 if each else 4e-4 for each in slow]
+
+
+def test_a_training_that_diverges_twice_stops_with_a_diagnosis(
+    checkout, make_params, monkeypatch, capfd
+):
+    paths = checkout("diverged")
+    poison(monkeypatch, 72, times=2)
+    with pytest.raises(GanError) as caught:
+        train.run(make_params(), paths)
+    message = str(caught.value)
+    assert "\n" not in message
+    for words in ("diverged twice", "loss/discriminator", "72 images", "at 64 images", "learning"):
+        assert words in message
+    assert seen_by(states(paths)[-1]) == 64
+    assert not paths.models.exists()
+
+
+def test_a_kill_after_the_second_try_began_does_not_lead_to_a_third(
+    checkout, make_params, monkeypatch
+):
+    whole, killed = checkout("whole"), checkout("killed")
+    with monkeypatch.context() as patch:
+        poison(patch, 72, times=1)
+        train.run(make_params(), whole)
+    with monkeypatch.context() as patch:
+        poison(patch, 72, times=1)
+        real = steps.generator_step
+
+        def dying(state, *arguments):
+            if state.retries and state.step == 8:  # the first step of the second try
+                raise KeyboardInterrupt
+            return real(state, *arguments)
+
+        patch.setattr(steps, "generator_step", dying)
+        with pytest.raises(KeyboardInterrupt):
+            train.run(make_params(), killed)
+    train.run(make_params(), killed)
+    assert outs(killed) == outs(whole)
+
+
+def test_numbers_that_a_recipe_makes_infinite_are_told_in_one_line(gan, checkout, write_params):
+    paths = checkout("hot")
+    write_params(
+        paths.root / "params.yaml",
+        {
+            f"train.recipes.hinge.{network}": {
+                "optimiser": "sgd",
+                "learning_rate": 1e30,
+                "arguments": {},
+                "schedule": {
+                    "shape": "constant",
+                    "warm_up": 0,
+                    "begin": 0,
+                    "end": 0,
+                    "floor": 0.0,
+                },
+            }
+            for network in ("generator", "discriminator")
+        },
+    )
+    done = gan("train", cwd=paths.root)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("gan: the training diverged twice: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_what_a_kill_left_of_a_snapshot_is_not_published(checkout, make_params):
+    paths = checkout("partial")
+    params = make_params({"train.images": 96})
+    train.run(params, paths)
+    folder = work_folder(paths)
+    (folder / "finished").unlink()
+    (folder / "snapshots" / ".000000000064.pt.99.partial").write_bytes(b"half")
+    train.run(params, paths)
+    assert sorted(path.name for path in (paths.models / "snapshots").iterdir()) == [
+        "000000000064.pt",
+        "000000000096.pt",
+    ]
+
+
+def test_only_so_many_checkpoints_are_kept(checkout, make_params):
+    paths = checkout("kept")
+    train.run(make_params({"train.keep_checkpoints": 4}), paths)
+    assert [seen_by(state) for state in states(paths)] == [96, 128, 160, 192]
+
+
+def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(checkout, make_params, capfd):
+    paths, params = checkout("damaged"), make_params()
+    train.run(params, paths)
+    before = outs(paths)
+    folder = work_folder(paths)
+    (folder / "finished").unlink()
+    older, newest = states(paths)
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    capfd.readouterr()
+    train.run(params, paths)
+    told = capfd.readouterr().err
+    assert f"warning: {newest}" in told
+    assert "the one before is used" in told
+    assert f"going on at {seen_by(older):,} images seen" in told
+    assert outs(paths) == before
+
+
+def full_disk(monkeypatch, name, after):
+    """Let the disk be full when so many files with `name` in their path have been written."""
+    left, real = [after], os.fsync
+
+    def fsync(descriptor):
+        if name in os.readlink(f"/proc/self/fd/{descriptor}"):
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr("gan.atomic.os.fsync", fsync)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+@pytest.mark.parametrize(
+    ("name", "after"),
+    [
+        ("/.state-", 0),
+        ("/.state-", 3),
+        ("/snapshots/.", 1),
+        ("/.losses.tsv", 2),
+        ("/.snapshots.partial/", 1),
+        ("/models/.final.pt", 0),
+        ("/reports/.samples.png", 0),
+    ],
+)
+def test_a_disk_that_is_full_is_one_line_and_costs_nothing(
+    checkout, make_params, monkeypatch, name, after
+):
+    whole, full = checkout("whole"), checkout("full")
+    train.run(make_params(), whole)
+    with monkeypatch.context() as patch:
+        full_disk(patch, name, after)
+        with pytest.raises(GanError, match="No space left on device"):
+            train.run(make_params(), full)
+    for state in states(full):
+        load_checkpoint(state)
+    assert not list(full.root.rglob("*.partial"))
+    train.run(make_params(), full)
+    assert outs(full) == outs(whole)
+
+
+def test_a_training_that_ends_early_says_so_and_publishes(checkout, make_params, capfd):
+    paths = checkout("early")
+    changes = {"train.early_stop.patience": 1, "train.early_stop.share": 1.0}
+    changes |= {"train.grid_every": 16, "train.images": 10_000}
+    train.run(make_params(changes), paths)
+    last = max((paths.models / "snapshots").iterdir())
+    assert 0 < int(last.stem) < 10_000
+    assert "ends early" in capfd.readouterr().err
+
+
+@pytest.fixture
+def pretrained(checkout, make_params):
+    """The outs of a training on other data."""
+    paths = checkout("earlier")
+    train.run(make_params({"train.seed": 7, "train.images": 64}), paths)
+    return paths.models
+
+
+def start_of(paths, monkeypatch, params):
+    """The state with which a training begins."""
+    kept = []
+    real = steps.train_step
+
+    def noting(state, *arguments):
+        if not kept:
+            kept.append({k: v.clone() for k, v in state.generator.state_dict().items()})
+            kept.append({k: v.clone() for k, v in state.discriminator.state_dict().items()})
+        return real(state, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gan.training.loop.train_step", noting)
+        train.run(params, paths)
+    return kept
+
+
+def test_a_training_begins_with_the_weights_of_a_whole_checkpoint(
+    checkout, make_params, pretrained, monkeypatch
+):
+    params = make_params({"train.init_from": str(pretrained / "final.pt"), "train.images": 16})
+    generator, discriminator = start_of(checkout("next"), monkeypatch, params)
+    saved = load_checkpoint(pretrained / "final.pt")["state"]
+    assert all(torch.equal(generator[name], value) for name, value in saved["generator"].items())
+    assert all(torch.equal(discriminator[n], v) for n, v in saved["discriminator"].items())
+
+
+def test_a_training_begins_with_the_averaged_generator_of_a_snapshot(
+    checkout, make_params, pretrained, monkeypatch
+):
+    snapshot = pretrained / "snapshots" / "000000000064.pt"
+    params = make_params({"train.init_from": str(snapshot), "train.images": 16})
+    generator, _ = start_of(checkout("next"), monkeypatch, params)
+    saved = load_checkpoint(snapshot)["averaged"]
+    assert all(torch.equal(generator[name], value) for name, value in saved.items())
+
+
+def test_a_checkpoint_of_another_network_is_refused_naming_what_differs(
+    checkout, make_params, pretrained
+):
+    paths = checkout("next")
+    for change, words in (
+        ({"model.generator.width": 8}, "model.generator.width: 4 -> 8"),
+        ({"model.latent_size": 9}, "model.latent_size: 8 -> 9"),
+        ({"train.recipes.hinge.discriminator_norm": "instance"}, "other norms"),
+    ):
+        params = make_params(change | {"train.init_from": str(pretrained / "final.pt")})
+        with pytest.raises(GanError) as caught:
+            train.run(params, paths)
+        assert "init_from" in str(caught.value)
+        assert words in str(caught.value)
+    assert not paths.progress.exists()
+
+
+def test_other_weights_under_the_same_name_are_another_training(
+    checkout, make_params, pretrained, capfd
+):
+    paths = checkout("next")
+    shutil.copyfile(pretrained / "final.pt", paths.root / "start.pt")
+    params = make_params({"train.init_from": "start.pt", "train.images": 16})
+    train.run(params, paths)
+    shutil.copyfile(pretrained / "snapshots" / "000000000064.pt", paths.root / "start.pt")
+    capfd.readouterr()
+    train.run(params, paths)
+    assert "train.init_from" in capfd.readouterr().err
+    assert len(list(paths.progress.iterdir())) == 2
+
+
+def test_the_recipes_of_other_objectives_do_not_matter(checkout, make_params, capfd):
+    paths = checkout("same")
+    train.run(make_params({"train.images": 32}), paths)
+    capfd.readouterr()
+    changes = {"train.recipes.bce.critic_steps": 3, "train.images": 64}
+    train.run(make_params(changes), paths)
+    assert "going on at 32 images seen" in capfd.readouterr().err
+
+
+def test_dry_run_builds_everything_tries_it_and_writes_nothing(gan, checkout, write_params):
+    paths = checkout("dry")
+    write_params(paths.root / "params.yaml")
+    before = sorted(paths.root.rglob("*"))
+    done = gan("train", "--dry-run", cwd=paths.root)
+    assert done.returncode == 0, done.stderr
+    plain, recipe = done.stdout.split("recipe:\n")
+    told = dict(line.split(": ", 1) for line in plain.strip().splitlines())
+    assert "learning_rate: 0.0004" in recipe
+    assert "warning" not in told
+    assert told["train images"] == "40"
+    assert told["length"] == "192 images seen, 24 steps"
+    counts = re.fullmatch(r"generator ([\d,]+), discriminator ([\d,]+)", told["parameters"])
+    state = plan(load_params(paths.root / "params.yaml"), paths).fresh()
+    for count, network in zip(
+        counts.groups(), (state.generator, state.discriminator), strict=True
+    ):
+        assert int(count.replace(",", "")) == sum(each.numel() for each in network.parameters())
+    assert "MiB" in told["memory"]
+    assert "images a second" in told["time"]
+    assert sorted(paths.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_gradients_that_are_never_finite_in_fp16_are_noticed(
+    checkout, make_params, monkeypatch, network
+):
+    paths = checkout("fp16")
+    real = plan
+
+    def spoiled(*arguments):
+        todo = real(*arguments)
+        fresh = todo.fresh
+
+        def hooked():
+            state = fresh()
+            first = next(getattr(state, network).parameters())
+            first.register_hook(lambda gradient: gradient * float("nan"))
+            return state
+
+        object.__setattr__(todo, "fresh", hooked)
+        return todo
+
+    monkeypatch.setattr(train, "plan", spoiled)
+    with pytest.raises(GanError, match=f"gradients of the {network}"):
+        train.run(make_params({"train.precision": "fp16", "train.images": 320}), paths)
+
+
+def test_what_an_optimiser_remembers_must_be_finite_too(checkout, make_params, monkeypatch):
+    paths = checkout("overflow")
+    real = steps.generator_step
+
+    def overflowing(state, *arguments):
+        measured = real(state, *arguments)
+        for kept in state.generator_optimiser.state.values():
+            kept["exp_avg_sq"].fill_(float("inf"))
+        return measured
+
+    monkeypatch.setattr(steps, "generator_step", overflowing)
+    with pytest.raises(GanError, match="what the optimiser of the generator remembers"):
+        train.run(make_params(), paths)
+
+
+def test_a_kill_before_the_first_checkpoint_keeps_the_row(checkout, make_params, monkeypatch):
+    paths = checkout("early")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.root}/mlflow.db")
+    real = steps.generator_step
+
+    def dying(state, *arguments):
+        if state.step == 2:
+            raise KeyboardInterrupt
+        return real(state, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "generator_step", dying)
+        with pytest.raises(KeyboardInterrupt):
+            train.run(make_params(), paths)
+    assert not states(paths)
+    train.run(make_params(), paths)
+    assert series(paths, f"sqlite:///{paths.root}/mlflow.db")["loss/generator"]
+
+
+DYING = """
+import os, signal
+from pathlib import Path
+from gan.params.file import load_params
+from pipeline.stages import train
+from pipeline.paths import Paths
+from pipeline.tracking.run import Run
+
+def dying(run, real=Run.commit):
+    if list(Path(".dvc").rglob("state-000000000064.pt")):
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(run)
+
+Run.commit = dying
+train.run(load_params(Path("params.yaml")), Paths(Path.cwd()))
+"""
+
+
+def test_a_kill_between_a_checkpoint_and_its_commit_loses_no_points(
+    checkout, make_params, write_params, monkeypatch
+):
+    found = []
+    for name in ("whole", "killed"):
+        paths = checkout(name)
+        store = f"sqlite:///{paths.root}/mlflow.db"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+        if name == "killed":
+            write_params(paths.root / "params.yaml")
+            monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+            died = subprocess.run([sys.executable, "-c", DYING], cwd=paths.root, check=False)
+            assert died.returncode == -signal.SIGKILL
+            (prepared,) = paths.progress.rglob("prepared-64.jsonl")
+            assert "loss/generator" in prepared.read_text()
+        train.run(make_params(), paths)
+        found.append(series(paths, store))
+    assert found[0] == found[1]

@@ -1,0 +1,250 @@
+"""The real UI in a real browser: what somebody sees who compares two trainings.
+
+Screenshots of each run of these tests lie in logs/screenshots/.
+"""
+
+import json
+import math
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import launched
+from PIL import Image
+from playwright.sync_api import expect
+
+from pipeline.gallery.painter import paint_jpeg
+from pipeline.paths import Paths
+from pipeline.runs import ui
+from pipeline.tracking import rows as tracking
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+POINTS = [800 * number for number in range(1, 31)]
+GRID_STEPS = (0, 8000, 16000, 24000)
+
+
+def painted(folder, side=4):
+    """The pictures that a grid is made of, as one array."""
+    file = folder / "avatar.jpg"
+    rows = []
+    for row in range(side):
+        cells = []
+        for column in range(side):
+            file.write_bytes(paint_jpeg(row * side + column, 64))
+            cells.append(np.asarray(Image.open(file).convert("RGB")))
+        rows.append(np.hstack(cells))
+    return np.vstack(rows).astype(float)
+
+
+def write_training(paths, objective, level, distances, target):
+    """A training's row with curves, grids, dataset, evaluation, as the stages write them."""
+    key = objective[:1] * 64
+    run = tracking.start(
+        paths,
+        experiment="avatars",
+        name=f"{objective} 64px w24 s1",
+        run_key=key,
+        spool=paths.root / "spool" / objective,
+    )
+    model = {"generator": {"family": "dcgan", "width": 24}}
+    run.params({"train": {"objective": objective, "images": 24000, "seed": 1}, "model": model})
+    run.tags({"cache_digest": "c" * 64, "mlflow.note.content": f"{objective} on 4,603 avatars."})
+    run.dataset("avatars 64px", "c" * 64, {"snapshot": "s" * 64}, {"train": 4603})
+    for step in POINTS:
+        fall = math.exp(-step / 9000)
+        losses = {"loss/generator": level + 2 * fall, "loss/discriminator": level / 4 + fall}
+        scores = {"score/real": level - fall, "score/fake": -level - fall}
+        run.metrics(losses | scores | {"diversity/grid": 50 - 20 * fall}, step)
+    noise = np.random.default_rng(len(objective)).integers(0, 256, target.shape)
+    for step in GRID_STEPS:
+        share = step / GRID_STEPS[-1]
+        file = paths.root / f"grid-{objective}.png"
+        Image.fromarray((share * target + (1 - share) * noise).astype(np.uint8)).save(file)
+        run.image("grid", file, step)
+    run.metrics(distances | {"best_images_seen": 24000}, 24000)
+    run.image("best", file, 24000)
+    evaluation = paths.root / "evaluation.json"
+    evaluation.write_text(json.dumps({"format": "evaluation", "metrics": distances}))
+    report = paths.root / "report.html"
+    report.write_text(f"<html><body><h1>Report of {objective}</h1></body></html>")
+    run.artifact(evaluation, "evaluation")
+    run.artifact(report, "evaluation")
+    run.close(timeout_s=300.0)  # making a store can take a minute
+    assert run.unsent == 0
+    return str(run.run_id)
+
+
+RUNS = {
+    "bce": (3.5, {"fid_5k": 61.27, "fd_lite0_5k": 940.119, "kd_lite0_5k": 2.456}),
+    "wgan_gp": (1.5, {"fid_5k": 48.31, "fd_lite0_5k": 871.42, "kd_lite0_5k": 1.987}),
+}
+
+
+PATIENCE = 60_000  # milliseconds; on two busy cores a page takes 10 s
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A folder with two trainings in a store of its own; their ids by objective."""
+    root = tmp_path_factory.mktemp("ui")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT"):
+            patch.delenv(name, raising=False)
+        target = painted(root)
+        paths = Paths(root)
+        rows = {name: write_training(paths, name, *each, target) for name, each in RUNS.items()}
+        yield root, rows
+
+
+@pytest.fixture(scope="module")
+def said(store):
+    """What `gan ui` prints: the addresses of the table and of the charts."""
+    root, _ = store
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code = "from pathlib import Path; from pipeline import ui; from pipeline.paths import Paths; "
+    code += f"ui.run(Paths(Path({str(root)!r})), {port})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        lines = [process.stdout.readline() for _ in range(3)]
+        yield [line.split(": ", 1)[1].strip() for line in lines[1:]]
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with launched() as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser, request):
+    """A page of a browser that was never here; its picture is kept, of a failed test too."""
+    opened = browser.new_page(viewport={"width": 1600, "height": 1000})
+    opened.set_default_timeout(PATIENCE)
+    # MLflow's assistant opens itself once, over a quarter of the page
+    opened.add_init_script("localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1']='true'")
+    expect.set_options(timeout=PATIENCE)
+    yield opened
+    folder = REPOSITORY / "logs" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    opened.screenshot(path=folder / f"{request.node.name.removeprefix('test_')}.png")
+    opened.close()
+
+
+def card(page, title):
+    """The chart with this title, in view: MLflow draws none that isn't."""
+    cards = page.get_by_test_id("experiment-view-compare-runs-card")
+    found = cards.filter(has=page.get_by_text(title, exact=True)).first
+    found.scroll_into_view_if_needed()
+    return found
+
+
+def drawn(page, title):
+    """Curves of a chart as plotly drew them: x and y by name, and the title of the x axis."""
+    plot = card(page, title).locator(".js-plotly-plot")
+    expect(plot.locator(".scatterlayer path.js-line").nth(len(RUNS) - 1)).to_be_visible()
+    return plot.evaluate(
+        """plot => ({axis: plot.layout.xaxis.title.text, curves: Object.fromEntries(
+             plot.data.map(each => [each.name, [Array.from(each.x), Array.from(each.y)]]))})"""
+    )
+
+
+def run_page(said, run_id, tab=""):
+    """Address of a training's page."""
+    base, experiment = re.match(r"(.*/#/experiments/\d+)(/runs)", said[0]).groups()
+    return f"{base}{experiment}/{run_id}{tab}"
+
+
+def test_the_table_of_runs_shows_losses_and_distances_of_both(said, page):
+    page.goto(said[0])
+    shown = {
+        "loss/generator": (3.64, 1.64),
+        "loss/discriminator": (0.944, 0.444),
+        "fid_5k": (61.27, 48.31),
+        "fd_lite0_5k": (940.119, 871.42),
+        "kd_lite0_5k": (2.456, 1.987),
+        "best_images_seen": (24000, 24000),
+    }
+    for key, (bce, wgan_gp) in shown.items():
+        expect(page.locator(f'.ag-header-cell[col-id="metrics.`{key}`"]')).to_be_visible()
+        cells = page.locator(f'.ag-row [role=gridcell][col-id="metrics.`{key}`"]')
+        expect(cells).to_have_count(2)
+        found = sorted(float(text) for text in cells.all_inner_texts())
+        assert found == pytest.approx(sorted([bce, wgan_gp]), rel=0.01)
+    objectives = page.locator('.ag-row [role=gridcell][col-id="params.`train.objective`"]')
+    assert sorted(objectives.all_inner_texts()) == ["bce", "wgan_gp"]
+    expect(page.get_by_text("One row is one training")).to_be_visible()
+
+
+def test_comparing_draws_the_losses_of_both_over_images_seen(said, page):
+    page.goto(said[1])
+    expect(page.get_by_text("Losses over images seen")).to_be_visible()
+    for key in ("loss/generator", "loss/discriminator"):
+        found = drawn(page, key)
+        assert found["axis"] == "Step"  # MLflow's word; the section's title says what it counts
+        assert len(found["curves"]) == 2
+        assert all(x == POINTS for x, _ in found["curves"].values())
+        lower, higher = sorted(y[-1] for _, y in found["curves"].values())
+        assert (lower, higher) == pytest.approx(
+            {"loss/generator": (1.639, 3.639), "loss/discriminator": (0.444, 0.944)}[key], rel=0.01
+        )
+
+
+def test_the_panel_of_pictures_steps_through_the_grids(said, page):
+    page.goto(said[1])
+    grids = card(page, "grid")
+    pictures = grids.locator("img")
+    expect(pictures).to_have_count(2)
+    seen = {}
+    for step in reversed(GRID_STEPS):
+        expect(grids.locator("input")).to_have_value(str(step))
+        for picture in pictures.all():
+            expect(picture).to_have_attribute("src", re.compile(rf"grid%2Bstep%2B{step}%2B"))
+            page.wait_for_function(
+                "picture => picture.complete && picture.naturalWidth", arg=picture.element_handle()
+            )
+        seen[step] = pictures.first.screenshot()
+        grids.get_by_role("slider").press("ArrowLeft")
+    assert len(set(seen.values())) == len(GRID_STEPS)
+
+
+def test_a_runs_page_shows_description_dataset_and_tags(said, store, page):
+    page.goto(run_page(said, store[1]["bce"]))
+    for text in ("bce on 4,603 avatars.", "avatars 64px", "cache_digest", "run_key"):
+        expect(page.get_by_text(text).first).to_be_visible()
+
+
+def test_report_evaluation_and_grids_open_among_the_artefacts(said, store, page):
+    page.goto(run_page(said, store[1]["wgan_gp"], "/artifacts"))
+    page.get_by_text("evaluation", exact=True).click()
+    page.get_by_text("report.html").click()
+    report = page.frame_locator("iframe").get_by_role("heading", name="Report of wgan_gp")
+    expect(report).to_be_visible()
+    page.get_by_text("evaluation.json").click()
+    expect(page.get_by_text("48.31").first).to_be_visible()
+    page.get_by_text("images", exact=True).click()
+    page.get_by_text(re.compile(r"^grid\+step\+8000.*png$")).click()
+    expect(page.locator("img").first).to_be_visible()
+
+
+def test_a_server_that_is_configured_gets_the_view_too_and_its_password_stays_secret(
+    said, tmp_path, monkeypatch, capsys
+):
+    server = said[0].split("/#", 1)[0]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.replace("://", "://me:secret@"))
+    ui.run(Paths(tmp_path), 5000)
+    assert capsys.readouterr().out.splitlines() == [
+        f"MLflow UI: {said[0]}",
+        f"curves and pictures: {said[1]}",
+    ]
