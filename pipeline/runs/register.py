@@ -32,8 +32,8 @@ def run(subject: str, paths: Paths, *, name: str, alias: str = "") -> None:
     """Register the best checkpoint of a run, or a checkpoint's file, and say how to use it.
 
     subject: a file, or a run as `pipeline.runs.find.Runs` takes it. alias: moves to the
-    version, "" for none. The same checkpoint again makes no second version. GanError for invalid names,
-    unknown runs, damaged files and stores that refuse.
+    version, "" for none. The same checkpoint again makes no second version. GanError for invalid
+    names, unknown runs, damaged files and stores that refuse.
     """
     _check(name, alias)
     with _weights(subject, paths) as (weights, row_id):

@@ -151,7 +151,10 @@ def test_a_usage_error_exits_with_2(gan):
 def test_a_stage_of_dvc_hands_over_to_the_checkout_it_runs_in(tmp_path):
     (tmp_path / "pipeline" / "cli").mkdir(parents=True)
     (tmp_path / "pipeline/__init__.py").write_text("")
-    (tmp_path / "pipeline/cli/main.py").write_text("import sys; print('the copy', sys.argv[1:])")
+    (tmp_path / "pipeline/cli/__init__.py").write_text("")
+    (tmp_path / "pipeline/cli/main.py").write_text("")
+    copy = "import sys; print('the copy', sys.argv[1:])"
+    (tmp_path / "pipeline/cli/__main__.py").write_text(copy)
     environment = os.environ | {"DVC_STAGE": "train", "PYTHONSAFEPATH": "1", "PYTHONPATH": ""}
     start = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
     start += "from pipeline.cli.main import main; main()"
