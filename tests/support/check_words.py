@@ -20,7 +20,7 @@ OK = "words: ok"
 
 INSTEAD = {
     r"optimisers? remembers?": "optimiser state",
-    r"(looks?|looked|looking) at (the )?(images|pictures|fakes|reals|real images)": "extract features",
+    r"(looks?|looked|looking) at (the )?(real )?(images|pictures|fakes|reals)": "extract features",
     r"who looks|are looked at": "feature extractor; extract features",
     r"lots? of (fakes|generated)": "sample set",
     r"endless(ly)?": "FID-infinity, extrapolated to infinite sample size",
