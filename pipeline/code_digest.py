@@ -13,6 +13,9 @@ from pathlib import Path
 
 PACKAGES = ("gan", "pipeline")
 
+TRAINING = "pipeline/stages/train.py"
+"""Entry whose closure's digest is part of the run key."""
+
 MODULE = re.compile(r"[a-z_]\w*(\.[a-z_]\w*)+", re.ASCII)
 """A string like this may name a module; that of a package alone, such as "gan", is a mere word."""
 

@@ -9,6 +9,7 @@ from pipeline.cli import runs as tracking_commands
 from pipeline.cli.entry import PARAMS, ParamsFile, hand_over, here, one_line_errors, read
 from pipeline.cli.evaluate import evaluate
 from pipeline.cli.housekeeping import cache, params, results, weights
+from pipeline.cli.identity import identity
 from pipeline.cli.scrape import scrape
 
 app = typer.Typer(
@@ -126,6 +127,7 @@ def train(
     stage.run(values, paths, resume=resume)
 
 
+app.command("_identity", hidden=True)(identity)
 app.command()(evaluate)
 
 

@@ -13,12 +13,10 @@ from gan.objectives.objective import Objective
 from gan.params.file import Params
 from gan.tensor_cache import TensorCache
 from gan.training.state import TrainState, build_networks, build_state
-from pipeline.code_digest import code_digest
+from pipeline.code_digest import TRAINING, code_digest
 from pipeline.paths import Paths
 from pipeline.training.progress_folder import digest_of
 from pipeline.training.warm_start import WarmStart, warm_start
-
-ENTRY = "pipeline/stages/train.py"
 
 DECIDED = ("model", "train", "cache_digest", "code_digest")
 
@@ -92,7 +90,7 @@ def plan(params: Params, paths: Paths) -> Plan:
         "model": params.model.model_dump(),
         "train": params.train.active() | {"init_from": warm.digest if warm else ""},
         "cache_digest": cache.digest,
-        "code_digest": code_digest(ENTRY),
+        "code_digest": code_digest(TRAINING),
     }
     run_key = digest_of(decided | {"images": params.train.images})
     identity = decided | {

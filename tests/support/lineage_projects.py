@@ -49,7 +49,7 @@ class Project:
         return Paths(folder)
 
 
-def _fill_cache(root: Path, write_cache: Callable[..., Path]) -> None:
+def fill_cache(root: Path, write_cache: Callable[..., Path]) -> None:
     """A tensor cache of noise that says to be of the gallery in source.yaml."""
     images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
     meta = write_cache(root / "cache", images, holdout=8) / "meta.json"
@@ -81,7 +81,7 @@ def trained_project(folder: Path, write_cache: Callable[..., Path], store: Path)
     checkout = small_project(folder)
     with pytest.MonkeyPatch.context() as patch:
         paths = apart(checkout.root, patch)
-        _fill_cache(checkout.root, write_cache)
+        fill_cache(checkout.root, write_cache)
         copy_store(store, paths)
         set_seed(checkout.root, SEED)
         patch.chdir(checkout.root)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from gan.errors import GanError
 from pipeline.runs.lineage.dvc_cache import DvcCache, locked_outs, pinned_md5
-from pipeline.runs.lineage.git_history import code_digest_in
 from pipeline.runs.lineage.trace import ROW, Code, Lineage
 from pipeline.runs.lineage.tracked_row import PATCH
 from pipeline.runs.lineage.verify_text import unlike
+from pipeline.runs.other_checkout import code_digest_in
 from pipeline.tracking.provenance.uncommitted import whole
 
 FOLDERS = ("checkpoints", "best")  # of a row's artefacts

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.runs.reproduce.environment import clean_environment
+from pipeline.runs.other_checkout import clean_environment
 
 
 @dataclass(frozen=True)

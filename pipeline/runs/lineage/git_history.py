@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -12,15 +11,12 @@ from io import BytesIO
 from pathlib import Path
 
 from gan.errors import GanError
-from pipeline.runs.reproduce.environment import clean_environment
+from pipeline.runs.other_checkout import clean_environment
 from pipeline.tracking.provenance.git import Git
 
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 PATIENCE_S = 120.0  # a long history is searched for a run
 RECORD = "reports/metrics.json"
-DIGEST = (
-    "from pipeline.code_digest import code_digest; print(code_digest('pipeline/stages/train.py'))"
-)
 
 
 @dataclass(frozen=True)
@@ -90,16 +86,3 @@ def apply(patch: Path, folder: Path) -> None:
     if done.returncode != 0:
         words = (done.stderr.strip() or "no message").splitlines()[0]
         raise GanError(f"the run's uncommitted changes do not fit its commit: {words}")
-
-
-def code_digest_in(folder: Path) -> str | None:
-    """The digest of the training's code by that code's own reckoning, None if it has none."""
-    done = subprocess.run(
-        [sys.executable, "-c", DIGEST],
-        cwd=folder,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -19,7 +19,7 @@ from gan.atomic import write_atomically
 from gan.errors import GanError
 from pipeline.console import say
 from pipeline.runs.lineage.git_history import apply
-from pipeline.runs.reproduce.environment import clean_environment
+from pipeline.runs.other_checkout import clean_environment
 
 MARKER = Path(".git/gan-reproduce.json")
 BROUGHT = ("weights", "pretrained", "faces")
@@ -132,22 +132,6 @@ class Again:
                 f"`{' '.join(command)}` in {self.folder} failed (exit code {code}); the same "
                 "command goes on when that is mended"
             )
-
-    def answers(self, script: str) -> dict[str, Any]:
-        """The JSON object that a script prints, run by the folder's own code; GanError."""
-        done = subprocess.run(
-            [sys.executable, "-c", script],
-            cwd=self.folder,
-            env=clean_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            words = (done.stderr.strip() or "no message").splitlines()[-1]
-            raise GanError(f"{self.folder}: can't be trained there: {words}")
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return answer
 
 
 def _bring(here: Path, there: Path) -> None:

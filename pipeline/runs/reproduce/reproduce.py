@@ -12,23 +12,9 @@ from pipeline.paths import Paths
 from pipeline.runs.lineage.dvc_cache import DvcCache
 from pipeline.runs.lineage.trace import Code, Lineage, trace
 from pipeline.runs.lineage.tracked_row import PATCH
+from pipeline.runs.other_checkout import identity_in
 from pipeline.runs.reproduce.checkout import Again
 from pipeline.runs.reproduce.comparison import Expected, compared, expected, explained, table
-
-PLAN = """
-import json
-from pathlib import Path
-from gan.errors import GanError
-from gan.params.file import load_params
-from pipeline.paths import Paths
-from pipeline.training.plan import plan
-try:
-    todo = plan(load_params(Path("params.yaml")), Paths(Path.cwd()))
-except GanError as error:
-    raise SystemExit(str(error))
-identity = todo.identity | {"images": todo.params.train.images}
-print(json.dumps({"run_key": todo.run_key, "identity": identity}))
-"""
 
 
 @dataclass(frozen=True)
@@ -119,7 +105,7 @@ def _planned(again: Again, run: _Run) -> dict[str, object]:
     """What decides the training there; GanError if it is not what decided the run."""
     from pipeline.training.progress_folder import differences
 
-    plan = again.answers(PLAN)
+    plan = identity_in(again.folder)
     identity: dict[str, object] = plan["identity"]
     if plan["run_key"] == run.found.subject.run_key:
         return identity

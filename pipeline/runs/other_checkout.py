@@ -1,0 +1,88 @@
+"""Questions to the code of another checkout, answered by that code in a process of its own.
+
+A checkout answers by its hidden command `gan _identity`. Commits from before the modules moved
+into rooms have no such command and other module names: they are asked by a script.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from gan.errors import GanError
+
+FOREIGN = (
+    *("DVC_ROOT", "DVC_STAGE", "DVC_EXP", "MLFLOW_"),
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX", "GIT_OBJECT", "GIT_PREFIX"),
+    *("PYTHONPATH", "PYTHONSAFEPATH", "PYTHONHOME"),
+)
+"""Beginnings of the variables that would lead it to this checkout's code, stage or tracker."""
+
+BEFORE_ROOMS = ("pipeline/cli.py", "pipeline/imports.py", "pipeline/train.py")
+"""Files of the flat layout, by which a checkout of it is recognised."""
+
+CODE_BEFORE_ROOMS = """
+import json
+from pipeline.imports import code_digest
+print(json.dumps({"code_digest": code_digest("pipeline/train.py")}))
+"""
+
+IDENTITY_BEFORE_ROOMS = """
+import json
+from pathlib import Path
+from gan.errors import GanError
+from gan.params import load_params
+from pipeline.paths import Paths
+from pipeline.training.plan import plan
+try:
+    planned = plan(load_params(Path("params.yaml")), Paths(Path.cwd()))
+except GanError as error:
+    raise SystemExit(str(error))
+identity = planned.identity | {"images": planned.params.train.images}
+print(json.dumps({"run_key": planned.run_key, "identity": identity}))
+"""
+
+
+def code_digest_in(folder: Path) -> str:
+    """Digest of the training's code, computed by that code; GanError if it can't tell."""
+    return str(_ask(folder, CODE_BEFORE_ROOMS, "--code-only")["code_digest"])
+
+
+def identity_in(folder: Path) -> dict[str, Any]:
+    """`run_key` and `identity` of the training that the checkout would run; GanError, with its
+    own message, if it can't train."""
+    return _ask(folder, IDENTITY_BEFORE_ROOMS)
+
+
+def _ask(folder: Path, script: str, *options: str) -> dict[str, Any]:
+    """JSON object that `script` prints in a checkout of the flat layout, the command in others."""
+    flat = all((folder / name).is_file() for name in BEFORE_ROOMS)
+    command = ["-c", script] if flat else ["-m", "pipeline.cli", "_identity", *options]
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return answer
+    except (ValueError, IndexError):
+        message = (done.stderr.strip() or "no message").splitlines()[-1].removeprefix("gan: ")
+        raise GanError(
+            f"{folder}: its code does not tell what it would train: {message}"
+        ) from None
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what points to its checkout; `gan` and `dvc` are ours."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
+    own = str(Path(sys.executable).parent)
+    return kept | {
+        "PATH": f"{own}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

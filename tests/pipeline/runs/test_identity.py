@@ -1,0 +1,37 @@
+"""`gan _identity`, which later versions of the code ask of a checkout."""
+
+import json
+
+from gan.params.file import load_params
+from pipeline.code_digest import TRAINING, code_digest
+from pipeline.paths import Paths
+from pipeline.training.plan import plan
+
+
+def test_the_digest_of_the_code_needs_nothing_else(gan):
+    done = gan("_identity", "--code-only")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "run_key": None,
+        "identity": None,
+        "code_digest": code_digest(TRAINING),
+    }
+
+
+def test_key_and_identity_are_those_of_the_plan(
+    gan, tmp_path, write_params, write_cache, noise_images
+):
+    assert gan("_identity").returncode == 1  # without params.yaml
+    params = load_params(write_params(tmp_path / "params.yaml"))
+    assert gan("_identity").returncode == 1  # without cache/
+    write_cache(tmp_path / "cache", noise_images)
+    done = gan("_identity")
+    assert done.returncode == 0, done.stderr
+    answer, planned = json.loads(done.stdout), plan(params, Paths(tmp_path))
+    assert answer["run_key"] == planned.run_key
+    assert answer["identity"] == planned.identity | {"images": params.train.images}
+    assert answer["code_digest"] == planned.identity["code_digest"]
+
+
+def test_the_command_is_hidden(gan):
+    assert "_identity" not in gan("--help").stdout

@@ -1,0 +1,119 @@
+"""`gan lineage --check` and `gan reproduce` of a run of the last commit before the rooms."""
+
+import io
+import json
+import shutil
+import subprocess
+import tarfile
+
+import pytest
+import yaml
+from dvc_checkouts import ROOT, Checkout, configured
+from lineage_projects import fill_cache
+from tracking_stores import apart, copy_store, empty_database
+
+from gan.errors import GanError
+from pipeline.paths import Paths
+from pipeline.runs.lineage import show as lineage_command
+from pipeline.runs.other_checkout import BEFORE_ROOMS, code_digest_in, identity_in
+from pipeline.runs.reproduce import reproduce
+from pipeline.runs.reproduce.checkout import MARKER
+
+pytestmark = pytest.mark.slow
+
+TRAIN = {
+    "images": 32,
+    "precision": "float32",
+    "log_every": 16,
+    "grid_every": 32,
+    "snapshot_every": 32,
+    "checkpoint_every": 32,
+}
+"""Values of that commit's params.yaml, whose names are not those of today's."""
+
+
+def git(*arguments):
+    return subprocess.check_output(["git", *arguments], cwd=ROOT)
+
+
+def last_flat_commit():
+    """The parent of the commit that removed the flat layout's first file."""
+    moved = git("log", "-1", "--format=%H", "--diff-filter=D", "--", BEFORE_ROOMS[0]).decode()
+    assert moved, "needs the history of this repository: `git fetch --unshallow`, or a whole clone"
+    return git("rev-parse", f"{moved.strip()}^").decode().strip()
+
+
+def flat_project(folder):
+    """A repository with the files of that commit, its networks small; nothing is run."""
+    checkout = Checkout(folder / "repository", folder / "home")
+    archive = io.BytesIO(git("archive", last_flat_commit()))
+    with tarfile.open(fileobj=archive) as files:
+        files.extractall(checkout.root, filter="data")
+    params = yaml.safe_load(checkout.read("params.yaml"))
+    for network in ("generator", "discriminator"):
+        params["model"][network]["width"] = 4
+    params["preprocess"]["size"] = 32
+    params["train"] |= TRAIN
+    (checkout.root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    checkout.git("init", "-q")
+    configured(checkout).commit("the project")
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory, write_cache):
+    """Such a repository after a training by its own code, which its own store tracked."""
+    checkout = flat_project(tmp_path_factory.mktemp("flat"))
+    fill_cache(checkout.root, write_cache)
+    copy_store(empty_database(tmp_path_factory), Paths(checkout.root))
+    gan = ("python", "-m", "pipeline.cli")
+    checkout.run(*gan, "train")
+    checkout.run(*gan, "generate", "--ckpt", "models/final.pt", "--seeds", "7", "--out", "avatars")
+    return checkout
+
+
+@pytest.fixture
+def here(flat, monkeypatch):
+    monkeypatch.chdir(flat.root)
+    return apart(flat.root, monkeypatch)
+
+
+def test_lineage_finds_everything_that_the_run_was_made_of(here, capsys):
+    lineage_command.run("avatars/000007.png", here, check=True, as_json=True)
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    assert "code" in {each["name"] for each in checks}
+    assert all(each["there"] for each in checks)
+
+
+def test_a_reproduction_is_equal(flat, here, tmp_path, monkeypatch, capfd):
+    folder = tmp_path / "again"
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:  # its data are noise, which no source could draw again
+        patch.setattr(reproduce.Again, "runs", kill)
+        with pytest.raises(KeyboardInterrupt):
+            reproduce.run("avatars/000007.png", here, folder)
+    shutil.copytree(here.cache, folder / "cache")
+    state = json.loads((folder / MARKER).read_text())
+    (folder / MARKER).write_text(json.dumps(state | {"done": ["checkout", "data"]}))
+
+    reproduce.run("avatars/000007.png", here, folder)
+    lines = [
+        line for line in capfd.readouterr().out.splitlines() if line[:5] in ("equal", "DIFFE")
+    ]
+    assert len(lines) > 6
+    assert not [line for line in lines if line.startswith("DIFFERS")]
+    assert "its pixels" in lines[-1]
+    for name in ("models/final.pt", "models/snapshots/000000000032.pt"):
+        assert (folder / name).read_bytes() == (flat.root / name).read_bytes()
+
+
+def test_questions_that_its_code_cannot_answer_are_errors(tmp_path):
+    for name in BEFORE_ROOMS:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for ask in (code_digest_in, identity_in):
+        with pytest.raises(GanError, match=str(tmp_path)):
+            ask(tmp_path)
