@@ -111,7 +111,7 @@ class Race:
         out = folder / f"out-{len(list(folder.glob('out-*')))}"
         command = [sys.executable, "-m", "pipeline.cli", "evaluate", "--out", out]
         command += ["--ckpt", self.judged.checkpoint, "--extractor", "inception"]
-        command += ["--metrics", "frechet", "--seeds", SEED, "--against", "train"]
+        command += ["--metrics", "frechet_distance", "--seeds", SEED, "--against", "train"]
         command += ["--fakes", self.fakes, "--precision", precision]
         taken, _ = self._run([*command, *(["--allow-small"] if self.small else [])], folder)
         return Taken(taken.seconds, taken.cpu, score_of(out / "evaluation.json"))

@@ -3,14 +3,40 @@
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from gan.params.section import Section, Seed
 
 Split = Literal["train", "holdout"]
 
+RENAMED_METRICS = {
+    "frechet": "frechet_distance",
+    "infinity": "frechet_infinity",
+    "kernel": "kernel_distance",
+    "manifold": "precision_recall",
+    "score": "inception_score",
+}
+"""Old ids of `evaluate.metrics`, and the ids that replace them."""
 
-Metric = Literal["frechet", "infinity", "kernel", "manifold", "score", "memorisation"]
+
+def _refuse_renamed(metric: Any) -> Any:
+    if isinstance(metric, str) and metric in RENAMED_METRICS:
+        raise ValueError(f"now called {RENAMED_METRICS[metric]}")
+    return metric
+
+
+Metric = Annotated[
+    Literal[
+        "frechet_distance",
+        "frechet_infinity",
+        "kernel_distance",
+        "precision_recall",
+        "inception_score",
+        "memorisation",
+    ],
+    BeforeValidator(_refuse_renamed),
+]
+"""A method that `gan evaluate` measures generated images by."""
 
 
 def _no_value_twice(values: list[Any]) -> list[Any]:

@@ -39,7 +39,8 @@ def evaluate(
     metrics: Annotated[
         str | None,
         typer.Option(
-            help="Some of frechet,infinity,kernel,manifold,score,memorisation, with commas."
+            help="Some of frechet_distance, frechet_infinity, kernel_distance, precision_recall, "
+            "inception_score and memorisation, with commas between."
         ),
     ] = None,
     fakes: Annotated[int | None, typer.Option(help="Generated images of a seed.")] = None,

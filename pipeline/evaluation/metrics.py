@@ -73,12 +73,14 @@ def _manifold(real: FeatureSet, fake: FeatureSet) -> Values:
 
 
 MEASURES = {
-    "frechet": Measure(_frechet, biased=True, of_rows=False, least=2),
-    "infinity": Measure(_infinity, biased=True, of_rows=False, least=2, fakes=fakes_needed),
-    "kernel": Measure(_kernel, biased=False, of_rows=True, least=kernel.LEAST, most=MOST),
-    "manifold": Measure(_manifold, biased=True, of_rows=True, least=6, most=MOST),
+    "frechet_distance": Measure(_frechet, biased=True, of_rows=False, least=2),
+    "frechet_infinity": Measure(
+        _infinity, biased=True, of_rows=False, least=2, fakes=fakes_needed
+    ),
+    "kernel_distance": Measure(_kernel, biased=False, of_rows=True, least=kernel.LEAST, most=MOST),
+    "precision_recall": Measure(_manifold, biased=True, of_rows=True, least=6, most=MOST),
 }
-"""By their names in evaluate.metrics; `score` and `memorisation` compare otherwise."""
+"""By their ids in evaluate.metrics; `inception_score` and `memorisation` compare otherwise."""
 
 
 def obstacle(

@@ -159,12 +159,12 @@ def _check_distances(
     params: Params, references: Sequence[Reference], extractors: Sequence[Extractor], fakes: int
 ) -> None:
     """Raise GanError if a Fréchet distance was asked for and no reference allows a fair one."""
-    if "frechet" not in params.evaluate.metrics:
+    if "frechet_distance" not in params.evaluate.metrics:
         return
-    reasons = []
+    reasons, measure = [], MEASURES["frechet_distance"]
     for extractor in extractors:
         for each in references:
-            why = obstacle(MEASURES["frechet"], each, extractor.name, fakes, params.evaluate)
+            why = obstacle(measure, each, extractor.name, fakes, params.evaluate)
             if why is None:
                 return
             reasons.append(f"{each.what}: {why}")

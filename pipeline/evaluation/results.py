@@ -92,7 +92,7 @@ class Numbers:
         """Measure a lot as `extractor` saw it."""
         count = fakes.count
         for metric in self._settings.metrics:
-            if metric == "score":
+            if metric == "inception_score":
                 self._keep(_Key(extractor, None, count, None), self._score(extractor, fakes))
             elif metric != "memorisation":
                 for reference in self._references:
@@ -122,11 +122,11 @@ class Numbers:
 
     def _score(self, extractor: Extractor, fakes: FeatureSet) -> Values:
         if fakes.count < SPLITS:
-            self._miss("score", f"of {fakes.count} images: it needs {SPLITS}")
+            self._miss("inception_score", f"of {fakes.count} images: it needs {SPLITS}")
             return {}
         logits = extractor.logits(torch.from_numpy(fakes.rows))
         if logits is None:
-            self._miss("score", f"by {extractor.name}: it knows no classes")
+            self._miss("inception_score", f"by {extractor.name}: it knows no classes")
             return {}
         return {"score": inception_score(logits.numpy()).value}
 

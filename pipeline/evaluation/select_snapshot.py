@@ -68,7 +68,7 @@ def select(snapshots: Sequence[Path], panel: Panel, params: Params) -> Selection
 
 
 def _reference(panel: Panel, params: Params) -> Reference:
-    measure, name = MEASURES["frechet"], panel.extractors[0].name
+    measure, name = MEASURES["frechet_distance"], panel.extractors[0].name
     fakes = params.evaluate.num_fakes
     for each in panel.references:
         if obstacle(measure, each, name, fakes, params.evaluate) is None:

@@ -40,7 +40,7 @@ SMALL: dict[str, Any] = {
         "num_fakes": 32,
         "selection_fakes": 32,
         "report_seeds": [2],
-        "metrics": ["frechet", "memorisation"],
+        "metrics": ["frechet_distance", "memorisation"],
         "allow_small": True,
     },
 }

@@ -24,7 +24,7 @@ SMALL = {
     "evaluate.selection_fakes": 20,
     "evaluate.allow_small": True,
     "evaluate.splits": ["train"],
-    "evaluate.metrics": ["frechet"],
+    "evaluate.metrics": ["frechet_distance"],
     "features.extractors": ["lite0"],
 }
 

@@ -12,6 +12,7 @@ from dvc.utils.hydra import apply_overrides
 from gan.errors import GanError
 from gan.models.registry import FAMILIES
 from gan.objectives.registry import OBJECTIVES
+from gan.params.evaluation import RENAMED_METRICS
 from gan.params.file import load_params, parse_params, parse_text
 from gan.params.optimiser import ARGUMENTS
 
@@ -401,7 +402,7 @@ def test_the_seed_that_chooses_may_not_report():
     [
         ("evaluate.report_seeds", [2, 2]),
         ("evaluate.splits", ["train", "train"]),
-        ("evaluate.metrics", ["kernel", "kernel"]),
+        ("evaluate.metrics", ["kernel_distance", "kernel_distance"]),
         ("features.extractors", ["lite0", "lite0"]),
     ],
 )
@@ -409,6 +410,13 @@ def test_a_list_names_nothing_twice(key, value):
     message = refusal(edited(key, value))
     assert f"{key} = {value!r}" in message
     assert "twice" in message
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_METRICS.items())
+def test_the_old_id_of_a_metric_is_refused_with_the_new_one(old, new):
+    message = refusal(edited("evaluate.metrics", ["memorisation", old]))
+    assert f"evaluate.metrics.1 = {old!r}: now called {new}" in message
+    accepted("evaluate.metrics", ["memorisation", new])
 
 
 @pytest.mark.parametrize("name", ["vgg", "../clip.pt", "/clip.pt", "clip.onnx", ""])

@@ -38,7 +38,7 @@ SMALL = {
     "evaluate.splits": ["train", "holdout"],
     "features.extractors": ["lite0"],
 }
-FEW = {"evaluate.metrics": ["frechet", "kernel"]}
+FEW = {"evaluate.metrics": ["frechet_distance", "kernel_distance"]}
 COMPARED = ("fd_lite0_24{}_small{}", "precision_lite0_24{}_small{}", "recall_lite0_24{}_small{}",
             "density_lite0_24{}_small{}", "coverage_lite0_24{}_small{}")  # fmt: skip
 KEYS = {
@@ -158,7 +158,9 @@ def test_the_reported_number_is_the_mean_over_seeds_that_did_not_choose(checkout
 def test_every_metric_is_there_and_what_is_missing_is_said(evaluated):
     assert set(evaluated.judgement.metrics) == KEYS
     notes = evaluated.judgement.result["notes"]
-    assert [note for note in notes if note.startswith("no infinity") and "needs 2,562" in note]
+    infinity = [note for note in notes if note.startswith("no frechet_infinity")]
+    assert infinity
+    assert all("needs 2,562" in note for note in infinity)
 
 
 @pytest.mark.slow
@@ -263,7 +265,7 @@ def test_the_same_pictures_as_files_or_as_statistics_get_the_same_numbers(
     told = stage.run_one(Request(ckpt=best, against=[str(file)]), params, checkout)
     (key,) = told.metrics
     assert told.metrics[key] == expected["fd_lite0_24_small24"]
-    assert [note for note in told.result["notes"] if note.startswith("no kernel")]
+    assert [note for note in told.result["notes"] if note.startswith("no kernel_distance")]
 
 
 @pytest.mark.slow
@@ -431,6 +433,7 @@ def test_a_run_in_the_tracker_is_found_by_its_id_and_gets_the_numbers(
         (["--fakes", "10"], "without --ckpt, --run or --images"),
         (["--images", "b", "--seeds", "2-4"], "go with --ckpt and --run"),
         (["--ckpt", "a.pt", "--metrics", "fid"], "evaluate.metrics"),
+        (["--ckpt", "a.pt", "--metrics", "frechet"], "frechet_distance"),
         (["--ckpt", "a.pt", "--metrics", ""], "evaluate.metrics = []"),
         (["--ckpt", "a.pt", "--fakes", "1"], "evaluate.num_fakes = 1"),
         (["--ckpt", "a.pt", "--seeds", "1-3"], "is one of report_seeds"),
@@ -450,7 +453,7 @@ def test_wrong_options_are_one_line(write_params, tmp_path, monkeypatch, options
 
 @pytest.mark.slow
 def test_an_evaluation_that_can_measure_nothing_is_an_error(checkout, make_params):
-    params = make_params(SMALL | {"evaluate.metrics": ["infinity"]})
+    params = make_params(SMALL | {"evaluate.metrics": ["frechet_infinity"]})
     best = checkout.models / "snapshots" / f"{64:012d}.pt"
     with pytest.raises(GanError, match=r"nothing could be measured: .*it needs 2,562"):
         stage.run_one(Request(ckpt=best), params, checkout)
@@ -480,7 +483,8 @@ def test_too_few_images_are_refused_unless_asked_for(checkout, make_params):
     params = make_params(SMALL | {"evaluate.allow_small": False})
     with pytest.raises(GanError, match=r"24 fakes against 60 real images, fewer than 2,048"):
         stage.run_one(Request(ckpt=best), params, checkout)
-    kernel = make_params(SMALL | {"evaluate.allow_small": False, "evaluate.metrics": ["kernel"]})
+    only_kernel = {"evaluate.allow_small": False, "evaluate.metrics": ["kernel_distance"]}
+    kernel = make_params(SMALL | only_kernel)
     found = stage.run_one(Request(ckpt=best, against=["holdout"]), kernel, checkout)
     assert set(found.metrics) == {"kd_lite0_24_holdout", "kd_se_lite0_24_holdout"}
 

@@ -118,7 +118,7 @@ def test_a_real_evaluation_stands_in_the_card(tmp_path, make_params, write_cache
             "evaluate.report_seeds": [2, 3],
             "evaluate.allow_small": True,
             "evaluate.splits": ["train", "holdout"],
-            "evaluate.metrics": ["frechet", "memorisation"],
+            "evaluate.metrics": ["frechet_distance", "memorisation"],
             "features.extractors": ["lite0"],
         }
     )
