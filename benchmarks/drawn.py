@@ -1,4 +1,4 @@
-"""Seeded JPEGs for the benchmarks, drawn on all cores, and snapshots of pictures."""
+"""Seeded JPEGs for the benchmarks, drawn on all cores, and datasets of pictures."""
 
 import hashlib
 import io
@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw
 
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import discard, publish
-from pipeline.dataset.manifest import Row
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.manifest import ManifestEntry
+from pipeline.dataset.reader import Dataset
 from pipeline.preprocessing.workers.pool import usable_cores
 
 BICUBIC = Image.Resampling.BICUBIC
@@ -60,21 +60,21 @@ def draw_all(count: int, draw_one: Callable[[int], bytes]) -> Iterator[bytes]:
             yield from pool.imap(draw_one, numbers, chunksize=64)
 
 
-def pack(files: Iterable[bytes], root: Path, description: dict[str, object]) -> Snapshot:
-    """A snapshot of `files` at `root`/data, written as a crawl writes one."""
+def pack(files: Iterable[bytes], root: Path, description: dict[str, object]) -> Dataset:
+    """A dataset of `files` at `root`/data, written as a crawl writes one."""
     staging = root / "data.staging"
     with Journal(staging, description) as journal:
         for number, data in enumerate(files):
             journal.add(number, _row(number, data), data)
-        snapshot = publish(journal, description, root / "data", root / "data.old")
+        dataset = publish(journal, description, root / "data", root / "data.old")
     discard(staging)
-    return snapshot
+    return dataset
 
 
-def _row(number: int, data: bytes) -> Row:
+def _row(number: int, data: bytes) -> ManifestEntry:
     with Image.open(io.BytesIO(data)) as image:
         kind, (width, height) = str(image.format), image.size
-    return Row(
+    return ManifestEntry(
         page=f"https://example.org/posts/{number}",
         url=f"https://example.org/pictures/{number:08}.jpg",
         tags=tuple(f"tag_number_{number * 7 % (97 + place)}" for place in range(TAGS)),

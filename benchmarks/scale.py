@@ -2,12 +2,12 @@
 
     python benchmarks/scale.py COUNT [COUNT ...] [--keep FOLDER] [--size 64]
 
-For each COUNT as many JPEGs are drawn and packed into a snapshot; then the stage, with params.yaml
+For each COUNT as many JPEGs are drawn and packed into a dataset; then the stage, with params.yaml
 as shipped, works on it in a fresh process, and memory of that process and its workers is sampled
 from /proc (Linux): RssAnon, which is what they hold themselves, without the pages of files that
 the system may drop. Another fresh process then opens the cache and takes the first batch of a
 training, and at last every pixel is verified. With --keep everything stays in FOLDER, and the
-snapshots there are used again. The last line is JSON; its growth is the largest rise of seconds
+datasets there are used again. The last line is JSON; its growth is the largest rise of seconds
 over n log n from one COUNT to the next.
 """
 
@@ -33,10 +33,10 @@ from PIL import Image
 from processes import PREPROCESS, ROOT, finish, run, start
 
 from gan.errors import GanError
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 
 FILE_BYTES = 3100  # of a picture of 64 pixels in a shard, its row included
-WRITING = 2  # times that while a snapshot is made: the journal and what it is packed into
+WRITING = 2  # times that while a dataset is made: the journal and what it is packed into
 COPIES = 50  # every so many pictures one is a copy of that before, a little worse
 PLAIN = 100  # and one is of one colour
 FEW, TRIES = 20_000, 3  # where other work on the machine would outweigh this
@@ -95,7 +95,7 @@ def draw_plain(number: int, side: int) -> bytes:
 
 
 def bytes_needed(count: int, size: int) -> tuple[int, int]:
-    """What a snapshot takes while it is made, and what its cache takes."""
+    """What a dataset takes while it is made, and what its cache takes."""
     side = max(64, size)
     return WRITING * FILE_BYTES * count * side**2 // 64**2, count * (3 * size**2 + 200)
 
@@ -109,13 +109,13 @@ def check_space(counts: list[int], size: int, folder: Path, keep: bool) -> None:
         raise SystemExit(f"{folder}: too little room; free some, or name another with --keep")
 
 
-def snapshot(count: int, size: int, root: Path) -> None:
-    """Have a snapshot of `count` pictures at `root`, at least as large as the cache's images."""
+def dataset(count: int, size: int, root: Path) -> None:
+    """Have a dataset of `count` pictures at `root`, at least as large as the cache's images."""
     side = max(64, size)
     description: dict[str, object] = {"drawn": count, "side": side, "pillow": PIL.__version__}
     try:
-        if Snapshot.open(root / "data").source == description:
-            print(f"{count}: snapshot used again")
+        if Dataset.open(root / "data").source == description:
+            print(f"{count}: dataset used again")
             return
     except GanError:
         pass
@@ -125,7 +125,7 @@ def snapshot(count: int, size: int, root: Path) -> None:
     made = pack(draw_all(count, partial(draw_one, side=side)), root, description)
     taken = sum(mark.bytes for mark in made.files.values())
     seconds = time.perf_counter() - begin
-    print(f"{count}: snapshot drawn and packed in {seconds:.0f} s, {taken / 1e9:.2f} GB")
+    print(f"{count}: dataset drawn and packed in {seconds:.0f} s, {taken / 1e9:.2f} GB")
 
 
 def family(pid: int) -> Iterator[int]:
@@ -163,8 +163,8 @@ class Memory:
 
 
 def measure(count: int, size: int, root: Path, params: Path) -> Result:
-    """Make the snapshot and time all that comes after it; of several tries the fastest counts."""
-    snapshot(count, size, root)
+    """Make the dataset and time all that comes after it; of several tries the fastest counts."""
+    dataset(count, size, root)
     memory, tries = Memory(), []
     for _ in range(TRIES if count <= FEW else 1):
         for made in ("cache", "reports"):

@@ -6,7 +6,7 @@ A server in a process of its own offers JPEGs of about 5 kB on localhost; both c
 same list of addresses with politeness off and 8 connections, in turns. FilesPipeline stores the
 files as they come; `gan scrape` also decodes and hashes each picture, journals it, packs shards
 and measures the data card, all within its time. Memory is the peak of a process that crawls one
-new image on top of a snapshot of 100,000 rows, less the same with 100 rows. The last line is JSON.
+new image on top of a dataset of 100,000 rows, less the same with 100 rows. The last line is JSON.
 """
 
 import argparse
@@ -77,7 +77,7 @@ FILL = """
 import hashlib, json, sys
 from pathlib import Path
 from pipeline.crawl.storage.journal import Journal
-from pipeline.dataset.manifest import Row
+from pipeline.dataset.manifest import ManifestEntry
 from pipeline.crawl.storage.writer import publish
 
 root, rows, description = Path.cwd(), int(sys.argv[1]), json.loads(sys.argv[2])
@@ -88,7 +88,7 @@ with Journal(root / "staging", description) as journal:
         url = f"https://example.org/somewhere/quite/long/{number:08}.jpg"
         sha256 = hashlib.sha256(data).hexdigest()
         size = (len(data), "JPEG", 1, 1)
-        row = Row(url, url, tags, "general", url, "unknown", "ok", "", sha256, *size)
+        row = ManifestEntry(url, url, tags, "general", url, "unknown", "ok", "", sha256, *size)
         journal.add(number, row, data)
     publish(journal, description, root / "data", root / "old")
 """

@@ -39,7 +39,7 @@ def preprocess(params: ParamsFile = PARAMS) -> None:
     """
     from dataclasses import asdict
 
-    from pipeline.dataset.reader import Snapshot
+    from pipeline.dataset.reader import Dataset
     from pipeline.preprocessing.cache_statistics import named
     from pipeline.stages import preprocess as stage
     from pipeline.tracking import rows as tracking
@@ -53,7 +53,7 @@ def preprocess(params: ParamsFile = PARAMS) -> None:
         row.tags(
             {
                 "cache_digest": summary["digest"],
-                "snapshot_digest": Snapshot.open(paths.data).digest,
+                "snapshot_digest": Dataset.open(paths.data).digest,
                 DESCRIPTION: of_preprocess(
                     size, *(summary[key] for key in ("read", "train", "holdout"))
                 ),

@@ -1,11 +1,11 @@
-"""The log beside a snapshot: when and from where each answer came, which no snapshot may hold."""
+"""The log beside a dataset: when and from where each answer came, which no dataset may hold."""
 
 import json
 import time
 from pathlib import Path
 
 from pipeline.crawl.sink import Trace
-from pipeline.dataset.manifest import Row
+from pipeline.dataset.manifest import ManifestEntry
 
 
 class CrawlLog:
@@ -16,7 +16,7 @@ class CrawlLog:
         self.path = path
         self._stream = path.open("a", encoding="utf-8", buffering=1)
 
-    def write(self, row: Row, trace: Trace) -> None:
+    def write(self, row: ManifestEntry, trace: Trace) -> None:
         """Note what became of an image; a full disk stops the crawl elsewhere, not here."""
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -15,7 +15,7 @@ from pipeline.crawl.data_pin import Pin, directory_md5
 from pipeline.crawl.options import is_embedded
 from pipeline.crawl.storage.writer import discard, recover
 from pipeline.dataset.layout import DESCRIPTION
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 from pipeline.paths import Paths
 
 REPLACED = "replaced"
@@ -53,7 +53,7 @@ class Shelf:
                 ) from None
             yield
 
-    def tidy(self, whole: Snapshot | None = None) -> None:
+    def tidy(self, whole: Dataset | None = None) -> None:
         """After a new data/ stands, remove the old one; kept where nothing else has it.
 
         `whole` is what stands in data/, where every byte of it was checked or written just now.
@@ -101,7 +101,7 @@ class Shelf:
         with suppress(OSError):
             self.staging.rmdir()
 
-    def _is_redundant(self, new: Snapshot | None) -> bool:
+    def _is_redundant(self, new: Dataset | None) -> bool:
         """True where the old data/ can be drawn again, or stands elsewhere byte for byte."""
         if _is_worthless(self.replaced):
             return True
@@ -125,14 +125,14 @@ class Shelf:
         return kept / _numbered(name, number)
 
 
-def open_whole(folder: Path) -> tuple[Snapshot | None, str]:
-    """A snapshot whose every byte was checked, or None and why there is none."""
+def open_whole(folder: Path) -> tuple[Dataset | None, str]:
+    """A dataset whose every byte was checked, or None and why there is none."""
     try:
-        snapshot = Snapshot.open(folder)
-        snapshot.verify()
+        dataset = Dataset.open(folder)
+        dataset.verify()
     except GanError as error:
         return None, str(error)
-    return snapshot, ""
+    return dataset, ""
 
 
 def holds_pictures(folder: Path) -> bool:
@@ -148,7 +148,7 @@ def _is_worthless(folder: Path) -> bool:
 
 
 def _described(folder: Path) -> dict[str, Any]:
-    """What a perhaps damaged snapshot says of itself."""
+    """What a perhaps damaged dataset says of itself."""
     try:
         values = json.loads((folder / DESCRIPTION).read_bytes())
     except (OSError, ValueError):

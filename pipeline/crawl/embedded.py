@@ -11,7 +11,7 @@ from pipeline.crawl.booru.danbooru import Danbooru
 from pipeline.crawl.booru.posts import Search
 from pipeline.crawl.http.engine import Manners, crawl
 from pipeline.crawl.sink import Sink
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 from pipeline.gallery.page import page_size, page_tags, paint_page_jpeg
 from pipeline.gallery.painter import PAINTER_VERSION, paint_jpeg, tags
 from pipeline.gallery.server import Describe, Gallery, Measure, Paint, serve, square
@@ -67,7 +67,7 @@ class Embedded:
     def total(self) -> int:
         return self.count
 
-    def continues(self, snapshot: Snapshot) -> bool:
+    def continues(self, dataset: Dataset) -> bool:
         """Never: it is drawn anew, so that the same source gives the same digest."""
         return False
 

@@ -21,17 +21,21 @@ from pipeline.crawl.image_check import Listed
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
 from pipeline.crawl.storage.known import url_key
-from pipeline.dataset.manifest import STATUSES, Row
+from pipeline.dataset.manifest import STATUSES, ManifestEntry
 
 WEB = re.compile("https?://", re.IGNORECASE)
 DRAWN = "gallery:"
 MARKS = {"sha256": "", "bytes": 0, "format": "", "width": 0, "height": 0}
 """What a row without a picture says of the picture."""
 
-KINDS = {each.name: int if each.default == 0 else str for each in fields(Row)} | {"tags": list}
+KINDS = {each.name: int if each.default == 0 else str for each in fields(ManifestEntry)} | {
+    "tags": list
+}
 """The JSON type of each field of a row."""
 
-EMPTY: dict[str, Any] = {each.name: "" for each in fields(Row) if each.default is MISSING}
+EMPTY: dict[str, Any] = {
+    each.name: "" for each in fields(ManifestEntry) if each.default is MISSING
+}
 """The fields that an older manifest may lack."""
 
 
@@ -98,7 +102,7 @@ class FromManifest(GrowingSource):
             raise GanError(f"{self.path}: cannot be read: {error.strerror}") from None
         return Survey(sha256, rows, web, drawn)
 
-    def _rows(self, left_out: Counter[str] | None = None) -> Iterator[tuple[int, Row]]:
+    def _rows(self, left_out: Counter[str] | None = None) -> Iterator[tuple[int, ManifestEntry]]:
         seen: set[bytes] = set()
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
@@ -115,7 +119,7 @@ class FromManifest(GrowingSource):
                     left_out["addresses named again"] += 1
 
 
-def parse_row(line: bytes) -> Row:
+def parse_row(line: bytes) -> ManifestEntry:
     """A manifest's row; ValueError where it is none.
 
     Stricter than a reader of one's own manifest, for a stranger may have written it: every type is
@@ -134,12 +138,12 @@ def parse_row(line: bytes) -> Row:
             raise ValueError(f"{name} = {value!r}: must be a {KINDS[name].__name__}")
     if not all(isinstance(tag, str) for tag in values.get("tags", ())):
         raise ValueError("tags must be texts")
-    row = Row(**{**EMPTY, **values, "tags": tuple(values.get("tags", ()))})
+    row = ManifestEntry(**{**EMPTY, **values, "tags": tuple(values.get("tags", ()))})
     _check(row)
     return row
 
 
-def _check(row: Row) -> None:
+def _check(row: ManifestEntry) -> None:
     if row.status not in STATUSES:
         raise ValueError(f"status = {row.status!r}: must be one of {', '.join(STATUSES)}")
     if row.status == "ok" and not re.fullmatch("[0-9a-f]{64}", row.sha256):
@@ -151,7 +155,7 @@ def _check(row: Row) -> None:
         raise ValueError("reason holds a control character")
 
 
-def _listed(position: int, row: Row) -> Listed:
+def _listed(position: int, row: ManifestEntry) -> Listed:
     return Listed(
         position=position,
         page=row.page,
@@ -164,7 +168,7 @@ def _listed(position: int, row: Row) -> Listed:
     )
 
 
-def _is_taken_over(row: Row, sink: Sink) -> bool:
+def _is_taken_over(row: ManifestEntry, sink: Sink) -> bool:
     """Failed rows are never settled, but these weren't tried here: once is enough."""
     journal = sink.journal
     known = journal.known.has_row(row.url) or journal.row_of(row.url) == row

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from PIL import Image, UnidentifiedImageError
 
 from pipeline.dataset.layout import EXTENSIONS
-from pipeline.dataset.manifest import Row, Status
+from pipeline.dataset.manifest import ManifestEntry, Status
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Listed:
     fetch: str = ""
     sha256: str = ""
 
-    def row(self, status: Status, reason: str) -> Row:
+    def row(self, status: Status, reason: str) -> ManifestEntry:
         """A row without a picture."""
-        return Row(
+        return ManifestEntry(
             self.page,
             self.url,
             self.tags,
@@ -57,7 +57,7 @@ class Listed:
         )
 
 
-def judge(listed: Listed, data: bytes, limits: PictureLimits) -> Row:
+def judge(listed: Listed, data: bytes, limits: PictureLimits) -> ManifestEntry:
     """The row of a fetched image: ok with its marks, else bad or too_large with a reason.
 
     The picture is decoded whole, so a truncated one is found; but only after its declared size was

@@ -1,4 +1,4 @@
-"""From a source to a snapshot: what is missing is fetched, packed, and put in its place."""
+"""From a source to a dataset: what is missing is fetched, packed, and put in its place."""
 
 from contextlib import closing
 from pathlib import Path
@@ -16,10 +16,10 @@ from pipeline.crawl.source import Source
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.known import Known
 from pipeline.crawl.storage.writer import count_rows, discard, has_news, publish
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 
-Built = tuple[Snapshot, int]
-"""A snapshot, and how many of its images were fetched just now."""
+Built = tuple[Dataset, int]
+"""A dataset, and how many of its images were fetched just now."""
 
 OWN_SERVER = "if it is a server of your own, say so with --allow-private HOST:PORT"
 
@@ -47,14 +47,14 @@ def build(
             if not len(journal):
                 discard(folder)
             raise
-        if not sink.counts["ok"] and (known.snapshot is None or sink.counts["failed"]):
+        if not sink.counts["ok"] and (known.dataset is None or sink.counts["failed"]):
             if not sink.counts["failed"]:  # nothing that another try could mend
                 discard(folder)
             why = others(sink) or "nothing was listed"
             why = f"nothing was fetched: {why}; {target.name}/ is as it was"
             raise GanError(_with_advice(why))
-        if known.snapshot is not None and not has_news(journal):
-            return known.snapshot, 0
+        if known.dataset is not None and not has_news(journal):
+            return known.dataset, 0
         counts = {status: n for status, n in count_rows(journal).items() if n}
         return publish(journal, source.describe(counts), target, keep_old), sink.fetched
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from pipeline.crawl.image_check import Listed, PictureLimits, judge
 from pipeline.crawl.storage.journal import Journal
-from pipeline.dataset.manifest import Row, Status
+from pipeline.dataset.manifest import ManifestEntry, Status
 
 
 @dataclass(frozen=True)
 class Trace:
-    """How an answer came about; goes to the log, never into the snapshot.
+    """How an answer came about; goes to the log, never into the dataset.
 
     `url` is where redirects led, `address` who answered, `http` the status (0: no answer), and
     `seconds` the time from asking to the last byte.
@@ -41,7 +41,7 @@ class Sink:
         journal: Journal,
         limits: PictureLimits | None = None,
         show: Callable[["Sink"], None] = _ignore,
-        log: Callable[[Row, Trace], None] = _ignore,
+        log: Callable[[ManifestEntry, Trace], None] = _ignore,
     ) -> None:
         self.journal = journal
         self.limits = limits or PictureLimits()
@@ -58,7 +58,7 @@ class Sink:
         self._show(self)
 
     def is_done(self, listed: Listed) -> bool:
-        """True where an older snapshot, a killed crawl or this listing settled the address."""
+        """True where an older dataset, a killed crawl or this listing settled the address."""
         if self.journal.known.is_settled(listed.url):
             self.known += 1
             self._show(self)
@@ -69,11 +69,13 @@ class Sink:
         """Judge the bytes of an image and keep it if it is good."""
         self.add(listed, self.judge(listed, data), data, trace)
 
-    def judge(self, listed: Listed, data: bytes) -> Row:
+    def judge(self, listed: Listed, data: bytes) -> ManifestEntry:
         """The row of fetched bytes, by this crawl's limits; changes nothing: fit for a thread."""
         return judge(listed, data, self.limits)
 
-    def add(self, listed: Listed, row: Row, data: bytes = b"", trace: Trace = NO_TRACE) -> None:
+    def add(
+        self, listed: Listed, row: ManifestEntry, data: bytes = b"", trace: Trace = NO_TRACE
+    ) -> None:
         self.journal.add(listed.position, row, data if row.status == "ok" else b"")
         self.fetched += row.status == "ok"
         self._count(row)
@@ -83,7 +85,7 @@ class Sink:
     def reject(self, listed: Listed, status: Status, reason: str, trace: Trace = NO_TRACE) -> None:
         self.add(listed, listed.row(status, reason), b"", trace)
 
-    def _count(self, row: Row) -> None:
+    def _count(self, row: ManifestEntry) -> None:
         self.counts[row.status] += 1
         if row.status != "ok":
             self.reasons[row.status, row.reason] += 1

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 from pipeline.crawl.sink import Sink
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 
 GROWING = frozenset({"limit", "sha256"})
 """What of an identity may differ between crawls of one source: how many, and a file's content."""
@@ -21,26 +21,26 @@ class Source(Protocol):
     def total(self) -> int | None:
         """How many images are expected, for the progress bar; None where nobody can know."""
 
-    def continues(self, snapshot: Snapshot) -> bool:
-        """True where `snapshot` is an earlier crawl of this very source, to be added to."""
+    def continues(self, dataset: Dataset) -> bool:
+        """True where `dataset` is an earlier crawl of this very source, to be added to."""
 
     def fetch(self, sink: Sink) -> None:
         """Deliver one row for each image that isn't done; GanError where it can't go on."""
 
     def describe(self, counts: dict[str, int]) -> dict[str, Any]:
-        """The content of source.yaml for a snapshot with these counts of rows by status."""
+        """The content of source.yaml for a dataset with these counts of rows by status."""
 
 
 class GrowingSource(ABC):
-    """A source outside of this repository: what a later crawl finds is added to the snapshot."""
+    """A source outside of this repository: what a later crawl finds is added to the dataset."""
 
     @property
     @abstractmethod
     def identity(self) -> dict[str, Any]: ...
 
-    def continues(self, snapshot: Snapshot) -> bool:
+    def continues(self, dataset: Dataset) -> bool:
         """True for a crawl with the same options; an older one of a list that grew counts too."""
-        return not differing(self.identity, snapshot.source)
+        return not differing(self.identity, dataset.source)
 
     def describe(self, counts: dict[str, int]) -> dict[str, Any]:
         """What identifies the source, and the counts."""

@@ -1,4 +1,4 @@
-"""Names, numbers and digests of the snapshot format, shared by its reader and its writer."""
+"""Names, numbers and digests of the dataset format, shared by its reader and its writer."""
 
 import hashlib
 from dataclasses import dataclass
@@ -32,6 +32,6 @@ def mark_file(path: Path) -> FileMark:
 
 
 def digest_files(marks: dict[str, FileMark]) -> str:
-    """The snapshot's digest: sha256 over names and hashes of manifest and shards."""
+    """The dataset's digest: sha256 over names and hashes of manifest and shards."""
     lines = (f"{marks[name].sha256}  {name}\n" for name in sorted(marks))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

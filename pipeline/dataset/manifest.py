@@ -9,7 +9,7 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ManifestEntry:
     """An image URL and its fate; the last five fields are set only where status is ok.
 
     `source` is where the site says that the picture is from, such as an artist's page.
@@ -38,19 +38,19 @@ class Row:
         return {name: getattr(self, name) for name in _ORDER}
 
     @staticmethod
-    def from_json(line: str) -> "Row":
+    def from_json(line: str) -> "ManifestEntry":
         """The inverse of to_json; ValueError where the line is no such row."""
-        return Row.from_dict(json.loads(line))
+        return ManifestEntry.from_dict(json.loads(line))
 
     @staticmethod
-    def from_dict(values: Any) -> "Row":
+    def from_dict(values: Any) -> "ManifestEntry":
         """A row from its parsed JSON object; ValueError where it is none."""
         if not isinstance(values, dict) or set(values) != _NAMES:
             raise ValueError("not a manifest row")
         if values["status"] not in STATUSES:
             raise ValueError(f"unknown status {values['status']!r}")
-        return Row(**{**values, "tags": tuple(values["tags"])})
+        return ManifestEntry(**{**values, "tags": tuple(values["tags"])})
 
 
-_ORDER = [field.name for field in fields(Row)]
+_ORDER = [field.name for field in fields(ManifestEntry)]
 _NAMES = set(_ORDER)

@@ -1,4 +1,4 @@
-"""Opens a snapshot, proves that it is whole, and reads its manifest and its images."""
+"""Opens a dataset, proves that it is whole, and reads its manifest and its images."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +16,7 @@ from pipeline.dataset.layout import (
     digest_files,
     mark_file,
 )
-from pipeline.dataset.manifest import Row
+from pipeline.dataset.manifest import ManifestEntry
 from pipeline.dataset.shards import ImageIndex
 
 T = TypeVar("T")
@@ -25,8 +25,8 @@ HEAL = "run `gan scrape --ensure`, or `dvc checkout data.dvc`"
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """A complete snapshot: its digest, what it is of, its files' marks, counts by status."""
+class Dataset:
+    """A complete dataset: its digest, what it is of, its files' marks, counts by status."""
 
     folder: Path
     digest: str
@@ -35,17 +35,17 @@ class Snapshot:
     files: dict[str, FileMark]
 
     @staticmethod
-    def open(folder: Path) -> "Snapshot":
+    def open(folder: Path) -> "Dataset":
         """Open `folder`; GanError if it is absent, incomplete or visibly damaged.
 
         Names and sizes are checked here, contents only by `verify`.
         """
-        snapshot = _parse(folder, _description(folder))
-        for name, mark in snapshot.files.items():
+        dataset = _parse(folder, _description(folder))
+        for name, mark in dataset.files.items():
             path = folder / name
             if not path.is_file() or path.stat().st_size != mark.bytes:
                 raise GanError(f"{path}: missing or not {mark.bytes} bytes long; {HEAL}")
-        return snapshot
+        return dataset
 
     @property
     def shards(self) -> dict[str, FileMark]:
@@ -57,12 +57,12 @@ class Snapshot:
         """The tar files, in the order in which `index` numbers them."""
         return tuple(self.folder / name for name in sorted(self.shards))
 
-    def each_row(self) -> Iterator[Row]:
+    def entries(self) -> Iterator[ManifestEntry]:
         """The manifest row by row, in source order; GanError names a line that is none."""
-        return (row for _, row in self.each_line(Row.from_dict))
+        return (row for _, row in self.parse_entries(ManifestEntry.from_dict))
 
-    def each_line(self, parse: Callable[[Any], T]) -> Iterator[tuple[int, T]]:
-        """What `parse` makes of each row's JSON, and the place where `rows_at` finds the row.
+    def parse_entries(self, parse: Callable[[Any], T]) -> Iterator[tuple[int, T]]:
+        """What `parse` makes of each row's JSON, and the place where `entries_at` finds the row.
 
         GanError names a line of which it makes a ValueError, KeyError or TypeError.
         """
@@ -75,12 +75,12 @@ class Snapshot:
                     raise GanError(f"{path}:{number}: {error}; {HEAL}") from None
                 place += len(line)
 
-    def rows_at(self, places: Iterable[int]) -> Iterator[Row]:
-        """The rows at places that `each_line` gave."""
+    def entries_at(self, places: Iterable[int]) -> Iterator[ManifestEntry]:
+        """The rows at places that `parse_entries` gave."""
         with (self.folder / MANIFEST).open("rb") as stream:
             for place in places:
                 stream.seek(place)
-                yield Row.from_json(stream.readline().decode())
+                yield ManifestEntry.from_json(stream.readline().decode())
 
     def verify(self) -> None:
         """Hash every file again; GanError names the one that differs or doesn't belong."""
@@ -93,7 +93,7 @@ class Snapshot:
         known = {*self.files, DESCRIPTION}
         for path in sorted(self.folder.iterdir()):
             if path.name not in known:
-                raise GanError(f"{path}: does not belong to the snapshot; remove it")
+                raise GanError(f"{path}: does not belong to the dataset; remove it")
 
     def index(self) -> ImageIndex:
         """Where each image is; GanError names a file that is no shard."""
@@ -105,12 +105,12 @@ def _description(folder: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise GanError(f"{folder}: no complete snapshot here; {HEAL}") from None
+        raise GanError(f"{folder}: no complete dataset here; {HEAL}") from None
     except (OSError, ValueError) as error:
         raise GanError(f"{path}: cannot be read: {error}; {HEAL}") from None
 
 
-def _parse(folder: Path, values: Any) -> Snapshot:
+def _parse(folder: Path, values: Any) -> Dataset:
     path = folder / DESCRIPTION
     version = values.get("format") if isinstance(values, dict) else None
     if version != FORMAT:
@@ -119,7 +119,7 @@ def _parse(folder: Path, values: Any) -> Snapshot:
         files = {str(name): FileMark(**mark) for name, mark in values["files"].items()}
         digest, source, counts = values["digest"], values["source"], values["counts"]
     except (KeyError, TypeError, AttributeError) as error:
-        raise GanError(f"{path}: not a snapshot's description ({error}); {HEAL}") from None
+        raise GanError(f"{path}: not a dataset's description ({error}); {HEAL}") from None
     if digest != digest_files(files) or MANIFEST not in files:
         raise GanError(f"{path}: its digest doesn't fit its files; {HEAL}")
-    return Snapshot(folder, digest, source, counts, files)
+    return Dataset(folder, digest, source, counts, files)

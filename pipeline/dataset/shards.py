@@ -1,4 +1,4 @@
-"""Where the images lie inside a snapshot's tar shards, as arrays.
+"""Where the images lie inside a dataset's tar shards, as arrays.
 
 The headers are read here, not by tarfile, which takes 29 microseconds a member: half a minute for
 a million images. They are plain USTAR headers that `pipeline.crawl.storage.writer` wrote.

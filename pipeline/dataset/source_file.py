@@ -1,4 +1,4 @@
-"""source.yaml: what data/ is a snapshot of, as people and DVC read it."""
+"""source.yaml: what data/ is a dataset of, as people and DVC read it."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import yaml
 from gan.atomic import write_atomically
 from gan.errors import GanError
 
-HEADER = "# What data/ is a snapshot of; written by `gan scrape`.\n"
+HEADER = "# What data/ is a dataset of; written by `gan scrape`.\n"
 
 
 def read_source(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import yaml
 
 from gan.errors import GanError
 from gan.params.file import load_params
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 from pipeline.features.inception_file import missing_message, weights_file
 from pipeline.housekeeping.doctor_point import Point, few, note, ok, wrong
 from pipeline.paths import Paths
@@ -29,10 +29,10 @@ def data(paths: Paths) -> Point:
     if not paths.data.exists():
         return note("data/ is not here", "`dvc repro` or `gan scrape --ensure` brings it")
     try:
-        snapshot = Snapshot.open(paths.data)
+        dataset = Dataset.open(paths.data)
     except GanError as error:
         return wrong(str(error))
-    what = f"data/: {snapshot.counts.get('ok', 0):,} images, digest {snapshot.digest[:12]}"
+    what = f"data/: {dataset.counts.get('ok', 0):,} images, digest {dataset.digest[:12]}"
     pinned, size = _pinned_size(paths.pin), _size(paths.data)
     if pinned is None:
         return note(f"{what}; data.dvc pins nothing", "`dvc add data` does")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 from pipeline.preprocessing.duplicates.leaders import NOT_ASKED
 from pipeline.preprocessing.faces.box import Box
 from pipeline.preprocessing.faces.rules import Reject
@@ -26,7 +26,7 @@ class Outcome:
     `left_out` are pictures and faces, by entry, of which no avatar was made; `found` faces.
     """
 
-    snapshot: Snapshot
+    dataset: Dataset
     plan: Plan
     avatars: NDArray[np.void]
     choice: Choice
@@ -94,7 +94,7 @@ class Outcome:
     def _urls(self, places: Iterable[int]) -> dict[int, str]:
         """URLs of the manifest's rows at these places."""
         wanted = sorted({int(place) for place in places})
-        rows = self.snapshot.rows_at(wanted)
+        rows = self.dataset.entries_at(wanted)
         return {place: row.url for place, row in zip(wanted, rows, strict=True)}
 
 

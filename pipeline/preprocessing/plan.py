@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gan.errors import GanError
 from pipeline.dataset.manifest import STATUSES
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 from pipeline.dataset.shards import ImageIndex, Location
 from pipeline.preprocessing.faces.box import Box
 from pipeline.preprocessing.faces.box_file import BoxFile
@@ -63,10 +63,10 @@ class Plan:
         return self.index.location(int(self.image[entry]))
 
 
-def make_plan(snapshot: Snapshot, holdout: float, boxes: BoxFile | None) -> Plan:
+def make_plan(dataset: Dataset, holdout: float, boxes: BoxFile | None) -> Plan:
     """Read the manifest; GanError if a shard lacks an image, or `boxes` is of other pictures."""
     rows = _Rows(boxes)
-    for number, (place, picture) in enumerate(snapshot.each_line(_Picture.of)):
+    for number, (place, picture) in enumerate(dataset.parse_entries(_Picture.of)):
         rows.add(number, place, picture)
     digests, table = rows.tables()
     _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
@@ -77,7 +77,7 @@ def make_plan(snapshot: Snapshot, holdout: float, boxes: BoxFile | None) -> Plan
     entry_of = np.empty(len(digests), np.int64)
     entry_of[order] = np.arange(len(order))
     same = SameFiles(table[again, 0], table[again, 1], entry_of[first[inverse[again]]])
-    index = snapshot.index()
+    index = dataset.index()
     return Plan(
         row=table[order, 0],
         place=table[order, 1],
@@ -167,7 +167,7 @@ class _Rows:
             return None
         if not self.noted:
             path = self.boxes.path
-            raise GanError(f"{path}: names none of the snapshot's pictures by sha256 or url")
+            raise GanError(f"{path}: names none of the dataset's pictures by sha256 or url")
         found: dict[int, tuple[Box, ...]] = {}
         for row, noted in self.noted.items():
             found.setdefault(int(entries[row]), noted)

@@ -20,7 +20,7 @@ from pipeline.preprocessing.sheets.rejects import Rejected, count_reasons, rejec
 
 @dataclass(frozen=True)
 class PreprocessSummary:
-    """What came of the rows of a snapshot.
+    """What came of the rows of a dataset.
 
     rows = without_image + read; read = duplicate_files + bad + refused + pictures;
     faces_found = faces_rejected + filtered + duplicate_pixels + near_duplicates + train + holdout.

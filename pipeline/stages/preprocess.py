@@ -1,4 +1,4 @@
-"""The preprocess stage: raw snapshot to tensor cache, cleaned, without duplicates, and split.
+"""The preprocess stage: raw dataset to tensor cache, cleaned, without duplicates, and split.
 
 Which images are in is decided here, on arrays of facts; bytes become avatars in images/, on all
 cores, which write them into the cache themselves.
@@ -19,7 +19,7 @@ from gan.params.data import PreprocessParams
 from gan.params.file import Params
 from gan.tensor_cache import TensorCache, cache_digest
 from pipeline.console import progress, say
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 from pipeline.paths import Paths
 from pipeline.pictures.contact_sheet import png
 from pipeline.preprocessing.cache_statistics import Cached
@@ -55,7 +55,7 @@ MOST_LICENCES = 20  # collections name one an artist
 def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessSummary:
     """Build cache/ and its reports from data/; the same bytes for any number of workers.
 
-    Raises GanError if the detector of faces is unfit, the snapshot is not whole, no image can be
+    Raises GanError if the detector of faces is unfit, the dataset is not whole, no image can be
     used, or the disk is full; the cache that was there stays then.
     """
     settings = params.preprocess
@@ -63,19 +63,19 @@ def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessS
     detector = choose_detector(settings.faces, paths.faces) if settings.crop == "faces" else None
     boxes = BoxFile.read(detector.file) if detector and detector.name == "boxes" else None
     recipe = make_recipe(settings, detector)
-    snapshot = Snapshot.open(paths.data)
-    bench = _bench(snapshot, recipe, settings, staging_of(paths.cache) / "images.npy")
+    dataset = Dataset.open(paths.data)
+    bench = _bench(dataset, recipe, settings, staging_of(paths.cache) / "images.npy")
     with (
-        hired(bench, _useful(workers or usable_cores(), snapshot, bench)) as work,
+        hired(bench, _useful(workers or usable_cores(), dataset, bench)) as work,
         ThreadPoolExecutor() as threads,
     ):
-        snapshot.verify()
-        plan = make_plan(snapshot, settings.holdout, boxes)
+        dataset.verify()
+        plan = make_plan(dataset, settings.holdout, boxes)
         needed = space_needed(len(plan), settings.size, bench.slots)
         _say_space(paths.cache, needed, len(plan), settings)
         with publishing(paths.cache, needed) as folder:
             with closing(StagedImages(bench.target, settings.size, create=True)) as images:
-                outcome = _outcome(snapshot, plan, work, bench, settings, images)
+                outcome = _outcome(dataset, plan, work, bench, settings, images)
                 splits = _splits(outcome, bench.slots)
                 _refuse_empty(splits, outcome)
                 rejected = outcome.rejected(recipe.rules)
@@ -90,21 +90,21 @@ def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessS
                 finally:
                     wait((finished,))  # the file must not be closed under it
                 finished.result()
-            write_meta(folder, _meta(cached, settings, recipe, snapshot, plan.licences))
+            write_meta(folder, _meta(cached, settings, recipe, dataset, plan.licences))
             TensorCache.open(folder)
         summary = summarise(outcome, rejected, cached)
         write(paths.reports, summary, outcome, rejected, sheets)
     return summary
 
 
-def _useful(workers: int, snapshot: Snapshot, bench: Bench) -> int:
+def _useful(workers: int, dataset: Dataset, bench: Bench) -> int:
     """No more workers than there are tasks."""
-    return min(workers, -(-snapshot.counts.get("ok", 0) // bench.chunk))
+    return min(workers, -(-dataset.counts.get("ok", 0) // bench.chunk))
 
 
-def _bench(snapshot: Snapshot, recipe: Recipe, settings: PreprocessParams, target: Path) -> Bench:
+def _bench(dataset: Dataset, recipe: Recipe, settings: PreprocessParams, target: Path) -> Bench:
     return Bench(
-        shards=snapshot.shard_paths,
+        shards=dataset.shard_paths,
         recipe=recipe,
         target=target,
         slots=1 if recipe.faces is None else settings.faces.max_faces,
@@ -122,7 +122,7 @@ def _say_space(folder: Path, needed: int, pictures: int, settings: PreprocessPar
 
 
 def _outcome(
-    snapshot: Snapshot,
+    dataset: Dataset,
     plan: Plan,
     work: Work,
     bench: Bench,
@@ -149,7 +149,7 @@ def _outcome(
     avatars = avatars[:count]
     order = preferred(avatars, *plan.sizes(avatars["entry"]))
     choice = choose(avatars, order, bench.recipe.rules, near_limits(settings), images)
-    return Outcome(snapshot, plan, avatars, choice, left_out, found)
+    return Outcome(dataset, plan, avatars, choice, left_out, found)
 
 
 def _tasks(plan: Plan, length: int) -> Iterator[Task]:
@@ -183,14 +183,14 @@ def _meta(
     cached: Cached,
     settings: PreprocessParams,
     recipe: Recipe,
-    snapshot: Snapshot,
+    dataset: Dataset,
     licences: Counter[str],
 ) -> dict[str, Any]:
     return {
         "settings": decided(settings, recipe),
         "filter": resampling(recipe),
-        "snapshot": snapshot.digest,
-        "source": snapshot.source,
+        "snapshot": dataset.digest,
+        "source": dataset.source,
         "licences": _most(licences),  # of the pictures that preprocess was given
         "counts": cached.counts,
         "statistics": cached.statistics,
@@ -220,7 +220,7 @@ def _refuse_empty(splits: tuple[Integers, Integers], outcome: Outcome) -> None:
             "one after the other, and look at reports/filters.png"
         )
     if not outcome.left_out:
-        raise GanError("the snapshot holds no image at all; scrape again with another source")
+        raise GanError("the dataset holds no image at all; scrape again with another source")
     first = min(outcome.rejected(NO_LIMITS), key=lambda each: each.row)
     reason = f"{first.reject.reason} {first.reject.detail}".rstrip()
     raise GanError(

@@ -25,7 +25,7 @@ from pipeline.crawl.options import KINDS, Options, embedded_from, from_options, 
 from pipeline.crawl.run import Built, build
 from pipeline.crawl.source import Source, differing
 from pipeline.crawl.storage.known import Known
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 from pipeline.dataset.source_file import read_source, write_source
 from pipeline.paths import Paths
 
@@ -34,7 +34,7 @@ COMMIT = "commit it with source.yaml, reports/data_card.md and reports/data_card
 
 @dataclass(frozen=True)
 class Summary:
-    """What the stage left behind: rows by status, the snapshot's digest, its source, files.
+    """What the stage left behind: rows by status, the dataset's digest, its source, files.
 
     `fetched` counts the images that came in this call; `card` is the data card in Markdown, beside
     it stands the same as JSON; `sheet` a contact sheet.
@@ -77,21 +77,21 @@ def _run(paths: Paths, work: "Callable[[_Desk], _Done]") -> Summary:
     with shelf.alone():
         shelf.tidy()
         done = work(_Desk(paths, shelf))
-        snapshot, fetched = done.snapshot, done.fetched
-        shelf.tidy(snapshot)
-        card, sheet = write_card(snapshot, paths.reports, paths.logs / "scrape")
+        dataset, fetched = done.dataset, done.fetched
+        shelf.tidy(dataset)
+        card, sheet = write_card(dataset, paths.reports, paths.logs / "scrape")
         # Last of all, so that a kill before here costs nothing.
         shelf.forget(*done.crawls)
-    counts = ", ".join(f"{count} {status}" for status, count in snapshot.counts.items() if count)
-    sys.stdout.write(f"data/: {counts}; {fetched} new; digest {snapshot.digest[:12]}\n")
-    return Summary(snapshot.counts, snapshot.digest, snapshot.source, fetched, card, sheet)
+    counts = ", ".join(f"{count} {status}" for status, count in dataset.counts.items() if count)
+    sys.stdout.write(f"data/: {counts}; {fetched} new; digest {dataset.digest[:12]}\n")
+    return Summary(dataset.counts, dataset.digest, dataset.source, fetched, card, sheet)
 
 
 @dataclass(frozen=True)
 class _Done:
-    """A snapshot that stands, how many images are new, and the crawls that led to it."""
+    """A dataset that stands, how many images are new, and the crawls that led to it."""
 
-    snapshot: Snapshot
+    dataset: Dataset
     fetched: int
     crawls: tuple[Path, ...]
 
@@ -111,32 +111,32 @@ class _Desk:
         """data/ as source.yaml says: kept, restored, or drawn again if it is the gallery's."""
         wanted = read_source(self.paths.source)
         fetched, crawl = 0, self._staged(wanted)
-        snapshot, problem = open_whole(self.paths.data)
-        if (snapshot is None or snapshot.source != wanted) and self.shelf.restore():
-            snapshot, problem = open_whole(self.paths.data)
-        if snapshot is None or snapshot.source != wanted:
+        dataset, problem = open_whole(self.paths.data)
+        if (dataset is None or dataset.source != wanted) and self.shelf.restore():
+            dataset, problem = open_whole(self.paths.data)
+        if dataset is None or dataset.source != wanted:
             if not is_embedded(wanted):
                 raise GanError(_describe_unavailable(self.paths, problem))
             source = embedded_from(wanted, self.paths.source)
-            snapshot, fetched = self._build(source, crawl, Known())
-        self._compare(snapshot)
-        self._write_receipt(snapshot)
-        return _Done(snapshot, fetched, (crawl,))
+            dataset, fetched = self._build(source, crawl, Known())
+        self._compare(dataset)
+        self._write_receipt(dataset)
+        return _Done(dataset, fetched, (crawl,))
 
     def fetch(self, options: Options, params: ScrapeParams, replace: bool) -> _Done:
-        """A snapshot, its source.yaml, its receipt and its pin, in that order."""
+        """A dataset, its source.yaml, its receipt and its pin, in that order."""
         source = from_options(options, params) if options.given else self._described_source()
         known = Known() if replace else self._earlier(source)
         limits = PictureLimits(params.max_bytes, params.max_pixels)
         crawls = tuple(self._staged(source.identity, each) for each in (False, True))
         _ = self.pin.md5  # a broken data.dvc is told before the crawl, not after
-        snapshot, fetched = self._build(source, crawls[replace], known, limits)
-        write_source(self.paths.source, snapshot.source)
-        self._write_receipt(snapshot)
+        dataset, fetched = self._build(source, crawls[replace], known, limits)
+        write_source(self.paths.source, dataset.source)
+        self._write_receipt(dataset)
         self._renew_pin()
-        if (failed := snapshot.counts["failed"]) and not options.from_manifest:
+        if (failed := dataset.counts["failed"]) and not options.from_manifest:
             say(f"{failed} failed: the same command tries them again")
-        return _Done(snapshot, fetched, crawls)
+        return _Done(dataset, fetched, crawls)
 
     def _renew_pin(self) -> None:
         if not self.pin.in_dvc:
@@ -148,15 +148,15 @@ class _Desk:
 
     def _earlier(self, source: Source) -> Known:
         """What data/ holds, if it is an earlier crawl of this very source."""
-        snapshot, problem = open_whole(self.paths.data)
-        if snapshot is None:
+        dataset, problem = open_whole(self.paths.data)
+        if dataset is None:
             if holds_pictures(self.paths.data):
                 raise GanError(f"{problem}; or start over with --replace")
             return Known()
-        if source.continues(snapshot):
-            return Known(snapshot)
-        if not is_embedded(snapshot.source):
-            what = _describe_difference(snapshot.source, source.identity)
+        if source.continues(dataset):
+            return Known(dataset)
+        if not is_embedded(dataset.source):
+            what = _describe_difference(dataset.source, source.identity)
             say(f"data/ is of {what}; it stays until the new one is complete, then it is replaced")
         return Known()
 
@@ -178,18 +178,18 @@ class _Desk:
         text = json.dumps([identity, replace], sort_keys=True, default=str)
         return self.shelf.staging / hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    def _compare(self, snapshot: Snapshot) -> None:
+    def _compare(self, dataset: Dataset) -> None:
         """Never let DVC re-pin in silence: it does so when data/ isn't what data.dvc says."""
         found, pinned = directory_md5(self.paths.data), self.pin.md5
         if not pinned or found == pinned:
             return
         differs = f"data/ (md5 {found}) is not what data.dvc pins ({pinned})"
-        if not is_embedded(snapshot.source):
+        if not is_embedded(dataset.source):
             raise GanError(f"{differs}; `dvc add data` pins it, `dvc checkout data.dvc` undoes it")
         warn(f"{differs}: `dvc repro` will change data.dvc")
 
-    def _write_receipt(self, snapshot: Snapshot) -> None:
-        values = {"digest": snapshot.digest, "source": snapshot.source}
+    def _write_receipt(self, dataset: Dataset) -> None:
+        values = {"digest": dataset.digest, "source": dataset.source}
         write_atomically(self.paths.receipt, json.dumps(values, indent=2) + "\n")
 
 

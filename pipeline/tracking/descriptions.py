@@ -115,11 +115,11 @@ def _network(settings: Mapping[str, Any]) -> str:
 
 
 def of_scrape(counts: Mapping[str, int], source: str, fetched: int) -> str:
-    """A sentence about a snapshot. counts: rows by status; fetched: pictures new in this call."""
+    """A sentence about a dataset. counts: rows by status; fetched: pictures new in this call."""
     whole_of, kept = sum(counts.values()), counts.get("ok", 0)
     lost = f", {whole_of - kept:,} others could not be had" if whole_of > kept else ""
     told = f"{kept:,} pictures{lost}; {fetched:,} came in this call."
-    return f"Snapshot of {_named(source)}: {told}"
+    return f"Dataset of {_named(source)}: {told}"
 
 
 def of_preprocess(size: int, read: int, train: int, holdout: int) -> str:

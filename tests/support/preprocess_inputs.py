@@ -1,4 +1,4 @@
-"""What several tests of preprocess start from: pictures, a snapshot, settings, a cascade."""
+"""What several tests of preprocess start from: pictures, a dataset, settings, a cascade."""
 
 import hashlib
 import io
@@ -12,7 +12,7 @@ from PIL import Image
 from gan.params.file import Params, load_params
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import publish
-from pipeline.dataset.manifest import Row
+from pipeline.dataset.manifest import ManifestEntry
 from pipeline.paths import Paths
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
@@ -68,11 +68,11 @@ def pictures(count):
     return [picture(seed, ("PNG", "JPEG", "WEBP")[seed % 3]) for seed in range(count)]
 
 
-def make_snapshot(root, files, missing=()):
-    """A snapshot of `files`, then one row of each status in `missing`."""
+def make_dataset(root, files, missing=()):
+    """A dataset of `files`, then one row of each status in `missing`."""
     with Journal(root / "data.staging", {"files": len(files)}) as journal:
         for number, data in enumerate(files):
-            row = Row(
+            row = ManifestEntry(
                 page="",
                 url=f"/images/{number}.png",
                 tags=(),
@@ -88,7 +88,9 @@ def make_snapshot(root, files, missing=()):
             )
             journal.add(number, row, data)
         for number, status in enumerate(missing, start=len(files)):
-            journal.add(number, Row("", f"/images/{number}.png", (), "", "", "", status, "why"))
+            journal.add(
+                number, ManifestEntry("", f"/images/{number}.png", (), "", "", "", status, "why")
+            )
         publish(journal, {"kind": "test"}, root / "data", root / "data.old")
     return Paths(root)
 

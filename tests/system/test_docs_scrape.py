@@ -16,7 +16,7 @@ from gan.errors import GanError
 from gan.params.file import parse_params
 from pipeline.cli import main as cli
 from pipeline.crawl.options import Options, from_options
-from pipeline.dataset.manifest import Row
+from pipeline.dataset.manifest import ManifestEntry
 from pipeline.paths import Paths
 from pipeline.stages import scrape as stage
 from pipeline.tracking import rows as tracking
@@ -51,7 +51,7 @@ def understood(tmp_path, monkeypatch):
     (tmp_path / "list.txt").write_text("https://example.org/1.png\n")
     (tmp_path / "list.csv").write_text("url\nhttps://example.org/1.png\n")
     url = "https://example.org/1.png"
-    row = Row(url, url, (), "", "", "", "ok", "", "0" * 64, 9, "PNG", 3, 4)
+    row = ManifestEntry(url, url, (), "", "", "", "ok", "", "0" * 64, 9, "PNG", 3, 4)
     (tmp_path / "manifest.jsonl").write_text(row.to_json() + "\n")
     params = parse_params(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml").scrape
 

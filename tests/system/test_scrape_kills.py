@@ -1,4 +1,4 @@
-"""`gan scrape` killed with SIGKILL at random moments: the same snapshot as without."""
+"""`gan scrape` killed with SIGKILL at random moments: the same dataset as without."""
 
 import io
 import random
@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 from pipeline.gallery.server import Gallery, serve
 
 POSTS = 600
@@ -89,21 +89,21 @@ def check(scrape, tmp_path, kills, seed):
     assert survived >= kills - 3  # the last ones may come after the end
     last = scrape(killed, wait=True)
     assert last.returncode == 0, last.stderr
-    snapshots = [Snapshot.open(tmp_path / name / "data") for name in ("whole", "killed")]
-    assert snapshots[0].digest == snapshots[1].digest
+    datasets = [Dataset.open(tmp_path / name / "data") for name in ("whole", "killed")]
+    assert datasets[0].digest == datasets[1].digest
     assert contents(tmp_path / "whole/data") == contents(tmp_path / "killed/data")
-    assert snapshots[0].counts["ok"] == POSTS - OTHERS
+    assert datasets[0].counts["ok"] == POSTS - OTHERS
     for name in ("whole", "killed"):
         assert not (tmp_path / name / "data.staging").exists()
 
 
 @pytest.mark.soak
-def test_killed_at_three_random_moments_the_snapshot_is_the_same(scrape, tmp_path):
+def test_killed_at_three_random_moments_the_dataset_is_the_same(scrape, tmp_path):
     check(scrape, tmp_path, 3, seed=3)
 
 
 @pytest.mark.soak
-def test_killed_at_twenty_random_moments_the_snapshot_is_the_same(scrape, tmp_path):
+def test_killed_at_twenty_random_moments_the_dataset_is_the_same(scrape, tmp_path):
     check(scrape, tmp_path, 20, seed=20)
 
 

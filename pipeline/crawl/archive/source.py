@@ -12,7 +12,7 @@ from pipeline.crawl.image_check import Listed
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
 from pipeline.crawl.storage.known import url_key
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,15 @@ class Archive(GrowingSource):
     def total(self) -> int:
         return len(self._contents.marks)
 
-    def continues(self, snapshot: Snapshot) -> bool:
+    def continues(self, dataset: Dataset) -> bool:
         """True where the archive has only grown: a picture they share, and none that differs."""
-        if not super().continues(snapshot):
+        if not super().continues(dataset):
             return False
         marks = {}
         for name, place in self._contents.places.items():
             marks[url_key(self._listed(name, place).url)] = self._contents.marks[place]
         shared = False
-        for row in snapshot.each_row():
+        for row in dataset.entries():
             mark = marks.get(url_key(row.url)) if row.status == "ok" else None
             if mark is not None and mark.hex() != row.sha256:
                 return False

@@ -1,4 +1,4 @@
-"""Colours of a snapshot: mean, spread, brightness, saturation and hue of evenly chosen pictures.
+"""Colours of a dataset: mean, spread, brightness, saturation and hue of evenly chosen pictures.
 
 Every picture weighs the same, whatever its size. Brightness is luma (ITU-R BT.601), saturation
 and hue are those of HSV.
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.crawl.data_card.pictures import choose, shrink
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 
 PICTURES = 2000
 MOST_BYTES = 2**30  # of files to decode; 2,000 large PNGs would take minutes
@@ -52,13 +52,13 @@ class _Measured:
     grey: bool
 
 
-def measure_colours(snapshot: Snapshot) -> dict[str, Any]:
+def measure_colours(dataset: Dataset) -> dict[str, Any]:
     """Colour statistics of up to 2,000 pictures, as shares of 1 and levels of 255.
 
     Shares of hues are of the pixels that have one. All but the counts is None or empty where no
     picture could be decoded.
     """
-    chosen = choose(snapshot, PICTURES, MOST_BYTES)
+    chosen = choose(dataset, PICTURES, MOST_BYTES)
     measured = [_measure(image) for image in _decoded(chosen)]
     counts = {"pictures": len(measured), "unreadable": len(chosen) - len(measured)}
     return {"at_most": PICTURES} | counts | (_summarise(measured) if measured else _NOTHING)

@@ -1,4 +1,4 @@
-"""Measures a snapshot for its data card: sources, fates, licences, sizes, tags and colours.
+"""Measures a dataset for its data card: sources, fates, licences, sizes, tags and colours.
 
 The manifest is read once, row by row. What is kept of a picture is 32 bytes (start of its sha256,
 size, width, height), so that a million rows fit into some 40 MB; everything else are counters
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from pipeline.crawl.data_card.colours import measure_colours
 from pipeline.crawl.data_card.counts import Reasons, Tally, encodable, is_web, site_of
-from pipeline.dataset.manifest import STATUSES, Row
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.manifest import STATUSES, ManifestEntry
+from pipeline.dataset.reader import Dataset
 
 VALUES_LIMIT = 10_000
 TAGS_LIMIT = 200_000
@@ -30,20 +30,20 @@ UNKNOWN = frozenset({"", "unknown", "none", "n/a", "?"})
 """Licences that say nothing."""
 
 
-def measure(snapshot: Snapshot) -> dict[str, Any]:
-    """The data card of a snapshot as JSON-able values, a function of the snapshot alone.
+def measure(dataset: Dataset) -> dict[str, Any]:
+    """The data card of a dataset as JSON-able values, a function of the dataset alone.
 
     Counts are of manifest rows, those of `pictures`, `sizes` and `aspects` of distinct pictures.
     """
     survey = _Survey()
-    for row in snapshot.each_row():
+    for row in dataset.entries():
         survey.add(row)
     return {
         "card": 1,
-        "digest": snapshot.digest,
-        "source": json.loads(encodable(json.dumps(snapshot.source, ensure_ascii=False))),
+        "digest": dataset.digest,
+        "source": json.loads(encodable(json.dumps(dataset.source, ensure_ascii=False))),
         **survey.describe(),
-        "colours": measure_colours(snapshot),
+        "colours": measure_colours(dataset),
     }
 
 
@@ -63,7 +63,7 @@ class _Survey:
         self._untagged = self._unlicensed = self._on_the_web = 0
         self._numbers = array("Q")
 
-    def add(self, row: Row) -> None:
+    def add(self, row: ManifestEntry) -> None:
         self._statuses[row.status] += 1
         site = site_of(row.url)
         self._sites.add(site)
@@ -73,7 +73,7 @@ class _Survey:
         else:
             self._reasons.add(row.status, row.reason)
 
-    def _add_picture(self, row: Row) -> None:
+    def _add_picture(self, row: ManifestEntry) -> None:
         self._on_the_web += is_web(row.url)
         self._unlicensed += row.licence.strip().lower() in UNKNOWN
         self._untagged += not row.tags

@@ -1,4 +1,4 @@
-"""Pictures of a snapshot that stand for all: chosen evenly, decoded small, laid out on a sheet."""
+"""Pictures of a dataset that stand for all: chosen evenly, decoded small, laid out on a sheet."""
 
 import io
 import warnings
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.dataset.layout import EXTENSIONS
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 from pipeline.dataset.shards import Location
 from pipeline.pictures.contact_sheet import contact_sheet
 from pipeline.pictures.orientation import exif_turn
@@ -19,12 +19,12 @@ WHITE = (255, 255, 255)
 GREY = (208, 208, 208)  # the tile of a picture that can't be decoded
 
 
-def choose(snapshot: Snapshot, count: int, most_bytes: int | None = None) -> list[Location]:
+def choose(dataset: Dataset, count: int, most_bytes: int | None = None) -> list[Location]:
     """Up to `count` pictures, evenly spaced in the order of their sha256.
 
     With `most_bytes` fewer, so that their files come to about that at most; one at least.
     """
-    index = snapshot.index()
+    index = dataset.index()
     if most_bytes is not None and len(index):
         count = min(count, max(1, int(most_bytes / max(1.0, float(index.size.mean())))))
     order = np.argsort(index.digests, kind="stable")
@@ -49,12 +49,12 @@ def shrink(data: bytes, side: int) -> Image.Image:
     return small if turn is None else small.transpose(turn)
 
 
-def sheet(snapshot: Snapshot, count: int = 64) -> Image.Image:
+def sheet(dataset: Dataset, count: int = 64) -> Image.Image:
     """A contact sheet of up to `count` pictures, each whole on a white tile of 96x96.
 
     Smaller pictures keep their size; a grey tile is a picture that can't be decoded.
     """
-    chosen = choose(snapshot, count)
+    chosen = choose(dataset, count)
     tiles = [_tile(location.read()) for location in chosen] or [_blank(GREY)]
     return contact_sheet(np.stack(tiles), min(COLUMNS, len(tiles)))
 

@@ -20,7 +20,7 @@ MEANINGS = {
     "failed": "an error that may pass; the next run tries again",
 }
 READING = """\
-Measured from the snapshot alone: equal snapshots give the same card, byte for byte. An *address*
+Measured from the dataset alone: equal datasets give the same card, byte for byte. An *address*
 is a row of `manifest.jsonl`; a *picture* is a file that was kept, and addresses whose files have
 the same bytes share one. Sizes and shapes are of pictures; licences, ratings, formats and tags are
 of the addresses that gave one. A bar is relative to the longest one of its column. Words that came

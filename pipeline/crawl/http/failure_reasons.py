@@ -1,6 +1,6 @@
 """Why a request brought no picture: an exception of the crawler becomes a status and a reason.
 
-Reasons go into the snapshot: they are the same in every run and name no address, port or class.
+Reasons go into the dataset: they are the same in every run and name no address, port or class.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""The unfinished snapshot on disk: a journal of rows and a spool of image bytes.
+"""The unfinished dataset on disk: a journal of rows and a spool of image bytes.
 
 Both files only grow. A row is written after its bytes, so after a kill at any moment a torn last
 line and the bytes that belong to it are cut off, and everything before them stands. Every few
@@ -20,7 +20,7 @@ from typing import IO, Any, Self
 from gan.atomic import write_atomically
 from gan.errors import GanError
 from pipeline.crawl.storage.known import Known, url_key
-from pipeline.dataset.manifest import Row
+from pipeline.dataset.manifest import ManifestEntry
 
 JOURNAL = "journal.jsonl"
 SPOOL = "images.bin"
@@ -33,11 +33,11 @@ MARK = b'{"synced":true}\n'
 class Entry:
     """A finished row, its place in the source's order, and where the spool has its bytes.
 
-    `offset` is -1 where there are none, or where the older snapshot holds them.
+    `offset` is -1 where there are none, or where the older dataset holds them.
     """
 
     position: int
-    row: Row
+    row: ManifestEntry
     offset: int
 
 
@@ -75,7 +75,7 @@ class Journal:
             for _, _, place in order:
                 yield self._entry(lines, place)
 
-    def row_of(self, url: str) -> Row | None:
+    def row_of(self, url: str) -> ManifestEntry | None:
         """The row of an address, if it has one here."""
         found = self._places.get(url_key(url))
         if found is None:
@@ -88,7 +88,7 @@ class Journal:
         found = self._places.get(url_key(url))
         return found is not None and found[1] > 0
 
-    def add(self, position: int, row: Row, data: bytes = b"") -> None:
+    def add(self, position: int, row: ManifestEntry, data: bytes = b"") -> None:
         """Keep a row and, if its status is ok, the image; the same bytes are kept once."""
         offset = -1
         if row.sha256 and not self.known.has_content(row.sha256):
@@ -189,7 +189,7 @@ class Journal:
                     break
                 if entry.offset >= 0:
                     vouched = max(vouched, entry.offset + entry.row.bytes)
-                # Bytes that an older snapshot held are fetched again if it was taken away since.
+                # Bytes that an older dataset held are fetched again if it was taken away since.
                 sha256 = entry.row.sha256
                 if entry.offset >= 0 or not sha256 or self.known.has_content(sha256):
                     self._remember(whole, entry)
@@ -241,6 +241,6 @@ def _parse(line: bytes) -> Entry | None:
         return None
     try:
         value = json.loads(line)
-        return Entry(value["position"], Row.from_dict(value["row"]), value["offset"])
+        return Entry(value["position"], ManifestEntry.from_dict(value["row"]), value["offset"])
     except (ValueError, KeyError, TypeError):
         return None

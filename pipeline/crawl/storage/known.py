@@ -1,8 +1,8 @@
-"""Which images a snapshot already holds, in little memory: a few dozen bytes a row."""
+"""Which images a dataset already holds, in little memory: a few dozen bytes a row."""
 
 import hashlib
 
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 
 
 def url_key(url: str) -> bytes:
@@ -11,13 +11,13 @@ def url_key(url: str) -> bytes:
 
 
 class Known:
-    """Addresses and contents of the older snapshot that a crawl builds on, if there is one."""
+    """Addresses and contents of the older dataset that a crawl builds on, if there is one."""
 
-    def __init__(self, snapshot: Snapshot | None = None) -> None:
-        self.snapshot = snapshot
+    def __init__(self, dataset: Dataset | None = None) -> None:
+        self.dataset = dataset
         self._settled: dict[bytes, bool] = {}
         self._contents: set[bytes] = set()
-        for row in snapshot.each_row() if snapshot else ():
+        for row in dataset.entries() if dataset else ():
             self._settled[url_key(row.url)] = row.status != "failed"
             if row.status == "ok":
                 self._contents.add(bytes.fromhex(row.sha256))

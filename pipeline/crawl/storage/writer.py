@@ -1,6 +1,6 @@
-"""Packs an unfinished snapshot into shards and puts it in the place of the old one.
+"""Packs an unfinished dataset into shards and puts it in the place of the old one.
 
-Where a crawl builds on an older snapshot, that one's shards stay as they are, byte for byte, and
+Where a crawl builds on an older dataset, that one's shards stay as they are, byte for byte, and
 new ones come behind them; its manifest keeps its rows and their order.
 """
 
@@ -29,17 +29,17 @@ from pipeline.dataset.layout import (
     mark_file,
     shard_name,
 )
-from pipeline.dataset.manifest import STATUSES, Row
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.manifest import STATUSES, ManifestEntry
+from pipeline.dataset.reader import Dataset
 
 PACKED = "packed"
 
 
-def publish(journal: Journal, source: dict[str, Any], target: Path, keep_old: Path) -> Snapshot:
-    """Pack the journal's rows, in source order, into a snapshot that then becomes `target`.
+def publish(journal: Journal, source: dict[str, Any], target: Path, keep_old: Path) -> Dataset:
+    """Pack the journal's rows, in source order, into a dataset that then becomes `target`.
 
-    It begins with all that the snapshot behind `journal.known` holds. `source` says what it is
-    of. An old snapshot stands at `target` until the new
+    It begins with all that the dataset behind `journal.known` holds. `source` says what it is
+    of. An old dataset stands at `target` until the new
     one is complete on disk, and at `keep_old` afterwards; `recover` mends a kill between the two
     renames. The journal stays: its owner discards it when all else is done. Raises GanError where
     no image is there to pack, or where the disk gave some back damaged: those count as failed.
@@ -53,17 +53,17 @@ def publish(journal: Journal, source: dict[str, Any], target: Path, keep_old: Pa
         target.rename(keep_old)
     packed.rename(target)
     sync_folder(target.parent)
-    return Snapshot.open(target)
+    return Dataset.open(target)
 
 
 def count_rows(journal: Journal) -> dict[str, int]:
-    """Rows by status, every status named, that a snapshot of this journal will have."""
+    """Rows by status, every status named, that a dataset of this journal will have."""
     counts = Counter(row.status for row in _rows(journal))
     return {status: counts[status] for status in STATUSES}
 
 
 def has_news(journal: Journal) -> bool:
-    """True where the journal says more than the snapshot that it builds on."""
+    """True where the journal says more than the dataset that it builds on."""
     known = journal.known
     return any(
         entry.row.status != "failed" or not known.has_row(entry.row.url)
@@ -72,19 +72,19 @@ def has_news(journal: Journal) -> bool:
 
 
 def recover(target: Path, keep_old: Path) -> None:
-    """Put the old snapshot back where a kill fell between `publish`'s two renames."""
+    """Put the old dataset back where a kill fell between `publish`'s two renames."""
     if keep_old.exists() and not target.exists():
         keep_old.rename(target)
 
 
 def discard(folder: Path) -> None:
-    """Remove an unfinished snapshot; its journal first, so that a half removed one is none."""
+    """Remove an unfinished dataset; its journal first, so that a half removed one is none."""
     (folder / JOURNAL).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def _pack(journal: Journal, source: dict[str, Any], folder: Path) -> None:
-    shards = _take_over(journal.known.snapshot, folder)
+    shards = _take_over(journal.known.dataset, folder)
     waiting = _new_images(journal)
     while images := list(islice(waiting, IMAGES_A_SHARD)):
         _write_shard(folder / shard_name(shards), journal, images)
@@ -104,8 +104,8 @@ def _pack(journal: Journal, source: dict[str, Any], folder: Path) -> None:
     write_atomically(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
 
 
-def _take_over(old: Snapshot | None, folder: Path) -> int:
-    """Put the old snapshot's shards into `folder`; how many there are."""
+def _take_over(old: Dataset | None, folder: Path) -> int:
+    """Put the old dataset's shards into `folder`; how many there are."""
     if old is None:
         return 0
     for name in old.shards:
@@ -131,10 +131,10 @@ def _new_images(journal: Journal) -> Iterator[Entry]:
             yield entry
 
 
-def _rows(journal: Journal) -> Iterator[Row]:
+def _rows(journal: Journal) -> Iterator[ManifestEntry]:
     """The old rows, with those that failed replaced by what came of another try; then the new."""
     known = journal.known
-    for row in known.snapshot.each_row() if known.snapshot else ():
+    for row in known.dataset.entries() if known.dataset else ():
         again = journal.row_of(row.url) if row.status == "failed" else None
         yield again or row
     for entry in _new_entries(journal):
@@ -142,7 +142,7 @@ def _rows(journal: Journal) -> Iterator[Row]:
             yield entry.row
 
 
-def _write_manifest(path: Path, rows: Iterator[Row]) -> dict[str, int]:
+def _write_manifest(path: Path, rows: Iterator[ManifestEntry]) -> dict[str, int]:
     """Write all rows; how many have which status, every status named, in a fixed order."""
     counts: Counter[str] = Counter()
     with replacing(path) as stream:

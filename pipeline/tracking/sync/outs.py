@@ -13,7 +13,7 @@ from typing import Any
 from gan.checkpoints import Origin, load_checkpoint
 from gan.errors import GanError
 from pipeline.code_digest import code_digest
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 from pipeline.evaluation.judge import FORMAT
 from pipeline.paths import Paths
 from pipeline.pictures.png_lineage import read_about
@@ -150,16 +150,16 @@ def _tags(outs: Outs, paths: Paths) -> dict[str, str]:
     known: tuple[str, ...] = ALWAYS
     if lineage.get("decided", {}).get("code_digest") == code_digest(TRAIN):
         known += OF_THE_CODE
-    if lineage.get("snapshot", "") == _snapshot(paths):
+    if lineage.get("snapshot", "") == _dataset_digest(paths):
         known += ("data_md5",)
     tags = provenance(paths, "train")
     return {key: text for key, text in tags.items() if key.startswith(known)}
 
 
-def _snapshot(paths: Paths) -> str | None:
+def _dataset_digest(paths: Paths) -> str | None:
     """Digest of data/, None if there is none."""
     try:
-        return Snapshot.open(paths.data).digest
+        return Dataset.open(paths.data).digest
     except GanError:
         return None
 

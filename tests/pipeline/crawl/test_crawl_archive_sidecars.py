@@ -277,7 +277,7 @@ def test_a_killed_fetch_goes_on_and_ends_with_the_same_rows(write, tmp_path, arc
 
 @pytest.fixture
 def published(tmp_path):
-    """published(source): a snapshot of it."""
+    """published(source): a dataset of it."""
 
     def make(source):
         with Journal(tmp_path / "published", source.identity) as journal:
@@ -288,25 +288,25 @@ def published(tmp_path):
     return make
 
 
-def test_an_archive_that_only_grew_continues_its_snapshot(tmp_path, archive, published):
+def test_an_archive_that_only_grew_continues_its_dataset(tmp_path, archive, published):
     folder = folder_of(tmp_path / "x", {"b.png": png(1), "b.json": post(1), "c.png": png(2)})
     folder_of(folder, {"bad.png": b"no picture"})
-    snapshot = published(archive(folder))
-    assert archive(folder).continues(snapshot)
+    dataset = published(archive(folder))
+    assert archive(folder).continues(dataset)
     folder_of(folder, {"a.png": png(3), "bad.png": png(4)})
-    assert archive(folder).continues(snapshot)
+    assert archive(folder).continues(dataset)
     (folder / "c.png").unlink()
-    assert archive(folder).continues(snapshot)
-    assert not archive(folder, licence="other").continues(snapshot)
-    assert not archive(folder.rename(tmp_path / "y")).continues(snapshot)
+    assert archive(folder).continues(dataset)
+    assert not archive(folder, licence="other").continues(dataset)
+    assert not archive(folder.rename(tmp_path / "y")).continues(dataset)
 
 
 def test_another_archive_of_the_same_name_does_not_continue_it(tmp_path, archive, published):
-    snapshot = published(archive(tar_of(tmp_path / "x.tar", {"a.png": png(1), "b.png": png(2)})))
+    dataset = published(archive(tar_of(tmp_path / "x.tar", {"a.png": png(1), "b.png": png(2)})))
     tar_of(tmp_path / "x.tar", {"a.png": png(1), "b.png": png(3)})
-    assert not archive(tmp_path / "x.tar").continues(snapshot)
+    assert not archive(tmp_path / "x.tar").continues(dataset)
     tar_of(tmp_path / "x.tar", {"c.png": png(1)})
-    assert not archive(tmp_path / "x.tar").continues(snapshot)
+    assert not archive(tmp_path / "x.tar").continues(dataset)
 
 
 def test_source_and_description_name_no_place_and_follow_the_sidecars(tmp_path, archive):

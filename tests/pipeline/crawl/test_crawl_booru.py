@@ -23,7 +23,7 @@ from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.known import Known
 from pipeline.crawl.storage.writer import publish
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 
 
 class EnvelopedGelbooru(GelbooruServer):
@@ -268,15 +268,15 @@ def test_a_crawl_that_goes_on_begins_at_the_same_post_and_fetches_nothing_twice(
     assert len(site.files) == len(set(site.files)) == 230
 
 
-def test_a_later_crawl_adds_newer_posts_to_the_snapshot_and_asks_for_no_known_file(site, tmp_path):
+def test_a_later_crawl_adds_newer_posts_to_the_dataset_and_asks_for_no_known_file(site, tmp_path):
     fill(site, 30)
     old = booru(site, limit=20)
     with Journal(tmp_path / "a", old.identity) as journal:
         sink = Sink(journal)
         old.fetch(sink)
         described = old.describe(dict(sink.counts))
-        snapshot = publish(journal, described, tmp_path / "data", tmp_path / "old")
-    assert snapshot.source == {
+        dataset = publish(journal, described, tmp_path / "data", tmp_path / "old")
+    assert dataset.source == {
         "source": f"booru:{site.root}",
         "tags": "",
         "ratings": ["general"],
@@ -287,13 +287,13 @@ def test_a_later_crawl_adds_newer_posts_to_the_snapshot_and_asks_for_no_known_fi
     site.posts[:0] = [site.post(35 - index) for index in range(5)]
     site.requests.clear()
     new = booru(site, limit=25)
-    assert new.continues(Snapshot.open(tmp_path / "data"))
-    rows = crawl(new, tmp_path / "b", Known(snapshot))
+    assert new.continues(Dataset.open(tmp_path / "data"))
+    rows = crawl(new, tmp_path / "b", Known(dataset))
     assert numbers(rows) == [35, 34, 33, 32, 31]
     assert len(site.files) == 5
 
 
-def test_another_search_does_not_continue_a_snapshot(serve, tmp_path):
+def test_another_search_does_not_continue_a_dataset(serve, tmp_path):
     site = serve(DanbooruServer)
     fill(site, 2)
     source = booru(site)
@@ -301,11 +301,11 @@ def test_another_search_does_not_continue_a_snapshot(serve, tmp_path):
         sink = Sink(journal)
         source.fetch(sink)
         described = source.describe({"ok": 2})
-        snapshot = publish(journal, described, tmp_path / "data", tmp_path / "old")
+        dataset = publish(journal, described, tmp_path / "data", tmp_path / "old")
     assert described["counts"] == {"ok": 2}
-    assert booru(site, limit=7, api="danbooru").continues(snapshot)
-    assert not booru(site, tags="solo").continues(snapshot)
-    assert not booru(site, ratings=frozenset({"general", "sensitive"})).continues(snapshot)
+    assert booru(site, limit=7, api="danbooru").continues(dataset)
+    assert not booru(site, tags="solo").continues(dataset)
+    assert not booru(site, ratings=frozenset({"general", "sensitive"})).continues(dataset)
 
 
 def _crawl_slowly(root, netloc, folder):

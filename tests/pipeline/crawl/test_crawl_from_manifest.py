@@ -17,7 +17,7 @@ from pipeline.crawl.storage.journal import JOURNAL, Journal
 from pipeline.crawl.storage.known import Known
 from pipeline.crawl.storage.writer import publish
 from pipeline.dataset.layout import MANIFEST
-from pipeline.dataset.manifest import Row
+from pipeline.dataset.manifest import ManifestEntry
 
 
 @pytest.fixture
@@ -34,10 +34,10 @@ def good_row(url, data, **fields):
 
 
 def dead_row(url, status, reason):
-    return Row("", url, ("ö",), "sensitive", "", "unknown", status, reason)
+    return ManifestEntry("", url, ("ö",), "sensitive", "", "unknown", status, reason)
 
 
-def their_snapshot(site, folder):
+def their_dataset(site, folder):
     """What another person published: made without this source, straight into the journal."""
     rows = [good_row(site.url(f"p{number}.png"), picture(number)) for number in range(8)]
     rows[3:3] = [
@@ -70,7 +70,7 @@ def fetched(source, folder, known=None):
 
 
 def test_a_complete_fetch_gives_the_very_same_manifest_and_shards(site, tmp_path):
-    theirs = their_snapshot(site, tmp_path / "theirs")
+    theirs = their_dataset(site, tmp_path / "theirs")
     source = FromManifest(theirs.folder / MANIFEST, site.manners())
     ours = fetched(source, tmp_path / "ours")
     assert (ours.folder / MANIFEST).read_bytes() == (theirs.folder / MANIFEST).read_bytes()
@@ -83,10 +83,10 @@ def test_a_complete_fetch_gives_the_very_same_manifest_and_shards(site, tmp_path
 
 
 def test_another_file_is_bad_and_a_lost_one_gone_and_the_rest_is_kept(site, tmp_path):
-    theirs = their_snapshot(site, tmp_path / "theirs")
+    theirs = their_dataset(site, tmp_path / "theirs")
     site.pages["p2.png"], site.pages["p5.png"] = picture(99), 404
     ours = fetched(FromManifest(theirs.folder / MANIFEST, site.manners()), tmp_path / "ours")
-    pairs = zip(theirs.each_row(), ours.each_row(), strict=True)
+    pairs = zip(theirs.entries(), ours.entries(), strict=True)
     changes = {a.url: b for a, b in pairs if a != b}
     bad, gone = changes.pop(site.url("p2.png")), changes.pop(site.url("p5.png"))
     assert not changes
@@ -97,7 +97,7 @@ def test_another_file_is_bad_and_a_lost_one_gone_and_the_rest_is_kept(site, tmp_
 
 
 def test_a_killed_fetch_goes_on_and_asks_for_nothing_twice(site, tmp_path):
-    theirs = their_snapshot(site, tmp_path / "theirs")
+    theirs = their_dataset(site, tmp_path / "theirs")
     source = FromManifest(theirs.folder / MANIFEST, site.manners())
     site.pages["p6.png"] = 500
     rows = rows_of(source, tmp_path / "ours/journal")
@@ -116,7 +116,7 @@ def test_a_killed_fetch_goes_on_and_asks_for_nothing_twice(site, tmp_path):
 
 
 def test_a_fetch_that_is_already_whole_asks_for_nothing(site, tmp_path):
-    theirs = their_snapshot(site, tmp_path / "theirs")
+    theirs = their_dataset(site, tmp_path / "theirs")
     source = FromManifest(theirs.folder / MANIFEST, site.manners())
     ours = fetched(source, tmp_path / "ours")
     assert source.continues(ours)

@@ -11,7 +11,7 @@ from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.known import Known
 from pipeline.crawl.storage.writer import publish
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 
 
 @pytest.fixture
@@ -318,20 +318,20 @@ def test_a_killed_crawl_goes_on_to_the_same_rows(site, tmp_path):
     assert site.asked["p0.png"] == before
 
 
-def test_a_later_crawl_adds_what_is_new_to_an_older_snapshot(site, tmp_path):
+def test_a_later_crawl_adds_what_is_new_to_an_older_dataset(site, tmp_path):
     site.pages["list"] = images([1, 2])
     source = gallery(site, "list", limit=10)
     with Journal(tmp_path / "one", source.identity) as journal:
         source.fetch(Sink(journal))
         publish(journal, source.describe({}), tmp_path / "data", tmp_path / "old")
-    snapshot = Snapshot.open(tmp_path / "data")
+    dataset = Dataset.open(tmp_path / "data")
     site.pages["list"] = images([3, 1, 2])
-    assert gallery(site, "list", limit=20).continues(snapshot)
-    assert not gallery(site, "list", "img.x", limit=10).continues(snapshot)
-    with Journal(tmp_path / "two", source.identity, Known(snapshot)) as journal:
+    assert gallery(site, "list", limit=20).continues(dataset)
+    assert not gallery(site, "list", "img.x", limit=10).continues(dataset)
+    with Journal(tmp_path / "two", source.identity, Known(dataset)) as journal:
         source.fetch(Sink(journal))
         grown = publish(journal, source.describe({}), tmp_path / "data", tmp_path / "old")
-    assert names(grown.each_row()) == ["p1.png", "p2.png", "p3.png"]
+    assert names(grown.entries()) == ["p1.png", "p2.png", "p3.png"]
     assert site.asked["p1.png"] == 1
 
 

@@ -24,7 +24,7 @@ def site():
 
 @pytest.fixture
 def scrape(tmp_path):
-    """scrape(source): its snapshot, made in a folder of its own."""
+    """scrape(source): its dataset, made in a folder of its own."""
 
     def make(source):
         places = [tmp_path / name for name in ("staging", "data", "old", "log.jsonl")]

@@ -16,7 +16,7 @@ from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.known import Known
 from pipeline.crawl.storage.writer import publish
 from pipeline.crawl.url_list import UrlList
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 
 UTF_16 = "not UTF-8 text (UTF-16?)"
 
@@ -172,22 +172,22 @@ def test_the_identity_is_of_the_content_and_names_no_folder(site, tmp_path):
     assert url_list(site, tmp_path / "b" / "list.txt").identity != one.identity
 
 
-def test_a_longer_list_adds_to_the_snapshot_of_the_shorter_one(site, tmp_path):
+def test_a_longer_list_adds_to_the_dataset_of_the_shorter_one(site, tmp_path):
     path = write(tmp_path / "list.txt", site.url("p1.png"))
     source = url_list(site, path)
     with Journal(tmp_path / "one", source.identity) as journal:
         source.fetch(Sink(journal))
         publish(journal, source.describe({"ok": 1}), tmp_path / "data", tmp_path / "old")
-    snapshot = Snapshot.open(tmp_path / "data")
+    dataset = Dataset.open(tmp_path / "data")
     write(path, f"{site.url('p2.png')}\n{site.url('p1.png')}")
     longer = url_list(site, path)
-    assert longer.continues(snapshot)
-    assert not UrlList(path, "other", None, site.manners()).continues(snapshot)
-    assert not url_list(site, write(tmp_path / "x.txt", "http://a/b")).continues(snapshot)
-    with Journal(tmp_path / "two", longer.identity, Known(snapshot)) as journal:
+    assert longer.continues(dataset)
+    assert not UrlList(path, "other", None, site.manners()).continues(dataset)
+    assert not url_list(site, write(tmp_path / "x.txt", "http://a/b")).continues(dataset)
+    with Journal(tmp_path / "two", longer.identity, Known(dataset)) as journal:
         longer.fetch(Sink(journal))
         grown = publish(journal, longer.describe({}), tmp_path / "data", tmp_path / "old")
-    assert [row.url for row in grown.each_row()] == [site.url("p1.png"), site.url("p2.png")]
+    assert [row.url for row in grown.entries()] == [site.url("p1.png"), site.url("p2.png")]
     assert site.asked["p1.png"] == 1
 
 

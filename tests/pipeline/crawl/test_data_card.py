@@ -19,8 +19,8 @@ from pipeline.crawl.data_card.text import render
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import publish
 from pipeline.dataset.layout import MANIFEST, mark_file
-from pipeline.dataset.manifest import Row
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.manifest import ManifestEntry
+from pipeline.dataset.reader import Dataset
 
 SOURCE = {"source": "test", "count": 3, "licence": "unknown"}
 RED, GREEN, BLUE, WHITE, BLACK = (
@@ -57,7 +57,7 @@ def encode(colour=RED, size=(40, 40), kind="PNG", **options):
 
 
 def row_of(name, data=b"", **changes):
-    row = Row(
+    row = ManifestEntry(
         page=f"https://site.test/{name}",
         url=f"https://site.test/{name}.png",
         tags=("smile",),
@@ -79,7 +79,7 @@ def row_of(name, data=b"", **changes):
 
 
 def build(root, *pictures, source=SOURCE):
-    """A snapshot of (data, changes of the row); without data a row that has no picture."""
+    """A dataset of (data, changes of the row); without data a row that has no picture."""
     root.mkdir(parents=True, exist_ok=True)
     with Journal(root / "staging", source) as journal:
         for position, (data, changes) in enumerate(pictures):
@@ -131,7 +131,7 @@ def test_rows_are_counted_by_status_reason_site_and_value(tmp_path):
         "unknown": 1,
     }
     assert card["ratings"]["top"] == [["general", 1], ["safe", 1]]
-    assert card["digest"] == Snapshot.open(tmp_path / "data").digest
+    assert card["digest"] == Dataset.open(tmp_path / "data").digest
     assert card["source"] == SOURCE
 
 
@@ -219,11 +219,11 @@ def test_half_of_a_picture_gives_half_of_the_pixels(tmp_path):
 
 
 def test_a_picture_that_cannot_be_decoded_is_said_and_a_grey_tile(tmp_path):
-    snapshot = build(tmp_path, (encode(RED), {}), (b"no picture at all", {}))
-    colours = measure(snapshot)["colours"]
+    dataset = build(tmp_path, (encode(RED), {}), (b"no picture at all", {}))
+    colours = measure(dataset)["colours"]
     assert (colours["pictures"], colours["unreadable"]) == (1, 1)
-    assert "Another 1 could not be decoded" in render(measure(snapshot))
-    image = np.asarray(sheet(snapshot))
+    assert "Another 1 could not be decoded" in render(measure(dataset))
+    image = np.asarray(sheet(dataset))
     tiles = [image[:, :TILE], image[:, -TILE:]]
     assert sum(bool((tile == GREY).all()) for tile in tiles) == 1
 
@@ -235,14 +235,14 @@ def test_where_no_picture_can_be_decoded_the_card_says_so(tmp_path):
 
 def test_pictures_are_chosen_evenly_in_the_order_of_their_hashes(tmp_path):
     data = [encode((i, 0, 0)) for i in range(20)]
-    snapshot = build(tmp_path, *((each, {}) for each in data))
+    dataset = build(tmp_path, *((each, {}) for each in data))
     by_hash = sorted(data, key=lambda each: hashlib.sha256(each).hexdigest())
-    read = [location.read() for location in choose(snapshot, 5)]
+    read = [location.read() for location in choose(dataset, 5)]
     assert read == by_hash[::4]
-    assert [each.read() for each in choose(snapshot, 99)] == by_hash
-    few = choose(snapshot, 99, most_bytes=4 * len(data[0]) + 4)
+    assert [each.read() for each in choose(dataset, 99)] == by_hash
+    few = choose(dataset, 99, most_bytes=4 * len(data[0]) + 4)
     assert 1 <= len(few) <= 5
-    assert len(choose(snapshot, 99, most_bytes=1)) == 1
+    assert len(choose(dataset, 99, most_bytes=1)) == 1
 
 
 def test_the_sheet_shows_pictures_whole_on_white(tmp_path):
@@ -289,7 +289,7 @@ def test_the_longer_side_comes_to_between_one_and_two_sides(size, kind):
     assert longer == max(size) if max(size) < 64 else 64 <= longer < 128
 
 
-def test_equal_snapshots_give_equal_bytes_and_no_trace_of_this_machine(tmp_path):
+def test_equal_datasets_give_equal_bytes_and_no_trace_of_this_machine(tmp_path):
     pictures = [(encode((i, 90, 9)), {"tags": tuple("abcdefg"[: i + 1])}) for i in range(7)]
     one, two = (build(tmp_path / name, *pictures) for name in ("one", "two"))
     cards = [measure(each) for each in (one, two)]
@@ -303,14 +303,14 @@ def test_equal_snapshots_give_equal_bytes_and_no_trace_of_this_machine(tmp_path)
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_strangers_words_break_no_table_and_are_no_markup(tmp_path, text):
     strange = {"tags": (text, "z"), "rating": text, "licence": text, "source": f"x:{text}"}
-    snapshot = build(
+    dataset = build(
         tmp_path,
         (encode(RED), strange),
         (encode(GREEN), {"url": f"https://{text}/", "source": f"https://{text}/"}),
         (b"", {"reason": text}),
         source={**SOURCE, "source": text, text: [text]},
     )
-    card = measure(snapshot)
+    card = measure(dataset)
     json.dumps(card, ensure_ascii=False).encode("utf-8")
     page = render(card)
     assert all(char.isprintable() or char == "\n" for char in page)
@@ -453,9 +453,9 @@ def write_manifest(path, rows):
 def test_a_manifest_of_100000_rows_is_never_in_memory(tmp_path):
     path = tmp_path / MANIFEST
     write_manifest(path, 100_000)
-    snapshot = Snapshot(tmp_path, "d" * 64, SOURCE, {}, {MANIFEST: mark_file(path)})
+    dataset = Dataset(tmp_path, "d" * 64, SOURCE, {}, {MANIFEST: mark_file(path)})
     tracemalloc.start()
-    card = measure(snapshot)
+    card = measure(dataset)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 25e6  # 130 MB as a list of rows

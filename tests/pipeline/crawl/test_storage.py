@@ -1,4 +1,4 @@
-"""The snapshot format, written and read back; kills and damage at every step."""
+"""The dataset format, written and read back; kills and damage at every step."""
 
 import hashlib
 import subprocess
@@ -14,8 +14,8 @@ from gan.errors import GanError
 from pipeline.crawl.storage.journal import JOURNAL, SPOOL, Journal
 from pipeline.crawl.storage.known import Known
 from pipeline.crawl.storage.writer import count_rows, discard, has_news, publish, recover
-from pipeline.dataset.manifest import STATUSES, Row
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.manifest import STATUSES, ManifestEntry
+from pipeline.dataset.reader import Dataset
 
 SOURCE = {"source": "test", "count": 3}
 
@@ -28,7 +28,7 @@ def row_of(name, data=b"", status="ok"):
         "width": 4,
         "height": 5,
     }
-    return Row(
+    return ManifestEntry(
         page=f"p/{name}",
         url=f"u/{name}",
         tags=("smile", "青"),
@@ -55,36 +55,36 @@ def build(root, names=((2, "c"), (0, "a"), (1, "b"))):
 def test_rows_survive_json():
     for status in STATUSES:
         row = row_of("x", b"bytes", status)
-        assert Row.from_json(row.to_json()) == row
+        assert ManifestEntry.from_json(row.to_json()) == row
 
 
 @pytest.mark.parametrize("line", ["", "[]", "{}", '{"page": 1}', "nonsense"])
 def test_a_line_that_is_no_row_is_refused(line):
     with pytest.raises(ValueError):  # noqa: PT011
-        Row.from_json(line)
+        ManifestEntry.from_json(line)
 
 
 def test_what_was_written_is_read_back_in_source_order(tmp_path):
     build(tmp_path)
-    snapshot = Snapshot.open(tmp_path / "data")
-    snapshot.verify()
-    assert [row.url for row in snapshot.each_row()] == ["u/a", "u/b", "u/c"]
-    assert snapshot.source == SOURCE
-    assert snapshot.counts["ok"] == 3
-    index = snapshot.index()
+    dataset = Dataset.open(tmp_path / "data")
+    dataset.verify()
+    assert [row.url for row in dataset.entries()] == ["u/a", "u/b", "u/c"]
+    assert dataset.source == SOURCE
+    assert dataset.counts["ok"] == 3
+    index = dataset.index()
     assert [bytes(each).hex() for each in index.digests.view(("u1", 32))] == [
-        row.sha256 for row in snapshot.each_row()
+        row.sha256 for row in dataset.entries()
     ]
     for number, name in enumerate("abc"):
         assert index.location(number).read() == name.encode() * 700
-    places = [place for place, _ in snapshot.each_line(Row.from_dict)]
-    assert [row.url for row in snapshot.rows_at(reversed(places))] == ["u/c", "u/b", "u/a"]
+    places = [place for place, _ in dataset.parse_entries(ManifestEntry.from_dict)]
+    assert [row.url for row in dataset.entries_at(reversed(places))] == ["u/c", "u/b", "u/a"]
 
 
 def test_images_are_found_by_hash_and_the_index_is_what_tar_says(tmp_path):
-    snapshot = build(tmp_path, tuple((index, f"{index:05d}") for index in range(5000)))
-    index = snapshot.index()
-    with tarfile.open(snapshot.folder / "images-00001.tar") as tar:
+    dataset = build(tmp_path, tuple((index, f"{index:05d}") for index in range(5000)))
+    index = dataset.index()
+    with tarfile.open(dataset.folder / "images-00001.tar") as tar:
         expected = [(m.name[:64], m.offset_data, m.size) for m in tar]
     second = np.flatnonzero(index.shard == 1)
     assert [
@@ -113,11 +113,11 @@ def test_a_hash_that_ends_in_zeros_is_found_and_named_whole(tmp_path):
 
 @pytest.mark.parametrize("damage", [b"", b"no tar at all" * 99, b"x" * 512 + b"\0" * 512])
 def test_a_file_that_is_no_shard_is_named(tmp_path, damage):
-    snapshot = build(tmp_path)
-    shard = snapshot.folder / "images-00000.tar"
+    dataset = build(tmp_path)
+    shard = dataset.folder / "images-00000.tar"
     shard.write_bytes(damage)
     with pytest.raises(GanError, match=r"images-00000\.tar: not a tar shard"):
-        snapshot.index()
+        dataset.index()
 
 
 def test_equal_content_gives_equal_bytes_whatever_the_order_of_arrival(tmp_path):
@@ -131,22 +131,22 @@ def test_equal_content_gives_equal_bytes_whatever_the_order_of_arrival(tmp_path)
 
 
 def test_shards_hold_4096_images_with_headers_that_name_nobody(tmp_path):
-    snapshot = build(tmp_path, tuple((index, f"{index:05d}") for index in range(4100)))
-    assert sorted(snapshot.files) == ["images-00000.tar", "images-00001.tar", "manifest.jsonl"]
-    with tarfile.open(snapshot.folder / "images-00000.tar") as tar:
+    dataset = build(tmp_path, tuple((index, f"{index:05d}") for index in range(4100)))
+    assert sorted(dataset.files) == ["images-00000.tar", "images-00001.tar", "manifest.jsonl"]
+    with tarfile.open(dataset.folder / "images-00000.tar") as tar:
         members = tar.getmembers()
     assert len(members) == 4096
     assert {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in members} == {(0, 0, 0, "", "")}
-    assert members[0].name == f"{next(snapshot.each_row()).sha256}.png"
+    assert members[0].name == f"{next(dataset.entries()).sha256}.png"
 
 
 def test_the_same_bytes_under_two_urls_are_stored_once(tmp_path):
     with Journal(tmp_path / "staging", SOURCE) as journal:
         for position in range(3):
             journal.add(position, row_of(str(position), b"same"), b"same")
-        snapshot = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
-    assert len(list(snapshot.each_row())) == 3
-    assert len(snapshot.index()) == 1
+        dataset = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+    assert len(list(dataset.entries())) == 3
+    assert len(dataset.index()) == 1
 
 
 def test_a_failed_row_is_tried_again_and_its_last_word_counts(tmp_path):
@@ -155,8 +155,8 @@ def test_a_failed_row_is_tried_again_and_its_last_word_counts(tmp_path):
         assert not journal.is_done("u/a")
         journal.add(0, row_of("a", b"picture"), b"picture")
         assert journal.is_done("u/a")
-        snapshot = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
-    assert [row.status for row in snapshot.each_row()] == ["ok"]
+        dataset = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+    assert [row.status for row in dataset.entries()] == ["ok"]
 
 
 def test_no_image_at_all_is_an_error_and_publishes_nothing(tmp_path):
@@ -221,7 +221,7 @@ def test_after_a_power_cut_only_bytes_that_still_fit_their_hash_count(tmp_path):
 
 def grow(root, rows, source=SOURCE):
     """Add rows (position, name, status) to what stands in root/data."""
-    known = Known(Snapshot.open(root / "data"))
+    known = Known(Dataset.open(root / "data"))
     with Journal(root / "more", {"source": "more"}, known) as journal:
         for position, name, status in rows:
             data = name.encode() * 700
@@ -245,7 +245,7 @@ def test_a_later_crawl_adds_shards_and_rows_and_changes_no_old_one(tmp_path):
     assert news
     assert list(grown.shards) == ["images-00000.tar", "images-00001.tar"]
     assert (tmp_path / "data/images-00000.tar").read_bytes() == shard
-    assert [row.url for row in grown.each_row()] == ["u/a", "u/b", "u/c", "u/z", "u/y", "u/x"]
+    assert [row.url for row in grown.entries()] == ["u/a", "u/b", "u/c", "u/z", "u/y", "u/x"]
     assert len(grown.index()) == 5
     assert grown.digest != old.digest
 
@@ -267,31 +267,31 @@ def test_a_row_that_failed_is_replaced_in_its_place_by_a_later_crawl(tmp_path):
     assert not news
     grown, news = grow(tmp_path, ((9, "b", "ok"),))
     assert news
-    assert [(row.url, row.status) for row in grown.each_row()] == [
+    assert [(row.url, row.status) for row in grown.entries()] == [
         ("u/a", "ok"),
         ("u/b", "ok"),
         ("u/c", "ok"),
     ]
     held = {bytes(each).hex() for each in grown.index().digests.view(("u1", 32))}
-    assert held == {row.sha256 for row in grown.each_row()}
+    assert held == {row.sha256 for row in grown.entries()}
     assert still.counts["failed"] == 1
 
 
 def test_bytes_that_an_old_shard_holds_are_not_stored_again(tmp_path):
     build(tmp_path)
-    known = Known(Snapshot.open(tmp_path / "data"))
+    known = Known(Dataset.open(tmp_path / "data"))
     with Journal(tmp_path / "more", SOURCE, known) as journal:
         data = b"a" * 700
         journal.add(0, replace(row_of("a", data), url="u/elsewhere"), data)
         assert (tmp_path / "more" / SPOOL).stat().st_size == 0
         grown = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
     assert list(grown.shards) == ["images-00000.tar"]
-    assert len(list(grown.each_row())) == 4
+    assert len(list(grown.entries())) == 4
 
 
-def test_a_crawl_that_lost_the_snapshot_it_built_on_fetches_again(tmp_path):
+def test_a_crawl_that_lost_the_dataset_it_built_on_fetches_again(tmp_path):
     build(tmp_path)
-    known = Known(Snapshot.open(tmp_path / "data"))
+    known = Known(Dataset.open(tmp_path / "data"))
     data = b"a" * 700
     with Journal(tmp_path / "more", SOURCE, known) as journal:
         journal.add(0, replace(row_of("a", data), url="u/elsewhere"), data)
@@ -305,18 +305,18 @@ MEMORY = """
 import resource, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from test_snapshot_writer import SOURCE, row_of
+from test_storage import SOURCE, row_of
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.known import Known
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 from pipeline.crawl.storage.writer import publish
 from dataclasses import replace
 
 root, rows = Path(sys.argv[1]), int(sys.argv[3])
 tags = tuple(f"tag_number_{n}" for n in range(30))
 for known in (Known(), None):
-    known = known or Known(Snapshot.open(root / "data"))
+    known = known or Known(Dataset.open(root / "data"))
     with Journal(root / "staging", SOURCE, known) as journal:
         sink = Sink(journal)
         for position in range(rows):
@@ -334,7 +334,7 @@ def test_a_hundred_thousand_rows_cost_little_memory(tmp_path):
     peaks = []
     for rows in (100, 100_000):
         (tmp_path / str(rows)).mkdir()
-        here = str(Path(__file__).resolve().parents[2] / "support")
+        here = str(Path(__file__).parent)
         command = [sys.executable, "-c", MEMORY, str(tmp_path / str(rows)), here, str(rows)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout) / 1024)
@@ -354,32 +354,32 @@ def test_two_scrapes_do_not_share_a_journal(tmp_path):
         Journal(tmp_path, SOURCE)
 
 
-def test_the_old_snapshot_is_kept_and_comes_back_after_a_kill_between_the_renames(tmp_path):
+def test_the_old_dataset_is_kept_and_comes_back_after_a_kill_between_the_renames(tmp_path):
     old = build(tmp_path)
     discard(tmp_path / "staging")
     new = build(tmp_path, ((0, "z"),))
-    assert Snapshot.open(tmp_path / "old").digest == old.digest
+    assert Dataset.open(tmp_path / "old").digest == old.digest
     recover(tmp_path / "data", tmp_path / "old")
-    assert Snapshot.open(tmp_path / "data").digest == new.digest
+    assert Dataset.open(tmp_path / "data").digest == new.digest
     (tmp_path / "data").rename(tmp_path / "lost")
     recover(tmp_path / "data", tmp_path / "old")
-    assert Snapshot.open(tmp_path / "data").digest == old.digest
+    assert Dataset.open(tmp_path / "data").digest == old.digest
 
 
 def test_a_missing_or_short_file_is_noticed_on_opening(tmp_path):
     build(tmp_path)
-    with pytest.raises(GanError, match="no complete snapshot"):
-        Snapshot.open(tmp_path / "absent")
+    with pytest.raises(GanError, match="absent"):
+        Dataset.open(tmp_path / "absent")
     shard = tmp_path / "data/images-00000.tar"
     shard.write_bytes(shard.read_bytes()[:-512])
     with pytest.raises(GanError, match=r"images-00000\.tar"):
-        Snapshot.open(tmp_path / "data")
+        Dataset.open(tmp_path / "data")
     shard.unlink()
     with pytest.raises(GanError, match=r"images-00000\.tar"):
-        Snapshot.open(tmp_path / "data")
+        Dataset.open(tmp_path / "data")
 
 
-def test_every_half_written_snapshot_is_refused(tmp_path):
+def test_every_half_written_dataset_is_refused(tmp_path):
     build(tmp_path)
     for path in sorted((tmp_path / "data").iterdir()):
         kept = path.read_bytes()
@@ -388,9 +388,9 @@ def test_every_half_written_snapshot_is_refused(tmp_path):
             if path.name == "snapshot.json" and part == len(kept) - 1:
                 continue  # only its last newline
             with pytest.raises(GanError):
-                Snapshot.open(tmp_path / "data")
+                Dataset.open(tmp_path / "data")
         path.write_bytes(kept)
-    Snapshot.open(tmp_path / "data").verify()
+    Dataset.open(tmp_path / "data").verify()
 
 
 @pytest.mark.parametrize("name", ["images-00000.tar", "manifest.jsonl"])
@@ -401,15 +401,15 @@ def test_a_flipped_bit_is_noticed_and_the_file_named(tmp_path, name):
     data[700] ^= 1
     path.write_bytes(data)
     with pytest.raises(GanError, match=name):
-        Snapshot.open(tmp_path / "data").verify()
+        Dataset.open(tmp_path / "data").verify()
 
 
 def test_a_strange_file_and_a_changed_description_are_noticed(tmp_path):
-    snapshot = build(tmp_path)
+    dataset = build(tmp_path)
     (tmp_path / "data/notes.txt").write_text("x")
     with pytest.raises(GanError, match=r"notes\.txt"):
-        snapshot.verify()
+        dataset.verify()
     path = tmp_path / "data/snapshot.json"
-    path.write_text(path.read_text().replace(snapshot.digest, "0" * 64))
+    path.write_text(path.read_text().replace(dataset.digest, "0" * 64))
     with pytest.raises(GanError, match="digest"):
-        Snapshot.open(Path(tmp_path / "data"))
+        Dataset.open(Path(tmp_path / "data"))

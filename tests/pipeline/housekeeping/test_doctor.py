@@ -278,7 +278,7 @@ def test_a_folder_that_cannot_be_written_to_is_wrong(tmp_path, monkeypatch):
 
 
 def write_data(paths: Paths) -> int:
-    """A snapshot without images; returns its bytes."""
+    """A dataset without images; returns its bytes."""
     paths.data.mkdir()
     (paths.data / "manifest.jsonl").write_text("")
     marks: dict[str, FileMark] = {"manifest.jsonl": mark_file(paths.data / "manifest.jsonl")}

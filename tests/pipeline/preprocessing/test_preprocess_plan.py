@@ -4,18 +4,18 @@ import hashlib
 
 import numpy as np
 import pytest
-from preprocess_inputs import is_held_out, make_snapshot, pictures
+from preprocess_inputs import is_held_out, make_dataset, pictures
 
 from gan.errors import GanError
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 from pipeline.preprocessing.faces.box import Box
 from pipeline.preprocessing.faces.box_file import BoxFile
 from pipeline.preprocessing.plan import held_out, make_plan, raw
 
 
 def plan_of(folder, files, missing=(), boxes=None, holdout=0.3):
-    paths = make_snapshot(folder, files, missing)
-    return make_plan(Snapshot.open(paths.data), holdout, boxes)
+    paths = make_dataset(folder, files, missing)
+    return make_plan(Dataset.open(paths.data), holdout, boxes)
 
 
 def sha256(data):
@@ -49,8 +49,8 @@ def test_the_first_row_of_a_file_stands_and_the_others_name_it(tmp_path):
     same = plan.same_files
     assert same.row.tolist() == [2, 4, 5]
     assert plan.row[same.entry].tolist() == [0, 0, 1]
-    snapshot = Snapshot.open(tmp_path / "data")
-    assert [row.url for row in snapshot.rows_at(same.place)] == [
+    dataset = Dataset.open(tmp_path / "data")
+    assert [row.url for row in dataset.entries_at(same.place)] == [
         "/images/2.png",
         "/images/4.png",
         "/images/5.png",
@@ -58,10 +58,10 @@ def test_the_first_row_of_a_file_stands_and_the_others_name_it(tmp_path):
 
 
 def test_without_an_image_the_plan_is_empty(tmp_path):
-    paths = make_snapshot(tmp_path, pictures(1))
-    snapshot = Snapshot.open(paths.data)
+    paths = make_dataset(tmp_path, pictures(1))
+    dataset = Dataset.open(paths.data)
     (paths.data / "manifest.jsonl").write_text("")
-    plan = make_plan(snapshot, 0.3, None)
+    plan = make_plan(dataset, 0.3, None)
     assert len(plan) == plan.train == len(plan.same_files.row) == 0
 
 
@@ -85,17 +85,17 @@ def test_boxes_are_of_the_first_row_that_has_some(tmp_path):
     )
     plan = plan_of(tmp_path, [one, two, one, three, one], boxes=boxes, holdout=0.0)
     assert plan.noted == {0: first, 1: ()}
-    with pytest.raises(GanError, match="names none of the snapshot's pictures"):
+    with pytest.raises(GanError, match="names none of the dataset's pictures"):
         plan_of(tmp_path / "other", [three], boxes=BoxFile(tmp_path / "b", {"x": first}))
 
 
 @pytest.mark.parametrize("digest", ["xyz", "ab" * 31])
 def test_a_row_whose_hash_is_none_is_refused(tmp_path, digest):
     files = pictures(1)
-    paths = make_snapshot(tmp_path, files)
+    paths = make_dataset(tmp_path, files)
     manifest = paths.data / "manifest.jsonl"
     text = manifest.read_text().replace(sha256(files[0]), digest)
-    snapshot = Snapshot.open(paths.data)
+    dataset = Dataset.open(paths.data)
     manifest.write_text(text)
     with pytest.raises(GanError, match=r"manifest\.jsonl:1: .*(hexadecimal|sha256 is not 64)"):
-        make_plan(snapshot, 0.3, None)
+        make_plan(dataset, 0.3, None)

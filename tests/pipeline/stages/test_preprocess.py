@@ -1,4 +1,4 @@
-"""Snapshot to cache: what is kept, in which order, and that nothing half-made is left."""
+"""Dataset to cache: what is kept, in which order, and that nothing half-made is left."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ from preprocess_inputs import (
     assert_counts_add_up,
     contents,
     is_held_out,
-    make_snapshot,
+    make_dataset,
     params,
     picture,
     pictures,
@@ -41,7 +41,7 @@ def files():
 
 @pytest.fixture
 def paths(tmp_path, files):
-    return make_snapshot(tmp_path, files)
+    return make_dataset(tmp_path, files)
 
 
 def test_train_rows_come_first_and_both_splits_keep_the_order(paths, files):
@@ -99,7 +99,7 @@ def test_two_workers_and_a_second_run_give_the_same_bytes(paths):
 
 def test_split_stays_when_images_are_added(tmp_path):
     def splits(folder, count):
-        paths = make_snapshot(tmp_path / folder, pictures(count))
+        paths = make_dataset(tmp_path / folder, pictures(count))
         run(params(), paths, workers=1)
         index = pq.read_table(paths.cache / "index.parquet").to_pydict()
         return dict(zip(index["sha256"], index["split"], strict=True))
@@ -113,7 +113,7 @@ def test_bad_images_are_counted_and_listed_not_fatal(tmp_path, files):
     truncated = picture(1, "JPEG", (190, 190))[:1500]
     large = picture(2, size=(200, 200))
     order = [TEXT, *files[:10], truncated, large]
-    paths = make_snapshot(tmp_path, order, ["gone", "gone", "bad"])
+    paths = make_dataset(tmp_path, order, ["gone", "gone", "bad"])
     summary = run(params(max_pixels=39_999), paths, workers=1)
     assert (summary.read, summary.bad, summary.train + summary.holdout) == (13, 3, 10)
     assert summary.without_image == {"bad": 1, "gone": 2}
@@ -131,19 +131,19 @@ def test_bad_images_are_counted_and_listed_not_fatal(tmp_path, files):
 
 def test_equal_files_and_equal_pixels_count_once(tmp_path):
     same_pixels = picture(0) + b"another file, the same picture"
-    paths = make_snapshot(tmp_path, [picture(0), picture(1), same_pixels, picture(2)])
+    paths = make_dataset(tmp_path, [picture(0), picture(1), same_pixels, picture(2)])
     manifest = [json.loads(line) for line in (paths.data / "manifest.jsonl").open()]
     assert len({row["sha256"] for row in manifest}) == 4
     summary = run(params(holdout=0.0), paths, workers=1)
     assert (summary.duplicate_pixels, summary.train) == (1, 3)
-    twice = make_snapshot(tmp_path / "twice", [picture(0), picture(1), picture(0)])
+    twice = make_dataset(tmp_path / "twice", [picture(0), picture(1), picture(0)])
     summary = run(params(holdout=0.0), twice, workers=1)
     assert (summary.read, summary.duplicate_files, summary.train) == (3, 1, 2)
     assert pq.read_table(twice.cache / "index.parquet")["row"].to_pylist() == [0, 1]
 
 
 def test_every_read_image_is_accounted_for(tmp_path, files):
-    paths = make_snapshot(tmp_path, [*files[:9], files[0], TEXT, files[1] + b"x"], ["gone"])
+    paths = make_dataset(tmp_path, [*files[:9], files[0], TEXT, files[1] + b"x"], ["gone"])
     summary = run(params(), paths, workers=1)
     assert_counts_add_up(summary)
     assert (summary.bad, summary.duplicate_files, summary.duplicate_pixels) == (1, 1, 1)
@@ -159,7 +159,7 @@ def test_small_images_are_kept_and_counted(paths):
 
 
 def test_all_bad_is_an_error_that_names_the_first(tmp_path):
-    paths = make_snapshot(tmp_path, [TEXT, TEXT + b"2"])
+    paths = make_dataset(tmp_path, [TEXT, TEXT + b"2"])
     with pytest.raises(GanError, match=r"none of 2 images can be used.*/images/0.png.*not a pic"):
         run(params(), paths, workers=1)
     assert not paths.cache.exists()
@@ -168,15 +168,15 @@ def test_all_bad_is_an_error_that_names_the_first(tmp_path):
 
 def test_nothing_left_to_train_on_is_an_error(tmp_path):
     held_out = [data for data in pictures(40) if is_held_out(data)]
-    paths = make_snapshot(tmp_path, held_out)
+    paths = make_dataset(tmp_path, held_out)
     with pytest.raises(GanError, match="no image is left to train on"):
         run(params(), paths, workers=1)
 
 
-def test_an_absent_snapshot_and_a_damaged_one_are_errors(tmp_path, files):
-    with pytest.raises(GanError, match="snapshot"):
+def test_an_absent_dataset_and_a_damaged_one_are_errors(tmp_path, files):
+    with pytest.raises(GanError, match="dataset"):
         run(params(), Paths(tmp_path), workers=1)
-    paths = make_snapshot(tmp_path, files)
+    paths = make_dataset(tmp_path, files)
     shard = next(paths.data.glob("*.tar"))
     data = bytearray(shard.read_bytes())
     data[600] ^= 1
@@ -294,11 +294,11 @@ def wait_for(condition, seconds=30):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_run_leaves_no_half_cache_and_no_process(tmp_path, files, number):
-    paths = make_snapshot(tmp_path / "old", files)
+    paths = make_dataset(tmp_path / "old", files)
     run(params(), paths, workers=1)
     before = contents(paths.cache)
     slow = picture(0, size=(1600, 1600))
-    paths = make_snapshot(
+    paths = make_dataset(
         tmp_path / "new", [slow + bytes([i, j]) for i in range(40) for j in range(9)]
     )
     (tmp_path / "old" / "cache").rename(paths.cache)
@@ -314,7 +314,7 @@ def test_a_stopped_run_leaves_no_half_cache_and_no_process(tmp_path, files, numb
     wait_for(lambda: not any(member.is_running() for member in family))
     assert contents(paths.cache) == before
     assert staging.exists() == (number == signal.SIGKILL)
-    healed = make_snapshot(tmp_path / "healed", files)
+    healed = make_dataset(tmp_path / "healed", files)
     if number == signal.SIGKILL:
         with pytest.raises(GanError, match="damaged"):
             TensorCache.open(staging)
@@ -331,11 +331,11 @@ def workers_of(process):
 
 @pytest.mark.slow
 def test_a_killed_worker_is_one_line_and_leaves_the_old_cache(tmp_path, files):
-    paths = make_snapshot(tmp_path / "old", files)
+    paths = make_dataset(tmp_path / "old", files)
     run(params(), paths, workers=1)
     before = contents(paths.cache)
     slow = picture(0, size=(1600, 1600))
-    paths = make_snapshot(
+    paths = make_dataset(
         tmp_path / "new", [slow + bytes([i, j]) for i in range(40) for j in (1, 2)]
     )
     (tmp_path / "old" / "cache").rename(paths.cache)
@@ -356,7 +356,7 @@ def test_a_killed_worker_is_one_line_and_leaves_the_old_cache(tmp_path, files):
 @pytest.mark.parametrize("after", [0.0, 0.3, 0.6, 1.0, 1.5])
 def test_ctrl_c_at_any_moment_of_the_start_makes_no_worker_complain(tmp_path, after):
     slow = picture(0, size=(1600, 1600))
-    paths = make_snapshot(tmp_path, [slow + bytes([i]) for i in range(200)])
+    paths = make_dataset(tmp_path, [slow + bytes([i]) for i in range(200)])
     process = child(paths.root, new_group=True)
     wait_for(lambda: psutil.Process(process.pid).children())
     time.sleep(after)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageFilter
-from preprocess_inputs import assert_counts_add_up, contents, make_snapshot, params
+from preprocess_inputs import assert_counts_add_up, contents, make_dataset, params
 
 from gan.errors import GanError
 from gan.tensor_cache import TensorCache
@@ -41,7 +41,7 @@ def test_of_copies_in_other_sizes_and_qualities_the_largest_stays(tmp_path):
         picture = drawn(seed, (200, 200))
         small = picture.resize((100, 100), Image.Resampling.LANCZOS)
         files += [file_of(small), file_of(picture, "JPEG", quality=60), file_of(drawn(99 + seed))]
-    paths = make_snapshot(tmp_path, files)
+    paths = make_dataset(tmp_path, files)
     summary = run(params(duplicates={"near": True, "dhash": 4, "phash": 8}, size=64), paths, 1)
     assert_counts_add_up(summary)
     assert (summary.near_duplicates, summary.train + summary.holdout) == (12, 24)
@@ -64,7 +64,7 @@ def test_a_duplicate_in_the_hold_out_does_not_leak_into_training(tmp_path):
     for seed in range(40):
         picture = drawn(seed, (128, 128))
         files += [file_of(picture, "JPEG", quality=quality) for quality in (95, 80, 70)]
-    paths = make_snapshot(tmp_path, files)
+    paths = make_dataset(tmp_path, files)
     summary = run(params(duplicates={"near": True, "dhash": 4, "phash": 8}), paths, 1)
     assert summary.near_duplicates == 80
     index = pq.read_table(paths.cache / "index.parquet").to_pydict()
@@ -81,7 +81,7 @@ def test_every_kind_of_duplicate_is_listed_under_what_is_kept(tmp_path):
         file_of(two) + b"a comment",  # another file, the same pixels
         file_of(one, "JPEG", quality=85),
     ]
-    paths = make_snapshot(tmp_path, files)
+    paths = make_dataset(tmp_path, files)
     summary = run(params(duplicates={"near": True, "dhash": 4, "phash": 8}, holdout=0.0), paths, 1)
     counts = (summary.duplicate_files, summary.duplicate_pixels, summary.near_duplicates)
     assert counts == (1, 1, 1)
@@ -105,7 +105,7 @@ def junk(tmp_path):
         file_of(drawn(14, (64, 64)).filter(ImageFilter.GaussianBlur(9))),
         file_of(grey),
     ]
-    return make_snapshot(tmp_path, files)
+    return make_dataset(tmp_path, files)
 
 
 LIMITS = {
@@ -191,7 +191,7 @@ def test_statistics_are_those_of_the_cached_pixels(junk):
 
 def test_with_borders_the_whole_picture_is_kept_on_the_background(tmp_path):
     wide = Image.new("RGB", (96, 48), (200, 10, 10))
-    paths = make_snapshot(tmp_path, [file_of(wide)])
+    paths = make_dataset(tmp_path, [file_of(wide)])
     run(params(crop="pad", background=[0, 0, 255], holdout=0.0), paths, 1)
     image = TensorCache.open(paths.cache).images[0]
     assert (image[:6] == (0, 0, 255)).all()
@@ -204,7 +204,7 @@ def test_with_borders_the_whole_picture_is_kept_on_the_background(tmp_path):
 def test_a_copy_of_what_is_left_out_is_listed_under_what_is_kept(tmp_path):
     large, small = drawn(1, (180, 180)), drawn(1, (90, 90))
     files = [file_of(small), file_of(large, "JPEG", quality=90), file_of(small), b"no picture"]
-    paths = make_snapshot(tmp_path, [*files, b"no picture"])
+    paths = make_dataset(tmp_path, [*files, b"no picture"])
     run(params(duplicates={"near": True, "dhash": 4, "phash": 8}, holdout=0.0), paths, 1)
     lines = [line[:2] + line[4:5] for line in table(paths.reports / "duplicates.tsv")[1:]]
     assert lines == [["1", "0", "near"], ["1", "2", "same file"], ["3", "4", "same file"]]
@@ -213,7 +213,7 @@ def test_a_copy_of_what_is_left_out_is_listed_under_what_is_kept(tmp_path):
 @pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_bytes_with_everything_on(tmp_path):
     files = [file_of(drawn(seed // 3, (70, 70 + seed % 5)), "JPEG") for seed in range(300)]
-    paths = make_snapshot(tmp_path, files)
+    paths = make_dataset(tmp_path, files)
     everything = params(filters=LIMITS, duplicates={"near": True, "dhash": 4, "phash": 8}, size=64)
     made = []
     for workers in (1, 2, 3):

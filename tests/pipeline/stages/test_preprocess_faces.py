@@ -15,13 +15,13 @@ from preprocess_inputs import (
     TEXT,
     assert_counts_add_up,
     contents,
-    make_snapshot,
+    make_dataset,
     params,
 )
 
 from gan.errors import GanError
 from gan.tensor_cache import TensorCache
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 from pipeline.gallery.page import face_boxes, paint_page_jpeg
 from pipeline.paths import Paths
 from pipeline.preprocessing.decoding import crop
@@ -49,7 +49,7 @@ def page(*blocks, size=(300, 200), kind="PNG", **options):
 
 
 def write_boxes(paths, boxes):
-    """faces/boxes.jsonl: boxes by the number of the file, as make_snapshot names its URL."""
+    """faces/boxes.jsonl: boxes by the number of the file, as make_dataset names its URL."""
     (paths.root / "faces").mkdir(exist_ok=True)
     lines = [{"url": f"/images/{n}.png", "boxes": each} for n, each in boxes.items()]
     text = "".join(json.dumps(line) + "\n" for line in lines)
@@ -77,7 +77,7 @@ def blocks(tmp_path):
         page(size=(298, 200)),
         TEXT,
     ]
-    paths = make_snapshot(tmp_path, files)
+    paths = make_dataset(tmp_path, files)
     found = {
         0: [[150, 100, 80, 80, 0.9], [20, 30, 60, 60, 0.8], [25, 35, 50, 50, 0.7], [0, 0, 9, 9]],
         1: [[100, 50, 100, 100], [280, 50, 90, 90], [0, 0, 50, 180], [5, 5, 50, 50, 0.1]],
@@ -132,7 +132,7 @@ def test_every_reject_is_listed_counted_and_shown(blocks):
 
 
 def test_without_rejects_the_sheet_is_there_all_the_same(tmp_path):
-    paths = make_snapshot(tmp_path, [page((RED, 1, 1, 50, 50))])
+    paths = make_dataset(tmp_path, [page((RED, 1, 1, 50, 50))])
     run(params(holdout=0.0), paths, workers=1)
     assert Image.open(paths.reports / "rejects.png").height < 128
     assert rejects_of(paths) == []
@@ -140,7 +140,7 @@ def test_without_rejects_the_sheet_is_there_all_the_same(tmp_path):
 
 def test_a_second_run_and_more_workers_give_the_same_bytes(tmp_path):
     files = [page((RED, 10, 10, 60, 60 + n), (BLUE, 150, 60, 90 - n, 90)) for n in range(30)]
-    paths = make_snapshot(tmp_path, files)
+    paths = make_dataset(tmp_path, files)
     write_boxes(
         paths, {n: [[10, 10, 60, 60 + n], [150, 60, 90 - n, 90], [0, 0, 5, 5]] for n in range(30)}
     )
@@ -154,7 +154,7 @@ def test_a_second_run_and_more_workers_give_the_same_bytes(tmp_path):
 
 def test_all_faces_of_a_file_are_in_the_same_split(tmp_path):
     files = [page((RED, 10, 10, 60, 60), (BLUE, 150, 60, 90, 90 - n)) for n in range(40)]
-    paths = make_snapshot(tmp_path, files)
+    paths = make_dataset(tmp_path, files)
     write_boxes(paths, {n: [[10, 10, 60, 60 + n], [150, 60, 90 - n, 90]] for n in range(40)})
     chosen = settings("boxes", "boxes.jsonl", margin=1.3)
     section = chosen.preprocess.model_copy(update={"holdout": 0.3})
@@ -175,7 +175,7 @@ def test_boxes_are_in_pixels_of_the_upright_picture(tmp_path):
     upright.paste(RED, (20, 200, 80, 260))
     buffer = io.BytesIO()
     upright.transpose(Image.Transpose.ROTATE_90).save(buffer, "PNG", exif=exif)
-    paths = make_snapshot(tmp_path, [buffer.getvalue()])
+    paths = make_dataset(tmp_path, [buffer.getvalue()])
     write_boxes(paths, {0: [[20, 200, 60, 60]]})
     run(settings("boxes", "boxes.jsonl"), paths, workers=1)
     (image,) = TensorCache.open(paths.cache).images
@@ -183,7 +183,7 @@ def test_boxes_are_in_pixels_of_the_upright_picture(tmp_path):
 
 
 def test_a_face_smaller_than_the_cache_is_counted_as_upscaled(tmp_path):
-    paths = make_snapshot(tmp_path, [page((RED, 10, 10, 60, 60), (BLUE, 150, 60, 90, 90))])
+    paths = make_dataset(tmp_path, [page((RED, 10, 10, 60, 60), (BLUE, 150, 60, 90, 90))])
     write_boxes(paths, {0: [[10, 10, 60, 60], [150, 60, 90, 90]]})
     assert run(settings("boxes", "boxes.jsonl", margin=0.52), paths, workers=1).upscaled == 1
     assert run(settings("boxes", "boxes.jsonl", margin=0.54), paths, workers=1).upscaled == 0
@@ -208,7 +208,7 @@ def test_the_content_of_the_file_decides_and_not_its_name(blocks):
 
 def test_a_row_is_found_by_the_url_of_any_row_with_the_same_file(tmp_path):
     file = page((RED, 10, 10, 60, 60))
-    paths = make_snapshot(tmp_path, [file, page(size=(250, 200)), file])
+    paths = make_dataset(tmp_path, [file, page(size=(250, 200)), file])
     write_boxes(paths, {2: [[10, 10, 60, 60]]})
     summary = run(settings("boxes", "boxes.jsonl"), paths, workers=1)
     assert (summary.duplicate_files, summary.train) == (1, 1)
@@ -216,15 +216,15 @@ def test_a_row_is_found_by_the_url_of_any_row_with_the_same_file(tmp_path):
 
 
 def test_a_file_of_other_pictures_is_an_error(tmp_path):
-    paths = make_snapshot(tmp_path, [page(size=(250, 200))])
+    paths = make_dataset(tmp_path, [page(size=(250, 200))])
     write_boxes(paths, {77: [[10, 10, 60, 60]]})
-    with pytest.raises(GanError, match=r"boxes\.jsonl: names none of the snapshot's pictures"):
+    with pytest.raises(GanError, match=r"boxes\.jsonl: names none of the dataset's pictures"):
         run(settings("boxes", "boxes.jsonl"), paths, workers=1)
     assert not paths.cache.exists()
 
 
-def test_a_snapshot_without_a_usable_face_is_an_error_that_names_the_first(tmp_path):
-    paths = make_snapshot(tmp_path, [page(size=(250, 200)), page(size=(251, 200))])
+def test_a_dataset_without_a_usable_face_is_an_error_that_names_the_first(tmp_path):
+    paths = make_dataset(tmp_path, [page(size=(250, 200)), page(size=(251, 200))])
     write_boxes(paths, {0: [[1, 1, 9, 9]], 1: []})
     with pytest.raises(GanError, match=r"none of 2 images can be used.*face too small 9x9 at 1,1"):
         run(settings("boxes", "boxes.jsonl"), paths, workers=1)
@@ -246,7 +246,7 @@ def test_an_unfit_detector_is_told_before_any_work(
 ):
     wrong = Path(_ctypes.__file__)
     monkeypatch.setattr(face_animeface, "find_library", lambda: wrong)
-    monkeypatch.setattr(Snapshot, "open", lambda folder: pytest.fail("the work began"))
+    monkeypatch.setattr(Dataset, "open", lambda folder: pytest.fail("the work began"))
     (tmp_path / "faces").mkdir()
     if text is not None:
         (tmp_path / "faces" / "mine").write_text(text)
@@ -262,7 +262,7 @@ def test_a_cascade_runs_in_the_workers_and_gives_the_same_bytes(tmp_path):
         page(((20, 10, 30), 90 + n, 60, 60, 60), size=(300 + n, 200), kind="JPEG", quality=95)
         for n in range(20)
     ]
-    paths = make_snapshot(tmp_path, files)
+    paths = make_dataset(tmp_path, files)
     (tmp_path / "faces").mkdir()
     (tmp_path / "faces" / "dark.xml").write_text(DARK_ON_BRIGHT)
     chosen = settings("cascade", "dark.xml", margin=0.4, min_score=5.0)
@@ -280,7 +280,7 @@ def test_a_cascade_runs_in_the_workers_and_gives_the_same_bytes(tmp_path):
 @pytest.mark.skipif(not HAS_WHEEL, reason="animeface has no wheel for this platform")
 def test_most_painted_pages_give_a_good_crop(tmp_path):
     pages = 100
-    paths = make_snapshot(tmp_path, [paint_page_jpeg(seed, 256) for seed in range(pages)])
+    paths = make_dataset(tmp_path, [paint_page_jpeg(seed, 256) for seed in range(pages)])
     chosen = settings("animeface", margin=1.75, centre=0.42, min_side=43, max_faces=16)
     summary = run(chosen, paths, workers=2)
     assert_counts_add_up(summary)

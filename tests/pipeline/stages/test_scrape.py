@@ -19,7 +19,7 @@ from gan.params.file import parse_params
 from pipeline.crawl.data_folder import Shelf
 from pipeline.crawl.data_pin import SKELETON, Pin, directory_md5
 from pipeline.crawl.options import Options
-from pipeline.dataset.reader import Snapshot
+from pipeline.dataset.reader import Dataset
 from pipeline.paths import Paths
 from pipeline.stages import scrape as stage
 
@@ -160,7 +160,7 @@ def test_a_wrong_source_option_is_one_clear_line(paths, source, words):
     assert not paths.data.exists()
 
 
-def test_an_archive_becomes_the_snapshot_and_names_no_path_of_this_machine(paths, tmp_path):
+def test_an_archive_becomes_the_dataset_and_names_no_path_of_this_machine(paths, tmp_path):
     summary = scrape(paths, f"archive:{pictures(tmp_path / 'mine')}", licence="mine")
     assert summary.counts["ok"] == 3
     described = yaml.safe_load(paths.source.read_text())
@@ -169,7 +169,7 @@ def test_an_archive_becomes_the_snapshot_and_names_no_path_of_this_machine(paths
     assert described["counts"] == {"ok": 3}
     for data in files_of(paths.data).values():
         assert str(tmp_path).encode() not in data
-    assert {row.licence for row in Snapshot.open(paths.data).each_row()} == {"mine"}
+    assert {row.licence for row in Dataset.open(paths.data).entries()} == {"mine"}
     assert ensure(paths) == summary
 
 
@@ -248,7 +248,7 @@ def test_another_folder_of_the_same_name_is_another_source(paths, tmp_path, caps
     (tmp_path / "there").mkdir()
     other = scrape(paths, f"archive:{pictures(tmp_path / 'there' / 'mine', 'xyz')}")
     assert other.counts["ok"] == 3
-    assert {row.url[-5:] for row in Snapshot.open(paths.data).each_row()} == {
+    assert {row.url[-5:] for row in Dataset.open(paths.data).entries()} == {
         "x.png",
         "y.png",
         "z.png",
@@ -333,7 +333,7 @@ def test_a_multi_picture_jpeg_of_a_camera_is_a_jpeg(paths, tmp_path):
     left, right = (Image.new("RGB", (40, 30), (200, shade, 9)) for shade in (1, 2))
     left.save(folder / "both.jpg", "MPO", save_all=True, append_images=[right])
     assert scrape(paths, f"archive:{folder}").counts["ok"] == 2
-    rows = {row.url: row.format for row in Snapshot.open(paths.data).each_row()}
+    rows = {row.url: row.format for row in Dataset.open(paths.data).entries()}
     assert rows["archive:both.jpg"] == "JPEG"
 
 

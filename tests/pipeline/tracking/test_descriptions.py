@@ -68,7 +68,7 @@ def test_data_from_the_web_has_an_address(source, expected):
 
 def test_stages_say_in_a_sentence_what_they_made():
     assert of_scrape({"ok": 5130, "gone": 40, "bad": 30}, "embedded", 12) == (
-        "Snapshot of the embedded gallery: 5,130 pictures, 70 others could not be had; "
+        "Dataset of the embedded gallery: 5,130 pictures, 70 others could not be had; "
         "12 came in this call."
     )
     assert of_preprocess(64, 5130, 4603, 511) == (
