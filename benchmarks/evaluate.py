@@ -38,7 +38,7 @@ import torch
 
 from benchmarks.judged import Judged, prepare
 from benchmarks.processes import ROOT
-from gan.metrics.metric_names import ENOUGH
+from gan.metrics.metric_names import ENOUGH_IMAGES
 from pipeline.preprocessing.workers.pool import usable_cores
 
 SEED = 2
@@ -233,7 +233,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as name:
         judged = prepare(Path(name), arguments.reals)
-        small = min(arguments.fakes, arguments.reals) < ENOUGH
+        small = min(arguments.fakes, arguments.reals) < ENOUGH_IMAGES
         race = Race(judged, arguments.fakes, arguments.threads, small)
         tell_hardware(arguments.threads, arguments.precision)
         print(f"{arguments.fakes} fakes against {arguments.reals} real images of 64 pixels")

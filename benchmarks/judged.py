@@ -19,7 +19,7 @@ from benchmarks.standin import standin_bytes
 from gan.checkpoints import Origin, save_checkpoint
 from gan.models.build import build_generator, initialise
 from gan.params.file import Params, load_params
-from gan.sampling import BATCH, drawn_latents
+from gan.sampling import BATCH, draw_latents
 from gan.tensor_cache import Images, TensorCache, cache_digest, pixel_digests
 from gan.training.ema import recalibrate
 from pipeline.features.inception_file import NAME, weights_file
@@ -143,7 +143,7 @@ def _checkpoint(path: Path, params: Params, digest: str) -> None:
     generator = build_generator(params.model, SIZE)
     initialise(generator, params.model.generator, torch.Generator().manual_seed(0))
     # else an untrained generator's images are all of the same grey
-    latents = drawn_latents(0, "norms", MEASURED, generator.latent_size)
+    latents = draw_latents(0, "norms", MEASURED, generator.latent_size)
     recalibrate(generator, torch.split(latents, BATCH))
     model = params.model.model_dump()
     save_checkpoint(path, Origin(model, SIZE, 0, "0" * 64, digest, "initialised"), generator)

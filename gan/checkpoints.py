@@ -45,7 +45,7 @@ class Origin:
     lineage: dict[str, Any] = field(default_factory=dict)
 
 
-def described(origin: Origin, weights: str = "averaged", **more: Any) -> dict[str, Any]:
+def describe_checkpoint(origin: Origin, weights: str = "averaged", **more: Any) -> dict[str, Any]:
     """What results and pictures say of a checkpoint; plain values."""
     return {
         "name": origin.name,

@@ -28,7 +28,7 @@ def seed_latents(seeds: Sequence[int], latent_size: int) -> Tensor:
     return normal(0, "avatar", torch.tensor(list(seeds), dtype=torch.int64), latent_size)
 
 
-def truncated(latents: Tensor, truncation: float) -> Tensor:
+def truncate_latents(latents: Tensor, truncation: float) -> Tensor:
     """Latents times `truncation` in [0, 1]: nearer to their mean, so more typical and less varied.
 
     The truncation trick of Karras et al. 2019 (StyleGAN, section B), with the latents' mean 0 as
@@ -39,7 +39,7 @@ def truncated(latents: Tensor, truncation: float) -> Tensor:
     return latents * truncation
 
 
-def interpolated(begin: Tensor, end: Tensor, steps: int) -> Tensor:
+def interpolate_latents(begin: Tensor, end: Tensor, steps: int) -> Tensor:
     """From `begin` to `end`, both included, on the arc between them: (steps, latent_size).
 
     Spherical interpolation (White 2016, "Sampling Generative Networks"): the middle of a straight
@@ -53,7 +53,7 @@ def interpolated(begin: Tensor, end: Tensor, steps: int) -> Tensor:
     return (torch.sin((1 - way) * angle) * begin + torch.sin(way * angle) * end) / torch.sin(angle)
 
 
-def drawn_latents(seed: int, stream: str, count: int, latent_size: int) -> Tensor:
+def draw_latents(seed: int, stream: str, count: int, latent_size: int) -> Tensor:
     """The first `count` latents of a named stream: (count, latent_size) float32 on the CPU."""
     return normal(seed, stream, torch.arange(count), latent_size)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from gan.features.extractor import Precision, exact_inference, in_parts
+from gan.features.extractor import Precision, exact_inference, extract_in_parts
 
 SIZE = 128  # pixels of a side the network sees
 PROTOCOL = (
@@ -48,7 +48,7 @@ class Lite0:
     def __call__(self, images: Tensor) -> Tensor:
         """Features (N, 1280) float32 of images (N, 3, H, W) uint8."""
         with exact_inference(self._device, self.precision):
-            return in_parts(self._features, images, self._device, self._batch_size)
+            return extract_in_parts(self._features, images, self._device, self._batch_size)
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits (N, 1000): the network's classifier, which takes the averaged maps."""

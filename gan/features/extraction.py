@@ -17,7 +17,7 @@ Features = NDArray[np.float32]
 """(N, D), in memory or a memory map; row i is of image i."""
 
 
-CHUNK = 64  # images, at least, that go through extractors together
+MIN_CHUNK = 64  # images, at least, that go through extractors together
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class FeatureSet:
     features: Features | None
 
     @property
-    def rows(self) -> Features:
+    def vectors(self) -> Features:
         """The features; ValueError where only statistics are known."""
         if self.features is None:
             raise ValueError("only mean and covariance are known")
@@ -45,7 +45,7 @@ class FeatureSet:
         return self.statistics.count
 
 
-def look(
+def extract_features(
     batches: Iterable[Tensor], extractors: Sequence[Extractor], into: Sequence[Features]
 ) -> None:
     """Fill `into`, an array (N, D) an extractor, with features of the N images of `batches`.
@@ -68,15 +68,15 @@ def look(
         raise ValueError(f"{done} images, but room for {[len(rows) for rows in into]}")
 
 
-def chunk(batch_size: int) -> int:
+def chunk_size(batch_size: int) -> int:
     """How many images to give an extractor that takes `batch_size` at once, or fewer.
 
     A multiple, so that no part needs filling up but the last of all.
     """
-    return batch_size * -(-CHUNK // batch_size)
+    return batch_size * -(-MIN_CHUNK // batch_size)
 
 
-def room(count: int, extractor: Extractor) -> Features:
+def allocate_features(count: int, extractor: Extractor) -> Features:
     """An array in memory for features of `count` images."""
     return np.empty((count, extractor.dimensions), dtype=np.float32)
 

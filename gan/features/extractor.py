@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-AT_ONCE_ON_CPU = 16  # activations of more images do not fit into the processor's cache
+CPU_BATCH_SIZE = 16  # activations of more images do not fit into the processor's cache
 
 Precision = Literal["float32", "bf16"]
 """Of an extractor's convolutions and products; features are float32 in any case."""
@@ -73,7 +73,7 @@ def check_images(images: Tensor) -> None:
         )
 
 
-def in_parts(
+def extract_in_parts(
     look: Callable[[Tensor], Tensor], images: Tensor, device: torch.device, batch_size: int
 ) -> Tensor:
     """Apply `look` to parts of one fixed length, and put what it gives together, on the CPU.
@@ -83,7 +83,7 @@ def in_parts(
     images, the length that is computed fastest, whatever `batch_size`.
     """
     check_images(images)
-    length = AT_ONCE_ON_CPU if device.type == "cpu" else batch_size
+    length = CPU_BATCH_SIZE if device.type == "cpu" else batch_size
     found = []
     for part in torch.split(images, length):
         missing = length - len(part)

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from gan.errors import GanError
 from gan.features.extraction import Features
 
-MOST = 10_000  # images of a side that metrics of all pairs look at
+MAX_IMAGES = 10_000  # images of a side that metrics of all pairs look at
 
 
-def check_rows(*sets: NDArray[np.floating], least: int, purpose: str) -> None:
+def check_features(*sets: NDArray[np.floating], least: int, purpose: str) -> None:
     """Raise GanError unless all are (N, D) with one D and at least `least` rows each."""
     for one, other in pairwise((sets[0], *sets)):
         if one.ndim != 2 or other.ndim != 2 or one.shape[1] != other.shape[1]:
@@ -24,12 +24,12 @@ def check_rows(*sets: NDArray[np.floating], least: int, purpose: str) -> None:
         raise GanError(f"{purpose}: {count} images are too few; give at least {least}")
 
 
-def not_finite() -> GanError:
+def not_finite_error() -> GanError:
     """The error of features that hold infinite or undefined numbers."""
     return GanError("features hold infinite or undefined numbers; compute them again")
 
 
-def spread(features: Features, most: int = MOST) -> Features:
+def subsample(features: Features, most: int = MAX_IMAGES) -> Features:
     """At most `most` rows, evenly spaced from first to last: no chance, whole file, in order."""
     if len(features) <= most:
         return features

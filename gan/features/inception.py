@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.inception import BasicConv2d
 
 from gan.errors import GanError
-from gan.features.extractor import Precision, exact_inference, in_parts
+from gan.features.extractor import Precision, exact_inference, extract_in_parts
 
 OFFICIAL_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 PROTOCOL = "pytorch-fid inception: uint8 / 255, bilinear to 299, pool3"
@@ -57,7 +57,7 @@ class Inception:
     def __call__(self, images: Tensor) -> Tensor:
         """Features (N, 2048) float32 of images (N, 3, H, W) uint8."""
         with exact_inference(self._device, self.precision):
-            return in_parts(self._features, images, self._device, self._batch_size)
+            return extract_in_parts(self._features, images, self._device, self._batch_size)
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits (N, 1008) without the classifier's bias.

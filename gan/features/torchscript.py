@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.jit import optimized_execution  # type: ignore[attr-defined]
 
 from gan.errors import GanError
-from gan.features.extractor import Precision, exact_inference, in_parts
+from gan.features.extractor import Precision, exact_inference, extract_in_parts
 from gan.randomness import uniform
 
 TRIAL_SIDE = 64
@@ -28,7 +28,7 @@ ALIKE = 1e-3
 """Relative; rounding is far below, and a network that looks at its neighbours is far above."""
 
 
-class Scripted:
+class TorchScriptExtractor:
     """Features by a user's TorchScript file, called `script_<first 8 digits of its sha256>`."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Scripted:
     def __call__(self, images: Tensor) -> Tensor:
         """Features (N, D) float32 of images (N, 3, H, W) uint8."""
         with exact_inference(self._device, self.precision):
-            return in_parts(self._features, images, self._device, self._batch_size)
+            return extract_in_parts(self._features, images, self._device, self._batch_size)
 
     def logits(self, features: Tensor) -> Tensor | None:
         """Logits (N, C) by the file's method of that name, or None if it has none."""

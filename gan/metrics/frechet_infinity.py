@@ -3,7 +3,7 @@
 import numpy as np
 
 from gan.features.extraction import Features
-from gan.features.feature_checks import check_rows
+from gan.features.feature_checks import check_features
 from gan.features.statistics import Statistics, statistics_of
 from gan.metrics.frechet_distance import Gaussian
 
@@ -33,7 +33,7 @@ def frechet_infinity(real: Statistics, fake: Features) -> float:
     `frechet_distance` refuses.
     """
     least = fakes_needed(real.mean.size)
-    check_rows(fake, least=least, purpose="distance of endlessly many fakes")
+    check_features(fake, least=least, purpose="distance of endlessly many fakes")
     ready = Gaussian.of(real)
     whole = ready.distance(statistics_of(fake))
     halves = np.array_split(np.random.RandomState(ORDER).permutation(len(fake)), 2)

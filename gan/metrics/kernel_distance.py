@@ -6,10 +6,10 @@ from itertools import product
 import numpy as np
 
 from gan.features.extraction import Features
-from gan.features.feature_checks import check_rows, not_finite, spread
+from gan.features.feature_checks import check_features, not_finite_error, subsample
 from gan.features.statistics import Array
 
-LEAST = 4  # images of a side: fewer leave nothing to estimate the error from
+MIN_IMAGES = 4  # images of a side: fewer leave nothing to estimate the error from
 BLOCK = 1024  # rows of a block of the kernel's matrix, which holds 8 MiB
 
 
@@ -25,12 +25,12 @@ def kernel_distance(real: Features, fake: Features) -> KernelDistance:
     """Squared maximum mean discrepancy of real (N, D) and fake (M, D) with kernel (x.y/D + 1)^3.
 
     Bińkowski et al. 2018 (arXiv:1801.01401), equation 4: the unbiased estimate, here from all
-    pairs at once and not from drawn subsets. Looks at no more than `rows.MOST` images of each
+    pairs at once and not from drawn subsets. Takes at most 10,000 images of each
     side, evenly spaced. The error counts both sides as samples, see `_variance`. Raises GanError
     with fewer than 4 images on a side, for unequal sizes and features that are not finite.
     """
-    check_rows(real, fake, least=LEAST, purpose="kernel distance")
-    x, y = _embedded(spread(real)), _embedded(spread(fake))
+    check_features(real, fake, least=MIN_IMAGES, purpose="kernel distance")
+    x, y = _embedded(subsample(real)), _embedded(subsample(fake))
     within_x, within_y, across = _inner_sums(x), _inner_sums(y), _sums(x, y)
     value = within_x.mean + within_y.mean - 2.0 * across.mean
     return KernelDistance(value, float(np.sqrt(_variance(within_x, within_y, across))))
@@ -72,7 +72,7 @@ def _embedded(features: Features) -> Array:
     rows[:, :-1] = features
     rows[:, :-1] /= np.sqrt(dimensions)
     if not np.isfinite(rows).all():
-        raise not_finite()
+        raise not_finite_error()
     return rows
 
 

@@ -17,12 +17,12 @@ from scipy.stats import hypergeom
 
 from gan.errors import GanError
 from gan.features.extraction import Features
-from gan.features.feature_checks import check_rows
+from gan.features.feature_checks import check_features
 from gan.features.statistics import Array
 from gan.metrics.nearest_neighbours import nearest
 
 NEIGHBOURS = 5  # as far as the fifth: up to three near-duplicates of an image hide no copy of it
-LEAST = 50  # hold-out images from which on a fifth of copies among the fakes is seen
+MIN_HOLDOUT = 50  # hold-out images from which on a fifth of copies among the fakes is seen
 QUANTILE = 0.01  # of the hold-out: nearer than that is near
 DUPLICATE = 0.1  # a hold-out image as near as that repeats a training image: it tells nothing
 ALARM = 0.001  # p-values below it
@@ -103,16 +103,16 @@ def memorisation(
 
 
 def _check(train: Features, holdout: Features, fakes: Features) -> None:
-    check_rows(train, holdout, fakes, least=1, purpose="memorisation")
+    check_features(train, holdout, fakes, least=1, purpose="memorisation")
     _check_held(len(holdout))
 
 
 def _check_held(count: int) -> None:
-    if count < LEAST:
+    if count < MIN_HOLDOUT:
         raise GanError(
             f"memorisation: {count} hold-out images that repeat no training image are too few to "
-            f"compare with, at least {LEAST}; raise preprocess.holdout or leave memorisation out "
-            "of evaluate.metrics"
+            f"compare with, at least {MIN_HOLDOUT}; raise preprocess.holdout, or leave it "
+            "out of evaluate.metrics"
         )
 
 

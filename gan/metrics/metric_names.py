@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from gan.errors import GanError
 
-ENOUGH = 2048
+ENOUGH_IMAGES = 2048
 """Images on each side below which a distance of 2,048 features says more about the count."""
 
-OWN_NAMES = {
+KEY_PREFIXES = {
     "frechet": ("fid", "fd"),
     "infinity": ("fid_inf", "fd_inf"),
     "kernel": ("kid", "kd"),
@@ -42,7 +42,7 @@ def metric_key(
 
 
 def _name(metric: str, extractor: str) -> str:
-    own, otherwise = OWN_NAMES.get(metric, (None, metric))
+    own, otherwise = KEY_PREFIXES.get(metric, (None, metric))
     return own if own and extractor == "inception" else f"{otherwise}_{extractor}"
 
 
@@ -57,11 +57,11 @@ def small_side(fakes: int, reals: int, allow_small: bool) -> int | None:
     Raises GanError if one has and `allow_small` is off: the distance falls with the count.
     """
     smaller = min(fakes, reals)
-    if smaller >= ENOUGH:
+    if smaller >= ENOUGH_IMAGES:
         return None
     if allow_small:
         return smaller
     raise GanError(
-        f"{fakes} fakes against {reals} real images: fewer than {ENOUGH} on a side give no fair "
-        "number; use more, or set evaluate.allow_small: true and the metric's key says so"
+        f"{fakes} fakes against {reals} real images: fewer than {ENOUGH_IMAGES} on a side give no "
+        "fair number; use more, or set evaluate.allow_small: true and the metric's key says so"
     )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan.features.extraction import Features
-from gan.features.feature_checks import check_rows, not_finite
+from gan.features.feature_checks import check_features, not_finite_error
 from gan.features.statistics import Array
 
 Indices = NDArray[np.int64]
@@ -34,8 +34,8 @@ def nearest(
     stand in the order of their rows. skip_self: points is among, and no point is its own
     neighbour. Raises GanError with fewer than k neighbours and for features that are not finite.
     """
-    check_rows(points, among, least=1, purpose="nearest neighbours")
-    check_rows(among, least=k + skip_self, purpose=f"{k} nearest neighbours")
+    check_features(points, among, least=1, purpose="nearest neighbours")
+    check_features(among, least=k + skip_self, purpose=f"{k} nearest neighbours")
     squares = np.full((len(points), k), np.inf)
     rows = np.full((len(points), k), len(among), dtype=np.int64)
     for block in _blocks(points, among):
@@ -70,7 +70,7 @@ def within(points: Features, among: Features, limits: Sequence[Array]) -> list[C
     Near is a distance up to a limit (1, M), a radius around each of among, or (N, 1), one around
     each of points. One pass for all limits; distances as exact as those of `nearest`.
     """
-    check_rows(points, among, least=1, purpose="balls around features")
+    check_features(points, among, least=1, purpose="balls around features")
     counts = [Counts.zeros(len(points), len(among)) for _ in limits]
     for block in _blocks(points, among):
         for limit, count in zip(limits, counts, strict=True):
@@ -159,7 +159,7 @@ def _frame(points: Features) -> tuple[Array, float]:
     centre = points.mean(axis=0, dtype=np.float64)
     largest = max(float(np.abs(points).max()), float(np.abs(centre).max()))
     if not np.isfinite(largest):
-        raise not_finite()
+        raise not_finite_error()
     return centre, 2.0 ** -float(np.frexp(largest)[1])
 
 
@@ -169,7 +169,7 @@ def _prepare(points: Features, centre: Array, scale: float) -> _Prepared:
         rows *= np.float32(scale)
         norms = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
     if not np.isfinite(norms).all():
-        raise not_finite()
+        raise not_finite_error()
     return _Prepared(rows, norms)
 
 

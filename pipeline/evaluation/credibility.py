@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gan.metrics.metric_names import ENOUGH
+from gan.metrics.metric_names import ENOUGH_IMAGES
 from pipeline.evaluation.format_number import count
 
 ENOUGH_SEEDS = 3
@@ -76,16 +76,22 @@ def _counts(result: Result) -> Check:
         if each["metric"] in ("frechet", "infinity")
     }
     unknown = [key for key, smaller in distances.items() if smaller is None]
-    few = [key for key, smaller in distances.items() if smaller is not None and smaller < ENOUGH]
+    few = [
+        key
+        for key, smaller in distances.items()
+        if smaller is not None and smaller < ENOUGH_IMAGES
+    ]
     if few:
         return Check(
-            "doubt", about, f"Fewer than {count(ENOUGH)} images on a side: {_listed(few)}."
+            "doubt", about, f"Fewer than {count(ENOUGH_IMAGES)} images on a side: {_listed(few)}."
         )
     if unknown:
         return Check("doubt", about, f"How many real images is unknown: {_listed(unknown)}.")
     if not distances:
         return Check("doubt", about, "No Fréchet distance was measured.")
-    return Check("ok", about, f"Every Fréchet distance has {count(ENOUGH)} images a side or more.")
+    return Check(
+        "ok", about, f"Every Fréchet distance has {count(ENOUGH_IMAGES)} images a side or more."
+    )
 
 
 def _fid(result: Result) -> Check:

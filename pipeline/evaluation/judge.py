@@ -6,7 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gan.errors import GanError
-from gan.features.extraction import FeatureSet, chunk, look, rebatch, room
+from gan.features.extraction import (
+    FeatureSet,
+    allocate_features,
+    chunk_size,
+    extract_features,
+    rebatch,
+)
 from gan.features.extractor import Extractor
 from gan.features.statistics import Statistics, statistics_of
 from gan.metrics.memorisation import Memorisation
@@ -54,7 +60,7 @@ def judge(subject: Subject, panel: Panel, params: Params) -> Judgement:
     settings = params.evaluate
     seeds, count = subject.seeds(settings.report_seeds), subject.count(settings.num_fakes)
     numbers = Numbers(settings, panel.references, subject.marks)
-    size = chunk(params.features.batch_size)
+    size = chunk_size(params.features.batch_size)
     memory: Memorisation | None = None
     statistics: list[Statistics] = []
     for seed in seeds:
@@ -114,10 +120,12 @@ def looked(
     subject: Subject, seed: int | None, count: int, extractors: Sequence[Extractor], size: int
 ) -> dict[str, FeatureSet]:
     """One pass over a lot of the subject's images: what each extractor saw, by its name."""
-    into = [room(count, each) for each in extractors]
+    into = [allocate_features(count, each) for each in extractors]
     batches = rebatch(subject.batches(seed, count), size)
     label = "images" if seed is None else f"fakes of seed {seed}"
-    look(track(batches, f"{label}, batches", math.ceil(count / size)), extractors, into)
+    extract_features(
+        track(batches, f"{label}, batches", math.ceil(count / size)), extractors, into
+    )
     return {
         each.name: FeatureSet(statistics_of(rows), rows)
         for each, rows in zip(extractors, into, strict=True)

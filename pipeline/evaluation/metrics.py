@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gan.features.extraction import FeatureSet
-from gan.features.feature_checks import MOST
-from gan.metrics import kernel_distance as kernel
+from gan.features.feature_checks import MAX_IMAGES
 from gan.metrics.frechet_distance import frechet_distance
 from gan.metrics.frechet_infinity import fakes_needed, frechet_infinity
-from gan.metrics.metric_names import ENOUGH
-from gan.metrics.precision_recall import manifold
+from gan.metrics.kernel_distance import MIN_IMAGES, kernel_distance
+from gan.metrics.metric_names import ENOUGH_IMAGES
+from gan.metrics.precision_recall import precision_recall
 from gan.params.evaluation import EvaluateParams
 
 Values = dict[str, float]
@@ -60,16 +60,16 @@ def _frechet(real: FeatureSet, fake: FeatureSet) -> Values:
 
 
 def _infinity(real: FeatureSet, fake: FeatureSet) -> Values:
-    return {"infinity": frechet_infinity(real.statistics, fake.rows)}
+    return {"infinity": frechet_infinity(real.statistics, fake.vectors)}
 
 
 def _kernel(real: FeatureSet, fake: FeatureSet) -> Values:
-    found = kernel.kernel_distance(real.rows, fake.rows)
+    found = kernel_distance(real.vectors, fake.vectors)
     return {"kernel": found.value, "kernel_error": found.error}
 
 
 def _manifold(real: FeatureSet, fake: FeatureSet) -> Values:
-    return asdict(manifold(real.rows, fake.rows))
+    return asdict(precision_recall(real.vectors, fake.vectors))
 
 
 MEASURES = {
@@ -77,8 +77,10 @@ MEASURES = {
     "frechet_infinity": Measure(
         _infinity, biased=True, of_rows=False, least=2, fakes=fakes_needed
     ),
-    "kernel_distance": Measure(_kernel, biased=False, of_rows=True, least=kernel.LEAST, most=MOST),
-    "precision_recall": Measure(_manifold, biased=True, of_rows=True, least=6, most=MOST),
+    "kernel_distance": Measure(
+        _kernel, biased=False, of_rows=True, least=MIN_IMAGES, most=MAX_IMAGES
+    ),
+    "precision_recall": Measure(_manifold, biased=True, of_rows=True, least=6, most=MAX_IMAGES),
 }
 """By their ids in evaluate.metrics; `inception_score` and `memorisation` compare otherwise."""
 
@@ -97,10 +99,10 @@ def obstacle(
     needed = measure.fakes(reference.seen[extractor].statistics.mean.size)
     if fakes < needed:
         return f"{fakes:,} fakes; it needs {needed:,}"
-    if measure.biased and smaller < ENOUGH and not settings.allow_small:
+    if measure.biased and smaller < ENOUGH_IMAGES and not settings.allow_small:
         return (
-            f"{both}real images, fewer than {ENOUGH:,} on a side; evaluate.allow_small: true "
-            "computes it under a name that says so"
+            f"{both}real images, fewer than {ENOUGH_IMAGES:,} on a side; evaluate.allow_small: "
+            "true computes it under a name that says so"
         )
     if measure.of_rows and reference.seen[extractor].features is None:
         return "a statistics file has no features, only their mean and covariance"

@@ -7,7 +7,7 @@ from pathlib import Path
 from gan.errors import GanError
 from gan.features.extraction import FeatureSet
 from gan.features.extractor import Extractor
-from gan.metrics.memorisation import LEAST, Memorisation, memorisation
+from gan.metrics.memorisation import MIN_HOLDOUT, Memorisation, memorisation
 from gan.metrics.thumbnails import VIEWS, Thumbnails, mirror_columns
 from gan.params.file import Params
 from gan.tensor_cache import Split, TensorCache
@@ -30,8 +30,8 @@ class Originals:
 
     def memorised(self, fakes: FeatureSet) -> Memorisation:
         """What the thumbnails of a lot of fakes say."""
-        train, holdout = self.train_seen.rows, self.holdout_seen.rows
-        return memorisation(train, holdout, fakes.rows, VIEWS, mirror_columns())
+        train, holdout = self.train_seen.vectors, self.holdout_seen.vectors
+        return memorisation(train, holdout, fakes.vectors, VIEWS, mirror_columns())
 
 
 @dataclass(frozen=True)
@@ -181,9 +181,10 @@ def _originals(
         notes.append("no memorisation: the generator does not know the cache's images")
         return None
     held = len(archive.cache.split("holdout"))
-    if held < LEAST:
+    if held < MIN_HOLDOUT:
         notes.append(
-            f"no memorisation: {held} images are held out, it needs {LEAST} (preprocess.holdout)"
+            f"no memorisation: {held} images are held out, it needs {MIN_HOLDOUT} "
+            "(preprocess.holdout)"
         )
         return None
     train, holdout = (CacheSplit(archive.cache, name) for name in SPLITS)

@@ -124,7 +124,7 @@ class Numbers:
         if fakes.count < SPLITS:
             self._miss("inception_score", f"of {fakes.count} images: it needs {SPLITS}")
             return {}
-        logits = extractor.logits(torch.from_numpy(fakes.rows))
+        logits = extractor.logits(torch.from_numpy(fakes.vectors))
         if logits is None:
             self._miss("inception_score", f"by {extractor.name}: it knows no classes")
             return {}

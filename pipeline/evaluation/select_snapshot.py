@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from gan.errors import GanError
-from gan.features.extraction import chunk
+from gan.features.extraction import chunk_size
 from gan.metrics.frechet_distance import frechet_distance
-from gan.metrics.metric_names import ENOUGH, metric_key, precision_marks, small_side
+from gan.metrics.metric_names import ENOUGH_IMAGES, metric_key, precision_marks, small_side
 from gan.params.file import Params
 from pipeline.evaluation.judge import looked
 from pipeline.evaluation.metrics import MEASURES, Reference, obstacle
@@ -54,7 +54,7 @@ def select(snapshots: Sequence[Path], panel: Panel, params: Params) -> Selection
     settings, extractor = params.evaluate, panel.extractors[0]
     reference = _reference(panel, params)
     real, fakes = reference.seen[extractor.name].statistics, settings.selection_fakes
-    size = chunk(params.features.batch_size)
+    size = chunk_size(params.features.batch_size)
     curve = []
     for path in snapshots:
         subject = CheckpointSubject.open(path)
@@ -74,6 +74,6 @@ def _reference(panel: Panel, params: Params) -> Reference:
         if obstacle(measure, each, name, fakes, params.evaluate) is None:
             return each
     raise GanError(
-        f"evaluate: no split has {ENOUGH:,} images to choose a snapshot by; set "
+        f"evaluate: no split has {ENOUGH_IMAGES:,} images to choose a snapshot by; set "
         "evaluate.allow_small: true to choose by fewer"
     )

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from gan.checkpoints import Origin, described, load_generator
+from gan.checkpoints import Origin, describe_checkpoint, load_generator
 from gan.devices import choose
 from gan.features.extractor import exact_inference
 from gan.models.interfaces import Generator
@@ -18,9 +18,9 @@ from gan.sampling import (
     BATCH,
     GRID_COLUMNS,
     GRID_SEEDS,
-    drawn_latents,
+    draw_latents,
     generate,
-    interpolated,
+    interpolate_latents,
     seed_latents,
 )
 from gan.tensor_cache import Images
@@ -108,13 +108,13 @@ class CheckpointSubject:
     def journeys(self) -> Images:
         """A row of avatars on the way from one of the grid's first seeds to the next."""
         ends = seed_latents(GRID_SEEDS[: GRID_COLUMNS + 1], self.generator.latent_size)
-        ways = [interpolated(*pair, GRID_COLUMNS) for pair in pairwise(ends)]
+        ways = [interpolate_latents(*pair, GRID_COLUMNS) for pair in pairwise(ends)]
         return self._images(torch.cat(ways))
 
     def _latents(self, seed: int | None, count: int) -> Tensor:
         if seed is None:
             raise ValueError("a generator's images have a seed")
-        return drawn_latents(seed, "evaluate", count, self.generator.latent_size)
+        return draw_latents(seed, "evaluate", count, self.generator.latent_size)
 
     def _generated(self, latents: Tensor) -> Iterator[Tensor]:
         """In float32: cuDNN's convolutions use TF32 unless they are told not to."""
@@ -130,7 +130,7 @@ class CheckpointSubject:
         return images
 
     def described(self) -> dict[str, Any]:
-        about = described(self.origin, self.weights, sha256=self.sha256)
+        about = describe_checkpoint(self.origin, self.weights, sha256=self.sha256)
         return {"kind": "checkpoint", **about}
 
 

@@ -9,7 +9,7 @@ from gan.errors import GanError
 from gan.features.efficientnet import Lite0
 from gan.features.extractor import Extractor
 from gan.features.inception import Inception
-from gan.features.torchscript import Scripted
+from gan.features.torchscript import TorchScriptExtractor
 from gan.params.evaluation import FeaturesParams
 from pipeline.features.inception_file import missing_message, weights_file
 from pipeline.paths import Paths
@@ -43,7 +43,9 @@ def extractor(
         return Lite0(device, params.precision, params.batch_size)
     if name == "inception":
         return _inception(params, paths, device)
-    return Scripted(_script(Path(name), paths), device, params.precision, params.batch_size)
+    return TorchScriptExtractor(
+        _script(Path(name), paths), device, params.precision, params.batch_size
+    )
 
 
 def _inception(params: FeaturesParams, paths: Paths, device: torch.device) -> Inception:

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from gan.errors import GanError
-from gan.features.extraction import Features, FeatureSet, look, room
+from gan.features.extraction import Features, FeatureSet, allocate_features, extract_features
 from gan.features.extractor import Extractor
 from gan.features.statistics import statistics_of
 from gan.features.statistics_file import Labels
@@ -186,7 +186,7 @@ def _without(wanted: Wanted, found: Mapping[str, FeatureSet]) -> Wanted:
 
 
 def _in_memory(source: ImageSource, wanted: Wanted, batch_size: int) -> dict[str, FeatureSet]:
-    rows = [room(len(source), extractor) for extractor in wanted.values()]
+    rows = [allocate_features(len(source), extractor) for extractor in wanted.values()]
     _look(source, list(wanted.values()), rows, batch_size)
     for each in rows:
         each.flags.writeable = False
@@ -204,4 +204,4 @@ def _look(
     names = ", ".join(extractor.name for extractor in extractors)
     total = math.ceil(len(source) / batch_size)
     batches = track(source.batches(batch_size), f"{names}: {source.what}, batches", total)
-    look(batches, extractors, rows)
+    extract_features(batches, extractors, rows)

@@ -98,7 +98,7 @@ class Entry:
 
     def copy(self, seen: FeatureSet, labels: Labels) -> None:
         """Write an entry of features that are known; equal content gives equal bytes."""
-        rows = seen.rows
+        rows = seen.vectors
         with replacing(self.features) as stream:
             stream.write(_header(*rows.shape))
             for start in range(0, len(rows), COPIED_AT_ONCE):

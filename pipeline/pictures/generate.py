@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from gan.checkpoints import described, load_generator
+from gan.checkpoints import describe_checkpoint, load_generator
 from gan.devices import choose
 from gan.errors import GanError
-from gan.sampling import BATCH, GRID_COLUMNS, generate, seed_latents, truncated
+from gan.sampling import BATCH, GRID_COLUMNS, generate, seed_latents, truncate_latents
 from pipeline.console import track
 from pipeline.number_ranges import parse_ranges
 from pipeline.pictures.contact_sheet import contact_sheet, png, save_png
@@ -44,11 +44,11 @@ def run(ckpt: Path, seeds: str, out: Path, *, grid: bool, truncation: float = 1.
     if out.exists() and not out.is_dir():
         raise GanError(f"{out}: is a file; --out names a folder")
     generator, origin = load_generator(ckpt)
-    subject = described(origin, sha256=hashlib.sha256(ckpt.read_bytes()).hexdigest())
+    subject = describe_checkpoint(origin, sha256=hashlib.sha256(ckpt.read_bytes()).hexdigest())
     generator.to(choose("auto", "float32").device)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        latents = truncated(seed_latents(wanted, generator.latent_size), truncation)
+        latents = truncate_latents(seed_latents(wanted, generator.latent_size), truncation)
         batches = generate(generator, latents)
         shown = track(batches, "generate, batches", -(-len(wanted) // BATCH))
         if grid:

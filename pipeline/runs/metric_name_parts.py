@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from gan.metrics.metric_names import OWN_NAMES
+from gan.metrics.metric_names import KEY_PREFIXES
 from pipeline.evaluation.format_number import count
 
 COUNT = re.compile(r"_(\d+)(k?)(?:_|$)")
@@ -14,7 +14,7 @@ SMALL = re.compile(r"_?small(\d+)$")
 def aspects(key: str, metric: str) -> Mapping[str, str]:
     """What a key says of its number, by the name of what differs; {} if it says nothing."""
     found = COUNT.search(key)
-    names = [name for name in OWN_NAMES.get(metric, (metric,)) if key.startswith(f"{name}_")]
+    names = [name for name in KEY_PREFIXES.get(metric, (metric,)) if key.startswith(f"{name}_")]
     if found is None or not names:
         return {}
     name = max(names, key=len)

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gan.errors import GanError
-from gan.metrics.metric_names import OWN_NAMES
+from gan.metrics.metric_names import KEY_PREFIXES
 from pipeline.evaluation.metric_texts import MEANINGS, Better
 from pipeline.runs.evaluated import Evaluated
 from pipeline.runs.metric_name_parts import COUNT, nearest
 
 NAMES = {
-    name: metric for metric in MEANINGS for name in OWN_NAMES.get(metric, (metric,))
+    name: metric for metric in MEANINGS for name in KEY_PREFIXES.get(metric, (metric,))
 }  # what keys begin with
 
 TRUST = ("frechet", "infinity", "kernel", "coverage", "density", "precision", "recall", "score")
@@ -96,7 +96,7 @@ def trust(key: str) -> tuple[int | bool | str, ...]:
     """
     metric = metric_of(key)
     place = TRUST.index(metric) if metric in TRUST else len(TRUST)
-    inception = key.startswith(f"{OWN_NAMES.get(metric, ('',))[0]}_")
+    inception = key.startswith(f"{KEY_PREFIXES.get(metric, ('',))[0]}_")
     usual = {"fid_50k": 0, "fid_10k": 1}.get(key, 2)
     found = COUNT.search(key)
     before, count, after = (key, 0, "") if found is None else _cut(key, found)

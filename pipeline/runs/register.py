@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gan.checkpoints import Origin, described
+from gan.checkpoints import Origin, describe_checkpoint
 from gan.errors import GanError
 from pipeline.paths import Paths
 from pipeline.runs.checkpoint import checkpoint_of
@@ -81,7 +81,7 @@ def _registered(
 
 
 def _described(weights: Weights) -> dict[str, Any]:
-    return described(weights.origin, sha256=weights.sha256)
+    return describe_checkpoint(weights.origin, sha256=weights.sha256)
 
 
 def _new_row(origin: Origin, paths: Paths) -> str:

@@ -13,7 +13,7 @@ from gan.atomic import write_atomically
 from gan.checkpoints import load_generator
 from gan.devices import choose
 from gan.errors import GanError
-from gan.features.extraction import chunk
+from gan.features.extraction import chunk_size
 from gan.features.extractor import Extractor
 from gan.features.statistics_file import Labels, save_statistics
 from gan.params.file import Params
@@ -137,7 +137,7 @@ def _extractors(request: Request, params: Params, paths: Paths) -> Sequence[Extr
 
 def _archive(params: Params, paths: Paths, cache: TensorCache | None, workers: int) -> Archive:
     store = FeatureStore(paths.features, paths.reference)
-    return Archive(store, cache, chunk(params.features.batch_size), workers)
+    return Archive(store, cache, chunk_size(params.features.batch_size), workers)
 
 
 def _noted(panel: Panel, params: Params, paths: Paths) -> Panel:

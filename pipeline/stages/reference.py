@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gan.atomic import write_atomically
 from gan.devices import choose
-from gan.features.extraction import FeatureSet, chunk
+from gan.features.extraction import FeatureSet, chunk_size
 from gan.features.extractor import Extractor
 from gan.metrics.frechet_distance import frechet_distance
 from gan.metrics.kernel_distance import kernel_distance
@@ -51,7 +51,7 @@ def run(params: Params, paths: Paths) -> ReferenceSummary:
         say(missing)
     extractors = available_extractors(params.features, paths, choose("auto", "float32").device)
     store = FeatureStore(paths.features, paths.reference)
-    size = chunk(params.features.batch_size)
+    size = chunk_size(params.features.batch_size)
     files = [file for split in splits.values() for file in store.export(split, extractors, size)]
     _remove_others(paths.reference, set(files))
     seen = {name: store.get(split, extractors, size) for name, split in splits.items()}
@@ -76,7 +76,7 @@ def _floors(extractor: Extractor, seen: Mapping[str, FeatureSet]) -> dict[str, f
     frechet = metric_key("frechet", extractor.name, count, "holdout", small, marks)
     found = {f"{frechet}_real": frechet_distance(train.statistics, holdout.statistics)}
     kernel = metric_key("kernel", extractor.name, count, "holdout", None, marks)
-    found[f"{kernel}_real"] = kernel_distance(train.rows, holdout.rows).value
+    found[f"{kernel}_real"] = kernel_distance(train.vectors, holdout.vectors).value
     return {key: float(f"{value:.6g}") for key, value in found.items()}
 
 

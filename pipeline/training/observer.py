@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from gan.atomic import write_atomically
-from gan.checkpoints import Origin, described, save_checkpoint
+from gan.checkpoints import Origin, describe_checkpoint, save_checkpoint
 from gan.models.interfaces import Generator
 from gan.sampling import GRID_COLUMNS, GRID_NAME
 from gan.training.state import TrainState
@@ -100,7 +100,7 @@ class Recorder:
         self.run.metrics(measured, images_seen)
         self._alarm(measured, images_seen)
         path = self.work.grids / f"{images_seen:012d}.png"
-        text = about(described(self.origin(images_seen)), GRID_NAME)
+        text = about(describe_checkpoint(self.origin(images_seen)), GRID_NAME)
         save_png(sheet, path, text)
         save_png(sheet, self.latest, text)
         self.run.image("grid", path, images_seen)

@@ -7,11 +7,11 @@ from gan.models.build import build_generator, initialise
 from gan.pixels import to_images
 from gan.sampling import (
     BATCH,
-    drawn_latents,
+    draw_latents,
     generate,
-    interpolated,
+    interpolate_latents,
     seed_latents,
-    truncated,
+    truncate_latents,
 )
 
 
@@ -58,35 +58,33 @@ def test_a_generator_in_training_mode_is_refused(make_params):
 
 
 def test_more_drawn_latents_begin_with_the_fewer():
-    assert torch.equal(
-        drawn_latents(1, "evaluate", 50, 8)[:20], drawn_latents(1, "evaluate", 20, 8)
-    )
+    assert torch.equal(draw_latents(1, "evaluate", 50, 8)[:20], draw_latents(1, "evaluate", 20, 8))
 
 
 def test_latents_that_report_are_none_of_those_that_chose():
-    chose, reported = drawn_latents(1, "evaluate", 2048, 8), drawn_latents(2, "evaluate", 5000, 8)
+    chose, reported = draw_latents(1, "evaluate", 2048, 8), draw_latents(2, "evaluate", 5000, 8)
     assert len(torch.unique(torch.cat([chose, reported]), dim=0)) == 7048
 
 
 def test_truncation_scales_latents_and_one_changes_no_bit():
     latents = seed_latents(range(4), 8)
-    assert torch.equal(truncated(latents, 1.0), latents)
-    assert torch.equal(truncated(latents, 0.5), latents / 2)
+    assert torch.equal(truncate_latents(latents, 1.0), latents)
+    assert torch.equal(truncate_latents(latents, 0.5), latents / 2)
     for wrong in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="truncation"):
-            truncated(latents, wrong)
+            truncate_latents(latents, wrong)
 
 
 def test_the_way_between_two_latents_is_an_arc_of_equal_steps():
     begin, end = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 3.0])
-    way = interpolated(begin, end, 4)
+    way = interpolate_latents(begin, end, 4)
     angles = torch.tensor([0.0, 30.0, 60.0, 90.0]).deg2rad()
     assert torch.allclose(way, 3 * torch.stack([angles.cos(), angles.sin()], 1), atol=1e-6)
 
 
 def test_the_way_ends_where_it_is_to_and_keeps_the_length_of_latents():
     begin, end = seed_latents([1, 2], 128)
-    way = interpolated(begin, end, 9)
+    way = interpolate_latents(begin, end, 9)
     assert torch.allclose(way[0], begin, atol=1e-6)
     assert torch.allclose(way[-1], end, atol=1e-6)
     lengths = way.norm(dim=1)
@@ -95,5 +93,5 @@ def test_the_way_ends_where_it_is_to_and_keeps_the_length_of_latents():
 
 def test_between_a_latent_and_itself_there_is_nothing_else():
     (latent,) = seed_latents([1], 128)
-    assert torch.allclose(interpolated(latent, latent, 3), latent.expand(3, -1))
-    assert interpolated(latent, -latent, 3).isfinite().all()
+    assert torch.allclose(interpolate_latents(latent, latent, 3), latent.expand(3, -1))
+    assert interpolate_latents(latent, -latent, 3).isfinite().all()

@@ -118,9 +118,9 @@ def test_both_contestants_find_the_same_weights_and_the_same_real_images(tmp_pat
 
 
 def fakes_of(generator):
-    from gan.sampling import drawn_latents, generate
+    from gan.sampling import draw_latents, generate
 
-    latents = drawn_latents(2, "evaluate", 16, generator.latent_size)
+    latents = draw_latents(2, "evaluate", 16, generator.latent_size)
     return np.concatenate([batch.numpy() for batch in generate(generator, latents)]).astype(float)
 
 

@@ -12,7 +12,7 @@ import torch
 from inception_weights import faces, write_pngs, write_standin
 from pytorch_fid.fid_score import compute_statistics_of_path
 
-from gan.features.extraction import look, rebatch, room
+from gan.features.extraction import allocate_features, extract_features, rebatch
 from gan.features.inception import Inception
 from gan.features.statistics import statistics_of
 from gan.features.statistics_file import load_statistics, save_statistics
@@ -54,8 +54,8 @@ def ours(place):
     inception = Inception(weights, write_standin(weights), torch.device("cpu"))
     statistics = {}
     for name, images in sides().items():
-        features = room(COUNT, inception)
-        look(rebatch(images.split(5), 16), [inception], [features])
+        features = allocate_features(COUNT, inception)
+        extract_features(rebatch(images.split(5), 16), [inception], [features])
         statistics[name] = statistics_of(features)
     return statistics
 

@@ -147,11 +147,13 @@ def _checkpoint(given: str) -> Subject:
 
 def said_by(file: Path) -> dict[str, Any]:
     """What a checkpoint says of itself, with its sha256; GanError if it is none or damaged."""
-    from gan.checkpoints import Origin, described, load_checkpoint
+    from gan.checkpoints import Origin, describe_checkpoint, load_checkpoint
 
     origin = load_checkpoint(file)["origin"]
     try:
-        said = described(Origin(**origin), sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+        said = describe_checkpoint(
+            Origin(**origin), sha256=hashlib.sha256(file.read_bytes()).hexdigest()
+        )
     except TypeError:
         raise GanError(f"{file}: does not say where it is from") from None
     return _checked(said, str(file))

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from gan.checkpoints import described, load_generator
+from gan.checkpoints import describe_checkpoint, load_generator
 from gan.devices import choose
-from gan.sampling import generate, seed_latents, truncated
+from gan.sampling import generate, seed_latents, truncate_latents
 from pipeline.pictures.contact_sheet import png
 from pipeline.pictures.png_lineage import about
 from pipeline.tracking.model.request import Request, request
@@ -31,7 +31,7 @@ class Avatars:
         self._generator, origin = load_generator(checkpoint)
         self._generator.to(choose("auto", "float32").device)
         sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-        self._subject = described(origin, sha256=sha256)
+        self._subject = describe_checkpoint(origin, sha256=sha256)
         self._one = threading.Lock()  # a server predicts in threads: together they'd be slower
 
     def predict(
@@ -55,7 +55,7 @@ class Avatars:
         latents = seed_latents(wanted.seeds, self._generator.latent_size)
         for value in set(wanted.truncations):
             rows = torch.tensor([each == value for each in wanted.truncations])
-            latents[rows] = truncated(latents[rows], value)
+            latents[rows] = truncate_latents(latents[rows], value)
         size = self._generator.size
         images = np.empty((len(latents), size, size, 3), np.uint8)
         first = 0

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from gan.errors import GanError
-from gan.features.extraction import image_batches, look, rebatch
+from gan.features.extraction import extract_features, image_batches, rebatch
 from gan.features.statistics import StreamingStatistics, statistics_of
 
 
@@ -70,7 +70,7 @@ def test_features_and_statistics_do_not_depend_on_how_images_arrive():
     results = []
     for incoming in (1, 7, 50):
         rows = np.full((50, 8), np.nan, np.float32)
-        look(torch.split(images, incoming), [Corners()], [rows])
+        extract_features(torch.split(images, incoming), [Corners()], [rows])
         results.append((rows, statistics_of(rows)))
     expected = images[:, :2, :2, :2].flatten(1).numpy() / np.float32(255)
     for rows, statistics in results:
@@ -91,11 +91,11 @@ def test_one_pass_serves_several_extractors_and_a_missing_image_is_an_error():
     images = random_images(5)
     rows = [np.zeros((5, 8), np.float32) for _ in range(2)]
     looking = [Corners(), Corners()]
-    look(iter(torch.split(images, 2)), looking, rows)
+    extract_features(iter(torch.split(images, 2)), looking, rows)
     assert [each.seen for each in looking] == [[2, 2, 1]] * 2
     np.testing.assert_array_equal(*rows)
     with pytest.raises(ValueError, match="4 images, but room for"):
-        look([images[:4]], [Corners()], rows[:1])
+        extract_features([images[:4]], [Corners()], rows[:1])
 
 
 def test_features_that_are_not_finite_are_an_error_that_names_the_extractor():
@@ -106,7 +106,7 @@ def test_features_that_are_not_finite_are_an_error_that_names_the_extractor():
             return super().__call__(images) / 0
 
     with pytest.raises(GanError, match=r"broken: features of images 0 to 4 are not finite"):
-        look([random_images(5)], [Broken()], [np.zeros((5, 8), np.float32)])
+        extract_features([random_images(5)], [Broken()], [np.zeros((5, 8), np.float32)])
 
 
 def test_image_batches_turn_rows_into_channels_first():

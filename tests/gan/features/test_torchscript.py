@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gan.errors import GanError
-from gan.features.torchscript import Scripted
+from gan.features.torchscript import TorchScriptExtractor
 
 CPU = torch.device("cpu")
 
@@ -96,7 +96,7 @@ def noise(count, size):
 @pytest.mark.filterwarnings("error")
 def test_a_file_keeps_to_the_contract_and_is_named_by_its_hash(tmp_path):
     file = saved(tmp_path / "colours.pt", Colours())
-    extractor = Scripted(file, CPU)
+    extractor = TorchScriptExtractor(file, CPU)
     images = noise(20, 24)
     pixels = images.double() / 127.5 - 1
     expected = torch.cat([pixels.mean(dim=(2, 3)), pixels.std(dim=(2, 3))], dim=1)
@@ -111,21 +111,21 @@ def test_a_file_keeps_to_the_contract_and_is_named_by_its_hash(tmp_path):
 
 
 def test_a_file_without_logits_has_no_classes(tmp_path):
-    extractor = Scripted(saved(tmp_path / "network.pt", Network(training=False)), CPU)
+    extractor = TorchScriptExtractor(saved(tmp_path / "network.pt", Network(training=False)), CPU)
     assert extractor.logits(extractor(noise(2, 16))) is None
 
 
 def test_a_module_saved_in_training_mode_is_put_into_evaluation_mode(tmp_path):
     torch.manual_seed(0)
     module = Network(training=True)
-    extractor = Scripted(saved(tmp_path / "network.pt", module), CPU)
+    extractor = TorchScriptExtractor(saved(tmp_path / "network.pt", module), CPU)
     with torch.no_grad():
         expected = module.eval()(noise(2, 16))
     assert torch.allclose(extractor(noise(2, 16)), expected, atol=1e-5)
 
 
 def test_features_of_an_image_are_the_same_bits_in_any_batch_and_call(tmp_path):
-    extractor = Scripted(saved(tmp_path / "network.pt", Network(training=False)), CPU)
+    extractor = TorchScriptExtractor(saved(tmp_path / "network.pt", Network(training=False)), CPU)
     images = noise(50, 32)
     together = extractor(images)
     for part in (slice(49, 50), slice(15, 18), slice(20, 36), slice(0, 50)):
@@ -135,7 +135,11 @@ def test_features_of_an_image_are_the_same_bits_in_any_batch_and_call(tmp_path):
 def test_precision_and_file_stand_in_the_digest(tmp_path):
     file = saved(tmp_path / "network.pt", Network(training=False))
     other = saved(tmp_path / "colours.pt", Colours())
-    extractors = [Scripted(file, CPU), Scripted(file, CPU, "bf16"), Scripted(other, CPU)]
+    extractors = [
+        TorchScriptExtractor(file, CPU),
+        TorchScriptExtractor(file, CPU, "bf16"),
+        TorchScriptExtractor(other, CPU),
+    ]
     assert len({each.digest for each in extractors}) == 3
     assert extractors[1].precision == "bf16"
     exact, rounded = extractors[0](noise(4, 32)), extractors[1](noise(4, 32))
@@ -158,7 +162,7 @@ def test_precision_and_file_stand_in_the_digest(tmp_path):
 def test_a_module_that_breaks_the_contract_is_refused_in_one_line(tmp_path, module, problem):
     file = saved(tmp_path / "wrong.pt", module)
     with pytest.raises(GanError, match=problem) as caught:
-        Scripted(file, CPU)
+        TorchScriptExtractor(file, CPU)
     assert str(caught.value).startswith(str(file))
     assert "\n" not in str(caught.value)
 
@@ -169,7 +173,7 @@ def test_a_trace_made_in_training_mode_is_refused(tmp_path):
         traced = torch.jit.trace(Network(training=True), noise(4, 64), check_trace=False)
         traced.save(str(tmp_path / "traced.pt"))
     with pytest.raises(GanError, match="evaluation mode"):
-        Scripted(tmp_path / "traced.pt", CPU)
+        TorchScriptExtractor(tmp_path / "traced.pt", CPU)
 
 
 def test_other_files_are_refused_in_one_line(tmp_path):
@@ -179,10 +183,10 @@ def test_other_files_are_refused_in_one_line(tmp_path):
     empty.touch()
     for file in (pickled, empty):
         with pytest.raises(GanError, match="not a TorchScript file") as caught:
-            Scripted(file, CPU)
+            TorchScriptExtractor(file, CPU)
         assert "\n" not in str(caught.value)
     with pytest.raises(GanError, match="cannot be read"):
-        Scripted(tmp_path / "absent.pt", CPU)
+        TorchScriptExtractor(tmp_path / "absent.pt", CPU)
 
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "evaluation.md"
@@ -196,6 +200,6 @@ def test_the_documents_example_of_a_network_from_elsewhere_works(tmp_path, monke
     (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.S)
     script.write_text(example)
     runpy.run_path(str(script), run_name="__main__")
-    extractor = Scripted(tmp_path / "weights" / "resnet.pt", CPU)
+    extractor = TorchScriptExtractor(tmp_path / "weights" / "resnet.pt", CPU)
     assert extractor.dimensions == 512
     assert extractor(noise(2, 96)).std(dim=0).max() > 0

@@ -4,7 +4,7 @@ import torch
 from torch_fidelity.metric_isc import isc_features_to_metric
 
 from gan.errors import GanError
-from gan.metrics.inception_score import Score, inception_score
+from gan.metrics.inception_score import InceptionScore, inception_score
 
 
 def drawn(seed, count, classes=20, scale=3.0, offset=0.0):
@@ -35,7 +35,9 @@ def test_score_of_an_undecided_classifier_is_one():
 
 @pytest.mark.parametrize("classes", [2, 10, 1008])
 def test_score_of_sure_answers_is_the_number_of_classes(classes):
-    assert inception_score(sharp(classes, 3), splits=1) == Score(pytest.approx(classes), 0.0)
+    assert inception_score(sharp(classes, 3), splits=1) == InceptionScore(
+        pytest.approx(classes), 0.0
+    )
 
 
 def test_sure_answers_of_one_class_score_one_and_unseen_classes_count_nothing():

@@ -4,7 +4,7 @@ import torch
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from gan.errors import GanError
-from gan.features import feature_checks as rows
+from gan.features import feature_checks
 from gan.metrics import kernel_distance as kernel
 from gan.metrics.kernel_distance import kernel_distance
 
@@ -105,7 +105,7 @@ def unexplained(entries, first, second, effects):
 
 def test_more_rows_than_needed_are_thinned_evenly(monkeypatch):
     real, fake = drawn(9, 103), drawn(10, 90, shift=0.1)
-    monkeypatch.setattr(rows.spread, "__defaults__", (30,))
+    monkeypatch.setattr(feature_checks.subsample, "__defaults__", (30,))
     few = kernel_distance(real, fake)
     monkeypatch.undo()
     chosen = [103 * i // 30 for i in range(30)], [3 * i for i in range(30)]

@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from gan.errors import GanError
 from gan.metrics.memorisation import (
     ALARM,
-    LEAST,
+    MIN_HOLDOUT,
     NEIGHBOURS,
     PAIRS,
     _p_value,
@@ -195,11 +195,11 @@ def test_a_collapsed_copier_still_has_sixteen_pairs():
 
 def test_fifty_held_out_images_are_needed_and_enough_for_a_fifth_of_copies():
     fakes = np.concatenate([NEW[:240], noisy(TRAIN[:60], 10)])
-    assert judged(fakes, holdout=HOLDOUT_SEEN[:LEAST]).p_value < ALARM
+    assert judged(fakes, holdout=HOLDOUT_SEEN[:MIN_HOLDOUT]).p_value < ALARM
     with pytest.raises(
         GanError, match="49 hold-out images that repeat no training image are too few"
     ):
-        judged(fakes, holdout=HOLDOUT_SEEN[: LEAST - 1])
+        judged(fakes, holdout=HOLDOUT_SEEN[: MIN_HOLDOUT - 1])
 
 
 def test_what_cannot_be_compared_is_refused():

@@ -5,9 +5,9 @@ from scipy.spatial.distance import cdist
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from gan.errors import GanError
-from gan.features import feature_checks as rows
+from gan.features import feature_checks
 from gan.metrics import nearest_neighbours as distances
-from gan.metrics.precision_recall import Manifold, manifold
+from gan.metrics.precision_recall import PrecisionRecall, precision_recall
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def brute(real, fake):
     real, fake = real.astype(np.float64), fake.astype(np.float64)
     apart = cdist(fake, real)
     around_fake = radii(fake, 3)[:, None]
-    return Manifold(
+    return PrecisionRecall(
         precision=(apart <= radii(real, 3)).any(axis=1).mean(),
         recall=(apart <= around_fake).any(axis=0).mean(),
         density=(apart <= radii(real, 5)).sum() / (5 * len(fake)),
@@ -44,7 +44,7 @@ def brute(real, fake):
 )
 def test_numbers_are_those_of_brute_force(reals, fakes, shift, scale):
     real, fake = drawn(1, reals), drawn(2, fakes, centre=shift, scale=scale)
-    found, expected = manifold(real, fake), brute(real, fake)
+    found, expected = precision_recall(real, fake), brute(real, fake)
     assert vars(found) == pytest.approx(vars(expected), rel=1e-12)
     assert 0 < found.precision < 1 or scale == 0.5
 
@@ -52,7 +52,7 @@ def test_numbers_are_those_of_brute_force(reals, fakes, shift, scale):
 def test_precision_and_recall_equal_torch_fidelity():
     real, fake = drawn(3, 400), drawn(4, 250, centre=0.4)
     sides = (torch.from_numpy(side.astype(np.float64)) for side in (fake, real))
-    found = manifold(real, fake)
+    found = precision_recall(real, fake)
     assert (found.precision, found.recall) == pytest.approx(
         calculate_precision_recall_full(*sides)
     )
@@ -60,24 +60,24 @@ def test_precision_and_recall_equal_torch_fidelity():
 
 def test_equal_sets_are_wholly_inside_each_other():
     real = drawn(5, 300)
-    found = manifold(real, real.copy())
+    found = precision_recall(real, real.copy())
     assert (found.precision, found.recall, found.coverage) == (1.0, 1.0, 1.0)
     # each image lies in its own ball, and each ball holds its 5 nearest, the last on its surface
     assert found.density == pytest.approx(6 / 5)
 
 
 def test_equal_distributions_have_a_density_near_one():
-    assert manifold(drawn(6, 900), drawn(7, 900)).density == pytest.approx(1.0, abs=0.05)
+    assert precision_recall(drawn(6, 900), drawn(7, 900)).density == pytest.approx(1.0, abs=0.05)
 
 
 def test_disjoint_sets_share_nothing():
-    found = manifold(drawn(8, 200), drawn(9, 200, centre=100.0))
-    assert found == Manifold(0.0, 0.0, 0.0, 0.0)
+    found = precision_recall(drawn(8, 200), drawn(9, 200, centre=100.0))
+    assert found == PrecisionRecall(0.0, 0.0, 0.0, 0.0)
 
 
 def test_a_generator_that_drops_one_of_two_modes_loses_half_of_recall_and_coverage():
     near, far = drawn(10, 300, dimensions=2), drawn(11, 300, dimensions=2, centre=500.0)
-    found = manifold(np.concatenate([near, far]), drawn(12, 600, dimensions=2))
+    found = precision_recall(np.concatenate([near, far]), drawn(12, 600, dimensions=2))
     assert found.precision > 0.9
     assert found.recall == pytest.approx(0.5, abs=0.03)
     assert found.coverage == pytest.approx(0.5, abs=0.03)
@@ -87,8 +87,8 @@ def test_an_outlier_among_reals_inflates_precision_but_hardly_density():
     real = drawn(13, 400)
     bad = drawn(14, 400, centre=20.0)
     with_outlier = np.concatenate([real, drawn(15, 1, centre=40.0)])
-    assert manifold(real, bad).precision == 0.0
-    found = manifold(with_outlier, bad)
+    assert precision_recall(real, bad).precision == 0.0
+    found = precision_recall(with_outlier, bad)
     assert found.precision > 0.9
     assert found.density < 0.25
     assert found.coverage < 0.01
@@ -96,7 +96,7 @@ def test_an_outlier_among_reals_inflates_precision_but_hardly_density():
 
 def test_copies_of_one_image_have_perfect_precision_and_next_to_no_variety():
     real = drawn(16, 300)
-    found = manifold(real, np.repeat(real[:1], 200, axis=0))
+    found = precision_recall(real, np.repeat(real[:1], 200, axis=0))
     assert found.precision == 1.0
     assert found.recall == pytest.approx(1 / 300)
     assert found.coverage < 0.1
@@ -104,37 +104,37 @@ def test_copies_of_one_image_have_perfect_precision_and_next_to_no_variety():
 
 def test_neither_blocks_nor_offsets_change_a_number(monkeypatch):
     real, fake = drawn(17, 300), drawn(18, 250, centre=0.3)
-    before = manifold(real, fake)
-    assert manifold(np.round(real * 64) / 64 + 4096, np.round(fake * 64) / 64 + 4096) == manifold(
-        np.round(real * 64) / 64, np.round(fake * 64) / 64
-    )
+    before = precision_recall(real, fake)
+    assert precision_recall(
+        np.round(real * 64) / 64 + 4096, np.round(fake * 64) / 64 + 4096
+    ) == precision_recall(np.round(real * 64) / 64, np.round(fake * 64) / 64)
     monkeypatch.undo()
-    assert manifold(real, fake) == before
+    assert precision_recall(real, fake) == before
 
 
 def test_more_rows_than_needed_are_thinned_evenly(monkeypatch):
     real, fake = drawn(19, 103), drawn(20, 90)
-    monkeypatch.setattr(rows.spread, "__defaults__", (30,))
-    few = manifold(real, fake)
+    monkeypatch.setattr(feature_checks.subsample, "__defaults__", (30,))
+    few = precision_recall(real, fake)
     monkeypatch.undo()
-    assert few == manifold(real[[103 * i // 30 for i in range(30)]], fake[::3])
+    assert few == precision_recall(real[[103 * i // 30 for i in range(30)]], fake[::3])
 
 
 def test_memory_maps_are_enough(tmp_path):
     real, fake = drawn(21, 120), drawn(22, 80)
     np.save(tmp_path / "real.npy", real)
     mapped = np.load(tmp_path / "real.npy", mmap_mode="r")
-    assert manifold(mapped, fake) == manifold(real, fake)
+    assert precision_recall(mapped, fake) == precision_recall(real, fake)
 
 
 def test_too_few_rows_other_sizes_and_undefined_numbers_are_refused():
     with pytest.raises(GanError, match="5 images are too few; give at least 6"):
-        manifold(drawn(1, 5), drawn(2, 9))
+        precision_recall(drawn(1, 5), drawn(2, 9))
     with pytest.raises(GanError, match="3 images are too few; give at least 4"):
-        manifold(drawn(1, 9), drawn(2, 3))
+        precision_recall(drawn(1, 9), drawn(2, 3))
     with pytest.raises(GanError, match="cannot be compared"):
-        manifold(drawn(1, 9, 4), drawn(2, 9, 5))
+        precision_recall(drawn(1, 9, 4), drawn(2, 9, 5))
     broken = drawn(1, 9)
     broken[3, 2] = np.nan
     with pytest.raises(GanError, match="infinite or undefined"):
-        manifold(drawn(2, 9), broken)
+        precision_recall(drawn(2, 9), broken)

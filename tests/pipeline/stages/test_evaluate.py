@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 from gan.checkpoints import Origin, load_generator, save_checkpoint
 from gan.errors import GanError
 from gan.features.efficientnet import Lite0
-from gan.features.extraction import image_batches, look, room
+from gan.features.extraction import allocate_features, extract_features, image_batches
 from gan.features.statistics import statistics_of
 from gan.metrics.frechet_distance import frechet_distance
 from gan.models.build import build_generator, initialise
-from gan.sampling import drawn_latents, generate
+from gan.sampling import draw_latents, generate
 from gan.tensor_cache import TensorCache
 from pipeline.cli.main import app
 from pipeline.evaluation.subject import CheckpointSubject
@@ -113,15 +113,15 @@ def distance(batches, count, real):
     lite0 = Lite0(torch.device("cpu"))
     sides = []
     for images, length in ((batches, count), (image_batches(real, 16), len(real))):
-        rows = room(length, lite0)
-        look(images, [lite0], [rows])
+        rows = allocate_features(length, lite0)
+        extract_features(images, [lite0], [rows])
         sides.append(statistics_of(rows))
     return frechet_distance(*sides)
 
 
 def fakes_of(path, seed, count):
     generator, _ = load_generator(path)
-    return generate(generator, drawn_latents(seed, "evaluate", count, generator.latent_size))
+    return generate(generator, draw_latents(seed, "evaluate", count, generator.latent_size))
 
 
 @pytest.mark.slow

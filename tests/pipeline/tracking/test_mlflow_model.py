@@ -22,10 +22,10 @@ from mlflow.artifacts import download_artifacts
 from PIL import Image
 from tracking_stores import apart, copy_store, empty_database, free_port, until
 
-from gan.checkpoints import Origin, described, load_generator, save_checkpoint
+from gan.checkpoints import Origin, describe_checkpoint, load_generator, save_checkpoint
 from gan.errors import GanError
 from gan.models.build import build_generator, initialise
-from gan.sampling import generate, seed_latents, truncated
+from gan.sampling import generate, seed_latents, truncate_latents
 from pipeline.pictures import generate as command
 from pipeline.pictures.png_lineage import read_about
 from pipeline.runs import register
@@ -74,7 +74,7 @@ def result(file):
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     number = {"value": 12.5, "deviation": 0.5, "metric": "frechet"}
     return {
-        "subject": described(origin, sha256=sha256) | {"kind": "checkpoint"},
+        "subject": describe_checkpoint(origin, sha256=sha256) | {"kind": "checkpoint"},
         "protocol": {"fakes": 24, "seeds": [2, 3]},
         "metrics": {"fd_lite0_24_small24": number},
         "memorisation": {},
@@ -162,7 +162,7 @@ def test_pixels_and_files_are_those_of_gan_generate_whatever_else_is_asked_for(
     (alone,) = model.predict([7], {"truncation": 0.7})
     assert np.array_equal(alone, together[7])
     generator, _ = load_generator(file)
-    latents = truncated(seed_latents([7], generator.latent_size), 0.7)
+    latents = truncate_latents(seed_latents([7], generator.latent_size), 0.7)
     assert np.array_equal(alone, next(generate(generator, latents))[0].permute(1, 2, 0).numpy())
     (picture,) = command.run(file, "7", tmp_path / "out", grid=False, truncation=0.7)
     assert model.predict([7], {"truncation": 0.7, "output": "png"}) == [picture.read_bytes()]

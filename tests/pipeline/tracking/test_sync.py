@@ -32,7 +32,7 @@ from tracking_stores import (
     until,
 )
 
-from gan.checkpoints import Origin, described, load_generator, save_checkpoint
+from gan.checkpoints import Origin, describe_checkpoint, load_generator, save_checkpoint
 from gan.errors import GanError
 from gan.models.build import build_generator, initialise
 from gan.tensor_cache import TensorCache
@@ -509,7 +509,7 @@ def outs(stored, paths, make_params):
 
 def write_reports(paths, key):
     _, origin = load_generator(paths.models / "best.pt")
-    subject = described(origin)
+    subject = describe_checkpoint(origin)
     paths.reports.mkdir(exist_ok=True)
     losses = [f"{seen}\t{seen / 7:.6g}\t{-seen / 3:.6g}" for seen in range(16, 193, 16)]
     head = "images_seen\tloss/generator\tscore/real"
