@@ -2,15 +2,14 @@
 
 import re
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 from gan.errors import GanError
+from pipeline.runs.lineage.unpack_tar import unpack_tar
 from pipeline.runs.other_checkout import clean_environment
 from pipeline.tracking.provenance.git import Git
 
@@ -56,8 +55,7 @@ class Commits:
         if packed is None:
             raise GanError(f"commit {commit}: its files can't be read; `git fsck` says more")
         with tempfile.TemporaryDirectory(prefix="gan-") as folder:
-            with tarfile.open(fileobj=BytesIO(packed)) as archive:
-                archive.extractall(folder, filter="data")
+            unpack_tar(packed, Path(folder))
             if patch:
                 apply(patch, Path(folder))
             yield Path(folder)
