@@ -1,10 +1,8 @@
 """`gan lineage --check` and `gan reproduce` of a run of the last commit before the rooms."""
 
-import io
 import json
 import shutil
 import subprocess
-import tarfile
 
 import pytest
 import yaml
@@ -15,6 +13,7 @@ from tracking_stores import apart, copy_store, empty_database
 from gan.errors import GanError
 from pipeline.paths import Paths
 from pipeline.runs.lineage import show as lineage_command
+from pipeline.runs.lineage.unpack_tar import unpack_tar
 from pipeline.runs.other_checkout import BEFORE_ROOMS, code_digest_in, identity_in
 from pipeline.runs.reproduce import reproduce
 from pipeline.runs.reproduce.checkout import MARKER
@@ -46,9 +45,7 @@ def last_flat_commit():
 def flat_project(folder):
     """A repository with the files of that commit, its networks small; nothing is run."""
     checkout = Checkout(folder / "repository", folder / "home")
-    archive = io.BytesIO(git("archive", last_flat_commit()))
-    with tarfile.open(fileobj=archive) as files:
-        files.extractall(checkout.root, filter="data")
+    unpack_tar(git("archive", last_flat_commit()), checkout.root)
     params = yaml.safe_load(checkout.read("params.yaml"))
     for network in ("generator", "discriminator"):
         params["model"][network]["width"] = 4
