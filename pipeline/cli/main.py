@@ -41,6 +41,7 @@ def preprocess(params: ParamsFile = PARAMS) -> None:
 
     from pipeline.dataset.reader import Dataset
     from pipeline.preprocessing.cache_statistics import named
+    from pipeline.preprocessing.report import describe
     from pipeline.stages import preprocess as stage
     from pipeline.tracking import rows as tracking
     from pipeline.tracking.descriptions import DESCRIPTION, of_preprocess
@@ -49,25 +50,23 @@ def preprocess(params: ParamsFile = PARAMS) -> None:
     settings, size = values.preprocess.model_dump(), values.preprocess.size
     name = f"preprocess {size}px"
     with tracking.stage_run(paths, "preprocess", name=name, params=settings) as row:
-        summary = asdict(stage.run(values, paths))
+        summary = stage.run(values, paths)
         row.tags(
             {
-                "cache_digest": summary["digest"],
+                "cache_digest": summary.digest,
                 "snapshot_digest": Dataset.open(paths.data).digest,
-                DESCRIPTION: of_preprocess(
-                    size, *(summary[key] for key in ("read", "train", "holdout"))
-                ),
+                DESCRIPTION: of_preprocess(size, summary.read, summary.train, summary.holdout),
             }
         )
-        counts = {key: value for key, value in summary.items() if isinstance(value, int)}
+        counts = {key: value for key, value in asdict(summary).items() if isinstance(value, int)}
         row.metrics({f"images/{key}": value for key, value in counts.items()}, 0)
-        row.metrics(dict(named(summary["statistics"])), 0)
+        row.metrics(dict(named(summary.statistics)), 0)
         for name in ("contact_sheet", "rejects", "filters", "duplicates"):
             row.image(name, paths.reports / f"{name}.png", 0)
         for name in ("rejects", "duplicates"):
             row.artifact(paths.reports / f"{name}.tsv")
         row.links()
-    _say("cache/: " + ", ".join(f"{key} {value}" for key, value in counts.items()))
+    _say(describe(summary, faces=values.preprocess.crop == "faces"))
 
 
 @app.command()

@@ -79,6 +79,34 @@ def summarise(outcome: Outcome, rejected: Sequence[Rejected], cached: Cached) ->
     )
 
 
+def describe(summary: PreprocessSummary, *, faces: bool) -> str:
+    """Say what became of all pictures and, where avatars are faces, of all faces; both add up."""
+    kept = summary.train + summary.holdout
+    avatars = f"{kept:,} avatars ({summary.train:,} to train on, {summary.holdout:,} held out)"
+    same_files = {"equal files": summary.duplicate_files}
+    alike = {
+        "equal pixels": summary.duplicate_pixels,
+        "near-duplicates": summary.near_duplicates,
+    }
+    unreadable = {"unreadable": summary.bad}
+    if not faces:
+        filtered = {"filtered": summary.refused + summary.filtered}
+        left_out = _listed(same_files | alike | filtered | unreadable)
+        return f"{summary.read:,} pictures: {avatars}; left out: {left_out}"
+    faceless = {"filtered": summary.refused, "without a face": summary.without_face}
+    pictures = _listed(same_files | faceless | unreadable)
+    unfit = {"unfit": summary.faces_rejected, "filtered": summary.filtered}
+    return (
+        f"{summary.read:,} pictures: {summary.pictures - summary.without_face:,} with faces; "
+        f"left out: {pictures}. "
+        f"{summary.faces_found:,} faces: {avatars}; left out: {_listed(alike | unfit)}"
+    )
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
 def write(
     folder: Path,
     summary: PreprocessSummary,

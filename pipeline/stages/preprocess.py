@@ -145,7 +145,7 @@ def _outcome(
             left_out += result.rejects
             found += result.found
             done += result.pictures
-            advance(done, f"{len(left_out)} rejected")
+            advance(done, f"{count:,} candidates")  # which stay is decided among all of them
     avatars = avatars[:count]
     order = preferred(avatars, *plan.sizes(avatars["entry"]))
     choice = choose(avatars, order, bench.recipe.rules, near_limits(settings), images)

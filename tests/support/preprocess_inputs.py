@@ -3,6 +3,7 @@
 import hashlib
 import io
 import platform
+import re
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import publish
 from pipeline.dataset.manifest import ManifestEntry
 from pipeline.paths import Paths
+from pipeline.preprocessing.report import describe
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 BOX = ("face_x", "face_y", "face_width", "face_height", "score")
@@ -103,7 +105,11 @@ def is_held_out(data, share=0.3):
     return int(hashlib.sha256(data).hexdigest()[48:], 16) / 2**64 < share
 
 
-def assert_counts_add_up(summary):
+def numbers_in(text):
+    return [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", text)]
+
+
+def assert_counts_add_up(summary, faces=False):
     assert summary.rows == sum(summary.without_image.values()) + summary.read
     pictures = summary.pictures + summary.duplicate_files
     assert summary.read == summary.bad + summary.refused + pictures
@@ -113,3 +119,12 @@ def assert_counts_add_up(summary):
     left_out = summary.bad + summary.refused + summary.without_face
     left_out += summary.faces_rejected + summary.filtered
     assert sum(summary.rejects.values()) == left_out
+    sentences = describe(summary, faces=faces).split(". ")
+    for sentence in sentences:
+        total, kept, *left_out = numbers_in(sentence)
+        if sentence is sentences[-1]:  # of avatars: those of train and of holdout come first
+            train, holdout, *left_out = left_out
+            assert kept == train + holdout
+            assert (train, holdout) == (summary.train, summary.holdout)
+        assert total == kept + sum(left_out)
+    assert numbers_in(sentences[0])[0] == summary.read

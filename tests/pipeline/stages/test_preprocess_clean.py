@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageFilter
-from preprocess_inputs import assert_counts_add_up, contents, make_dataset, params
+from preprocess_inputs import assert_counts_add_up, contents, make_dataset, numbers_in, params
 
 from gan.errors import GanError
 from gan.tensor_cache import TensorCache
@@ -118,9 +118,11 @@ LIMITS = {
 }
 
 
-def test_each_filter_counts_its_reason_and_shows_it(junk):
+def test_each_filter_counts_its_reason_and_shows_it(junk, capfd):
     summary = run(params(filters=LIMITS, holdout=0.0, size=64), junk, 1)
     assert_counts_add_up(summary)
+    # the progress counts what there is to choose from, and no picture as kept or left out
+    assert numbers_in(capfd.readouterr().err.splitlines()[-1]) == [10, 10, 4 + summary.filtered]
     assert (summary.refused, summary.filtered, summary.train) == (2, 4, 4)
     assert set(summary.rejects.values()) == {1}
     rejected = table(junk.reports / "rejects.tsv")[1:]

@@ -107,7 +107,7 @@ def test_several_faces_of_a_page_are_cached_each_with_its_row_and_box(blocks):
     ]
     for image, (_, colour, _) in zip(cache.images, rows, strict=True):
         assert (image[4:28, 4:28] == colour).all()
-    assert_counts_add_up(summary)
+    assert_counts_add_up(summary, faces=True)
     assert (summary.read, summary.bad, summary.pictures, summary.without_face) == (5, 1, 4, 2)
     assert (summary.faces_found, summary.faces_rejected, summary.train) == (8, 5, 3)
 
@@ -267,7 +267,7 @@ def test_a_cascade_runs_in_the_workers_and_gives_the_same_bytes(tmp_path):
     (tmp_path / "faces" / "dark.xml").write_text(DARK_ON_BRIGHT)
     chosen = settings("cascade", "dark.xml", margin=0.4, min_score=5.0)
     summary = run(chosen, paths, workers=1)
-    assert_counts_add_up(summary)
+    assert_counts_add_up(summary, faces=True)
     assert summary.train >= 1
     assert summary.faces_found - summary.faces_rejected == 20
     assert TensorCache.open(paths.cache).images.max() < 60
@@ -283,7 +283,7 @@ def test_most_painted_pages_give_a_good_crop(tmp_path):
     paths = make_dataset(tmp_path, [paint_page_jpeg(seed, 256) for seed in range(pages)])
     chosen = settings("animeface", margin=1.75, centre=0.42, min_side=43, max_faces=16)
     summary = run(chosen, paths, workers=2)
-    assert_counts_add_up(summary)
+    assert_counts_add_up(summary, faces=True)
     index = index_of(paths)
     good, wrong = set(), 0
     names = ("row", "face_x", "face_y", "face_width")
