@@ -35,16 +35,16 @@ import resource, sys, time
 from pathlib import Path
 import yaml
 from gan.params.file import parse_params
-from pipeline.crawl.options import Options
+from pipeline.crawl.options import ScrapeRequest
 from pipeline.paths import Paths
 from pipeline.stages.scrape import run
 
 values = yaml.safe_load(Path(sys.argv[1]).read_text())
 values["scrape"] |= {"delay": 0.0, "connections": 8}
 params = parse_params(values, sys.argv[1]).scrape
-options = Options(source=f"urls:{sys.argv[2]}", allow_private=(sys.argv[3],))
+request = ScrapeRequest(source=f"urls:{sys.argv[2]}", allow_private=(sys.argv[3],))
 start = time.perf_counter()
-run(options, Paths(Path.cwd()), params, replace=False)
+run(request, params, Paths(Path.cwd()))
 seconds = time.perf_counter() - start
 print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """

@@ -55,12 +55,12 @@ def scrape(
     (tar shards and a manifest), data.ok, reports/data_card.md and .json and, without --ensure,
     source.yaml and data.dvc. data/ of the same source grows, that of another one is replaced.
     """
-    from pipeline.crawl.options import Options
+    from pipeline.crawl.options import ScrapeRequest
     from pipeline.stages import scrape as stage
     from pipeline.tracking import rows as tracking
     from pipeline.tracking.descriptions import DESCRIPTION, of_scrape
 
-    options = Options(
+    request = ScrapeRequest(
         source=source,
         from_manifest=from_manifest,
         limit=limit,
@@ -72,14 +72,12 @@ def scrape(
         link=link,
         licence=licence,
         allow_private=tuple(allow_private or ()),
+        ensure=ensure,
+        replace=replace,
     )
-    stage.refuse_mixture(options, ensure=ensure, replace=replace)
     paths = here()
     with tracking.stage_run(paths, "scrape") as row:
-        if ensure:
-            summary = stage.ensure(paths)
-        else:
-            summary = stage.run(options, paths, read(params).scrape, replace=replace)
+        summary = stage.run(request, None if ensure else read(params).scrape, paths)
         row.params({"source": summary.source})
         told = of_scrape(summary.counts, str(summary.source["source"]), summary.fetched)
         row.tags({"snapshot_digest": summary.digest, DESCRIPTION: told})

@@ -26,7 +26,7 @@ Show = Callable[[Sink], None]
 
 
 @contextmanager
-def watching(total: int | None) -> Iterator[Show]:
+def show_progress(total: int | None) -> Iterator[Show]:
     """Show how a crawl of about `total` images (None: nobody knows) goes on, on stderr."""
     live = sys.stderr.isatty()
     every = DRAW_EVERY_S if live else LOG_EVERY_S
@@ -96,11 +96,15 @@ def done(sink: Sink) -> int:
 def describe(sink: Sink) -> str:
     """Fetched, skipped, and the others by reason, the most frequent ones first."""
     skipped = sink.known + sink.taken_up
-    parts = [f"fetched {sink.fetched}", f"skipped {skipped}" if skipped else "", others(sink)]
+    parts = [
+        f"fetched {sink.fetched}",
+        f"skipped {skipped}" if skipped else "",
+        describe_rejects(sink),
+    ]
     return ", ".join(part for part in parts if part)
 
 
-def others(sink: Sink) -> str:
+def describe_rejects(sink: Sink) -> str:
     """What brought no picture, such as `gone 2 (HTTP 404), failed 3 (2x timed out, 1x …)`."""
     counts = Counter({status: n for status, n in sink.counts.items() if status != "ok" and n})
     return ", ".join(f"{each} {n} ({_reasons(sink, each)})" for each, n in counts.most_common())

@@ -1,47 +1,58 @@
-"""The places of data/: where it stands, what waits beside it, and what is kept of an old one."""
+"""data/ of a checkout: its lock, its replacement, and the unfinished crawls beside it."""
 
 import fcntl
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from gan.atomic import write_atomically
 from gan.errors import GanError
 from pipeline.console import say, warn
-from pipeline.crawl.data_pin import Pin, directory_md5
-from pipeline.crawl.options import is_embedded
+from pipeline.crawl.data_pin import DataPin
 from pipeline.crawl.storage.writer import discard, recover
+from pipeline.dataset.dvc_md5 import directory_md5
 from pipeline.dataset.layout import DESCRIPTION
 from pipeline.dataset.reader import Dataset
+from pipeline.dataset.source_file import is_embedded
 from pipeline.paths import Paths
-
-REPLACED = "replaced"
 
 
 @dataclass(frozen=True)
-class Shelf:
+class DataFolder:
     """data/ of one checkout, with data.staging/ and data.old/ beside it."""
 
     paths: Paths
-    pin: Pin
+
+    @cached_property
+    def pin(self) -> DataPin:
+        return DataPin(self.paths)
 
     @property
     def staging(self) -> Path:
+        """The folder of unfinished crawls."""
         return self.paths.root / "data.staging"
 
     @property
     def replaced(self) -> Path:
-        """Where the old data/ waits until the new one stands."""
-        return self.staging / REPLACED
+        """The old data/ while the new one takes its place."""
+        return self.staging / "replaced"
+
+    def crawl_folder(self, identity: dict[str, Any], replace: bool = False) -> Path:
+        """Where the unfinished crawl of a source lies, so that two sources never share one."""
+        text = json.dumps([identity, replace], sort_keys=True, default=str)
+        return self.staging / hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Hold data/ for this process; GanError while another one does, or if data/ is a link."""
         if self.paths.data.is_symlink():
-            raise GanError(f"{self.paths.data}: is a link; put the folder itself here")
+            raise GanError(f"{self.paths.data}: is a link; put the folder itself there")
         path = self.paths.logs / "scrape" / "lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as lock:
@@ -49,28 +60,28 @@ class Shelf:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise GanError(
-                    f"{self.paths.root}: another `gan scrape` is at work here"
+                    f"{self.paths.root}: another `gan scrape` is at work here; wait for its end"
                 ) from None
             yield
 
-    def tidy(self, whole: Dataset | None = None) -> None:
-        """After a new data/ stands, remove the old one; kept where nothing else has it.
+    def finish_replacement(self, verified: Dataset | None = None) -> None:
+        """Remove the old data/ once a new one stands; move it to data.old/ if nothing else has it.
 
-        `whole` is what stands in data/, where every byte of it was checked or written just now.
+        `verified` is the dataset in data/ if every byte of it was just checked or written.
         """
         recover(self.paths.data, self.replaced)
         if not self.replaced.exists():
             return
-        if self._is_redundant(whole):
+        if self._is_redundant(verified):
             shutil.rmtree(self.replaced)
         else:
             kept = self._free_place(directory_md5(self.replaced)[:12])
             self.replaced.rename(kept)
             warn(f"the old data/ is not in DVC's cache; it is kept in {kept}")
-        self.remove_if_empty()
+        self._remove_empty_staging()
 
     def restore(self) -> bool:
-        """True where DVC brought the pinned data/ back; otherwise data/ is as it was before."""
+        """Bring the pinned data/ back by DVC; False, and data/ as it was, where DVC hasn't it."""
         data = self.paths.data
         if data.is_dir() and directory_md5(data) == self.pin.md5:
             return False
@@ -84,11 +95,16 @@ class Shelf:
         recover(data, self.replaced)
         return False
 
-    def forget(self, *crawls: Path) -> None:
-        """Remove finished crawls; say what else lies unfinished."""
-        for folder in crawls:
-            discard(folder)
-        self.remove_if_empty()
+    def write_receipt(self, dataset: Dataset) -> None:
+        """Write data.ok, the output of the stage."""
+        values = {"digest": dataset.digest, "source": dataset.source}
+        write_atomically(self.paths.receipt, json.dumps(values, indent=2) + "\n")
+
+    def discard_crawls(self, identity: dict[str, Any]) -> None:
+        """Remove the finished crawls of a source; say which others are unfinished."""
+        for replace in (False, True):
+            discard(self.crawl_folder(identity, replace))
+        self._remove_empty_staging()
         left = sorted(self.staging.iterdir()) if self.staging.is_dir() else []
         if left:
             size = sum(each.stat().st_size for folder in left for each in folder.rglob("*"))
@@ -97,19 +113,19 @@ class Shelf:
                 f"{self.staging.name}/ holds other unfinished crawls, {size / 1e6:.1f} MB: {names}"
             )
 
-    def remove_if_empty(self) -> None:
+    def _remove_empty_staging(self) -> None:
         with suppress(OSError):
             self.staging.rmdir()
 
     def _is_redundant(self, new: Dataset | None) -> bool:
-        """True where the old data/ can be drawn again, or stands elsewhere byte for byte."""
-        if _is_worthless(self.replaced):
+        """True where the old data/ can be drawn again, or its every byte is also elsewhere."""
+        if not holds_crawled_images(self.replaced):
             return True
         if new is None:
-            new, _ = open_whole(self.paths.data)
-        if new is not None and _described(self.replaced).get("digest") == new.digest:
+            new, _ = open_verified(self.paths.data)
+        if new is not None and _read_description(self.replaced).get("digest") == new.digest:
             return True
-        old, _ = open_whole(self.replaced)
+        old, _ = open_verified(self.replaced)
         if old is None:
             return False
         if new is not None and old.shards.items() <= new.shards.items():
@@ -117,16 +133,18 @@ class Shelf:
         return self.pin.holds(directory_md5(self.replaced))
 
     def _free_place(self, name: str) -> Path:
-        """A folder in data.old/ that isn't there yet."""
-        kept = self.paths.root / "data.old"
-        kept.mkdir(exist_ok=True)
-        taken = {path.name for path in kept.iterdir()}
-        number = next(n for n in range(len(taken) + 1) if _numbered(name, n) not in taken)
-        return kept / _numbered(name, number)
+        """A folder in data.old/ that doesn't exist yet."""
+        old = self.paths.root / "data.old"
+        old.mkdir(exist_ok=True)
+        place, number = old / name, 0
+        while place.exists():
+            number += 1
+            place = old / f"{name}-{number}"
+        return place
 
 
-def open_whole(folder: Path) -> tuple[Dataset | None, str]:
-    """A dataset whose every byte was checked, or None and why there is none."""
+def open_verified(folder: Path) -> tuple[Dataset | None, str]:
+    """The dataset in `folder`, every byte checked; or None and the error that it has."""
     try:
         dataset = Dataset.open(folder)
         dataset.verify()
@@ -135,26 +153,17 @@ def open_whole(folder: Path) -> tuple[Dataset | None, str]:
     return dataset, ""
 
 
-def holds_pictures(folder: Path) -> bool:
-    """True where a damaged data/ has something that only a new crawl could bring."""
-    return folder.exists() and not _is_worthless(folder)
-
-
-def _is_worthless(folder: Path) -> bool:
-    """True where a data/, damaged perhaps, holds no picture, or drawn ones only."""
-    source = _described(folder).get("source")
+def holds_crawled_images(folder: Path) -> bool:
+    """True where `folder`, perhaps damaged, has images that only another crawl could bring."""
+    source = _read_description(folder).get("source")
     drawn = isinstance(source, dict) and is_embedded(source)
-    return drawn or not any(folder.glob("*.tar"))
+    return not drawn and any(folder.glob("*.tar"))
 
 
-def _described(folder: Path) -> dict[str, Any]:
-    """What a perhaps damaged dataset says of itself."""
+def _read_description(folder: Path) -> dict[str, Any]:
+    """The content of snapshot.json; empty where it is absent or damaged."""
     try:
         values = json.loads((folder / DESCRIPTION).read_bytes())
     except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}
-
-
-def _numbered(name: str, number: int) -> str:
-    return f"{name}-{number}" if number else name

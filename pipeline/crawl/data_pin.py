@@ -1,6 +1,5 @@
-"""What data.dvc pins, and the DVC commands that bring it back or pin something new."""
+"""data.dvc, which pins data/: reading it, bringing its data/ back, pinning a new one."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -13,7 +12,10 @@ import yaml
 
 from gan.atomic import write_atomically
 from gan.errors import GanError
+from pipeline.console import say
 from pipeline.paths import Paths
+
+COMMIT = "commit it with source.yaml, reports/data_card.md and reports/data_card.json"
 
 SKELETON = """\
 deps:
@@ -27,8 +29,8 @@ takes it for an import, and `dvc repro` overwrites data/ with a copy of the dep.
 
 
 @dataclass(frozen=True)
-class Pin:
-    """data.dvc of one checkout; every question has a quiet answer where there is no DVC."""
+class DataPin:
+    """data.dvc of one checkout, which need not be a DVC repository."""
 
     paths: Paths
 
@@ -49,8 +51,12 @@ class Pin:
     def _read(self) -> Any:
         return yaml.safe_load(self.paths.pin.read_text(encoding="utf-8"))
 
+    def check(self) -> None:
+        """Raise GanError where data.dvc can't be read."""
+        _ = self.md5
+
     def restore(self) -> bool:
-        """Bring what is pinned to where nothing stands: from the cache, else from the remote."""
+        """Check the pinned data/ out of DVC's cache, else pull it; False where neither has it."""
         if not (self.in_dvc and self.md5):
             return False
         if self._dvc("checkout", "data.dvc").returncode == 0:
@@ -60,16 +66,22 @@ class Pin:
         return self._dvc("pull", "data.dvc").returncode == 0
 
     def renew(self) -> None:
-        """Pin what data/ holds now, into DVC's cache too; GanError with DVC's last words.
+        """Pin data/ as it is now, and say what to commit; nothing where there is no DVC.
 
-        By `dvc commit`: `dvc add` would leave the md5s of the deps as they were.
+        By `dvc commit`, which also fills DVC's cache: `dvc add` would leave the md5s of the deps
+        as they were. Raises GanError with DVC's last line.
         """
+        if not self.in_dvc:
+            return
+        before = self.md5
         if not self.paths.pin.exists() or "deps" not in self._read():
             write_atomically(self.paths.pin, SKELETON)
         done = self._dvc("commit", "--force", "data.dvc")
         if done.returncode != 0:
-            words = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no message"]
-            raise GanError(f"`dvc commit data.dvc` failed: {words[-1]}")
+            lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no message"]
+            raise GanError(f"`dvc commit data.dvc` failed: {lines[-1]}")
+        if before != self.md5:
+            say(f"data.dvc: {before or 'nothing'} -> {self.md5}; {COMMIT}")
 
     def holds(self, md5: str) -> bool:
         """True where DVC's cache has all of the folder with this directory md5."""
@@ -95,21 +107,3 @@ class Pin:
         return subprocess.run(
             command, cwd=self.paths.root, capture_output=True, text=True, check=False
         )
-
-
-def directory_md5(folder: Path) -> str:
-    """The md5 by which DVC knows a folder's content, with its '.dir' ending.
-
-    DVC hashes the JSON list of every file's md5 and relative path, sorted by path.
-    """
-    files = sorted(
-        (path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if path.is_file()
-    )
-    listing = [{"md5": _md5(path), "relpath": name} for name, path in files]
-    text = json.dumps(listing, sort_keys=True)
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

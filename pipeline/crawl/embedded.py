@@ -1,4 +1,4 @@
-"""Source `embedded`: the gallery this repository draws, crawled over HTTP like any other."""
+"""Source `embedded`: the gallery that this repository draws, crawled over HTTP like any other."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +13,10 @@ from pipeline.crawl.http.engine import Manners, crawl
 from pipeline.crawl.sink import Sink
 from pipeline.dataset.reader import Dataset
 from pipeline.gallery.page import page_size, page_tags, paint_page_jpeg
-from pipeline.gallery.painter import PAINTER_VERSION, paint_jpeg, tags
+from pipeline.gallery.painter import paint_jpeg, tags
 from pipeline.gallery.server import Describe, Gallery, Measure, Paint, serve, square
+from pipeline.gallery.settings import GallerySettings
 
-NAME = "embedded"
-LICENCE = "CC0-1.0"
 HOME = "gallery:"
 """Stands for the server's address in the manifest: host and port change with every run."""
 AT_HOME = ScrapeParams(
@@ -37,31 +36,18 @@ AT_HOME = ScrapeParams(
     archive_bytes=1,
     archive_ratio=1.0,
 )
-"""Nobody else's machine is asked, so params.yaml has no say in what is drawn."""
+"""The gallery's own settings of a crawl: params.yaml must not change its dataset."""
 
-
-VIEWS: dict[str, tuple[Paint, Describe, Measure]] = {
+PAINTERS: dict[str, tuple[Paint, Describe, Measure]] = {
     "avatars": (paint_jpeg, tags, square),
     "pages": (paint_page_jpeg, page_tags, page_size),
 }
-"""What its posts show: one face each, or whole pages whose shorter side is `size`."""
+"""By view, how its posts are painted, tagged and measured."""
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """`count` posts of `size` pixels; post n is painted from seed + n by `painter`."""
-
-    count: int = 5200
-    size: int = 128
-    seed: int = 1
-    painter: int = PAINTER_VERSION
-    licence: str = LICENCE
-    view: str = "avatars"
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        names = ("view", "count", "size", "seed", "painter", "licence")
-        return {"source": NAME, **{name: getattr(self, name) for name in names}}
+class Embedded(GallerySettings):
+    """The gallery as a source: a local server that paints its posts, and a crawl of it."""
 
     @property
     def total(self) -> int:
@@ -76,9 +62,9 @@ class Embedded:
 
     def fetch(self, sink: Sink) -> None:
         """Raises GanError where a picture failed: drawing again must give the same digest."""
-        gallery = Gallery(self.count, self.size, self.seed, *VIEWS[self.view])
+        gallery = Gallery(self.count, self.size, self.seed, *PAINTERS[self.view])
         with serve(gallery) as root:
-            # Its faults are there on purpose: nobody needs to be told of them.
+            # Its faults are there on purpose: no line says that a request is tried again.
             place = frozenset({urlsplit(root).netloc})
             manners = Manners(AT_HOME, place, tell=lambda _: None)
             search = Search(root, "", self.count, self.licence, home=HOME)

@@ -20,7 +20,7 @@ from pipeline.crawl.http.image_list import fetch_images, say_left_out
 from pipeline.crawl.image_check import Listed
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
-from pipeline.crawl.storage.known import url_key
+from pipeline.crawl.storage.earlier_crawl import url_key
 from pipeline.dataset.manifest import STATUSES, ManifestEntry
 
 WEB = re.compile("https?://", re.IGNORECASE)
@@ -171,5 +171,5 @@ def _listed(position: int, row: ManifestEntry) -> Listed:
 def _is_taken_over(row: ManifestEntry, sink: Sink) -> bool:
     """Failed rows are never settled, but these weren't tried here: once is enough."""
     journal = sink.journal
-    known = journal.known.has_row(row.url) or journal.row_of(row.url) == row
+    known = journal.known.has_entry(row.url) or journal.row_of(row.url) == row
     return sink.is_done(_listed(0, row)) or known

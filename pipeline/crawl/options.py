@@ -1,10 +1,8 @@
-"""Which source the options of `gan scrape`, or a source.yaml, mean."""
+"""The options of `gan scrape`, and the source that they name."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from gan.errors import GanError
@@ -13,13 +11,15 @@ from pipeline.crawl.archive.source import Archive
 from pipeline.crawl.booru.credentials import KEY, USER
 from pipeline.crawl.booru.posts import SAFE
 from pipeline.crawl.booru.source import AUTO, Booru
-from pipeline.crawl.embedded import NAME, VIEWS, Embedded
+from pipeline.crawl.embedded import Embedded
 from pipeline.crawl.from_manifest import FromManifest
 from pipeline.crawl.html.source import HtmlGallery
 from pipeline.crawl.http.address_guard import normalise
 from pipeline.crawl.http.engine import Manners
 from pipeline.crawl.source import Source
 from pipeline.crawl.url_list import UrlList
+from pipeline.dataset.source_file import EMBEDDED, is_embedded, read_source
+from pipeline.paths import Paths
 
 KINDS = "embedded, booru:URL, gallery:URL, urls:FILE or archive:FILE|FOLDER"
 UNKNOWN = "unknown"
@@ -33,8 +33,11 @@ SECRET = re.compile(
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a person asked `gan scrape` for; empty where nothing was said."""
+class ScrapeRequest:
+    """The options of one `gan scrape`; empty where one was not given.
+
+    Raises GanError where --ensure stands beside an option that it would ignore.
+    """
 
     source: str = ""
     from_manifest: Path | None = None
@@ -47,11 +50,18 @@ class Options:
     link: str = ""
     licence: str = ""
     allow_private: tuple[str, ...] = ()
+    ensure: bool = False
+    replace: bool = False
+
+    def __post_init__(self) -> None:
+        if self.ensure and (self.source_options or self.replace):
+            raise GanError("--ensure keeps to source.yaml: it goes with no other option")
 
     @property
-    def given(self) -> frozenset[str]:
-        """Names of the options that say something."""
-        return frozenset(field.name for field in fields(self) if getattr(self, field.name))
+    def source_options(self) -> frozenset[str]:
+        """Names of the options given that describe the source."""
+        given = {field.name for field in fields(self) if getattr(self, field.name)}
+        return frozenset(given - {"ensure", "replace"})
 
 
 USED = {
@@ -65,67 +75,86 @@ USED = {
 """Options that each kind of source understands; any other is refused, never ignored."""
 
 
-def from_options(options: Options, params: ScrapeParams) -> Source:
-    """The source that the options name; GanError where one of them is wrong or makes no sense."""
-    kind, place = _kind(options)
-    for name in sorted(options.given - USED[kind] - {"source", "from_manifest"}):
-        raise GanError(f"--{name.replace('_', '-')}: {_shown(options)} has no use for it")
-    if options.limit is not None and options.limit < 1:
-        raise GanError(f"--limit {options.limit}: must be at least 1")
-    manners = Manners(params, frozenset(_host_and_port(each) for each in options.allow_private))
-    licence = options.licence or UNKNOWN
+def choose_source(request: ScrapeRequest, settings: ScrapeParams, paths: Paths) -> Source:
+    """The source that the options name; without any of them the gallery of source.yaml.
+
+    Raises GanError where an option is wrong or useless, or source.yaml is not of the gallery.
+    """
+    if request.source_options:
+        return source_of(request, settings)
+    description = read_source(paths.source)
+    if not is_embedded(description):
+        what = f"{paths.source.name} is of {description['source']}, no embedded gallery"
+        raise GanError(f"{what}: give --source ({KINDS}) or --from-manifest FILE")
+    return Embedded.parse(description, paths.source)
+
+
+def source_of(request: ScrapeRequest, settings: ScrapeParams) -> Source:
+    """The source that the options name; GanError where one of them is wrong or useless."""
+    kind, place = _kind(request)
+    for name in sorted(request.source_options - USED[kind] - {"source", "from_manifest"}):
+        raise GanError(f"--{name.replace('_', '-')}: {_source_option(request)} has no use for it")
+    if request.limit is not None and request.limit < 1:
+        raise GanError(f"--limit {request.limit}: must be at least 1")
+    allowed = frozenset(_host_and_port(each) for each in request.allow_private)
+    manners = Manners(settings, allowed)
+    licence = request.licence or UNKNOWN
     match kind:
         case "booru":
-            return _booru(place, options, licence, manners)
+            return _booru(place, request, licence, manners)
         case "gallery":
-            return _gallery(place, options, licence, manners)
+            return _gallery(place, request, licence, manners)
         case "urls":
-            return UrlList(Path(place), licence, options.limit, manners)
+            return UrlList(Path(place), licence, request.limit, manners)
         case "archive":
-            return Archive(Path(place), licence, params, options.limit)
+            return Archive(Path(place), licence, settings, request.limit)
         case "manifest":
             return FromManifest(Path(place), manners)
-    source = Embedded(count=options.limit) if options.limit else Embedded()
-    return replace(source, licence=options.licence) if options.licence else source
+    source = Embedded(count=request.limit) if request.limit else Embedded()
+    return replace(source, licence=request.licence) if request.licence else source
 
 
-def _kind(options: Options) -> tuple[str, str]:
-    if options.from_manifest is not None:
-        if options.source:
+def _kind(request: ScrapeRequest) -> tuple[str, str]:
+    if request.from_manifest is not None:
+        if request.source:
             raise GanError("--from-manifest and --source: one of them, not both")
-        return "manifest", str(options.from_manifest)
-    kind, colon, place = (options.source or NAME).partition(":")
-    if kind not in USED or kind == "manifest" or (kind == NAME) == bool(colon or place):
-        raise GanError(f"--source {options.source!r}: must be {KINDS}")
-    if kind != NAME and not place:
-        raise GanError(f"--source {options.source!r}: must be {KINDS}")
+        return "manifest", str(request.from_manifest)
+    kind, colon, place = (request.source or EMBEDDED).partition(":")
+    if kind not in USED or kind == "manifest" or (kind == EMBEDDED) == bool(colon or place):
+        raise GanError(f"--source {request.source!r}: must be {KINDS}")
+    if kind != EMBEDDED and not place:
+        raise GanError(f"--source {request.source!r}: must be {KINDS}")
     return kind, place
 
 
-def _shown(options: Options) -> str:
-    return f"--source {options.source or NAME}" if not options.from_manifest else "--from-manifest"
+def _source_option(request: ScrapeRequest) -> str:
+    return (
+        f"--source {request.source or EMBEDDED}"
+        if not request.from_manifest
+        else "--from-manifest"
+    )
 
 
-def _booru(root: str, options: Options, licence: str, manners: Manners) -> Booru:
+def _booru(root: str, request: ScrapeRequest, licence: str, manners: Manners) -> Booru:
     root = _web_address("booru", root).rstrip("/")
-    if options.limit is None:
+    if request.limit is None:
         raise GanError("--source booru:… needs --limit, the largest number of images to fetch")
-    ratings = frozenset(options.ratings.replace(",", " ").split()) or SAFE
-    api = options.api or AUTO
-    return Booru(root, options.tags, options.limit, licence, manners, ratings, api)
+    ratings = frozenset(request.ratings.replace(",", " ").split()) or SAFE
+    api = request.api or AUTO
+    return Booru(root, request.tags, request.limit, licence, manners, ratings, api)
 
 
-def _gallery(url: str, options: Options, licence: str, manners: Manners) -> HtmlGallery:
-    if not options.image:
+def _gallery(url: str, request: ScrapeRequest, licence: str, manners: Manners) -> HtmlGallery:
+    if not request.image:
         raise GanError("--source gallery:… needs --image, a CSS selector such as 'img.full'")
     return HtmlGallery(
         _web_address("gallery", url),
-        image=options.image,
-        next=options.next,
-        link=options.link,
-        tags=options.tags,
+        image=request.image,
+        next=request.next,
+        link=request.link,
+        tags=request.tags,
         licence=licence,
-        limit=options.limit,
+        limit=request.limit,
         manners=manners,
     )
 
@@ -164,28 +193,3 @@ def _host_and_port(text: str) -> str:
     if not right:
         raise GanError(f"--allow-private {text}: must be HOST:PORT, such as 127.0.0.1:8000")
     return text
-
-
-def is_embedded(description: Mapping[str, Any]) -> bool:
-    """True where a source.yaml means the gallery, which can be drawn again at any time."""
-    return description.get("source") == NAME
-
-
-def embedded_from(description: Mapping[str, Any], where: Path) -> Embedded:
-    """The gallery that a source.yaml describes; GanError names the key that is wrong."""
-    known = Embedded().identity
-    for key in sorted(known.keys() ^ description.keys()):
-        raise GanError(f"{where}: {key} is {'missing' if key in known else 'unknown'}")
-    for key, example in known.items():
-        if type(description[key]) is not type(example):
-            raise GanError(f"{where}: {key} = {description[key]!r}: must be like {example!r}")
-    if description["count"] < 1 or not 16 <= description["size"] <= 1024:
-        raise GanError(f"{where}: count must be at least 1 and size between 16 and 1024")
-    if description["view"] not in VIEWS:
-        raise GanError(f"{where}: view = {description['view']!r}: must be {' or '.join(VIEWS)}")
-    if description["painter"] != known["painter"]:
-        raise GanError(
-            f"{where}: painter = {description['painter']}, but this version of the repository "
-            f"draws with painter {known['painter']}; change it there to draw anew"
-        )
-    return Embedded(**{key: value for key, value in description.items() if key != "source"})

@@ -40,14 +40,14 @@ class GrowingSource(ABC):
 
     def continues(self, dataset: Dataset) -> bool:
         """True for a crawl with the same options; an older one of a list that grew counts too."""
-        return not differing(self.identity, dataset.source)
+        return not differing_options(self.identity, dataset.source)
 
     def describe(self, counts: dict[str, int]) -> dict[str, Any]:
         """What identifies the source, and the counts."""
         return {**self.identity, "counts": counts}
 
 
-def differing(identity: dict[str, Any], described: dict[str, Any]) -> list[str]:
+def differing_options(identity: dict[str, Any], described: dict[str, Any]) -> list[str]:
     """Names of what makes `identity` another source than the one that a source.yaml describes."""
     return [
         name

@@ -18,7 +18,7 @@ from pipeline.crawl.http.image_list import fetch_images, say_left_out
 from pipeline.crawl.image_check import Listed
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
-from pipeline.crawl.storage.known import url_key
+from pipeline.crawl.storage.earlier_crawl import url_key
 
 COLUMNS = frozenset({"url", "page", "tags", "rating", "source", "licence", "sha256"})
 SEPARATORS = ",\t;"

@@ -1,5 +1,6 @@
-"""source.yaml: what data/ is a dataset of, as people and DVC read it."""
+"""source.yaml: the source of the dataset in data/, as people and DVC read it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,10 @@ import yaml
 from gan.atomic import write_atomically
 from gan.errors import GanError
 
-HEADER = "# What data/ is a dataset of; written by `gan scrape`.\n"
+EMBEDDED = "embedded"
+"""`source` of a dataset drawn by this repository's own gallery."""
+
+HEADER = "# The source of the dataset in data/; written by `gan scrape`.\n"
 
 
 def read_source(path: Path) -> dict[str, Any]:
@@ -35,3 +39,8 @@ def write_source(path: Path, description: dict[str, Any]) -> None:
         pass
     text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True)
     write_atomically(path, HEADER + text)
+
+
+def is_embedded(description: Mapping[str, Any]) -> bool:
+    """True where a source.yaml names the embedded gallery, which can be drawn again any time."""
+    return description.get("source") == EMBEDDED

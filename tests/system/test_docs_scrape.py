@@ -2,24 +2,21 @@
 
 import re
 import shlex
-import shutil
-from contextlib import nullcontext
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 import yaml
 from PIL import Image
-from typer.testing import CliRunner
+from typer.main import get_command
 
 from gan.errors import GanError
 from gan.params.file import parse_params
-from pipeline.cli import main as cli
-from pipeline.crawl.options import Options, from_options
+from pipeline.cli.main import app
+from pipeline.crawl.options import ScrapeRequest, source_of
 from pipeline.dataset.manifest import ManifestEntry
 from pipeline.paths import Paths
-from pipeline.stages import scrape as stage
-from pipeline.tracking import rows as tracking
+from pipeline.stages.scrape import run
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ("README.md", "docs/scrape.md")
@@ -30,20 +27,13 @@ COMMANDS = sorted(
         for line in re.findall(r"^    (gan scrape .*)$", (ROOT / name).read_text(), re.MULTILINE)
     }
 )
+SETTINGS = parse_params(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml").scrape
 KINDS = {"booru", "gallery", "urls", "archive", "embedded", "manifest"}
-
-
-class Understood(Exception):  # noqa: N818
-    """Carries the source that a command line came to."""
-
-    def __init__(self, source):
-        super().__init__(source)
-        self.source = source
 
 
 @pytest.fixture
 def understood(tmp_path, monkeypatch):
-    """understood(command): the source that its options make, in a folder with its files."""
+    """understood(command): the source that its options name, in a folder with its files."""
     monkeypatch.chdir(tmp_path)
     for name in ("pictures", "FOLDER_OR_TAR_OR_ZIP"):
         (tmp_path / name).mkdir()
@@ -51,24 +41,17 @@ def understood(tmp_path, monkeypatch):
     (tmp_path / "list.txt").write_text("https://example.org/1.png\n")
     (tmp_path / "list.csv").write_text("url\nhttps://example.org/1.png\n")
     url = "https://example.org/1.png"
-    row = ManifestEntry(url, url, (), "", "", "", "ok", "", "0" * 64, 9, "PNG", 3, 4)
-    (tmp_path / "manifest.jsonl").write_text(row.to_json() + "\n")
-    params = parse_params(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml").scrape
-
-    def note(options, *_, **__):
-        raise Understood(from_options(options, params))
-
-    monkeypatch.setattr(stage, "run", note)
-    monkeypatch.setattr(stage, "ensure", lambda paths: note(Options()))
-    monkeypatch.setattr(tracking, "stage_run", lambda *_: nullcontext())
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    entry = ManifestEntry(url, url, (), "", "", "", "ok", "", "0" * 64, 9, "PNG", 3, 4)
+    (tmp_path / "manifest.jsonl").write_text(entry.to_json() + "\n")
+    scrape = get_command(app).commands["scrape"]
 
     def parse(command):
-        done = CliRunner().invoke(cli.app, shlex.split(command, comments=True)[1:])
-        assert isinstance(done.exception, Understood | GanError), done.output
-        if isinstance(done.exception, GanError):
-            raise done.exception
-        return done.exception.source
+        arguments = shlex.split(command, comments=True)[2:]
+        options = scrape.make_context("scrape", arguments).params
+        options["next"] = options.pop("next_")
+        options["allow_private"] = tuple(options["allow_private"] or ())
+        del options["params"]
+        return source_of(ScrapeRequest(**options), SETTINGS)
 
     return parse
 
@@ -90,9 +73,7 @@ def test_every_file_that_a_scrape_leaves_is_in_the_table(tmp_path):
         (tmp_path / name).mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "pictures/a.png")
     paths = Paths(tmp_path / "checkout")
-    params = parse_params(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml").scrape
-    source = Options(source=f"archive:{tmp_path / 'pictures'}")
-    stage.run(source, paths, params, replace=False)
+    run(ScrapeRequest(source=f"archive:{tmp_path / 'pictures'}"), SETTINGS, paths)
     table = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/scrape.md").read_text(), re.MULTILINE)
     named = re.findall(r"`([^`]+)`", " ".join(table))
     left = [path for path in paths.root.rglob("*") if path.is_file()]

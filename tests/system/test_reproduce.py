@@ -14,7 +14,7 @@ from lineage_projects import keep_patch, set_seed, trained_project
 from tracking_stores import apart, empty_database
 
 from gan.errors import GanError
-from pipeline.crawl.data_pin import directory_md5
+from pipeline.dataset.dvc_md5 import directory_md5
 from pipeline.runs.lineage.tracked_row import OUTS
 from pipeline.runs.reproduce import reproduce as reproduce
 from pipeline.runs.reproduce.checkout import MARKER

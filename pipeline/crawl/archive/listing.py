@@ -22,7 +22,7 @@ from pipeline.crawl.archive.member import (
 )
 from pipeline.crawl.archive.walk import LINKED_FOLDER, TAR_ENDINGS, ZIP_ENDINGS, members_of
 from pipeline.crawl.image_check import over_bytes
-from pipeline.crawl.storage.known import url_key
+from pipeline.crawl.storage.earlier_crawl import url_key
 
 SIDECAR = ".json"
 UNOPENED = (*TAR_ENDINGS, *ZIP_ENDINGS, ".7z", ".rar", ".cbz", ".cbr", ".cb7", ".tar.zst")
@@ -80,11 +80,11 @@ def named_pictures(path: Path, limits: ScrapeParams) -> Iterator[tuple[str, Memb
     """What gets a row, with its recorded name; the second of one name gets `#2` behind it."""
     naming = _Naming()
     for member in members_of(path, limits):
-        if has_row(member):
+        if has_entry(member):
             yield naming.name(member), member
 
 
-def has_row(member: Member) -> bool:
+def has_entry(member: Member) -> bool:
     """True for a picture file, and for a damaged archive: its row stands for all that it held."""
     return is_picture(member.name) or member.refusal == DAMAGED_ARCHIVE
 
@@ -166,7 +166,7 @@ class _Reading:
         naming, done = _Naming(), 0
         with progress("list", len(self._places)) as advance:
             for member in members_of(self._path, limits):
-                if not has_row(member):
+                if not has_entry(member):
                     self._take_sidecar(member)
                 elif (place := self._places.get(naming.name(member))) is not None:
                     self.marks[place] = look(member, limits.max_bytes).mark

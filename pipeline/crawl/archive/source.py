@@ -11,7 +11,7 @@ from pipeline.crawl.archive.member import Member, printable
 from pipeline.crawl.image_check import Listed
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
-from pipeline.crawl.storage.known import url_key
+from pipeline.crawl.storage.earlier_crawl import url_key
 from pipeline.dataset.reader import Dataset
 
 

@@ -17,7 +17,7 @@ from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.image_check import Listed
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
-from pipeline.crawl.storage.known import url_key
+from pipeline.crawl.storage.earlier_crawl import url_key
 
 BITS = 24
 """Of a place: listing page, link and image, one behind the other."""

@@ -19,7 +19,7 @@ from typing import IO, Any, Self
 
 from gan.atomic import write_atomically
 from gan.errors import GanError
-from pipeline.crawl.storage.known import Known, url_key
+from pipeline.crawl.storage.earlier_crawl import EarlierCrawl, url_key
 from pipeline.dataset.manifest import ManifestEntry
 
 JOURNAL = "journal.jsonl"
@@ -44,7 +44,9 @@ class Entry:
 class Journal:
     """Rows and bytes of one unfinished crawl, held by one process at a time."""
 
-    def __init__(self, folder: Path, identity: dict[str, Any], known: Known | None = None) -> None:
+    def __init__(
+        self, folder: Path, identity: dict[str, Any], known: EarlierCrawl | None = None
+    ) -> None:
         """Open or begin the journal of the crawl `identity`; another crawl's rows are dropped.
 
         Bytes that `known` holds are not spooled again. Raises GanError while another process
@@ -52,7 +54,7 @@ class Journal:
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.known = known or Known()
+        self.known = known or EarlierCrawl()
         self._lines = (folder / JOURNAL).open("a+b")
         self._lock()
         self._spool = (folder / SPOOL).open("a+b")

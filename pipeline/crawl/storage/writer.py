@@ -56,7 +56,7 @@ def publish(journal: Journal, source: dict[str, Any], target: Path, keep_old: Pa
     return Dataset.open(target)
 
 
-def count_rows(journal: Journal) -> dict[str, int]:
+def count_entries(journal: Journal) -> dict[str, int]:
     """Rows by status, every status named, that a dataset of this journal will have."""
     counts = Counter(row.status for row in _rows(journal))
     return {status: counts[status] for status in STATUSES}
@@ -66,7 +66,7 @@ def has_news(journal: Journal) -> bool:
     """True where the journal says more than the dataset that it builds on."""
     known = journal.known
     return any(
-        entry.row.status != "failed" or not known.has_row(entry.row.url)
+        entry.row.status != "failed" or not known.has_entry(entry.row.url)
         for entry in _new_entries(journal)
     )
 
@@ -138,7 +138,7 @@ def _rows(journal: Journal) -> Iterator[ManifestEntry]:
         again = journal.row_of(row.url) if row.status == "failed" else None
         yield again or row
     for entry in _new_entries(journal):
-        if not known.has_row(entry.row.url):
+        if not known.has_entry(entry.row.url):
             yield entry.row
 
 

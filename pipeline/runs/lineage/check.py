@@ -147,12 +147,13 @@ def _recorded(found: Lineage) -> list[str]:
 
 
 def _drawn(found: Lineage) -> Finding | None:
-    from pipeline.crawl.options import embedded_from, is_embedded
+    from pipeline.dataset.source_file import is_embedded
+    from pipeline.gallery.settings import GallerySettings
 
     if not (found.source and is_embedded(found.source)):
         return None
     try:
-        embedded_from(found.source, found.paths.source)
+        GallerySettings.parse(found.source, found.paths.source)
     except GanError as error:
         return Finding("data", False, f"not here, and can't be drawn again: {error}")
     return Finding("data", True, "not here, but `dvc repro` draws it again")

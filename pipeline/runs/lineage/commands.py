@@ -67,7 +67,7 @@ def _patch(found: Lineage) -> list[Step]:
 
 def _data(found: Lineage) -> list[Step]:
     """The gallery draws itself; a crawl comes out of this repository's cache or a remote."""
-    from pipeline.crawl.options import is_embedded
+    from pipeline.dataset.source_file import is_embedded
 
     if found.source and is_embedded(found.source):
         return []

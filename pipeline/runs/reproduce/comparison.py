@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.console import say
-from pipeline.crawl.data_pin import directory_md5
+from pipeline.dataset.dvc_md5 import directory_md5
 from pipeline.paths import Paths
 from pipeline.runs.lineage.dvc_cache import locked_outs
 from pipeline.runs.lineage.git_history import RECORD

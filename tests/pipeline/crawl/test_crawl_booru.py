@@ -20,8 +20,8 @@ from pipeline.crawl.crawl_log import CrawlLog
 from pipeline.crawl.http.engine import Manners
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.sink import Sink
+from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import Journal
-from pipeline.crawl.storage.known import Known
 from pipeline.crawl.storage.writer import publish
 from pipeline.dataset.reader import Dataset
 
@@ -288,7 +288,7 @@ def test_a_later_crawl_adds_newer_posts_to_the_dataset_and_asks_for_no_known_fil
     site.requests.clear()
     new = booru(site, limit=25)
     assert new.continues(Dataset.open(tmp_path / "data"))
-    rows = crawl(new, tmp_path / "b", Known(dataset))
+    rows = crawl(new, tmp_path / "b", EarlierCrawl(dataset))
     assert numbers(rows) == [35, 34, 33, 32, 31]
     assert len(site.files) == 5
 

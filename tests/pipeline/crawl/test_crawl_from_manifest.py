@@ -13,8 +13,8 @@ from pipeline.crawl.from_manifest import FromManifest, parse_row
 from pipeline.crawl.http.failure_reasons import NO_ADDRESS
 from pipeline.crawl.image_check import Listed, PictureLimits, judge
 from pipeline.crawl.sink import Sink
+from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import JOURNAL, Journal
-from pipeline.crawl.storage.known import Known
 from pipeline.crawl.storage.writer import publish
 from pipeline.dataset.layout import MANIFEST
 from pipeline.dataset.manifest import ManifestEntry
@@ -122,7 +122,7 @@ def test_a_fetch_that_is_already_whole_asks_for_nothing(site, tmp_path):
     assert source.continues(ours)
     assert not source.continues(theirs)
     asked = dict(site.asked)
-    again = fetched(source, tmp_path / "ours", Known(ours))
+    again = fetched(source, tmp_path / "ours", EarlierCrawl(ours))
     assert again.digest == theirs.digest
     assert {path: n for path, n in site.asked.items() if path.endswith(".png")} == {
         path: n for path, n in asked.items() if path.endswith(".png")
@@ -137,7 +137,7 @@ def test_rows_that_failed_elsewhere_are_taken_over_once(site, tmp_path):
     theirs = write_rows(tmp_path / "m.jsonl", rows)
     first = fetched(FromManifest(theirs, site.manners()), tmp_path)
     source = FromManifest(theirs, site.manners())
-    with Journal(tmp_path / "again", source.identity, Known(first)) as journal:
+    with Journal(tmp_path / "again", source.identity, EarlierCrawl(first)) as journal:
         sink = Sink(journal)
         source.fetch(sink)
         assert len(journal) == 0

@@ -8,8 +8,8 @@ from pipeline.crawl.html.page import HtmlPage
 from pipeline.crawl.html.source import BARREN, GalleryListing, HtmlGallery
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.sink import Sink
+from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import Journal
-from pipeline.crawl.storage.known import Known
 from pipeline.crawl.storage.writer import publish
 from pipeline.dataset.reader import Dataset
 
@@ -328,7 +328,7 @@ def test_a_later_crawl_adds_what_is_new_to_an_older_dataset(site, tmp_path):
     site.pages["list"] = images([3, 1, 2])
     assert gallery(site, "list", limit=20).continues(dataset)
     assert not gallery(site, "list", "img.x", limit=10).continues(dataset)
-    with Journal(tmp_path / "two", source.identity, Known(dataset)) as journal:
+    with Journal(tmp_path / "two", source.identity, EarlierCrawl(dataset)) as journal:
         source.fetch(Sink(journal))
         grown = publish(journal, source.describe({}), tmp_path / "data", tmp_path / "old")
     assert names(grown.entries()) == ["p1.png", "p2.png", "p3.png"]

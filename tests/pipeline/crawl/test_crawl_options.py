@@ -3,7 +3,7 @@
 import pytest
 
 from gan.errors import GanError
-from pipeline.crawl.options import Options, from_options
+from pipeline.crawl.options import ScrapeRequest, source_of
 
 GALLERY = {"image": "img"}
 
@@ -12,7 +12,7 @@ GALLERY = {"image": "img"}
 def opened(make_params):
     """opened(source, **options): what these mean, with the shipped settings."""
     params = make_params({}).scrape
-    return lambda source, **more: from_options(Options(source=source, **more), params)
+    return lambda source, **more: source_of(ScrapeRequest(source=source, **more), params)
 
 
 @pytest.mark.parametrize(

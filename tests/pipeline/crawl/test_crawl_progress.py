@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.crawl.crawl_progress import Pace, describe, watching
+from pipeline.crawl.crawl_progress import Pace, describe, show_progress
 from pipeline.crawl.image_check import Listed
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
@@ -63,7 +63,7 @@ def test_details_of_one_reason_are_counted_together(sink):
 
 
 def test_a_log_has_a_plain_last_line(sink, capsys):
-    with watching(2) as show:
+    with show_progress(2) as show:
         show(sink)
         sink.reject(listed(1), "gone", "HTTP 404")
         show(sink)
@@ -78,10 +78,10 @@ import sys, tempfile, time
 from pathlib import Path
 from pipeline.crawl.image_check import Listed
 from pipeline.crawl.sink import Sink
-from pipeline.crawl.crawl_progress import watching
+from pipeline.crawl.crawl_progress import show_progress
 from pipeline.crawl.storage.journal import Journal
 
-with Journal(Path(sys.argv[1]), {"source": "test"}) as journal, watching(40) as show:
+with Journal(Path(sys.argv[1]), {"source": "test"}) as journal, show_progress(40) as show:
     sink = Sink(journal, show=show)
     for number in range(30):
         sink.reject(Listed(number, "p", f"u{number}"), "gone", "HTTP 404")

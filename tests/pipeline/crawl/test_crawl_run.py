@@ -4,14 +4,15 @@ import pytest
 from page_server import PageServer, picture
 
 from gan.errors import GanError
+from pipeline.crawl.build import build_dataset
+from pipeline.crawl.data_folder import DataFolder
 from pipeline.crawl.html.source import HtmlGallery
 from pipeline.crawl.http.engine import Manners
-from pipeline.crawl.run import build
-from pipeline.crawl.storage.known import Known
+from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.url_list import UrlList
+from pipeline.paths import Paths
 
-AGAIN = "run again to go on"
-GOES_ON = "the same command goes on from here"
+AGAIN = RESUMES = "to resume"
 ALLOW = "--allow-private HOST:PORT"
 
 
@@ -27,8 +28,7 @@ def scrape(tmp_path):
     """scrape(source): its dataset, made in a folder of its own."""
 
     def make(source):
-        places = [tmp_path / name for name in ("staging", "data", "old", "log.jsonl")]
-        return build(source, places[0], Known(), *places[1:])[0]
+        return build_dataset(source, DataFolder(Paths(tmp_path)), EarlierCrawl()).dataset
 
     return make
 
@@ -64,7 +64,7 @@ def test_a_listing_that_breaks_off_keeps_what_came_and_promises_no_more_than_it_
     assert scrape(gallery(site)).counts["ok"] == 1
     said = capsys.readouterr().err
     assert f"warning: the listing broke off: {site.url('list2')}: HTTP {status}" in said
-    assert (GOES_ON in said) == may_pass
+    assert (RESUMES in said) == may_pass
 
 
 def test_the_largest_number_of_pages_is_no_reason_to_run_again_unchanged(site, scrape, capsys):
@@ -72,7 +72,7 @@ def test_the_largest_number_of_pages_is_no_reason_to_run_again_unchanged(site, s
     scrape(gallery(site, max_pages=1))
     said = capsys.readouterr().err
     assert "raise it in params.yaml" in said
-    assert GOES_ON not in said
+    assert RESUMES not in said
 
 
 def test_a_lost_linked_page_does_not_make_a_listing_that_ended_worth_another_run(site, scrape):

@@ -12,8 +12,8 @@ from pipeline.crawl.http.failure_reasons import NO_ADDRESS
 from pipeline.crawl.http.image_list import fetch_images
 from pipeline.crawl.image_check import Listed
 from pipeline.crawl.sink import Sink
+from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import Journal
-from pipeline.crawl.storage.known import Known
 from pipeline.crawl.storage.writer import publish
 from pipeline.crawl.url_list import UrlList
 from pipeline.dataset.reader import Dataset
@@ -184,7 +184,7 @@ def test_a_longer_list_adds_to_the_dataset_of_the_shorter_one(site, tmp_path):
     assert longer.continues(dataset)
     assert not UrlList(path, "other", None, site.manners()).continues(dataset)
     assert not url_list(site, write(tmp_path / "x.txt", "http://a/b")).continues(dataset)
-    with Journal(tmp_path / "two", longer.identity, Known(dataset)) as journal:
+    with Journal(tmp_path / "two", longer.identity, EarlierCrawl(dataset)) as journal:
         longer.fetch(Sink(journal))
         grown = publish(journal, longer.describe({}), tmp_path / "data", tmp_path / "old")
     assert [row.url for row in grown.entries()] == [site.url("p1.png"), site.url("p2.png")]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from gan.errors import GanError
+from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import JOURNAL, SPOOL, Journal
-from pipeline.crawl.storage.known import Known
-from pipeline.crawl.storage.writer import count_rows, discard, has_news, publish, recover
+from pipeline.crawl.storage.writer import count_entries, discard, has_news, publish, recover
 from pipeline.dataset.manifest import STATUSES, ManifestEntry
 from pipeline.dataset.reader import Dataset
 
@@ -221,14 +221,14 @@ def test_after_a_power_cut_only_bytes_that_still_fit_their_hash_count(tmp_path):
 
 def grow(root, rows, source=SOURCE):
     """Add rows (position, name, status) to what stands in root/data."""
-    known = Known(Dataset.open(root / "data"))
+    known = EarlierCrawl(Dataset.open(root / "data"))
     with Journal(root / "more", {"source": "more"}, known) as journal:
         for position, name, status in rows:
             data = name.encode() * 700
             if not known.is_settled(f"u/{name}"):
                 journal.add(position, row_of(name, data, status), data)
         news = has_news(journal)
-        counts = count_rows(journal)
+        counts = count_entries(journal)
         grown = publish(journal, source, root / "data", root / "old")
     discard(root / "more")
     assert grown.counts == counts
@@ -279,7 +279,7 @@ def test_a_row_that_failed_is_replaced_in_its_place_by_a_later_crawl(tmp_path):
 
 def test_bytes_that_an_old_shard_holds_are_not_stored_again(tmp_path):
     build(tmp_path)
-    known = Known(Dataset.open(tmp_path / "data"))
+    known = EarlierCrawl(Dataset.open(tmp_path / "data"))
     with Journal(tmp_path / "more", SOURCE, known) as journal:
         data = b"a" * 700
         journal.add(0, replace(row_of("a", data), url="u/elsewhere"), data)
@@ -291,12 +291,12 @@ def test_bytes_that_an_old_shard_holds_are_not_stored_again(tmp_path):
 
 def test_a_crawl_that_lost_the_dataset_it_built_on_fetches_again(tmp_path):
     build(tmp_path)
-    known = Known(Dataset.open(tmp_path / "data"))
+    known = EarlierCrawl(Dataset.open(tmp_path / "data"))
     data = b"a" * 700
     with Journal(tmp_path / "more", SOURCE, known) as journal:
         journal.add(0, replace(row_of("a", data), url="u/elsewhere"), data)
         journal.add(1, row_of("new", b"new"), b"new")
-    with Journal(tmp_path / "more", SOURCE, Known()) as journal:
+    with Journal(tmp_path / "more", SOURCE, EarlierCrawl()) as journal:
         assert not journal.is_done("u/elsewhere")
         assert journal.is_done("u/new")
 
@@ -308,15 +308,15 @@ sys.path.insert(0, sys.argv[2])
 from test_storage import SOURCE, row_of
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
-from pipeline.crawl.storage.known import Known
+from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.dataset.reader import Dataset
 from pipeline.crawl.storage.writer import publish
 from dataclasses import replace
 
 root, rows = Path(sys.argv[1]), int(sys.argv[3])
 tags = tuple(f"tag_number_{n}" for n in range(30))
-for known in (Known(), None):
-    known = known or Known(Dataset.open(root / "data"))
+for known in (EarlierCrawl(), None):
+    known = known or EarlierCrawl(Dataset.open(root / "data"))
     with Journal(root / "staging", SOURCE, known) as journal:
         sink = Sink(journal)
         for position in range(rows):

@@ -16,12 +16,13 @@ from PIL import Image
 
 from gan.errors import GanError
 from gan.params.file import parse_params
-from pipeline.crawl.data_folder import Shelf
-from pipeline.crawl.data_pin import SKELETON, Pin, directory_md5
-from pipeline.crawl.options import Options
+from pipeline.crawl.data_folder import DataFolder
+from pipeline.crawl.data_pin import SKELETON, DataPin
+from pipeline.crawl.options import ScrapeRequest
+from pipeline.dataset.dvc_md5 import directory_md5
 from pipeline.dataset.reader import Dataset
 from pipeline.paths import Paths
-from pipeline.stages import scrape as stage
+from pipeline.stages.scrape import run
 
 REPOSITORY = Path(__file__).parents[3]
 SMALL = {
@@ -37,12 +38,12 @@ SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
 
 
 def ensure(paths):
-    return stage.ensure(paths)
+    return run(ScrapeRequest(ensure=True), None, paths)
 
 
 def scrape(paths, source, replace=False, **options):
     params = parse_params(SHIPPED, "params.yaml").scrape
-    return stage.run(Options(source=source, **options), paths, params, replace=replace)
+    return run(ScrapeRequest(source=source, replace=replace, **options), params, paths)
 
 
 def dvc(root, *arguments):
@@ -346,29 +347,30 @@ def test_data_that_is_a_link_is_refused(paths, tmp_path):
 
 def test_one_scrape_at_a_time_whatever_its_source(paths, tmp_path):
     folder = pictures(tmp_path / "mine")
-    with Shelf(paths, Pin(paths)).alone(), pytest.raises(GanError, match="another `gan scrape`"):
+    with DataFolder(paths).lock(), pytest.raises(GanError, match="another `gan scrape`"):
         scrape(paths, f"archive:{folder}")
     assert not paths.data.exists()
     scrape(paths, f"archive:{folder}")
 
 
-def test_a_crawl_that_ended_well_leaves_no_half_one_of_its_source(paths, tmp_path, monkeypatch):
+def test_a_crawl_that_ended_well_leaves_no_unfinished_one_of_its_source(paths, tmp_path):
     folder = pictures(tmp_path / "mine")
-    with monkeypatch.context() as broken:
-        broken.setattr(stage, "write_source", lambda *_: (_ for _ in ()).throw(KeyError()))
-        with pytest.raises(KeyError):
-            scrape(paths, f"archive:{folder}", replace=True)
+    paths.source.unlink()
+    paths.source.mkdir()  # no file can be written there
+    with pytest.raises(GanError, match=r"source\.yaml"):
+        scrape(paths, f"archive:{folder}", replace=True)
     assert (paths.root / "data.staging").exists()
+    paths.source.rmdir()
     assert scrape(paths, f"archive:{folder}").counts["ok"] == 3
     assert not (paths.root / "data.staging").exists()
 
 
-def test_the_journal_stays_until_everything_else_is_done(paths, tmp_path, monkeypatch):
+def test_the_journal_stays_until_everything_else_is_done(paths, tmp_path):
     folder = pictures(tmp_path / "mine")
-    with monkeypatch.context() as broken:
-        broken.setattr(stage, "write_card", lambda *_: (_ for _ in ()).throw(KeyError()))
-        with pytest.raises(KeyError):
-            scrape(paths, f"archive:{folder}", replace=True)
+    paths.reports.write_text("no folder, so that the data card can't be written")
+    with pytest.raises(GanError, match="data_card"):
+        scrape(paths, f"archive:{folder}", replace=True)
+    paths.reports.unlink()
     assert scrape(paths, f"archive:{folder}", replace=True).fetched == 0
 
 
@@ -379,10 +381,10 @@ def test_a_broken_pin_is_told_before_anything_is_fetched(in_dvc, tmp_path):
     assert not in_dvc.data.exists()
 
 
-def test_ensure_goes_with_no_other_option(paths):
-    for options, replace in ((Options(source="embedded"), False), (Options(), True)):
+def test_ensure_goes_with_no_other_option():
+    for options in ({"source": "embedded"}, {"limit": 3}, {"replace": True}):
         with pytest.raises(GanError, match="--ensure"):
-            stage.refuse_mixture(options, ensure=True, replace=replace)
+            ScrapeRequest(ensure=True, **options)
 
 
 @pytest.mark.slow
@@ -393,10 +395,10 @@ def test_dvc_pins_restores_and_is_told_of_differences(in_dvc, tmp_path, capsys):
     assert "commit it with source.yaml, reports/data_card.md and reports/data_card.json" in said
     assert (paths.reports / "data_card.json").relative_to(paths.root).as_posix() in said
     pin = yaml.safe_load(paths.pin.read_text())
-    assert pin["outs"][0]["md5"] == directory_md5(paths.data) == Pin(paths).md5
+    assert pin["outs"][0]["md5"] == directory_md5(paths.data) == DataPin(paths).md5
     assert [dep["path"] for dep in pin["deps"]] == ["data.ok", "source.yaml"]
-    assert Pin(paths).holds(Pin(paths).md5)
-    assert not Pin(paths).holds("00" * 16 + ".dir")
+    assert DataPin(paths).holds(DataPin(paths).md5)
+    assert not DataPin(paths).holds("00" * 16 + ".dir")
 
     whole = files_of(paths.data)
     shutil.rmtree(paths.data)
@@ -459,7 +461,7 @@ def test_the_md5_of_a_folder_is_the_one_dvc_writes(in_dvc):
         (folder / name).write_text(name)
     in_dvc.pin.unlink()
     dvc(in_dvc.root, "add", "data")
-    assert Pin(in_dvc).md5 == directory_md5(folder)
+    assert DataPin(in_dvc).md5 == directory_md5(folder)
 
 
 def test_the_committed_pin_has_two_deps_and_its_source_is_valid():
@@ -472,8 +474,8 @@ def test_the_committed_pin_has_two_deps_and_its_source_is_valid():
 
 SCRAPE = (
     "import sys; from pathlib import Path; from pipeline.paths import Paths; "
-    "from pipeline.stages.scrape import ensure\n"
-    "try: ensure(Paths(Path(sys.argv[1])))\n"
+    "from pipeline.stages.scrape import run; from pipeline.crawl.options import ScrapeRequest\n"
+    "try: run(ScrapeRequest(ensure=True), None, Paths(Path(sys.argv[1])))\n"
     "except KeyboardInterrupt: sys.exit(130)"
 )
 

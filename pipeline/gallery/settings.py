@@ -1,0 +1,54 @@
+"""Settings of the embedded gallery, as source.yaml records them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from gan.errors import GanError
+from pipeline.dataset.source_file import EMBEDDED
+from pipeline.gallery.painter import PAINTER_VERSION
+
+LICENCE = "CC0-1.0"
+VIEWS = ("avatars", "pages")
+"""One face a picture, or whole pages whose shorter side is `size`."""
+
+
+@dataclass(frozen=True)
+class GallerySettings:
+    """`count` posts of `size` pixels; post n is painted from seed + n by version `painter`."""
+
+    count: int = 5200
+    size: int = 128
+    seed: int = 1
+    painter: int = PAINTER_VERSION
+    licence: str = LICENCE
+    view: str = VIEWS[0]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The content of source.yaml."""
+        names = ("view", "count", "size", "seed", "painter", "licence")
+        return {"source": EMBEDDED, **{name: getattr(self, name) for name in names}}
+
+    @classmethod
+    def parse(cls, description: Mapping[str, Any], where: Path) -> Self:
+        """Settings from the content of the source.yaml `where`; GanError names the wrong key."""
+        known = cls().identity
+        for key in sorted(known.keys() ^ description.keys()):
+            raise GanError(f"{where}: {key} is {'missing' if key in known else 'unknown'}")
+        for key, example in known.items():
+            if type(description[key]) is not type(example):
+                raise GanError(f"{where}: {key} = {description[key]!r}: must be like {example!r}")
+        if description["count"] < 1 or not 16 <= description["size"] <= 1024:
+            raise GanError(f"{where}: count must be at least 1 and size between 16 and 1024")
+        if description["view"] not in VIEWS:
+            raise GanError(
+                f"{where}: view = {description['view']!r}: must be {' or '.join(VIEWS)}"
+            )
+        if description["painter"] != PAINTER_VERSION:
+            raise GanError(
+                f"{where}: painter = {description['painter']}, but this version of the repository "
+                f"draws with painter {PAINTER_VERSION}; write that there to draw the dataset anew"
+            )
+        return cls(**{key: value for key, value in description.items() if key != "source"})
