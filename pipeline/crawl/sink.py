@@ -54,7 +54,7 @@ class Sink:
         for entry in journal.entries():
             if entry.row.status != "failed":
                 self._count(entry.row)
-        self.taken_up = sum(self.counts.values())
+        self.taken_up = self.counts["ok"]  # without what brought no picture: that is in `counts`
         self._show(self)
 
     def is_done(self, listed: Listed) -> bool:

@@ -273,7 +273,7 @@ def test_r3gan_at_64_pixels_has_two_blocks_a_resolution_and_no_norm(params):
 def test_networks_can_be_drawn_and_the_objective_built(params, name):
     made = params(name)
     objective = build_objective(made.train)
-    assert objective.pairs == (made.train.objective == "relativistic")
+    assert objective.needs_real_scores == (made.train.objective == "relativistic")
     network = discriminator_of(made)
     initialise(network, made.model.discriminator, torch.Generator().manual_seed(1))
     pixels = torch.rand(2, 3, *[made.preprocess.size] * 2) * 2 - 1
