@@ -21,9 +21,9 @@ from gan.training.loop import train
 from gan.training.state import TrainState, build_state
 from gan.training.steps import Engine, train_step
 from pipeline.signals import Stop
-from pipeline.tracking.run import Run
-from pipeline.training.observer import Losses, Recorder
-from pipeline.training.progress_folder import Unfinished
+from pipeline.training.observer import LossTable, TrainingObserver
+from pipeline.training.progress_folder import ProgressFolder
+from pipeline.training.tracker import NullTracker
 
 LATENT_SIZE, BATCH_SIZE = 100, 64
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
@@ -52,18 +52,19 @@ def prepared(params: Params, size: int) -> tuple[TrainState, Engine]:
     return state, Engine(params.train, objective, compute, ALONE, LATENT_SIZE)
 
 
-def recorder(params: Params, size: int, folder: Path) -> Recorder:
+def recorder(params: Params, size: int, folder: Path) -> TrainingObserver:
     """What the stage gives its loop, without a tracker: losses, grids, snapshots, states."""
-    work = Unfinished(folder, {})
-    for place in (work.folder, work.grids, work.snapshots):
+    work = ProgressFolder(folder, {})
+    for place in (work.path, work.grids, work.snapshots):
         place.mkdir(parents=True, exist_ok=True)
 
     def origin(seen: int) -> Origin:
         return Origin(params.model.model_dump(), size, seen, "", "", "benchmark")
 
-    nobody = Run(None, lambda: None, "")  # type: ignore[arg-type, return-value]
-    losses, latest, keep = Losses(work.losses, 0), folder / "latest.png", 2
-    return Recorder(work, nobody, origin, losses, latest, lambda *_: None, keep, Stop())
+    losses, latest, keep = LossTable(work.losses, 0), folder / "latest.png", 2
+    return TrainingObserver(
+        work, NullTracker(), origin, losses, latest, lambda *_: None, keep, Stop()
+    )
 
 
 def ours(size: int, width: int, objective: str, images: int, cache: Path) -> None:

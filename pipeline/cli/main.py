@@ -37,35 +37,11 @@ def preprocess(params: ParamsFile = PARAMS) -> None:
     rejects.tsv and .png (what was left out, and why), duplicates.tsv and .png, filters.png (where
     the limits cut) and contact_sheet.png.
     """
-    from dataclasses import asdict
-
-    from pipeline.dataset.reader import Dataset
-    from pipeline.preprocessing.cache_statistics import named
     from pipeline.preprocessing.report import describe
-    from pipeline.stages import preprocess as stage
-    from pipeline.tracking import rows as tracking
-    from pipeline.tracking.descriptions import DESCRIPTION, of_preprocess
+    from pipeline.tracking import stage_runs
 
-    values, paths = read(params), here()
-    settings, size = values.preprocess.model_dump(), values.preprocess.size
-    name = f"preprocess {size}px"
-    with tracking.stage_run(paths, "preprocess", name=name, params=settings) as row:
-        summary = stage.run(values, paths)
-        row.tags(
-            {
-                "cache_digest": summary.digest,
-                "snapshot_digest": Dataset.open(paths.data).digest,
-                DESCRIPTION: of_preprocess(size, summary.read, summary.train, summary.holdout),
-            }
-        )
-        counts = {key: value for key, value in asdict(summary).items() if isinstance(value, int)}
-        row.metrics({f"images/{key}": value for key, value in counts.items()}, 0)
-        row.metrics(dict(named(summary.statistics)), 0)
-        for name in ("contact_sheet", "rejects", "filters", "duplicates"):
-            row.image(name, paths.reports / f"{name}.png", 0)
-        for name in ("rejects", "duplicates"):
-            row.artifact(paths.reports / f"{name}.tsv")
-        row.links()
+    values = read(params)
+    summary = stage_runs.preprocess(values, here())
     _say(describe(summary, faces=values.preprocess.crop == "faces"))
 
 
@@ -75,27 +51,9 @@ def reference(params: ParamsFile = PARAMS) -> None:
 
     Reads cache/ and weights/. Writes reference/ (feature statistics) and reports/reference.json.
     """
-    from gan.tensor_cache import TensorCache
-    from pipeline.stages import reference as stage
-    from pipeline.tracking import rows as tracking
-    from pipeline.tracking.descriptions import DESCRIPTION, of_reference
+    from pipeline.tracking import stage_runs
 
-    values, paths = read(params), here()
-    with tracking.stage_run(paths, "reference", params=values.features.model_dump()) as row:
-        summary = stage.run(values, paths)
-        row.tags(
-            {
-                "cache_digest": TensorCache.open(paths.cache).digest,
-                "extractors": ", ".join(summary.extractors),
-                DESCRIPTION: of_reference(list(summary.extractors), summary.counts),
-            }
-        )
-        row.metrics(summary.floors, 0)
-        row.metrics({f"images/{split}": n for split, n in summary.counts.items()}, 0)
-        for file in summary.files:
-            if file.suffix == ".npz":  # the features themselves stay here
-                row.artifact(file)
-        row.links()
+    summary = stage_runs.reference(read(params), here())
     _say("reference/: " + ", ".join(summary.extractors))
 
 
@@ -115,15 +73,14 @@ def train(
     reports/samples.png. A killed training goes on where it was.
     logs/latest.png always shows the newest grid. --dry-run writes nothing.
     """
-    from pipeline.housekeeping.dry_run import tried
-    from pipeline.stages import train as stage
-    from pipeline.training.plan import plan
-
-    values, paths = read(params), here()
     if dry_run:
-        _say(tried(plan(values, paths)))
+        from pipeline.housekeeping.dry_run import describe_dry_run
+
+        _say(describe_dry_run(read(params), here()))
         return
-    stage.run(values, paths, resume=resume)
+    from pipeline.tracking import stage_runs
+
+    stage_runs.train(read(params), here(), resume=resume)
 
 
 app.command("_identity", hidden=True)(identity)

@@ -14,7 +14,7 @@ from pipeline.paths import Paths
 from pipeline.tracking.spool.left_behind import left_behind
 from pipeline.tracking.spool.lock import BusyError, SpoolLock
 from pipeline.tracking.spool.records import unsent_in
-from pipeline.training.progress_folder import Unfinished
+from pipeline.training.progress_folder import ProgressFolder
 
 
 def run(paths: Paths, *, remove: bool, unsent: bool = False) -> None:
@@ -138,7 +138,7 @@ def _state(*, busy: bool, remove: bool, unsent: bool = False) -> str:
 def _describe(folder: Path) -> str:
     identity = json.loads((folder / "identity.json").read_text(encoding="utf-8"))
     states = sorted(folder.glob("state-*.pt"))
-    seen = Unfinished.seen(states[-1]) if states else 0
+    seen = ProgressFolder.images_seen(states[-1]) if states else 0
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     done = "finished" if (folder / "finished").is_file() else "unfinished"
     train = identity["train"]

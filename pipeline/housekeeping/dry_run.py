@@ -7,68 +7,69 @@ import yaml
 
 from gan.devices import fast, memory
 from gan.distributed.world import ALONE
-from gan.training.batches import Batches
+from gan.params.file import Params
+from gan.tensor_cache import TensorCache
 from gan.training.state import TrainState
-from gan.training.steps import Engine, train_step
-from pipeline.training.plan import Plan
+from gan.training.steps import train_step
+from pipeline.paths import Paths
+from pipeline.training.plan import Plan, make_plan
 
 STEPS = 2
 
 
-def tried(todo: Plan) -> str:
-    """The resolved plan for a reader: networks, memory, time; GanError if it can't work."""
-    params, device = todo.params.train, todo.compute.device
-    state = todo.fresh()
-    if todo.warm is not None:
-        todo.warm.fill(state)
-    seconds = _try(todo, state)
+def describe_dry_run(params: Params, paths: Paths) -> str:
+    """Try two steps; describe networks, memory and time. GanError if the training can't work."""
+    plan = make_plan(params.model, params.train, TensorCache.open(paths.cache), paths)
+    train, device = plan.train, plan.compute.device
+    state = plan.fresh_state()
+    if plan.warm is not None:
+        plan.warm.fill(state)
+    seconds = _time_step(plan, state)
     counts = {
         name: sum(each.numel() for each in network.parameters())
         for name, network in (("generator", state.generator), ("critic", state.discriminator))
     }
-    steps = todo.end // params.images_per_step
-    rate = params.images_per_step / seconds
+    steps = plan.end // train.images_per_step
+    rate = train.images_per_step / seconds
     lines = {
-        "run": f"{todo.name} ({todo.run_key[:16]})",
-        "train images": len(todo.cache.split("train")),
+        "run": f"{plan.name} ({plan.run_key[:16]})",
+        "train images": len(plan.cache.split("train")),
         "parameters": f"generator {counts['generator']:,}, discriminator {counts['critic']:,}",
-        "device": f"{device.type}, {todo.compute.precision}",
+        "device": f"{device.type}, {plan.compute.precision}",
         "memory": f"{memory(device) / 2**20:,.0f} MiB at most in {STEPS} steps",
-        "length": f"{params.images:,} images seen, {steps:,} steps",
-        "time": f"about {_spoken(steps * seconds)}, at {rate:,.1f} images a second",
+        "length": f"{train.images:,} images seen, {steps:,} steps",
+        "time": f"about {_format_duration(steps * seconds)}, at {rate:,.1f} images a second",
     }
-    told = [f"{key}: {value}" for key, value in lines.items()]
-    if (wanted := todo.params.preprocess.size) != todo.cache.size:
-        told.append(
-            f"warning: {todo.cache.folder.name}/ is of {todo.cache.size} px, preprocess.size = "
+    text = [f"{key}: {value}" for key, value in lines.items()]
+    if (wanted := params.preprocess.size) != plan.cache.size:
+        text.append(
+            f"warning: {plan.cache.folder.name}/ is of {plan.cache.size} px, preprocess.size = "
             f"{wanted}: run gan preprocess first"
         )
-    recipe = yaml.safe_dump({"recipe": params.recipe.model_dump()}, sort_keys=False)
-    return "\n".join([*told, recipe.rstrip()])
+    recipe = yaml.safe_dump({"recipe": train.recipe.model_dump()}, sort_keys=False)
+    return "\n".join([*text, recipe.rstrip()])
 
 
-def _try(todo: Plan, state: TrainState) -> float:
-    """Seconds of a step, on average; the first one also warms up."""
-    params, device = todo.params.train, todo.compute.device
-    engine = Engine(params, todo.objective, todo.compute, ALONE, state.generator.latent_size)
-    images = todo.cache.split("train")
-    batches = Batches(images, params.seed, params.batch_size, params.flip, device)
-    every = params.recipe.penalties.every if params.recipe.penalties.wanted else 1
+def _time_step(plan: Plan, state: TrainState) -> float:
+    """Return seconds of a step, on average; the first step also warms up."""
+    train, device = plan.train, plan.compute.device
+    engine, batches = plan.engine(ALONE), plan.batches(ALONE)
+    every = train.recipe.penalties.every if train.recipe.penalties.wanted else 1
 
-    def timed(step: int) -> float:
+    def time_one(step: int) -> float:
         state.step, began = step, time.perf_counter()
         train_step(state, engine, batches)
         state.broken_at.item()  # wait for the device
         return time.perf_counter() - began
 
     with closing(batches), fast(device):
-        first, usual = timed(0), timed(1)
+        first, usual = time_one(0), time_one(1)
         if every == 1:
             return min(first, usual)  # one may have waited for other programs
-        return usual + max(timed(every) - usual, 0) / every  # the one with lazy penalties
+        return usual + max(time_one(every) - usual, 0) / every  # the one with lazy penalties
 
 
-def _spoken(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"

@@ -18,8 +18,9 @@ def digest_of_code() -> dict[str, Any]:
 
 def identity_of_training(params: Params, paths: Paths) -> dict[str, Any]:
     """Run key, and the settings, digests and versions that it is built from; GanError."""
-    from pipeline.training.plan import plan
+    from gan.tensor_cache import TensorCache
+    from pipeline.training.plan import make_plan
 
-    planned = plan(params, paths)
-    identity = planned.identity | {"images": params.train.images}
-    return digest_of_code() | {"run_key": planned.run_key, "identity": identity}
+    plan = make_plan(params.model, params.train, TensorCache.open(paths.cache), paths)
+    identity = plan.identity | {"images": params.train.images}
+    return digest_of_code() | {"run_key": plan.run_key, "identity": identity}

@@ -1,4 +1,4 @@
-"""What a training leaves behind while it runs: losses, grids, snapshots, states; local first."""
+"""Observer of a running training: losses, grids, snapshots, checkpoints; files first."""
 
 import time
 from collections.abc import Callable
@@ -15,21 +15,21 @@ from pipeline.console import warn
 from pipeline.pictures.contact_sheet import contact_sheet, save_png
 from pipeline.pictures.png_lineage import about
 from pipeline.signals import Stop
-from pipeline.tracking.rows import Run
-from pipeline.training.progress_folder import Unfinished
+from pipeline.training.progress_folder import ProgressFolder
+from pipeline.training.tracker import Tracker
 
 ALARMS = {
-    "alarm/discriminator_wins": "the discriminator tells nearly all pictures apart, so the "
-    "generator learns little",
-    "alarm/collapse": "the pictures of the grid have become much alike",
+    "alarm/discriminator_wins": "the discriminator classifies nearly all pictures correctly, so "
+    "the generator gets little gradient",
+    "alarm/collapse": "mode collapse: the pictures of the grid have become much alike",
 }
 
 
-class Losses:
-    """losses.tsv: a row a log, columns in the order of the first row."""
+class LossTable:
+    """The losses.tsv of a training: one line a log, columns sorted by name."""
 
     def __init__(self, path: Path, until: int) -> None:
-        """Go on with a file whose rows later than `until` images seen never happened."""
+        """Read the lines of an earlier session up to `until` images seen; drop later ones."""
         self.path = path
         self.rows: list[tuple[int, dict[str, float]]] = []
         if path.is_file():
@@ -57,28 +57,28 @@ class Losses:
         write_atomically(self.path, self.text().encode())
 
 
-class Recorder:
-    """The training's observer: files first, the tracker second, which a checkpoint commits."""
+class TrainingObserver:
+    """Writer of everything a training yields: files first, the tracker second."""
 
     def __init__(
         self,
-        work: Unfinished,
-        run: Run,
+        folder: ProgressFolder,
+        tracker: Tracker,
         origin: Callable[[int], Origin],
-        losses: Losses,
+        losses: LossTable,
         latest: Path,
         advance: Callable[[int, str], None],
         keep: int,
         stop: Stop,
     ) -> None:
-        """`latest`: a picture that each grid overwrites, to keep open in a viewer; `keep`: how
-        many states stay."""
-        self.work, self.run, self.origin, self.losses = work, run, origin, losses
+        """latest: PNG file that each grid overwrites, to keep open in a viewer. keep: checkpoints
+        that stay."""
+        self.folder, self.tracker, self.origin, self.losses = folder, tracker, origin, losses
         self.latest, self.advance, self.keep, self.stop = latest, advance, keep, stop
         self._clock, self._seen, self._note = time.monotonic(), 0, ""
         self._alarms: set[str] = set()
 
-    def started(self, images_seen: int) -> None:
+    def start_clock(self, images_seen: int) -> None:
         """Start the clock of the throughput."""
         self._clock, self._seen = time.monotonic(), images_seen
 
@@ -87,8 +87,8 @@ class Recorder:
         now = time.monotonic()
         rate = (images_seen - self._seen) / max(now - self._clock, 1e-9)
         self._clock, self._seen = now, images_seen
-        self.run.metrics(measured | {"throughput/images_per_second": rate}, images_seen)
-        self.run.system(images_seen)
+        self.tracker.metrics(measured | {"throughput/images_per_second": rate}, images_seen)
+        self.tracker.system_metrics(images_seen)
         self._alarm(measured, images_seen)
         self._note = (
             f"{rate:.0f} img/s  D {measured['loss/discriminator']:.3f}"
@@ -97,34 +97,34 @@ class Recorder:
 
     def grid(self, images_seen: int, images: Tensor, measured: dict[str, float]) -> None:
         sheet = contact_sheet(images.permute(0, 2, 3, 1).numpy(), GRID_COLUMNS)
-        self.run.metrics(measured, images_seen)
+        self.tracker.metrics(measured, images_seen)
         self._alarm(measured, images_seen)
-        path = self.work.grids / f"{images_seen:012d}.png"
+        path = self.folder.grids / f"{images_seen:012d}.png"
         text = about(describe_checkpoint(self.origin(images_seen)), GRID_NAME)
         save_png(sheet, path, text)
         save_png(sheet, self.latest, text)
-        self.run.image("grid", path, images_seen)
+        self.tracker.image("grid", path, images_seen)
 
     def snapshot(self, images_seen: int, averaged: Generator) -> None:
-        path = self.work.snapshots / f"{images_seen:012d}.pt"
+        path = self.folder.snapshots / f"{images_seen:012d}.pt"
         save_checkpoint(path, self.origin(images_seen), averaged)
-        self.run.artifact(path, "checkpoints")
+        self.tracker.artifact(path, "checkpoints")
 
     def checkpoint(self, images_seen: int, state: TrainState) -> None:
         self.losses.save()
-        self.run.prepare(images_seen)
+        self.tracker.prepare(images_seen)
         save_checkpoint(
-            self.work.state_file(images_seen),
+            self.folder.state_file(images_seen),
             self.origin(images_seen),
             state.averaged,
             state.state_dict(),
         )
-        # only now: what the tracker shows is what a resumed run will not repeat
-        self.run.commit()
-        self.work.drop_old_states(self.keep)
+        # only now: points before this checkpoint will not be measured again
+        self.tracker.committed(images_seen)
+        self.folder.drop_old_states(self.keep)
 
     def _alarm(self, measured: dict[str, float], images_seen: int) -> None:
-        """Say on stderr when an alarm goes off for the first time; the metric has the rest."""
+        """Warn when an alarm goes off for the first time; the metric holds the rest."""
         for name, meaning in ALARMS.items():
             if measured.get(name) and name not in self._alarms:
                 self._alarms.add(name)

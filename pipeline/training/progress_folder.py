@@ -1,6 +1,6 @@
-"""Unfinished training: a folder outside the outs, from which a killed run goes on.
+"""Progress folder of a training: outside the outs; a killed training resumes from it.
 
-DVC removes a stage's outs before it runs, so what is half done can't lie there. The folder's name
+DVC removes a stage's outs before it runs, so unfinished work can't lie there. The folder's name
 is the resume key: everything that decides the result, except how long the training is.
 """
 
@@ -18,6 +18,7 @@ from typing import Any
 from gan.atomic import write_atomically
 from gan.checkpoints import DamagedError, load_checkpoint
 from gan.errors import GanError
+from pipeline.console import say
 
 
 def digest_of(values: dict[str, Any]) -> str:
@@ -35,41 +36,41 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Unfinished:
+class ProgressFolder:
     """The progress folder of one training."""
 
-    folder: Path
+    path: Path
     identity: dict[str, Any]
 
     @property
     def states(self) -> list[Path]:
         """Saved states, oldest first."""
-        return sorted(self.folder.glob("state-*.pt"))
+        return sorted(self.path.glob("state-*.pt"))
 
     @staticmethod
-    def seen(state: Path) -> int:
+    def images_seen(state: Path) -> int:
         """Images seen by a saved state."""
         return int(state.stem.removeprefix("state-"))
 
     @property
     def snapshots(self) -> Path:
-        return self.folder / "snapshots"
+        return self.path / "snapshots"
 
     @property
     def grids(self) -> Path:
-        return self.folder / "grids"
+        return self.path / "grids"
 
     @property
     def losses(self) -> Path:
-        return self.folder / "losses.tsv"
+        return self.path / "losses.tsv"
 
     def tracking(self, run_key: str) -> Path:
-        """The tracker's spool of one run."""
-        return self.folder / "tracking" / run_key[:16]
+        """Folder for the tracker's own files of one run."""
+        return self.path / "tracking" / run_key[:16]
 
     @property
     def _finished(self) -> Path:
-        return self.folder / "finished"
+        return self.path / "finished"
 
     def finished_images(self) -> int:
         """Length of the training that ended here, 0 if none has."""
@@ -82,14 +83,14 @@ class Unfinished:
         self._finished.unlink(missing_ok=True)
 
     def state_file(self, images_seen: int) -> Path:
-        return self.folder / f"state-{images_seen:012d}.pt"
+        return self.path / f"state-{images_seen:012d}.pt"
 
     def load_newest(self, warn: Callable[[str], None]) -> dict[str, Any] | None:
         """Newest whole state, None if there is none; GanError if one can't be read just now.
 
         Damaged ones are put aside, and `warn` is told; what a kill left half written is removed.
         """
-        for partial in self.folder.rglob(".*.partial"):
+        for partial in self.path.rglob(".*.partial"):
             partial.unlink()
         for path in reversed(self.states):
             try:
@@ -107,7 +108,7 @@ class Unfinished:
 
     def clear(self, *kept: str) -> None:
         """Forget everything but the lock, the identity and what is to be kept."""
-        for path in self.folder.iterdir():
+        for path in self.path.iterdir():
             if path.name in ("lock", "identity.json", *kept):
                 continue
             if path.is_dir():
@@ -117,11 +118,50 @@ class Unfinished:
 
 
 @contextmanager
-def unfinished(progress: Path, identity: dict[str, Any]) -> Iterator[Unfinished]:
-    """Open or make the progress folder of `identity` for this process alone.
+def take_progress_folder(
+    progress: Path, identity: dict[str, Any], *, length: int, end: int, must_resume: bool
+) -> Iterator[ProgressFolder]:
+    """Open the progress folder of `identity` for a training, and settle whether it is resumed.
 
-    GanError if another process trains in it: two on one folder would overwrite each other. (A
-    killed `dvc` can leave its training process alive.)
+    length: images that the training is to see; end: images seen after its last step. A finished
+    training that is asked for again starts afresh. GanError if another process trains in it, if
+    it is beyond `end` already, or with must_resume if there is nothing to resume.
+    """
+    _report_nearest(progress, identity, must_resume=must_resume)
+    with open_progress_folder(progress, identity) as folder:
+        if folder.finished_images() >= length:
+            if must_resume:
+                raise GanError("--resume: this training is finished; raise train.images to extend")
+            folder.clear()
+        reached = max(map(folder.images_seen, folder.states), default=0)
+        if reached > end:
+            raise GanError(
+                f"train.images = {length}: an unfinished training is at {reached:,} images "
+                f"already ({folder.path}); raise it, or remove that one: gan clean --remove"
+            )
+        folder.mark_running()
+        yield folder
+
+
+def _report_nearest(progress: Path, identity: dict[str, Any], *, must_resume: bool) -> None:
+    """Say why a training starts afresh though a similar one exists; with must_resume refuse."""
+    if any((progress / digest_of(identity)[:16]).glob("state-*.pt")):
+        return
+    found = nearest(progress, identity, any_data=must_resume)
+    listed = "; ".join(found[:6]) + (" ..." if len(found) > 6 else "")
+    if must_resume:
+        why = f"the unfinished training differs: {listed}" if listed else "there is none"
+        raise GanError(f"--resume: {why}")
+    if listed:
+        say(f"starting afresh: the nearest earlier training differs in {listed}")
+
+
+@contextmanager
+def open_progress_folder(progress: Path, identity: dict[str, Any]) -> Iterator[ProgressFolder]:
+    """Open or make the progress folder of `identity`, under an exclusive lock.
+
+    GanError if another process trains in it: two would overwrite each other's files. (A killed
+    `dvc` can leave its training process alive.)
     """
     folder = progress / digest_of(identity)[:16]
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +171,7 @@ def unfinished(progress: Path, identity: dict[str, Any]) -> Iterator[Unfinished]
             raise GanError(f"{folder}: was removed by `gan clean` just now; start again")
         text = json.dumps(identity, sort_keys=True, indent=1) + "\n"
         write_atomically(folder / "identity.json", text.encode())
-        yield Unfinished(folder, identity)
+        yield ProgressFolder(folder, identity)
 
 
 def _lock(lock: Any, folder: Path) -> None:

@@ -16,7 +16,7 @@ from gan.params.file import load_params
 from pipeline.paths import Paths
 from pipeline.pictures import generate
 from pipeline.runs.lineage.tracked_row import PATCH
-from pipeline.stages import train
+from pipeline.tracking import stage_runs
 from pipeline.tracking.provenance.uncommitted import uncommitted
 
 SEED = 5
@@ -85,7 +85,7 @@ def trained_project(folder: Path, write_cache: Callable[..., Path], store: Path)
         copy_store(store, paths)
         set_seed(checkout.root, SEED)
         patch.chdir(checkout.root)
-        train.run(load_params(Path("params.yaml")), paths)
+        stage_runs.train(load_params(Path("params.yaml")), paths)
         (row,) = rows(paths)
         (picture,) = generate.run(Path("models/final.pt"), "7", Path("avatars"), grid=False)
         project = Project(

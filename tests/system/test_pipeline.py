@@ -324,6 +324,6 @@ def test_a_clone_that_is_killed_again_and_again_ends_with_the_identical_lock(bui
     kill_all(process)
 
     out = clone.run("dvc", "repro")
-    assert "going on at" in out
+    assert "resuming at" in out
     assert clone.read("dvc.lock") == committed
     assert clone.git("status", "--porcelain") == ""

@@ -29,8 +29,10 @@ from gan.checkpoints import load_checkpoint
 from gan.errors import GanError
 from gan.params.file import load_params
 from gan.training import steps
-from pipeline.stages import train
-from pipeline.training.plan import plan
+from pipeline.signals import Stopped
+from pipeline.stages import train as train_stage
+from pipeline.tracking import stage_runs
+from pipeline.training.plan import make_plan
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -147,7 +149,7 @@ def test_a_signal_ends_with_a_checkpoint_and_the_next_start_goes_on(
     write_params(paths.root / "params.yaml", endless | {"train.images": seen_by(state) + 320})
     done = gan("train", cwd=paths.root)
     assert done.returncode == 0, done.stderr
-    assert f"going on at {seen_by(state):,} images seen" in done.stderr
+    assert f"resuming at {seen_by(state):,} images seen" in done.stderr
 
 
 def test_a_stopped_training_that_goes_on_equals_one_that_was_not(
@@ -155,7 +157,7 @@ def test_a_stopped_training_that_goes_on_equals_one_that_was_not(
 ):
     """In one process: the stop comes between two checkpoints, two logs and two grids."""
     whole, cut = checkout("whole"), checkout("cut")
-    train.run(make_params(), whole)
+    stage_runs.train(make_params(), whole)
     taken = steps.update_average
     moments = iter([False] * 8 + [True] + [False] * 1000)
 
@@ -165,11 +167,11 @@ def test_a_stopped_training_that_goes_on_equals_one_that_was_not(
             signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(steps, "update_average", signalling)
-    with pytest.raises(train.Stopped) as stopped:
-        train.run(make_params(), cut)
+    with pytest.raises(Stopped) as stopped:
+        stage_runs.train(make_params(), cut)
     assert stopped.value.exit_code == 143
     assert seen_by(states(cut)[-1]) == 72
-    train.run(make_params(), cut)
+    stage_runs.train(make_params(), cut)
     assert outs(cut) == outs(whole)
 
 
@@ -196,7 +198,7 @@ def test_a_training_that_diverges_once_goes_on_more_slowly_from_its_last_checkpo
 ):
     paths = checkout("diverged")
     poison(monkeypatch, at, times=1)
-    train.run(make_params(), paths)
+    stage_runs.train(make_params(), paths)
     told = capfd.readouterr().err
     last_good = at // 32 * 32
     assert f"not finite at {at:,} images seen" in told
@@ -218,7 +220,7 @@ def test_a_training_that_diverges_twice_stops_with_a_diagnosis(
     paths = checkout("diverged")
     poison(monkeypatch, 72, times=2)
     with pytest.raises(GanError) as caught:
-        train.run(make_params(), paths)
+        stage_runs.train(make_params(), paths)
     message = str(caught.value)
     assert "\n" not in message
     for words in ("diverged twice", "loss/discriminator", "72 images", "at 64 images", "learning"):
@@ -233,7 +235,7 @@ def test_a_kill_after_the_second_try_began_does_not_lead_to_a_third(
     whole, killed = checkout("whole"), checkout("killed")
     with monkeypatch.context() as patch:
         poison(patch, 72, times=1)
-        train.run(make_params(), whole)
+        stage_runs.train(make_params(), whole)
     with monkeypatch.context() as patch:
         poison(patch, 72, times=1)
         real = steps.generator_step
@@ -245,8 +247,8 @@ def test_a_kill_after_the_second_try_began_does_not_lead_to_a_third(
 
         patch.setattr(steps, "generator_step", dying)
         with pytest.raises(KeyboardInterrupt):
-            train.run(make_params(), killed)
-    train.run(make_params(), killed)
+            stage_runs.train(make_params(), killed)
+    stage_runs.train(make_params(), killed)
     assert outs(killed) == outs(whole)
 
 
@@ -280,11 +282,11 @@ def test_numbers_that_a_recipe_makes_infinite_are_told_in_one_line(gan, checkout
 def test_what_a_kill_left_of_a_snapshot_is_not_published(checkout, make_params):
     paths = checkout("partial")
     params = make_params({"train.images": 96})
-    train.run(params, paths)
+    stage_runs.train(params, paths)
     folder = work_folder(paths)
     (folder / "finished").unlink()
     (folder / "snapshots" / ".000000000064.pt.99.partial").write_bytes(b"half")
-    train.run(params, paths)
+    stage_runs.train(params, paths)
     assert sorted(path.name for path in (paths.models / "snapshots").iterdir()) == [
         "000000000064.pt",
         "000000000096.pt",
@@ -293,13 +295,13 @@ def test_what_a_kill_left_of_a_snapshot_is_not_published(checkout, make_params):
 
 def test_only_so_many_checkpoints_are_kept(checkout, make_params):
     paths = checkout("kept")
-    train.run(make_params({"train.keep_checkpoints": 4}), paths)
+    stage_runs.train(make_params({"train.keep_checkpoints": 4}), paths)
     assert [seen_by(state) for state in states(paths)] == [96, 128, 160, 192]
 
 
 def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(checkout, make_params, capfd):
     paths, params = checkout("damaged"), make_params()
-    train.run(params, paths)
+    stage_runs.train(params, paths)
     before = outs(paths)
     folder = work_folder(paths)
     (folder / "finished").unlink()
@@ -308,11 +310,11 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(checkout, make_
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
     capfd.readouterr()
-    train.run(params, paths)
+    stage_runs.train(params, paths)
     told = capfd.readouterr().err
     assert f"warning: {newest}" in told
     assert "the one before is used" in told
-    assert f"going on at {seen_by(older):,} images seen" in told
+    assert f"resuming at {seen_by(older):,} images seen" in told
     assert outs(paths) == before
 
 
@@ -347,15 +349,15 @@ def test_a_disk_that_is_full_is_one_line_and_costs_nothing(
     checkout, make_params, monkeypatch, name, after
 ):
     whole, full = checkout("whole"), checkout("full")
-    train.run(make_params(), whole)
+    stage_runs.train(make_params(), whole)
     with monkeypatch.context() as patch:
         full_disk(patch, name, after)
         with pytest.raises(GanError, match="No space left on device"):
-            train.run(make_params(), full)
+            stage_runs.train(make_params(), full)
     for state in states(full):
         load_checkpoint(state)
     assert not list(full.root.rglob("*.partial"))
-    train.run(make_params(), full)
+    stage_runs.train(make_params(), full)
     assert outs(full) == outs(whole)
 
 
@@ -363,7 +365,7 @@ def test_a_training_that_ends_early_says_so_and_publishes(checkout, make_params,
     paths = checkout("early")
     changes = {"train.early_stop.patience": 1, "train.early_stop.share": 1.0}
     changes |= {"train.grid_every": 16, "train.images": 10_000}
-    train.run(make_params(changes), paths)
+    stage_runs.train(make_params(changes), paths)
     last = max((paths.models / "snapshots").iterdir())
     assert 0 < int(last.stem) < 10_000
     assert "ends early" in capfd.readouterr().err
@@ -373,7 +375,7 @@ def test_a_training_that_ends_early_says_so_and_publishes(checkout, make_params,
 def pretrained(checkout, make_params):
     """The outs of a training on other data."""
     paths = checkout("earlier")
-    train.run(make_params({"train.seed": 7, "train.images": 64}), paths)
+    stage_runs.train(make_params({"train.seed": 7, "train.images": 64}), paths)
     return paths.models
 
 
@@ -390,7 +392,7 @@ def start_of(paths, monkeypatch, params):
 
     with monkeypatch.context() as patch:
         patch.setattr("gan.training.loop.train_step", noting)
-        train.run(params, paths)
+        stage_runs.train(params, paths)
     return kept
 
 
@@ -425,7 +427,7 @@ def test_a_checkpoint_of_another_network_is_refused_naming_what_differs(
     ):
         params = make_params(change | {"train.init_from": str(pretrained / "final.pt")})
         with pytest.raises(GanError) as caught:
-            train.run(params, paths)
+            stage_runs.train(params, paths)
         assert "init_from" in str(caught.value)
         assert words in str(caught.value)
     assert not paths.progress.exists()
@@ -437,21 +439,21 @@ def test_other_weights_under_the_same_name_are_another_training(
     paths = checkout("next")
     shutil.copyfile(pretrained / "final.pt", paths.root / "start.pt")
     params = make_params({"train.init_from": "start.pt", "train.images": 16})
-    train.run(params, paths)
+    stage_runs.train(params, paths)
     shutil.copyfile(pretrained / "snapshots" / "000000000064.pt", paths.root / "start.pt")
     capfd.readouterr()
-    train.run(params, paths)
+    stage_runs.train(params, paths)
     assert "train.init_from" in capfd.readouterr().err
     assert len(list(paths.progress.iterdir())) == 2
 
 
 def test_the_recipes_of_other_objectives_do_not_matter(checkout, make_params, capfd):
     paths = checkout("same")
-    train.run(make_params({"train.images": 32}), paths)
+    stage_runs.train(make_params({"train.images": 32}), paths)
     capfd.readouterr()
     changes = {"train.recipes.bce.critic_steps": 3, "train.images": 64}
-    train.run(make_params(changes), paths)
-    assert "going on at 32 images seen" in capfd.readouterr().err
+    stage_runs.train(make_params(changes), paths)
+    assert "resuming at 32 images seen" in capfd.readouterr().err
 
 
 def test_dry_run_builds_everything_tries_it_and_writes_nothing(gan, checkout, write_params):
@@ -482,11 +484,11 @@ def test_gradients_that_are_never_finite_in_fp16_are_noticed(
     checkout, make_params, monkeypatch, network
 ):
     paths = checkout("fp16")
-    real = plan
+    real = make_plan
 
     def spoiled(*arguments):
-        todo = real(*arguments)
-        fresh = todo.fresh
+        plan = real(*arguments)
+        fresh = plan.fresh_state
 
         def hooked():
             state = fresh()
@@ -494,12 +496,12 @@ def test_gradients_that_are_never_finite_in_fp16_are_noticed(
             first.register_hook(lambda gradient: gradient * float("nan"))
             return state
 
-        object.__setattr__(todo, "fresh", hooked)
-        return todo
+        object.__setattr__(plan, "fresh_state", hooked)
+        return plan
 
-    monkeypatch.setattr(train, "plan", spoiled)
+    monkeypatch.setattr(train_stage, "make_plan", spoiled)
     with pytest.raises(GanError, match=f"gradients of the {network}"):
-        train.run(make_params({"train.precision": "fp16", "train.images": 320}), paths)
+        stage_runs.train(make_params({"train.precision": "fp16", "train.images": 320}), paths)
 
 
 def test_what_an_optimiser_remembers_must_be_finite_too(checkout, make_params, monkeypatch):
@@ -514,7 +516,7 @@ def test_what_an_optimiser_remembers_must_be_finite_too(checkout, make_params, m
 
     monkeypatch.setattr(steps, "generator_step", overflowing)
     with pytest.raises(GanError, match="what the optimiser of the generator remembers"):
-        train.run(make_params(), paths)
+        stage_runs.train(make_params(), paths)
 
 
 def test_a_kill_before_the_first_checkpoint_keeps_the_row(checkout, make_params, monkeypatch):
@@ -530,9 +532,9 @@ def test_a_kill_before_the_first_checkpoint_keeps_the_row(checkout, make_params,
     with monkeypatch.context() as patch:
         patch.setattr(steps, "generator_step", dying)
         with pytest.raises(KeyboardInterrupt):
-            train.run(make_params(), paths)
+            stage_runs.train(make_params(), paths)
     assert not states(paths)
-    train.run(make_params(), paths)
+    stage_runs.train(make_params(), paths)
     assert series(paths, f"sqlite:///{paths.root}/mlflow.db")["loss/generator"]
 
 
@@ -540,7 +542,7 @@ DYING = """
 import os, signal
 from pathlib import Path
 from gan.params.file import load_params
-from pipeline.stages import train
+from pipeline.tracking import stage_runs
 from pipeline.paths import Paths
 from pipeline.tracking.run import Run
 
@@ -550,7 +552,7 @@ def dying(run, real=Run.commit):
     real(run)
 
 Run.commit = dying
-train.run(load_params(Path("params.yaml")), Paths(Path.cwd()))
+stage_runs.train(load_params(Path("params.yaml")), Paths(Path.cwd()))
 """
 
 
@@ -569,6 +571,6 @@ def test_a_kill_between_a_checkpoint_and_its_commit_loses_no_points(
             assert died.returncode == -signal.SIGKILL
             (prepared,) = paths.progress.rglob("prepared-64.jsonl")
             assert "loss/generator" in prepared.read_text()
-        train.run(make_params(), paths)
+        stage_runs.train(make_params(), paths)
         found.append(series(paths, store))
     assert found[0] == found[1]

@@ -12,7 +12,7 @@ from typing import Any
 
 from gan.checkpoints import Origin, load_checkpoint
 from gan.errors import GanError
-from pipeline.code_digest import code_digest
+from pipeline.code_digest import TRAINING, code_digest
 from pipeline.dataset.reader import Dataset
 from pipeline.evaluation.judge import FORMAT
 from pipeline.paths import Paths
@@ -23,10 +23,9 @@ from pipeline.tracking.provenance.tags import origin as provenance
 from pipeline.tracking.sync.missing_parts import RECREATED, MissingParts
 from pipeline.tracking.sync.times import Span
 from pipeline.tracking.sync.training_files import hashes, real_sheet
-from pipeline.training.observer import Losses
+from pipeline.training.observer import LossTable
 
 METRICS = "metrics.json"
-TRAIN = "pipeline/stages/train.py"
 ALWAYS = ("stage", "mlflow.user", "mlflow.source.name", "mlflow.source.type")
 OF_THE_CODE = ("git_", "mlflow.source.git", "dvc_exp_")
 """Tags of the training's checkout, if its code lies here; those of a machine nobody knows."""
@@ -120,7 +119,7 @@ def _check_one_training(paths: Paths, origin: Origin) -> None:
 def _losses(paths: Paths, origin: Origin) -> list[tuple[int, dict[str, float]]]:
     file, seen = paths.reports / "losses.tsv", origin.images_seen
     try:
-        rows = Losses(file, until=1 << 62).rows
+        rows = LossTable(file, until=1 << 62).rows
     except (ValueError, OSError):
         raise GanError(f"{file}: damaged; `dvc checkout` brings it back") from None
     if rows and rows[-1][0] > seen:
@@ -148,7 +147,7 @@ def _tags(outs: Outs, paths: Paths) -> dict[str, str]:
     """Where it comes from: commit and data of this checkout if they are what trained."""
     lineage = outs.origin.lineage
     known: tuple[str, ...] = ALWAYS
-    if lineage.get("decided", {}).get("code_digest") == code_digest(TRAIN):
+    if lineage.get("decided", {}).get("code_digest") == code_digest(TRAINING):
         known += OF_THE_CODE
     if lineage.get("snapshot", "") == _dataset_digest(paths):
         known += ("data_md5",)

@@ -10,7 +10,7 @@ from gan.sampling import GRID_COLUMNS
 from gan.tensor_cache import TensorCache
 from pipeline.paths import Paths
 from pipeline.pictures.contact_sheet import contact_sheet, save_png
-from pipeline.tracking.training_row import REAL_IMAGES
+from pipeline.training.lead import REAL_IMAGES
 
 
 def hashes(origin: Origin, paths: Paths, folder: Path) -> Path:

@@ -501,7 +501,7 @@ def test_torchrun_restarts_a_training_that_lost_its_lead_and_it_goes_on(checkout
     wait_for(lambda: saved_at(paths, 64), process)
     lead = workers(process)["0"]
     lead.kill()
-    assert "going on at" in end(process)
+    assert "resuming at" in end(process)
     assert not lead.is_running()
     assert outs(paths) == outs(two)
 
@@ -519,7 +519,7 @@ def test_a_torchrun_that_is_asked_to_stop_can_go_on_with_any_number_of_processes
     assert not paths.models.exists()
     copy = Paths(shutil.copytree(paths.root, tmp_path / "copy"))
     for process in (train(paths, *TORCHRUN), train(copy)):
-        assert "going on at" in end(process)
+        assert "resuming at" in end(process)
     assert outs(paths) == outs(two)
     alone, after = (load_checkpoint(each.models / "final.pt") for each in (one, copy))
     assert furthest(after["averaged"], alone["averaged"]) < 1e-9

@@ -18,7 +18,7 @@ TRAINING = """
 import sys, threading, time
 from pathlib import Path
 from gan.params.file import load_params
-from pipeline.stages import train
+from pipeline.tracking import stage_runs
 from pipeline.paths import Paths
 
 def anonymous():
@@ -34,7 +34,7 @@ def watch():
 
 threading.Thread(target=watch, daemon=True).start()
 root = Path(sys.argv[1])
-train.run(load_params(root / "params.yaml"), Paths(root))
+stage_runs.train(load_params(root / "params.yaml"), Paths(root))
 print(peak)
 """
 

@@ -9,7 +9,7 @@ import pytest
 from pipeline.housekeeping import clean
 from pipeline.paths import Paths
 from pipeline.tracking.spool.spool import Spool
-from pipeline.training.progress_folder import digest_of, unfinished
+from pipeline.training.progress_folder import digest_of, open_progress_folder
 
 IDENTITY = {"train": {"objective": "bce", "seed": 3}}
 
@@ -22,7 +22,7 @@ def paths(tmp_path, monkeypatch):
 
 def training(paths, unsent=0):
     folder = paths.progress / digest_of(IDENTITY)[:16]
-    with unfinished(paths.progress, IDENTITY) as work:
+    with open_progress_folder(paths.progress, IDENTITY) as work:
         record(work.tracking("k" * 64), unsent)
     return folder
 
@@ -87,9 +87,9 @@ def test_nobody_trains_in_a_folder_that_is_being_removed(paths, monkeypatch):
     def slowly(folder, **options):
         with (folder / "lock").open("a+") as lock, pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with unfinished(paths.progress, IDENTITY) as work:
-            (work.folder / "state-1.pt").write_bytes(b"1")
-            begun.append(work.folder)
+        with open_progress_folder(paths.progress, IDENTITY) as work:
+            (work.path / "state-1.pt").write_bytes(b"1")
+            begun.append(work.path)
             really(folder, **options)
 
     monkeypatch.setattr(shutil, "rmtree", slowly)

@@ -13,7 +13,7 @@ from train_checkouts import new_checkout, outs, states, wait_for, without_tracke
 from gan.checkpoints import load_checkpoint
 from gan.errors import GanError
 from pipeline.paths import Paths
-from pipeline.stages import train
+from pipeline.tracking import stage_runs
 
 pytestmark = pytest.mark.slow
 
@@ -39,13 +39,13 @@ def uninterrupted(tmp_path_factory, cache, make_params):
     with pytest.MonkeyPatch.context() as patch:
         without_tracker(patch)
         paths = new_checkout(tmp_path_factory.mktemp("whole"), cache)
-        train.run(make_params(), paths)
+        stage_runs.train(make_params(), paths)
     return outs(paths)
 
 
 def refusal(params, paths, **options):
     with pytest.raises(GanError) as caught:
-        train.run(params, paths, **options)
+        stage_runs.train(params, paths, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -60,11 +60,11 @@ def test_the_outs_are_those_that_dvc_names(uninterrupted):
 
 
 def test_a_finished_training_that_is_asked_for_again_runs_again(paths, uninterrupted, make_params):
-    train.run(make_params(), paths)
+    stage_runs.train(make_params(), paths)
     shutil.rmtree(paths.models)
     shutil.rmtree(paths.reports)
     states(paths)[0].unlink()
-    train.run(make_params(), paths)
+    stage_runs.train(make_params(), paths)
     assert len(states(paths)) == 2  # both written anew
     assert outs(paths) == uninterrupted
 
@@ -73,17 +73,17 @@ def test_a_longer_training_goes_on_and_equals_one_that_was_long(
     tmp_path, cache, make_params, capfd
 ):
     once, twice = new_checkout(tmp_path / "once", cache), new_checkout(tmp_path / "twice", cache)
-    train.run(make_params({"train.images": 256}), once)
-    train.run(make_params({"train.images": 104}), twice)
+    stage_runs.train(make_params({"train.images": 256}), once)
+    stage_runs.train(make_params({"train.images": 104}), twice)
     capfd.readouterr()
-    train.run(make_params({"train.images": 256}), twice)
-    assert "going on at 104 images seen" in capfd.readouterr().err
+    stage_runs.train(make_params({"train.images": 256}), twice)
+    assert "resuming at 104 images seen" in capfd.readouterr().err
     assert outs(once) == outs(twice)
 
 
 def test_a_shorter_training_after_a_longer_one_begins_afresh(paths, uninterrupted, make_params):
-    train.run(make_params({"train.images": 256}), paths)
-    train.run(make_params(), paths)
+    stage_runs.train(make_params({"train.images": 256}), paths)
+    stage_runs.train(make_params(), paths)
     assert outs(paths) == uninterrupted
 
 
@@ -91,7 +91,7 @@ def test_a_shorter_training_after_a_longer_one_begins_afresh(paths, uninterrupte
 def test_a_length_that_an_unfinished_training_is_beyond_is_refused_and_costs_nothing(
     paths, make_params, resume
 ):
-    train.run(make_params({"train.images": 256}), paths)
+    stage_runs.train(make_params({"train.images": 256}), paths)
     (work_folder(paths) / "finished").unlink()  # as if it had been killed near its end
     before = {state: state.read_bytes() for state in states(paths)}
     message = refusal(make_params(), paths, resume=resume)
@@ -100,13 +100,13 @@ def test_a_length_that_an_unfinished_training_is_beyond_is_refused_and_costs_not
 
 
 def test_a_kill_before_publishing_loses_nothing(paths, uninterrupted, make_params):
-    train.run(make_params({"train.images": 104}), paths)
+    stage_runs.train(make_params({"train.images": 104}), paths)
     shutil.rmtree(paths.models)
     (work_folder(paths) / "finished").unlink()
-    train.run(make_params({"train.images": 104}), paths)
+    stage_runs.train(make_params({"train.images": 104}), paths)
     again = outs(paths)
     assert "models/snapshots/000000000104.pt" in again
-    train.run(make_params(), paths)
+    stage_runs.train(make_params(), paths)
     assert outs(paths) == uninterrupted
 
 
@@ -114,33 +114,33 @@ def test_a_kill_before_publishing_loses_nothing(paths, uninterrupted, make_param
 def test_a_damaged_state_falls_back_to_the_one_before(
     paths, uninterrupted, make_params, capfd, share
 ):
-    train.run(make_params(), paths)
+    stage_runs.train(make_params(), paths)
     (work_folder(paths) / "finished").unlink()
     older, newest = states(paths)
     content = newest.read_bytes()
     newest.write_bytes(content[: len(content) * share // 1000])
     (newest.parent / f".{newest.name}.99.partial").write_bytes(b"half")
     capfd.readouterr()
-    train.run(make_params(), paths)
+    stage_runs.train(make_params(), paths)
     seen = load_checkpoint(older)["origin"]["images_seen"]
-    assert f"going on at {seen} images seen" in capfd.readouterr().err
+    assert f"resuming at {seen} images seen" in capfd.readouterr().err
     assert outs(paths) == uninterrupted
     assert not list(newest.parent.glob(".*.partial"))
 
 
 def test_with_no_whole_state_left_it_begins_afresh(paths, uninterrupted, make_params):
-    train.run(make_params(), paths)
+    stage_runs.train(make_params(), paths)
     (work_folder(paths) / "finished").unlink()
     for state in states(paths):
         state.write_bytes(b"")
     assert "no whole checkpoint is left" in refusal(make_params(), paths, resume=True)
     assert len(list(work_folder(paths).glob("state-*.pt.damaged"))) == 2
-    train.run(make_params(), paths)
+    stage_runs.train(make_params(), paths)
     assert outs(paths) == uninterrupted
 
 
 def test_a_state_that_can_not_be_read_just_now_is_not_thrown_away(paths, make_params, monkeypatch):
-    train.run(make_params(), paths)
+    stage_runs.train(make_params(), paths)
     (work_folder(paths) / "finished").unlink()
 
     real = Path.read_bytes
@@ -157,7 +157,7 @@ def test_a_state_that_can_not_be_read_just_now_is_not_thrown_away(paths, make_pa
 
 
 def test_resume_with_changed_params_is_refused_naming_the_key(paths, make_params):
-    train.run(make_params(), paths)
+    stage_runs.train(make_params(), paths)
     message = refusal(make_params({"train.batch_size": 4}), paths, resume=True)
     assert "train.batch_size: 8 -> 4" in message
     assert len(list(paths.progress.iterdir())) == 1
@@ -166,7 +166,7 @@ def test_resume_with_changed_params_is_refused_naming_the_key(paths, make_params
 def test_resume_on_changed_data_is_refused_naming_them(
     paths, make_params, write_cache, noise_images
 ):
-    train.run(make_params(), paths)
+    stage_runs.train(make_params(), paths)
     shutil.rmtree(paths.cache)
     write_cache(paths.cache, noise_images[:30])
     message = refusal(make_params(), paths, resume=True)
@@ -175,8 +175,8 @@ def test_resume_on_changed_data_is_refused_naming_them(
 
 
 def test_without_resume_changed_params_begin_afresh_and_say_so(paths, make_params, capfd):
-    train.run(make_params(), paths)
-    train.run(make_params({"train.seed": 5}), paths)
+    stage_runs.train(make_params(), paths)
+    stage_runs.train(make_params({"train.seed": 5}), paths)
     assert "starting afresh" in capfd.readouterr().err
     assert len(list(paths.progress.iterdir())) == 2
 
@@ -187,14 +187,14 @@ def test_resume_of_nothing_is_refused_and_leaves_nothing(paths, make_params):
 
 
 def test_resume_of_a_finished_training_is_refused_and_keeps_it(paths, make_params):
-    train.run(make_params(), paths)
+    stage_runs.train(make_params(), paths)
     before = states(paths)
     assert "finished" in refusal(make_params(), paths, resume=True)
     assert states(paths) == before
 
 
 def test_a_training_in_use_is_refused_naming_the_process(paths, make_params):
-    train.run(make_params(), paths)
+    stage_runs.train(make_params(), paths)
     with (work_folder(paths) / "lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         message = refusal(make_params({"train.images": 256}), paths)
@@ -217,7 +217,7 @@ def test_no_cache_is_told(tmp_path, make_params):
 
 
 def test_the_real_sheet_and_times_stay_out_of_the_outs(paths, make_params):
-    train.run(make_params(), paths)
+    stage_runs.train(make_params(), paths)
     assert (work_folder(paths) / "real.png").is_file()
     (log,) = (paths.logs / "runs").iterdir()
     assert "finished" in log.read_text()

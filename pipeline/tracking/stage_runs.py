@@ -1,0 +1,68 @@
+"""Stages run under a tracker: each opens its MLflow run first, so that a failed one leaves it."""
+
+from dataclasses import asdict
+
+from gan.params.file import Params
+from gan.tensor_cache import TensorCache
+from pipeline.dataset.reader import Dataset
+from pipeline.paths import Paths
+from pipeline.preprocessing.cache_statistics import named
+from pipeline.preprocessing.report import PreprocessSummary
+from pipeline.stages import preprocess as preprocess_stage
+from pipeline.stages import reference as reference_stage
+from pipeline.stages import train as train_stage
+from pipeline.stages.reference import ReferenceSummary
+from pipeline.tracking.descriptions import DESCRIPTION, of_preprocess, of_reference
+from pipeline.tracking.rows import stage_run
+from pipeline.tracking.training_run import MlflowTracker
+
+
+def preprocess(params: Params, paths: Paths) -> PreprocessSummary:
+    """Run the preprocess stage; log its settings, counts, statistics and sheets."""
+    settings = params.preprocess.model_dump()
+    name = f"preprocess {params.preprocess.size}px"
+    with stage_run(paths, "preprocess", name=name, params=settings) as run:
+        summary = preprocess_stage.run(params, paths)
+        text = of_preprocess(params.preprocess.size, summary.read, summary.train, summary.holdout)
+        run.tags(
+            {
+                "cache_digest": summary.digest,
+                "snapshot_digest": Dataset.open(paths.data).digest,
+                DESCRIPTION: text,
+            }
+        )
+        counts = {key: n for key, n in asdict(summary).items() if isinstance(n, int)}
+        run.metrics({f"images/{key}": n for key, n in counts.items()}, 0)
+        run.metrics(dict(named(asdict(summary)["statistics"])), 0)
+        for name in ("contact_sheet", "rejects", "filters", "duplicates"):
+            run.image(name, paths.reports / f"{name}.png", 0)
+        for name in ("rejects", "duplicates"):
+            run.artifact(paths.reports / f"{name}.tsv")
+        run.links()
+    return summary
+
+
+def reference(params: Params, paths: Paths) -> ReferenceSummary:
+    """Run the reference stage; log its extractors, counts and statistics files."""
+    with stage_run(paths, "reference", params=params.features.model_dump()) as run:
+        summary = reference_stage.run(params, paths)
+        run.tags(
+            {
+                "cache_digest": TensorCache.open(paths.cache).digest,
+                "extractors": ", ".join(summary.extractors),
+                DESCRIPTION: of_reference(list(summary.extractors), summary.counts),
+            }
+        )
+        run.metrics(summary.floors, 0)
+        run.metrics({f"images/{split}": n for split, n in summary.counts.items()}, 0)
+        for file in summary.files:
+            if file.suffix == ".npz":  # the features themselves stay here
+                run.artifact(file)
+        run.links()
+    return summary
+
+
+def train(params: Params, paths: Paths, *, resume: bool = False) -> None:
+    """Run the train stage with MLflow as its tracker."""
+    with MlflowTracker(paths) as tracker:
+        train_stage.run(params, paths, tracker, resume=resume)
