@@ -24,7 +24,6 @@ EXEMPT = {
     "pipeline/console.py": "it only prints notices and progress",
     "pipeline/signals.py": "it only ends a training early, and then there are no outs yet",
     "pipeline/cli/": "it only declares commands; what decides an out is in pipeline/stages/",
-    "pipeline/tracking/": "it only reports, and can't change an artefact",
 }
 """Files, and folders (ending in /), where the walk ends; why they can't change an out."""
 

@@ -202,7 +202,7 @@ def test_a_training_that_diverges_once_goes_on_more_slowly_from_its_last_checkpo
     told = capfd.readouterr().err
     last_good = at // 32 * 32
     assert f"not finite at {at:,} images seen" in told
-    assert f"going on from the checkpoint at {last_good:,} images" in told
+    assert f"checkpoint at {last_good:,} images" in told
     state = load_checkpoint(paths.models / "final.pt")["state"]
     assert (state["retries"], state["rate_scale"]) == (1, 0.5)
     assert all(value.isfinite().all() for value in state["generator"].values())
@@ -368,7 +368,7 @@ def test_a_training_that_ends_early_says_so_and_publishes(checkout, make_params,
     stage_runs.train(make_params(changes), paths)
     last = max((paths.models / "snapshots").iterdir())
     assert 0 < int(last.stem) < 10_000
-    assert "ends early" in capfd.readouterr().err
+    assert "early stop" in capfd.readouterr().err
 
 
 @pytest.fixture
@@ -469,7 +469,9 @@ def test_dry_run_builds_everything_tries_it_and_writes_nothing(gan, checkout, wr
     assert told["train images"] == "40"
     assert told["length"] == "192 images seen, 24 steps"
     counts = re.fullmatch(r"generator ([\d,]+), discriminator ([\d,]+)", told["parameters"])
-    state = plan(load_params(paths.root / "params.yaml"), paths).fresh()
+    params = load_params(paths.root / "params.yaml")
+    plan = make_plan(params.model, params.train, TensorCache.open(paths.cache), paths)
+    state = plan.fresh_state()
     for count, network in zip(
         counts.groups(), (state.generator, state.discriminator), strict=True
     ):
@@ -543,6 +545,7 @@ import os, signal
 from pathlib import Path
 from gan.params.file import load_params
 from pipeline.tracking import stage_runs
+from gan.tensor_cache import TensorCache
 from pipeline.paths import Paths
 from pipeline.tracking.run import Run
 
