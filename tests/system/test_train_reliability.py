@@ -28,6 +28,7 @@ from train_checkouts import (
 from gan.checkpoints import load_checkpoint
 from gan.errors import GanError
 from gan.params.file import load_params
+from gan.tensor_cache import TensorCache
 from gan.training import steps
 from pipeline.signals import Stopped
 from pipeline.stages import train as train_stage
