@@ -1,4 +1,4 @@
-"""From params to networks."""
+"""Build networks from params."""
 
 from importlib import import_module
 from typing import cast
@@ -17,13 +17,13 @@ def family(name: str) -> Family:
 
 
 def build_generator(model: ModelParams, size: int) -> Generator:
-    """The generator that params ask for, not yet initialised; GanError if they don't fit."""
+    """The generator that params describe, not yet initialised; GanError if they don't fit."""
     params = model.generator
     return family(params.family).build_generator(params, model.latent_size, size)
 
 
 def build_discriminator(model: ModelParams, norms: DiscriminatorNorms, size: int) -> Discriminator:
-    """The discriminator that params ask for, not yet initialised; GanError if they don't fit."""
+    """The discriminator that params describe, not yet initialised; GanError if they don't fit."""
     params = model.discriminator
     return family(params.family).build_discriminator(params, norms, size)
 

@@ -1,7 +1,8 @@
 """DCGAN (Radford et al. 2015, arXiv:1511.06434): one layer a resolution.
 
-The projected latents are doubled by transposed convolutions; the discriminator is the mirror
-image, with strided convolutions. Kernels are 4x4: an even overlap of strides of 2.
+The generator doubles the projected latents by transposed convolutions; the discriminator halves
+the picture by strided convolutions. Kernels are 4x4, a multiple of the stride of 2, so that every
+pixel has as many inputs.
 """
 
 from itertools import pairwise
@@ -10,8 +11,13 @@ from torch import Generator as Random
 from torch import nn
 
 from gan.errors import GanError
-from gan.models.fast import Doubling, Halving
-from gan.models.interfaces import Discriminator, DiscriminatorNorms, Generator, stages, widths
+from gan.models.fast import DownConv4x4, UpConv4x4
+from gan.models.interfaces import (
+    Discriminator,
+    DiscriminatorNorms,
+    Generator,
+    channels_by_resolution,
+)
 from gan.models.layers import (
     LayeredDiscriminator,
     LayeredGenerator,
@@ -34,15 +40,15 @@ def _check(params: NetworkParams, network: str) -> None:
 def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Generator:
     """The generator, not yet initialised; GanError if blocks is not 1."""
     _check(params, "generator")
-    channels = widths(params.width, stages(size)[1], params.widest)[::-1]
+    channels = channels_by_resolution(params, size)[::-1]
     layers: list[nn.Module] = []
-    for inner, outer in pairwise(channels):
+    for in_channels, out_channels in pairwise(channels):
         layers += [
-            Doubling(inner, outer, has_bias(params.norm)),
-            *norm(params.norm, outer),
+            UpConv4x4(in_channels, out_channels, has_bias(params.norm)),
+            *norm(params.norm, out_channels),
             activation(params.activation),
         ]
-    layers.append(Doubling(channels[-1], 3))
+    layers.append(UpConv4x4(channels[-1], 3))
     return LayeredGenerator(params, latent_size, size, channels[0], layers)
 
 
@@ -51,16 +57,16 @@ def build_discriminator(
 ) -> Discriminator:
     """The discriminator, not yet initialised; GanError if blocks is not 1.
 
-    Without first_norm as in the paper: a norm would throw the picture's brightness away.
+    The paper has no first_norm: a norm right after the pixels would lose their brightness.
     """
     _check(params, "discriminator")
-    channels = widths(params.width, stages(size)[1], params.widest)
+    channels = channels_by_resolution(params, size)
     layers: list[nn.Module] = []
-    for outer, inner in pairwise([3, *channels]):
-        kind = norms.norm if layers or norms.first_norm else "none"
+    for in_channels, out_channels in pairwise([3, *channels]):
+        norm_kind = norms.norm if layers or norms.first_norm else "none"
         layers += [
-            Halving(outer, inner, has_bias(kind)),
-            *norm(kind, inner),
+            DownConv4x4(in_channels, out_channels, has_bias(norm_kind)),
+            *norm(norm_kind, out_channels),
             activation(params.activation),
         ]
     return LayeredDiscriminator(norms, size, channels[-1], layers)

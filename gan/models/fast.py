@@ -1,8 +1,8 @@
-"""Layers that halve or double a picture: torch's own, with fewer multiplications on a processor.
+"""Faster versions of torch's layers: 4x4 convolutions of stride 2 on a CPU, (leaky) ReLU.
 
 Parameters, initialisation and results are those of the torch classes they derive from; only
-rounding differs. Where the transforms don't pay, or another precision is wanted, torch's own
-convolution runs.
+rounding differs. Where Winograd's transforms would not be faster, or in another precision, torch's
+own convolution runs.
 """
 
 from collections.abc import Callable
@@ -24,35 +24,35 @@ from gan.models.winograd import (
 )
 
 MIN_REUSE = 40
-"""Multiplications for each transformed number, from which transforms are worth their time."""
+"""Multiplications for each transformed number, from which on the transforms are faster."""
 
-Map = Callable[[Tensor], Tensor]
+LinearMap = Callable[[Tensor], Tensor]
 
 
-def _linear(source: Tensor, apply: Map, adjoint: Map) -> Tensor:
-    return cast(Tensor, _Linear.apply(source, apply, adjoint))
+def _apply_linear(tensor: Tensor, linear_map: LinearMap, adjoint: LinearMap) -> Tensor:
+    return cast(Tensor, _Linear.apply(tensor, linear_map, adjoint))
 
 
 class _Linear(torch.autograd.Function):
-    """A linear map and its adjoint: each is the other's derivative, as often as one likes."""
+    """A linear map with its adjoint as the derivative, which can be differentiated any times."""
 
     @staticmethod
-    def forward(ctx: Any, source: Tensor, apply: Map, adjoint: Map) -> Tensor:
-        ctx.maps = adjoint, apply
-        return apply(source)
+    def forward(ctx: Any, tensor: Tensor, linear_map: LinearMap, adjoint: LinearMap) -> Tensor:
+        ctx.maps = adjoint, linear_map
+        return linear_map(tensor)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _linear(gradient, *ctx.maps), None, None
+        return _apply_linear(gradient, *ctx.maps), None, None
 
 
 def _factors(weight: Tensor) -> Tensor:
-    inner = weight.shape[1]
-    return _linear(weight, to_factors, lambda factors: from_factors(factors, inner))
+    in_channels = weight.shape[1]
+    return _apply_linear(weight, to_factors, lambda factors: from_factors(factors, in_channels))
 
 
-def halve(pixels: Tensor, weight: Tensor) -> Tensor:
-    """conv2d of (N, C, 2S, 2S) with (C', C, 4, 4), stride 2, padding 1; S a multiple of 4."""
+def down_conv4x4(pixels: Tensor, weight: Tensor) -> Tensor:
+    """conv2d of (N, C, 2S, 2S) with weight (C', C, 4, 4), stride 2, padding 1; 4 divides S."""
     count, channels, side = pixels.shape[0], pixels.shape[1], pixels.shape[2] // 2
 
     def back(points: Tensor) -> Tensor:
@@ -61,13 +61,13 @@ def halve(pixels: Tensor, weight: Tensor) -> Tensor:
     def shrink(products: Tensor) -> Tensor:
         return to_pixels(products, count, side)
 
-    points = _linear(pixels, to_points, back)
+    points = _apply_linear(pixels, to_points, back)
     products = torch.bmm(points, _factors(weight).mT)
-    return _linear(products, shrink, from_pixels)
+    return _apply_linear(products, shrink, from_pixels)
 
 
-def double(pixels: Tensor, weight: Tensor) -> Tensor:
-    """conv_transpose2d of (N, C', S, S) with (C', C, 4, 4), stride 2, padding 1; S as above."""
+def up_conv4x4(pixels: Tensor, weight: Tensor) -> Tensor:
+    """conv_transpose2d of (N, C', S, S) with (C', C, 4, 4), stride 2, padding 1; 4 divides S."""
     count, side, channels = pixels.shape[0], pixels.shape[2], weight.shape[1]
 
     def shrink(products: Tensor) -> Tensor:
@@ -76,58 +76,58 @@ def double(pixels: Tensor, weight: Tensor) -> Tensor:
     def back(points: Tensor) -> Tensor:
         return from_points(points, count, channels, side)
 
-    products = _linear(pixels, from_pixels, shrink)
+    products = _apply_linear(pixels, from_pixels, shrink)
     points = torch.bmm(products, _factors(weight))
-    return _linear(points, back, to_points)
+    return _apply_linear(points, back, to_points)
 
 
-def _pays(pixels: Tensor, side: int, wide: int, narrow: int) -> bool:
-    """Whether fewer multiplications are faster, for a smaller picture of `side` pixels.
+def _winograd_pays(pixels: Tensor, side: int, wide: int, narrow: int) -> bool:
+    """Whether the transforms make it faster, for a smaller picture of `side` pixels.
 
     wide, narrow: channels of the smaller and of the larger picture.
     """
-    plain = pixels.device.type == "cpu" and pixels.dtype in (torch.float32, torch.float64)
+    supported = pixels.device.type == "cpu" and pixels.dtype in (torch.float32, torch.float64)
     square = pixels.shape[2] == pixels.shape[3] and side > 0 and side % TILE == 0
-    # autocast has hardware of its own in mind, and a compiler can't see through the maps
-    if not plain or not square or torch.is_autocast_enabled("cpu") or is_compiling():
+    # autocast uses hardware that is faster still, and a compiler can't optimise the maps
+    if not supported or not square or torch.is_autocast_enabled("cpu") or is_compiling():
         return False
     tiles = pixels.shape[0] * (side // TILE) ** 2
     return tiles > 0 and 1 / (1 / wide + 1 / (4 * narrow) + 1 / tiles) >= MIN_REUSE
 
 
-class Halving(nn.Conv2d):
-    """4x4, stride 2: (N, inner, 2S, 2S) -> (N, outer, S, S)."""
+class DownConv4x4(nn.Conv2d):
+    """Convolution 4x4 of stride 2: (N, in_channels, 2S, 2S) -> (N, out_channels, S, S)."""
 
-    def __init__(self, inner: int, outer: int, bias: bool = True) -> None:
-        super().__init__(inner, outer, 4, 2, 1, bias=bias)
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
+        super().__init__(in_channels, out_channels, 4, 2, 1, bias=bias)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        if not _pays(pixels, pixels.shape[2] // 2, self.out_channels, self.in_channels):
+        if not _winograd_pays(pixels, pixels.shape[2] // 2, self.out_channels, self.in_channels):
             return super().forward(pixels)
-        return _with_bias(halve(pixels, self.weight), self.bias)
+        return _add_bias(down_conv4x4(pixels, self.weight), self.bias)
 
 
-class Doubling(nn.ConvTranspose2d):
-    """4x4, stride 2: (N, inner, S, S) -> (N, outer, 2S, 2S)."""
+class UpConv4x4(nn.ConvTranspose2d):
+    """Its transpose: (N, in_channels, S, S) -> (N, out_channels, 2S, 2S)."""
 
-    def __init__(self, inner: int, outer: int, bias: bool = True) -> None:
-        super().__init__(inner, outer, 4, 2, 1, bias=bias)
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
+        super().__init__(in_channels, out_channels, 4, 2, 1, bias=bias)
 
     def forward(self, pixels: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if not _pays(pixels, pixels.shape[2], self.in_channels, self.out_channels):
+        if not _winograd_pays(pixels, pixels.shape[2], self.in_channels, self.out_channels):
             return super().forward(pixels, output_size)
-        return _with_bias(double(pixels, self.weight), self.bias)
+        return _add_bias(up_conv4x4(pixels, self.weight), self.bias)
 
 
-def _with_bias(pixels: Tensor, bias: Tensor | None) -> Tensor:
+def _add_bias(pixels: Tensor, bias: Tensor | None) -> Tensor:
     return pixels if bias is None else pixels.add_(bias.view(-1, 1, 1))
 
 
-class _Bent(torch.autograd.Function):
-    """Leaky relu, from whose gradient nothing flows back to its input.
+class _LeakyReLUFunction(torch.autograd.Function):
+    """Leaky ReLU whose double backward sends nothing to its input.
 
-    The second derivative is zero wherever there is one, but torch's own sends the zeros back
-    through the whole network, which costs an eighth of a step with a gradient penalty.
+    The second derivative is zero wherever it exists, but torch's own function sends these zeros
+    back through the whole network, an eighth of the time of a step with a gradient penalty.
     """
 
     @staticmethod
@@ -140,11 +140,11 @@ class _Bent(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (out,) = ctx.saved_tensors
-        return _Scaled.apply(gradient, out.detach(), ctx.slope), None
+        return _LeakyReLUGradient.apply(gradient, out.detach(), ctx.slope), None
 
 
-class _Scaled(torch.autograd.Function):
-    """A gradient, times `slope` where `out` is not positive."""
+class _LeakyReLUGradient(torch.autograd.Function):
+    """The gradient, times `slope` where `out` is not positive."""
 
     @staticmethod
     def forward(ctx: Any, gradient: Tensor, out: Tensor, slope: float) -> Tensor:
@@ -158,22 +158,22 @@ class _Scaled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (out,) = ctx.saved_tensors
-        return _Scaled.apply(gradient, out, ctx.slope), None, None
+        return _LeakyReLUGradient.apply(gradient, out, ctx.slope), None, None
 
 
 class LeakyReLU(nn.LeakyReLU):
-    """Torch's own, cheaper to differentiate twice."""
+    """Torch's own, with a cheaper double backward."""
 
     def forward(self, hidden: Tensor) -> Tensor:
         if is_compiling():
             return super().forward(hidden)
-        return cast(Tensor, _Bent.apply(hidden, self.negative_slope))
+        return cast(Tensor, _LeakyReLUFunction.apply(hidden, self.negative_slope))
 
 
 class ReLU(nn.ReLU):
-    """Torch's own, cheaper to differentiate twice."""
+    """Torch's own, with a cheaper double backward."""
 
     def forward(self, hidden: Tensor) -> Tensor:
         if is_compiling():
             return super().forward(hidden)
-        return cast(Tensor, _Bent.apply(hidden, 0.0))
+        return cast(Tensor, _LeakyReLUFunction.apply(hidden, 0.0))

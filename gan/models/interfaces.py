@@ -1,4 +1,4 @@
-"""What the rest of the library knows of the two networks, whatever family they are of."""
+"""Interface of the generator and the discriminator, the same for every family of networks."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 from torch import Generator as Random
 from torch import Tensor, nn
 
-from gan.params.model import DiscriminatorParams, GeneratorParams, Norm
+from gan.params.model import DiscriminatorParams, GeneratorParams, NetworkParams, Norm
 
 
 class Generator(nn.Module):
@@ -22,8 +22,8 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Pixels (N, 3, size, size) in [-1, 1] -> scores (N,), unbounded, higher is more real."""
 
-    mixes_samples: bool
-    """Whether a sample's score depends on its batch."""
+    uses_batch_statistics: bool
+    """Whether a sample's score depends on the rest of its batch."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         raise NotImplementedError
@@ -31,7 +31,7 @@ class Discriminator(nn.Module):
 
 @dataclass(frozen=True)
 class DiscriminatorNorms:
-    """What the objective decides about the discriminator's layers."""
+    """The discriminator's norms, which the recipe of the objective decides."""
 
     norm: Norm
     first_norm: bool
@@ -39,7 +39,7 @@ class DiscriminatorNorms:
 
 
 class Family(Protocol):
-    """What a module of a family offers."""
+    """The functions that a module of a family must have."""
 
     def build_generator(self, params: GeneratorParams, latent_size: int, size: int) -> Generator:
         """The network, not yet initialised; GanError for params that the family can't do."""
@@ -56,8 +56,8 @@ class Family(Protocol):
         ...
 
 
-def stages(size: int) -> tuple[int, int]:
-    """(first side, doublings) for a picture of `size` pixels: 64 -> (4, 4), 96 -> (6, 4)."""
+def plan_resolutions(size: int) -> tuple[int, int]:
+    """Side of the smallest feature maps, and how often it doubles: 64 -> (4, 4), 96 -> (6, 4)."""
     for first in (4, 6):
         doublings = (size // first).bit_length() - 1
         if doublings > 0 and first << doublings == size:
@@ -65,6 +65,6 @@ def stages(size: int) -> tuple[int, int]:
     raise ValueError(f"size {size} is not 4 or 6 times a power of two")
 
 
-def widths(width: int, doublings: int, widest: int) -> list[int]:
-    """Channels of each resolution from the picture's side inwards: doubled, up to `widest`."""
-    return [width * min(2**i, widest) for i in range(doublings)]
+def channels_by_resolution(params: NetworkParams, size: int) -> list[int]:
+    """Channels from highest to lowest resolution: `width` times 1, 2, 4, ... up to `widest`."""
+    return [params.width * min(2**i, params.widest) for i in range(plan_resolutions(size)[1])]

@@ -1,7 +1,8 @@
-"""What networks are built of: norms, activations, the frames that families put layers into, and
-how weights are drawn.
+"""Building blocks of the networks: norms, activations, the two networks around a family's layers,
+and the initialisation of weights.
 
-The order of a layer's parts is convolution, norm, activation; a residual block turns it round.
+A layer is a convolution, a norm and an activation, in this order; in a residual block the
+convolution comes last.
 """
 
 import math
@@ -14,11 +15,11 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
 from gan.models.fast import LeakyReLU, ReLU
-from gan.models.interfaces import Discriminator, DiscriminatorNorms, Generator, stages
+from gan.models.interfaces import Discriminator, DiscriminatorNorms, Generator, plan_resolutions
 from gan.params.model import Activation, GeneratorParams, Norm
 
 SLOPE = 0.2
-"""Of leaky_relu, for negative numbers."""
+"""Slope of leaky_relu for negative numbers."""
 
 GAINS: dict[Activation, float] = {
     "relu": math.sqrt(2),
@@ -26,8 +27,8 @@ GAINS: dict[Activation, float] = {
     "silu": 1.676532,
     "gelu": 1.533531,
 }
-"""What keeps the mean square of standard normal numbers through the activation: He et al. 2015
-(arXiv:1502.01852), equation 10 and its like for smooth functions."""
+"""Factors by which the mean square of standard normal numbers survives the activation: He et al.
+2015 (arXiv:1502.01852), equation 10, and the same for smooth functions."""
 
 _ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "relu": ReLU,
@@ -48,11 +49,11 @@ _WITH_GAINS = nn.BatchNorm2d | nn.GroupNorm
 _WITH_WEIGHTS = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 
 _POWER_ITERATIONS = 15
-"""As many as torch does with the weights that are thrown away by drawing new ones."""
+"""As many as torch's spectral norm makes when it is registered."""
 
 
 class PixelNorm(nn.Module):
-    """Each pixel's channels to a mean square of 1: Karras et al. 2018 (arXiv:1710.10196), 4.2."""
+    """Scales a pixel's channels to mean square 1 (Karras et al. 2018, arXiv:1710.10196, 4.2)."""
 
     def forward(self, hidden: Tensor) -> Tensor:
         # squares of float16 overflow at 256, and autocast would have the product in bfloat16
@@ -64,41 +65,41 @@ class PixelNorm(nn.Module):
 
 
 class Convolution(nn.Conv2d):
-    """A convolution that keeps the picture's size, and the gain its weights are drawn with."""
+    """A convolution that keeps the resolution; its weights are drawn with `gain`."""
 
     def __init__(
-        self, inner: int, outer: int, gain: float, side: int = 3, bias: bool = True
+        self, in_channels: int, out_channels: int, gain: float, side: int = 3, bias: bool = True
     ) -> None:
-        super().__init__(inner, outer, side, padding=side // 2, bias=bias)
+        super().__init__(in_channels, out_channels, side, padding=side // 2, bias=bias)
         self.gain = gain
 
 
 def activation(kind: Activation) -> nn.Module:
-    """Relu, leaky relu (slope 0.2), silu or gelu."""
+    """The activation of this kind."""
     return _ACTIVATIONS[kind]()
 
 
 def norm(kind: Norm, channels: int) -> list[nn.Module]:
-    """The norm of that many channels, or nothing."""
+    """The norm of this kind as a list of one layer, or an empty list for `none`."""
     return [] if kind == "none" else [_NORMS[kind](channels)]
 
 
 def has_bias(following: Norm) -> bool:
-    """Whether a layer before this norm has a bias: not where the norm has one of its own."""
+    """Whether the convolution before this norm needs a bias: not if the norm brings one."""
     return following in ("none", "pixel")
 
 
-def _with_spectral_norm(network: nn.Module) -> None:
-    """Divide the weights of all layers by their largest singular value, from now on."""
+def _add_spectral_norm(network: nn.Module) -> None:
+    """Parametrise all layers: weights are divided by their largest singular value."""
     for module in list(network.modules()):
         if isinstance(module, _WITH_WEIGHTS):
             spectral_norm(module)
 
 
 class LayeredGenerator(Generator):
-    """Latents, linearly onto small maps, then the layers of a family.
+    """A linear projection of the latents to small feature maps, then the layers of a family.
 
-    `layers` takes maps of `channels` channels, 4x4 or 6x6, to 3 channels of the picture's size.
+    `layers` turn maps of `channels` channels, 4x4 or 6x6, into 3 channels of the picture's size.
     """
 
     def __init__(
@@ -111,36 +112,38 @@ class LayeredGenerator(Generator):
     ) -> None:
         super().__init__()
         self.latent_size, self.size = latent_size, size
-        self.first = stages(size)[0]
+        self.first_side = plan_resolutions(size)[0]
         bias = not params.first_norm or has_bias(params.norm)
-        self.project = nn.Linear(latent_size, channels * self.first**2, bias=bias)
+        self.project = nn.Linear(latent_size, channels * self.first_side**2, bias=bias)
         first = [*norm(params.norm, channels), activation(params.activation)]
         last = [nn.Tanh()] if params.last == "tanh" else []
         self.layers = nn.Sequential(*(first if params.first_norm else []), *layers, *last)
         if params.spectral_norm:
-            _with_spectral_norm(self)
+            _add_spectral_norm(self)
 
     def forward(self, latents: Tensor) -> Tensor:
-        hidden = self.project(latents).unflatten(1, (-1, self.first, self.first))
+        hidden = self.project(latents).unflatten(1, (-1, self.first_side, self.first_side))
         pixels: Tensor = self.layers(hidden)
         return pixels
 
 
 class LayeredDiscriminator(Discriminator):
-    """The layers of a family, then one linear score.
+    """The layers of a family, then a linear score.
 
-    `layers` takes pixels to maps of `channels` channels, 4x4 or 6x6.
+    `layers` turn pixels into maps of `channels` channels, 4x4 or 6x6.
     """
 
     def __init__(
         self, norms: DiscriminatorNorms, size: int, channels: int, layers: list[nn.Module]
     ) -> None:
         super().__init__()
-        score = nn.Linear(channels * stages(size)[0] ** 2, 1)
+        score = nn.Linear(channels * plan_resolutions(size)[0] ** 2, 1)
         self.layers = nn.Sequential(*layers, nn.Flatten(), score)
-        self.mixes_samples = any(isinstance(part, nn.BatchNorm2d) for part in self.modules())
+        self.uses_batch_statistics = any(
+            isinstance(part, nn.BatchNorm2d) for part in self.modules()
+        )
         if norms.spectral_norm:
-            _with_spectral_norm(self)
+            _add_spectral_norm(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
         scores: Tensor = self.layers(pixels)
@@ -148,32 +151,32 @@ class LayeredDiscriminator(Discriminator):
 
 
 def he_deviation(layer: nn.Module) -> float:
-    """Standard deviation of a layer's weights: He et al. 2015, equation 10, by its inputs."""
+    """Standard deviation of a layer's initial weights, by fan-in (He et al. 2015, equation 10)."""
     gain = layer.gain if isinstance(layer, Convolution) else 1.0
     return gain / math.sqrt(raw_weight(layer)[0].numel())
 
 
 def raw_weight(layer: nn.Module) -> nn.Parameter:
-    """The weight that is learned, before spectral norm divides it."""
+    """The trained parameter, before spectral norm divides it."""
     normed = is_parametrized(layer, "weight")
     return layer.get_parameter("parametrizations.weight.original" if normed else "weight")
 
 
 def _draw(target: Tensor, mean: float, deviation: float, random: Random) -> None:
-    """Normal numbers that depend on neither device, precision nor order in memory."""
+    """Fill `target` with normal numbers, the same on every device, in every type and layout."""
     drawn = torch.empty(target.shape).normal_(mean, deviation, generator=random)
     target.copy_(drawn)
 
 
 def _restart_spectral_norm(layer: nn.Module, random: Random) -> None:
-    """Singular vectors anew: torch drew them from the global generator, for other weights."""
+    """Draw the singular vectors anew: torch drew them from the global generator."""
     mode = layer.training
     layer.train()
     for vector in layer.get_submodule("parametrizations").buffers():
         _draw(vector, 0.0, 1.0, random)
         vector.div_(vector.norm())
     for _ in range(_POWER_ITERATIONS):
-        layer.weight  # noqa: B018  (each look at it is one iteration)
+        layer.weight  # noqa: B018  (each access is one power iteration)
     layer.train(mode)
 
 
@@ -184,7 +187,7 @@ def draw_weights(
     deviation: Callable[[nn.Module], float],
     spread_of_gains: float = 0.0,
 ) -> None:
-    """Draw all weights anew, in place and from `random` alone; biases 0, norms' gains around 1."""
+    """Initialise all layers in place from `random` alone: biases 0, gains of norms around 1."""
     for module in network.modules():
         if isinstance(module, _WITH_WEIGHTS):
             _draw(raw_weight(module), 0.0, deviation(module), random)

@@ -1,4 +1,4 @@
-"""The families of networks by name; here a new one is announced, with one line.
+"""Families of networks by name; a new family is one more line here.
 
 Modules are named, not imported: params.yaml is checked against this list without torch.
 """

@@ -1,15 +1,16 @@
-"""Residual networks: SNGAN's (Miyato et al. 2018, arXiv:1802.05957, appendix B.4), without need
-of a norm as in R3GAN (Huang et al. 2024, arXiv:2501.05441).
+"""Residual networks as in SNGAN (Miyato et al. 2018, arXiv:1802.05957, appendix B.4), which also
+train without a norm, as R3GAN does (Huang et al. 2024, arXiv:2501.05441).
 
-A block adds to its input what two 3x3 convolutions make of it, each after norm and activation.
-Each resolution but the projection's 4x4 or 6x6 has `blocks` of them, the one that resamples
-included: it repeats or averages pixels, in the shortcut too, between its convolutions, so that one
-of them works at the lower resolution with the channels of both, and the other at the higher one.
+A block is the sum of a shortcut and a branch of two 3x3 convolutions, each after norm and
+activation. Each resolution above the projected 4x4 or 6x6 maps has `blocks` blocks. The first or
+last of them resamples: it repeats or averages pixels in the shortcut and between the convolutions
+of the branch, so that one convolution works at the lower and one at the higher resolution.
 
-Weights are drawn after He et al. 2015, and a block's last ones divided by the root of the number
-of blocks: so the mean square of the sum grows by less than e, however many there are (Fixup,
-Zhang et al. 2019, arXiv:1901.09321). Fixup and R3GAN start with zeros there; but zeros have no
-spectral norm, and stop the gradient of the block's other layer in the first step.
+Weights are drawn after He et al. 2015; those of a block's last convolution are divided by the root
+of the number of blocks, so that the mean square of the sum grows by less than e, however many
+blocks there are (Fixup, Zhang et al. 2019, arXiv:1901.09321). Fixup and R3GAN begin with zeros
+there; but zeros have no spectral norm, and stop the gradient of the block's other convolution in
+the first step.
 """
 
 import math
@@ -19,7 +20,12 @@ from itertools import pairwise
 from torch import Generator as Random
 from torch import Tensor, nn
 
-from gan.models.interfaces import Discriminator, DiscriminatorNorms, Generator, stages, widths
+from gan.models.interfaces import (
+    Discriminator,
+    DiscriminatorNorms,
+    Generator,
+    channels_by_resolution,
+)
 from gan.models.layers import (
     GAINS,
     Convolution,
@@ -48,90 +54,94 @@ class Residual(nn.Module):
 
 @dataclass(frozen=True)
 class _Blocks:
-    """What the blocks of one network have in common, and how many there are."""
+    """The residual blocks of one network, of which there are `count`."""
 
     norm: Norm
     activation: Activation
     count: int
 
-    def before(self, channels: int, kind: Norm | None = None) -> list[nn.Module]:
-        """What comes before a convolution: norm and activation."""
-        return [*norm(kind or self.norm, channels), activation(self.activation)]
+    def norm_and_activation(self, channels: int, norm_kind: Norm | None = None) -> list[nn.Module]:
+        """The layers before a convolution; `norm_kind` replaces the network's norm."""
+        return [*norm(norm_kind or self.norm, channels), activation(self.activation)]
 
-    def convolution(self, inner: int, outer: int) -> Convolution:
-        """The first one of a block."""
-        return Convolution(inner, outer, GAINS[self.activation], bias=has_bias(self.norm))
+    def first_convolution(self, in_channels: int, out_channels: int) -> Convolution:
+        gain = GAINS[self.activation]
+        return Convolution(in_channels, out_channels, gain, bias=has_bias(self.norm))
 
-    def last(self, inner: int, outer: int) -> Convolution:
-        return Convolution(inner, outer, GAINS[self.activation] / math.sqrt(self.count))
+    def last_convolution(self, in_channels: int, out_channels: int) -> Convolution:
+        gain = GAINS[self.activation] / math.sqrt(self.count)
+        return Convolution(in_channels, out_channels, gain)
 
-    def plain(self, channels: int, first: Norm | None = None) -> Residual:
-        """At one resolution; `first` replaces the norm of its input."""
+    def keep(self, channels: int, first_norm: Norm | None = None) -> Residual:
+        """A block that keeps the resolution; `first_norm` replaces the norm of its input."""
         branch = [
-            *self.before(channels, first),
-            self.convolution(channels, channels),
-            *self.before(channels),
-            self.last(channels, channels),
+            *self.norm_and_activation(channels, first_norm),
+            self.first_convolution(channels, channels),
+            *self.norm_and_activation(channels),
+            self.last_convolution(channels, channels),
         ]
         return Residual([], branch)
 
-    def up(self, inner: int, outer: int) -> Residual:
-        """To twice the resolution."""
+    def upsample(self, in_channels: int, out_channels: int) -> Residual:
+        """A block that doubles the resolution."""
         branch = [
-            *self.before(inner),
-            self.convolution(inner, outer),
-            *self.before(outer),
+            *self.norm_and_activation(in_channels),
+            self.first_convolution(in_channels, out_channels),
+            *self.norm_and_activation(out_channels),
             nn.Upsample(scale_factor=2),
-            self.last(outer, outer),
+            self.last_convolution(out_channels, out_channels),
         ]
-        return Residual([*_change(inner, outer), nn.Upsample(scale_factor=2)], branch)
+        shortcut = [*_change_channels(in_channels, out_channels), nn.Upsample(scale_factor=2)]
+        return Residual(shortcut, branch)
 
-    def down(self, inner: int, outer: int, first: Norm | None = None) -> Residual:
-        """To half the resolution; `first` replaces the norm of its input."""
+    def downsample(
+        self, in_channels: int, out_channels: int, first_norm: Norm | None = None
+    ) -> Residual:
+        """A block that halves the resolution; `first_norm` replaces the norm of its input."""
         branch = [
-            *self.before(inner, first),
-            self.convolution(inner, inner),
-            *self.before(inner),
+            *self.norm_and_activation(in_channels, first_norm),
+            self.first_convolution(in_channels, in_channels),
+            *self.norm_and_activation(in_channels),
             nn.AvgPool2d(2),
-            self.last(inner, outer),
+            self.last_convolution(in_channels, out_channels),
         ]
-        return Residual([nn.AvgPool2d(2), *_change(inner, outer)], branch)
+        return Residual([nn.AvgPool2d(2), *_change_channels(in_channels, out_channels)], branch)
 
 
-def _change(inner: int, outer: int) -> list[nn.Module]:
-    """A shortcut's channels, changed at its lower resolution: there it costs a quarter."""
-    return [] if inner == outer else [Convolution(inner, outer, gain=1.0, side=1, bias=False)]
+def _change_channels(in_channels: int, out_channels: int) -> list[nn.Module]:
+    """The shortcut's 1x1 convolution, at its lower resolution, where it costs a quarter."""
+    if in_channels == out_channels:
+        return []
+    return [Convolution(in_channels, out_channels, gain=1.0, side=1, bias=False)]
 
 
 def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Generator:
     """The generator, not yet initialised."""
-    doublings = stages(size)[1]
-    channels = widths(params.width, doublings, params.widest)[::-1]
-    blocks = _Blocks(params.norm, params.activation, doublings * params.blocks)
+    channels = channels_by_resolution(params, size)[::-1]
+    blocks = _Blocks(params.norm, params.activation, len(channels) * params.blocks)
     layers: list[nn.Module] = []
-    for inner, outer in pairwise([*channels, channels[-1]]):
-        layers.append(blocks.up(inner, outer))
-        layers += [blocks.plain(outer) for _ in range(params.blocks - 1)]
-    layers += [*blocks.before(channels[-1]), Convolution(channels[-1], 3, gain=1.0)]
+    for in_channels, out_channels in pairwise([*channels, channels[-1]]):
+        layers.append(blocks.upsample(in_channels, out_channels))
+        layers += [blocks.keep(out_channels) for _ in range(params.blocks - 1)]
+    layers += [*blocks.norm_and_activation(channels[-1]), Convolution(channels[-1], 3, gain=1.0)]
     return LayeredGenerator(params, latent_size, size, channels[0], layers)
 
 
 def build_discriminator(
     params: DiscriminatorParams, norms: DiscriminatorNorms, size: int
 ) -> Discriminator:
-    """The discriminator, not yet initialised; first_norm is of the pixels' convolution."""
-    doublings = stages(size)[1]
-    channels = widths(params.width, doublings, params.widest)
-    blocks = _Blocks(norms.norm, params.activation, doublings * params.blocks)
-    first: Norm = norms.norm if norms.first_norm else "none"
+    """The discriminator, not yet initialised; first_norm follows the convolution of the pixels."""
+    channels = channels_by_resolution(params, size)
+    blocks = _Blocks(norms.norm, params.activation, len(channels) * params.blocks)
+    first_norm: Norm = norms.norm if norms.first_norm else "none"
     layers: list[nn.Module] = [Convolution(3, channels[0], gain=1.0)]
-    for inner, outer in pairwise([channels[0], *channels]):
+    for in_channels, out_channels in pairwise([channels[0], *channels]):
         for _ in range(params.blocks - 1):
-            layers.append(blocks.plain(inner, first))
-            first = norms.norm
-        layers.append(blocks.down(inner, outer, first))
-        first = norms.norm
-    layers += blocks.before(channels[-1])
+            layers.append(blocks.keep(in_channels, first_norm))
+            first_norm = norms.norm
+        layers.append(blocks.downsample(in_channels, out_channels, first_norm))
+        first_norm = norms.norm
+    layers += blocks.norm_and_activation(channels[-1])
     return LayeredDiscriminator(norms, size, channels[-1], layers)
 
 

@@ -1,19 +1,23 @@
-"""Plain convolutions, resampled by simple filters: pictures free of checkerboards.
+"""Plain 3x3 convolutions with resampling between them: pictures without checkerboards.
 
 Odena et al. 2016 (Deconvolution and Checkerboard Artifacts): a transposed convolution treats
-pixels of even and odd coordinates differently, which shows as a pattern of period 2. Here the
-generator repeats pixels and then convolves with 3x3. The discriminator convolves with 3x3 and
-then averages 2x2 pixels; a strided convolution would put the same pattern into its gradient, which
-is what the generator learns from.
+pixels of even and odd coordinates differently, which shows as a pattern of period 2. This
+generator repeats pixels, then convolves. The discriminator convolves, then averages 2x2 pixels; a
+strided convolution would put the same pattern into its gradient, which the generator learns from.
 
-Each resolution has `blocks` convolutions, one after the other: more than a few need a norm, or
-their signal dies out; the family resnet doesn't have that trouble.
+Each resolution has `blocks` convolutions, one after the other. More than a few need a norm, or the
+signal vanishes on its way; the family resnet works without one.
 """
 
 from torch import Generator as Random
 from torch import nn
 
-from gan.models.interfaces import Discriminator, DiscriminatorNorms, Generator, stages, widths
+from gan.models.interfaces import (
+    Discriminator,
+    DiscriminatorNorms,
+    Generator,
+    channels_by_resolution,
+)
 from gan.models.layers import (
     GAINS,
     Convolution,
@@ -29,29 +33,29 @@ from gan.params.model import Activation, DiscriminatorParams, GeneratorParams, N
 
 
 def _layer(
-    inner: int, outer: int, kind: Norm, activated: Activation, gain: float
+    in_channels: int, out_channels: int, norm_kind: Norm, activation_kind: Activation, gain: float
 ) -> list[nn.Module]:
     return [
-        Convolution(inner, outer, gain, bias=has_bias(kind)),
-        *norm(kind, outer),
-        activation(activated),
+        Convolution(in_channels, out_channels, gain, bias=has_bias(norm_kind)),
+        *norm(norm_kind, out_channels),
+        activation(activation_kind),
     ]
 
 
 def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Generator:
     """The generator, not yet initialised."""
-    channels = widths(params.width, stages(size)[1], params.widest)[::-1]
+    channels = channels_by_resolution(params, size)[::-1]
     gain = GAINS[params.activation]
-    inner, layers = channels[0], list[nn.Module]()
-    for outer in channels[1:]:
+    in_channels, layers = channels[0], list[nn.Module]()
+    for out_channels in channels[1:]:
         layers.append(nn.Upsample(scale_factor=2))
         for _ in range(params.blocks):
-            layers += _layer(inner, outer, params.norm, params.activation, gain)
-            inner = outer
+            layers += _layer(in_channels, out_channels, params.norm, params.activation, gain)
+            in_channels = out_channels
     layers.append(nn.Upsample(scale_factor=2))
     for _ in range(params.blocks - 1):
-        layers += _layer(inner, inner, params.norm, params.activation, gain)
-    layers.append(Convolution(inner, 3, gain=1.0))
+        layers += _layer(in_channels, in_channels, params.norm, params.activation, gain)
+    layers.append(Convolution(in_channels, 3, gain=1.0))
     return LayeredGenerator(params, latent_size, size, channels[0], layers)
 
 
@@ -59,14 +63,14 @@ def build_discriminator(
     params: DiscriminatorParams, norms: DiscriminatorNorms, size: int
 ) -> Discriminator:
     """The discriminator, not yet initialised."""
-    channels = widths(params.width, stages(size)[1], params.widest)
-    inner, layers = 3, list[nn.Module]()
-    for outer in channels:
+    channels = channels_by_resolution(params, size)
+    in_channels, layers = 3, list[nn.Module]()
+    for out_channels in channels:
         for _ in range(params.blocks):
-            kind = norms.norm if layers or norms.first_norm else "none"
+            norm_kind = norms.norm if layers or norms.first_norm else "none"
             gain = GAINS[params.activation] if layers else 1.0
-            layers += _layer(inner, outer, kind, params.activation, gain)
-            inner = outer
+            layers += _layer(in_channels, out_channels, norm_kind, params.activation, gain)
+            in_channels = out_channels
         layers.append(nn.AvgPool2d(2))
     return LayeredDiscriminator(norms, size, channels[-1], layers)
 

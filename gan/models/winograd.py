@@ -1,13 +1,13 @@
-"""Winograd's minimal filtering for 4x4 kernels of stride 2: the linear maps around the product.
+"""Winograd's minimal filtering for 4x4 kernels of stride 2: the transforms around the product.
 
 A 4x4 kernel of stride 2 is a 2x2 kernel of stride 1 over pairs of rows and columns. Winograd's
 minimal filtering (Lavin & Gray 2015, arXiv:1509.09308) makes 4x4 outputs of such a kernel from 25
-products instead of 64, at the points 0, 1, -1, 2 and infinity. Everything about it but one batched
-matrix product is a linear map that adds and subtracts; those maps are here, each with its adjoint,
-so that torch can differentiate as often as it likes. Results differ from torch's own in rounding.
+products instead of 64, at the points 0, 1, -1, 2 and infinity. All but one batched matrix product
+are linear maps that add and subtract. They are in this module, each with its adjoint, so that
+derivatives of any order exist. Results differ from torch's own in rounding.
 
-In the maps, S is the side of the smaller picture, T = S / 4 its tiles in a row, and 25 the places
-in a transformed tile.
+S is the side of the smaller picture, T = S / 4 the number of its tiles along a side, and 25 the
+number of points of a transformed tile.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from torch import Tensor
 
 TILE, POINTS = 4, 5
 CHUNK = 1 << 19
-"""Numbers transformed at once: what a core's own cache holds, or memory's speed is the limit."""
+"""Numbers transformed at once: as many as a core's own cache holds."""
 
 Parts = Sequence[Tensor]
 
 
 def _spread(d: Parts, out: Parts) -> None:
-    """Five neighbours -> values at the five points."""
+    """Input transform: five neighbours -> values at the five points."""
     middle = torch.sub(d[3], d[1], out=out[3])
     torch.sub(d[0], d[2], out=out[0]).add_(middle, alpha=1 / 2)
     torch.sub(middle, d[1], out=out[1]).sub_(d[2])
@@ -32,7 +32,7 @@ def _spread(d: Parts, out: Parts) -> None:
 
 
 def _unspread(v: Parts, out: Tensor, dim: int) -> None:
-    """Its adjoint, summed over tiles that overlap by one row of `out` along `dim`."""
+    """Adjoint of `_spread`, summed over tiles that overlap by one row of `out` along `dim`."""
     tiles = v[0].shape[dim]
     middle = torch.add(v[3], v[0], alpha=1 / 2, out=_rows(out, dim, 3, tiles))
     middle.add_(v[1]).add_(v[2], alpha=1 / 3).sub_(v[4], alpha=2)
@@ -44,7 +44,7 @@ def _unspread(v: Parts, out: Tensor, dim: int) -> None:
 
 
 def _gather(m: Parts, out: Parts) -> None:
-    """Products at the five points -> four outputs."""
+    """Output transform: products at the five points -> four outputs."""
     even = torch.add(m[1], m[2]).mul_(-1 / 2)
     odd = torch.sub(m[2], m[1]).mul_(1 / 2)
     torch.add(even, m[0], out=out[0]).add_(m[3], alpha=1 / 6)
@@ -54,7 +54,7 @@ def _gather(m: Parts, out: Parts) -> None:
 
 
 def _ungather(y: Parts, out: Parts) -> None:
-    """Its adjoint."""
+    """Adjoint of `_gather`."""
     even = torch.add(y[0], y[2]).mul_(-1 / 2)
     odd = torch.add(y[1], y[3]).mul_(-1 / 2)
     out[0].copy_(y[0])
@@ -66,7 +66,7 @@ def _ungather(y: Parts, out: Parts) -> None:
 
 
 def _expand(w: Parts, out: Parts) -> None:
-    """Two taps -> values at the five points."""
+    """Kernel transform: two taps -> values at the five points."""
     out[0].copy_(w[0])
     torch.add(w[0], w[1], out=out[1])
     torch.sub(w[0], w[1], out=out[2])
@@ -75,20 +75,20 @@ def _expand(w: Parts, out: Parts) -> None:
 
 
 def _unexpand(u: Parts) -> list[Tensor]:
-    """Its adjoint; keeps the order in memory, whatever it is."""
+    """Adjoint of `_expand`; keeps the layout in memory."""
     first = (u[0] + u[1]).add_(u[2]).add_(u[3])
     second = (u[1] - u[2]).add_(u[3], alpha=2).add_(u[4])
     return [first, second]
 
 
 def _rows(pairs: Tensor, dim: int, first: int, count: int) -> Tensor:
-    """Rows first, first + 4, ... along `dim`: `count` of them."""
+    """`count` rows along `dim`: first, first + 4, ..."""
     stop = first + TILE * count - TILE + 1
     return pairs[(slice(None),) * dim + (slice(first, max(stop, first), TILE),)]
 
 
 def _neighbours(pairs: Tensor, dim: int, tiles: int) -> list[Tensor]:
-    return [_rows(pairs, dim, place, tiles) for place in range(POINTS)]
+    return [_rows(pairs, dim, offset, tiles) for offset in range(POINTS)]
 
 
 def _channels_last(pixels: Tensor) -> Tensor:
@@ -103,12 +103,12 @@ def _empty(like: Tensor, *shape: int) -> Tensor:
 
 
 def _chunk(count: int, pixels: int) -> int:
-    """Pictures at once, if each becomes `pixels` numbers."""
+    """Pictures to transform at once, if each becomes `pixels` numbers."""
     return max(1, min(count, CHUNK // pixels))
 
 
 def to_points(pixels: Tensor) -> Tensor:
-    """Larger pictures (N, C, 2S, 2S) -> (25, N * T * T, 4C): their tiles, transformed."""
+    """Input transform of larger pictures (N, C, 2S, 2S) -> (25, N * T * T, 4C)."""
     count, channels, side = pixels.shape[0], pixels.shape[1], pixels.shape[2] // 2
     tiles, row = side // TILE, side // TILE * 4 * channels
     source = _channels_last(pixels)
@@ -128,7 +128,7 @@ def to_points(pixels: Tensor) -> Tensor:
 
 
 def from_points(points: Tensor, count: int, channels: int, side: int) -> Tensor:
-    """The adjoint of `to_points`, for a smaller picture of `side`."""
+    """Adjoint of `to_points`; `side` is S."""
     tiles, row = side // TILE, side // TILE * 4 * channels
     source = points.reshape(POINTS, POINTS, count, tiles, row)
     out = _empty(points, count, channels, 2 * side, 2 * side)
@@ -148,52 +148,53 @@ def from_points(points: Tensor, count: int, channels: int, side: int) -> Tensor:
 
 
 def to_pixels(products: Tensor, count: int, side: int) -> Tensor:
-    """Products (25, N * T * T, C) -> smaller pictures (N, C, S, S)."""
+    """Output transform of products (25, N * T * T, C) -> smaller pictures (N, C, S, S)."""
     tiles, channels = side // TILE, products.shape[-1]
     source = products.reshape(POINTS, POINTS, count, tiles, tiles, channels)
     down = products.new_empty(TILE, POINTS, count, tiles, tiles, channels)
     _gather(list(source), list(down))
     out = _empty(products, count, channels, side, side)
-    _gather([down[:, place] for place in range(POINTS)], _squares(out, tiles))
+    _gather([down[:, point] for point in range(POINTS)], _columns_of_tiles(out, tiles))
     return out
 
 
 def from_pixels(pixels: Tensor) -> Tensor:
-    """The adjoint of `to_pixels`."""
+    """Adjoint of `to_pixels`."""
     count, channels, side = pixels.shape[:3]
     tiles = side // TILE
     down = pixels.new_empty(TILE, POINTS, count, tiles, tiles, channels)
-    places = [down[:, place] for place in range(POINTS)]
-    _ungather(_squares(pixels.contiguous(memory_format=torch.channels_last), tiles), places)
+    points = [down[:, point] for point in range(POINTS)]
+    channels_last = pixels.contiguous(memory_format=torch.channels_last)
+    _ungather(_columns_of_tiles(channels_last, tiles), points)
     out = pixels.new_empty(POINTS, POINTS, count, tiles, tiles, channels)
     _ungather(list(down), list(out))
     return out.view(POINTS**2, count * tiles**2, channels)
 
 
-def _squares(pixels: Tensor, tiles: int) -> list[Tensor]:
-    """The columns of a tile in channels_last pictures: four times (row, N, T, T, C)."""
+def _columns_of_tiles(pixels: Tensor, tiles: int) -> list[Tensor]:
+    """The four columns of all tiles of channels_last pictures: (4 rows, N, T, T, C) each."""
     count, channels = pixels.shape[:2]
     inside = pixels.permute(0, 2, 3, 1).view(count, tiles, TILE, tiles, TILE, channels)
     return [inside[:, :, :, :, column].permute(2, 0, 1, 3, 4) for column in range(TILE)]
 
 
 def to_factors(weight: Tensor) -> Tensor:
-    """Weights (C', C, 4, 4) -> (25, C', 4C)."""
-    outer, inner = weight.shape[:2]
-    taps = _channels_last(weight).view(outer, 2, 2, 2, 2 * inner)
-    down = weight.new_empty(POINTS, outer, 2, 2, 2 * inner)
+    """Kernel transform of weights (C', C, 4, 4) -> (25, C', 4C)."""
+    out_channels, in_channels = weight.shape[:2]
+    taps = _channels_last(weight).view(out_channels, 2, 2, 2, 2 * in_channels)
+    down = weight.new_empty(POINTS, out_channels, 2, 2, 2 * in_channels)
     _expand([taps[:, 0], taps[:, 1]], list(down))
-    out = weight.new_empty(POINTS, POINTS, outer, 2, 2 * inner)
-    _expand([down[:, :, :, 0], down[:, :, :, 1]], [out[:, place] for place in range(POINTS)])
-    return out.view(POINTS**2, outer, 4 * inner)
+    out = weight.new_empty(POINTS, POINTS, out_channels, 2, 2 * in_channels)
+    _expand([down[:, :, :, 0], down[:, :, :, 1]], [out[:, point] for point in range(POINTS)])
+    return out.view(POINTS**2, out_channels, 4 * in_channels)
 
 
-def from_factors(factors: Tensor, inner: int) -> Tensor:
-    """The adjoint of `to_factors`."""
-    outer = factors.shape[1]
-    weight = factors.new_empty(outer, 2, 2, 2, 2, inner)
-    source = factors.view(POINTS, POINTS, outer, 4 * inner)
+def from_factors(factors: Tensor, in_channels: int) -> Tensor:
+    """Adjoint of `to_factors`."""
+    out_channels = factors.shape[1]
+    weight = factors.new_empty(out_channels, 2, 2, 2, 2, in_channels)
+    source = factors.view(POINTS, POINTS, out_channels, 4 * in_channels)
     for row, down in enumerate(_unexpand(list(source))):
         for column, taps in enumerate(_unexpand(list(down))):
-            weight[:, row, :, column].copy_(taps.view(outer, 2, 2, inner))
-    return weight.view(outer, 4, 4, inner).permute(0, 3, 1, 2)
+            weight[:, row, :, column].copy_(taps.view(out_channels, 2, 2, in_channels))
+    return weight.view(out_channels, 4, 4, in_channels).permute(0, 3, 1, 2)

@@ -12,16 +12,16 @@ from gan.params.train import RecipeParams
 class Bce(Objective):
     """Binary cross-entropy of real against fake; softplus keeps its gradient at any logit.
 
-    label_smoothing: s in [0, 0.5) makes the label of real pictures 1 - s, that of fake ones stays
-    0 (one-sided; Salimans et al. 2016, arXiv:1606.03498, section 3.4).
+    label_smoothing: s in [0, 0.5) makes the label of real pictures 1 - s; that of fakes stays 0
+    (one-sided; Salimans et al. 2016, arXiv:1606.03498, section 3.4).
     """
 
-    pairs = False
+    needs_real_scores = False
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = label_smoothing
         # a picture that is as likely real as fake has the label (1 - s) / 2
-        self.midpoint = math.log((1 - label_smoothing) / (1 + label_smoothing))
+        self.decision_threshold = math.log((1 - label_smoothing) / (1 + label_smoothing))
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """-(1 - s) log sigmoid(real) - s log sigmoid(-real) - log sigmoid(-fake)."""

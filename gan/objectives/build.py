@@ -1,4 +1,4 @@
-"""From params to the objective."""
+"""Build the objective from params."""
 
 from importlib import import_module
 
@@ -8,9 +8,9 @@ from gan.params.train import TrainParams
 
 
 def build_objective(params: TrainParams) -> Objective:
-    """The objective that `train.objective` names, by its recipe.
+    """Build the objective that `train.objective` names, from its recipe.
 
-    GanError if the recipe asks for something that the objective can't do.
+    Raises GanError if the recipe asks for something that the objective does not support.
     """
     objective: Objective = import_module(OBJECTIVES[params.objective]).build(params.recipe)
     return objective

@@ -13,8 +13,8 @@ from gan.params.train import RecipeParams
 class Hinge(Objective):
     """Scores are pushed beyond the margins 1 and -1 and no further."""
 
-    pairs = False
-    midpoint = 0.0
+    needs_real_scores = False
+    decision_threshold = 0.0
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """max(0, 1 - real) + max(0, 1 + fake)."""
@@ -26,6 +26,6 @@ class Hinge(Objective):
 
 
 def build(recipe: RecipeParams) -> Objective:
-    """GanError if labels are to be smoothed: there are none."""
+    """Build it; GanError if the recipe smooths labels: there are none."""
     refuse_label_smoothing("hinge", recipe)
     return Hinge()

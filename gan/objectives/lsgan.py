@@ -13,11 +13,11 @@ class Lsgan(Objective):
     generator's label stays 1.
     """
 
-    pairs = False
+    needs_real_scores = False
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.real_label = 1 - label_smoothing
-        self.midpoint = self.real_label / 2
+        self.decision_threshold = self.real_label / 2
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """(real - label)^2 / 2 + fake^2 / 2."""

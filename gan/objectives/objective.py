@@ -1,4 +1,4 @@
-"""What the training knows of an objective; the scores' orientation is the same in all."""
+"""Interface of an objective: the losses of both networks over the discriminator's scores."""
 
 from typing import Protocol
 
@@ -9,23 +9,23 @@ from gan.params.train import RecipeParams
 
 
 class Objective(Protocol):
-    """A pair of losses over scores of a discriminator; higher scores mean "more real".
+    """The losses of discriminator and generator; higher scores mean "more real".
 
-    Scores are (N,) float32 or float64, real[i] and fake[i] a pair. Losses are 0-d tensors, means
-    over the samples, so that several processes can average theirs. Penalties are apart from it
+    Scores are (N,) float32 or float64; real[i] and fake[i] are a pair. Losses are 0-d tensors,
+    means over the samples, so that several processes can average theirs. Penalties are separate
     (gan.objectives.penalties).
     """
 
-    pairs: bool
+    needs_real_scores: bool
     """Whether the generator's loss compares with scores of real pictures."""
 
-    midpoint: float | None
+    decision_threshold: float | None
     """The score of a picture that is as likely real as fake; None if only differences count."""
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor: ...
 
     def generator_loss(self, fake: Tensor, real: Tensor | None) -> Tensor:
-        """`real` are scores of other pictures, given if `pairs`."""
+        """`real`: scores of real pictures, or None unless `needs_real_scores`."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The objectives by name; here a new one is announced, with one line.
+"""Objectives by name; a new objective is one more line here.
 
 Modules are named, not imported: params.yaml is checked against this list without torch.
 """

@@ -17,8 +17,8 @@ from gan.params.train import RecipeParams
 class Relativistic(Objective):
     """Each fake picture is compared with a real one; only differences of scores count."""
 
-    pairs = True
-    midpoint = None
+    needs_real_scores = True
+    decision_threshold = None
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """-log sigmoid(real - fake)."""
@@ -32,6 +32,6 @@ class Relativistic(Objective):
 
 
 def build(recipe: RecipeParams) -> Objective:
-    """GanError if labels are to be smoothed: there are none."""
+    """Build it; GanError if the recipe smooths labels: there are none."""
     refuse_label_smoothing("relativistic", recipe)
     return Relativistic()

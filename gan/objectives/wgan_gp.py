@@ -1,4 +1,4 @@
-"""Wasserstein GAN (Arjovsky et al. 2017), whose penalty is in its recipe (arXiv:1704.00028)."""
+"""Wasserstein GAN (Arjovsky et al. 2017); its recipe has the penalty (arXiv:1704.00028)."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from gan.params.train import RecipeParams
 
 @dataclass(frozen=True)
 class WganGp(Objective):
-    """The difference of mean scores; without `penalties.gradient` it would have no bound."""
+    """The difference of mean scores, which has no bound without `penalties.gradient`."""
 
-    pairs = False
-    midpoint = None
+    needs_real_scores = False
+    decision_threshold = None
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """fake - real."""
@@ -25,6 +25,6 @@ class WganGp(Objective):
 
 
 def build(recipe: RecipeParams) -> Objective:
-    """GanError if labels are to be smoothed: there are none."""
+    """Build it; GanError if the recipe smooths labels: there are none."""
     refuse_label_smoothing("wgan_gp", recipe)
     return WganGp()

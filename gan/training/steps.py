@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from gan.devices import Compute
 from gan.distributed.world import World
 from gan.objectives.objective import Objective
-from gan.objectives.penalties import penalties, weighted
+from gan.objectives.penalties import compute_penalties, penalty_loss
 from gan.params.train import TrainParams
 from gan.randomness import normal, uniform
 from gan.training.augment import adapted, augment, deviation_at, noisy
@@ -91,7 +91,7 @@ def _minimise(
 def _scores(state: TrainState, dtype: torch.dtype, real: Tensor, fake: Tensor) -> list[Tensor]:
     """Scores (N,) of real and of fake pixels."""
     discriminator = state.discriminator
-    if discriminator.mixes_samples:  # batch norm must see real and fake apart
+    if discriminator.uses_batch_statistics:  # batch norm must see real and fake apart
         return [discriminator(real).to(dtype), discriminator(fake).to(dtype)]
     # one pass over both is faster than two and gives the same scores
     return list(discriminator(torch.cat([real, fake])).to(dtype).chunk(2))
@@ -117,15 +117,17 @@ def discriminator_step(
         measured = {"loss/discriminator": loss}
         if due:
             mix = uniform(engine.params.seed, "mix", samples)[:, 0].to(compute.dtype)
-            found = penalties(
+            found = compute_penalties(
                 params, state.discriminator, real, fake, real_scores, fake_scores, mix
             )
             measured |= found
-            loss = measured["loss/discriminator"] = loss + weighted(params, found)
+            loss = measured["loss/discriminator"] = loss + penalty_loss(params, found)
     optimiser, scaler = state.discriminator_optimiser, state.discriminator_scaler
     norm = _minimise(loss, state.discriminator, optimiser, scaler, engine.world)
     measured["gradient_norm/discriminator"] = norm
-    measured |= _judged(engine.objective.midpoint, real_scores.detach(), fake_scores.detach())
+    measured |= _judged(
+        engine.objective.decision_threshold, real_scores.detach(), fake_scores.detach()
+    )
     return {name: value.detach() for name, value in measured.items()}
 
 
@@ -154,7 +156,7 @@ def generator_step(
             shown = engine.shown(fake, state, "generator", samples)
             scores = state.discriminator(shown).to(compute.dtype)
             others = None
-            if objective.pairs:
+            if objective.needs_real_scores:
                 with torch.no_grad():
                     shown = engine.shown(real, state, "generator real", samples)
                     others = state.discriminator(shown).to(compute.dtype)

@@ -153,7 +153,7 @@ def test_the_best_score_of_the_example_is_the_logarithm_of_the_ratio(ratio, reve
     on_real, on_fake = torch.autograd.grad(loss, [real, fake])
     # of a picture that is `ratio` times as likely real as fake
     assert (ratio * on_real + on_fake).item() == pytest.approx(0, abs=1e-12)
-    assert reverse_kl.midpoint == math.log(1)
+    assert reverse_kl.decision_threshold == math.log(1)
 
 
 def test_the_generator_of_the_example_minimises_the_divergence_itself(reverse_kl):
@@ -206,7 +206,7 @@ def test_the_example_family_fits_every_size_and_norm_and_learns(size, kind, spec
     assert pixels.abs().max() <= 1
     scores = discriminator(pixels)
     assert scores.shape == (3,)
-    assert discriminator.mixes_samples == (kind == "batch")
+    assert discriminator.uses_batch_statistics == (kind == "batch")
     scores.square().sum().backward()
     for network in (generator, discriminator):
         for name, parameter in network.named_parameters():

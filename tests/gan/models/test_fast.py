@@ -9,7 +9,7 @@ from torch.autograd import grad, gradcheck, gradgradcheck
 from torch.nn.functional import conv2d, conv_transpose2d
 
 from gan.models import fast, winograd
-from gan.models.fast import Doubling, Halving, LeakyReLU, double, halve
+from gan.models.fast import DownConv4x4, LeakyReLU, UpConv4x4, down_conv4x4, up_conv4x4
 
 
 def _drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -25,8 +25,8 @@ def _double_by_torch(pixels: Tensor, weight: Tensor) -> Tensor:
     return conv_transpose2d(pixels, weight, stride=2, padding=1)
 
 
-HALVINGS = [halve, _halve_by_torch]
-DOUBLINGS = [double, _double_by_torch]
+HALVINGS = [down_conv4x4, _halve_by_torch]
+DOUBLINGS = [up_conv4x4, _double_by_torch]
 
 
 @pytest.mark.parametrize("side", [4, 8, 12])
@@ -51,7 +51,7 @@ def test_halving_and_doubling_are_the_convolutions_of_torch(
             torch.testing.assert_close(one, other, rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize(("function", "side"), [(halve, 8), (double, 4)])
+@pytest.mark.parametrize(("function", "side"), [(down_conv4x4, 8), (up_conv4x4, 4)])
 def test_derivatives_of_both_orders_are_those_of_differences(
     function: Callable[[Tensor, Tensor], Tensor], side: int
 ) -> None:
@@ -63,8 +63,8 @@ def test_derivatives_of_both_orders_are_those_of_differences(
 def test_pixels_of_any_order_in_memory_give_the_same() -> None:
     pixels, weight = _drawn(2, 3, 16, 16), _drawn(4, 3, 4, 4, seed=1)
     last = pixels.contiguous(memory_format=torch.channels_last)
-    assert torch.equal(halve(last, weight), halve(pixels, weight))
-    assert halve(pixels, weight).is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(down_conv4x4(last, weight), down_conv4x4(pixels, weight))
+    assert down_conv4x4(pixels, weight).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_float32_is_as_near_to_the_truth_as_a_convolution_may_be() -> None:
@@ -86,14 +86,14 @@ def test_only_the_input_s_gradient_is_made_where_only_it_is_asked_for(
     made = []
     monkeypatch.setattr(fast, "from_factors", lambda *_: made.append(1))
     pixels, weight = _drawn(1, 2, 8, 8), _drawn(2, 2, 4, 4, seed=1)
-    grad(halve(pixels, weight).sum(), pixels, create_graph=True)
+    grad(down_conv4x4(pixels, weight).sum(), pixels, create_graph=True)
     assert not made
 
 
 Layer = Callable[[int, int], nn.Module]
 LAYERS: list[tuple[Layer, Layer, int]] = [
-    (Halving, lambda inner, outer: nn.Conv2d(inner, outer, 4, 2, 1), 16),
-    (Doubling, lambda inner, outer: nn.ConvTranspose2d(inner, outer, 4, 2, 1), 8),
+    (DownConv4x4, lambda inner, outer: nn.Conv2d(inner, outer, 4, 2, 1), 16),
+    (UpConv4x4, lambda inner, outer: nn.ConvTranspose2d(inner, outer, 4, 2, 1), 8),
 ]
 
 
@@ -141,7 +141,9 @@ def test_a_penalty_on_the_gradient_gives_the_weights_what_torch_s_layers_give() 
     theirs = nn.Sequential(
         nn.Conv2d(3, 48, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(48, 48, 4, 2, 1), nn.LeakyReLU(0.2)
     ).double()
-    ours = nn.Sequential(Halving(3, 48), LeakyReLU(0.2), Halving(48, 48), LeakyReLU(0.2)).double()
+    ours = nn.Sequential(
+        DownConv4x4(3, 48), LeakyReLU(0.2), DownConv4x4(48, 48), LeakyReLU(0.2)
+    ).double()
     ours.load_state_dict(theirs.state_dict())
     pixels = _drawn(32, 3, 32, 32)
     for network in (ours, theirs):

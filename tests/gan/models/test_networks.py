@@ -23,7 +23,7 @@ from tiny_networks import (
 
 from gan.errors import GanError
 from gan.models import build
-from gan.models.interfaces import DiscriminatorNorms, stages, widths
+from gan.models.interfaces import DiscriminatorNorms, channels_by_resolution, plan_resolutions
 
 DEEP = ("upsample", "resnet")
 
@@ -66,17 +66,18 @@ def check_discriminator(family, size, **options):
     [(32, (4, 3)), (48, (6, 3)), (64, (4, 4)), (96, (6, 4)), (192, (6, 5)), (256, (4, 6))],
 )
 def test_a_projection_to_4_or_6_is_doubled_up_to_the_size(size, expected):
-    assert stages(size) == expected
+    assert plan_resolutions(size) == expected
 
 
 @pytest.mark.parametrize("size", [0, 3, 4, 6, 50, 80])
 def test_other_sizes_are_refused(size):
     with pytest.raises(ValueError, match="power of two"):
-        stages(size)
+        plan_resolutions(size)
 
 
 def test_channels_double_inwards_up_to_the_widest():
-    assert widths(3, 5, 4) == [3, 6, 12, 12, 12]
+    params = model_params("dcgan", width=3, widest=4).discriminator
+    assert channels_by_resolution(params, 128) == [3, 6, 12, 12, 12]
 
 
 @pytest.mark.parametrize("size", SIZES[:4])
@@ -172,7 +173,7 @@ def test_dcgan_with_more_than_one_layer_a_resolution_is_refused(network):
 def test_a_score_does_not_depend_on_the_batch(family, norm):
     network = discriminator(family, 32, norm=norm, first_norm=True)
     images = pixels(6, 32)
-    assert not network.mixes_samples
+    assert not network.uses_batch_statistics
     alone = torch.cat([network(images[i : i + 1]) for i in range(6)])
     assert torch.allclose(network(images), alone, rtol=1e-4, atol=1e-6)
 
@@ -181,7 +182,7 @@ def test_a_score_does_not_depend_on_the_batch(family, norm):
 def test_batch_norm_makes_a_score_depend_on_the_batch_and_says_so(family):
     network = discriminator(family, 32, norm="batch")
     images = pixels(6, 32)
-    assert network.mixes_samples
+    assert network.uses_batch_statistics
     assert not torch.allclose(network(images)[:3], network(images[:3]), rtol=1e-3)
 
 

@@ -40,7 +40,7 @@ def gradient(loss, *inputs):
 
 
 def generator_loss(objective, fake, real):
-    return objective.generator_loss(fake, real if objective.pairs else None)
+    return objective.generator_loss(fake, real if objective.needs_real_scores else None)
 
 
 def sigmoid(value):
@@ -144,13 +144,13 @@ def test_objectives_without_a_midpoint_are_those_that_only_know_differences(name
     objective, real, fake = OBJECTIVES[name], scores(1.5, -2), scores(0.3, 4)
     here = objective.discriminator_loss(real, fake).item()
     shifted = objective.discriminator_loss(real + 3, fake + 3).item()
-    assert (here == pytest.approx(shifted)) == (objective.midpoint is None)
+    assert (here == pytest.approx(shifted)) == (objective.decision_threshold is None)
 
 
 @pytest.mark.parametrize("name", UNDECIDED)
 def test_the_midpoint_is_the_best_score_of_what_is_as_often_real_as_fake(name):
     objective = UNDECIDED[name]
-    best = scores(objective.midpoint)
+    best = scores(objective.decision_threshold)
     loss = objective.discriminator_loss(best, best)
     assert gradient(loss, best)[0][0] == pytest.approx(0, abs=1e-12)
     for other in (-0.7, -0.1, 0.1, 0.7):
@@ -160,7 +160,7 @@ def test_the_midpoint_is_the_best_score_of_what_is_as_often_real_as_fake(name):
 @pytest.mark.parametrize("name", ["bce", "hinge", "lsgan"])
 def test_mirrored_at_the_midpoint_real_and_fake_change_places(name):
     objective, real, fake = UNDECIDED[name], scores(1.5, -2), scores(0.3, 4)
-    mirrored = [2 * objective.midpoint - each for each in (fake, real)]
+    mirrored = [2 * objective.decision_threshold - each for each in (fake, real)]
     here, there = objective.discriminator_loss(real, fake), objective.discriminator_loss(*mirrored)
     assert here.item() == pytest.approx(there.item())
 
@@ -169,7 +169,7 @@ def test_mirrored_at_the_midpoint_real_and_fake_change_places(name):
 @pytest.mark.parametrize("share", [0.45, 0.55])
 def test_what_is_more_often_real_is_better_scored_above_the_midpoint(name, share):
     objective = UNDECIDED[name]
-    real, fake = scores(objective.midpoint), scores(objective.midpoint)
+    real, fake = scores(objective.decision_threshold), scores(objective.decision_threshold)
     (on_real,), (on_fake,) = gradient(objective.discriminator_loss(real, fake), real, fake)
     slope = share * on_real + (1 - share) * on_fake  # of the loss of a picture that is often real
     assert (slope < 0) == (share > 0.5)
@@ -218,7 +218,7 @@ def test_params_choose_the_objective(name, recipe_of):
 
 @pytest.mark.parametrize(("name", "midpoint"), [("bce", math.log(0.9 / 1.1)), ("lsgan", 0.45)])
 def test_params_smooth_labels_where_there_are_some(name, midpoint, recipe_of):
-    assert build_objective(recipe_of(name, 0.1)).midpoint == pytest.approx(midpoint)
+    assert build_objective(recipe_of(name, 0.1)).decision_threshold == pytest.approx(midpoint)
 
 
 @pytest.mark.parametrize("name", ["hinge", "wgan_gp", "relativistic"])

@@ -7,7 +7,12 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
-from gan.objectives.penalties import gradient_penalty, penalties, squared_gradient, weighted
+from gan.objectives.penalties import (
+    compute_penalties,
+    gradient_penalty,
+    mean_squared_gradient,
+    penalty_loss,
+)
 from gan.params.train import PenaltyParams
 
 SIZE = 4
@@ -76,7 +81,7 @@ def measure(params, critic, real, fake, mix=None):
     real, fake = real.clone().requires_grad_(), fake.clone().requires_grad_()
     real_scores, fake_scores = critic(torch.cat([real, fake])).split([len(real), len(fake)])
     mix = mix_of(len(real)) if mix is None else mix
-    return penalties(params, critic, real, fake, real_scores, fake_scores, mix)
+    return compute_penalties(params, critic, real, fake, real_scores, fake_scores, mix)
 
 
 def values(measured):
@@ -134,7 +139,7 @@ def test_r1_and_r2_of_a_flat_critic_are_zero_and_so_is_their_gradient():
     critic = Linear(torch.zeros(PIXELS).double())
     measured = measure(wanted(r1=1.0, r2=1.0), critic, batch(5, 1), batch(5, 2))
     assert values(measured) == {"penalty/r1": 0, "penalty/r2": 0}
-    weighted(wanted(r1=1.0, r2=1.0), measured).backward()
+    penalty_loss(wanted(r1=1.0, r2=1.0), measured).backward()
     assert not critic.weight.grad.any()
 
 
@@ -170,7 +175,7 @@ def test_squared_gradient_is_a_mean_over_samples():
     pixels[0, :, 0, 0] = torch.tensor([1.0, 2.0, 2.0])
     pixels[1, :, 0, 0] = torch.tensor([0.0, 0.0, 5.0])
     pixels.requires_grad_()
-    assert squared_gradient(Quadratic()(pixels), pixels).item() == pytest.approx((9 + 25) / 2)
+    assert mean_squared_gradient(Quadratic()(pixels), pixels).item() == pytest.approx((9 + 25) / 2)
 
 
 SUBSETS = [
@@ -199,8 +204,10 @@ def test_weights_are_those_of_the_papers_times_every(every):
     }
     params = wanted(gradient=10.0, r1=2.0, r2=0.2, every=every)
     expected = every * (10 * 0.5 + 2 / 2 * 3 + 0.2 / 2 * 5)
-    assert weighted(params, measured).item() == pytest.approx(expected)
-    assert weighted(params, {"penalty/r1": torch.tensor(3.0)}).item() == pytest.approx(3 * every)
+    assert penalty_loss(params, measured).item() == pytest.approx(expected)
+    assert penalty_loss(params, {"penalty/r1": torch.tensor(3.0)}).item() == pytest.approx(
+        3 * every
+    )
 
 
 def test_a_penalty_each_fourth_step_moves_as_far_as_one_each_step():
@@ -212,7 +219,7 @@ def test_a_penalty_each_fourth_step_moves_as_far_as_one_each_step():
             if turn % every == 0:
                 optimiser.zero_grad()
                 found = measure(params, critic, batch(3, turn), batch(3, turn + 99))
-                weighted(params, found).backward()
+                penalty_loss(params, found).backward()
                 optimiser.step()
         return critic.weight.detach() - steep(2.0)
 
@@ -233,7 +240,7 @@ def test_gradients_for_the_weights_equal_finite_differences(subset):
                 critic, dict(zip(names, tensors, strict=True)), pixels
             )
 
-        return weighted(params, measure(params, scores, real, fake))
+        return penalty_loss(params, measure(params, scores, real, fake))
 
     assert torch.autograd.gradcheck(
         total, tuple(weight.detach().requires_grad_() for weight in weights)
@@ -243,7 +250,7 @@ def test_gradients_for_the_weights_equal_finite_differences(subset):
 def test_the_penalty_of_a_steepness_has_the_derivative_of_its_square():
     critic, real = Quadratic(1.5), batch(4, 1)
     found = measure(wanted(r1=1.0), critic, real, real)
-    weighted(wanted(r1=1.0), found).backward()
+    penalty_loss(wanted(r1=1.0), found).backward()
     # r1 / 2 = steepness^2 E||x||^2 / 2
     expected = 1.5 * real.square().sum().item() / 4
     assert critic.steepness.grad.item() == pytest.approx(expected)
@@ -266,7 +273,7 @@ def test_penalties_have_the_precision_of_the_pixels(dtype):
     params = wanted(gradient=10.0, r1=1.0, r2=1.0)
     found = measure(params, Linear(steep(3.0, dtype)), batch(3, 1, dtype), batch(3, 2, dtype))
     assert {value.dtype for value in found.values()} == {dtype}
-    assert weighted(params, found).dtype == dtype
+    assert penalty_loss(params, found).dtype == dtype
     assert values(found) == pytest.approx(
         {"penalty/gradient": 4, "penalty/r1": 9, "penalty/r2": 9}, rel=1e-5
     )
@@ -282,7 +289,7 @@ def test_norms_are_float32_where_the_critic_computes_in_bf16():
         found = measure(params, critic, real, fake)
     assert {value.dtype for value in found.values()} == {torch.float32}
     assert values(found) == pytest.approx(precise, rel=0.05)
-    weighted(params, found).backward()
+    penalty_loss(params, found).backward()
     learnt = [each.grad for each in (critic.first.weight, critic.first.bias, critic.last.weight)]
     assert all(each.isfinite().all() and each.any() for each in learnt)
 
@@ -293,6 +300,6 @@ def test_a_tiny_gradient_is_not_lost_in_the_square_of_a_half_precision_number():
             return pixels.flatten(1).sum(1) * 1e-4  # squared, below what float16 can hold
 
     pixels = torch.zeros(2, 3, 8, 8, dtype=torch.float16, requires_grad=True)
-    found = squared_gradient(Faint()(pixels), pixels)
+    found = mean_squared_gradient(Faint()(pixels), pixels)
     assert found.dtype == torch.float32
     assert found.item() == pytest.approx(192 * 1e-8, rel=0.01)

@@ -14,7 +14,7 @@ from torch import nn
 
 from gan.errors import GanError
 from gan.models.build import build_discriminator, build_generator, initialise
-from gan.models.interfaces import DiscriminatorNorms, stages
+from gan.models.interfaces import DiscriminatorNorms, plan_resolutions
 from gan.objectives.build import build_objective
 from gan.objectives.penalties import gradient_penalty
 from gan.params.file import load_params, parse_text
@@ -189,7 +189,7 @@ def test_torchgan_at_32_pixels_has_a_critic_without_batch_norm_and_with_a_linear
     assert_same(critic, plain, torch.randn(4, 3, 32, 32))
     assert not [module for module in critic.modules() if isinstance(module, NORMS)]
     assert isinstance(parts(critic)[-1], nn.Linear)
-    assert not critic.mixes_samples
+    assert not critic.uses_batch_statistics
 
 
 def test_torchgan_at_32_pixels_is_penalised_per_sample(params):
@@ -234,7 +234,7 @@ def test_dcgan_at_96_pixels_has_batch_norm_on_all_four_convolutions(params):
     plain = nn.Sequential(*layers, nn.Flatten(), nn.Linear(256 * 6 * 6, 1))
     network = discriminator_of(params("dcgan_bce_96"))
     assert_same(network, plain, torch.randn(2, 3, 96, 96))
-    assert network.mixes_samples
+    assert network.uses_batch_statistics
 
 
 def test_dcgan_at_96_pixels_scores_are_logits_of_the_loss(params):
@@ -257,7 +257,7 @@ def test_r3gan_at_64_pixels_has_two_blocks_a_resolution_and_no_norm(params):
     for network in networks:
         layers = parts(network)
         blocks = [m for m in network.modules() if type(m).__name__ == "Residual"]
-        assert len(blocks) == 2 * stages(64)[1]
+        assert len(blocks) == 2 * plan_resolutions(64)[1]
         slopes = {layer.negative_slope for layer in layers if isinstance(layer, nn.LeakyReLU)}
         assert slopes == {0.2}
         assert not [layer for layer in layers if isinstance(layer, NORMS | nn.Tanh)]
@@ -266,7 +266,7 @@ def test_r3gan_at_64_pixels_has_two_blocks_a_resolution_and_no_norm(params):
         assert {layer.kernel_size for layer in convolutions} == {(3, 3), (1, 1)}
         assert max(max(layer.weight.shape[:2]) for layer in convolutions) == 512
     assert made.model.generator.last == "none"
-    assert not networks[1].mixes_samples
+    assert not networks[1].uses_batch_statistics
 
 
 @pytest.mark.parametrize("name", NAMES)
