@@ -2,13 +2,15 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from preprocess_inputs import picture
 
-from pipeline.crawl.crawl_progress import Pace, describe, show_progress
+from pipeline.crawl.crawl_progress import Pace, describe, done, show_progress
 from pipeline.crawl.image_check import Listed
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
@@ -60,6 +62,21 @@ def test_details_of_one_reason_are_counted_together(sink):
     for number in range(4):
         sink.reject(listed(number), "bad", f"damaged: image file is truncated ({number} bytes)")
     assert describe(sink) == "fetched 0, bad 4 (damaged: image file is truncated)"
+
+
+def test_a_killed_crawl_that_goes_on_counts_every_image_once(tmp_path):
+    with Journal(tmp_path, {"source": "test"}) as journal:
+        first = Sink(journal)
+        for number in range(3):
+            first.reject(listed(number), "gone", "HTTP 404")
+        first.take(listed(3), picture(3))
+    with Journal(tmp_path, {"source": "test"}) as journal:
+        second = Sink(journal)
+        second.take(listed(4), picture(4))
+        second.take(listed(5), picture(5))
+        assert done(second) == 6
+        numbers = re.sub(r"\(.*?\)", "", describe(second))
+        assert sum(map(int, re.findall(r"\d+", numbers))) == 6
 
 
 def test_a_log_has_a_plain_last_line(sink, capsys):
