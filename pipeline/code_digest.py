@@ -41,7 +41,7 @@ def closure(entry: str, root: Path) -> set[str]:
         if file in found or _is_exempt(file):
             continue
         found.add(file)
-        waiting += _imported(root, file)
+        waiting += imported_files(root, file)
     return {file for file in found if (root / file).stat().st_size}
 
 
@@ -49,7 +49,8 @@ def _is_exempt(file: str) -> bool:
     return any(file == each or (each.endswith("/") and file.startswith(each)) for each in EXEMPT)
 
 
-def _imported(root: Path, file: str) -> Iterator[str]:
+def imported_files(root: Path, file: str) -> Iterator[str]:
+    """Files of this project that one file imports or names in a string; with repetitions."""
     tree = ast.parse((root / file).read_text(encoding="utf-8"), filename=file)
     for node in ast.walk(tree):
         for name in _named(node):
