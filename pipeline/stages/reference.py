@@ -10,7 +10,7 @@ from gan.devices import choose
 from gan.features.extraction import FeatureSet, chunk_size
 from gan.features.extractor import Extractor
 from gan.metrics.frechet_distance import frechet_distance
-from gan.metrics.kernel_distance import kernel_distance
+from gan.metrics.kernel_distance import LEAST, kernel_distance
 from gan.metrics.metric_names import metric_key, precision_marks, small_side
 from gan.params.file import Params
 from gan.tensor_cache import Split, TensorCache
@@ -40,11 +40,10 @@ def run(params: Params, paths: Paths) -> ReferenceSummary:
 
     The report holds distances between the real images of both splits: what a generator can
     hardly fall below, and how much of a hold-out number is the count's doing. Splits without
-    images are left out. Raises GanError if the cache is absent or damaged, or if a split has a
-    single image.
+    images, or with a single one, are left out. Raises GanError if the cache is absent or damaged.
     """
     cache = TensorCache.open(paths.cache)
-    splits = {name: CacheSplit(cache, name) for name in SPLITS if len(cache.split(name))}
+    splits = _splits(cache)
     wanted = "inception" in params.features.extractors
     missing = missing_message(paths) if wanted and not weights_file(paths).exists() else None
     if missing:
@@ -52,6 +51,7 @@ def run(params: Params, paths: Paths) -> ReferenceSummary:
     extractors = available_extractors(params.features, paths, choose("auto", "float32").device)
     store = FeatureStore(paths.features, paths.reference)
     size = chunk_size(params.features.batch_size)
+    paths.reference.mkdir(parents=True, exist_ok=True)  # an out, even if nothing is in it
     files = [file for split in splits.values() for file in store.export(split, extractors, size)]
     _remove_others(paths.reference, set(files))
     seen = {name: store.get(split, extractors, size) for name, split in splits.items()}
@@ -65,6 +65,18 @@ def run(params: Params, paths: Paths) -> ReferenceSummary:
     return ReferenceSummary(names, files, counts, floors, missing)
 
 
+def _splits(cache: TensorCache) -> dict[str, CacheSplit]:
+    """Those with images enough for statistics; says of a single image that it is left out."""
+    found: dict[str, CacheSplit] = {}
+    for name in SPLITS:
+        count = len(cache.split(name))
+        if count >= 2:
+            found[name] = CacheSplit(cache, name)
+        elif count:
+            say(f"reference: the {name} split has a single image; statistics need 2: left out")
+    return found
+
+
 def _floors(extractor: Extractor, seen: Mapping[str, FeatureSet]) -> dict[str, float]:
     """Distances of the hold-out's images to the training's, rounded as all numbers are."""
     if len(seen) < len(SPLITS):
@@ -75,8 +87,9 @@ def _floors(extractor: Extractor, seen: Mapping[str, FeatureSet]) -> dict[str, f
     marks = precision_marks(extractor.precision)
     frechet = metric_key("frechet", extractor.name, count, "holdout", small, marks)
     found = {f"{frechet}_real": frechet_distance(train.statistics, holdout.statistics)}
-    kernel = metric_key("kernel", extractor.name, count, "holdout", None, marks)
-    found[f"{kernel}_real"] = kernel_distance(train.vectors, holdout.vectors).value
+    if min(count, held) >= LEAST:
+        kernel = metric_key("kernel", extractor.name, count, "holdout", None, marks)
+        found[f"{kernel}_real"] = kernel_distance(train.vectors, holdout.vectors).value
     return {key: float(f"{value:.6g}") for key, value in found.items()}
 
 

@@ -90,13 +90,30 @@ def test_running_again_gives_equal_bytes_and_removes_files_of_other_extractors(p
     assert [file.read_bytes() for file in run(params, paths).files] == first
 
 
-def test_a_split_of_one_image_and_an_absent_cache_are_refused(paths, params):
+def test_an_absent_cache_is_refused(paths, params):
     with pytest.raises(GanError, match="no tensor cache"):
         run(params, paths)
-    write_cache(paths.cache, train=4, holdout=1)
-    with pytest.raises(GanError, match="holdout split has 1 image"):
-        run(params, paths)
     assert not paths.reference.exists()
+
+
+@pytest.mark.parametrize(
+    ("train", "holdout", "exported", "floors"),
+    [
+        (4, 1, {"train"}, 0),
+        (1, 4, {"holdout"}, 0),
+        (1, 0, set(), 0),
+        (4, 2, {"train", "holdout"}, 1),  # Fréchet distances need 2 of a side, others 4
+        (4, 4, {"train", "holdout"}, 2),
+    ],
+)
+def test_what_few_images_do_not_allow_is_left_out(paths, params, train, holdout, exported, floors):
+    write_cache(paths.cache, train=train, holdout=holdout)
+    summary = run(params, paths)
+    assert set(summary.counts) == exported
+    names = {f"lite0-{split}.np{kind}" for split in exported for kind in "yz"}
+    assert {path.name for path in paths.reference.iterdir()} == names
+    assert len(summary.floors) == floors
+    assert json.loads((paths.reports / "reference.json").read_text()) == summary.floors
 
 
 def test_weights_with_another_digest_are_refused_before_any_work(paths, params):
