@@ -56,7 +56,11 @@ def evaluate(
         int, typer.Option(min=1, max=256, help="Threads that decode the images of folders.")
     ] = 2,
     allow_small: Annotated[
-        bool, typer.Option("--allow-small", help="Also with fewer than 2,048 images on a side.")
+        bool,
+        typer.Option(
+            "--allow-small",
+            help="Also with fewer than 2,048 images on a side; --against and --images ask for it.",
+        ),
     ] = False,
     other_data: Annotated[
         bool, typer.Option("--other-data", help="The cache isn't what the generator knows.")
@@ -84,7 +88,8 @@ def evaluate(
         "evaluate.metrics": None if metrics is None else _listed(metrics),
         "evaluate.num_fakes": fakes,
         "evaluate.report_seeds": _seeds(seeds),
-        "evaluate.allow_small": allow_small or None,
+        # params.yaml allows it to the stage; what a person names needs asking for
+        "evaluate.allow_small": allow_small or (False if against or images else None),
     }
     changes = {key: value for key, value in changes.items() if value is not None}
     alone = (against, extractor, raw, other_data, out, save_statistics)

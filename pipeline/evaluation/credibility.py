@@ -53,6 +53,9 @@ def _choice(result: Result) -> Check:
     about, selection = "Choice", result["selection"]
     if selection is None:
         return Check("doubt", about, "Chosen elsewhere: nothing here says why it was judged.")
+    if selection["key"] is None:
+        answer = "The newest snapshot: there are too few real images to choose by."
+        return Check("doubt", about, answer)
     if selection["seed"] in result["protocol"]["seeds"]:
         answer = f"Seed {selection['seed']} chose the snapshot and reports on it: too good."
         return Check("bad", about, answer)
@@ -62,6 +65,8 @@ def _choice(result: Result) -> Check:
 def _seeds(result: Result) -> Check:
     about, seeds = "Spread", result["protocol"]["seeds"]
     deviations = [each["deviation"] for each in result["metrics"].values()]
+    if not deviations:
+        return Check("doubt", about, "No number was measured.")
     if all(each is None for each in deviations):
         return Check("doubt", about, "One set of fakes: what chance does to it is unknown.")
     state: State = "ok" if len(seeds) >= ENOUGH_SEEDS else "doubt"
@@ -98,6 +103,8 @@ def _fid(result: Result) -> Check:
     about = "FID"
     if any(each["extractor"] == "inception" for each in result["metrics"].values()):
         return Check("ok", about, "pytorch-fid's Inception network looked: its numbers are FIDs.")
+    if "inception" in result["protocol"]["extractors"]:
+        return Check("doubt", about, "There are too few images for a number of Inception.")
     return Check(
         "doubt", about, "Inception did not look: nothing here compares with published FIDs."
     )

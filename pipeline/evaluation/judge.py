@@ -73,10 +73,6 @@ def judge(subject: Subject, panel: Panel, params: Params) -> Judgement:
         if originals:
             memory = _memorised(originals, seen[Thumbnails.name], numbers)
         statistics.append(seen[panel.extractors[0].name].statistics)
-    if not numbers.found:
-        raise GanError(
-            "evaluate: nothing could be measured: " + "; ".join([*panel.notes, *numbers.notes])
-        )
     result = {
         "format": FORMAT,
         "subject": subject.described(),
@@ -93,6 +89,13 @@ def judge(subject: Subject, panel: Panel, params: Params) -> Judgement:
     }
     pairs = _pairs(subject, seeds[0], panel.originals, memory)
     return Judgement(result, subject.grid(), subject.journeys(), pairs, statistics[0])
+
+
+def check_measured(judgement: Judgement) -> None:
+    """Refuse a judgement without any number, with GanError."""
+    if not judgement.metrics:
+        notes = "; ".join(judgement.result["notes"])
+        raise GanError(f"evaluate: nothing could be measured: {notes}")
 
 
 def _memorised(originals: Originals, seen: FeatureSet, numbers: Numbers) -> Memorisation | None:

@@ -102,7 +102,7 @@ def obstacle(
     if measure.biased and smaller < ENOUGH_IMAGES and not settings.allow_small:
         return (
             f"{both}real images, fewer than {ENOUGH_IMAGES:,} on a side; evaluate.allow_small: "
-            "true computes it under a name that says so"
+            "true (--allow-small with --against and --images) computes it under a key that says so"
         )
     if measure.of_rows and reference.seen[extractor].features is None:
         return "a statistics file has no features, only their mean and covariance"

@@ -7,16 +7,18 @@ from pathlib import Path
 from gan.errors import GanError
 from gan.features.extraction import FeatureSet
 from gan.features.extractor import Extractor
-from gan.metrics.memorisation import MIN_HOLDOUT, Memorisation, memorisation
+from gan.metrics.memorisation import MIN_HOLDOUT, NEIGHBOURS, Memorisation, memorisation
 from gan.metrics.thumbnails import VIEWS, Thumbnails, mirror_columns
 from gan.params.file import Params
 from gan.tensor_cache import Split, TensorCache
+from pipeline.console import counted
 from pipeline.evaluation.image_folder import FolderSource
 from pipeline.evaluation.metrics import MEASURES, Reference, obstacle
 from pipeline.features.sources import CacheSplit, ImageSource, StatisticsFile
 from pipeline.features.store import FeatureStore
 
 SPLITS: tuple[Split, ...] = ("train", "holdout")
+FEWEST = MEASURES["frechet_distance"].least
 
 
 @dataclass(frozen=True)
@@ -68,29 +70,26 @@ def open_panel(
     extractors: Sequence[Extractor],
     against: Sequence[str],
     trained_on: str | None,
-    fakes: int,
     size: tuple[int, int],
 ) -> Panel:
     """All that a judgement needs, read or computed before the long part.
 
     against: `train` or `holdout` of the cache, folders of images, statistics files. trained_on:
     digest of the cache that the judged generator knows. size: (height, width) of what is judged.
-    Raises GanError for a reference that can't be read, for one that is named twice, and if Fréchet
-    distances are wanted but none is fair with so many fakes.
+    A split with fewer than two images is left out, with a note. Raises GanError for a reference
+    that can't be read, and for one that is named twice.
     """
     _check_once("extractor", [each.name for each in extractors])
     notes: list[str] = []
     references = []
     for name in against:
         held = len(archive.cache.split(name)) if name in SPLITS and archive.cache else None
-        if held is not None and held < 2:
-            notes.append(f"nothing against the {name} split of the cache: it has {held} images")
+        if held is not None and held < FEWEST:
+            split = f"the {name} split of the cache: it has {counted(held, 'image')}"
+            notes.append(f"nothing against {split}; statistics need {FEWEST}")
             continue
         references.append(_reference(name, archive, extractors, trained_on))
-    if not references:
-        raise GanError("evaluate: nothing to compare with: " + "; ".join(notes))
     _check_once("reference", [each.tag for each in references])
-    _check_distances(params, references, extractors, fakes)
     notes += [
         f"the {each.what} is of {each.size[1]}x{each.size[0]} pixels, what is judged of "
         f"{size[1]}x{size[0]}: numbers tell of this too"
@@ -155,16 +154,22 @@ def _other_tag(split: str, digest: str) -> str:
     return other if split == "train" else f"{split}_{other}"
 
 
-def _check_distances(
-    params: Params, references: Sequence[Reference], extractors: Sequence[Extractor], fakes: int
-) -> None:
-    """Raise GanError if a Fréchet distance was asked for and no reference allows a fair one."""
+def check_distances(panel: Panel, params: Params, fakes: int) -> None:
+    """Refuse a judgement that a person asked for and that would lack what it is asked for.
+
+    Raises GanError without any reference, and if Fréchet distances are wanted but no reference
+    allows one that is fair with so many fakes.
+    """
+    if not panel.references:
+        raise GanError("evaluate: nothing to compare with: " + "; ".join(panel.notes))
     if "frechet_distance" not in params.evaluate.metrics:
         return
-    reasons, measure = [], MEASURES["frechet_distance"]
-    for extractor in extractors:
-        for each in references:
-            why = obstacle(measure, each, extractor.name, fakes, params.evaluate)
+    reasons = []
+    for extractor in panel.extractors:
+        for each in panel.references:
+            why = obstacle(
+                MEASURES["frechet_distance"], each, extractor.name, fakes, params.evaluate
+            )
             if why is None:
                 return
             reasons.append(f"{each.what}: {why}")
@@ -180,11 +185,11 @@ def _originals(
     if trained_on not in (None, archive.cache.digest):
         notes.append("no memorisation: the generator does not know the cache's images")
         return None
-    held = len(archive.cache.split("holdout"))
-    if held < MIN_HOLDOUT:
+    known, held = (len(archive.cache.split(name)) for name in SPLITS)
+    if held < MIN_HOLDOUT or known < NEIGHBOURS:
         notes.append(
-            f"no memorisation: {held} images are held out, it needs {MIN_HOLDOUT} "
-            "(preprocess.holdout)"
+            f"no memorisation: of {counted(known, 'training image')} and {held:,} held out; it "
+            f"needs {NEIGHBOURS} and {MIN_HOLDOUT} (preprocess.holdout)"
         )
         return None
     train, holdout = (CacheSplit(archive.cache, name) for name in SPLITS)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
@@ -14,7 +14,7 @@ from gan.features.extraction import FeatureSet
 from gan.features.extractor import Extractor
 from gan.metrics.inception_score import SPLITS, inception_score
 from gan.metrics.memorisation import Memorisation
-from gan.metrics.metric_names import metric_key, precision_marks, small_side
+from gan.metrics.metric_names import ENOUGH_IMAGES, metric_key, precision_marks, small_side
 from gan.params.evaluation import EvaluateParams
 from pipeline.evaluation.metrics import MEASURES, Reference, Values, obstacle
 
@@ -77,12 +77,21 @@ class Numbers:
         self.found: dict[str, Number] = {}
         self._missing: dict[str, list[str]] = {}
         self._notes: list[str] = []
+        self._small: set[int] = set()
 
     @property
     def notes(self) -> list[str]:
-        """Which numbers could not be had, and why: a line a reason."""
+        """Lines for a reader: the worth of numbers of few images, then what is missing and why."""
         missing = (f"no {', '.join(metrics)} {why}" for why, metrics in self._missing.items())
-        return [*missing, *self._notes]
+        return [*self._worth(), *missing, *self._notes]
+
+    def _worth(self) -> Iterator[str]:
+        if self._small:
+            marks = ", ".join(f"small{count}" for count in sorted(self._small))
+            yield (
+                f"numbers marked {marks} are of fewer than {ENOUGH_IMAGES:,} images on a side and "
+                "depend on how many: only equal keys compare, and none with published numbers"
+            )
 
     def note(self, text: str) -> None:
         """Say what else could not be had."""
@@ -116,6 +125,8 @@ class Numbers:
         small = None
         if measure.biased and reference.count is not None:
             small = small_side(count, reference.count, allow_small=True)
+        if small is not None:
+            self._small.add(small)
         used = min(count, measure.most or count)
         key = _Key(extractor, reference, used, small)
         self._keep(key, measure.numbers(reference.seen[extractor.name], fakes))

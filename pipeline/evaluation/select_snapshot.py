@@ -1,14 +1,19 @@
-"""Which snapshot is the best: one cheap distance of each, on latents of a seed of their own."""
+"""The choice of the best snapshot: one cheap distance of each, on latents of a seed of their own.
+
+The first extractor measures it, against the first reference that allows it: a Fréchet distance,
+or where there are too few images for that the kernel distance, which is unbiased. With hopelessly
+few images the newest snapshot is taken.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan.errors import GanError
 from gan.features.extraction import chunk_size
-from gan.metrics.frechet_distance import frechet_distance
-from gan.metrics.metric_names import ENOUGH_IMAGES, metric_key, precision_marks, small_side
+from gan.features.extractor import Extractor
+from gan.metrics.kernel_distance import MIN_IMAGES
+from gan.metrics.metric_names import metric_key, precision_marks, small_side
 from gan.params.file import Params
 from pipeline.evaluation.judge import looked
 from pipeline.evaluation.metrics import MEASURES, Reference, obstacle
@@ -16,64 +21,95 @@ from pipeline.evaluation.references import Panel
 from pipeline.evaluation.results import rounded
 from pipeline.evaluation.subject import CheckpointSubject
 
+PREFERRED = {"frechet_distance": "frechet", "kernel_distance": "kernel"}
+"""Metrics to choose by, the first one that is possible, and the names of their numbers."""
+USUAL = next(iter(PREFERRED))
+
 
 @dataclass(frozen=True)
-class Point:
-    """A snapshot and its distance."""
+class Snapshot:
+    """A candidate: its file, and how far the training was."""
 
     path: Path
     images_seen: int
-    distance: float
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Distances of a training's snapshots, in the order of the training."""
+    """The best snapshot, and by which distances it was chosen, in the order of the training.
 
-    key: str
-    seed: int
-    curve: Sequence[Point]
+    key and seed are None and the curve is empty if the newest one was taken unmeasured. notes:
+    lines for a reader about a choice other than the usual one.
+    """
 
-    @property
-    def best(self) -> Point:
-        """The nearest one, the earlier of equal ones."""
-        return min(self.curve, key=lambda point: point.distance)
+    best: Snapshot
+    key: str | None
+    seed: int | None
+    curve: Sequence[tuple[int, float]]
+    notes: Sequence[str]
 
     def described(self) -> dict[str, Any]:
-        """What a result says of it."""
+        """Its part of an evaluation's result."""
         return {
             "key": self.key,
             "seed": self.seed,
             "best": self.best.images_seen,
-            "curve": [[each.images_seen, rounded(each.distance)] for each in self.curve],
+            "curve": [[seen, rounded(distance)] for seen, distance in self.curve],
         }
 
 
 def select(snapshots: Sequence[Path], panel: Panel, params: Params) -> Selection:
-    """Judge all snapshots by the first extractor, against the first reference that allows it."""
-    settings, extractor = params.evaluate, panel.extractors[0]
-    reference = _reference(panel, params)
-    real, fakes = reference.seen[extractor.name].statistics, settings.selection_fakes
+    """Choose among a training's snapshots, given in its order; of equally near ones the first."""
+    for metric in PREFERRED:
+        if reference := _reference(metric, panel, params):
+            return _nearest(snapshots, metric, reference, panel.extractors[0], params)
+    note = (
+        "the newest snapshot is taken for the best one: to choose by a distance takes "
+        f"{MIN_IMAGES} real images of a split and as many evaluate.selection_fakes"
+    )
+    newest = CheckpointSubject.open(snapshots[-1])
+    return Selection(Snapshot(newest.path, newest.origin.images_seen), None, None, [], [note])
+
+
+def _reference(metric: str, panel: Panel, params: Params) -> Reference | None:
+    """The first one that such a distance can be measured against."""
+    settings, extractor = params.evaluate, panel.extractors[0].name
+    # few fakes of a snapshot need no asking for: all snapshots have equally many
+    fakes = max(settings.num_fakes, settings.selection_fakes)
+    for each in panel.references:
+        enough = min(each.count or fakes, settings.selection_fakes) >= MIN_IMAGES
+        if enough and obstacle(MEASURES[metric], each, extractor, fakes, settings) is None:
+            return each
+    return None
+
+
+def _nearest(
+    snapshots: Sequence[Path],
+    metric: str,
+    reference: Reference,
+    extractor: Extractor,
+    params: Params,
+) -> Selection:
+    """The snapshot with the smallest distance to the reference."""
+    seed, count = params.evaluate.selection_seed, params.evaluate.selection_fakes
     size = chunk_size(params.features.batch_size)
-    curve = []
+    measure, real = MEASURES[metric], reference.seen[extractor.name]
+    points: list[tuple[Snapshot, float]] = []
     for path in snapshots:
         subject = CheckpointSubject.open(path)
-        seen = looked(subject, settings.selection_seed, fakes, [extractor], size)
-        distance = frechet_distance(real, seen[extractor.name].statistics)
-        curve.append(Point(path, subject.origin.images_seen, distance))
-    small = small_side(fakes, reference.count or fakes, allow_small=True)
+        fake = looked(subject, seed, count, [extractor], size)[extractor.name]
+        distance = measure.numbers(real, fake)[PREFERRED[metric]]
+        points.append((Snapshot(path, subject.origin.images_seen), distance))
+    best, _ = min(points, key=lambda point: point[1])
+    used = min(count, measure.most or count)
+    small = small_side(used, reference.count or used, allow_small=True) if measure.biased else None
     marks = precision_marks(extractor.precision)
-    key = metric_key("frechet", extractor.name, fakes, reference.tag, small, marks)
-    return Selection(key, settings.selection_seed, curve)
-
-
-def _reference(panel: Panel, params: Params) -> Reference:
-    measure, name = MEASURES["frechet_distance"], panel.extractors[0].name
-    fakes = params.evaluate.num_fakes
-    for each in panel.references:
-        if obstacle(measure, each, name, fakes, params.evaluate) is None:
-            return each
-    raise GanError(
-        f"evaluate: no split has {ENOUGH_IMAGES:,} images to choose a snapshot by; set "
-        "evaluate.allow_small: true to choose by fewer"
-    )
+    key = metric_key(PREFERRED[metric], extractor.name, used, reference.tag, small, marks)
+    notes = []
+    if metric != USUAL:
+        notes.append(
+            f"the best snapshot is chosen by {key}: there are too few images for a Fréchet "
+            "distance without evaluate.allow_small"
+        )
+    curve = [(snapshot.images_seen, distance) for snapshot, distance in points]
+    return Selection(best, key, seed, curve, notes)

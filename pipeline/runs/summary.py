@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gan.errors import GanError
+from pipeline.features.inception_file import weights_file
 from pipeline.paths import Paths
 from pipeline.tracking import run_times as runlog
 
@@ -30,7 +31,9 @@ def run(paths: Paths) -> None:
             spread = f" ± {deviations[key]:,}" if key in deviations else ""
             table.add_row(key, f"{value:,}{spread}")
     if not any(key.startswith(("fid_", "fd_inception_")) for key in metrics):
-        table.add_row("fid", "missing: no Inception weights (gan weights --help)")
+        there = weights_file(paths).exists()
+        why = "the page below says why" if there else "no Inception weights (gan weights --help)"
+        table.add_row("fid", f"missing: {why}")
     console = Console()
     console.print(table)
     for name in ("best.png", "samples.png"):

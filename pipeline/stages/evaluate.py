@@ -20,9 +20,9 @@ from gan.params.file import Params
 from gan.tensor_cache import TensorCache
 from pipeline.console import say
 from pipeline.evaluation.image_folder import FolderSource
-from pipeline.evaluation.judge import Judgement, judge
+from pipeline.evaluation.judge import Judgement, check_measured, judge
 from pipeline.evaluation.outputs import check_out, write_folder, write_reports
-from pipeline.evaluation.references import SPLITS, Archive, Panel, open_panel
+from pipeline.evaluation.references import SPLITS, Archive, Panel, check_distances, open_panel
 from pipeline.evaluation.select_snapshot import select
 from pipeline.evaluation.subject import CheckpointSubject, FolderSubject, Subject, Weights
 from pipeline.features.extractors import available_extractors, extractor
@@ -55,29 +55,31 @@ class Request:
 
 
 def run(params: Params, paths: Paths) -> Judgement:
-    """Judge models/snapshots/, write models/best.pt and reports/; log onto the training's row."""
+    """Judge models/snapshots/, write models/best.pt and reports/; log onto the training's row.
+
+    Numbers that too few images don't allow are left out, with notes.
+    """
     cache = TensorCache.open(paths.cache)
     snapshots = sorted((paths.models / "snapshots").glob("*.pt"))
     if not snapshots:
         raise GanError(f"{paths.models / 'snapshots'}: no snapshot to evaluate; run `gan train`")
     for path in snapshots:
         _check_data(path, load_generator(path)[1].cache_digest, cache, "run `gan train`")
-    settings = params.evaluate
     extractors = available_extractors(params.features, paths, choose("auto", "float32").device)
     archive = _archive(params, paths, cache, workers=1)
     panel = open_panel(
         params,
         archive,
         extractors,
-        settings.splits,
+        params.evaluate.splits,
         cache.digest,
-        settings.num_fakes,
         (cache.size, cache.size),
     )
     selection = select(snapshots, panel, params)
     subject = CheckpointSubject.open(selection.best.path)
     judgement = judge(subject, _noted(panel, params, paths), params)
     judgement.result["selection"] = selection.described()
+    judgement.result["notes"] += selection.notes
     _say_notes(judgement)
     write_atomically(paths.models / "best.pt", subject.path.read_bytes())
     write_reports(judgement, cache, paths)
@@ -105,11 +107,12 @@ def run_one(request: Request, params: Params, paths: Paths) -> Judgement:
         _check_statistics(request.statistics, extractors)
         check_out(request.statistics.parent, paths)
     archive = _archive(params, paths, cache, request.workers)
-    fakes = subject.count(params.evaluate.num_fakes)
-    panel = open_panel(params, archive, extractors, against, trained_on, fakes, subject.size)
+    panel = open_panel(params, archive, extractors, against, trained_on, subject.size)
+    check_distances(panel, params, subject.count(params.evaluate.num_fakes))
     if not request.extractors:
         panel = _noted(panel, params, paths)
     judgement = judge(subject, panel, params)
+    check_measured(judgement)
     _say_notes(judgement)
     if request.out is not None:
         write_folder(judgement, cache, request.out)

@@ -10,7 +10,7 @@ from gan.devices import choose
 from gan.features.extraction import FeatureSet, chunk_size
 from gan.features.extractor import Extractor
 from gan.metrics.frechet_distance import frechet_distance
-from gan.metrics.kernel_distance import LEAST, kernel_distance
+from gan.metrics.kernel_distance import MIN_IMAGES, kernel_distance
 from gan.metrics.metric_names import metric_key, precision_marks, small_side
 from gan.params.file import Params
 from gan.tensor_cache import Split, TensorCache
@@ -87,7 +87,7 @@ def _floors(extractor: Extractor, seen: Mapping[str, FeatureSet]) -> dict[str, f
     marks = precision_marks(extractor.precision)
     frechet = metric_key("frechet", extractor.name, count, "holdout", small, marks)
     found = {f"{frechet}_real": frechet_distance(train.statistics, holdout.statistics)}
-    if min(count, held) >= LEAST:
+    if min(count, held) >= MIN_IMAGES:
         kernel = metric_key("kernel", extractor.name, count, "holdout", None, marks)
         found[f"{kernel}_real"] = kernel_distance(train.vectors, holdout.vectors).value
     return {key: float(f"{value:.6g}") for key, value in found.items()}

@@ -31,11 +31,12 @@ def log_best(
 def add_best(row: tracking.Run, result: Mapping[str, Any], reports: Path, snapshot: Path) -> None:
     """Hand over what the stage wrote: its result, the files in `reports`, the best snapshot."""
     selection = result["selection"]
-    for seen, distance in selection["curve"]:
+    curve = selection["curve"]  # empty where there were too few images to choose by
+    for seen, distance in curve:
         row.metrics({f"selection/{selection['key']}": distance}, seen)
     # all at the end of the training: MLflow's table shows the value of the latest step, and a
     # later evaluation may choose an earlier snapshot
-    last = selection["curve"][-1][0]
+    last = curve[-1][0] if curve else selection["best"]
     row.metrics({"best_images_seen": selection["best"]}, last)
     _add(row, result["metrics"], last)
     for key in ("best", "closest", "interpolation"):

@@ -131,7 +131,7 @@ def _front(subject: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> 
     front |= {"pipeline_tag": TASK, "tags": ["gan", "anime", "avatars", TASK]}
     if lineage:
         front["tags"].append(lineage["decided"]["train"]["objective"])
-    if evaluation:
+    if evaluation and evaluation["metrics"]:
         front["model-index"] = [_index(subject, evaluation)]
     return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n"
 
@@ -207,11 +207,13 @@ def _evaluation(evaluation: Mapping[str, Any] | None) -> str:
     protocol = evaluation["protocol"]
     seeds = ", ".join(str(each) for each in protocol["seeds"])
     notes = "".join(f"* {_plain(each)}\n" for each in evaluation["notes"])
+    rows = "".join(_numbers(evaluation))
+    table = f"| Metric | Value | What it says |\n|---|---|---|\n{rows}" if rows else "No number.\n"
     return (
         f"## Evaluation\n\n{protocol['fakes']:,} avatars a seed, seeds {seeds}, against real "
         "images of the cache. ± is the standard deviation over these seeds; another training seed "
         "may move a number further.\n\n"
-        f"| Metric | Value | What it says |\n|---|---|---|\n{''.join(_numbers(evaluation))}\n"
+        f"{table}\n"
         + (f"{notes}\n" if notes else "")
         + f"### Memorisation\n\n{_memorisation(evaluation['memorisation'])}\n"
     )

@@ -53,7 +53,9 @@ class Outs:
         if self.result:
             measured = set(self.result["metrics"])
             found |= measured | {f"deviation/{key}" for key in measured}
-            found |= {f"selection/{self.result['selection']['key']}", "best_images_seen"}
+            found |= {"best_images_seen"}
+            if key := self.result["selection"]["key"]:
+                found.add(f"selection/{key}")
         return sorted(found)
 
 

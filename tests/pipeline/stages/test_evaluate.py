@@ -489,6 +489,29 @@ def test_too_few_images_are_refused_unless_asked_for(checkout, make_params):
     assert set(found.metrics) == {"kd_lite0_24_holdout", "kd_se_lite0_24_holdout"}
 
 
+@pytest.mark.slow
+def test_params_that_allow_few_images_do_not_speak_for_what_a_person_names(
+    checkout, write_params, tmp_path, monkeypatch
+):
+    params = write_params(tmp_path / "params.yaml", SMALL | FEW)
+    monkeypatch.chdir(checkout.root)
+    for number in range(3):
+        image = np.full((32, 32, 3), 80 * number, np.uint8)
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    best = str(checkout.models / "snapshots" / f"{64:012d}.pt")
+    for named in (["--ckpt", best, "--against", "train"], ["--images", str(tmp_path)]):
+        command = ["evaluate", *named, "--params", str(params)]
+        refused = CliRunner().invoke(app, command).exception
+        assert isinstance(refused, GanError)
+        assert "--allow-small" in str(refused)
+        allowed = CliRunner().invoke(app, [*command, "--allow-small"])
+        assert allowed.exit_code == 0
+        assert "_small" in allowed.stdout
+    unnamed = CliRunner().invoke(app, ["evaluate", "--ckpt", best, "--params", str(params)])
+    assert unnamed.exit_code == 0
+    assert "_small" in unnamed.stdout
+
+
 def test_snapshots_of_another_cache_are_not_judged_by_this_one(
     tmp_path, make_params, write_cache, noise_images
 ):

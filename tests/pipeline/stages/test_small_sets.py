@@ -1,0 +1,154 @@
+"""Reference, train, evaluate on sets of few pictures: they end well and say what is missing."""
+
+import json
+import warnings
+from types import SimpleNamespace
+
+import lxml.html
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from train_checkouts import without_tracker
+
+from pipeline.paths import Paths
+from pipeline.stages import evaluate, reference, train
+from pipeline.training.tracker import NullTracker
+
+pytestmark = pytest.mark.slow
+
+CHANGES = {
+    "train.images": 64,
+    "train.snapshot_every": 32,
+    "train.grid_every": 32,
+    "features.extractors": ["corners.pt"],
+    "evaluate.num_fakes": 40,
+    "evaluate.selection_fakes": 24,
+    "evaluate.report_seeds": [2, 3],
+}
+SETS = {
+    "one": (1, 0),
+    "three": (3, 0),
+    "two_and_one": (2, 1),
+    "sixty": (54, 6),
+    "no_holdout": (60, 0),
+    "one_held": (59, 1),
+    "three_hundred": (240, 60),
+    "two_thousand": (1800, 200),
+}
+"""Images to train on and held out."""
+
+LEAST = {
+    "frechet_distance": 2,
+    "frechet_infinity": 2,
+    "kernel_distance": 4,
+    "precision_recall": 6,
+}
+"""Real images that each metric needs; of fakes there are enough."""
+
+NUMBERS = {
+    "frechet_distance": "frechet",
+    "frechet_infinity": "infinity",
+    "kernel_distance": "kernel",
+    "precision_recall": "recall",
+}
+"""A number that comes of each metric, as a result names it."""
+
+
+class Corners(torch.nn.Module):
+    """Mean colours of the four quarters: 12 numbers, next to no time, and no classes."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.adaptive_avg_pool2d(images / 255, 2).flatten(1)
+
+
+@pytest.fixture(autouse=True)
+def no_tracker(monkeypatch):
+    without_tracker(monkeypatch)
+
+
+@pytest.fixture(scope="module", params=SETS)
+def trained(request, tmp_path_factory, make_params, write_cache):
+    """A checkout after reference and train, and how many images each split has."""
+    known, held = SETS[request.param]
+    paths = Paths(tmp_path_factory.mktemp(request.param))
+    images = np.random.default_rng(0).integers(0, 256, (known + held, 32, 32, 3), dtype=np.uint8)
+    write_cache(paths.cache, images, holdout=held)
+    paths.weights.mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(Corners()).save(str(paths.weights / "corners.pt"))
+    with pytest.MonkeyPatch.context() as patch:
+        without_tracker(patch)
+        reference.run(make_params(CHANGES), paths)
+        train.run(make_params(CHANGES), paths, NullTracker())
+    return SimpleNamespace(paths=paths, counts={"train": known, "holdout": held})
+
+
+def allowed(metric, reals, allow_small):
+    return reals >= LEAST[metric] and (allow_small or metric == "kernel_distance")
+
+
+@pytest.mark.parametrize("allow_small", [True, False])
+def test_every_number_is_measured_or_named_as_missing(trained, make_params, allow_small, capsys):
+    paths, counts = trained.paths, trained.counts
+    params = make_params(CHANGES | {"evaluate.allow_small": allow_small})
+    result = evaluate.run(params, paths).result
+    told = capsys.readouterr().err.splitlines()
+    assert all(told.count(note) == 1 for note in result["notes"])
+
+    measured = {(each["metric"], each["against"]) for each in result["metrics"].values()}
+    for split, reals in counts.items():
+        about = [note for note in result["notes"] if f"{split} split" in note]
+        for metric in LEAST:
+            there = (NUMBERS[metric], split) in measured
+            assert there == allowed(metric, reals, allow_small)
+            named = [note for note in about if metric in note or note.startswith("nothing")]
+            assert bool(named) != there
+    memorised = counts["holdout"] >= 50
+    assert bool(result["memorisation"]) == memorised
+    assert memorised != any(note.startswith("no memorisation") for note in result["notes"])
+
+    marks = {key.rpartition("_")[2] for key in result["metrics"] if "_small" in key}
+    of_marks = [note for note in result["notes"] if any(mark in note for mark in marks)]
+    assert len(of_marks) == bool(marks)
+    assert all(mark in of_marks[0] for mark in marks)
+
+
+@pytest.mark.parametrize("allow_small", [True, False])
+def test_the_snapshot_is_chosen_by_what_there_is(trained, make_params, allow_small):
+    paths, most = trained.paths, max(trained.counts.values())
+    params = make_params(CHANGES | {"evaluate.allow_small": allow_small})
+    judgement = evaluate.run(params, paths)
+    selection, notes = judgement.result["selection"], judgement.result["notes"]
+    curve = dict(selection["curve"])
+    if most < 4:
+        assert (selection["key"], selection["seed"], curve) == (None, None, {})
+        assert selection["best"] == 64
+        assert any("newest" in note for note in notes)
+    else:
+        assert selection["key"].startswith("fd_" if allow_small else "kd_")
+        assert set(curve) == {32, 64}
+        assert selection["best"] == min(curve, key=curve.get)
+        assert allow_small or any(selection["key"] in note for note in notes)
+    chosen = paths.models / "snapshots" / f"{selection['best']:012d}.pt"
+    assert (paths.models / "best.pt").read_bytes() == chosen.read_bytes()
+
+
+def test_every_out_is_written_and_can_be_read(trained, make_params):
+    paths = trained.paths
+    result = evaluate.run(make_params(CHANGES), paths).result
+    assert json.loads((paths.reports / "evaluation.json").read_text()) == result
+    metrics = json.loads((paths.reports / "metrics.json").read_text())
+    assert metrics["best_images_seen"] == result["selection"]["best"]
+    assert set(result["metrics"]) <= set(metrics)
+    lines = (paths.reports / "snapshots.tsv").read_text().splitlines()
+    assert lines[0] == "images_seen\tdistance"
+    assert len(lines) == 1 + len(result["selection"]["curve"])
+    for name in ("best", "closest", "interpolation"):
+        with Image.open(paths.reports / f"{name}.png") as picture:
+            picture.load()
+    page = lxml.html.fromstring((paths.reports / "report.html").read_text())
+    text = " ".join(page.text_content().split())
+    assert all(note in text for note in result["notes"])
+    assert len(page.xpath("//svg")) == bool(result["selection"]["curve"])
