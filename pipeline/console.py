@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -37,6 +37,12 @@ def warn(text: str) -> None:
 def counted(number: int, noun: str) -> str:
     """Number and noun, such as `1 sidecar` or `7 sidecars`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def list_first(names: Sequence[str], most: int = 4) -> str:
+    """The first names, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ def runs(
     by: Annotated[
         str | None, typer.Option(help="Metric to sort by, such as fid_10k or loss/generator.")
     ] = None,
-    most: Annotated[int, typer.Option("--limit", min=1, help="Rows, at most.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Runs, at most.")] = 20,
     columns: Annotated[
         list[str] | None, typer.Option("--column", help="Another metric or parameter; repeatable.")
     ] = None,
@@ -32,7 +32,7 @@ def runs(
     """
     from pipeline.runs import table as command
 
-    command.run(here(), by=by, most=most, columns=columns or (), as_json=as_json)
+    command.run(here(), by=by, limit=limit, columns=columns or (), as_json=as_json)
 
 
 def sync() -> None:

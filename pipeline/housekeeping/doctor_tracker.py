@@ -9,7 +9,7 @@ from pipeline.housekeeping.doctor_leftovers import continued
 from pipeline.housekeeping.doctor_point import Point, few, note, ok, wrong
 from pipeline.paths import Paths
 from pipeline.runs.evaluated import SHORT, one_line
-from pipeline.runs.find import NONE_YET, Runs
+from pipeline.runs.find import NO_RUNS, Runs
 from pipeline.tracking.mlflow.artifact_paths import Places, local_folder, look
 from pipeline.tracking.mlflow.sqlite_health import Health, newest_schema, schema_problem
 from pipeline.tracking.mlflow.store import point_home, sqlite_file, store_exists, tracking_uri
@@ -24,7 +24,7 @@ def tracker(paths: Paths, *, mend: bool) -> Iterator[Point]:
     uri = tracking_uri(paths)
     database = sqlite_file(uri)
     if not store_exists(uri):
-        yield note(f"{database}: {NONE_YET}")
+        yield note(f"{database}: {NO_RUNS}")
     elif database is None:
         yield from _server(without_secrets(uri), paths)
     else:
@@ -33,9 +33,9 @@ def tracker(paths: Paths, *, mend: bool) -> Iterator[Point]:
 
 def _server(place: str, paths: Paths) -> Iterator[Point]:
     try:
-        rows = Runs(paths).listed(MOST)
+        rows = Runs(paths).list_trainings(MOST)
     except GanError as error:
-        nothing = NONE_YET in str(error)
+        nothing = NO_RUNS in str(error)
         text = str(error)
         yield (
             ok(text) if nothing else wrong(text, "records wait here; MLFLOW_TRACKING_URI names it")

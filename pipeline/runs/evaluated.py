@@ -1,4 +1,4 @@
-"""An evaluated run: its numbers and by which protocols they were measured, from row or file."""
+"""Evaluated runs: their metrics, each with its protocol, from an MLflow run or evaluation.json."""
 
 import json
 import math
@@ -12,29 +12,28 @@ from pipeline.tracking.mlflow.reader import StoredRun
 from pipeline.tracking.run import flat
 
 FORMAT = "avatar-gan evaluation 1"
-SNAPSHOT = "pictures"
 SHORT = 8  # digits of an id in a label
 
 
 @dataclass(frozen=True)
-class Number:
-    """One metric of a run. deviation: over latent seeds; protocol: only equal ones compare.
+class MetricValue:
+    """A metric of a run. deviation: over latent seeds. Only equal protocols compare.
 
-    about: what the protocol is made of, where the file says so.
+    protocol_parts: what the protocol is the digest of; only evaluation.json has them.
     """
 
     value: float
     deviation: float | None
     protocol: str
-    about: Mapping[str, str] = field(default_factory=dict)
+    protocol_parts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """A run with its numbers.
+class EvaluatedRun:
+    """A run and its metrics.
 
-    where: the row's id or the file, which tells runs apart. data: what made the data that the run
-    learned from, by dotted names, where it says so.
+    where: id of the MLflow run or path of the file; equal ones are the same run.
+    data_settings: settings and digest of the training data by dotted key, as far as recorded.
     """
 
     name: str
@@ -44,22 +43,22 @@ class Evaluated:
     cache_digest: str | None
     objective: str | None
     images_seen: int | None
-    metrics: Mapping[str, Number]
-    data: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, MetricValue]
+    data_settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
-        """What messages call it, in one line."""
+        """Name and id or file, for messages."""
         return f"{self.name} ({self.run_id[:SHORT] if self.run_id else self.where})"
 
 
-def from_file(file: Path) -> Evaluated:
-    """What `gan evaluate` wrote as evaluation.json; GanError if the file is something else."""
+def read_evaluation(file: Path) -> EvaluatedRun:
+    """Read an evaluation.json of `gan evaluate`; GanError if the file is something else."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise ValueError(content["format"])
-        return _from_result(content, str(file))
+        return _read_result(content, str(file))
     except OSError as error:
         raise GanError(f"{file}: cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -69,9 +68,9 @@ def from_file(file: Path) -> Evaluated:
         ) from None
 
 
-def _from_result(content: Mapping[str, Any], where: str) -> Evaluated:
+def _read_result(content: Mapping[str, Any], where: str) -> EvaluatedRun:
     subject = content["subject"]
-    return Evaluated(
+    return EvaluatedRun(
         name=one_line(subject["name"]),
         where=where,
         run_id=None,
@@ -80,74 +79,79 @@ def _from_result(content: Mapping[str, Any], where: str) -> Evaluated:
         objective=None,
         images_seen=subject.get("images_seen"),
         metrics={
-            key: Number(each["value"], each["deviation"], each["protocol"], _about(each, content))
+            key: MetricValue(
+                each["value"], each["deviation"], each["protocol"], _protocol_parts(each, content)
+            )
             for key, each in content["metrics"].items()
             if math.isfinite(each["value"])
         },
-        data=_data(subject.get("lineage", {})),
+        data_settings=_data_settings(subject.get("lineage", {})),
     )
 
 
-def _data(lineage: Mapping[str, Any]) -> dict[str, str]:
-    """As a row has it: parameters of the cache, and the digest of the pictures."""
-    found = dict(flat({"cache": lineage.get("preprocess", {})}))
-    return found | ({SNAPSHOT: str(lineage["snapshot"])[:12]} if "snapshot" in lineage else {})
+def _data_settings(lineage: Mapping[str, Any]) -> dict[str, str]:
+    settings = dict(flat({"cache": lineage.get("preprocess", {})}))
+    return settings | _dataset(lineage.get("snapshot"))
 
 
-def _about(metric: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, str]:
-    """What two protocols under one key may differ in."""
+def _dataset(digest: str | None) -> dict[str, str]:
+    return {} if digest is None else {"dataset": str(digest)[:12]}
+
+
+def _protocol_parts(metric: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, str]:
     extractors, references = content["protocol"]["extractors"], content["references"]
     extractor = extractors.get(metric["extractor"], {})
     reference = references.get(metric["against"] or "", {})
-    known = {
+    parts = {
         "extractor": extractor.get("digest"),
         "precision": extractor.get("precision"),
         "extractor's protocol": extractor.get("protocol"),
         "real images": reference.get("digest"),
         "number of real images": metric["reals"],
     }
-    return {name: str(value) for name, value in known.items() if value is not None}
+    return {name: str(value) for name, value in parts.items() if value is not None}
 
 
-def from_row(row: StoredRun) -> Evaluated:
-    """The numbers on a row; GanError if there are none, or none that say how they were made."""
-    protocols = _protocols(row)
-    return Evaluated(
-        name=one_line(row.name),
-        where=row.run_id,
-        run_id=row.run_id,
-        run_key=row.tags["run_key"],
-        cache_digest=row.tags.get("cache_digest"),
-        objective=row.params.get("train.objective"),
-        images_seen=whole(row.metrics.get("best_images_seen")),
+def evaluated_from(run: StoredRun) -> EvaluatedRun:
+    """Metrics of an MLflow run; GanError if it has none, or none with a protocol."""
+    return EvaluatedRun(
+        name=one_line(run.name),
+        where=run.run_id,
+        run_id=run.run_id,
+        run_key=run.tags["run_key"],
+        cache_digest=run.tags.get("cache_digest"),
+        objective=run.params.get("train.objective"),
+        images_seen=to_count(run.metrics.get("best_images_seen")),
         metrics={
-            key: Number(value, _finite(row.metrics.get(f"deviation/{key}")), protocol)
-            for key, protocol in protocols.items()
-            if (value := _finite(row.metrics.get(key))) is not None
+            key: MetricValue(value, _finite(run.metrics.get(f"deviation/{key}")), protocol)
+            for key, protocol in _read_protocols(run).items()
+            if (value := _finite(run.metrics.get(key))) is not None
         },
-        data={key: value for key, value in row.params.items() if key.startswith("cache.")}
-        | ({SNAPSHOT: row.tags["snapshot_digest"][:12]} if "snapshot_digest" in row.tags else {}),
+        data_settings={key: value for key, value in run.params.items() if key.startswith("cache.")}
+        | _dataset(run.tags.get("snapshot_digest")),
     )
 
 
-def _protocols(row: StoredRun) -> dict[str, str]:
-    again = f"`gan evaluate --run {row.run_id[:SHORT]}`"
-    if "protocols" not in row.tags:
-        if any(key.startswith(("fid_", "fd_")) for key in row.metrics):
+def _read_protocols(run: StoredRun) -> dict[str, str]:
+    command = f"`gan evaluate --run {run.run_id[:SHORT]}`"
+    if "protocols" not in run.tags:
+        if any(key.startswith(("fid_", "fd_")) for key in run.metrics):
             raise GanError(
-                f"{label_of(row)}: its numbers do not say by which protocol they were measured; "
-                f"{again} measures again"
+                f"{label_of(run)}: its metrics have no protocol and cannot be compared; {command} "
+                "measures again"
             )
-        raise GanError(f"{label_of(row)}: not evaluated yet; {again} does it")
+        raise GanError(f"{label_of(run)}: not evaluated yet; {command} does it")
     try:
-        return {str(key): str(each) for key, each in json.loads(row.tags["protocols"]).items()}
+        return {str(key): str(each) for key, each in json.loads(run.tags["protocols"]).items()}
     except (ValueError, AttributeError):
-        raise GanError(f"{label_of(row)}: its tag `protocols` is damaged; {again}") from None
+        raise GanError(
+            f"{label_of(run)}: its tag `protocols` is damaged; {command} measures again"
+        ) from None
 
 
-def label_of(row: StoredRun) -> str:
-    """What messages call a row."""
-    return f"{one_line(row.name)} ({row.run_id[:SHORT]})"
+def label_of(run: StoredRun) -> str:
+    """Name and id of an MLflow run, for messages."""
+    return f"{one_line(run.name)} ({run.run_id[:SHORT]})"
 
 
 def one_line(text: str) -> str:
@@ -155,8 +159,8 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def whole(value: float | None) -> int | None:
-    """A count that a tracker made a float of."""
+def to_count(value: float | None) -> int | None:
+    """A count that MLflow stores as a float; None if it is not finite."""
     return None if value is None or not math.isfinite(value) else int(value)
 
 

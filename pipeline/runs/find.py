@@ -1,4 +1,4 @@
-"""Which run a person means: rows of the tracker, or files that an evaluation wrote."""
+"""Search for runs, in the MLflow store and among files that an evaluation wrote."""
 
 import re
 import threading
@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from gan.errors import GanError
+from pipeline.console import list_first
 from pipeline.paths import Paths
 from pipeline.runs.evaluated import (
     SHORT,
-    Evaluated,
-    from_file,
-    from_row,
+    EvaluatedRun,
+    evaluated_from,
     label_of,
     one_line,
-    whole,
+    read_evaluation,
+    to_count,
 )
 from pipeline.tracking.mlflow.reader import MlflowRows, StoredRun
 from pipeline.tracking.mlflow.store import store_exists, tracking_uri
@@ -28,24 +29,24 @@ FILE = "evaluation.json"
 LATEST = "latest"
 LAST = ("best_images_seen", "loss/generator")  # metrics that are logged to the end
 
-SORTABLE = re.compile(r"[\w./: -]+")  # what MLflow takes as a metric's name
+SORTABLE = re.compile(r"[\w./: -]+")  # names of metrics that MLflow takes in order_by
 HEX = re.compile(r"[0-9a-f]{6,64}")
-MOST_ROWS = 200  # of one name; more than a person tells apart
+MOST_OF_A_NAME = 200
 MOST_LISTED = 5
 OPEN_S = 60.0  # a database server may let its client try again for minutes
 
-NONE_YET = "no runs recorded yet; `dvc repro` or `gan train` makes the first"
+NO_RUNS = "no runs recorded yet; `dvc repro` or `gan train` makes the first"
 
 T = TypeVar("T")
 
 
 class UnknownRunError(GanError):
-    """The tracker doesn't know such a run, or can't be asked."""
+    """No such run in the store, or a store that does not answer."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """Whose checkpoint is looked for. best: images seen by the snapshot that was chosen."""
+    """A training, evaluated or not. best: images seen by the snapshot that evaluation chose."""
 
     label: str
     run_key: str
@@ -54,9 +55,11 @@ class Training:
 
 
 class Runs:
-    """Finds runs by id, run key or an unambiguous beginning of one, by name, file or `latest`.
+    """Search for trainings. A run is named by its id or run key, by 6 digits or more of one, by
+    its name, by `latest`, or by the file or folder of its evaluation.
 
-    The tracker's store is opened when it is first needed.
+    The store is opened by the first search. Every method raises UnknownRunError if it does not
+    answer, and GanError if several runs fit a name.
     """
 
     def __init__(self, paths: Paths) -> None:
@@ -64,167 +67,166 @@ class Runs:
         self._uri = tracking_uri(paths)
         self._place = without_secrets(self._uri).removeprefix("sqlite:///")
 
-    def evaluated(self, given: str) -> Evaluated:
-        """The numbers of a run; GanError if it is unknown, ambiguous or not evaluated."""
-        file = _file(given)
-        return from_file(file) if file else from_row(self._row(given))
+    def find(self, name: str) -> StoredRun:
+        """The run in the store."""
+        found = self._query(lambda: list(self._candidates(name)))
+        if not found:
+            raise UnknownRunError(
+                f"{one_line(name)!r}: no training of this name, id or run key in {self._place} "
+                "(an id or key needs 6 digits at least); `gan runs` lists them"
+            )
+        if len(found) > 1:
+            raise GanError(f"{one_line(name)!r} may be {_list_choices(found)}; give the id of one")
+        return found[0]
 
-    def training(self, given: str) -> Training:
-        """The training of a run, evaluated or not; GanError if it is unknown or ambiguous."""
-        if file := _file(given):
-            found = from_file(file)
-            if found.run_key is None:
-                raise GanError(f"{file}: judged images, not a checkpoint; there is no training")
-            return Training(found.label, found.run_key, None, found.images_seen)
-        row = self._row(given)
-        best = whole(row.metrics.get("best_images_seen"))
-        return Training(label_of(row), row.tags["run_key"], row.run_id, best)
+    def find_evaluated(self, name: str) -> EvaluatedRun:
+        """The run with its metrics; GanError if it was not evaluated."""
+        file = _evaluation_file(name)
+        return read_evaluation(file) if file else evaluated_from(self.find(name))
 
-    def listed(self, most: int, by: str | None = None, *, lower: bool = True) -> list[StoredRun]:
-        """Trainings, the newest first, or by a metric: the lower or the higher ones, none last.
+    def find_training(self, name: str) -> Training:
+        """The training of a run; GanError if the name is that of an evaluation of images."""
+        if file := _evaluation_file(name):
+            evaluated = read_evaluation(file)
+            if evaluated.run_key is None:
+                raise GanError(
+                    f"{file}: an evaluation of images, not of a checkpoint; name a training"
+                )
+            return Training(evaluated.label, evaluated.run_key, None, evaluated.images_seen)
+        run = self.find(name)
+        best = to_count(run.metrics.get("best_images_seen"))
+        return Training(label_of(run), run.tags["run_key"], run.run_id, best)
+
+    def list_trainings(
+        self, limit: int, by: str | None = None, *, lower_first: bool = True
+    ) -> list[StoredRun]:
+        """Trainings, the newest first, or sorted by a metric; those without it come last.
 
         GanError if there are none.
         """
-        end = "ASC" if lower else "DESC"
-        order = [f"metrics.`{by}` {end}"] if by and SORTABLE.fullmatch(by) else []
-        found = self._asked(lambda: self._store.trainings("", most, order))
-        if not found:
-            raise UnknownRunError(f"{self._place}: {NONE_YET}")
-        return found
+        direction = "ASC" if lower_first else "DESC"
+        order = [f"metrics.`{by}` {direction}"] if by and SORTABLE.fullmatch(by) else []
+        runs = self._query(lambda: self._store.trainings("", limit, order))
+        if not runs:
+            raise UnknownRunError(f"{self._place}: {NO_RUNS}")
+        return runs
 
-    def files(self, run_id: str, folder: str) -> dict[str, int]:
-        """Files in a folder of a row's artefacts, with their bytes."""
-        return self._asked(lambda: self._store.files(run_id, folder))
+    def list_files(self, run_id: str, folder: str) -> dict[str, int]:
+        """Files in a folder of a run's artefacts, with their sizes in bytes."""
+        return self._query(lambda: self._store.files(run_id, folder))
 
     def last_step(self, run_id: str) -> int | None:
-        """The greatest step of a row's metrics that a training or an evaluation ends with."""
-        return self._asked(lambda: self._store.last_step(run_id, LAST))
+        """The greatest step of the metrics that a training or an evaluation ends with."""
+        return self._query(lambda: self._store.last_step(run_id, LAST))
 
     def download(self, run_id: str, file: str, into: Path) -> Path:
         """Copy an artefact into a folder; returns the copy."""
-        return self._asked(lambda: self._store.download(run_id, file, into))
+        return self._query(lambda: self._store.download(run_id, file, into))
 
-    def _row(self, given: str) -> StoredRun:
-        found = self._asked(lambda: list(self._candidates(given)))
-        if not found:
-            raise UnknownRunError(
-                f"{_quoted(given)}: no training of this name, id or run key in {self._place} "
-                "(an id or key needs 6 digits at least); `gan runs` shows what there is"
-            )
-        if len(found) > 1:
-            raise GanError(f"{_quoted(given)} may be {_listed(found)}; give the id of one")
-        return found[0]
-
-    def _candidates(self, given: str) -> Iterator[StoredRun]:
-        """Trainings that may be meant; of several rows with one run key the one to read."""
-        if given == LATEST:
+    def _candidates(self, name: str) -> Iterator[StoredRun]:
+        if name == LATEST:
             yield from self._store.trainings("", 1)
             return
-        digits = given.lower()
+        digits = name.lower()
         by_id: list[StoredRun] = []
         others: list[StoredRun] = []
         if HEX.fullmatch(digits):
-            by_id = self._store.trainings(f"attributes.run_id LIKE '{digits}%'", MOST_ROWS)
-            others = self._store.trainings(f"tags.run_key LIKE '{digits}%'", MOST_ROWS)
-        if condition := _named(given):
-            others += self._store.trainings(condition, MOST_ROWS)
-        yield from {row.run_id: row for row in [*by_id, *_one_a_key(others)]}.values()
+            by_id = self._store.trainings(f"attributes.run_id LIKE '{digits}%'", MOST_OF_A_NAME)
+            others = self._store.trainings(f"tags.run_key LIKE '{digits}%'", MOST_OF_A_NAME)
+        if condition := _name_filter(name):
+            others += self._store.trainings(condition, MOST_OF_A_NAME)
+        yield from {run.run_id: run for run in [*by_id, *drop_repetitions(others)]}.values()
 
     @cached_property
     def _store(self) -> MlflowRows:
         if not store_exists(self._uri):
-            raise UnknownRunError(f"{self._place}: {NONE_YET}")
-        return _within(OPEN_S, lambda: MlflowRows(self._uri, self._paths.main_root))
+            raise UnknownRunError(f"{self._place}: {NO_RUNS}")
+        return call_within(OPEN_S, lambda: MlflowRows(self._uri, self._paths.main_root))
 
-    def _asked(self, ask: Callable[[], T]) -> T:
+    def _query(self, question: Callable[[], T]) -> T:
         try:
-            return ask()
+            return question()
         except GanError:
             raise
         except Exception as error:
             raise UnknownRunError(
-                f"{self._place} can't be asked for runs: {_reason(error)}"
+                f"{self._place}: runs cannot be read: {_describe(error)}; look at the store and "
+                "at MLFLOW_TRACKING_URI"
             ) from None
 
 
-def _file(given: str) -> Path | None:
-    """The evaluation file that is meant; None if what is given is no path."""
-    path = Path(given)
+def _evaluation_file(name: str) -> Path | None:
+    """The evaluation at a path; None if the name is no path."""
+    path = Path(name)
     if path.is_dir():
         if (path / FILE).is_file():
             return path / FILE
-        if "/" in given:
-            raise GanError(f"{given}: a folder without {FILE}; `gan evaluate --out` writes one")
+        if "/" in name:
+            raise GanError(f"{name}: a folder without {FILE}; `gan evaluate --out` writes one")
         return None
     if path.is_file():
         return path
-    if "/" in given or path.suffix == ".json":
-        raise GanError(f"{given}: no such file")
+    if "/" in name or path.suffix == ".json":
+        raise GanError(f"{name}: no such file; `gan evaluate --out` writes {FILE}")
     return None
 
 
-def _named(given: str) -> str | None:
-    """MLflow's filter for a run's name; it knows no way to quote both kinds of quotes."""
-    quote = '"' if "'" in given else "'"
-    return None if quote in given else f"attributes.run_name = {quote}{given}{quote}"
+def _name_filter(name: str) -> str | None:
+    """MLflow's filter for a run's name; there is no way to quote both kinds of quotes."""
+    quote = '"' if "'" in name else "'"
+    return None if quote in name else f"attributes.run_name = {quote}{name}{quote}"
 
 
-def _one_a_key(rows: Sequence[StoredRun]) -> list[StoredRun]:
-    """Rows with one run key are one training: the newest evaluated row, else the newest."""
+def drop_repetitions(runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """One run a run key, since these are the same training: the newest evaluated run, else the
+    newest."""
     best: dict[str, StoredRun] = {}
-    for row in sorted(rows, key=lambda row: ("protocols" in row.tags, row.started)):
-        best[row.tags["run_key"]] = row
-    return sorted(best.values(), key=lambda row: -row.started)
+    for run in sorted(runs, key=lambda run: ("protocols" in run.tags, run.started)):
+        best[run.tags["run_key"]] = run
+    return sorted(best.values(), key=lambda run: -run.started)
 
 
-def digits_to_tell(rows: Sequence[StoredRun]) -> int:
-    """How long the beginnings of the rows' ids must be to tell them apart."""
-    ids = {row.run_id for row in rows}
+def digits_of_ids(runs: Sequence[StoredRun]) -> int:
+    """How many digits of the runs' ids tell them apart."""
+    ids = {run.run_id for run in runs}
     return next(n for n in range(SHORT, 33) if len({each[:n] for each in ids}) == len(ids))
 
 
-def _listed(rows: Sequence[StoredRun]) -> str:
-    """Ids long enough to tell them apart, with name and start."""
-    digits = digits_to_tell(rows)
-    shown = [
-        f"{row.run_id[:digits]} ({one_line(row.name)}, {_started(row)})"
-        for row in rows[:MOST_LISTED]
+def _list_choices(runs: Sequence[StoredRun]) -> str:
+    digits = digits_of_ids(runs)
+    choices = [
+        f"{run.run_id[:digits]} ({one_line(run.name)}, {_format_start(run)})" for run in runs
     ]
-    rest = len(rows) - MOST_LISTED
-    return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
+    return list_first(choices, MOST_LISTED)
 
 
-def _started(row: StoredRun) -> str:
-    return datetime.fromtimestamp(row.started / 1000).strftime("%Y-%m-%d %H:%M")
+def _format_start(run: StoredRun) -> str:
+    return datetime.fromtimestamp(run.started / 1000).strftime("%Y-%m-%d %H:%M")
 
 
-def _quoted(given: str) -> str:
-    return repr(one_line(given))
-
-
-def _reason(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     text = without_secrets(one_line(str(error)))
     if "ConnectionPool" in text:
         return "the server does not answer"
     return f"{type(error).__name__}: {text}"[:200]
 
 
-def _within(seconds: float, work: Callable[[], T]) -> T:
-    """What `work` returns or raises; TimeoutError if it takes longer."""
-    done: list[T] = []
-    failed: list[Exception] = []
+def call_within(seconds: float, function: Callable[[], T]) -> T:
+    """Result of `function`, or its exception; TimeoutError if it takes longer."""
+    results: list[T] = []
+    errors: list[Exception] = []
 
-    def run() -> None:
+    def call() -> None:
         try:
-            done.append(work())
+            results.append(function())
         except Exception as error:
-            failed.append(error)
+            errors.append(error)
 
-    thread = threading.Thread(target=run, name="tracking", daemon=True)
+    thread = threading.Thread(target=call, name="tracking", daemon=True)
     thread.start()
     thread.join(seconds)
-    if failed:
-        raise failed[0]
-    if not done:
+    if errors:
+        raise errors[0]
+    if not results:
         raise TimeoutError(f"no answer within {seconds:.0f} s")
-    return done[0]
+    return results[0]

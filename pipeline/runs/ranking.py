@@ -1,251 +1,211 @@
-"""Which of several evaluated runs is better, and when that can't be said."""
+"""Ranking of evaluated runs by a metric, and reasons why runs can't be ranked."""
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gan.errors import GanError
-from gan.metrics.metric_names import KEY_PREFIXES
-from pipeline.evaluation.metric_texts import MEANINGS, Better
-from pipeline.runs.evaluated import Evaluated
-from pipeline.runs.metric_name_parts import COUNT, nearest
+from pipeline.console import list_first
+from pipeline.evaluation.metric_texts import Better
+from pipeline.runs.evaluated import EvaluatedRun
+from pipeline.runs.metric_keys import TRUST, direction_of, metric_of, nearest, trust_order
 
-NAMES = {
-    name: metric for metric in MEANINGS for name in KEY_PREFIXES.get(metric, (metric,))
-}  # what keys begin with
-
-TRUST = ("frechet", "infinity", "kernel", "coverage", "density", "precision", "recall", "score")
-"""Metrics to rank by, the one to believe first; within each Inception's, see `trust`."""
-
-FEW = ("frechet", "infinity", "kernel", "precision", "recall", "coverage")
+CHIEF = ("frechet", "infinity", "kernel", "precision", "recall", "coverage")
 """Metrics of which one key each is shown beside the one that ranks."""
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
-MOST_LISTED = 4
+ALIKE = "evaluate them with equal settings"
 
 
 @dataclass(frozen=True)
 class Place:
-    """rank: 1 and the number of runs told apart to be better. near: places not told apart."""
+    """A run in a ranking. rank: 1 + the number of runs that are better beyond the deviations.
 
-    run: Evaluated
+    ties: places (from 0) of the runs that differ by less than both deviations.
+    """
+
+    run: EvaluatedRun
     rank: int
-    near: tuple[int, ...]
+    ties: tuple[int, ...]
 
     @property
-    def shown(self) -> str:
-        return f"{self.rank}=" if self.near else str(self.rank)
+    def label(self) -> str:
+        """Rank, with = where there are ties."""
+        return f"{self.rank}=" if self.ties else str(self.rank)
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Runs, the best first. others: further keys that all have and that compare.
+    """Runs, the best first. others: further keys that all runs have by equal protocols.
 
-    apart: keys that all have but by different protocols. unsure: runs without a deviation.
+    unequal: keys that all have, by different protocols. without_deviation: runs of one seed.
     """
 
     key: str
     better: Better
     places: tuple[Place, ...]
     others: tuple[str, ...]
-    apart: tuple[str, ...]
-    unsure: tuple[Evaluated, ...]
+    unequal: tuple[str, ...]
+    without_deviation: tuple[EvaluatedRun, ...]
+
+    @property
+    def chief(self) -> tuple[str, ...]:
+        """The most trusted further key of each chief metric."""
+        return first_keys(self.others)
 
 
-def rank(runs: Sequence[Evaluated], by: str | None = None, other_data: bool = False) -> Ranking:
+def first_keys(keys: Sequence[str]) -> tuple[str, ...]:
+    """The first key of each chief metric."""
+    firsts = (next((key for key in keys if metric_of(key) == metric), None) for metric in CHIEF)
+    return tuple(key for key in firsts if key)
+
+
+def rank(runs: Sequence[EvaluatedRun], by: str | None = None, other_data: bool = False) -> Ranking:
     """Rank at least two runs by a metric, the most trusted common one if `by` is None.
 
     GanError if they have none in common, if it was measured by different protocols, or if the
-    runs learned from different data, unless `other_data`.
+    runs were trained on different data, unless `other_data`.
     """
     if len(runs) < 2:
         raise GanError("comparing takes at least two runs, files or folders; give more of them")
-    common = sorted(set.intersection(*({*run.metrics} for run in runs)), key=trust)
-    key = _chosen(runs, common, by)
-    same = [each for each in common if len(_by_protocol(runs, each)) == 1]
-    if key not in same:
-        raise GanError(_different(runs, key, [each for each in same if _ranks(each)]))
+    common = sorted(set.intersection(*({*run.metrics} for run in runs)), key=trust_order)
+    key = _choose_key(runs, common, by)
+    equal = [each for each in common if len(_group_by_protocol(runs, each)) == 1]
+    if key not in equal:
+        raise GanError(_describe_protocols(runs, key, [each for each in equal if _can_rank(each)]))
     if not other_data:
         _check_data(runs)
     return Ranking(
         key=key,
-        better=better(key),
-        places=_places(runs, key),
-        others=tuple(each for each in same if each != key),
-        apart=tuple(each for each in common if each not in same),
-        unsure=tuple(run for run in runs if run.metrics[key].deviation is None),
+        better=direction_of(key),
+        places=_order(runs, key),
+        others=tuple(each for each in equal if each != key),
+        unequal=tuple(each for each in common if each not in equal),
+        without_deviation=tuple(run for run in runs if run.metrics[key].deviation is None),
     )
 
 
-def metric_of(key: str) -> str:
-    """Which metric a key is of, "" for none that is known."""
-    fitting = [name for name in NAMES if key.startswith(f"{name}_")]
-    return NAMES[max(fitting, key=len)] if fitting else ""
+def _can_rank(key: str) -> bool:
+    return direction_of(key) != "neither"
 
 
-def better(key: str) -> Better:
-    """Which values of a metric are better."""
-    return MEANINGS[metric_of(key)].better if metric_of(key) else "neither"
-
-
-def trust(key: str) -> tuple[int | bool | str, ...]:
-    """Sorts keys: fid_50k, fid_10k, other FIDs, other Fréchet distances, then other metrics.
-
-    Within those enough images come before few, the train split before others, plain protocols
-    before marked ones, many images before fewer.
-    """
-    metric = metric_of(key)
-    place = TRUST.index(metric) if metric in TRUST else len(TRUST)
-    inception = key.startswith(f"{KEY_PREFIXES.get(metric, ('',))[0]}_")
-    usual = {"fid_50k": 0, "fid_10k": 1}.get(key, 2)
-    found = COUNT.search(key)
-    before, count, after = (key, 0, "") if found is None else _cut(key, found)
-    return (place, not inception, usual, "_small" in key, after, before.count("_"), -count, key)
-
-
-def _cut(key: str, found: re.Match[str]) -> tuple[str, int, str]:
-    """What stands before the count, the count, what stands behind it."""
-    count = int(found[1]) * (1000 if found[2] else 1)
-    return key[: found.start()], count, key[found.end() :]
-
-
-def few(ranking: Ranking) -> tuple[str, ...]:
-    """One more key of each of the chief metrics, the most trusted."""
-    firsts = (
-        next((key for key in ranking.others if metric_of(key) == metric), None) for metric in FEW
-    )
-    return tuple(key for key in firsts if key)
-
-
-def _ranks(key: str) -> bool:
-    return better(key) != "neither"
-
-
-def _chosen(runs: Sequence[Evaluated], common: Sequence[str], by: str | None) -> str:
-    fit = [key for key in common if metric_of(key) in TRUST]
+def _choose_key(runs: Sequence[EvaluatedRun], common: Sequence[str], by: str | None) -> str:
+    trusted = [key for key in common if metric_of(key) in TRUST]
     if by is None:
-        if not fit:
-            has = "; ".join(f"{run.label} has {listed(sorted(run.metrics))}" for run in runs)
-            raise GanError(
-                f"no metric that all runs have: {has}{_apart(runs)}; evaluate them alike"
+        if not trusted:
+            metrics = "; ".join(
+                f"{run.label} has {_list_keys(sorted(run.metrics))}" for run in runs
             )
-        return fit[0]
+            raise GanError(
+                f"no metric that all runs have: {metrics}{_nearest_difference(runs)}; {ALIKE}"
+            )
+        return trusted[0]
     if by not in common:
-        without = [_lacking(run, by) for run in runs if by not in run.metrics]
-        rest = f"all have {listed(fit)}" if fit else "evaluate them alike"
+        without = [_describe_lack(run, by) for run in runs if by not in run.metrics]
+        rest = f"all have {_list_keys(trusted)}" if trusted else ALIKE
         raise GanError(f"{by}: not measured for {', '.join(without)}; {rest}")
-    if not _ranks(by):
-        raise GanError(f"{by}: neither lower nor higher is better; rank by {listed(fit)}")
+    if not _can_rank(by):
+        raise GanError(f"{by}: neither lower nor higher is better; rank by {_list_keys(trusted)}")
     return by
 
 
-def _lacking(run: Evaluated, key: str) -> str:
-    """The run's label, and what it has instead."""
-    found = nearest(key, _same_metric(run, key), metric_of(key)) if metric_of(key) else None
-    if found is None:
+def _list_keys(keys: Sequence[str]) -> str:
+    return list_first(keys) or "no metric"
+
+
+def _describe_lack(run: EvaluatedRun, key: str) -> str:
+    """The run's label, and the nearest metric that it has."""
+    other = nearest(key, run.metrics)
+    if other is None:
         return run.label
-    return f"{run.label}, which has {found[0]} instead: other {' and '.join(found[1])}"
+    return f"{run.label}, which has {other[0]} instead: other {' and '.join(other[1])}"
 
 
-def _same_metric(run: Evaluated, key: str) -> list[str]:
-    return [other for other in run.metrics if metric_of(other) == metric_of(key)]
-
-
-def _apart(runs: Sequence[Evaluated]) -> str:
-    """In what the first run's most trusted number differs from the nearest of the first that
+def _nearest_difference(runs: Sequence[EvaluatedRun]) -> str:
+    """Difference between the first run's most trusted metric and the nearest one of a run that
     lacks it."""
-    for key in sorted((key for key in runs[0].metrics if metric_of(key) in TRUST), key=trust):
+    trusted = [key for key in runs[0].metrics if metric_of(key) in TRUST]
+    for key in sorted(trusted, key=trust_order):
         for run in runs[1:]:
-            found = nearest(key, _same_metric(run, key), metric_of(key))
-            if key not in run.metrics and found:
-                return f"; {key} and {found[0]} differ in {' and '.join(found[1])}"
+            other = nearest(key, run.metrics)
+            if key not in run.metrics and other:
+                return f"; {key} and {other[0]} differ in {' and '.join(other[1])}"
     return ""
 
 
-def _by_protocol(runs: Sequence[Evaluated], key: str) -> dict[str, list[Evaluated]]:
-    groups: dict[str, list[Evaluated]] = {}
+def _group_by_protocol(runs: Sequence[EvaluatedRun], key: str) -> dict[str, list[EvaluatedRun]]:
+    groups: dict[str, list[EvaluatedRun]] = {}
     for run in runs:
         groups.setdefault(run.metrics[key].protocol, []).append(run)
     return groups
 
 
-def _different(runs: Sequence[Evaluated], key: str, same: Sequence[str]) -> str:
-    groups = _by_protocol(runs, key)
+def _describe_protocols(runs: Sequence[EvaluatedRun], key: str, equal: Sequence[str]) -> str:
+    groups = _group_by_protocol(runs, key)
     sides = " against ".join(
         f"{', '.join(run.label for run in group)} by {protocol}"
         for protocol, group in groups.items()
     )
     firsts = [group[0] for group in groups.values()]
-    instead = f"; --by {same[0]} compares" if same else ""
-    why = " and ".join(_reasons(firsts, key)) or "extractor or real images"
+    instead = f"; --by {equal[0]} compares" if equal else ""
+    reasons = " and ".join(_list_protocol_differences(firsts, key)) or "extractor or real images"
     return (
-        f"{key}: measured by different protocols ({sides}; they differ in {why}); evaluate them "
-        f"alike with `gan evaluate`{instead}"
+        f"{key}: measured by different protocols ({sides}; they differ in {reasons}); evaluate "
+        f"them alike with `gan evaluate`{instead}"
     )
 
 
-def _reasons(runs: Sequence[Evaluated], key: str) -> Iterator[str]:
-    """What is known to differ between measurements of one key."""
-    abouts = [run.metrics[key].about for run in runs]
-    shared = set.intersection(*({*about} for about in abouts))
-    for name in sorted(shared):
-        values = list(dict.fromkeys(about[name] for about in abouts))
+def _list_protocol_differences(runs: Sequence[EvaluatedRun], key: str) -> Iterator[str]:
+    """Parts of the protocols that are known to differ."""
+    parts = [run.metrics[key].protocol_parts for run in runs]
+    for name in sorted(set.intersection(*({*each} for each in parts))):
+        values = list(dict.fromkeys(each[name] for each in parts))
         if len(values) > 1:
-            yield name if any(map(DIGEST.fullmatch, values)) else _against(name, values)
+            yield name if any(map(DIGEST.fullmatch, values)) else _oppose(name, values)
     digests = {run.cache_digest for run in runs}
     if None not in digests and len(digests) > 1:
-        yield f"the data they were trained on ({_digests(runs)})"
+        short = dict.fromkeys((run.cache_digest or "")[:12] for run in runs)
+        yield f"the data they were trained on ({' / '.join(short)})"
 
 
-def _against(name: str, values: Sequence[str]) -> str:
+def _oppose(name: str, values: Sequence[str]) -> str:
     return f"{name} ({' against '.join(values)})"
 
 
-def _digests(runs: Sequence[Evaluated]) -> str:
-    return " / ".join(dict.fromkeys((run.cache_digest or "?")[:12] for run in runs))
-
-
-def _check_data(runs: Sequence[Evaluated]) -> None:
+def _check_data(runs: Sequence[EvaluatedRun]) -> None:
     known = [run for run in runs if run.cache_digest is not None]
     if len({run.cache_digest for run in known}) > 1:
-        whose = ", ".join(f"{run.label}: {(run.cache_digest or '')[:12]}" for run in known)
+        digests = ", ".join(f"{run.label}: {(run.cache_digest or '')[:12]}" for run in known)
         raise GanError(
-            f"trained on different data ({whose}){_data_reasons(known)}, though judged against "
-            "the same; --other-data ranks them all the same"
+            f"trained on different data ({digests}){_list_data_differences(known)}, though "
+            "evaluated against the same; --other-data ranks them all the same"
         )
 
 
-def _data_reasons(runs: Sequence[Evaluated]) -> str:
-    """Which settings of the data differ, where all runs say them."""
-    shared = set.intersection(*({*run.data} for run in runs))
-    values = {key: list(dict.fromkeys(run.data[key] for run in runs)) for key in sorted(shared)}
-    found = [_against(key, each) for key, each in values.items() if len(each) > 1]
-    return f", which differ in {listed(found)}" if found else ""
+def _list_data_differences(runs: Sequence[EvaluatedRun]) -> str:
+    """Settings of the data that differ, where all runs have them."""
+    shared = sorted(set.intersection(*({*run.data_settings} for run in runs)))
+    values = {key: list(dict.fromkeys(run.data_settings[key] for run in runs)) for key in shared}
+    different = [_oppose(key, each) for key, each in values.items() if len(each) > 1]
+    return f", which differ in {list_first(different)}" if different else ""
 
 
-def _places(runs: Sequence[Evaluated], key: str) -> tuple[Place, ...]:
-    sign = -1 if better(key) == "higher" else 1
+def _order(runs: Sequence[EvaluatedRun], key: str) -> tuple[Place, ...]:
+    sign = -1 if direction_of(key) == "higher" else 1
     ordered = sorted(runs, key=lambda run: sign * run.metrics[key].value)
-    near = [
-        tuple(j for j, other in enumerate(ordered) if j != i and not told_apart(run, other, key))
+    ties = [
+        tuple(j for j, other in enumerate(ordered) if j != i and not differ(run, other, key))
         for i, run in enumerate(ordered)
     ]
     return tuple(
-        Place(run, 1 + sum(j not in near[i] for j in range(i)), near[i])
+        Place(run, 1 + sum(j not in ties[i] for j in range(i)), ties[i])
         for i, run in enumerate(ordered)
     )
 
 
-def told_apart(one: Evaluated, other: Evaluated, key: str) -> bool:
+def differ(run: EvaluatedRun, other: EvaluatedRun, key: str) -> bool:
     """Whether two values differ by more than both deviations; where one is unknown, at all."""
-    a, b = one.metrics[key], other.metrics[key]
+    a, b = run.metrics[key], other.metrics[key]
     if a.deviation is None or b.deviation is None:
         return a.value != b.value
     return abs(a.value - b.value) > a.deviation + b.deviation
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    rest = len(names) - MOST_LISTED
-    shown = ", ".join(names[:MOST_LISTED]) or "no metric"
-    return f"{shown} and {rest} more" if rest > 0 else shown

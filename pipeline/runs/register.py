@@ -14,6 +14,8 @@ from gan.checkpoints import Origin, describe_checkpoint
 from gan.errors import GanError
 from pipeline.paths import Paths
 from pipeline.runs.checkpoint import checkpoint_of
+from pipeline.runs.evaluated import one_line
+from pipeline.runs.find import FILE
 from pipeline.tracking import rows as tracking
 from pipeline.tracking.mlflow.store import tracking_uri
 from pipeline.tracking.model.card import model_card, without_front
@@ -21,7 +23,6 @@ from pipeline.tracking.model.log_model import Weights, generator_only
 from pipeline.tracking.model.registry import LONGEST, MlflowRegistry, Version
 from pipeline.tracking.spool.sender import without_secrets
 
-FILE = "evaluation.json"
 PORT = 5001  # 5000 is the UI's
 RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
 
@@ -29,64 +30,61 @@ T = TypeVar("T")
 
 
 def run(subject: str, paths: Paths, *, name: str, alias: str = "") -> None:
-    """Register the best checkpoint of a run, or a checkpoint's file, and say how to use it.
+    """Register the best checkpoint of a run, or a checkpoint's file, and print how to use it.
 
     subject: a file, or a run as `pipeline.runs.find.Runs` takes it. alias: moves to the
-    version, "" for none. The same checkpoint again makes no second version. GanError for invalid
-    names, unknown runs, damaged files and stores that refuse.
+    version, "" for none. Registering a checkpoint again makes no second version. GanError for
+    invalid names, unknown runs, damaged files and stores that refuse.
     """
-    _check(name, alias)
-    with _weights(subject, paths) as (weights, row_id):
-        store = _asked(paths, lambda: MlflowRegistry(tracking_uri(paths), paths.main_root))
-        version = _asked(paths, lambda: _registered(store, weights, row_id, paths, name))
+    _check_names(name, alias)
+    with _weights(subject, paths) as (weights, run_id):
+        store = _call(paths, lambda: MlflowRegistry(tracking_uri(paths), paths.main_root))
+        version = _call(paths, lambda: _register(store, weights, run_id, paths, name))
         if alias:
-            _asked(paths, lambda: store.point(name, alias, version.number))
-        sys.stdout.write(_told(weights.origin, version, name, alias, paths))
+            _call(paths, lambda: store.point(name, alias, version.number))
+        sys.stdout.write(_usage(weights.origin, version, name, alias, paths))
 
 
-def _check(name: str, alias: str) -> None:
+def _check_names(name: str, alias: str) -> None:
     if not name.strip() or re.search(r"[/:'\"\n]", name) or name in (".", ".."):
-        raise GanError(f"--name {name!r}: a name without / : and quotes is needed")
+        raise GanError(f"--name {name!r}: not empty, without / : and quotes")
     if alias and (not re.fullmatch(r"[\w-]{1,255}", alias) or RESERVED.fullmatch(alias)):
         raise GanError(
-            f"--alias {alias!r}: letters, digits, _ and - are allowed; MLflow keeps `latest` and "
-            "`v` with a number to itself"
+            f"--alias {alias!r}: letters, digits, _ and - are allowed; `latest` and `v` with a "
+            "number are MLflow's own"
         )
 
 
 @contextmanager
 def _weights(subject: str, paths: Paths) -> Iterator[tuple[Weights, str | None]]:
-    """The generator that is meant, and its row if that is known."""
+    """Weights of the generator alone, and id of its MLflow run if that is known."""
     with tempfile.TemporaryDirectory(prefix="gan-") as folder:
         file = Path(subject)
         if file.is_file() and file.suffix != ".json":
             yield generator_only(file, Path(folder)), None
             return
         if file.suffix == ".pt":
-            raise GanError(f"{subject}: no such checkpoint file")
-        with checkpoint_of(subject, paths) as found:
-            yield generator_only(found.file, Path(folder)), found.run_id
+            raise GanError(f"{subject}: no such file; give a checkpoint's path or name a run")
+        with checkpoint_of(subject, paths) as checkpoint:
+            yield generator_only(checkpoint.file, Path(folder)), checkpoint.run_id
 
 
-def _registered(
-    store: MlflowRegistry, weights: Weights, row_id: str | None, paths: Paths, name: str
+def _register(
+    store: MlflowRegistry, weights: Weights, run_id: str | None, paths: Paths, name: str
 ) -> Version:
-    row_id = row_id or store.row_of(weights.origin.run_key) or _new_row(weights.origin, paths)
-    found = _evaluation(store, weights, row_id, paths)
+    run_id = run_id or store.row_of(weights.origin.run_key) or _create_run(weights.origin, paths)
+    evaluation = _find_evaluation(store, weights, run_id, paths)
     card = None
-    if found is not None or not store.has_model(row_id, weights):
-        card = model_card(found["subject"] if found else _described(weights), found)
-    model_id, text = store.logged(row_id, weights, card)
-    return store.register(name, model_id, row_id, weights, _description(text))
+    if evaluation is not None or not store.has_model(run_id, weights):
+        subject = describe_checkpoint(weights.origin, sha256=weights.sha256)
+        card = model_card(evaluation["subject"] if evaluation else subject, evaluation)
+    model_id, text = store.logged(run_id, weights, card)
+    return store.register(name, model_id, run_id, weights, _description(text))
 
 
-def _described(weights: Weights) -> dict[str, Any]:
-    return describe_checkpoint(weights.origin, sha256=weights.sha256)
-
-
-def _new_row(origin: Origin, paths: Paths) -> str:
-    """A row for a training that the store doesn't know."""
-    row = tracking.attach(
+def _create_run(origin: Origin, paths: Paths) -> str:
+    """An MLflow run for a training that the store does not have; returns its id."""
+    run = tracking.attach(
         paths,
         experiment=tracking.experiment_name(),
         run_key=origin.run_key,
@@ -95,33 +93,34 @@ def _new_row(origin: Origin, paths: Paths) -> str:
         tags={"cache_digest": origin.cache_digest},
     )
     if origin.lineage:
-        tracking.describe_training(row, origin.lineage)
-    row.flush()
-    row.tidy()
-    if row.run_id is None:
-        raise GanError("the store takes no row for this checkpoint; see the line above")
-    return row.run_id
+        tracking.describe_training(run, origin.lineage)
+    run.flush()
+    run.tidy()
+    if run.run_id is None:
+        raise GanError("the store refuses a run for this checkpoint; see the line above")
+    return run.run_id
 
 
-def _evaluation(
-    store: MlflowRegistry, weights: Weights, row_id: str, paths: Paths
+def _find_evaluation(
+    store: MlflowRegistry, weights: Weights, run_id: str, paths: Paths
 ) -> Mapping[str, Any] | None:
-    """What an evaluation of these very weights found: in reports/, else with the row."""
-    if fits := _fitting(paths.reports / FILE, weights.origin):
-        return fits
-    if f"evaluation/{FILE}" not in store.files(row_id, "evaluation"):
+    """The evaluation of these weights: from reports/, else from the run's artefacts."""
+    if local := _read_evaluation(paths.reports / FILE, weights.origin):
+        return local
+    if f"evaluation/{FILE}" not in store.files(run_id, "evaluation"):
         return None
     with tempfile.TemporaryDirectory(prefix="gan-") as folder:
-        file = store.download(row_id, f"evaluation/{FILE}", Path(folder))
-        return _fitting(file, weights.origin)
+        file = store.download(run_id, f"evaluation/{FILE}", Path(folder))
+        return _read_evaluation(file, weights.origin)
 
 
-def _fitting(file: Path, origin: Origin) -> dict[str, Any] | None:
+def _read_evaluation(file: Path, origin: Origin) -> dict[str, Any] | None:
+    """The evaluation in a file; None if it is of other weights or can't be read."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        about = content["subject"]
-        same = (about["run_key"], about["images_seen"]) == (origin.run_key, origin.images_seen)
-        return content if same and about["weights"] == "averaged" else None
+        subject = content["subject"]
+        same = (subject["run_key"], subject["images_seen"]) == (origin.run_key, origin.images_seen)
+        return content if same and subject["weights"] == "averaged" else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -134,16 +133,16 @@ def _description(card: str) -> str:
     return text[: LONGEST - len(rest)].rpartition("\n#")[0] + rest
 
 
-def _told(origin: Origin, version: Version, name: str, alias: str, paths: Paths) -> str:
-    what = f"{origin.name}, {origin.images_seen:,} images"
+def _usage(origin: Origin, version: Version, name: str, alias: str, paths: Paths) -> str:
+    model = f"{origin.name}, {origin.images_seen:,} images"
     already = "" if version.new else " already"
     place = f"models:/{name}{f'@{alias}' if alias else f'/{version.number}'}"
     uri = without_secrets(tracking_uri(paths))
     size = origin.size
-    ask = '{"inputs": {"seed": [7]}, "params": {"output": "png"}}'
+    request = '{"inputs": {"seed": [7]}, "params": {"output": "png"}}'
     serve = f"mlflow models serve -m {shlex.quote(place)} --env-manager local -p {PORT}"
     return (
-        f"{what} is version {version.number} of {name}{already}: {place}\n"
+        f"{model} is version {version.number} of {name}{already}: {place}\n"
         "\nin Python:\n"
         f"  import mlflow; mlflow.set_tracking_uri({uri!r})\n"
         f"  model = mlflow.pyfunc.load_model({place!r})\n"
@@ -151,18 +150,21 @@ def _told(origin: Origin, version: Version, name: str, alias: str, paths: Paths)
         "\nas a server:\n"
         f"  MLFLOW_TRACKING_URI={shlex.quote(uri)} {serve}\n"
         f"  curl -s http://127.0.0.1:{PORT}/invocations -H 'Content-Type: application/json' "
-        f"-d '{ask}'\n"
+        f"-d '{request}'\n"
     )
 
 
-def _asked(paths: Paths, ask: Callable[[], T]) -> T:
+def _call(paths: Paths, request: Callable[[], T]) -> T:
     try:
-        return ask()
+        return request()
     except GanError:
         raise
     except Exception as error:
-        text = without_secrets(" ".join(str(error).split()))
+        text = without_secrets(one_line(str(error)))
         place = without_secrets(tracking_uri(paths)).removeprefix("sqlite:///")
         if "ConnectionPool" in text:
             text = "the server does not answer"
-        raise GanError(f"{place} can't register models: {text[:200]}") from None
+        raise GanError(
+            f"{place}: the model cannot be registered: {text[:200]}; look at the store and at "
+            "MLFLOW_TRACKING_URI"
+        ) from None

@@ -1,4 +1,4 @@
-"""Results pages: facts of a run as committed JSON, and the page that is rendered from them."""
+"""`gan results`: results of runs as committed JSON, and the page that is rendered from them."""
 
 import json
 from pathlib import Path
@@ -10,8 +10,8 @@ from gan.params.file import load_params
 from pipeline.paths import Paths
 from pipeline.tracking import run_times as runlog
 
-SHOWN = ("fid_", "fd_", "kid_", "kd_", "precision_", "recall_", "best_images_seen")
-"""Metrics with a column; the others stand in the JSON."""
+COLUMNS = ("fid_", "fd_", "kid_", "kd_", "precision_", "recall_", "best_images_seen")
+"""Metrics that have a column; the others are in the JSON only."""
 
 INTRO = """# Results
 
@@ -23,7 +23,7 @@ chosen by hand. This page is rendered from the JSON files beside the pictures by
 
 
 def add(name: str, paths: Paths, folder: Path) -> None:
-    """Collect what the last `dvc repro` came to as folder/name.json and folder/name.png."""
+    """Collect the results of the last `dvc repro` as folder/name.json and folder/name.png."""
     if not name.replace("_", "").replace("-", "").isalnum():
         raise GanError(f"results {name!r}: a name has letters, digits, - and _ only")
     try:
@@ -31,7 +31,7 @@ def add(name: str, paths: Paths, folder: Path) -> None:
         counts = json.loads((paths.reports / "preprocess.json").read_text(encoding="utf-8"))
         best = (paths.reports / "best.png").read_bytes()
     except FileNotFoundError as error:
-        raise GanError(f"{error.filename}: no results yet; run `dvc repro`") from None
+        raise GanError(f"{error.filename}: no results yet; `dvc repro` makes them") from None
     params = load_params(paths.root / "params.yaml")
     facts = {
         "name": name,
@@ -49,7 +49,7 @@ def add(name: str, paths: Paths, folder: Path) -> None:
 
 
 def render(folder: Path) -> None:
-    """Write the page beside `folder` from all its JSON files."""
+    """Write the page next to `folder` from all its JSON files."""
     write_atomically(folder.with_suffix(".md"), page(folder).encode())
 
 
@@ -62,7 +62,7 @@ def page(folder: Path) -> str:
 
 
 def _table(runs: list[dict[str, Any]]) -> str:
-    keys = sorted({key for run in runs for key in run["metrics"] if key.startswith(SHOWN)})
+    keys = sorted({key for run in runs for key in run["metrics"] if key.startswith(COLUMNS)})
     keys.sort(key=lambda key: key == "best_images_seen")
     head = ["run", *keys, "images seen", "minutes"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
@@ -95,12 +95,12 @@ def _section(run: dict[str, Any], folder: str) -> str:
 
 
 def _recipe(recipe: dict[str, Any]) -> str:
-    """What is switched on, without the optimisers."""
+    """Settings of a recipe that are not 0, false or empty, without the optimisers."""
     penalties = {f"penalties.{key}": value for key, value in recipe["penalties"].items()}
     if penalties.pop("penalties.every") > 1:
         penalties["penalties.every"] = recipe["penalties"]["every"]
     plain = {key: value for key, value in recipe.items() if not isinstance(value, dict)}
-    return _listed({key: value for key, value in (plain | penalties).items() if value})
+    return _format_settings({key: value for key, value in (plain | penalties).items() if value})
 
 
 def _network(run: dict[str, Any], name: str) -> str:
@@ -108,13 +108,13 @@ def _network(run: dict[str, Any], name: str) -> str:
     return f"{name} {network['family']} of width {network['width']}, {_optimiser(optimiser)}"
 
 
-def _optimiser(chosen: dict[str, Any]) -> str:
-    schedule = chosen["schedule"]
+def _optimiser(optimiser: dict[str, Any]) -> str:
+    schedule = optimiser["schedule"]
     changing = schedule["shape"] != "constant" or schedule["warm_up"]
-    settings = chosen["arguments"] | (schedule if changing else {})
-    shown = f" ({_listed(settings)})" if settings else ""
-    return f"{chosen['optimiser']} at {chosen['learning_rate']}{shown}"
+    settings = optimiser["arguments"] | (schedule if changing else {})
+    details = f" ({_format_settings(settings)})" if settings else ""
+    return f"{optimiser['optimiser']} at {optimiser['learning_rate']}{details}"
 
 
-def _listed(settings: dict[str, Any]) -> str:
+def _format_settings(settings: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in settings.items())

@@ -1,4 +1,4 @@
-"""`gan summary`: what the last run came to, for a reader in a terminal."""
+"""`gan summary`: results of the last run."""
 
 import json
 
@@ -12,19 +12,19 @@ from pipeline.tracking import run_times as runlog
 
 
 def run(paths: Paths) -> None:
-    """Print metrics, run key, start time, the grids' paths and how to open the UI."""
+    """Print metrics, run key, times, paths of pictures and report, and how to open the UI."""
     file = paths.reports / "metrics.json"
     try:
         metrics = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise GanError(f"{file}: nothing evaluated yet; run `dvc repro`") from None
+        raise GanError(f"{file}: nothing evaluated yet; `dvc repro` does it") from None
     except (ValueError, OSError):
-        raise GanError(f"{file}: damaged; run `gan evaluate`") from None
+        raise GanError(f"{file}: damaged; `gan evaluate` writes it anew") from None
     table = Table(title="This run", show_header=False)
     table.add_row("run key", str(metrics.get("run_key", "?")))
-    noted = runlog.read(paths, str(metrics.get("run_key") or "none"))
-    table.add_row("started", noted.get("started", "not on this machine"))
-    table.add_row("finished", noted.get("finished", "-"))
+    times = runlog.read(paths, str(metrics.get("run_key") or "none"))
+    table.add_row("started", times.get("started", "not on this machine"))
+    table.add_row("finished", times.get("finished", "-"))
     deviations = metrics.get("deviation", {})
     for key, value in metrics.items():
         if isinstance(value, int | float):
@@ -39,5 +39,5 @@ def run(paths: Paths) -> None:
     for name in ("best.png", "samples.png"):
         console.print(f"avatars: {paths.reports / name}", soft_wrap=True)
     page = paths.reports / "report.html"
-    console.print(f"all numbers, and what they mean: {page}", soft_wrap=True)
+    console.print(f"all metrics, explained: {page}", soft_wrap=True)
     console.print("compare runs: gan ui   (in the .venv: . .venv/bin/activate)")

@@ -1,4 +1,4 @@
-"""`gan ui`: the MLflow UI on the store that the stages write to."""
+"""`gan ui`: MLflow's UI on the store that the stages write to."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from gan.errors import GanError
 from pipeline.paths import Paths
-from pipeline.runs.find import NONE_YET
+from pipeline.runs.find import NO_RUNS
 from pipeline.tracking.mlflow.store import SETTINGS, settle, store_exists, tracking_uri
 from pipeline.tracking.rows import experiment_name
 from pipeline.tracking.spool.sender import without_secrets
@@ -27,40 +27,40 @@ STOP_S = 10.0
 
 
 def run(paths: Paths, port: int, host: str = "127.0.0.1", show: bool = False) -> None:
-    """Serve the UI until Ctrl-C; with a tracking server configured, only say where it is.
+    """Serve the UI until Ctrl-C; with a tracking server configured, only print its address.
 
-    show: also open the page in a browser. Raises GanError if the port is taken, nothing was
-    recorded yet, or the server doesn't start.
+    show: also open the page in a browser. GanError if the port is taken, nothing was recorded
+    yet, or the server doesn't start.
     """
     uri = tracking_uri(paths)
     if uri.startswith(("http://", "https://")):
-        _say_where(without_secrets(uri).rstrip("/"), _view(uri, paths), show)
+        _announce(without_secrets(uri).rstrip("/"), _view(uri, paths), show)
         return
     if not store_exists(uri):
-        raise GanError(f"{uri.removeprefix('sqlite:///')}: {NONE_YET}")
+        raise GanError(f"{uri.removeprefix('sqlite:///')}: {NO_RUNS}")
     _check_port(host, port)
     settle(paths)
     _say("starting the MLflow UI ... (Ctrl-C ends it)")
     log = paths.main_root / "logs" / "mlflow-ui.log"
-    with _stopped_by_signals(), _server(uri, host, port, log) as process:
+    with _ending_by_signals(), _server(uri, host, port, log) as process:
         view = _view(uri, paths)  # takes a part of the time in which the server starts
         _wait_until_up(process, host, port, log)
-        _say_where(f"http://{_written(host)}:{port}", view, show)
+        _announce(f"http://{_bracket(host)}:{port}", view, show)
         code = process.wait()
-        raise GanError(f"the MLflow server ended by itself with code {code}; see {log}")
+        raise GanError(f"the MLflow server ended with code {code}; {log} says why")
 
 
 def _view(uri: str, paths: Paths) -> str:
-    """What follows the address of the UI for a prepared page; "" where the store refuses one."""
+    """Path of the experiment's prepared view in the UI; "" where the store refuses one."""
     from pipeline.tracking.mlflow.ui_view import MlflowView
 
     try:
         return MlflowView(uri, paths.main_root).prepared(experiment_name())
-    except Exception:  # of whatever kind: the page without it is as MLflow makes it
+    except Exception:  # of whatever kind: MLflow's own page is still there
         return ""
 
 
-def _say_where(address: str, view: str, show: bool) -> None:
+def _announce(address: str, view: str, show: bool) -> None:
     _say(f"MLflow UI: {address}{view}")
     if view:
         _say(f"curves and pictures: {address}{view}&compareRunsMode=CHART")
@@ -73,7 +73,7 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _written(host: str) -> str:
+def _bracket(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
@@ -90,7 +90,8 @@ def _check_port(host: str, port: int) -> None:
 
 
 def _environment(uri: str) -> Mapping[str, str]:
-    """With the store, whose address may hold a password: everybody can see arguments."""
+    """Environment with the store's address, which may hold a password: arguments are visible to
+    every user of the machine."""
     extra = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # six more processes for LLM jobs
     quiet = {key: value for key, value in SETTINGS.items() if key != "MLFLOW_LOGGING_LEVEL"}
     return {**quiet, **extra, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
@@ -107,7 +108,7 @@ def _server(uri: str, host: str, port: int, log: Path) -> Iterator[subprocess.Po
         process = subprocess.Popen(
             command,
             env=_environment(uri),
-            cwd=log.parent,  # where MLflow would leave an mlruns/ of its own
+            cwd=log.parent,  # MLflow may create an mlruns/ there
             stdout=output,
             stderr=output,
             start_new_session=True,
@@ -130,8 +131,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Ctrl-C is the normal end; SIGTERM ends the server too."""
+def _ending_by_signals() -> Iterator[None]:
+    """End the block without an error at Ctrl-C, the usual way to stop the UI, and at SIGTERM."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
@@ -149,11 +150,11 @@ def _wait_until_up(process: subprocess.Popen[bytes], host: str, port: int, log: 
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise GanError(f"the MLflow server did not start; see {log}")
-        if _answers(f"http://{_written(host)}:{port}/health"):
+            raise GanError(f"the MLflow server did not start; {log} says why")
+        if _answers(f"http://{_bracket(host)}:{port}/health"):
             return
         time.sleep(0.2)
-    raise GanError(f"the MLflow server gave no answer within {START_S:.0f} s; see {log}")
+    raise GanError(f"the MLflow server gave no answer within {START_S:.0f} s; {log} says why")
 
 
 def _answers(address: str) -> bool:

@@ -1,4 +1,4 @@
-"""Evaluated runs for tests: rows in real stores, written by the tracker, and evaluation files."""
+"""Evaluated runs: MLflow runs in real stores, written by the tracker, and evaluation files."""
 
 import json
 from pathlib import Path
@@ -9,12 +9,12 @@ from pipeline.tracking import rows as tracking
 SAME = "a" * 16
 
 
-def numbers(**values):
-    """numbers(fid_10k=(30.0, 1.0)): value and deviation by key, all of one protocol."""
+def one_protocol(**values):
+    """one_protocol(fid_10k=(30.0, 1.0)): values and deviations by key, with one protocol."""
     return {key: (*each, SAME) for key, each in values.items()}
 
 
-def write_row(
+def write_run(
     paths: Paths,
     key: str,
     metrics: dict | None = None,
@@ -25,7 +25,7 @@ def write_row(
     best: int = 36000,
     tagged: bool = True,
 ) -> str:
-    """A training's row, then what an evaluation adds to it; returns its id."""
+    """Record a training, then its evaluation; returns the run's id."""
     folder = paths.root / "spool" / f"{experiment}-{key[:12]}-{name.replace(' ', '-')}"
     run = tracking.start(
         paths, experiment=experiment, name=name, run_key=key, spool=folder / "train"
@@ -37,24 +37,24 @@ def write_row(
         run.artifact(file, place)
     run.close()
     if metrics is not None:
-        evaluate_row(paths, key, metrics, experiment, best, tagged)
+        evaluate_run(paths, key, metrics, experiment, best, tagged)
     assert run.unsent == 0
     return str(run.run_id)
 
 
-def evaluate_row(paths, key, metrics, experiment="avatars", best=36000, tagged=True):
-    """Add value, deviation and protocol by key."""
-    row = tracking.attach(paths, experiment=experiment, run_key=key, name="unused")
-    row.metrics({each: value for each, (value, _, _) in metrics.items()}, 48000)
-    row.metrics({f"deviation/{k}": d for k, (_, d, _) in metrics.items() if d is not None}, 48000)
-    row.metrics({"best_images_seen": best, "selection/fd_lite0_2048": 950.0}, 48000)
+def evaluate_run(paths, key, metrics, experiment="avatars", best=36000, tagged=True):
+    """Record an evaluation: value, deviation and protocol by key."""
+    run = tracking.attach(paths, experiment=experiment, run_key=key, name="unused")
+    run.metrics({each: value for each, (value, _, _) in metrics.items()}, 48000)
+    run.metrics({f"deviation/{k}": d for k, (_, d, _) in metrics.items() if d is not None}, 48000)
+    run.metrics({"best_images_seen": best, "selection/fd_lite0_2048": 950.0}, 48000)
     if tagged:
-        row.tags({"protocols": json.dumps({each: p for each, (_, _, p) in metrics.items()})})
-    row.flush()
-    assert row.unsent == 0
+        run.tags({"protocols": json.dumps({each: p for each, (_, _, p) in metrics.items()})})
+    run.flush()
+    assert run.unsent == 0
 
 
-def write_file(
+def write_evaluation(
     folder: Path,
     metrics: dict,
     key: str = "b" * 64,
@@ -62,7 +62,7 @@ def write_file(
     reference: str = "e" * 64,
     folder_of_images: bool = False,
 ) -> Path:
-    """evaluation.json as `gan evaluate --out` writes it."""
+    """Write evaluation.json as `gan evaluate --out` does."""
     checkpoint = {"images_seen": 24000, "run_key": key, "weights": "averaged", "trained_on": data}
     subject = {"kind": "folder", "name": "avatars", "sha256": "f" * 64, "size": 64}
     if not folder_of_images:

@@ -100,7 +100,7 @@ def execute(paths: Paths, statement: str, *values: str) -> None:
 def test_a_moved_repository_finds_its_pictures_files_and_models(moved, tmp_path, capsys):
     paths, old = moved
     runs = Runs(paths)
-    row = runs.training(KEY)
+    row = runs.find_training(KEY)
     err = capsys.readouterr().err
     assert err.startswith(f"{paths.root}/mlflow.db: moved; its rows now find their files in ")
     assert len(err.splitlines()) == 1

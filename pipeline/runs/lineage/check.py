@@ -207,7 +207,7 @@ def _stored(found: Lineage, wanted: str) -> str | None:
     seen = found.subject.said.get("images_seen")
     with tempfile.TemporaryDirectory(prefix="gan-") as folder:
         for each in FOLDERS:
-            for file in found.row.rows.files(found.row.row.run_id, each):
+            for file in found.row.rows.list_files(found.row.row.run_id, each):
                 if Path(file).stem.removeprefix("state-").lstrip("0") != str(seen):
                     continue
                 copy = found.row.rows.download(found.row.row.run_id, file, Path(folder))

@@ -171,5 +171,5 @@ def _run(given: str, paths: Paths) -> Subject:
     except UnknownRunError as error:
         raise GanError(f"{error}, `gan lineage` takes PNG files and checkpoints too") from None
     except GanError:
-        training = Runs(paths).training(given)
+        training = Runs(paths).find_training(given)
         return Subject(given, "run", training.run_key, None, training.run_id)

@@ -21,20 +21,12 @@ OUTS = "lineage/outs.json"
 EVALUATION = "evaluation/evaluation.json"
 
 
-class Rows(Runs):
-    """The tracker's rows, whole."""
-
-    def whole(self, given: str) -> StoredRun:
-        """The row of an id or run key; GanError if there is none or it can't be asked for."""
-        return self._row(given)
-
-
 @dataclass(frozen=True)
 class Tracked:
     """One row and what hangs on it."""
 
     row: StoredRun
-    rows: Rows
+    rows: Runs
     paths: Paths
 
     @property
@@ -82,7 +74,7 @@ class Tracked:
     def has(self, artifact: str) -> bool:
         """Whether the row has this file."""
         folder = artifact.rpartition("/")[0]
-        return artifact in self.rows.files(self.row.run_id, folder)
+        return artifact in self.rows.list_files(self.row.run_id, folder)
 
     def fetched(self, artifact: str, into: Path) -> Path | None:
         """A copy of one of the row's files, None if it has none such."""
@@ -106,8 +98,8 @@ class Tracked:
 
 def tracked(key: str, paths: Paths) -> tuple[Tracked | None, str]:
     """The row of an id or run key, else one line that says why there is none."""
-    rows = Rows(paths)
+    rows = Runs(paths)
     try:
-        return Tracked(rows.whole(key), rows, paths), ""
+        return Tracked(rows.find(key), rows, paths), ""
     except GanError as error:
         return None, str(error)

@@ -106,3 +106,38 @@ def test_what_a_killed_clean_left_goes_with_the_next(paths):
     (half / "identity.json").write_text(json.dumps(IDENTITY))
     clean.run(paths, remove=True)
     assert not half.exists()
+
+
+@pytest.fixture
+def two_trainings(paths):
+    for name in ("aaaa", "bbbb"):
+        folder = paths.progress / name
+        folder.mkdir(parents=True)
+        identity = {"train": {"objective": "bce", "seed": 3}}
+        (folder / "identity.json").write_text(json.dumps(identity))
+        (folder / "state-000000003200.pt").write_bytes(bytes(1 << 20))
+    (paths.progress / "bbbb" / "finished").write_text("3200\n")
+    return paths
+
+
+def test_clean_lists_trainings_and_removes_nothing(two_trainings, capsys):
+    clean.run(two_trainings, remove=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "aaaa  bce s3  3,200 images, unfinished, 1 MiB  idle"
+    assert lines[1] == "bbbb  bce s3  3,200 images, finished, 1 MiB  idle"
+    assert len(list(two_trainings.progress.iterdir())) == 2
+
+
+def test_clean_removes_idle_trainings_and_leaves_the_one_in_use(two_trainings, capsys):
+    with (two_trainings.progress / "aaaa" / "lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        clean.run(two_trainings, remove=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("in use")
+    assert lines[1] == "bbbb  bce s3  3,200 images, finished, 1 MiB  removed"
+    assert [folder.name for folder in two_trainings.progress.iterdir()] == ["aaaa"]
+
+
+def test_clean_of_nothing_says_so(tmp_path, capsys):
+    clean.run(Paths(tmp_path), remove=True)
+    assert capsys.readouterr().out == "no trainings to go on from\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from evaluated_runs import write_row
+from evaluated_runs import write_run
 
 from pipeline.dataset.layout import FileMark, digest_files, mark_file
 from pipeline.housekeeping import doctor
@@ -40,7 +40,7 @@ def written(tmp_path_factory):
         paths = Paths(tmp_path_factory.mktemp("written"))
         file = paths.root / "note.txt"
         file.write_text("kept")
-        run_id = write_row(paths, KEY, name="killed one", files={file: "notes"})
+        run_id = write_run(paths, KEY, name="killed one", files={file: "notes"})
         shutil.rmtree(paths.root / "spool")
     return paths, run_id
 

@@ -1,4 +1,4 @@
-"""Comparing runs: who is ranked where, who is not told apart, and what is refused."""
+"""`gan compare`: order, ties, refusals, tables."""
 
 import io
 import json
@@ -8,34 +8,36 @@ from dataclasses import replace
 from itertools import permutations
 
 import pytest
-from evaluated_runs import SAME, numbers, write_file, write_row
+from evaluated_runs import SAME, one_protocol, write_evaluation, write_run
 from rich.console import Console
+from tracking_stores import apart
 
 from gan.errors import GanError
 from pipeline.evaluation.metric_texts import MEANINGS
 from pipeline.paths import Paths
 from pipeline.runs import compare
-from pipeline.runs.evaluated import Evaluated, Number, from_file
-from pipeline.runs.ranking import NAMES, better, few, metric_of, rank, told_apart, trust
+from pipeline.runs.evaluated import EvaluatedRun, MetricValue, read_evaluation
+from pipeline.runs.metric_keys import PREFIXES, direction_of, metric_of, trust_order
+from pipeline.runs.ranking import differ, rank
 
 OTHER = "b" * 16
 
 
-def judged(name: str, data: str | None = "d" * 64, **metrics) -> Evaluated:
-    """judged("a", fid_10k=(30.0, 1.0)): with value, deviation and, if it matters, protocol."""
-    found = {key: Number(each[0], each[1], (*each, SAME)[2]) for key, each in metrics.items()}
-    return Evaluated(name, f"{name}.json", None, None, data, None, 1000, found)
+def make_run(name: str, data: str | None = "d" * 64, **metrics) -> EvaluatedRun:
+    """make_run("a", fid_10k=(30.0, 1.0)): with value, deviation and, if it matters, protocol."""
+    values = {
+        key: MetricValue(each[0], each[1], (*each, SAME)[2]) for key, each in metrics.items()
+    }
+    return EvaluatedRun(name, f"{name}.json", None, None, data, None, 1000, values)
 
 
 def order(ranking) -> list[tuple[str, str]]:
-    return [(place.run.name, place.shown) for place in ranking.places]
+    return [(place.run.name, place.label) for place in ranking.places]
 
 
 @pytest.fixture
 def paths(tmp_path, monkeypatch):
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT"):
-        monkeypatch.delenv(name, raising=False)
-    return Paths(tmp_path)
+    return apart(tmp_path, monkeypatch)
 
 
 # keys
@@ -56,15 +58,15 @@ def paths(tmp_path, monkeypatch):
         ("loss", "", "neither"),
     ],
 )
-def test_a_key_tells_its_metric_and_which_values_are_better(key, metric, direction):
-    assert (metric_of(key), better(key)) == (metric, direction)
+def test_a_key_gives_its_metric_and_direction(key, metric, direction):
+    assert (metric_of(key), direction_of(key)) == (metric, direction)
 
 
-def test_every_metric_that_has_a_meaning_is_known_by_its_key():
-    assert set(NAMES.values()) == set(MEANINGS)
+def test_every_metric_has_a_prefix():
+    assert set(PREFIXES.values()) == set(MEANINGS)
 
 
-def test_keys_are_trusted_in_a_fixed_order():
+def test_order_of_trust():
     expected = [
         "fid_50k",
         "fid_10k",
@@ -81,47 +83,48 @@ def test_keys_are_trusted_in_a_fixed_order():
         "memorisation_lite0_5k",
     ]
     shuffled = random.Random(1).sample(expected, len(expected))
-    assert sorted(shuffled, key=trust) == expected
+    assert sorted(shuffled, key=trust_order) == expected
 
 
 # ranks
 
 
 def test_lower_or_higher_is_better_by_metric():
-    a = judged("a", fid_10k=(30.0, 0.1), is_10k=(2.0, 0.1))
-    b = judged("b", fid_10k=(20.0, 0.1), is_10k=(1.0, 0.1))
+    a = make_run("a", fid_10k=(30.0, 0.1), is_10k=(2.0, 0.1))
+    b = make_run("b", fid_10k=(20.0, 0.1), is_10k=(1.0, 0.1))
     assert order(rank([a, b])) == [("b", "1"), ("a", "2")]
     assert order(rank([a, b], "is_10k")) == [("a", "1"), ("b", "2")]
 
 
 def test_the_most_trusted_metric_that_all_have_ranks():
-    a = judged("a", fid_50k=(1.0, 0.1), fid_10k=(9.0, 0.1), fd_lite0_5k=(5.0, 0.1))
-    b = judged("b", fid_10k=(8.0, 0.1), fd_lite0_5k=(6.0, 0.1))
-    c = judged("c", fd_lite0_5k=(7.0, 0.1))
+    a = make_run("a", fid_50k=(1.0, 0.1), fid_10k=(9.0, 0.1), fd_lite0_5k=(5.0, 0.1))
+    b = make_run("b", fid_10k=(8.0, 0.1), fd_lite0_5k=(6.0, 0.1))
+    c = make_run("c", fd_lite0_5k=(7.0, 0.1))
     assert rank([a, b]).key == "fid_10k"
     assert rank([a, b, c]).key == "fd_lite0_5k"
 
 
 @pytest.mark.parametrize("given", list(permutations([0, 1, 2])))
-def test_ranks_count_who_is_told_apart_to_be_better_in_whatever_order_runs_come(given):
+def test_ranks_count_better_runs_beyond_the_deviations_in_any_order_of_arguments(given):
     # 10 +- 1 and 11 +- 1 overlap, so do 11 +- 1 and 12.5 +- 1, but not the first and the last
-    runs = [judged(name, fid_10k=(v, 1.0)) for name, v in (("a", 10.0), ("b", 11.0), ("c", 12.5))]
+    values = {"a": 10.0, "b": 11.0, "c": 12.5}
+    runs = [make_run(name, fid_10k=(value, 1.0)) for name, value in values.items()]
     ranking = rank([runs[i] for i in given])
     assert order(ranking) == [("a", "1="), ("b", "1="), ("c", "2=")]
-    assert [place.near for place in ranking.places] == [(1,), (0, 2), (1,)]
+    assert [place.ties for place in ranking.places] == [(1,), (0, 2), (1,)]
 
 
-def test_a_run_of_wide_spread_is_not_told_apart_over_the_head_of_another():
+def test_a_run_of_wide_deviation_can_tie_with_a_run_that_is_not_next_to_it():
     runs = [
-        judged("sure", fid_10k=(10.0, 0.1)),
-        judged("also", fid_10k=(11.0, 0.1)),
-        judged("wide", fid_10k=(12.0, 3.0)),
+        make_run("sure", fid_10k=(10.0, 0.1)),
+        make_run("also", fid_10k=(11.0, 0.1)),
+        make_run("wide", fid_10k=(12.0, 3.0)),
     ]
     assert order(rank(runs)) == [("sure", "1="), ("also", "2="), ("wide", "1=")]
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "apart"),
+    ("one", "other", "different"),
     [
         ((10.0, 1.0), (12.5, 1.0), True),
         ((10.0, 1.0), (12.0, 1.0), False),
@@ -130,32 +133,33 @@ def test_a_run_of_wide_spread_is_not_told_apart_over_the_head_of_another():
         ((10.0, None), (10.0, None), False),
     ],
 )
-def test_values_are_told_apart_by_more_than_both_deviations(one, other, apart):
-    a, b = judged("a", fid_10k=one), judged("b", fid_10k=other)
-    assert told_apart(a, b, "fid_10k") == told_apart(b, a, "fid_10k") == apart
+def test_values_differ_by_more_than_both_deviations(one, other, different):
+    a, b = make_run("a", fid_10k=one), make_run("b", fid_10k=other)
+    assert differ(a, b, "fid_10k") == differ(b, a, "fid_10k") == different
 
 
-def test_runs_of_one_seed_are_ranked_with_a_warning():
-    a, b = judged("a", fid_10k=(30.0, None)), judged("b", fid_10k=(29.9, 1.0))
+def test_runs_of_one_seed_are_ranked_with_a_note():
+    a, b = make_run("a", fid_10k=(30.0, None)), make_run("b", fid_10k=(29.9, 1.0))
     ranking = rank([a, b])
     assert order(ranking) == [("b", "1"), ("a", "2")]
-    assert "small differences may be chance: a (a.json)." in " ".join(compare.notes(ranking))
+    assert [run.label for run in ranking.without_deviation] == ["a (a.json)"]
+    assert any("a (a.json)" in note for note in compare.notes(ranking))
 
 
-def test_a_few_further_metrics_are_one_of_each_kind():
+def test_one_further_key_of_each_chief_metric_is_shown():
     values = dict.fromkeys(
         ("fid_10k", "fid_10k_holdout", "fd_lite0_10k", "kid_10k", "kid_se_10k", "kd_lite0_10k"),
         (1.0, 0.1),
     )
-    ranking = rank([judged("a", **values), judged("b", **values)])
-    assert few(ranking) == ("fid_10k_holdout", "kid_10k")
+    ranking = rank([make_run("a", **values), make_run("b", **values)])
+    assert ranking.chief == ("fid_10k_holdout", "kid_10k")
     assert set(ranking.others) == set(values) - {"fid_10k"}
 
 
 # refusals
 
 
-def refused(*runs, **options) -> str:
+def refusal(*runs, **options) -> str:
     with pytest.raises(GanError) as caught:
         rank(runs, **options)
     assert len(str(caught.value).splitlines()) == 1
@@ -163,25 +167,26 @@ def refused(*runs, **options) -> str:
 
 
 def test_fewer_than_two_runs_are_refused():
-    assert "at least two runs" in refused(judged("a", fid_10k=(1.0, 0.1)))
-    assert "at least two runs" in refused()
+    assert "at least two runs" in refusal(make_run("a", fid_10k=(1.0, 0.1)))
+    assert "at least two runs" in refusal()
 
 
-def test_runs_without_a_common_metric_are_refused_and_who_has_what_is_said():
-    text = refused(judged("a", fid_10k=(1.0, 0.1)), judged("b", fd_lite0_5k=(1.0, 0.1)))
+def test_runs_without_a_common_metric_are_refused_with_the_metrics_of_each():
+    text = refusal(make_run("a", fid_10k=(1.0, 0.1)), make_run("b", fd_lite0_5k=(1.0, 0.1)))
     assert "a (a.json) has fid_10k; b (b.json) has fd_lite0_5k" in text
 
 
 def test_a_metric_that_one_run_lacks_is_refused_with_what_all_have():
-    a = judged("a", fid_10k=(1.0, 0.1), fd_lite0_5k=(1.0, 0.1))
-    text = refused(a, judged("b", fd_lite0_5k=(1.0, 0.1)), by="fid_10k")
+    a = make_run("a", fid_10k=(1.0, 0.1), fd_lite0_5k=(1.0, 0.1))
+    text = refusal(a, make_run("b", fd_lite0_5k=(1.0, 0.1)), by="fid_10k")
     assert text == (
         "fid_10k: not measured for b (b.json), which has fd_lite0_5k instead: other number of "
         "fakes (10,000 against 5,000) and extractor (inception against lite0); all have "
         "fd_lite0_5k"
     )
-    text = refused(a, judged("b", kd_lite0_5k=(1.0, 0.1), fd_lite0_5k=(1.0, 0.1)), by="fid_50k")
-    assert text.startswith("fid_50k: not measured for a (a.json), which has fid_10k instead: ")
+    text = refusal(a, make_run("b", kd_lite0_5k=(1.0, 0.1), fd_lite0_5k=(1.0, 0.1)), by="fid_50k")
+    assert text.startswith("fid_50k:")
+    assert "a (a.json), which has fid_10k instead" in text
 
 
 @pytest.mark.parametrize(
@@ -199,45 +204,46 @@ def test_a_metric_that_one_run_lacks_is_refused_with_what_all_have():
         ("fid_inf_10k", "fid_inf_raw_10k", "weights (averaged against raw)"),
     ],
 )
-def test_without_a_common_metric_the_nearest_keys_say_in_words_how_they_differ(one, other, words):
-    text = refused(judged("a", **{one: (1.0, 0.1)}), judged("b", **{other: (1.0, 0.1)}))
+def test_without_a_common_metric_the_difference_of_the_nearest_keys_is_named(one, other, words):
+    text = refusal(make_run("a", **{one: (1.0, 0.1)}), make_run("b", **{other: (1.0, 0.1)}))
     assert f"; {one} and {other} differ in " in text
     assert words in text
 
 
-def test_metrics_of_different_kinds_have_nothing_to_differ_in():
-    text = refused(judged("a", fid_10k=(1.0, 0.1)), judged("b", is_10k=(1.0, 0.1)))
-    assert text.endswith("b (b.json) has is_10k; evaluate them alike")
+def test_keys_of_different_metrics_have_no_difference_to_name():
+    text = refusal(make_run("a", fid_10k=(1.0, 0.1)), make_run("b", is_10k=(1.0, 0.1)))
+    assert "b (b.json) has is_10k; " in text
+    assert "differ" not in text
 
 
-def test_a_metric_without_a_better_end_does_not_rank():
-    a = judged("a", kid_10k=(1.0, 0.1), kid_se_10k=(0.1, 0.1))
-    assert "rank by kid_10k" in refused(a, a, by="kid_se_10k")
+def test_a_metric_of_neither_direction_does_not_rank():
+    a = make_run("a", kid_10k=(1.0, 0.1), kid_se_10k=(0.1, 0.1))
+    assert "rank by kid_10k" in refusal(a, a, by="kid_se_10k")
 
 
-def test_one_key_by_two_protocols_is_refused_with_who_has_which_and_what_compares():
-    a = judged("a", fid_10k=(1.0, 0.1, SAME), fd_lite0_5k=(1.0, 0.1))
-    b = judged("b", fid_10k=(2.0, 0.1, OTHER), fd_lite0_5k=(1.0, 0.1))
-    text = refused(a, b)
+def test_one_key_by_two_protocols_is_refused_with_both_and_a_key_that_ranks():
+    a = make_run("a", fid_10k=(1.0, 0.1, SAME), fd_lite0_5k=(1.0, 0.1))
+    b = make_run("b", fid_10k=(2.0, 0.1, OTHER), fd_lite0_5k=(1.0, 0.1))
+    text = refusal(a, b)
     assert f"a (a.json) by {SAME} against b (b.json) by {OTHER}" in text
     assert text.endswith("--by fd_lite0_5k compares")
     ranking = rank([a, b], "fd_lite0_5k")
-    assert ranking.apart == ("fid_10k",)
-    assert "different protocols: fid_10k." in list(compare.notes(ranking))[-1]
+    assert ranking.unequal == ("fid_10k",)
+    assert "fid_10k" in list(compare.notes(ranking))[-1]
 
 
-def test_other_real_images_are_named_as_what_differs(tmp_path):
-    one = write_file(tmp_path / "a", {"fd_lite0_10k": (1.0, 0.1, SAME)}, reference="1" * 64)
-    two = write_file(tmp_path / "b", {"fd_lite0_10k": (2.0, 0.1, OTHER)}, reference="2" * 64)
+def test_other_real_images_are_named_as_the_difference(tmp_path):
+    one = write_evaluation(tmp_path / "a", {"fd_lite0_10k": (1.0, 0.1, SAME)}, reference="1" * 64)
+    two = write_evaluation(tmp_path / "b", {"fd_lite0_10k": (2.0, 0.1, OTHER)}, reference="2" * 64)
     with pytest.raises(GanError, match="they differ in real images\\)"):
         compare.run([str(one), str(two)], Paths(tmp_path))
 
 
 def test_runs_of_different_data_are_refused_unless_asked_for():
-    a = judged("a", data="1" * 64, fid_10k=(1.0, 0.1))
-    b = judged("b", data="2" * 64, fid_10k=(2.0, 0.1))
-    images = judged("images", data=None, fid_10k=(3.0, 0.1))
-    text = refused(a, b, images)
+    a = make_run("a", data="1" * 64, fid_10k=(1.0, 0.1))
+    b = make_run("b", data="2" * 64, fid_10k=(2.0, 0.1))
+    images = make_run("images", data=None, fid_10k=(3.0, 0.1))
+    text = refusal(a, b, images)
     assert f"a (a.json): {'1' * 12}, b (b.json): {'2' * 12}" in text
     assert "--other-data" in text
     assert "differ in" not in text
@@ -249,41 +255,41 @@ def test_runs_of_different_data_are_refused_unless_asked_for():
     assert len(rank([a, images]).places) == 2
 
 
-def test_different_data_are_told_by_their_settings_where_the_runs_say_them():
-    made = {"cache.size": "64", "cache.holdout": "0.1", "pictures": "a" * 12}
-    other = made | {"cache.size": "96"}
+def test_settings_of_different_data_are_named_where_all_runs_have_them():
+    settings = {"cache.size": "64", "cache.holdout": "0.1", "dataset": "a" * 12}
+    other = settings | {"cache.size": "96"}
     a, b = (
-        replace(judged(name, data=name * 64, fid_10k=(1.0, 0.1)), data=data)
-        for name, data in (("a", made), ("b", other))
+        replace(make_run(name, data=name * 64, fid_10k=(1.0, 0.1)), data_settings=data)
+        for name, data in (("a", settings), ("b", other))
     )
-    assert "), which differ in cache.size (64 against 96), though" in refused(a, b)
-    only_here = replace(b, data={"cache.size": "64"})
-    assert "differ in" not in refused(a, only_here)
+    assert "differ in cache.size (64 against 96)" in refusal(a, b)
+    only_here = replace(b, data_settings={"cache.size": "64"})
+    assert "differ in" not in refusal(a, only_here)
 
 
-def test_files_say_what_their_data_were_made_of(tmp_path):
-    file = write_file(tmp_path / "a", numbers(fid_10k=(1.0, 0.1)))
+def test_files_give_the_settings_of_their_data(tmp_path):
+    file = write_evaluation(tmp_path / "a", one_protocol(fid_10k=(1.0, 0.1)))
     content = json.loads(file.read_text())
     lineage = {"preprocess": {"size": 64, "filters": {"min_side": 32}}, "snapshot": "c" * 64}
     content["subject"]["lineage"] = lineage
     file.write_text(json.dumps(content))
-    expected = {"cache.size": "64", "cache.filters.min_side": "32", "pictures": "c" * 12}
-    assert from_file(file).data == expected
+    expected = {"cache.size": "64", "cache.filters.min_side": "32", "dataset": "c" * 12}
+    assert read_evaluation(file).data_settings == expected
 
 
-# what is shown
+# tables
 
 
-def shown(ranking, keys, width=80) -> str:
+def render(ranking, keys, width=80) -> str:
     stream = io.StringIO()
     compare.show(ranking, keys, Console(file=stream, width=width))
     return stream.getvalue()
 
 
-def test_many_runs_and_long_keys_stay_within_80_columns_with_every_value_whole():
+def test_many_runs_and_long_keys_stay_within_80_columns_with_no_value_cut():
     key = "memorisation_p_lite0_10k_small2000"
     runs = [
-        judged(
+        make_run(
             f"wgan_gp 96px w{i} [b]s[/b]",
             fid_10k=(1000.5 + 10 * i, 1.25),
             **{key: (0.01 * i, None)},
@@ -292,7 +298,7 @@ def test_many_runs_and_long_keys_stay_within_80_columns_with_every_value_whole()
         for i in range(30)
     ]
     ranking = rank(runs)
-    text = shown(ranking, ranking.others)
+    text = render(ranking, ranking.others)
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
     assert f"│ {key} │" in text
@@ -302,13 +308,13 @@ def test_many_runs_and_long_keys_stay_within_80_columns_with_every_value_whole()
     assert " AD " in text
 
 
-def test_all_metrics_are_shown_when_asked_for(tmp_path, capsys):
-    metrics = numbers(fd_lite0_10k=(9.0, 0.1), fd_lite0_5k=(9.5, 0.1), fd_lite0_4k=(9.9, 0.1))
-    files = [str(write_file(tmp_path / name, metrics)) for name in "ab"]
+def test_all_metrics_are_shown_on_request(tmp_path, capsys):
+    metrics = one_protocol(fd_lite0_10k=(9.0, 0.1), fd_lite0_5k=(9.5, 0.1), fd_lite0_4k=(9.9, 0.1))
+    files = [str(write_evaluation(tmp_path / name, metrics)) for name in "ab"]
     compare.run(files, Paths(tmp_path))
     text = capsys.readouterr().out
     assert "fd_lite0_4k" not in text
-    assert "Further metrics with --all: 1." in text
+    assert "--all: 1." in text
     compare.run(files, Paths(tmp_path), every=True)
     text = capsys.readouterr().out
     assert "fd_lite0_4k" in text
@@ -316,8 +322,8 @@ def test_all_metrics_are_shown_when_asked_for(tmp_path, capsys):
 
 
 def test_a_run_named_twice_counts_once(tmp_path, capsys):
-    one = write_file(tmp_path / "a", numbers(fd_lite0_10k=(9.0, 0.1)))
-    two = write_file(tmp_path / "b", numbers(fd_lite0_10k=(8.0, 0.1)))
+    one = write_evaluation(tmp_path / "a", one_protocol(fd_lite0_10k=(9.0, 0.1)))
+    two = write_evaluation(tmp_path / "b", one_protocol(fd_lite0_10k=(8.0, 0.1)))
     compare.run([str(one), str(tmp_path / "a"), str(two)], Paths(tmp_path), as_json=True)
     out, err = capsys.readouterr()
     assert "named twice" in err
@@ -327,16 +333,17 @@ def test_a_run_named_twice_counts_once(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("width", range(70, 111, 5))
-def test_as_many_runs_stand_side_by_side_as_the_width_takes(width):
+def test_as_many_runs_stand_side_by_side_as_fit(width):
     key = "memorisation_p_lite0_10k_small2000"
     values = {key: (0.5, 0.25), "fid_10k": (1.0, 0.5)}
-    text = shown(rank([judged(name, **values) for name in "abcdefgh"]), [key], width)
-    rows = [line for line in text.splitlines() if key in line]
-    assert {len(row) <= width < len(row) + len(" 0.50 ± 0.25 │") for row in rows[:-1]} == {True}
-    assert sum(row.count("0.50 ± 0.25") for row in rows) == 8
+    text = render(rank([make_run(name, **values) for name in "abcdefgh"]), [key], width)
+    lines = [line for line in text.splitlines() if key in line]
+    column = len(" 0.50 ± 0.25 │")
+    assert all(len(line) <= width < len(line) + column for line in lines[:-1])
+    assert sum(line.count("0.50 ± 0.25") for line in lines) == 8
 
 
-def test_letters_go_on_behind_z():
+def test_letters_continue_after_z():
     assert [compare.letters(i) for i in (0, 25, 26, 51, 52, 701, 702)] == [
         *("A", "Z", "AA", "AZ", "BA", "ZZ", "AAA"),
     ]
@@ -346,11 +353,11 @@ def test_letters_go_on_behind_z():
 
 
 @pytest.mark.slow
-def test_rows_and_a_file_are_ranked_as_json(paths, tmp_path, capsys):
-    metrics = numbers(fid_10k=(30.0, 1.0), precision_inception_10k=(0.5, 0.01))
-    first = write_row(paths, "1" * 64, metrics, name="one")
-    second = write_row(paths, "2" * 64, numbers(fid_10k=(31.0, 0.5)), name="two")
-    write_file(
+def test_mlflow_runs_and_a_file_are_ranked_as_json(paths, tmp_path, capsys):
+    metrics = one_protocol(fid_10k=(30.0, 1.0), precision_inception_10k=(0.5, 0.01))
+    first = write_run(paths, "1" * 64, metrics, name="one")
+    second = write_run(paths, "2" * 64, one_protocol(fid_10k=(31.0, 0.5)), name="two")
+    write_evaluation(
         tmp_path / "out", {"fid_10k": (20.0, None, SAME), "fid_50k": (math.nan, None, SAME)}
     )
     compare.run([second[:8], "one", str(tmp_path / "out")], paths, as_json=True)
