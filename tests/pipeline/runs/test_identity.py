@@ -3,9 +3,10 @@
 import json
 
 from gan.params.file import load_params
+from gan.tensor_cache import TensorCache
 from pipeline.code_digest import TRAINING, code_digest
 from pipeline.paths import Paths
-from pipeline.training.plan import plan
+from pipeline.training.plan import make_plan
 
 
 def test_the_digest_of_the_code_needs_nothing_else(gan):
@@ -27,10 +28,11 @@ def test_key_and_identity_are_those_of_the_plan(
     write_cache(tmp_path / "cache", noise_images)
     done = gan("_identity")
     assert done.returncode == 0, done.stderr
-    answer, planned = json.loads(done.stdout), plan(params, Paths(tmp_path))
-    assert answer["run_key"] == planned.run_key
-    assert answer["identity"] == planned.identity | {"images": params.train.images}
-    assert answer["code_digest"] == planned.identity["code_digest"]
+    answer, cache = json.loads(done.stdout), TensorCache.open(tmp_path / "cache")
+    plan = make_plan(params.model, params.train, cache, Paths(tmp_path))
+    assert answer["run_key"] == plan.run_key
+    assert answer["identity"] == plan.identity | {"images": params.train.images}
+    assert answer["code_digest"] == plan.identity["code_digest"]
 
 
 def test_the_command_is_hidden(gan):
