@@ -25,12 +25,12 @@ from gan.training.ema import recalibrate
 from pipeline.features.inception_file import NAME, weights_file
 from pipeline.paths import Paths
 from pipeline.preprocessing.cache_writer import (
-    digests,
-    hex_digests,
-    numbers,
-    publishing,
+    digest_column,
+    hex_column,
+    number_column,
+    replace_folder,
     space_needed,
-    words,
+    split_column,
     write_index,
     write_meta,
 )
@@ -115,15 +115,15 @@ def write_cache(folder: Path, images: Images) -> TensorCache:
     counts, settings = {"train": len(images), "holdout": 0}, {"size": SIZE}
     pixels = pixel_digests(images)
     rows = np.arange(len(images))
-    with publishing(folder, space_needed(len(images), SIZE)) as staging:
+    with replace_folder(folder, space_needed(len(images), SIZE)) as staging:
         with closing(StagedImages(staging / "images.npy", SIZE, create=True)) as target:
             target.write(rows, images)
-            target.finish(rows)
+            target.close_holes(rows)
         columns = {
-            "row": numbers(rows),
-            "sha256": hex_digests(pixels),
-            "split": words(counts),
-            "pixels": digests(pixels),
+            "row": number_column(rows),
+            "sha256": hex_column(pixels),
+            "split": split_column(counts),
+            "pixels": digest_column(pixels),
         }
         write_index(staging, [columns])
         digest = cache_digest(pixels, settings, counts)

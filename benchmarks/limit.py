@@ -42,7 +42,7 @@ def _work(
         stream.seek(offset)
         for start in range(0, len(sizes), CHUNK):
             chunk = sizes[start : start + CHUNK].tolist()
-            outcomes = [make_avatars(stream.read(size), recipe) for size in chunk]
-            images = [avatar.pixels for outcome in outcomes for avatar in outcome.avatars]
+            results = [make_avatars(stream.read(size), recipe) for size in chunk]
+            images = [avatar.pixels for result in results for avatar in result.avatars]
             if images:
-                measure(np.stack(images), hashes=hashes, looks=recipe.rules.looks)
+                measure(np.stack(images), hashes=hashes, quality=recipe.filters.any_quality)

@@ -18,12 +18,12 @@ from gan.models.build import build_generator, initialise
 from gan.params.file import Params, parse_params
 from gan.tensor_cache import cache_digest, pixel_digests
 from pipeline.preprocessing.cache_writer import (
-    digests,
-    hex_digests,
-    numbers,
-    publishing,
+    digest_column,
+    hex_column,
+    number_column,
+    replace_folder,
     space_needed,
-    words,
+    split_column,
     write_index,
     write_meta,
 )
@@ -117,15 +117,15 @@ def write_cache():
         settings = {"size": size, "holdout": 0.1}
         images = np.ascontiguousarray(images)
         pixels = pixel_digests(images)
-        with publishing(folder, space_needed(count, size)) as staging:
+        with replace_folder(folder, space_needed(count, size)) as staging:
             with closing(StagedImages(staging / "images.npy", size, create=True)) as target:
                 target.write(np.arange(count), images)
-                target.finish(np.arange(count))
+                target.close_holes(np.arange(count))
             columns = {
-                "row": numbers(np.arange(count)),
-                "sha256": hex_digests(pixels),
-                "split": words(counts),
-                "pixels": digests(pixels),
+                "row": number_column(np.arange(count)),
+                "sha256": hex_column(pixels),
+                "split": split_column(counts),
+                "pixels": digest_column(pixels),
             }
             write_index(staging, [columns])
             digest = cache_digest(pixels, settings, counts)

@@ -37,12 +37,12 @@ def preprocess(params: ParamsFile = PARAMS) -> None:
     rejects.tsv and .png (what was left out, and why), duplicates.tsv and .png, filters.png (where
     the limits cut) and contact_sheet.png.
     """
-    from pipeline.preprocessing.report import describe
+    from pipeline.preprocessing.report import describe_summary
     from pipeline.tracking import stage_runs
 
     values = read(params)
     summary = stage_runs.preprocess(values, here())
-    _say(describe(summary, faces=values.preprocess.crop == "faces"))
+    _say(describe_summary(summary, faces=values.preprocess.crop == "faces"))
 
 
 @app.command()

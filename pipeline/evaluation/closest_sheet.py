@@ -14,13 +14,13 @@ from pipeline.pictures.captions import (
     LARGE,
     TILE,
     TITLE,
-    blank,
-    captioned,
-    note,
+    add_caption,
+    draw_text,
+    fit_into_tile,
+    make_sheet,
+    make_text_sheet,
     paste_row,
     text_width,
-    whole_tile,
-    write,
 )
 
 COLUMNS = 4
@@ -48,16 +48,16 @@ def closest_sheet(pairs: Sequence[Pair], memory: Mapping[str, Any] | None) -> Im
     where copies were not looked for. A training image stands mirrored if it is near mirrored.
     """
     if memory is None:
-        return note("memorisation was not measured")
+        return make_text_sheet("memorisation was not measured")
     tiles = [_tile(rank, pair) for rank, pair in enumerate(pairs, start=1)]
     lines = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
     title = _title(memory)
     widest = max(text_width(text, LARGE) for text in (title, LEGEND))
     across = max(min(len(tiles), COLUMNS) * (2 * (TILE + BORDER) + GAP), widest + GAP) + GAP
     top = 2 * TITLE + GAP
-    sheet = blank(across, top + sum(line[0].height + GAP for line in lines))
-    write(sheet, (GAP, GAP), title, LARGE)
-    write(sheet, (GAP, GAP + TITLE), LEGEND, LARGE)
+    sheet = make_sheet(across, top + sum(line[0].height + GAP for line in lines))
+    draw_text(sheet, (GAP, GAP), title, LARGE)
+    draw_text(sheet, (GAP, GAP + TITLE), LEGEND, LARGE)
     for line in lines:
         paste_row(sheet, line, GAP, top)
         top += line[0].height + GAP
@@ -75,9 +75,9 @@ def _title(memory: Mapping[str, Any]) -> str:
 
 def _tile(rank: int, pair: Pair) -> Image.Image:
     real = pair.real[:, ::-1] if pair.closest.mirrored else pair.real
-    both = blank(2 * TILE, TILE)
+    both = make_sheet(2 * TILE, TILE)
     for place, image in enumerate((pair.fake, real)):
-        both.paste(whole_tile(Image.fromarray(image)), (place * TILE, 0))
+        both.paste(fit_into_tile(Image.fromarray(image)), (place * TILE, 0))
     framed = ImageOps.expand(both, BORDER, FRAME)
     how = ", mirrored" if pair.closest.mirrored else ""
-    return captioned(framed, f"{rank}. {pair.closest.relative:.3f}, row {pair.closest.row}{how}")
+    return add_caption(framed, f"{rank}. {pair.closest.relative:.3f}, row {pair.closest.row}{how}")

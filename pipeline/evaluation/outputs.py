@@ -16,8 +16,8 @@ from pipeline.evaluation.closest_sheet import closest_sheet
 from pipeline.evaluation.judge import Judgement
 from pipeline.evaluation.report import report_html
 from pipeline.paths import Paths
-from pipeline.pictures.contact_sheet import contact_sheet, png
-from pipeline.pictures.png_lineage import about
+from pipeline.pictures.contact_sheet import contact_sheet, encode_png
+from pipeline.pictures.png_lineage import make_text_chunks
 
 REALS = 64  # shown beside the grid
 
@@ -66,15 +66,15 @@ def _pictures(judgement: Judgement, cache: TensorCache | None) -> dict[str, byte
     memory = judgement.result["memorisation"].get(Thumbnails.name)
     subject, text = judgement.result["subject"], None
     if subject["kind"] == "checkpoint":
-        text = about(subject, GRID_NAME)
+        text = make_text_chunks(subject, GRID_NAME)
     found = {
-        "grid": png(contact_sheet(judgement.grid, GRID_COLUMNS), text),
-        "closest": png(closest_sheet(judgement.closest, memory)),
+        "grid": encode_png(contact_sheet(judgement.grid, GRID_COLUMNS), text),
+        "closest": encode_png(closest_sheet(judgement.closest, memory)),
     }
     if judgement.journeys is not None:
-        found["interpolation"] = png(contact_sheet(judgement.journeys, GRID_COLUMNS), text)
+        found["interpolation"] = encode_png(contact_sheet(judgement.journeys, GRID_COLUMNS), text)
     if cache is not None:
-        found["reals"] = png(contact_sheet(_reals(cache), GRID_COLUMNS))
+        found["reals"] = encode_png(contact_sheet(_reals(cache), GRID_COLUMNS))
     return found
 
 

@@ -19,7 +19,7 @@ from gan.tensor_cache import Images, TensorCache
 from pipeline.housekeeping.cache_check import check
 from pipeline.housekeeping.cache_choice import Choice, Chosen, choose
 from pipeline.housekeeping.cache_index import numbers, read_index
-from pipeline.pictures.captions import captioned, whole_tile
+from pipeline.pictures.captions import add_caption, fit_into_tile
 from pipeline.pictures.contact_sheet import contact_sheet
 
 
@@ -71,7 +71,7 @@ def _tiles(cache: TensorCache, chosen: Chosen) -> Images:
         captions = [f"{_number(value)}   {caption}" for caption, value in pairs]
     pictures = (Image.fromarray(image) for image in cache.images[chosen.rows])
     tiles = (
-        captioned(whole_tile(picture), caption)
+        add_caption(fit_into_tile(picture), caption)
         for picture, caption in zip(pictures, captions, strict=True)
     )
     return np.stack([np.asarray(tile) for tile in tiles])

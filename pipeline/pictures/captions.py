@@ -1,4 +1,4 @@
-"""What the sheets of the reports are drawn with: tiles, captions below them, lines of text."""
+"""Drawing of sheets for reports: tiles, captions below them, lines of text."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -12,8 +12,8 @@ LARGE, SMALL = 14, 12  # their fonts
 GREY, INK, RED = (225, 225, 225), (40, 40, 40), (220, 30, 30)
 
 
-def write(image: Image.Image, place: tuple[int, int], text: str, size: int = SMALL) -> None:
-    """Write `text` with its left upper corner at `place`; a ? for what isn't ASCII."""
+def draw_text(image: Image.Image, place: tuple[int, int], text: str, size: int = SMALL) -> None:
+    """Draw `text` with its left upper corner at `place`; a ? for what isn't ASCII."""
     ImageDraw.Draw(image).text(place, _plain(text), fill=INK, font=_font(size))
 
 
@@ -22,57 +22,57 @@ def text_width(text: str, size: int = SMALL) -> int:
     return int(_font(size).getlength(_plain(text))) + 1
 
 
-def blank(width: int, height: int) -> Image.Image:
+def make_sheet(width: int, height: int) -> Image.Image:
     """A white sheet."""
     return Image.new("RGB", (width, height), "white")
 
 
-def note(text: str) -> Image.Image:
+def make_text_sheet(text: str) -> Image.Image:
     """A sheet of one line, where there is nothing to show."""
-    sheet = blank(text_width(text, LARGE) + 2 * GAP, TITLE)
-    write(sheet, (GAP, GAP), text, LARGE)
+    sheet = make_sheet(text_width(text, LARGE) + 2 * GAP, TITLE)
+    draw_text(sheet, (GAP, GAP), text, LARGE)
     return sheet
 
 
 def scale_into_tile(size: tuple[int, int]) -> float:
-    """By how much a picture of `size` is scaled to fit a tile, whole factors where it fits as is.
+    """Scale at which a picture of `size` fits into a tile; a whole number where it is enlarged.
 
-    Nothing is smoothed by these, so that what looks blurred is blurred.
+    Enlarging by whole numbers smooths nothing: a picture that looks blurred is blurred.
     """
     longer = max(size)
     return float(TILE // longer) if longer <= TILE else TILE / longer
 
 
-def scaled(image: Image.Image, scale: float) -> Image.Image:
-    """The picture in another size, at least one pixel a side."""
+def resize(image: Image.Image, scale: float) -> Image.Image:
+    """Resize the picture by `scale`, to at least one pixel a side."""
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     method = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
     return image.resize(size, method)
 
 
-def centred(image: Image.Image) -> tuple[Image.Image, tuple[int, int]]:
-    """A tile with `image` in its middle, and the left upper corner of it."""
+def centre_in_tile(image: Image.Image) -> tuple[Image.Image, tuple[int, int]]:
+    """A tile with `image` in its middle, and the image's left upper corner in it."""
     tile = Image.new("RGB", (TILE, TILE), GREY)
     corner = (TILE - image.width) // 2, (TILE - image.height) // 2
     tile.paste(image, corner)
     return tile, corner
 
 
-def whole_tile(image: Image.Image) -> Image.Image:
+def fit_into_tile(image: Image.Image) -> Image.Image:
     """A tile that shows all of `image`."""
-    return centred(scaled(image, scale_into_tile(image.size)))[0]
+    return centre_in_tile(resize(image, scale_into_tile(image.size)))[0]
 
 
-def captioned(image: Image.Image, caption: str) -> Image.Image:
-    """The picture with a line below it, cut off where it is wider."""
-    tile = blank(image.width, image.height + CAPTION)
+def add_caption(image: Image.Image, caption: str) -> Image.Image:
+    """The picture with a line of text below it, cut off where it is wider."""
+    tile = make_sheet(image.width, image.height + CAPTION)
     tile.paste(image)
-    write(tile, (0, image.height), caption)
+    draw_text(tile, (0, image.height), caption)
     return tile
 
 
 def paste_row(sheet: Image.Image, tiles: Iterable[Image.Image], left: int, top: int) -> int:
-    """Lay tiles side by side; returns where the next one would be."""
+    """Paste tiles side by side; returns the left edge of the next one."""
     for tile in tiles:
         sheet.paste(tile, (left, top))
         left += tile.width + GAP

@@ -1,4 +1,4 @@
-"""Contact sheets: many pictures on one, and PNG files that appear whole."""
+"""Contact sheets of many images, and PNG files written in one step."""
 
 import io
 from pathlib import Path
@@ -33,8 +33,8 @@ def contact_sheet(images: NDArray[np.uint8], columns: int) -> Image.Image:
     return Image.fromarray(sheet)
 
 
-def png(image: Image.Image, about: PngInfo | None = None) -> bytes:
-    """`image` as a PNG file with text chunks `about`; equal ones give equal bytes."""
+def encode_png(image: Image.Image, about: PngInfo | None = None) -> bytes:
+    """Encode `image` as a PNG file with text chunks `about`; equal ones give equal bytes."""
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", compress_level=FAST, pnginfo=about)
     return buffer.getvalue()
@@ -43,9 +43,8 @@ def png(image: Image.Image, about: PngInfo | None = None) -> bytes:
 def save_png(image: Image.Image, path: Path, about: PngInfo | None = None) -> None:
     """Write `image` with text chunks `about` to `path` in one step.
 
-    Folders above are made. A viewer that watches `path` never sees half a file. Raises GanError
-    where it can't be written.
+    Missing folders are created. A viewer that watches `path` never reads half a file. Raises
+    GanError where it can't be written.
     """
-    write_atomically(
-        path, png(image, about)
-    )  # what PIL writes to a full disk itself names no reason
+    # Pillow, writing to a full disk itself, gives no reason
+    write_atomically(path, encode_png(image, about))

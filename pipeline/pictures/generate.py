@@ -15,8 +15,8 @@ from gan.errors import GanError
 from gan.sampling import BATCH, GRID_COLUMNS, generate, seed_latents, truncate_latents
 from pipeline.console import track
 from pipeline.number_ranges import parse_ranges
-from pipeline.pictures.contact_sheet import contact_sheet, png, save_png
-from pipeline.pictures.png_lineage import about
+from pipeline.pictures.contact_sheet import contact_sheet, encode_png, save_png
+from pipeline.pictures.png_lineage import make_text_chunks
 
 MAX_SEEDS = 1_000_000
 
@@ -27,18 +27,18 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def _save(image: NDArray[np.uint8], path: Path, text: PngInfo) -> None:
-    """Whole or not at all, but not waiting for the disk: there may be many."""
+    """Write the file in one step, but without flushing it to the disk: there may be many."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(png(Image.fromarray(image), text))
+    partial.write_bytes(encode_png(Image.fromarray(image), text))
     partial.replace(path)
 
 
 def run(ckpt: Path, seeds: str, out: Path, *, grid: bool, truncation: float = 1.0) -> list[Path]:
-    """Write one PNG a seed under `out`, or with `grid` one sheet; the same seed, the same picture.
+    """Write one PNG a seed under `out`, or with `grid` one sheet; equal seeds give equal pictures.
 
     Text chunks hold the lineage (`pipeline.pictures.png_lineage`). truncation: see
-    `gan.sampling.truncated`. Returns the files. GanError if the checkpoint is none or `out` is a
-    file.
+    `gan.sampling.truncated`. Returns the files. Raises GanError if `ckpt` is no checkpoint or
+    `out` is a file.
     """
     wanted = parse_seeds(seeds)
     if out.exists() and not out.is_dir():
@@ -50,19 +50,19 @@ def run(ckpt: Path, seeds: str, out: Path, *, grid: bool, truncation: float = 1.
         out.mkdir(parents=True, exist_ok=True)
         latents = truncate_latents(seed_latents(wanted, generator.latent_size), truncation)
         batches = generate(generator, latents)
-        shown = track(batches, "generate, batches", -(-len(wanted) // BATCH))
+        tracked = track(batches, "generate, batches", -(-len(wanted) // BATCH))
         if grid:
-            images = torch.cat(list(shown)).permute(0, 2, 3, 1).numpy()
+            images = torch.cat(list(tracked)).permute(0, 2, 3, 1).numpy()
             path = out / "grid.png"
             sheet = contact_sheet(images, min(GRID_COLUMNS, len(wanted)))
-            save_png(sheet, path, about(subject, seeds.replace(" ", ""), truncation))
+            save_png(sheet, path, make_text_chunks(subject, seeds.replace(" ", ""), truncation))
             return [path]
         files: list[Path] = []
-        for batch in shown:
+        for batch in tracked:
             for image in batch.permute(0, 2, 3, 1).numpy():
                 seed = wanted[len(files)]
                 files.append(out / f"{seed:06d}.png")
-                _save(image, files[-1], about(subject, str(seed), truncation))
+                _save(image, files[-1], make_text_chunks(subject, str(seed), truncation))
         return files
     except OSError as error:
         raise GanError(f"{out}: cannot be written: {error.strerror or error}") from None

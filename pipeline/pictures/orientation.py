@@ -1,4 +1,4 @@
-"""EXIF orientation: the turn that shows a picture as it was taken."""
+"""EXIF orientation: the turn that shows a picture upright."""
 
 from PIL import ExifTags, Image
 

@@ -1,4 +1,4 @@
-"""What a generated picture says of itself in its PNG file, and how that is read back.
+"""Lineage of a generated picture in the text chunks of its PNG file: written and read.
 
 The text chunk `gan.lineage` holds one JSON object, so that a picture alone, without repository and
 tracker, leads to its run, data and settings; `gan.seed` and `gan.run_key` are there for other
@@ -16,14 +16,14 @@ from gan.errors import GanError
 
 FORMAT = "avatar-gan picture 1"
 KEY = "gan.lineage"
-LONGEST = 1_000_000  # characters; more was not written here
-MOST_PIXELS = 100_000_000  # of a picture that is decoded to look for texts behind its pixels
+LONGEST = 1_000_000  # characters; `gan generate` never writes more
+MOST_PIXELS = 100_000_000  # of a picture that is decoded to find text chunks behind its pixels
 
 
-def about(
+def make_text_chunks(
     subject: Mapping[str, Any], seeds: str, truncation: float = 1.0
 ) -> PngImagePlugin.PngInfo:
-    """The text chunks of a picture of `seeds`, such as 7 or 0-63.
+    """Make the text chunks of a picture of `seeds`, such as 7 or 0-63.
 
     subject: as evaluations describe a checkpoint: name, run_key, images_seen, trained_on (cache
     digest), size, weights, lineage, and sha256 of its file where there is one.
@@ -37,11 +37,11 @@ def about(
     return chunks
 
 
-def read_about(file: Path) -> dict[str, Any]:
-    """The object that `about` was given, with format, seeds and truncation.
+def read_lineage(file: Path) -> dict[str, Any]:
+    """Read the subject that `make_text_chunks` was given, with format, seeds and truncation.
 
-    GanError if the file is no PNG, or says nothing of this kind: most programs that edit or
-    upload pictures drop such texts.
+    Raises GanError if the file is no PNG or has no such text chunk: most programs that edit or
+    upload pictures drop it.
     """
     try:
         with Image.open(file) as image:
@@ -51,18 +51,18 @@ def read_about(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise GanError(f"{file}: no such file") from None
     except Image.DecompressionBombError:
-        raise GanError(f"{file}: has too many pixels to be looked into") from None
+        raise GanError(f"{file}: has too many pixels to be opened safely") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
         raise GanError(f"{file}: not a picture, or damaged") from None
     if not isinstance(text, str) or len(text) > LONGEST:
         raise GanError(
-            f"{file}: says nothing of where it is from; `gan generate` writes that into its PNG "
-            "files, and programs that edit or upload them drop it"
+            f"{file}: holds no lineage; `gan generate` writes it into the PNG's text chunks, and "
+            "most programs that edit or upload pictures drop it"
         )
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):  # nested without end
         content = None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise GanError(f"{file}: its text {KEY} is not what `gan generate` writes")
+        raise GanError(f"{file}: its text chunk {KEY} was not written by `gan generate`")
     return content

@@ -1,4 +1,4 @@
-"""Writes a tensor cache beside its place, then puts it there in one step; its index and meta."""
+"""Writing of a tensor cache: a folder that replaces the old one in one step, index, meta.json."""
 
 import errno
 import json
@@ -23,18 +23,18 @@ from gan.tensor_cache import FORMAT
 
 INDEX_BYTES = 400  # of index.parquet and the reports, for one image, generously
 SPARE_BYTES = 1 << 23
-BLOCKS = 8192  # bytes: of an image between holes, the two blocks that it begins and ends in
+BLOCKS = 8192  # bytes: of an image between holes, the two blocks in which it begins and ends
 
 
 @contextmanager
-def publishing(folder: Path, needed: int) -> Iterator[Path]:
-    """Yield an empty folder beside `folder` that takes its place when the block ends well.
+def replace_folder(folder: Path, needed: int) -> Iterator[Path]:
+    """Yield an empty folder beside `folder` that takes its place when the block succeeds.
 
     If the block fails, or is interrupted, the new folder is removed and the old one stays as it
     was. Raises GanError, before any work, if the disk has not the bytes that are `needed`, and
     when writing fails.
     """
-    staging, old = staging_of(folder), folder.with_name(folder.name + ".old")
+    staging, old = staging_folder(folder), folder.with_name(folder.name + ".old")
     refuse_file(folder)
     try:
         if old.exists() and not folder.exists():  # killed between the two renames below
@@ -57,13 +57,13 @@ def publishing(folder: Path, needed: int) -> Iterator[Path]:
             _remove(staging, old)
 
 
-def staging_of(folder: Path) -> Path:
-    """Where a cache is built that is to stand at `folder`."""
+def staging_folder(folder: Path) -> Path:
+    """The folder in which a cache is built before it takes the place of `folder`."""
     return folder.with_name(folder.name + ".staging")
 
 
 def refuse_file(folder: Path) -> None:
-    """Raise GanError if a file or a link stands where `folder` is to be."""
+    """Raise GanError if `folder` is a file or a link."""
     if folder.is_symlink():
         raise GanError(f"{folder}: a link stands where a folder should be; move it away")
     if folder.exists() and not folder.is_dir():
@@ -84,9 +84,9 @@ def write_index(folder: Path, blocks: Iterable[Mapping[str, pa.Array]]) -> None:
         _flush(file)
 
 
-def numbers(values: NDArray[Any]) -> pa.Array:
+def number_column(values: NDArray[Any]) -> pa.Array:
     """A column of numbers, (n,); NaN is null."""
-    # pa.array() would do the same, but imports pandas first, for longer than all the rest takes
+    # pa.array() does the same, but imports pandas first, which takes longer than all the rest
     data = np.ascontiguousarray(values)
     known = None
     if data.dtype.kind == "f" and np.isnan(data).any():
@@ -96,32 +96,32 @@ def numbers(values: NDArray[Any]) -> pa.Array:
     )
 
 
-def digests(values: NDArray[np.uint8]) -> pa.Array:
+def digest_column(values: NDArray[np.uint8]) -> pa.Array:
     """A column of raw sha256, (n,32) uint8."""
     data = pa.py_buffer(np.ascontiguousarray(values))
     return pa.Array.from_buffers(pa.binary(32), len(values), [None, data])
 
 
-def hex_digests(values: NDArray[np.uint8]) -> pa.Array:
+def hex_column(values: NDArray[np.uint8]) -> pa.Array:
     """A column of sha256 as 64 hex digits, of (n,32) uint8."""
-    return _texts(values.tobytes().hex().encode("ascii"), np.full(len(values), 64))
+    return _text_column(values.tobytes().hex().encode("ascii"), np.full(len(values), 64))
 
 
-def words(counts: Mapping[str, int]) -> pa.Array:
-    """A column of each word as often as `counts` says, one after the other."""
-    text = "".join(word * count for word, count in counts.items())
-    lengths = np.repeat([len(word) for word in counts], list(counts.values()))
-    return _texts(text.encode("ascii"), lengths)
+def split_column(counts: Mapping[str, int]) -> pa.Array:
+    """A column of the names of splits, each repeated as often as it has images, in order."""
+    text = "".join(name * count for name, count in counts.items())
+    lengths = np.repeat([len(name) for name in counts], list(counts.values()))
+    return _text_column(text.encode("ascii"), lengths)
 
 
-def _texts(text: bytes, lengths: NDArray[np.int64]) -> pa.Array:
+def _text_column(text: bytes, lengths: NDArray[np.int64]) -> pa.Array:
     ends = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(text)]
     return pa.Array.from_buffers(pa.large_string(), len(lengths), buffers)
 
 
 def write_meta(folder: Path, values: Mapping[str, Any]) -> None:
-    """Write meta.json, the last file of a cache: everything that decided its bytes."""
+    """Write meta.json, the last file of a cache: `values`, and versions of the libraries."""
     versions = {name: version(name) for name in ("numpy", "pillow", "simplejpeg")}
     versions["libjpeg_turbo"] = str(features.version("libjpeg_turbo"))
     meta = {"format": FORMAT, **values, "versions": versions}
@@ -142,13 +142,22 @@ def _remove(*folders: Path) -> None:
 
 
 def space_needed(images: int, size: int, slots: int = 1) -> int:
-    """Bytes that `images` pictures of `size` pixels a side take while a cache is made of them.
+    """Bytes that a cache of `images` images of `size` pixels a side takes while it is built.
 
-    Where a picture has many `slots` and fills one, it takes whole blocks of the disk, and its
-    image is moved before the slot is given up.
+    Where a picture has several `slots` and fills one, its image takes whole blocks of the disk,
+    and is copied to its row before its slot is freed.
     """
     image = 3 * size**2 if slots == 1 else 2 * 3 * size**2 + BLOCKS
     return images * (image + INDEX_BYTES) + SPARE_BYTES
+
+
+def describe_space(folder: Path, needed: int, pictures: int, size: int, slots: int) -> str:
+    """One line about the space that a cache will take."""
+    assumed = "" if slots == 1 else ", if each has one face"
+    return (
+        f"{folder.name}/: about {needed / 1e9:.2f} GB for {pictures:,} images of {size} "
+        f"pixels{assumed}; `dvc repro` keeps a copy, or a link (docs/cache.md)"
+    )
 
 
 def _check_space(folder: Path, needed: int) -> None:

@@ -1,4 +1,4 @@
-"""Numbers of avatars: what identifies one, what it resembles, and what it looks like.
+"""Measures of avatars: digest, perceptual hashes, and measures of quality.
 
 All come from sums of whole numbers, so that an image has the same ones in every batch.
 """
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-MEASURES = np.dtype(
+MEASURES_DTYPE = np.dtype(
     [
         ("digest", "u1", 32),
         ("dhash", "u8"),
@@ -23,7 +23,7 @@ MEASURES = np.dtype(
     ]
 )
 """Of one avatar: sha256 of its pixels, its dhash as a number, sums of levels and of their squares
-a channel, and its looks (NaN where not measured):
+a channel, and measures of its quality (NaN where not taken):
 
 contrast    root of the mean variance of the three channels, in levels
 one_colour  share of the pixels that are within NEAR levels of the median colour in each channel;
@@ -35,22 +35,22 @@ colour      mean of the distance between the largest and the smallest channel, i
 NEAR = 16
 BATCH = 16  # images at a time: their intermediate values stay in the processor's cache
 
-LOOKS = ("contrast", "one_colour", "sharpness", "colour")
+QUALITY_MEASURES = ("contrast", "one_colour", "sharpness", "colour")
 
 _LEVELS = np.arange(256, dtype=np.int64)
 _COSINES = np.cos(np.pi / 64 * np.outer(np.arange(8), 2 * np.arange(32) + 1))
 """The 8 lowest waves of the DCT-II of 32 values."""
 
 
-def measure(images: NDArray[np.uint8], *, hashes: bool, looks: bool) -> NDArray[Any]:
-    """Measure (n,S,S,3) uint8 images: (n,) of MEASURES.
+def measure(images: NDArray[np.uint8], *, hashes: bool, quality: bool) -> NDArray[Any]:
+    """Measure (n,S,S,3) uint8 images: (n,) of MEASURES_DTYPE.
 
-    Without `hashes` dhash is 0; without `looks` the looks are NaN.
+    Without `hashes` dhash is 0; without `quality` the measures of quality are NaN.
     """
-    result = np.zeros(len(images), MEASURES)
+    result = np.zeros(len(images), MEASURES_DTYPE)
     for start in range(0, len(images), BATCH):
         batch = np.ascontiguousarray(images[start : start + BATCH])
-        _measure_batch(batch, result[start : start + BATCH], hashes=hashes, looks=looks)
+        _measure_batch(batch, result[start : start + BATCH], hashes=hashes, quality=quality)
     return result
 
 
@@ -67,26 +67,26 @@ def phash(image: NDArray[np.uint8]) -> int:
 
 
 def _measure_batch(
-    images: NDArray[np.uint8], into: NDArray[Any], *, hashes: bool, looks: bool
+    images: NDArray[np.uint8], result: NDArray[Any], *, hashes: bool, quality: bool
 ) -> None:
     for number, image in enumerate(images):
-        into["digest"][number] = np.frombuffer(sha256(image.data).digest(), np.uint8)
+        result["digest"][number] = np.frombuffer(sha256(image.data).digest(), np.uint8)
     # Channel by channel: NumPy is slow where the last axis has three places.
     planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(len(images), 3, -1)
     counts = _histograms(planes)
-    into["total"] = counts @ _LEVELS
-    into["squares"] = counts @ _LEVELS**2
-    if hashes or looks:
+    result["total"] = counts @ _LEVELS
+    result["squares"] = counts @ _LEVELS**2
+    if hashes or quality:
         luma = _luma(images)
     if hashes:
-        into["dhash"] = _dhash(luma)
-    if looks:
-        into["contrast"] = _contrast(into["total"], into["squares"], planes.shape[2])
-        into["one_colour"] = _one_colour(planes, counts)
-        into["sharpness"] = _sharpness(luma)
-        into["colour"] = _colour(planes)
+        result["dhash"] = _dhash(luma)
+    if quality:
+        result["contrast"] = _contrast(result["total"], result["squares"], planes.shape[2])
+        result["one_colour"] = _one_colour(planes, counts)
+        result["sharpness"] = _sharpness(luma)
+        result["colour"] = _colour(planes)
     else:
-        into[list(LOOKS)] = np.nan
+        result[list(QUALITY_MEASURES)] = np.nan
 
 
 def _histograms(planes: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""What became of everything: all facts of one run, and what was left out on which account."""
+"""The outcome of a preprocess run: each manifest entry kept, rejected or a duplicate."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -6,97 +6,154 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gan.errors import GanError
 from pipeline.dataset.reader import Dataset
-from pipeline.preprocessing.duplicates.leaders import NOT_ASKED
+from pipeline.preprocessing.duplicates.leaders import NOT_COMPUTED
 from pipeline.preprocessing.faces.box import Box
 from pipeline.preprocessing.faces.rules import Reject
-from pipeline.preprocessing.filters import LOOKS, FilterRules, detail
+from pipeline.preprocessing.filters import NO_LIMITS, QUALITY_REASONS, FilterRules, describe_fault
 from pipeline.preprocessing.plan import Plan
-from pipeline.preprocessing.selection import Choice
-from pipeline.preprocessing.sheets.duplicates import NEAR, SAME_FILE, SAME_PIXELS, Duplicate
-from pipeline.preprocessing.sheets.rejects import Rejected
+from pipeline.preprocessing.selection import Selection
+from pipeline.preprocessing.tables import (
+    NEAR,
+    SAME_FILE,
+    SAME_PIXELS,
+    Duplicate,
+    Rejected,
+    one_line,
+)
+from pipeline.preprocessing.workers.tasks import Decoded
 
 Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a plan: bench.AVATARS and the choice among them.
-
-    `left_out` are pictures and faces, by entry, of which no avatar was made; `found` faces.
-    """
+    """A plan, the avatars decoded from it, and the selection among them."""
 
     dataset: Dataset
     plan: Plan
-    avatars: NDArray[np.void]
-    choice: Choice
-    left_out: list[tuple[int, Reject]]
-    found: int
+    decoded: Decoded
+    selection: Selection
 
-    def rejected(self, rules: FilterRules) -> list[Rejected]:
-        """What was left out on its own account, in the order of the rows."""
-        filtered = np.flatnonzero(self.choice.fault)
-        entries = [entry for entry, _ in self.left_out]
-        entries += self.avatars["entry"][filtered].tolist()
-        rejects: list[tuple[Reject, int | None]] = [(each, None) for _, each in self.left_out]
-        rejects += [(self._looks(number, rules), number) for number in filtered.tolist()]
-        urls = self._urls(self.plan.place[entries] if entries else ())
-        listed = [
-            Rejected(int(self.plan.row[entry]), urls[int(self.plan.place[entry])], reject, number)
-            for entry, (reject, number) in zip(entries, rejects, strict=True)
+    def split(self) -> tuple[Integers, Integers]:
+        """Slots of the avatars that are kept, ascending: train and hold-out."""
+        avatars, kept = self.decoded.avatars, self.selection.kept
+        slot, in_train = avatars["slot"][kept], avatars["picture"][kept] < self.plan.train
+        return slot[in_train], slot[~in_train]
+
+    def list_rejected(self, filters: FilterRules) -> list[Rejected]:
+        """Pictures, faces and avatars rejected on their own account, in manifest order."""
+        rejects: list[tuple[int, Reject, int | None]]
+        rejects = [(picture, reject, None) for picture, reject in self.decoded.rejects]
+        for number in np.flatnonzero(self.selection.fault).tolist():
+            picture = int(self.decoded.avatars["picture"][number])
+            rejects.append((picture, self._reject_avatar(number, filters), number))
+        entry, offset = self.plan.entry, self.plan.manifest_offset
+        urls = self._read_urls(int(offset[picture]) for picture, _, _ in rejects)
+        rejected = [
+            Rejected(int(entry[picture]), urls[int(offset[picture])], reject, number)
+            for picture, reject, number in rejects
         ]
-        return sorted(listed, key=lambda each: each.row)
+        return sorted(rejected, key=lambda each: each.entry)
 
-    def in_slots(self, slots: Integers) -> Integers:
-        """Numbers of the avatars that lie in these slots."""
-        order = np.argsort(self.avatars["slot"])
-        return order[np.searchsorted(self.avatars["slot"], slots, sorter=order)]
-
-    def duplicates(self) -> Iterator[Duplicate]:
-        """What was left out for the sake of another one."""
-        plan, choice, same = self.plan, self.choice, self.plan.same_files
-        pixels, near = choice.same_pixels, choice.near
-        left_out = np.concatenate((pixels, near))
-        entry = self.avatars["entry"]
-        rows = np.concatenate((same.row, plan.row[entry[left_out]]))
-        places = np.concatenate((same.place, plan.place[entry[left_out]]))
-        kept = np.concatenate((self._standing(same.entry), entry[choice.leader[left_out]]))
-        kinds = [SAME_FILE] * len(same.row) + [SAME_PIXELS] * len(pixels) + [NEAR] * len(near)
-        exact: list[tuple[int | None, int | None]] = [(None, None)] * (len(rows) - len(near))
-        distances = [
-            (int(choice.dhash[number]), _asked(int(choice.phash[number]))) for number in near
+    def list_duplicates(self) -> list[Duplicate]:
+        """Entries left out because an equal file, equal pixels or a near avatar is kept."""
+        pairs = [*self._pair_files(), *self._pair_avatars()]
+        entry, offset = self.plan.entry, self.plan.manifest_offset
+        urls = self._read_urls(
+            place for pair in pairs for place in (pair.offset, int(offset[pair.kept]))
+        )
+        return [
+            Duplicate(
+                kept_entry=int(entry[pair.kept]),
+                entry=pair.entry,
+                kept_url=urls[int(offset[pair.kept])],
+                url=urls[pair.offset],
+                kind=pair.kind,
+                dhash=pair.dhash,
+                phash=pair.phash,
+            )
+            for pair in pairs
         ]
-        urls = self._urls(np.concatenate((places, plan.place[kept])))
-        for row, place, other, kind, (dhash, phash) in zip(
-            *(rows.tolist(), places.tolist(), kept.tolist(), kinds, [*exact, *distances]),
-            strict=True,
-        ):
-            url, kept_url = urls[place], urls[int(plan.place[other])]
-            yield Duplicate(int(plan.row[other]), row, kept_url, url, kind, dhash, phash)
 
-    def _standing(self, entries: Integers) -> Integers:
-        """For each entry the one that is kept for its first avatar; itself if it has none."""
-        if not len(self.avatars):
-            return entries
-        numbers = np.searchsorted(self.avatars["entry"], entries)
-        numbers = np.minimum(numbers, len(self.avatars) - 1)
-        leader = self.choice.leader[numbers]
-        stands = (self.avatars["entry"][numbers] == entries) & (leader >= 0)
-        return np.where(stands, self.avatars["entry"][leader], entries)
+    def _pair_files(self) -> Iterator["_Pair"]:
+        same = self.plan.same_files
+        kept = self._kept_pictures(same.picture)
+        for number in range(len(same.entry)):
+            entry, offset = int(same.entry[number]), int(same.manifest_offset[number])
+            yield _Pair(entry, offset, int(kept[number]), SAME_FILE)
 
-    def _looks(self, number: int, rules: FilterRules) -> Reject:
-        """Why an avatar was left out for its looks."""
-        fact, which = self.avatars[number], int(self.choice.fault[number]) - 1
-        box = fact["box"]
+    def _pair_avatars(self) -> Iterator["_Pair"]:
+        selection, pictures = self.selection, self.decoded.avatars["picture"]
+        for number in (*selection.same_pixels.tolist(), *selection.near.tolist()):
+            picture, kept = int(pictures[number]), int(pictures[selection.leader[number]])
+            entry = int(self.plan.entry[picture])
+            offset = int(self.plan.manifest_offset[picture])
+            dhash, phash = int(selection.dhash[number]), int(selection.phash[number])
+            if dhash == NOT_COMPUTED:
+                yield _Pair(entry, offset, kept, SAME_PIXELS)
+            else:
+                confirmed = None if phash == NOT_COMPUTED else phash
+                yield _Pair(entry, offset, kept, NEAR, dhash, confirmed)
+
+    def _kept_pictures(self, pictures: Integers) -> Integers:
+        """For each picture the one that is kept for its first avatar; itself if it has none."""
+        avatars = self.decoded.avatars
+        if not len(avatars):
+            return pictures
+        first = np.minimum(np.searchsorted(avatars["picture"], pictures), len(avatars) - 1)
+        leader = self.selection.leader[first]
+        has_leader = (avatars["picture"][first] == pictures) & (leader >= 0)
+        return np.where(has_leader, avatars["picture"][leader], pictures)
+
+    def _reject_avatar(self, number: int, filters: FilterRules) -> Reject:
+        """The reject of an avatar that a quality filter left out."""
+        avatar, fault = self.decoded.avatars[number], int(self.selection.fault[number]) - 1
+        box = avatar["box"]
         face = None if np.isnan(box[0]) else Box(*(float(each) for each in box))
-        return Reject(LOOKS[which], detail(fact, which, rules), face)
+        return Reject(QUALITY_REASONS[fault], describe_fault(avatar, fault, filters), face)
 
-    def _urls(self, places: Iterable[int]) -> dict[int, str]:
-        """URLs of the manifest's rows at these places."""
-        wanted = sorted({int(place) for place in places})
-        rows = self.dataset.entries_at(wanted)
-        return {place: row.url for place, row in zip(wanted, rows, strict=True)}
+    def _read_urls(self, offsets: Iterable[int]) -> dict[int, str]:
+        """URLs of the manifest entries at these offsets, by offset."""
+        wanted = sorted(set(offsets))
+        entries = self.dataset.entries_at(wanted)
+        return {offset: entry.url for offset, entry in zip(wanted, entries, strict=True)}
 
 
-def _asked(distance: int) -> int | None:
-    return None if distance == NOT_ASKED else distance
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A manifest entry, by number and offset, and the picture that is kept instead of it."""
+
+    entry: int
+    offset: int
+    kept: int
+    kind: str
+    dhash: int | None = None
+    phash: int | None = None
+
+
+def refuse_empty(outcome: Outcome, train: Integers, holdout: Integers) -> None:
+    """Raise GanError if no image is left to train on, with the setting that left them out."""
+    if len(train):
+        return
+    if len(holdout):
+        raise GanError(
+            f"no image is left to train on, {len(holdout)} are held out; lower "
+            "preprocess.holdout or scrape more images"
+        )
+    if len(outcome.decoded.avatars):
+        raise GanError(
+            f"preprocess.filters leaves out all {len(outcome.decoded.avatars)} avatars; lower its "
+            "limits, one after the other, and look at reports/filters.png"
+        )
+    if not outcome.decoded.rejects:
+        raise GanError("the dataset holds no image at all; scrape again with another source")
+    first = min(outcome.list_rejected(NO_LIMITS), key=lambda each: each.entry)
+    reason = f"{first.reject.reason} {first.reject.detail}".rstrip()
+    pictures = {picture for picture, _ in outcome.decoded.rejects}
+    raise GanError(
+        f"none of {len(pictures)} images can be used; the first, "
+        f"{one_line(first.url)}: {one_line(reason)}; scrape again with another source, or change "
+        "preprocess.filters or preprocess.faces"
+    )

@@ -1,6 +1,6 @@
-"""What preprocess has to do: one entry a distinct picture file, those of train first.
+"""Plan of preprocess: the distinct picture files of a dataset, those of the train split first.
 
-Arrays rather than objects: a million rows of a manifest as Python objects take gigabytes.
+Arrays rather than objects: a million manifest entries as Python objects take gigabytes.
 """
 
 from array import array
@@ -23,22 +23,23 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class SameFiles:
-    """Rows whose file another row has too: their numbers and places, the entry that stands."""
+    """Manifest entries whose file an earlier entry has: number, offset, picture of the plan."""
 
-    row: Integers
-    place: Integers
     entry: Integers
+    manifest_offset: Integers
+    picture: Integers
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Entries in cache order, as arrays: manifest row and its place, sha256, size and image.
+    """Distinct picture files in cache order, one element of each array for each.
 
-    `image` is the number in `index`; the first `train` entries are of the train split.
+    `entry` is the number of the first manifest entry with this file, `manifest_offset` where it
+    is found, `image` the number in `index`. The first `train` pictures are the train split.
     """
 
-    row: Integers
-    place: Integers
+    entry: Integers
+    manifest_offset: Integers
     digest: NDArray[np.bytes_]
     width: NDArray[np.int32]
     height: NDArray[np.int32]
@@ -48,69 +49,69 @@ class Plan:
     statuses: Counter[str]
     licences: Counter[str]
     same_files: SameFiles
-    noted: dict[int, tuple[Box, ...]] | None = None  # by entry, where a file has boxes for it
+    listed_boxes: dict[int, tuple[Box, ...]] | None = None  # of pictures listed in a box file
 
     def __len__(self) -> int:
-        return len(self.row)
+        return len(self.entry)
 
-    def sizes(self, entries: Integers) -> tuple[Integers, Integers, NDArray[np.bytes_]]:
-        """What one picture is preferred to another by: pixels, bytes of the file, its sha256."""
-        area = self.width[entries].astype(np.int64) * self.height[entries]
-        return area, self.index.size[self.image[entries]], self.digest[entries]
+    def sizes(self, pictures: Integers) -> tuple[Integers, Integers, NDArray[np.bytes_]]:
+        """Pixels, bytes of the file and sha256 of pictures: the order in which they are kept."""
+        area = self.width[pictures].astype(np.int64) * self.height[pictures]
+        return area, self.index.size[self.image[pictures]], self.digest[pictures]
 
-    def location(self, entry: int) -> Location:
-        """Where an entry's file is."""
-        return self.index.location(int(self.image[entry]))
+    def location(self, picture: int) -> Location:
+        """Where a picture's file lies."""
+        return self.index.location(int(self.image[picture]))
 
 
 def make_plan(dataset: Dataset, holdout: float, boxes: BoxFile | None) -> Plan:
-    """Read the manifest; GanError if a shard lacks an image, or `boxes` is of other pictures."""
-    rows = _Rows(boxes)
-    for number, (place, picture) in enumerate(dataset.parse_entries(_Picture.of)):
-        rows.add(number, place, picture)
-    digests, table = rows.tables()
+    """Read the manifest; GanError if a shard lacks an image, or `boxes` lists other pictures."""
+    images = _ImageEntries(boxes)
+    for number, (offset, entry) in enumerate(dataset.parse_entries(_Entry.from_json)):
+        images.add(number, offset, entry)
+    digests, table = images.arrays()
     _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
     again = np.setdiff1d(np.arange(len(digests)), first, assume_unique=True)
-    held = held_out(digests, holdout)
+    in_holdout = is_held_out(digests, holdout)
     distinct = np.sort(first)
-    order = np.concatenate((distinct[~held[distinct]], distinct[held[distinct]]))
-    entry_of = np.empty(len(digests), np.int64)
-    entry_of[order] = np.arange(len(order))
-    same = SameFiles(table[again, 0], table[again, 1], entry_of[first[inverse[again]]])
+    order = np.concatenate((distinct[~in_holdout[distinct]], distinct[in_holdout[distinct]]))
+    picture_of = np.empty(len(digests), np.int64)
+    picture_of[order] = np.arange(len(order))
+    same = SameFiles(table[again, 0], table[again, 1], picture_of[first[inverse[again]]])
     index = dataset.index()
     return Plan(
-        row=table[order, 0],
-        place=table[order, 1],
+        entry=table[order, 0],
+        manifest_offset=table[order, 1],
         digest=digests[order],
         width=table[order, 2].astype(np.int32),
         height=table[order, 3].astype(np.int32),
         image=index.find(digests[order]),
         index=index,
-        train=int(np.count_nonzero(~held[distinct])),
-        statuses=rows.statuses,
-        licences=rows.licences,
+        train=int(np.count_nonzero(~in_holdout[distinct])),
+        statuses=images.statuses,
+        licences=images.licences,
         same_files=same,
-        noted=rows.noted_by_entry(entry_of[first[inverse]]),
+        listed_boxes=images.boxes_by_picture(picture_of[first[inverse]]),
     )
 
 
-def held_out(digests: NDArray[np.bytes_], share: float) -> NDArray[np.bool_]:
-    """Which files are kept out of training, by their sha256 alone: it stays when images are added.
+def is_held_out(digests: NDArray[np.bytes_], share: float) -> NDArray[np.bool_]:
+    """Whether each file belongs to the hold-out split, by its sha256 alone.
 
-    The last 64 bits decide: collections are often cut by the first digits of a hash, and in such
-    a part of one these are no longer evenly spread.
+    So it stays on its side when images are added. The last 64 bits decide: collections are often
+    cut by the first digits of a hash, and within such a part these are not evenly spread.
     """
-    ends = np.ascontiguousarray(raw(digests)[:, 24:]).view(">u8").ravel()
+    ends = np.ascontiguousarray(digest_bytes(digests)[:, 24:]).view(">u8").ravel()
     return np.asarray(ends.astype(np.float64) / 2.0**64 < share)
 
 
-def raw(digests: NDArray[np.bytes_]) -> NDArray[np.uint8]:
+def digest_bytes(digests: NDArray[np.bytes_]) -> NDArray[np.uint8]:
     """(n,) of S32 as (n,32) uint8: NumPy cuts zeros off the end of its strings."""
     return np.ascontiguousarray(digests).view(np.uint8).reshape(-1, 32)
 
 
-class _Picture(NamedTuple):
-    """What the plan needs of a row; a Row takes twice as long to make."""
+class _Entry(NamedTuple):
+    """The part of a manifest entry that a plan needs; a whole one takes twice as long to build."""
 
     status: str
     digest: bytes = b""
@@ -120,55 +121,58 @@ class _Picture(NamedTuple):
     licence: str = ""
 
     @staticmethod
-    def of(values: Any) -> "_Picture":
-        """From a row's parsed JSON; ValueError, KeyError or TypeError where it is none."""
+    def from_json(values: Any) -> "_Entry":
+        """From an entry's parsed JSON; ValueError, KeyError or TypeError where it is none."""
         status = values["status"]
         if status not in STATUSES:
             raise ValueError(f"unknown status {status!r}")
         if status != "ok":
-            return _Picture(status)
+            return _Entry(status)
         digest = bytes.fromhex(values["sha256"])
         if len(digest) != 32:
             raise ValueError("its sha256 is not 64 hex digits long")
         names = (values["sha256"], values["url"])
         licence = str(values["licence"])
-        return _Picture(status, digest, values["width"], values["height"], names, licence)
+        return _Entry(status, digest, values["width"], values["height"], names, licence)
 
 
 @dataclass
-class _Rows:
-    """The rows that have an image, as they are read."""
+class _ImageEntries:
+    """The manifest entries that have an image, as they are read."""
 
-    boxes: BoxFile | None
+    box_file: BoxFile | None
     statuses: Counter[str] = field(default_factory=Counter)
     licences: Counter[str] = field(default_factory=Counter)
     digests: bytearray = field(default_factory=bytearray)
     numbers: "array[int]" = field(default_factory=lambda: array("q"))
-    noted: dict[int, tuple[Box, ...]] = field(default_factory=dict)
+    boxes: dict[int, tuple[Box, ...]] = field(default_factory=dict)
 
-    def add(self, number: int, place: int, picture: _Picture) -> None:
-        self.statuses[picture.status] += 1
-        if picture.status != "ok":
+    def add(self, number: int, offset: int, entry: _Entry) -> None:
+        self.statuses[entry.status] += 1
+        if entry.status != "ok":
             return
-        self.licences[picture.licence or "unknown"] += 1
-        if self.boxes and (noted := self.boxes.of(*picture.names)) is not None:
-            self.noted[len(self.numbers) // 4] = noted
-        self.digests += picture.digest
-        self.numbers.extend((number, place, picture.width, picture.height))
+        self.licences[entry.licence or "unknown"] += 1
+        if self.box_file and (boxes := self.box_file.find(*entry.names)) is not None:
+            self.boxes[len(self.numbers) // 4] = boxes
+        self.digests += entry.digest
+        self.numbers.extend((number, offset, entry.width, entry.height))
 
-    def tables(self) -> tuple[NDArray[np.bytes_], Integers]:
-        """sha256 (raw) of each row, and (rows,4): number, place, width, height."""
+    def arrays(self) -> tuple[NDArray[np.bytes_], Integers]:
+        """sha256 (S32) of each entry, and (entries,4): number, offset, width, height."""
         table = np.array(self.numbers, np.int64).reshape(-1, 4)
         return np.array(np.frombuffer(self.digests, np.uint8)).view("S32"), table
 
-    def noted_by_entry(self, entries: Integers) -> dict[int, tuple[Box, ...]] | None:
-        """The boxes of each entry: those of its first row that has some."""
-        if self.boxes is None:
+    def boxes_by_picture(self, pictures: Integers) -> dict[int, tuple[Box, ...]] | None:
+        """The boxes of each picture: those of its first entry that is listed.
+
+        `pictures` are those of the entries.
+        """
+        if self.box_file is None:
             return None
-        if not self.noted:
-            path = self.boxes.path
+        if not self.boxes:
+            path = self.box_file.path
             raise GanError(f"{path}: names none of the dataset's pictures by sha256 or url")
-        found: dict[int, tuple[Box, ...]] = {}
-        for row, noted in self.noted.items():
-            found.setdefault(int(entries[row]), noted)
-        return found
+        by_picture: dict[int, tuple[Box, ...]] = {}
+        for place, boxes in self.boxes.items():
+            by_picture.setdefault(int(pictures[place]), boxes)
+        return by_picture

@@ -1,4 +1,4 @@
-"""What preprocess tells: counts that add up, tables of what was left out, sheets to look at."""
+"""Reports of preprocess: counts that add up, tables of what was left out, sheets of pictures."""
 
 import json
 from collections import Counter
@@ -11,25 +11,29 @@ from typing import Any
 import numpy as np
 
 from gan.atomic import write_atomically
-from pipeline.preprocessing.cache_statistics import Cached
+from pipeline.preprocessing.cache_contents import CacheContents
 from pipeline.preprocessing.faces.rules import NO_FACE, NOT_LISTED, UNREADABLE
 from pipeline.preprocessing.outcome import Outcome
-from pipeline.preprocessing.sheets.duplicates import duplicates_table
-from pipeline.preprocessing.sheets.rejects import Rejected, count_reasons, rejects_table
+from pipeline.preprocessing.tables import (
+    Rejected,
+    count_reasons,
+    duplicates_table,
+    rejects_table,
+)
 
 
 @dataclass(frozen=True)
 class PreprocessSummary:
-    """What came of the rows of a dataset.
+    """Counts of manifest entries, pictures, faces and avatars.
 
     rows = without_image + read; read = duplicate_files + bad + refused + pictures;
     faces_found = faces_rejected + filtered + duplicate_pixels + near_duplicates + train + holdout.
     """
 
-    rows: int
-    without_image: dict[str, int]  # rows that never had one, by status
-    read: int
-    duplicate_files: int  # rows whose file came before
+    rows: int  # manifest entries
+    without_image: dict[str, int]  # entries that never had one, by status
+    read: int  # entries with an image
+    duplicate_files: int  # entries whose file came before
     bad: int  # pictures that cannot be decoded
     refused: int  # pictures too small or of a wrong shape
     pictures: int
@@ -37,7 +41,7 @@ class PreprocessSummary:
     # without a detector each picture counts as one; DVC's tables would take `faces` for the dep
     faces_found: int
     faces_rejected: int
-    filtered: int  # avatars that were left out for their looks
+    filtered: int  # avatars that a quality filter left out
     duplicate_pixels: int  # equal to one that is kept
     near_duplicates: int  # so like one that is kept that they count as the same
     upscaled: int  # kept, though smaller than the cache's images
@@ -48,14 +52,16 @@ class PreprocessSummary:
     digest: str
 
 
-def summarise(outcome: Outcome, rejected: Sequence[Rejected], cached: Cached) -> PreprocessSummary:
-    """Count what became of the rows."""
-    statuses, left_out = outcome.plan.statuses, outcome.left_out
-    reasons = Counter(each.reason for _, each in left_out if each.box is None)
+def summarise(
+    outcome: Outcome, rejected: Sequence[Rejected], contents: CacheContents
+) -> PreprocessSummary:
+    """Count kept, rejected and duplicate entries."""
+    statuses, rejects = outcome.plan.statuses, outcome.decoded.rejects
+    reasons = Counter(reject.reason for _, reject in rejects if reject.box is None)
     bad = reasons[UNREADABLE]
     without_face = reasons[NO_FACE] + reasons[NOT_LISTED]
     refused = reasons.total() - bad - without_face
-    same_files = len(outcome.plan.same_files.row)
+    same_files = len(outcome.plan.same_files.entry)
     return PreprocessSummary(
         rows=statuses.total(),
         without_image={name: n for name, n in sorted(statuses.items()) if name != "ok"},
@@ -65,22 +71,22 @@ def summarise(outcome: Outcome, rejected: Sequence[Rejected], cached: Cached) ->
         refused=refused,
         pictures=statuses["ok"] - same_files - bad - refused,
         without_face=without_face,
-        faces_found=outcome.found,
-        faces_rejected=len(left_out) - bad - refused - without_face,
-        filtered=int(np.count_nonzero(outcome.choice.fault)),
-        duplicate_pixels=len(outcome.choice.same_pixels),
-        near_duplicates=len(outcome.choice.near),
-        upscaled=int(np.count_nonzero(cached.side < cached.size)),
-        train=cached.counts["train"],
-        holdout=cached.counts["holdout"],
+        faces_found=outcome.decoded.faces_found,
+        faces_rejected=len(rejects) - bad - refused - without_face,
+        filtered=int(np.count_nonzero(outcome.selection.fault)),
+        duplicate_pixels=len(outcome.selection.same_pixels),
+        near_duplicates=len(outcome.selection.near),
+        upscaled=int(np.count_nonzero(contents.side < contents.size)),
+        train=contents.counts["train"],
+        holdout=contents.counts["holdout"],
         rejects=count_reasons(rejected),
-        statistics=cached.statistics,
-        digest=cached.digest,
+        statistics=contents.statistics,
+        digest=contents.digest,
     )
 
 
-def describe(summary: PreprocessSummary, *, faces: bool) -> str:
-    """Say what became of all pictures and, where avatars are faces, of all faces; both add up."""
+def describe_summary(summary: PreprocessSummary, *, faces: bool) -> str:
+    """One line of counts of all pictures and, if avatars are faces, of all faces; both add up."""
     kept = summary.train + summary.holdout
     avatars = f"{kept:,} avatars ({summary.train:,} to train on, {summary.holdout:,} held out)"
     same_files = {"equal files": summary.duplicate_files}
@@ -91,32 +97,36 @@ def describe(summary: PreprocessSummary, *, faces: bool) -> str:
     unreadable = {"unreadable": summary.bad}
     if not faces:
         filtered = {"filtered": summary.refused + summary.filtered}
-        left_out = _listed(same_files | alike | filtered | unreadable)
+        left_out = _join(same_files | alike | filtered | unreadable)
         return f"{summary.read:,} pictures: {avatars}; left out: {left_out}"
-    faceless = {"filtered": summary.refused, "without a face": summary.without_face}
-    pictures = _listed(same_files | faceless | unreadable)
-    unfit = {"unfit": summary.faces_rejected, "filtered": summary.filtered}
+    without_face = {"filtered": summary.refused, "without a face": summary.without_face}
+    pictures = _join(same_files | without_face | unreadable)
+    rejected = {"unfit": summary.faces_rejected, "filtered": summary.filtered}
     return (
         f"{summary.read:,} pictures: {summary.pictures - summary.without_face:,} with faces; "
         f"left out: {pictures}. "
-        f"{summary.faces_found:,} faces: {avatars}; left out: {_listed(alike | unfit)}"
+        f"{summary.faces_found:,} faces: {avatars}; left out: {_join(alike | rejected)}"
     )
 
 
-def _listed(counts: Mapping[str, int]) -> str:
+def _join(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
-def write(
+def write_reports(
     folder: Path,
     summary: PreprocessSummary,
     outcome: Outcome,
     rejected: Sequence[Rejected],
     sheets: Mapping[str, Future[bytes]],
 ) -> None:
-    """Write all reports into `folder`; GanError where they can't be written."""
+    """Write all reports into `folder`; `sheets` are PNG files by name.
+
+    Raises GanError where they can't be written.
+    """
     for name, sheet in sheets.items():
         write_atomically(folder / f"{name}.png", sheet.result())
+    duplicates = duplicates_table(outcome.list_duplicates())
     write_atomically(folder / "rejects.tsv", rejects_table(rejected))
-    write_atomically(folder / "duplicates.tsv", "".join(duplicates_table(outcome.duplicates())))
+    write_atomically(folder / "duplicates.tsv", "".join(duplicates))
     write_atomically(folder / "preprocess.json", json.dumps(asdict(summary), indent=2) + "\n")

@@ -1,12 +1,16 @@
-"""Which avatars stay: filters, then exact duplicates, then near ones; the largest is kept."""
+"""Selection of the avatars to keep: filters, equal pixels, near-duplicates; the largest stays."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.preprocessing.duplicates.leaders import Limits, find_near
-from pipeline.preprocessing.filters import FilterRules, faults
+from pipeline.preprocessing.duplicates.leaders import (
+    NOT_COMPUTED,
+    NearLimits,
+    group_near_duplicates,
+)
+from pipeline.preprocessing.filters import FilterRules, find_faults
 from pipeline.preprocessing.measures import phash
 from pipeline.preprocessing.workers.image_slots import StagedImages
 
@@ -14,12 +18,12 @@ Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What becomes of each avatar, by its number.
+class Selection:
+    """For each avatar its fault, and the avatar that is kept for it.
 
-    `fault` is 0, or what `filters.faults` says. `leader` is the avatar that is kept in its place:
-    itself, or of the same pixels (distances -1), or near by `dhash` and `phash` bits. It is -1
-    where there is a fault.
+    `fault` is 0, or the number that `filters.find_faults` gives. `leader` is -1 where there is a
+    fault, else the number of the avatar itself, of a kept one with the same pixels, or of a near
+    one at a distance of `dhash` and `phash` bits, which else are NOT_COMPUTED.
     """
 
     fault: NDArray[np.int8]
@@ -33,59 +37,62 @@ class Choice:
 
     @property
     def same_pixels(self) -> Integers:
-        """Avatars that are left out because their very pixels are kept already."""
-        return np.flatnonzero(~self.kept & (self.leader >= 0) & (self.dhash < 0))
+        """Avatars left out because one with the same pixels is kept."""
+        return np.flatnonzero(~self.kept & (self.leader >= 0) & (self.dhash == NOT_COMPUTED))
 
     @property
     def near(self) -> Integers:
-        """Avatars that are left out because a kept one looks the same."""
-        return np.flatnonzero(~self.kept & (self.dhash >= 0))
+        """Avatars left out because a near one is kept."""
+        return np.flatnonzero(~self.kept & (self.dhash != NOT_COMPUTED))
 
 
-def choose(
+def select(
     avatars: NDArray[np.void],
     preference: Integers,
-    rules: FilterRules,
-    limits: Limits | None,
+    filters: FilterRules,
+    limits: NearLimits | None,
     images: StagedImages,
-) -> Choice:
-    """Decide over `avatars` (n,) of bench.AVATARS; `preference` are their numbers, best first.
+) -> Selection:
+    """Select among `avatars` (n,) of AVATAR_DTYPE; `preference` are their numbers, best first.
 
-    Without `limits` near duplicates stay.
+    `images` holds each in its slot. Without `limits` near-duplicates stay.
     """
     count = len(avatars)
-    fault = faults(avatars, rules)
+    fault = find_faults(avatars, filters)
     leader = np.full(count, -1, np.int64)
-    dhash, phashes = np.full(count, -1, np.int16), np.full(count, -1, np.int16)
+    dhash = np.full(count, NOT_COMPUTED, np.int16)
+    phashes = dhash.copy()
     passed = preference[fault[preference] == 0]
-    distinct, of_pixels = _distinct(avatars["digest"][passed])
-    nodes = passed[distinct]  # one for each picture, still best first
+    first, distinct_of = _find_distinct(avatars["digest"][passed])
+    distinct = passed[first]  # the best avatar of each digest, still best first
     if limits is None:
-        leader[passed] = nodes[of_pixels]
-        return Choice(fault, leader, dhash, phashes)
+        leader[passed] = distinct[distinct_of]
+        return Selection(fault, leader, dhash, phashes)
 
-    def phash_of(numbers: Integers) -> NDArray[np.uint64]:
-        slots = avatars["slot"][nodes[numbers]]
+    def compute_phashes(numbers: Integers) -> NDArray[np.uint64]:
+        slots = avatars["slot"][distinct[numbers]]
         return np.array([phash(images.read(int(slot))) for slot in slots], np.uint64)
 
-    groups = find_near(avatars["dhash"][nodes], limits, phash_of)
-    leader[passed] = nodes[groups.leader[of_pixels]]
-    near = groups.leader != np.arange(len(nodes))
-    is_near = near[of_pixels]
-    dhash[passed[is_near]] = groups.dhash[of_pixels[is_near]]
-    phashes[passed[is_near]] = groups.phash[of_pixels[is_near]]
-    return Choice(fault, leader, dhash, phashes)
+    groups = group_near_duplicates(avatars["dhash"][distinct], limits, compute_phashes)
+    leader[passed] = distinct[groups.leader[distinct_of]]
+    is_near = (groups.leader != np.arange(len(distinct)))[distinct_of]
+    dhash[passed[is_near]] = groups.dhash[distinct_of[is_near]]
+    phashes[passed[is_near]] = groups.phash[distinct_of[is_near]]
+    return Selection(fault, leader, dhash, phashes)
 
 
-def preferred(
+def order_by_preference(
     avatars: NDArray[np.void], area: Integers, file_bytes: Integers, digest: NDArray[np.bytes_]
 ) -> Integers:
-    """Numbers of the avatars, those to keep first: most pixels, largest picture and file; hash."""
+    """Numbers of the avatars, best first: largest side in its picture, picture, file; sha256.
+
+    `area`, `file_bytes` and `digest` are of the picture of each avatar.
+    """
     return np.lexsort((avatars["slot"], digest, -file_bytes, -area, -avatars["side"]))
 
 
-def _distinct(digests: NDArray[np.uint8]) -> tuple[Integers, Integers]:
-    """The first of each digest, ascending, and for every one which of these has its digest."""
+def _find_distinct(digests: NDArray[np.uint8]) -> tuple[Integers, Integers]:
+    """Place of the first of each digest, ascending, and for every digest its index among these."""
     keys = np.ascontiguousarray(digests).view("S32").ravel()
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     order = np.argsort(first)

@@ -6,7 +6,7 @@ from gan.params.file import Params
 from gan.tensor_cache import TensorCache
 from pipeline.dataset.reader import Dataset
 from pipeline.paths import Paths
-from pipeline.preprocessing.cache_statistics import named
+from pipeline.preprocessing.cache_contents import flatten_statistics
 from pipeline.preprocessing.report import PreprocessSummary
 from pipeline.stages import preprocess as preprocess_stage
 from pipeline.stages import reference as reference_stage
@@ -33,7 +33,7 @@ def preprocess(params: Params, paths: Paths) -> PreprocessSummary:
         )
         counts = {key: n for key, n in asdict(summary).items() if isinstance(n, int)}
         run.metrics({f"images/{key}": n for key, n in counts.items()}, 0)
-        run.metrics(dict(named(asdict(summary)["statistics"])), 0)
+        run.metrics(dict(flatten_statistics(asdict(summary)["statistics"])), 0)
         for name in ("contact_sheet", "rejects", "filters", "duplicates"):
             run.image(name, paths.reports / f"{name}.png", 0)
         for name in ("rejects", "duplicates"):

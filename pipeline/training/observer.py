@@ -13,7 +13,7 @@ from gan.sampling import GRID_COLUMNS, GRID_NAME
 from gan.training.state import TrainState
 from pipeline.console import warn
 from pipeline.pictures.contact_sheet import contact_sheet, save_png
-from pipeline.pictures.png_lineage import about
+from pipeline.pictures.png_lineage import make_text_chunks
 from pipeline.signals import Stop
 from pipeline.training.progress_folder import ProgressFolder
 from pipeline.training.tracker import Tracker
@@ -100,7 +100,7 @@ class TrainingObserver:
         self.tracker.metrics(measured, images_seen)
         self._alarm(measured, images_seen)
         path = self.folder.grids / f"{images_seen:012d}.png"
-        text = about(describe_checkpoint(self.origin(images_seen)), GRID_NAME)
+        text = make_text_chunks(describe_checkpoint(self.origin(images_seen)), GRID_NAME)
         save_png(sheet, path, text)
         save_png(sheet, self.latest, text)
         self.tracker.image("grid", path, images_seen)

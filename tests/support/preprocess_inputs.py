@@ -15,7 +15,7 @@ from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import publish
 from pipeline.dataset.manifest import ManifestEntry
 from pipeline.paths import Paths
-from pipeline.preprocessing.report import describe
+from pipeline.preprocessing.report import describe_summary
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 BOX = ("face_x", "face_y", "face_width", "face_height", "score")
@@ -101,7 +101,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def is_held_out(data, share=0.3):
+def in_holdout(data, share=0.3):
     return int(hashlib.sha256(data).hexdigest()[48:], 16) / 2**64 < share
 
 
@@ -119,7 +119,7 @@ def assert_counts_add_up(summary, faces=False):
     left_out = summary.bad + summary.refused + summary.without_face
     left_out += summary.faces_rejected + summary.filtered
     assert sum(summary.rejects.values()) == left_out
-    sentences = describe(summary, faces=faces).split(". ")
+    sentences = describe_summary(summary, faces=faces).split(". ")
     for sentence in sentences:
         total, kept, *left_out = numbers_in(sentence)
         if sentence is sentences[-1]:  # of avatars: those of train and of holdout come first

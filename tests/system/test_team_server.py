@@ -15,7 +15,7 @@ from team_server import PASSWORDS, ROOT, Team, bucket_of, serving_team
 from train_checkouts import new_checkout
 
 from pipeline.paths import Paths
-from pipeline.pictures.png_lineage import read_about
+from pipeline.pictures.png_lineage import read_lineage
 from pipeline.tracking import rows as tracking
 
 SMALL = {
@@ -120,7 +120,7 @@ def test_pictures_and_checkpoints_lie_in_the_bucket(team, trained, monkeypatch, 
         assert len(grids) >= 3
         picture = tmp_path / f"{name}.png"
         picture.write_bytes(objects[max(grids)].get()["Body"].read())
-        assert read_about(picture)["run_key"] == row.data.tags["run_key"]
+        assert read_lineage(picture)["run_key"] == row.data.tags["run_key"]
         last = max(key for key in objects if key.startswith("checkpoints/state-"))
         local = (trained[name] / "models/final.pt").read_bytes()
         assert objects[last].get()["Body"].read() == local

@@ -1,4 +1,4 @@
-"""From one file to its avatars: the centre, or the whole, of the picture, or each of its faces."""
+"""Avatars of a picture file: its centre, the whole picture, or each of its faces."""
 
 from dataclasses import dataclass
 
@@ -6,20 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.preprocessing.decoding.crop import Frame, cut
-from pipeline.preprocessing.decoding.decode import BadImageError, Geometry, full, opened, square
+from pipeline.preprocessing.decoding import crop, decode
+from pipeline.preprocessing.decoding.crop import Frame, cut_square
+from pipeline.preprocessing.decoding.decode import (
+    BadImageError,
+    Geometry,
+    load_full,
+    load_square,
+    open_picture,
+)
 from pipeline.preprocessing.decoding.plain_jpeg import PlainJpeg
 from pipeline.preprocessing.faces.box import Box, Picture
-from pipeline.preprocessing.faces.detector import Detector, finder
+from pipeline.preprocessing.faces.detector import Detector, build_finder
 from pipeline.preprocessing.faces.rules import (
     NO_FACE,
     NOT_LISTED,
     UNREADABLE,
     FaceRules,
     Reject,
-    sift,
+    choose_boxes,
 )
-from pipeline.preprocessing.filters import NO_LIMITS, FilterRules, picture_fault
+from pipeline.preprocessing.filters import NO_LIMITS, FilterRules, check_picture
 
 
 @dataclass(frozen=True)
@@ -33,11 +40,21 @@ class FaceRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides which avatars a file gives; goes to other processes."""
+    """All that decides which avatars a file gives; sent to worker processes."""
 
     geometry: Geometry
     faces: FaceRecipe | None = None  # None: a picture is an avatar, cut as geometry.crop says
-    rules: FilterRules = NO_LIMITS
+    filters: FilterRules = NO_LIMITS
+
+    @property
+    def most_avatars(self) -> int:
+        """Avatars of one picture, at most."""
+        return 1 if self.faces is None else self.faces.rules.max_faces
+
+    @property
+    def resampling(self) -> str:
+        """The name of the resampling filter, as in meta.json."""
+        return decode.FILTER if self.faces is None else crop.FILTER
 
 
 @dataclass(frozen=True)
@@ -50,61 +67,61 @@ class Avatar:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one file: `found` faces = avatars + the rejects that have a box."""
+class FileResult:
+    """Avatars and rejects of one file: `faces_found` = avatars + the rejects that have a box."""
 
     avatars: tuple[Avatar, ...] = ()
     rejects: tuple[Reject, ...] = ()
-    found: int = 0  # without a detector a picture counts as one face
+    faces_found: int = 0  # without a detector a picture counts as one face
 
 
-def make_avatars(data: bytes, recipe: Recipe, noted: tuple[Box, ...] | None = None) -> Outcome:
-    """The avatars of a file; `noted` are the boxes that a file of boxes has for it.
+def make_avatars(data: bytes, recipe: Recipe, boxes: tuple[Box, ...] | None = None) -> FileResult:
+    """Decode a file and cut its avatars; `boxes` are those that a box file lists for it.
 
-    Nothing is raised for a bad picture: it is a reject. One that is refused for its size or shape
-    costs no more than the reading of its header.
+    Nothing is raised for a bad picture: it is a reject. If its size or shape is beyond a limit
+    only its header is read.
     """
     geometry = recipe.geometry
     try:
-        if recipe.faces is None and (outcome := _quickly(data, recipe)) is not None:
-            return outcome
-        with opened(data, geometry) as image:
-            fault = picture_fault(image.size, recipe.rules)
-            if fault is not None:
-                return Outcome(rejects=(fault,))
+        if recipe.faces is None and (result := _decode_plain_jpeg(data, recipe)) is not None:
+            return result
+        with open_picture(data, geometry) as image:
+            reject = check_picture(image.size, recipe.filters)
+            if reject is not None:
+                return FileResult(rejects=(reject,))
             if recipe.faces is None:
                 side = geometry.side(image.size)
-                return Outcome((Avatar(square(image, geometry), side),), found=1)
-            page = full(image, geometry)
+                return FileResult((Avatar(load_square(image, geometry), side),), faces_found=1)
+            page = load_full(image, geometry)
     except BadImageError as error:
-        return Outcome(rejects=(Reject(UNREADABLE, str(error)),))
-    return _faces(page, geometry.size, recipe.faces, noted)
+        return FileResult(rejects=(Reject(UNREADABLE, str(error)),))
+    return _cut_faces(page, geometry.size, recipe.faces, boxes)
 
 
-def _quickly(data: bytes, recipe: Recipe) -> Outcome | None:
+def _decode_plain_jpeg(data: bytes, recipe: Recipe) -> FileResult | None:
     """The avatar of a plain JPEG; None if it is no such file, or damaged."""
-    image = PlainJpeg.of(data, recipe.geometry)
+    image = PlainJpeg.open(data, recipe.geometry)
     if image is None:
         return None
-    fault = picture_fault(image.size, recipe.rules)
-    if fault is not None:
-        return Outcome(rejects=(fault,))
-    pixels = image.square(recipe.geometry)
+    reject = check_picture(image.size, recipe.filters)
+    if reject is not None:
+        return FileResult(rejects=(reject,))
+    pixels = image.load_square(recipe.geometry)
     if pixels is None:
         return None
-    return Outcome((Avatar(pixels, recipe.geometry.side(image.size)),), found=1)
+    return FileResult((Avatar(pixels, recipe.geometry.side(image.size)),), faces_found=1)
 
 
-def _faces(
-    page: Image.Image, size: int, recipe: FaceRecipe, noted: tuple[Box, ...] | None
-) -> Outcome:
-    boxes = finder(recipe.detector).find(Picture(page, noted or ()))
+def _cut_faces(
+    page: Image.Image, size: int, recipe: FaceRecipe, listed: tuple[Box, ...] | None
+) -> FileResult:
+    boxes = build_finder(recipe.detector).find(Picture(page, listed or ()))
     if not boxes:
-        listed = noted is not None or recipe.detector.name != "boxes"
-        return Outcome(rejects=(Reject(NO_FACE if listed else NOT_LISTED),))
-    kept, rejects = sift(boxes, page.size, recipe.rules)
+        absent = listed is None and recipe.detector.name == "boxes"
+        return FileResult(rejects=(Reject(NOT_LISTED if absent else NO_FACE),))
+    kept, rejects = choose_boxes(boxes, page.size, recipe.rules)
     avatars = (
-        Avatar(cut(page, recipe.frame.around(box), size), recipe.frame.side(box), box)
+        Avatar(cut_square(page, recipe.frame.around(box), size), recipe.frame.side(box), box)
         for box in kept
     )
-    return Outcome(tuple(avatars), tuple(rejects), len(boxes))
+    return FileResult(tuple(avatars), tuple(rejects), len(boxes))

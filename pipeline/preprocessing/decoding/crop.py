@@ -10,8 +10,8 @@ from PIL import Image
 from pipeline.preprocessing.faces.box import Box
 
 FILTER = "pillow reduce >= 4x, bicubic antialiased, edge repeated"
-REACH = 2  # pixels of the result that BICUBIC looks at to either side
-LARGE = 4  # times the result: what may remain to be shrunk by BICUBIC, which bounds memory too
+REACH = 2  # pixels of the result that BICUBIC reads on either side
+LARGE = 4  # times the result: larger squares are reduced before BICUBIC, which bounds memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,13 @@ class Frame:
         return (x - half, y - half, x + half, y + half)
 
 
-def cut(
+def cut_square(
     image: Image.Image, square: tuple[float, float, float, float], size: int
 ) -> NDArray[np.uint8]:
-    """The square of an RGB picture as (size,size,3) uint8.
+    """Cut a square out of an RGB picture as (size,size,3) uint8.
 
-    Where it leaves the picture the edge is repeated. The filter also sees what lies just outside
-    the square, so that the rim is no sharper than the rest.
+    Beyond the picture its edge is repeated. The filter also reads pixels just outside the square,
+    so that the rim is no sharper than the rest.
     """
     factor = max(1, int((square[2] - square[0]) / (LARGE * size)))
     small = image.reduce(factor) if factor > 1 else image
@@ -50,12 +50,14 @@ def cut(
         math.ceil(right) + reach,
         math.ceil(bottom) + reach,
     )
-    region = Image.fromarray(_region(small, near))
+    region = Image.fromarray(_crop_repeating_edge(small, near))
     box = (left - near[0], top - near[1], right - near[0], bottom - near[1])
     return np.asarray(region.resize((size, size), Image.Resampling.BICUBIC, box=box))
 
 
-def _region(image: Image.Image, bounds: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+def _crop_repeating_edge(
+    image: Image.Image, bounds: tuple[int, int, int, int]
+) -> NDArray[np.uint8]:
     """The pixels within whole bounds; beyond the picture, those of its edge."""
     left, top, right, bottom = bounds
     width, height = image.size

@@ -1,8 +1,8 @@
-"""One picture: bytes of a file to a square RGB array, the same for every format and mode.
+"""Decoding of one picture file to a square RGB array, the same for every format and mode.
 
-Order of work: open (known formats only), refuse bombs, let libjpeg shrink to no less than twice
-the size, load in full, put over the background, resize by Pillow's BICUBIC over the whole area
-(antialiased), turn as EXIF says. Pictures smaller than `size` are enlarged, not refused.
+Order: open (known formats only), refuse decompression bombs, let libjpeg shrink to no less than
+twice the size, load, composite over the background, resize by Pillow's BICUBIC over the whole
+area (antialiased), turn as EXIF says. Pictures smaller than `size` are enlarged, not refused.
 Colour profiles are not applied.
 """
 
@@ -24,50 +24,48 @@ FILTER = "pillow draft >= 2x, bicubic antialiased"
 
 
 class BadImageError(Exception):
-    """One picture that cannot be used, with the reason in one line; never fatal for a run."""
+    """A picture that cannot be used, with the reason in one line; never fatal for a run."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """What a picture is made into: side in pixels, RGB under transparency and of borders, largest
-    source, and which part of it: the centre ("square"), or the whole with borders ("pad").
-    """
+    """Size and part of a picture that becomes an avatar."""
 
-    size: int
-    background: tuple[int, int, int]
-    max_pixels: int
-    crop: str = "square"
+    size: int  # pixels of the avatar's side
+    background: tuple[int, int, int]  # RGB under transparent pixels, and of borders
+    max_pixels: int  # a larger source picture is refused
+    crop: str = "square"  # the centre; "pad": the whole with borders
 
     def side(self, size: tuple[int, int]) -> int:
         """Pixels that the avatar's side spans in a picture of (width, height)."""
         return max(size) if self.crop == "pad" else min(size)
 
 
-def decode(data: bytes, geometry: Geometry) -> NDArray[np.uint8]:
+def decode_square(data: bytes, geometry: Geometry) -> NDArray[np.uint8]:
     """Decode a JPEG, PNG, WEBP, GIF or BMP file to (size,size,3) uint8.
 
     Of an animation the first frame is taken. Raises BadImageError with the reason.
     """
-    with opened(data, geometry) as image:
-        return square(image, geometry)
+    with open_picture(data, geometry) as image:
+        return load_square(image, geometry)
 
 
-def upright(data: bytes, geometry: Geometry) -> Image.Image:
-    """The full picture in RGB over the background, turned as EXIF says, at its own size.
+def decode_full(data: bytes, geometry: Geometry) -> Image.Image:
+    """Decode the full picture to RGB over the background, turned as EXIF says, at its own size.
 
     Raises BadImageError with the reason.
     """
-    with opened(data, geometry) as image:
-        return full(image, geometry)
+    with open_picture(data, geometry) as image:
+        return load_full(image, geometry)
 
 
 @contextmanager
-def opened(data: bytes, geometry: Geometry) -> Iterator[Image.Image]:
-    """A picture whose header alone is read yet, for `square` or `full`, once.
+def open_picture(data: bytes, geometry: Geometry) -> Iterator[Image.Image]:
+    """Read a picture's header and yield it for one `load_square` or `load_full`.
 
     Whatever goes wrong in the block is a BadImageError. Pillow's fixed limit is lifted, since
-    max_pixels stands in for it, and its warnings are silenced: a damaged side note, EXIF or a
-    profile, does not make a picture bad. Both are the process's own: not for threads.
+    max_pixels stands in for it, and its warnings are silenced: damaged EXIF or a damaged profile
+    does not make a picture bad. Both are settings of the process: not for threads.
     """
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
@@ -91,41 +89,41 @@ def opened(data: bytes, geometry: Geometry) -> Iterator[Image.Image]:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def full(image: Image.Image, geometry: Geometry) -> Image.Image:
-    """An opened picture in RGB over the background, upright, at its own size."""
+def load_full(image: Image.Image, geometry: Geometry) -> Image.Image:
+    """Load an opened picture in RGB over the background, upright, at its own size."""
     image.load()
     turn = exif_turn(image)
     flat = _flatten(image, geometry.background)
     return flat if turn is None else flat.transpose(turn)
 
 
-def square(image: Image.Image, geometry: Geometry) -> NDArray[np.uint8]:
-    """An opened picture as (size,size,3) uint8, its centre or the whole of it.
+def load_square(image: Image.Image, geometry: Geometry) -> NDArray[np.uint8]:
+    """Load an opened picture as (size,size,3) uint8, its centre or the whole of it.
 
-    The middle of the picture, to fractions of a pixel, is the middle of the square, whatever was
-    odd on the way: sides, differences, or what libjpeg makes of them.
+    The middle of the picture, to fractions of a pixel, is the middle of the square, whether its
+    sides, their difference or the sizes after libjpeg's shrinking are odd or even.
     """
     width, height = image.size
     scale = _draft(image, geometry)
     image.load()
     turn = exif_turn(image)
     flat = _flatten(image, geometry.background)
-    made = fit(flat, (width * scale, height * scale), geometry)
-    return np.asarray(made if turn is None else made.transpose(turn))
+    square = fit(flat, (width * scale, height * scale), geometry)
+    return np.asarray(square if turn is None else square.transpose(turn))
 
 
 def fit(flat: Image.Image, area: tuple[float, float], geometry: Geometry) -> Image.Image:
-    """An RGB picture as (size, size), its centre or the whole of it.
+    """Resize an RGB picture to (size, size), its centre or the whole of it.
 
     `area` is the picture's width and height, a fraction under those of `flat` where libjpeg
     shrank it.
     """
     whole = geometry.crop == "pad" and area[0] != area[1]
-    return _whole(flat, area, geometry) if whole else _centre(flat, area, geometry)
+    return _fit_whole(flat, area, geometry) if whole else _fit_centre(flat, area, geometry)
 
 
 def draft_step(size: tuple[int, int], geometry: Geometry) -> int:
-    """How many times smaller libjpeg may make a JPEG of (width, height) while it decodes it."""
+    """The factor by which libjpeg may shrink a JPEG of (width, height) while it decodes it."""
     step = geometry.side(size) // (2 * geometry.size)
     if geometry.crop == "pad" and size[0] != size[1]:
         step = min(step, abs(size[0] - size[1]) // 4)  # a border is no narrower than two lines
@@ -133,7 +131,7 @@ def draft_step(size: tuple[int, int], geometry: Geometry) -> int:
 
 
 def _draft(image: Image.Image, geometry: Geometry) -> float:
-    """Let libjpeg shrink a large JPEG, and say by how much."""
+    """Let libjpeg shrink a large JPEG; returns the scale, 1 for other pictures."""
     width, height = image.size
     step = draft_step(image.size, geometry)
     if step < 2 or image.format not in ("JPEG", "MPO"):
@@ -142,10 +140,10 @@ def _draft(image: Image.Image, geometry: Geometry) -> float:
     return shrunk[1][2] / width if shrunk else 1.0
 
 
-def _centre(flat: Image.Image, area: tuple[float, float], geometry: Geometry) -> Image.Image:
+def _fit_centre(flat: Image.Image, area: tuple[float, float], geometry: Geometry) -> Image.Image:
     """The centre square.
 
-    The filter also sees what lies just outside, so that the rim is no sharper than the rest.
+    The filter also reads pixels just outside, so that the rim is no sharper than the rest.
     """
     side = min(area)
     left, top = (area[0] - side) / 2, (area[1] - side) / 2
@@ -153,12 +151,12 @@ def _centre(flat: Image.Image, area: tuple[float, float], geometry: Geometry) ->
     return flat.resize((geometry.size, geometry.size), Image.Resampling.BICUBIC, box=box)
 
 
-def _whole(flat: Image.Image, area: tuple[float, float], geometry: Geometry) -> Image.Image:
+def _fit_whole(flat: Image.Image, area: tuple[float, float], geometry: Geometry) -> Image.Image:
     """The whole picture, its longer side as long as the square's, on the background.
 
-    As if it lay in the middle of a square of the background, and that were resized: where a
-    border begins within a pixel of the result, the pixel is mixed. It goes one direction after
-    the other, as in Pillow itself, so that no more than a strip of that square is laid out.
+    Equal to a resize of a square of the background with the picture in its middle: where a border
+    begins within a pixel of the result, the pixel is mixed. Each direction is resized in turn, as
+    in Pillow itself, so that only a strip of that square is ever in memory.
     """
     size = geometry.size
     wide = area[0] >= area[1]
@@ -171,14 +169,14 @@ def _whole(flat: Image.Image, area: tuple[float, float], geometry: Geometry) -> 
         lines = flat.resize(
             (size, flat.height), Image.Resampling.BICUBIC, (0, 0, long, flat.height)
         )
-        return _bordered(lines, long, short, geometry)
+        return _add_borders(lines, long, short, geometry)
     columns = flat.resize((flat.width, size), Image.Resampling.BICUBIC, (0, 0, flat.width, long))
     lines = columns.transpose(Image.Transpose.TRANSPOSE)
-    return _bordered(lines, long, short, geometry).transpose(Image.Transpose.TRANSPOSE)
+    return _add_borders(lines, long, short, geometry).transpose(Image.Transpose.TRANSPOSE)
 
 
-def _bordered(lines: Image.Image, long: float, short: float, geometry: Geometry) -> Image.Image:
-    """Lines that are `size` wide already, of which `short` count, in the middle of `long`."""
+def _add_borders(lines: Image.Image, long: float, short: float, geometry: Geometry) -> Image.Image:
+    """Resize lines that are `size` wide already, `short` of them, in the middle of `long`."""
     size = geometry.size
     border = (long - short) / 2
     above = math.ceil(border)

@@ -1,7 +1,8 @@
-"""The quick way for what most crops are: a small JPEG, upright, of plain colours, undamaged.
+"""Fast decoding of the most common files: small JPEGs, upright, YCbCr or grey, undamaged.
 
 libjpeg-turbo by simplejpeg, without Pillow's reading of headers in Python, which takes as long as
-decoding. The same pixels as by `pipeline.preprocessing.decoding.decode`, where all else goes.
+decoding. Gives the same pixels as `pipeline.preprocessing.decoding.decode`, which takes all other
+files.
 """
 
 from dataclasses import dataclass
@@ -13,21 +14,21 @@ from PIL import Image
 
 from pipeline.preprocessing.decoding.decode import Geometry, draft_step, fit
 
-PLAIN = ("YCbCr", "Gray")  # CMYK and the like are Pillow's business
+PLAIN = ("YCbCr", "Gray")  # CMYK and others are left to Pillow
 START = b"\xff\xd8\xff"
-TURNED = (b"Exif\0\0", b"tiff:Orientation")  # where a file may say that it is to be turned
+TURNED = (b"Exif\0\0", b"tiff:Orientation")  # marks of files that may have an orientation
 
 
 @dataclass(frozen=True, slots=True)
 class PlainJpeg:
-    """A JPEG whose header alone is read yet; size as (width, height)."""
+    """A JPEG of which only the header has been read; size as (width, height)."""
 
     data: bytes
     size: tuple[int, int]
 
     @staticmethod
-    def of(data: bytes, geometry: Geometry) -> "PlainJpeg | None":
-        """The file, or None if it is another kind, or too large for this way."""
+    def open(data: bytes, geometry: Geometry) -> "PlainJpeg | None":
+        """Read the header; None if it is another kind of file, or too large."""
         if not data.startswith(START) or any(mark in data for mark in TURNED):
             return None
         try:
@@ -37,8 +38,8 @@ class PlainJpeg:
         large = width * height > geometry.max_pixels or draft_step((width, height), geometry) > 1
         return None if large or colours not in PLAIN else PlainJpeg(data, (width, height))
 
-    def square(self, geometry: Geometry) -> NDArray[np.uint8] | None:
-        """As `decode.square`; None if the file has any damage, which Pillow is to judge.
+    def load_square(self, geometry: Geometry) -> NDArray[np.uint8] | None:
+        """As `decode.load_square`; None if the file has any damage, which Pillow may tolerate.
 
         Raises BadImageError if the picture is too long for the borders.
         """

@@ -1,4 +1,4 @@
-"""Which 64-bit hashes lie near each other: an exact search by bands, in about n log n.
+"""Search for pairs of near 64-bit hashes: exact, by bands, in about n log n.
 
 Cut into `distance + k` bands, two hashes within `distance` agree on at least k of them. So one
 table for each choice of k bands, sorted by those bands, brings every near pair together once.
@@ -15,24 +15,24 @@ from numpy.typing import NDArray
 
 from gan.errors import GanError
 
-MOST_PAIRS = 20_000_000  # near 600 MB where so many are found
+MOST_PAIRS = 20_000_000  # about 600 MB of memory
 CHUNK = 1 << 20  # pairs handled at a time
 BITS = 64
 LOWER = 0xFFFFFFFF
-COMPARE = 0.2  # time to compare a pair, by that to sort a hash into a table; measured
-STRIDE = 11  # bits of a hash that lie side by side tell of each other: bands take distant ones
+COMPARE = 0.2  # time to compare a pair over the time to sort a hash into a table; measured
+STRIDE = 11  # neighbouring bits of a hash are correlated: bands take distant ones
 
 Ints = NDArray[np.int64]
-Words = NDArray[np.uint64]
+Hashes = NDArray[np.uint64]
 Pairs = tuple[Ints, Ints]
 A = TypeVar("A", bound=np.generic)
 B = TypeVar("B", bound=np.generic)
 
 
-def near_chunks(hashes: Words, distance: int) -> Iterator[Pairs]:
-    """All pairs a < b of places whose hashes differ in at most `distance` bits.
+def find_near_pairs(hashes: Hashes, distance: int) -> Iterator[Pairs]:
+    """All pairs a < b of places whose hashes differ in at most `distance` bits, in chunks.
 
-    Each once, in no order, some at a time: all of them need never be held.
+    Each pair once, in no order.
     """
     hashes = _spread(hashes)
     order = np.argsort(hashes, kind="stable")
@@ -45,7 +45,7 @@ def near_chunks(hashes: Words, distance: int) -> Iterator[Pairs]:
             yield np.minimum(a, b), np.maximum(a, b)
 
 
-def bounded(chunks: Iterable[Pairs]) -> Iterator[Pairs]:
+def limit_pairs(chunks: Iterable[Pairs]) -> Iterator[Pairs]:
     """The same chunks; GanError once there are more than MOST_PAIRS pairs."""
     count = 0
     for chunk in chunks:
@@ -58,21 +58,21 @@ def bounded(chunks: Iterable[Pairs]) -> Iterator[Pairs]:
         yield chunk
 
 
-def gather(chunks: Iterable[Pairs]) -> Words:
-    """All pairs in order, each as one number: a in the upper half, b in the lower."""
+def pack(chunks: Iterable[Pairs]) -> Hashes:
+    """Sort all pairs as numbers: a in the upper half, b in the lower."""
     parts = [(a.astype(np.uint64) << 32) | b.astype(np.uint64) for a, b in chunks]
     packed = np.concatenate([np.empty(0, np.uint64), *parts])
     packed.sort()
     return packed
 
 
-def unpack(packed: Words) -> Pairs:
-    """Pairs from what `gather` returns."""
+def unpack(packed: Hashes) -> Pairs:
+    """Pairs from the numbers of `pack`."""
     return (packed >> 32).view(np.int64), (packed & LOWER).view(np.int64)
 
 
-def _spread(hashes: Words) -> Words:
-    """Hashes with their bits in another order; distances stay."""
+def _spread(hashes: Hashes) -> Hashes:
+    """Hashes with their bits in another order; distances are the same."""
     spread = np.zeros_like(hashes)
     for place in range(BITS):
         spread |= ((hashes >> (place * STRIDE % BITS)) & 1) << place
@@ -81,7 +81,7 @@ def _spread(hashes: Words) -> Words:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """One choice of bands: how its words are made of hashes, and which pairs are its own.
+    """A choice of bands: words are hashes with the bands in another order.
 
     `bands` as (place, width), the chosen ones first: a word holds them from the top. `free` bits
     lie below the chosen ones. A pair that agrees on more bands than chosen belongs to the table of
@@ -92,22 +92,22 @@ class _Table:
     free: int
     passed: tuple[int, ...]
 
-    def words(self, hashes: Words) -> Words:
+    def words(self, hashes: Hashes) -> Hashes:
         words = np.zeros_like(hashes)
         for place, width in self.bands:
             words <<= width
             words |= (hashes >> place) & ((1 << width) - 1)
         return words
 
-    def hashes(self, words: Words) -> Words:
+    def hashes(self, words: Hashes) -> Hashes:
         hashes, left = np.zeros_like(words), words.copy()
         for place, width in reversed(self.bands):
             hashes |= (left & ((1 << width) - 1)) << place
             left >>= width
         return hashes
 
-    def owns(self, diff: Words) -> NDArray[np.bool_]:
-        """Whether pairs that differ in `diff` are this table's own."""
+    def owns(self, diff: Hashes) -> NDArray[np.bool_]:
+        """Whether pairs that differ in `diff` belong to this table."""
         own = np.ones(len(diff), np.bool_)
         for mask in self.passed:
             own &= (diff & mask) != 0
@@ -131,7 +131,7 @@ def _tables(distance: int, chosen: int) -> Iterator[_Table]:
 
 
 def _bands_to_choose(count: int, distance: int) -> int:
-    """The quickest k: more of them, and there are more tables, with shorter runs to compare."""
+    """The fastest k: with more bands there are more tables, with shorter runs to compare."""
 
     def cost(k: int) -> float:
         run = count / 2 ** (BITS * k / (distance + k))  # pairs in a table, for each hash
@@ -140,7 +140,7 @@ def _bands_to_choose(count: int, distance: int) -> int:
     return min(range(1, 5), key=cost)
 
 
-def _value_pairs(values: Words, distance: int) -> Iterator[Pairs]:
+def _value_pairs(values: Hashes, distance: int) -> Iterator[Pairs]:
     """Pairs of places in `values`, which are in order and distinct."""
     if distance == 0:
         return
@@ -151,8 +151,8 @@ def _value_pairs(values: Words, distance: int) -> Iterator[Pairs]:
             yield np.searchsorted(values, left), np.searchsorted(values, right)
 
 
-def _table_hits(table: _Table, values: Words, distance: int) -> Iterator[tuple[Words, Words]]:
-    """Words of a table that have a near one after them, and in what the two differ."""
+def _table_hits(table: _Table, values: Hashes, distance: int) -> Iterator[tuple[Hashes, Hashes]]:
+    """Hashes of a table that have a near one after them, and the bits in which the two differ."""
     words = table.words(values)
     words.sort()
     for left, _, diff in _runs(words, table.free):
@@ -160,14 +160,14 @@ def _table_hits(table: _Table, values: Words, distance: int) -> Iterator[tuple[W
         yield words[left[hit]], diff[hit]
 
 
-def _equal_pairs(ordered: Words) -> Iterator[Pairs]:
+def _equal_pairs(ordered: Hashes) -> Iterator[Pairs]:
     return _batches((left, right) for left, right, _ in _runs(ordered, 0))
 
 
-def _runs(words: Words, free: int) -> Iterator[tuple[Ints, Ints, Words]]:
-    """Places of all pairs that agree above the `free` bits, and in what the two differ.
+def _runs(words: Hashes, free: int) -> Iterator[tuple[Ints, Ints, Hashes]]:
+    """Places of all pairs that agree above the `free` bits, and the bits in which they differ.
 
-    Neighbours first, then what is two apart, and so on: whoever has left its run stays out.
+    Neighbours first, then places two apart, and so on, until all runs have ended.
     """
     left, diff = np.arange(len(words) - 1), words[1:] ^ words[:-1]
     step = 1
@@ -183,7 +183,7 @@ def _runs(words: Words, free: int) -> Iterator[tuple[Ints, Ints, Words]]:
 def _products(first: Ints, counts: Ints, one: Ints, other: Ints) -> Iterator[Pairs]:
     """Every place of the one value with every place of the other, for pairs of values.
 
-    The places of a value are those from its `first` on, `counts` many.
+    The places of a value are `counts` many from its `first` on.
     """
     sizes = counts[one] * counts[other]
     ends = np.cumsum(sizes)
@@ -197,18 +197,18 @@ def _products(first: Ints, counts: Ints, one: Ints, other: Ints) -> Iterator[Pai
 def _batches(
     parts: Iterable[tuple[NDArray[A], NDArray[B]]],
 ) -> Iterator[tuple[NDArray[A], NDArray[B]]]:
-    """Many small parts as few large ones."""
+    """Join many small parts into few large ones."""
     waiting: list[tuple[NDArray[A], NDArray[B]]] = []
     count = 0
     for part in parts:
         waiting.append(part)
         count += len(part[0])
         if count >= CHUNK:
-            yield _joined(waiting)
+            yield _join(waiting)
             waiting, count = [], 0
     if waiting:
-        yield _joined(waiting)
+        yield _join(waiting)
 
 
-def _joined(parts: list[tuple[NDArray[A], NDArray[B]]]) -> tuple[NDArray[A], NDArray[B]]:
+def _join(parts: list[tuple[NDArray[A], NDArray[B]]]) -> tuple[NDArray[A], NDArray[B]]:
     return np.concatenate([one for one, _ in parts]), np.concatenate([two for _, two in parts])

@@ -1,7 +1,7 @@
-"""Which avatars are near-duplicates, and of which one: two perceptual hashes, no chains.
+"""Near-duplicates by two perceptual hashes: leader clustering, so that there are no chains.
 
-Leader clustering: an avatar goes if a kept one before it is near, so that each that goes looks
-like the one that stays for it. One that is near to dropped ones only is kept.
+An avatar is dropped if a kept one before it is near, so that it looks like the one that is kept
+for it. One that is near to dropped ones only is kept.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,39 +15,39 @@ from pipeline.preprocessing.duplicates.hamming_search import (
     BITS,
     CHUNK,
     LOWER,
+    Hashes,
     Ints,
     Pairs,
-    Words,
-    bounded,
-    gather,
-    near_chunks,
+    find_near_pairs,
+    limit_pairs,
+    pack,
     unpack,
 )
 
-NOT_ASKED = -1  # in the place of a phash distance
+NOT_COMPUTED = -1  # in the place of a distance
 NODE_BITS, DISTANCE_BITS = 25, 7  # two nodes and two distances make one number of 64 bits
 MOST_IMAGES = 1 << NODE_BITS
 
-PhashOf = Callable[[Ints], Words]
+ComputePhashes = Callable[[Ints], Hashes]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Hamming distances, at most, of what counts as near; a phash of 64 asks for none."""
+class NearLimits:
+    """Largest Hamming distances of near-duplicates; a phash of 64 means that none is computed."""
 
     dhash: int
     phash: int
 
     @property
-    def ask_phash(self) -> bool:
+    def uses_phash(self) -> bool:
         return self.phash < BITS
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Of each avatar the one that stays for it, itself where it is kept, and how far that is.
+    """For each avatar the one that is kept for it (itself if kept), and the distances to that.
 
-    Distances are 0 where it is kept; a phash distance that nobody asked for is NOT_ASKED.
+    Distances of kept ones are 0; the phash distance is NOT_COMPUTED where the limits use none.
     """
 
     leader: Ints
@@ -55,12 +55,14 @@ class Groups:
     phash: NDArray[np.int16]
 
 
-def find_near(dhash: Words, limits: Limits, phash_of: PhashOf) -> Groups:
-    """Groups of (n,) avatars in order of preference, best first.
+def group_near_duplicates(
+    dhash: Hashes, limits: NearLimits, compute_phashes: ComputePhashes
+) -> Groups:
+    """Group (n,) avatars, given in order of preference, best first.
 
     A dropped one belongs to the nearest kept one before it: smallest dhash, then phash distance,
-    then the first. `phash_of` is asked once, in order, for those alone that have a near dhash.
-    Raises GanError where there are too many near pairs to hold.
+    then the first. `compute_phashes` is called once, with the numbers, ascending, of those that
+    have a near dhash. Raises GanError where there are too many near pairs to hold.
     """
     if len(dhash) > MOST_IMAGES:
         raise GanError(
@@ -68,35 +70,30 @@ def find_near(dhash: Words, limits: Limits, phash_of: PhashOf) -> Groups:
             " preprocess.duplicates.near to false"
         )
     leader = np.arange(len(dhash))
-    crowded = _crowded(dhash, limits.dhash)
-    phash = (
-        phash_of(crowded) if limits.ask_phash and crowded.size else np.zeros_like(dhash[crowded])
-    )
-    leader[crowded] = crowded[_leaders(dhash[crowded], phash, limits)]
-    return _groups(leader, crowded, dhash, phash, limits)
+    candidates = _find_candidates(dhash, limits.dhash)
+    phash = np.zeros_like(dhash)
+    if limits.uses_phash and candidates.size:
+        phash[candidates] = compute_phashes(candidates)
+    found = _find_leaders(dhash[candidates], phash[candidates], limits)
+    leader[candidates] = candidates[found]
+    distance = _distance(phash, phash[leader])
+    if not limits.uses_phash:
+        distance[leader != np.arange(len(leader))] = NOT_COMPUTED
+    return Groups(leader, _distance(dhash, dhash[leader]), distance)
 
 
-def _groups(leader: Ints, crowded: Ints, dhash: Words, phash: Words, limits: Limits) -> Groups:
-    all_phash = np.zeros_like(dhash)
-    all_phash[crowded] = phash
-    phash_distance = _distance(all_phash, all_phash[leader])
-    if not limits.ask_phash:
-        phash_distance[leader != np.arange(len(leader))] = NOT_ASKED
-    return Groups(leader, _distance(dhash, dhash[leader]), phash_distance)
-
-
-def _distance(one: Words, other: Words) -> NDArray[np.int16]:
+def _distance(one: Hashes, other: Hashes) -> NDArray[np.int16]:
     distance: NDArray[np.int16] = np.bitwise_count(one ^ other).astype(np.int16)
     return distance
 
 
-def _crowded(dhash: Words, distance: int) -> Ints:
-    """Places of what shares its dhash, or has another one near."""
+def _find_candidates(dhash: Hashes, distance: int) -> Ints:
+    """Places of the hashes to which an equal or near one exists."""
     values, value_of, counts = np.unique(dhash, return_inverse=True, return_counts=True)
-    crowded = counts > 1
-    for one, other in bounded(near_chunks(values, distance)):
-        crowded[one] = crowded[other] = True
-    return np.flatnonzero(crowded[value_of])
+    has_near = counts > 1
+    for one, other in limit_pairs(find_near_pairs(values, distance)):
+        has_near[one] = has_near[other] = True
+    return np.flatnonzero(has_near[value_of])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +102,11 @@ class _Nodes:
 
     of: Ints  # (n,) node of each avatar
     first: Ints  # avatar
-    dhash: Words
-    phash: Words
+    dhash: Hashes
+    phash: Hashes
 
 
-def _nodes(dhash: Words, phash: Words) -> _Nodes:
+def _find_nodes(dhash: Hashes, phash: Hashes) -> _Nodes:
     _, one = np.unique(dhash, return_inverse=True)
     phashes, other = np.unique(phash, return_inverse=True)
     both = one * len(phashes) + other
@@ -121,24 +118,25 @@ def _nodes(dhash: Words, phash: Words) -> _Nodes:
     return _Nodes(rank[of], first, dhash[first], phash[first])
 
 
-def _leaders(dhash: Words, phash: Words, limits: Limits) -> Ints:
-    nodes = _nodes(dhash, phash)
-    pairs = gather(bounded(_confirmed(nodes, limits)))
-    kept = _kept(len(nodes.first), pairs)
-    leader = nodes.first[nodes.of]  # right for the nodes that are kept
+def _find_leaders(dhash: Hashes, phash: Hashes, limits: NearLimits) -> Ints:
+    nodes = _find_nodes(dhash, phash)
+    pairs = pack(limit_pairs(_confirm_pairs(nodes, limits)))
+    kept = _select_kept(len(nodes.first), pairs)
+    leader = nodes.first[nodes.of]  # correct for kept nodes
     dropped = np.flatnonzero(~kept[nodes.of])
-    leader[dropped] = nodes.first[_nearest(dropped, nodes, _candidates(nodes, kept, pairs))]
+    leader[dropped] = nodes.first[_find_nearest(dropped, nodes, _list_kept(nodes, kept, pairs))]
     return leader
 
 
-def _confirmed(nodes: _Nodes, limits: Limits) -> Iterator[Pairs]:
-    for a, b in near_chunks(nodes.dhash, limits.dhash):
+def _confirm_pairs(nodes: _Nodes, limits: NearLimits) -> Iterator[Pairs]:
+    """Pairs of nodes that are near by both hashes."""
+    for a, b in find_near_pairs(nodes.dhash, limits.dhash):
         near = np.bitwise_count(nodes.phash[a] ^ nodes.phash[b]) <= limits.phash
         yield a[near], b[near]
 
 
-def _kept(count: int, pairs: Words) -> NDArray[np.bool_]:
-    """Which nodes stay: in order, each that stays drops those near it."""
+def _select_kept(count: int, pairs: Hashes) -> NDArray[np.bool_]:
+    """Whether each node is kept: in order, each kept one drops those near it."""
     kept = np.ones(count, np.bool_)
     node_of = pairs >> 32
     turns = np.ones(len(pairs), np.bool_)
@@ -151,24 +149,24 @@ def _kept(count: int, pairs: Words) -> NDArray[np.bool_]:
     return kept
 
 
-def _candidates(nodes: _Nodes, kept: NDArray[np.bool_], pairs: Words) -> Words:
-    """For each dropped node the kept ones near it, nearest first, as numbers in order.
+def _list_kept(nodes: _Nodes, kept: NDArray[np.bool_], pairs: Hashes) -> Hashes:
+    """For each dropped node the kept ones near it, nearest first, packed into sorted numbers.
 
-    Also those that come after it: where several avatars have the hashes of a dropped node, such a
-    one may still come before the later ones of them.
+    Kept nodes that come after it too: where several avatars have the hashes of a dropped node,
+    such a one may still come before the later ones of them.
     """
     parts = [np.empty(0, np.uint64)]
     for low in range(0, len(pairs), CHUNK):
         a, b = unpack(pairs[low : low + CHUNK])
         dropped, near = np.concatenate([a, b]), np.concatenate([b, a])
         use = kept[near] & ~kept[dropped]
-        parts.append(_packed(dropped[use], near[use], nodes))
+        parts.append(_pack_with_distances(dropped[use], near[use], nodes))
     packed = np.concatenate(parts)
     packed.sort()
     return packed
 
 
-def _packed(dropped: Ints, near: Ints, nodes: _Nodes) -> Words:
+def _pack_with_distances(dropped: Ints, near: Ints, nodes: _Nodes) -> Hashes:
     packed = dropped.astype(np.uint64)
     for hashes in (nodes.dhash, nodes.phash):
         packed <<= DISTANCE_BITS
@@ -178,11 +176,11 @@ def _packed(dropped: Ints, near: Ints, nodes: _Nodes) -> Words:
     return packed
 
 
-def _nearest(dropped: Ints, nodes: _Nodes, candidates: Words) -> Ints:
-    """For each dropped avatar the first of its node's candidates that comes before it."""
-    node_of = candidates >> (BITS - NODE_BITS)
+def _find_nearest(dropped: Ints, nodes: _Nodes, listed: Hashes) -> Ints:
+    """For each dropped avatar the first node listed for its own that comes before it."""
+    node_of = listed >> (BITS - NODE_BITS)
     place = np.searchsorted(node_of, nodes.of[dropped].astype(np.uint64))
-    near = (candidates & ((1 << NODE_BITS) - 1)).astype(np.int64)
+    near = (listed & ((1 << NODE_BITS) - 1)).astype(np.int64)
     late = np.arange(len(dropped))
     while late.size:
         late = late[nodes.first[near[place[late]]] > dropped[late]]

@@ -1,7 +1,8 @@
-"""Faces by AnimeFace (nagadomi, 2009), whose library the package `animeface` brings along.
+"""Detection of faces by AnimeFace (nagadomi, 2009), whose library the package `animeface` ships.
 
-The package's own glue reads Pillow's private structures and, since Pillow 12 changed them, finds
-nothing without an error. Here the library is called directly, and has to find a known face first.
+The package's own binding reads Pillow's private structures and, since Pillow 12 changed them,
+finds no faces and raises no error. So the library is called directly, and has to find a known
+face before it is used.
 """
 
 import ctypes
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gan.errors import GanError
-from pipeline.preprocessing.faces.box import Box, Picture, View
+from pipeline.preprocessing.faces.box import Box, DetectorImage, Picture
 
 INSTALL = (
     "pip install -e '.[faces]' (there are wheels for Linux x86-64 and macOS arm64), or set "
@@ -89,7 +90,7 @@ _NETWORKS = ("dir", "face_00", "face_01", "face_02", "parts")
 
 
 class AnimeFace:
-    """Finds faces of 43 pixels and more; scores are likelihoods, 0.5 to 1."""
+    """A finder of faces of 43 pixels and more; scores are likelihoods, 0.5 to 1."""
 
     def __init__(self, library: Path) -> None:
         try:
@@ -107,12 +108,14 @@ class AnimeFace:
 
     def find(self, picture: Picture) -> list[Box]:
         """The faces of a picture, as they come from the library."""
-        view = View.of(picture.image)
-        if min(view.image.size) <= SMALLEST:
-            return []  # the library's filters do not look where such a picture ends
+        shrunk = DetectorImage.of(picture.image)
+        if min(shrunk.image.size) <= SMALLEST:
+            return []  # the library's filters read beyond the end of such a picture
         return [
-            view.box(face.face.x, face.face.y, face.face.width, face.face.height, face.likelihood)
-            for face in self._detect(np.asarray(view.image))
+            shrunk.box(
+                face.face.x, face.face.y, face.face.width, face.face.height, face.likelihood
+            )
+            for face in self._detect(np.asarray(shrunk.image))
         ]
 
     def _detect(self, pixels: NDArray[np.uint8]) -> Sequence[_Face]:
@@ -183,19 +186,19 @@ def version() -> str:
 
 
 def find_known_face(library: Path) -> list[Box]:
-    """What the library finds in TEST_PICTURE."""
+    """Detect the faces of TEST_PICTURE."""
     with Image.open(TEST_PICTURE) as image:
         return AnimeFace(library).find(Picture(image.convert("RGB")))
 
 
-def prove(library: Path, find: Find = find_known_face) -> None:
-    """Raise GanError unless the library finds the face of TEST_PICTURE, where it is.
+def check_library(library: Path, find: Find = find_known_face) -> None:
+    """Raise GanError unless the library finds the face of TEST_PICTURE in its place.
 
-    In a process of its own: a library that does not fit may as well end the process.
+    In a child process: a library that does not fit this system may crash.
     """
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_answer, args=(sender, find, library))
+    child = context.Process(target=_send_boxes, args=(sender, find, library))
     child.start()
     sender.close()
     try:
@@ -213,9 +216,9 @@ def prove(library: Path, find: Find = find_known_face) -> None:
         )
 
 
-def _answer(channel: Connection, find: Find, library: Path) -> None:
-    """In the child: send the boxes, or what went wrong."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone answers Ctrl-C
+def _send_boxes(channel: Connection, find: Find, library: Path) -> None:
+    """In the child process: send the boxes, or the message of an error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone handles Ctrl-C
     try:
         channel.send(find(library))
     except GanError as error:
@@ -225,4 +228,4 @@ def _answer(channel: Connection, find: Find, library: Path) -> None:
 def _is_known_face(box: Box) -> bool:
     sides = (box.x, box.y, box.width, box.height)
     slack = TEST_SLACK * TEST_FACE[2]
-    return all(abs(is_ - due) <= slack for is_, due in zip(sides, TEST_FACE, strict=True))
+    return all(abs(a - b) <= slack for a, b in zip(sides, TEST_FACE, strict=True))

@@ -1,11 +1,11 @@
-"""What a finder of faces is: a picture goes in, boxes in its own pixels come out."""
+"""Interface of face detectors: a picture in, boxes in its pixels out."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 from PIL import Image
 
-LONGEST_SIDE = 1000  # pixels that a detector gets to see: larger pages cost time, and find no more
+LONGEST_SIDE = 1000  # pixels of a detector's input: larger ones cost time and find no more faces
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +21,14 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A full upright RGB picture, and the boxes that a file notes for it."""
+    """A full upright RGB picture, and the boxes that a box file lists for it."""
 
     image: Image.Image
-    noted: tuple[Box, ...] = ()
+    listed: tuple[Box, ...] = ()
 
 
 class FaceFinder(Protocol):
-    """Finds faces; equal pictures give equal boxes, in equal order."""
+    """A face detector; equal pictures give equal boxes, in equal order."""
 
     def find(self, picture: Picture) -> list[Box]:
         """All faces of a picture, none if there is none."""
@@ -36,25 +36,25 @@ class FaceFinder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What a detector sees of a picture: no more than LONGEST_SIDE pixels a side."""
+class DetectorImage:
+    """A picture as the input of a detector, shrunk to LONGEST_SIDE pixels a side at most."""
 
     image: Image.Image
-    scale_x: float  # pixels of the picture for one of the view
+    scale_x: float  # pixels of the picture for one of this image
     scale_y: float
 
     @staticmethod
-    def of(image: Image.Image) -> "View":
-        """A view of `image`, shrunk without aliasing if it must be; never enlarged."""
+    def of(image: Image.Image) -> "DetectorImage":
+        """Shrink `image`, antialiased, if it is too large; never enlarged."""
         width, height = image.size
         share = min(1.0, LONGEST_SIDE / max(width, height))
         if share == 1.0:
-            return View(image, 1.0, 1.0)
+            return DetectorImage(image, 1.0, 1.0)
         size = max(1, round(width * share)), max(1, round(height * share))
         small = image.resize(size, Image.Resampling.LANCZOS)
-        return View(small, width / size[0], height / size[1])
+        return DetectorImage(small, width / size[0], height / size[1])
 
     def box(self, x: float, y: float, width: float, height: float, score: float) -> Box:
-        """A box of the view in pixels of the picture."""
+        """A box in pixels of this image as a box in pixels of the picture."""
         across, down = self.scale_x, self.scale_y
         return Box(x * across, y * down, width * across, height * down, score)

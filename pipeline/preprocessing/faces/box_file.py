@@ -1,9 +1,9 @@
-"""Faces that another tool has found: a file of boxes, one picture a line.
+"""Box file: faces that another tool has found, one picture a line.
 
 JSONL in UTF-8. A line is an object that names a picture by `sha256` (of the file, 64 hex digits)
 or `url` (as in manifest.jsonl), and its `boxes`: a list of [x, y, width, height] or
 [x, y, width, height, score], in pixels of the full picture, turned upright as EXIF says. A box
-without a score has 1. `"boxes": []` says that there is no face. Other keys are passed over.
+without a score has 1. `"boxes": []` means no face. Other keys are ignored.
 
     {"sha256": "5f16…", "boxes": [[212, 80, 164, 171, 0.93], [530, 95, 150, 160, 0.88]]}
     {"url": "/images/17.jpg", "boxes": [[40, 31, 64, 64]]}
@@ -23,24 +23,24 @@ from pipeline.preprocessing.faces.box import Box, Picture
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class NotedFaces:
-    """Finds the boxes that came with a picture."""
+class ListedFaces:
+    """A finder that returns the boxes listed for a picture."""
 
     def find(self, picture: Picture) -> list[Box]:
-        """The noted boxes, in the order of the file."""
-        return list(picture.noted)
+        """The listed boxes, in the order of the file."""
+        return list(picture.listed)
 
 
 @dataclass(frozen=True)
 class BoxFile:
-    """All lines of a file of boxes, by sha256 or URL of the picture."""
+    """All lines of a box file, by sha256 or URL of the picture."""
 
     path: Path
     boxes: dict[str, tuple[Box, ...]]
 
     @staticmethod
     def read(path: Path) -> "BoxFile":
-        """Read a file of boxes; GanError names the line that is none, or that names one again."""
+        """Read a box file; GanError names a line that is invalid, or that repeats a picture."""
         found: dict[str, tuple[Box, ...]] = {}
         lines: dict[str, int] = {}
         for number, line in _lines(path):
@@ -58,8 +58,8 @@ class BoxFile:
             raise GanError(f"{path}: no line names a picture")
         return BoxFile(path, found)
 
-    def of(self, *names: str) -> tuple[Box, ...] | None:
-        """Boxes of a picture by the first of its sha256 and URLs that has a line; else None."""
+    def find(self, *names: str) -> tuple[Box, ...] | None:
+        """Boxes of a picture by the first of its names (sha256, URL) that is listed, else None."""
         for name in names:
             if name in self.boxes:
                 return self.boxes[name]

@@ -1,4 +1,4 @@
-"""Faces by a cascade of OpenCV that the user brings, such as lbpcascade_animeface.xml."""
+"""Detection of faces by an OpenCV cascade of the user, such as lbpcascade_animeface.xml."""
 
 from functools import cache
 from pathlib import Path
@@ -7,14 +7,14 @@ from types import ModuleType
 import numpy as np
 
 from gan.errors import GanError
-from pipeline.preprocessing.faces.box import Box, Picture, View
+from pipeline.preprocessing.faces.box import Box, DetectorImage, Picture
 
 INSTALL = "pip install -e '.[cascade]'"
 SCALE_FACTOR, NEIGHBOURS, SMALLEST = 1.1, 5, 24  # as lbpcascade_animeface's author uses it
 
 
 class Cascade:
-    """Finds what an XML file describes; scores are neighbours, 5 and more.
+    """A finder by a cascade in an XML file; scores are numbers of neighbours, 5 and more.
 
     Raises GanError if OpenCV can't read the file as a cascade.
     """
@@ -31,14 +31,14 @@ class Cascade:
 
     def find(self, picture: Picture) -> list[Box]:
         """The faces of a picture, from top to bottom."""
-        view = View.of(picture.image)
+        shrunk = DetectorImage.of(picture.image)
         # equalised: the published cascades were trained on such pictures
-        grey = self._cv2.equalizeHist(np.asarray(view.image.convert("L")))
+        grey = self._cv2.equalizeHist(np.asarray(shrunk.image.convert("L")))
         found, neighbours = self._classifier.detectMultiScale2(
             grey, scaleFactor=SCALE_FACTOR, minNeighbors=NEIGHBOURS, minSize=(SMALLEST, SMALLEST)
         )
         boxes = [
-            view.box(int(x), int(y), int(width), int(height), float(score))
+            shrunk.box(int(x), int(y), int(width), int(height), float(score))
             for (x, y, width, height), score in zip(found, neighbours, strict=True)
         ]
         return sorted(boxes, key=lambda box: (box.y, box.x, box.width))

@@ -1,8 +1,8 @@
-"""Finders of faces: `find(picture) -> boxes`, by whichever detector params.yaml names.
+"""Choice of the face detector that params.yaml names.
 
 animeface  AnimeFace's library, from the package animeface (extra `faces`)
-cascade    OpenCV (extra `cascade`) with an XML file that the user brings
-boxes      a file of boxes from any other tool
+cascade    OpenCV (extra `cascade`) with an XML file of the user
+boxes      a box file from any other tool
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from pipeline.preprocessing.faces import animeface as face_animeface
 from pipeline.preprocessing.faces import cascade as face_cascade
 from pipeline.preprocessing.faces.animeface import AnimeFace
 from pipeline.preprocessing.faces.box import FaceFinder
-from pipeline.preprocessing.faces.box_file import NotedFaces
+from pipeline.preprocessing.faces.box_file import BoxFile, ListedFaces
 from pipeline.preprocessing.faces.cascade import Cascade
 
 if TYPE_CHECKING:  # workers need no pydantic
@@ -25,28 +25,28 @@ if TYPE_CHECKING:  # workers need no pydantic
 
 @dataclass(frozen=True)
 class Detector:
-    """Which finder to build, and all that its boxes depend on; goes to other processes."""
+    """All that the boxes of a detector depend on; sent to worker processes."""
 
     name: str
-    version: str = ""  # of the package that finds
-    file: Path = Path()  # its library, or the user's file
+    version: str = ""  # of the package
+    file: Path = Path()  # the package's library, or the user's file
     digest: str = ""  # sha256 of the user's file
 
     def settings(self) -> dict[str, str]:
-        """What belongs into a cache's settings: contents count, places do not."""
-        named = {"detector": self.name, "version": self.version, "sha256": self.digest}
-        return {key: value for key, value in named.items() if value}
+        """The detector as a cache records it: by the content of its file, not by its path."""
+        values = {"detector": self.name, "version": self.version, "sha256": self.digest}
+        return {key: value for key, value in values.items() if value}
 
 
 def choose_detector(settings: "FacesParams", folder: Path) -> Detector:
-    """The detector that `settings` name, proved to work.
+    """Choose the detector that `settings` name and check that it works.
 
-    Files are looked for in `folder`. Raises GanError if a package or file is missing or unfit.
+    `folder` holds its file. Raises GanError if a package or file is missing or unusable.
     """
     match settings.detector:
         case "animeface":
             library = face_animeface.find_library()
-            face_animeface.prove(library)
+            face_animeface.check_library(library)
             return Detector("animeface", face_animeface.version(), library)
         case "cascade":
             version = str(face_cascade.opencv().__version__)
@@ -58,15 +58,20 @@ def choose_detector(settings: "FacesParams", folder: Path) -> Detector:
     return Detector("boxes", "", file, _digest(file))
 
 
+def read_box_file(detector: Detector | None) -> BoxFile | None:
+    """Read the file of the detector `boxes`; None for another detector."""
+    return BoxFile.read(detector.file) if detector and detector.name == "boxes" else None
+
+
 @cache
-def finder(detector: Detector) -> FaceFinder:
-    """The finder of a detector, built once a process."""
+def build_finder(detector: Detector) -> FaceFinder:
+    """Build the finder of a detector, once a process."""
     match detector.name:
         case "animeface":
             return AnimeFace(detector.file)
         case "cascade":
             return Cascade(detector.file)
-    return NotedFaces()
+    return ListedFaces()
 
 
 def _digest(file: Path) -> str:

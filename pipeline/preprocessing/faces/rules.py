@@ -1,13 +1,13 @@
-"""Which boxes become avatars: too small and absurd ones are dropped, each with its reason."""
+"""Rules for face boxes: too small, misshapen and overlapping ones are rejected, with a reason."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.preprocessing.faces.box import Box
 
-OUTSIDE = 0.25  # of a box's area: more beyond the picture, and there is no face to see
-ELONGATION = 2.0  # longer to shorter side: more is no face
-OVERLAP = 0.5  # of the smaller of two boxes' areas: more, and both are of one face
+OUTSIDE = 0.25  # share of a box's area beyond the picture, at most
+ELONGATION = 2.0  # longer to shorter side of a face, at most
+OVERLAP = 0.5  # share of the smaller of two boxes; with more, both are of one face
 
 UNREADABLE = "unreadable"
 NO_FACE = "no face"
@@ -23,7 +23,7 @@ TOO_MANY = "more faces than allowed"
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A picture (box None) or a box that is left out: reason to count by, and the particulars."""
+    """A rejected picture (box None) or box: reason, by which rejects are counted, and details."""
 
     reason: str
     detail: str = ""
@@ -32,25 +32,25 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class FaceRules:
-    """What a box must be: score, pixels of its shorter side, share of the picture's short side."""
+    """Limits on the boxes of a picture."""
 
     min_score: float
-    min_side: int
-    min_share: float
+    min_side: int  # pixels of the box's shorter side
+    min_share: float  # that side over the picture's shorter side
     max_faces: int
 
 
-def sift(
+def choose_boxes(
     boxes: Sequence[Box], size: tuple[int, int], rules: FaceRules
 ) -> tuple[list[Box], list[Reject]]:
-    """Boxes to keep of a picture of `size` (width, height), best first, and the others.
+    """Boxes to keep of a picture of `size` (width, height), best first, and rejects of the others.
 
     Of equal scores the larger box is the better one. Every box is in one of both lists.
     """
     kept: list[Box] = []
     rejects: list[Reject] = []
     for box in sorted(boxes, key=_best_first):
-        fault = _fault(box, size, rules) or _fault_among(box, kept, rules)
+        fault = _check_box(box, size, rules) or _check_overlap(box, kept, rules)
         if fault is None:
             kept.append(box)
         else:
@@ -63,12 +63,12 @@ def _best_first(box: Box) -> tuple[float, ...]:
     return (-box.score, -box.width * box.height, box.y, box.x)
 
 
-def _fault(box: Box, size: tuple[int, int], rules: FaceRules) -> tuple[str, str] | None:
-    """What is wrong with a box by itself."""
+def _check_box(box: Box, size: tuple[int, int], rules: FaceRules) -> tuple[str, str] | None:
+    """Reason and details against a box by itself, or None."""
     short, long = sorted((box.width, box.height))
     whole = Box(0, 0, *size)
     share = short / min(size)
-    if _shared(box, whole) < (1 - OUTSIDE) * box.width * box.height:
+    if _intersection(box, whole) < (1 - OUTSIDE) * box.width * box.height:
         return OUTSIDE_PICTURE, f"the picture is {size[0]}x{size[1]}"
     if long > ELONGATION * short:
         return ABSURD_SHAPE, f"one side is {long / short:.1f} times the other"
@@ -81,18 +81,18 @@ def _fault(box: Box, size: tuple[int, int], rules: FaceRules) -> tuple[str, str]
     return None
 
 
-def _fault_among(box: Box, better: Sequence[Box], rules: FaceRules) -> tuple[str, str] | None:
-    """What is wrong with a box beside the better ones of its picture."""
+def _check_overlap(box: Box, better: Sequence[Box], rules: FaceRules) -> tuple[str, str] | None:
+    """Reason and details against a box beside the better ones of its picture, or None."""
     for other in better:
         smaller = min(box.width * box.height, other.width * other.height)
-        if _shared(box, other) > OVERLAP * smaller:
+        if _intersection(box, other) > OVERLAP * smaller:
             return SAME_FACE, f"lies on {_place(other)}"
     if len(better) >= rules.max_faces:
         return TOO_MANY, f"{rules.max_faces} better ones are kept"
     return None
 
 
-def _shared(one: Box, other: Box) -> float:
+def _intersection(one: Box, other: Box) -> float:
     """Area of the intersection."""
     width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
     height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)

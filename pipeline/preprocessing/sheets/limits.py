@@ -1,4 +1,4 @@
-"""Where the limits of `preprocess.filters` cut: avatars on both sides of each, and further off."""
+"""Sheet of the limits of `preprocess.filters`: avatars on both sides of each, and percentiles."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,33 +14,33 @@ from pipeline.pictures.captions import (
     RED,
     TILE,
     TITLE,
-    blank,
-    captioned,
-    note,
+    add_caption,
+    draw_text,
+    fit_into_tile,
+    make_sheet,
+    make_text_sheet,
     paste_row,
     text_width,
-    whole_tile,
-    write,
 )
 
 ACROSS = 14  # avatars at the limit: a sheet that fits a screen of 1,920 pixels
 LEFT_OUT = 7  # of them on the left of the bar, at most
 PERCENTILES = (0, 1, 2, 5, 10, 25, 50, 75, 90, 100)
 BAR = 6  # width
-ROW = TILE + CAPTION
-BAND = 2 * (TITLE + ROW + GAP) + 2 * GAP
+LINE = TILE + CAPTION
+BAND = 2 * (TITLE + LINE + GAP) + 2 * GAP  # height of a measure's part of the sheet
 LEGEND = (
     "preprocess.filters of params.yaml. "
     "Left of the red bar: left out, next to the limit. Right of it: they pass."
 )
 ELSEWHERE = "a limit at the number below a picture leaves out this share of those too:"
 
-Load = Callable[[int], Image.Image]
-"""The picture whose values have this index."""
+LoadAvatar = Callable[[int], Image.Image]
+"""Loads the avatar whose values have this index."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Band:
+class MeasureLimit:
     """A measure, its values (n,) of all avatars, NaN where not measured, and its limit.
 
     Values under the limit are left out if `below`, else those over it; equal ones are kept.
@@ -53,11 +53,11 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Choice:
-    """Indices of the avatars to show, and how many there are.
+class Examples:
+    """Indices of the avatars on the sheet, and how many avatars there are.
 
-    left_out, kept: the nearest to the limit, in one order from worst to best;
-    spread: percentile -> the kept one that so many of the kept are worse than.
+    left_out, kept: the nearest to the limit, from worst to best;
+    spread: percentile -> the kept avatar at this percentile of the kept ones, from the worst.
     """
 
     left_out: NDArray[np.int64]
@@ -67,13 +67,13 @@ class Choice:
     total: int
 
 
-def choose(values: NDArray[np.floating], limit: float, below: bool) -> Choice:
-    """Which avatars show where `limit` cuts; of equal values the first come first."""
+def pick_examples(values: NDArray[np.floating], limit: float, below: bool) -> Examples:
+    """Pick avatars on both sides of `limit`; of equal values the first come first."""
     order = _worst_first(values, below)
     ordered = values[order]
     cut = int(np.count_nonzero(ordered < limit if below else ordered > limit))
     first = max(0, cut - LEFT_OUT)
-    return Choice(
+    return Examples(
         left_out=order[first:cut],
         kept=order[cut : first + ACROSS],
         spread=_spread(order[cut:]),
@@ -82,25 +82,25 @@ def choose(values: NDArray[np.floating], limit: float, below: bool) -> Choice:
     )
 
 
-def limits_sheet(bands: Sequence[Band], load: Load) -> Image.Image:
-    """Two rows a measure: at the limit, and over the range of what is kept.
+def limits_sheet(limits: Sequence[MeasureLimit], load: LoadAvatar) -> Image.Image:
+    """Draw two lines a measure: avatars at the limit, and over the range of the kept ones.
 
-    `load` is called for what is shown only.
+    Only avatars on the sheet are loaded.
     """
-    if not bands:
-        return note("no limits were measured")
-    chosen = [(band, choose(band.values, band.limit, band.below)) for band in bands]
-    texts = [LEGEND, *(_heading(*each) for each in chosen)]
+    if not limits:
+        return make_text_sheet("no limits were measured")
+    parts = [(each, pick_examples(each.values, each.limit, each.below)) for each in limits]
+    texts = [LEGEND, *(_heading(*part) for part in parts)]
     tiles = ACROSS * (TILE + GAP) + BAR + GAP
     width = max(tiles, *(text_width(text, LARGE) + GAP for text in texts)) + GAP
-    heights = [BAND if choice.total else TITLE for _, choice in chosen]
+    heights = [BAND if examples.total else TITLE for _, examples in parts]
     top = TITLE + 2 * GAP
-    sheet = blank(width, top + sum(heights))
-    write(sheet, (GAP, GAP), LEGEND, LARGE)
-    for (band, choice), height in zip(chosen, heights, strict=True):
-        write(sheet, (GAP, top + GAP), _heading(band, choice), LARGE)
-        if choice.total:
-            _draw(sheet, top + TITLE, band, choice, load)
+    sheet = make_sheet(width, top + sum(heights))
+    draw_text(sheet, (GAP, GAP), LEGEND, LARGE)
+    for (limit, examples), height in zip(parts, heights, strict=True):
+        draw_text(sheet, (GAP, top + GAP), _heading(limit, examples), LARGE)
+        if examples.total:
+            _draw_part(sheet, top + TITLE, limit, examples, load)
         top += height
     return sheet
 
@@ -112,33 +112,35 @@ def _worst_first(values: NDArray[np.floating], below: bool) -> NDArray[np.int64]
 
 
 def _spread(kept: NDArray[np.int64]) -> dict[int, int]:
-    """By percentile; where few are kept, each is under the first that leads to it."""
+    """Kept avatars by percentile; where there are few, each under its lowest percentile only."""
     first: dict[int, int] = {}
     for percentile in PERCENTILES if len(kept) else ():
         first.setdefault(int(kept[percentile * (len(kept) - 1) // 100]), percentile)
     return {percentile: index for index, percentile in first.items()}
 
 
-def _heading(band: Band, choice: Choice) -> str:
-    if not choice.total:
-        return f"{band.title}; not measured"
-    counts = f"{choice.total_left_out:,} of {choice.total:,}"
-    return f"{band.title}; limit {_number(band.limit)} leaves out {counts}"
+def _heading(limit: MeasureLimit, examples: Examples) -> str:
+    if not examples.total:
+        return f"{limit.title}; not measured"
+    counts = f"{examples.total_left_out:,} of {examples.total:,}"
+    return f"{limit.title}; limit {_number(limit.limit)} leaves out {counts}"
 
 
-def _draw(sheet: Image.Image, top: int, band: Band, choice: Choice, load: Load) -> None:
+def _draw_part(
+    sheet: Image.Image, top: int, limit: MeasureLimit, examples: Examples, load: LoadAvatar
+) -> None:
     def tiles(indices: NDArray[np.int64]) -> Iterator[Image.Image]:
         for index in indices.tolist():
-            yield captioned(whole_tile(load(index)), _number(band.values[index]))
+            yield add_caption(fit_into_tile(load(index)), _number(limit.values[index]))
 
-    bar = paste_row(sheet, tiles(choice.left_out), GAP, top)
-    ImageDraw.Draw(sheet).rectangle((bar, top, bar + BAR - 1, top + ROW - 1), fill=RED)
-    paste_row(sheet, tiles(choice.kept), bar + BAR + GAP, top)
-    top += ROW
-    write(sheet, (GAP, top + GAP), ELSEWHERE if choice.spread else "none is kept")
+    bar = paste_row(sheet, tiles(examples.left_out), GAP, top)
+    ImageDraw.Draw(sheet).rectangle((bar, top, bar + BAR - 1, top + LINE - 1), fill=RED)
+    paste_row(sheet, tiles(examples.kept), bar + BAR + GAP, top)
+    top += LINE
+    draw_text(sheet, (GAP, top + GAP), ELSEWHERE if examples.spread else "none is kept")
     spread = (
-        captioned(whole_tile(load(index)), f"{percentile} %: {_number(band.values[index])}")
-        for percentile, index in choice.spread.items()
+        add_caption(fit_into_tile(load(index)), f"{percentile} %: {_number(limit.values[index])}")
+        for percentile, index in examples.spread.items()
     )
     paste_row(sheet, spread, GAP, top + TITLE)
 

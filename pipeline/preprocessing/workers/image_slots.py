@@ -1,8 +1,8 @@
-"""images.npy in the making: every image has a slot, written by any process in any order.
+"""Slots of images.npy while it is built: any process writes any image, in any order.
 
-Written, not mapped: on a full disk a write fails with an error that can be told, where a store to
-a mapped page would kill the process. Slots that stay empty are holes in the file, which take no
-room; in the end the last images are moved into them.
+Written, not mapped: on a full disk a write fails with an error that can be reported, where a
+store to a mapped page would kill the process. Empty slots are holes in the file, which take no
+space; at the end the last images are moved into them.
 """
 
 import io
@@ -20,10 +20,10 @@ Integers = NDArray[np.int64]
 
 
 class StagedImages:
-    """The file `path`, of images of `size` pixels a side; opened for writing, by many at once.
+    """A file of images of `size` pixels a side, open for reading and writing in many processes.
 
-    Only the one that is to `create` it makes the file: where it failed and removed the folder,
-    the others must not bring the file back.
+    One process opens it with `create`. The others must not create it: that one may have failed
+    and removed the folder.
     """
 
     def __init__(self, path: Path, size: int, *, create: bool = False) -> None:
@@ -41,15 +41,15 @@ class StagedImages:
             self._write(self._place(int(slots[start])), images[start:end])
 
     def read(self, slot: int) -> Images:
-        """The (S,S,3) image in a slot; black if nothing was written there."""
+        """Read the (S,S,3) image in a slot; black if nothing was written there."""
         data = os.pread(self._file, self.image_bytes, self._place(slot))
         data = data.ljust(self.image_bytes, b"\0")
         return np.frombuffer(data, np.uint8).reshape(self.size, self.size, 3)
 
-    def finish(self, slots: Integers) -> None:
-        """Make image `slots[i]` row i, cut the rest off, and bring all to the disk.
+    def close_holes(self, slots: Integers) -> None:
+        """Move the image in `slots[i]` to row i, cut the rest off, and flush all to the disk.
 
-        `slots` is what `arrange` gave: whatever is moved was already moved away from there.
+        `slots` comes from `arrange_rows`: no image is overwritten before it has been moved.
         """
         for row in np.flatnonzero(slots != np.arange(len(slots))):
             self._write(self._place(int(row)), self.read(int(slots[row])))
@@ -62,16 +62,16 @@ class StagedImages:
 
     def _write(self, place: int, data: NDArray[np.uint8]) -> None:
         rest = np.ascontiguousarray(data).data.cast("B")
-        while rest:  # a disk that gets full takes a part, and refuses the next
+        while rest:  # on a disk that gets full a write is partial, and the next one fails
             written = os.pwrite(self._file, rest, place)
             rest, place = rest[written:], place + written
 
 
-def arrange(train: Integers, holdout: Integers) -> Integers:
-    """Slot of the image that becomes each row: those of train, then of holdout; few are moved.
+def arrange_rows(train: Integers, holdout: Integers) -> Integers:
+    """For each row of the cache, train first, the slot of the image that becomes it.
 
     `train` and `holdout` are ascending slots, and every slot of holdout lies behind all of train.
-    An image that lies where a row of its split will be stays there; the others fill the holes.
+    An image whose slot is a row of its split stays there; the others fill the holes.
     """
     split = len(train)
     total = split + len(holdout)

@@ -1,4 +1,4 @@
-"""Tasks of a bench on all cores: order kept, bounded look-ahead, no process left behind."""
+"""Pool of worker processes: results in order, bounded look-ahead, no process left behind."""
 
 import os
 import signal
@@ -12,61 +12,63 @@ from ctypes import c_bool
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 
 from gan.errors import GanError
-from pipeline.preprocessing.workers.worker import Bench, Done, Task, Worker
+from pipeline.preprocessing.workers.worker import Job, Task, TaskResult, Worker
 
-AHEAD = 16  # tasks a worker that may wait: half a second's work, whatever the parent does
+AHEAD = 16  # waiting tasks a worker: half a second of work while the parent is busy
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on; a container's share of their time is not known."""
+    """Cores that this process may run on; a container's CPU quota is not considered."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-Work = Callable[[Iterable[Task]], Generator[Done, None, None]]
-"""What comes of every task, in order; it does not depend on the number of workers.
+RunTasks = Callable[[Iterable[Task]], Generator[TaskResult, None, None]]
+"""Runs tasks and yields their results in order, the same for any number of workers.
 
 Raises GanError if a shard cannot be read or a worker dies, OSError if the target cannot be
-written. When it is closed or fails no worker writes any more.
+written. Once it is closed or has failed no worker writes any more.
 """
 
 
 @contextmanager
-def hired(bench: Bench, workers: int) -> Iterator[Work]:
-    """Processes that work at `bench`; with one worker all is done in this process.
+def start_workers(job: Job, workers: int, pictures: int) -> Iterator[RunTasks]:
+    """Start processes for a job of `pictures` pictures, no more than it has tasks.
 
-    They start at once, so that they are ready when the tasks are.
+    They start at once, so as to be ready when the tasks are. With one worker the tasks run in this
+    process.
     """
+    workers = min(workers, -(-pictures // job.chunk))
     if workers > 1:
-        crew = _Crew(bench, workers)
+        pool = _WorkerPool(job, workers)
         try:
-            yield crew.work
+            yield pool.run
         finally:
-            crew.dismiss()
+            pool.stop()
         return
-    worker = Worker(bench, lambda: False)
+    worker = Worker(job, lambda: False)
     try:
         yield lambda tasks: (worker(task) for task in tasks)
     finally:
         worker.close()
 
 
-class _Crew:
-    """A pool of processes, and a flag that makes them leave what they do.
+class _WorkerPool:
+    """A pool of processes, and a flag that makes them end their tasks at once.
 
-    The flag has no lock: one that a killed worker took would be held for ever.
+    The flag has no lock: a worker that is killed while it holds one would never release it.
     """
 
-    def __init__(self, bench: Bench, workers: int) -> None:
+    def __init__(self, job: Job, workers: int) -> None:
         # spawn, not fork: a progress bar draws from a thread, and threads do not survive a fork.
         context = get_context("spawn")
-        self._stop = context.RawValue(c_bool, False)
+        self._stopped = context.RawValue(c_bool, False)
         self._ahead = AHEAD * workers
-        self._pool = ProcessPoolExecutor(workers, context, _start_worker, (self._stop, bench))
-        self._leaving = threading.Thread(target=self._pool.shutdown)
-        resource_tracker.ensure_running()  # which would unblock the signal again
-        # Ctrl-C reaches the whole process group: this process alone answers it.
+        self._pool = ProcessPoolExecutor(workers, context, _start_worker, (self._stopped, job))
+        self._shutdown = threading.Thread(target=self._pool.shutdown)
+        resource_tracker.ensure_running()  # its start would unblock the signal again
+        # Ctrl-C reaches the whole process group: only this process handles it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             for _ in range(workers):  # each starts one
@@ -74,53 +76,53 @@ class _Crew:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def work(self, tasks: Iterable[Task]) -> Generator[Done, None, None]:
-        """See Work."""
-        waiting: deque[Future[Done]] = deque()
+    def run(self, tasks: Iterable[Task]) -> Generator[TaskResult, None, None]:
+        """See RunTasks."""
+        waiting: deque[Future[TaskResult]] = deque()
         try:
             for task in tasks:
-                waiting.append(self._pool.submit(_work, task))
+                waiting.append(self._pool.submit(_run_task, task))
                 if len(waiting) > self._ahead:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-            self._leaving.start()  # while this process does the rest
+            self._shutdown.start()  # in the background, while this process goes on
         except BrokenProcessPool:
             raise GanError(
                 "a decoding process was killed, perhaps for want of memory, or could not start; "
                 "lower preprocess.max_pixels or free some memory, and run `gan preprocess` again"
             ) from None
         except BaseException:
-            self.dismiss()
+            self.stop()
             raise
 
-    def dismiss(self) -> None:
-        """Have all leave, and wait until they have."""
-        self._stop.value = True
-        if self._leaving.ident is None:
+    def stop(self) -> None:
+        """End all processes, and wait until they have ended."""
+        self._stopped.value = True
+        if self._shutdown.ident is None:
             self._pool.shutdown(wait=True, cancel_futures=True)
         else:
-            self._leaving.join()
+            self._shutdown.join()
 
 
 _worker: Worker | None = None
-"""In a worker process: what does its tasks."""
+"""The worker of a worker process."""
 
 
-def _start_worker(stop: c_bool, bench: Bench) -> None:
+def _start_worker(stopped: c_bool, job: Job) -> None:
     global _worker
-    _worker = Worker(bench, lambda: stop.value)
+    _worker = Worker(job, lambda: stopped.value)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _work(task: Task) -> Done:
+def _run_task(task: Task) -> TaskResult:
     assert _worker is not None
     return _worker(task)
 
 
 def _end_with_parent() -> None:
-    """Leave when the parent is gone, however it went; a pool's workers would wait for ever."""
+    """Exit when the parent has ended, however it did; a pool's workers would wait for ever."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

@@ -1,7 +1,7 @@
-"""What one worker does with files of pictures: avatars, made, measured and stored.
+"""Worker: decodes files of pictures, measures the avatars and stores them in their slots.
 
-A worker reads shards and writes into the staged cache itself; only facts come back, since a pipe
-between processes costs as much as decoding.
+A worker reads shards and writes into the staged images itself; only measures come back, since a
+pipe between processes costs as much as decoding.
 """
 
 import os
@@ -17,32 +17,30 @@ from gan.errors import GanError
 from pipeline.preprocessing.decoding.avatars import Avatar, Recipe, make_avatars
 from pipeline.preprocessing.faces.box import Box
 from pipeline.preprocessing.faces.rules import Reject
-from pipeline.preprocessing.measures import MEASURES, measure
+from pipeline.preprocessing.measures import MEASURES_DTYPE, measure
 from pipeline.preprocessing.workers.image_slots import StagedImages
 
-CHUNK = 64  # pictures a task: large enough to hide the cost of passing it on
-CHUNK_OF_PAGES = 8  # where faces are looked for, which takes far longer
+CHUNK = 64  # pictures a task: large enough to hide the cost of sending it
+CHUNK_OF_PAGES = 8  # with a face detector, which takes far longer
 
-AVATARS = np.dtype(
-    [("entry", "i8"), ("slot", "i8"), ("side", "f8"), ("box", "f8", 5), *MEASURES.descr]
+AVATAR_DTYPE = np.dtype(
+    [("picture", "i8"), ("slot", "i8"), ("side", "f8"), ("box", "f8", 5), *MEASURES_DTYPE.descr]
 )
-"""What is known of an avatar: its picture and slot, pixels of the side that was cut out, the
-face's box and score (NaN where none was looked for), and what was measured."""
+"""Of one avatar: number of its picture in the plan, its slot, pixels of the side that was cut
+out, the face's box and score (NaN without a detector), and its measures."""
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What all tasks share: where files are, how avatars are made and measured, where they go.
+class Job:
+    """The part that all tasks share: shards, recipe, file of slots, and whether to hash avatars.
 
-    A picture has `slots` slots in the file `target`: as many as avatars may come of it.
+    A picture has recipe.most_avatars slots in the file `target`.
     """
 
     shards: tuple[Path, ...]
     recipe: Recipe
     target: Path
-    slots: int
     hashes: bool
-    looks: bool
 
     @property
     def chunk(self) -> int:
@@ -52,37 +50,37 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Neighbouring entries from `first` on: shard, offset and size of each file, noted boxes."""
+    """Neighbouring pictures from `first` on: shard, offset and size of each file, listed boxes."""
 
     first: int
     shard: NDArray[np.int32]
     offset: NDArray[np.int64]
     size: NDArray[np.int64]
-    noted: dict[int, tuple[Box, ...]] | None = None
+    boxes: dict[int, tuple[Box, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What came of a task: AVATARS, what was left out by entry, how many faces were found."""
+class TaskResult:
+    """Avatars of AVATAR_DTYPE, rejects with the number of their picture, faces found."""
 
     pictures: int
     avatars: NDArray[np.void]
     rejects: tuple[tuple[int, Reject], ...]
-    found: int
+    faces_found: int
 
 
 class Worker:
-    """Does tasks one after the other; holds the shard open that it read last."""
+    """Runs tasks one after the other; keeps the shard open that it read last."""
 
-    def __init__(self, bench: Bench, stopped: Callable[[], bool]) -> None:
-        """`stopped` tells when nobody waits for its tasks any more: it leaves them at once."""
-        self._bench, self._stopped = bench, stopped
+    def __init__(self, job: Job, stopped: Callable[[], bool]) -> None:
+        """`stopped()` is true when results are no longer wanted: a task then ends at once."""
+        self._job, self._stopped = job, stopped
         self._shard, self._file = -1, -1
 
     @cached_property
     def _target(self) -> StagedImages:
-        """Opened with the first task: earlier its folder is not there."""
-        return StagedImages(self._bench.target, self._bench.recipe.geometry.size)
+        """Opened with the first task: before that its folder does not exist."""
+        return StagedImages(self._job.target, self._job.recipe.geometry.size)
 
     def close(self) -> None:
         if "_target" in self.__dict__:
@@ -90,24 +88,24 @@ class Worker:
         if self._file >= 0:
             os.close(self._file)
 
-    def __call__(self, task: Task) -> Done:
+    def __call__(self, task: Task) -> TaskResult:
         """Make, measure and store the avatars of a task; GanError if a shard cannot be read."""
-        made: list[tuple[int, int, Avatar]] = []
+        avatars: list[tuple[int, int, Avatar]] = []
         rejects: list[tuple[int, Reject]] = []
-        found = 0
+        faces_found = 0
         files = zip(task.shard.tolist(), task.offset.tolist(), task.size.tolist(), strict=True)
-        for entry, file in enumerate(files, start=task.first):
+        for picture, file in enumerate(files, start=task.first):
             if self._stopped():
                 break
-            noted = task.noted.get(entry) if task.noted is not None else None
-            outcome = make_avatars(self._read(*file), self._bench.recipe, noted)
-            found += outcome.found
-            rejects += ((entry, each) for each in outcome.rejects)
-            made += ((entry, number, each) for number, each in enumerate(outcome.avatars))
-        return Done(len(task.shard), self._store(made), tuple(rejects), found)
+            boxes = task.boxes.get(picture) if task.boxes is not None else None
+            result = make_avatars(self._read(*file), self._job.recipe, boxes)
+            faces_found += result.faces_found
+            rejects += ((picture, reject) for reject in result.rejects)
+            avatars += ((picture, face, avatar) for face, avatar in enumerate(result.avatars))
+        return TaskResult(len(task.shard), self._store(avatars), tuple(rejects), faces_found)
 
     def _read(self, shard: int, offset: int, size: int) -> bytes:
-        path = self._bench.shards[shard]
+        path = self._job.shards[shard]
         try:
             if shard != self._shard:
                 self._open(path, shard)
@@ -122,20 +120,22 @@ class Worker:
         self._file = os.open(path, os.O_RDONLY)
         self._shard = shard
 
-    def _store(self, made: list[tuple[int, int, Avatar]]) -> NDArray[np.void]:
-        facts = np.zeros(len(made), AVATARS)
-        if not made:
-            return facts
-        images = np.stack([avatar.pixels for _, _, avatar in made])
-        measured = measure(images, hashes=self._bench.hashes, looks=self._bench.looks)
-        for name in MEASURES.names or ():
-            facts[name] = measured[name]
-        facts["box"] = np.nan
-        for fact, (entry, number, avatar) in zip(facts, made, strict=True):
-            fact["entry"], fact["slot"] = entry, entry * self._bench.slots + number
-            fact["side"] = avatar.side
+    def _store(self, avatars: list[tuple[int, int, Avatar]]) -> NDArray[np.void]:
+        """Measure and write avatars, each with its picture and its number in that."""
+        records = np.zeros(len(avatars), AVATAR_DTYPE)
+        if not avatars:
+            return records
+        recipe = self._job.recipe
+        images = np.stack([avatar.pixels for _, _, avatar in avatars])
+        measured = measure(images, hashes=self._job.hashes, quality=recipe.filters.any_quality)
+        for name in MEASURES_DTYPE.names or ():
+            records[name] = measured[name]
+        records["box"] = np.nan
+        for record, (picture, number, avatar) in zip(records, avatars, strict=True):
+            record["picture"], record["slot"] = picture, picture * recipe.most_avatars + number
+            record["side"] = avatar.side
             if avatar.box is not None:
                 box = avatar.box
-                fact["box"] = (box.x, box.y, box.width, box.height, box.score)
-        self._target.write(facts["slot"], images)
-        return facts
+                record["box"] = (box.x, box.y, box.width, box.height, box.score)
+        self._target.write(records["slot"], images)
+        return records

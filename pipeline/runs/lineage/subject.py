@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from gan.errors import GanError
 from pipeline.paths import Paths
-from pipeline.pictures.png_lineage import read_about
+from pipeline.pictures.png_lineage import read_lineage
 from pipeline.runs.evaluated import one_line
 
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM")
@@ -116,7 +116,7 @@ def _begins_as_picture(file: Path) -> bool:
 
 
 def _picture(given: str) -> Subject:
-    said = read_about(Path(given))
+    said = read_lineage(Path(given))
     return Subject(given, "picture", _checked(said, given)["run_key"], Path(given), said=said)
 
 

@@ -18,8 +18,8 @@ from PIL import Image
 from gan.checkpoints import describe_checkpoint, load_generator
 from gan.devices import choose
 from gan.sampling import generate, seed_latents, truncate_latents
-from pipeline.pictures.contact_sheet import png
-from pipeline.pictures.png_lineage import about
+from pipeline.pictures.contact_sheet import encode_png
+from pipeline.pictures.png_lineage import make_text_chunks
 from pipeline.tracking.model.request import Request, request
 
 
@@ -68,7 +68,9 @@ class Avatars:
     def _files(self, images: NDArray[np.uint8], wanted: Request) -> list[bytes]:
         rows = zip(images, wanted.seeds, wanted.truncations, strict=True)
         return [
-            png(Image.fromarray(image), about(self._subject, str(seed), truncation))
+            encode_png(
+                Image.fromarray(image), make_text_chunks(self._subject, str(seed), truncation)
+            )
             for image, seed, truncation in rows
         ]
 

@@ -16,7 +16,7 @@ from pipeline.code_digest import TRAINING, code_digest
 from pipeline.dataset.reader import Dataset
 from pipeline.evaluation.judge import FORMAT
 from pipeline.paths import Paths
-from pipeline.pictures.png_lineage import read_about
+from pipeline.pictures.png_lineage import read_lineage
 from pipeline.tracking.descriptions import describe_training
 from pipeline.tracking.evaluation_row import add_best
 from pipeline.tracking.provenance.tags import origin as provenance
@@ -198,7 +198,7 @@ def _checkpoints(outs: Outs, paths: Paths, links: Path) -> Iterator[Path]:
 
 def _grid_step(outs: Outs, paths: Paths) -> int:
     try:
-        return int(read_about(paths.reports / "samples.png")["images_seen"])
+        return int(read_lineage(paths.reports / "samples.png")["images_seen"])
     except (GanError, KeyError, TypeError, ValueError):
         return outs.origin.images_seen
 

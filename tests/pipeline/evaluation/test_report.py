@@ -19,7 +19,7 @@ from gan.pixels import to_images
 from pipeline.evaluation.credibility import checks
 from pipeline.evaluation.format_number import figure, percent
 from pipeline.evaluation.report import report_html
-from pipeline.pictures.contact_sheet import contact_sheet, png
+from pipeline.pictures.contact_sheet import contact_sheet, encode_png
 
 HOSTILE = "<script>alert('x')</script>\"><img src=http://evil.example/x.png>&amp;{{ 7 * 7 }}"
 RESULTS = [checkpoint_result, folder_result, crowded_result]
@@ -27,7 +27,7 @@ RESULTS = [checkpoint_result, folder_result, crowded_result]
 
 def sheet(seed, side=64, count=64):
     images = np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8)
-    return png(contact_sheet(images, 8))
+    return encode_png(contact_sheet(images, 8))
 
 
 @pytest.fixture(scope="module")

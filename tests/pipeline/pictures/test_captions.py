@@ -9,16 +9,16 @@ from pipeline.pictures.captions import (
     GAP,
     GREY,
     TILE,
-    blank,
-    captioned,
-    centred,
-    note,
+    add_caption,
+    centre_in_tile,
+    draw_text,
+    fit_into_tile,
+    make_sheet,
+    make_text_sheet,
     paste_row,
+    resize,
     scale_into_tile,
-    scaled,
     text_width,
-    whole_tile,
-    write,
 )
 
 
@@ -30,7 +30,7 @@ def noise(width, height):
 @pytest.mark.parametrize("side", [32, 48, 64, 96, 128])
 def test_an_avatar_is_enlarged_by_a_whole_factor_to_96_pixels_at_least(side):
     image = noise(side, side)
-    shown = np.asarray(scaled(image, scale_into_tile(image.size)))
+    shown = np.asarray(resize(image, scale_into_tile(image.size)))
     factor = len(shown) // side
     assert 96 <= len(shown) <= TILE
     assert np.array_equal(shown, np.asarray(image).repeat(factor, 0).repeat(factor, 1))
@@ -38,9 +38,9 @@ def test_an_avatar_is_enlarged_by_a_whole_factor_to_96_pixels_at_least(side):
 
 @pytest.mark.parametrize("size", [(129, 129), (400, 200), (3, 4000), (5000, 2), (1, 1), (127, 60)])
 def test_a_picture_of_any_shape_is_whole_in_the_middle_of_a_tile(size):
-    image = scaled(noise(*size), scale_into_tile(size))
-    tile, (left, top) = centred(image)
-    assert tile.size == whole_tile(noise(*size)).size == (TILE, TILE)
+    image = resize(noise(*size), scale_into_tile(size))
+    tile, (left, top) = centre_in_tile(image)
+    assert tile.size == fit_into_tile(noise(*size)).size == (TILE, TILE)
     assert max(image.size) <= TILE
     assert min(image.size) >= 1
     assert np.array_equal(
@@ -52,14 +52,14 @@ def test_a_picture_of_any_shape_is_whole_in_the_middle_of_a_tile(size):
 
 
 def test_a_long_caption_ends_with_its_tile():
-    tile = captioned(noise(32, 20), "a caption that is too long for so small a picture")
+    tile = add_caption(noise(32, 20), "a caption that is too long for so small a picture")
     assert tile.size == (32, 20 + CAPTION)
     assert np.array_equal(np.asarray(tile)[:20], np.asarray(noise(32, 20)))
     assert np.asarray(tile)[20:].min() < 128
 
 
 def test_a_caption_with_letters_below_the_line_fits():
-    tile = np.asarray(captioned(noise(96, 10), "gjpqy (,;) 17 / |"))
+    tile = np.asarray(add_caption(noise(96, 10), "gjpqy (,;) 17 / |"))
     assert (tile[-1] == 255).all()
     assert (tile[10] == 255).all()
 
@@ -67,25 +67,25 @@ def test_a_caption_with_letters_below_the_line_fits():
 @pytest.mark.parametrize("text", ["limit", "842 near-duplicates; farthest", "j" * 60, "W" * 30])
 def test_a_line_of_text_is_no_wider_than_it_says(text):
     width = text_width(text)
-    sheet = blank(width + 50, 20)
-    write(sheet, (0, 0), text)
+    sheet = make_sheet(width + 50, 20)
+    draw_text(sheet, (0, 0), text)
     inked = np.flatnonzero((np.asarray(sheet) < 255).any(axis=(0, 2)))
     assert width - 5 <= inked[-1] <= width
 
 
 def test_a_note_with_letters_below_the_line_fits():
-    sheet = np.asarray(note("gjpqy (,;) 17 / |"))
+    sheet = np.asarray(make_text_sheet("gjpqy (,;) 17 / |"))
     edges = (sheet[0], sheet[-1], sheet[:, 0], sheet[:, -1])
     assert all((edge == 255).all() for edge in edges)
 
 
 def test_any_text_can_be_written():
-    assert note("naïve 画像 \ud800").size[0] > 20
-    assert note("é").tobytes() == note("?").tobytes()
+    assert make_text_sheet("naïve 画像 \ud800").size[0] > 20
+    assert make_text_sheet("é").tobytes() == make_text_sheet("?").tobytes()
 
 
 def test_a_row_goes_on_where_it_ended():
-    sheet = blank(200, 30)
+    sheet = make_sheet(200, 30)
     end = paste_row(sheet, [noise(20, 20), noise(30, 20)], 7, 5)
     assert end == 7 + 20 + GAP + 30 + GAP
     assert paste_row(sheet, [], end, 5) == end

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gan.errors import GanError
 from pipeline.pictures.generate import parse_seeds, run
-from pipeline.pictures.png_lineage import read_about
+from pipeline.pictures.png_lineage import read_lineage
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_file_says_which_seed_and_run_it_is_of(checkpoint, tmp_path):
     with Image.open(file) as image:
         assert image.size == (32, 32)
         assert (image.info["gan.seed"], image.info["gan.run_key"]) == ("5", "k" * 64)
-    said = read_about(file)
+    said = read_lineage(file)
     assert (said["seeds"], said["truncation"], said["images_seen"]) == ("5", 1.0, 64)
     assert said["trained_on"] == "d" * 64
     assert said["sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
@@ -58,7 +58,7 @@ def test_a_file_says_which_seed_and_run_it_is_of(checkpoint, tmp_path):
 
 def test_a_grid_says_of_which_seeds_it_is(checkpoint, tmp_path):
     (sheet,) = run(checkpoint, "0-3, 9", tmp_path, grid=True, truncation=0.5)
-    said = read_about(sheet)
+    said = read_lineage(sheet)
     assert (said["seeds"], said["truncation"]) == ("0-3,9", 0.5)
 
 

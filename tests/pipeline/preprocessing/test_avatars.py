@@ -45,9 +45,9 @@ def header_alone(width, height):
 )
 def test_a_refused_picture_is_not_decoded(faces, size, reason):
     boxes = (Box(0, 0, 40, 40),)
-    outcome = make_avatars(header_alone(*size), Recipe(SQUARE, faces, RULES), boxes)
-    assert [each.reason for each in outcome.rejects] == [reason]
-    assert (outcome.avatars, outcome.found) == ((), 0)
+    result = make_avatars(header_alone(*size), Recipe(SQUARE, faces, RULES), boxes)
+    assert [each.reason for each in result.rejects] == [reason]
+    assert (result.avatars, result.faces_found) == ((), 0)
     allowed = make_avatars(header_alone(*size), Recipe(SQUARE, faces), boxes)
     assert [each.reason for each in allowed.rejects] == [UNREADABLE]
 
@@ -57,9 +57,9 @@ def test_a_refused_picture_is_not_decoded(faces, size, reason):
 )
 @pytest.mark.parametrize("size", [(61, 100), (100, 61)])
 def test_a_picture_is_one_avatar_and_knows_the_side_that_it_spans(geometry, side, size):
-    outcome = make_avatars(picture(*size), Recipe(geometry, None, RULES))
-    (avatar,) = outcome.avatars
-    assert (outcome.found, outcome.rejects) == (1, ())
+    result = make_avatars(picture(*size), Recipe(geometry, None, RULES))
+    (avatar,) = result.avatars
+    assert (result.faces_found, result.rejects) == (1, ())
     assert (avatar.side, avatar.box) == (side, None)
     assert avatar.pixels.shape == (32, 32, 3)
     assert avatar.pixels.dtype == np.uint8
@@ -68,15 +68,15 @@ def test_a_picture_is_one_avatar_and_knows_the_side_that_it_spans(geometry, side
 
 def test_a_face_knows_its_box_and_the_side_of_its_crop():
     box = Box(10, 20, 40, 30)
-    outcome = make_avatars(picture(100, 90), Recipe(SQUARE, FACES, RULES), (box, Box(0, 0, 5, 5)))
-    (avatar,) = outcome.avatars
+    result = make_avatars(picture(100, 90), Recipe(SQUARE, FACES, RULES), (box, Box(0, 0, 5, 5)))
+    (avatar,) = result.avatars
     assert (avatar.box, avatar.side) == (box, 60)
     assert avatar.pixels.shape == (32, 32, 3)
     assert avatar.pixels.flags.c_contiguous
-    assert (outcome.found, len(outcome.rejects)) == (2, 1)
+    assert (result.faces_found, len(result.rejects)) == (2, 1)
 
 
 def test_what_is_no_picture_is_a_reject():
-    outcome = make_avatars(b"<html>", Recipe(SQUARE))
-    assert [each.reason for each in outcome.rejects] == [UNREADABLE]
-    assert outcome.found == 0
+    result = make_avatars(b"<html>", Recipe(SQUARE))
+    assert [each.reason for each in result.rejects] == [UNREADABLE]
+    assert result.faces_found == 0

@@ -7,7 +7,13 @@ import sys
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipeline.preprocessing.cache_writer import digests, hex_digests, numbers, words, write_index
+from pipeline.preprocessing.cache_writer import (
+    digest_column,
+    hex_column,
+    number_column,
+    split_column,
+    write_index,
+)
 
 
 def test_columns_are_read_back_as_they_were(tmp_path):
@@ -16,12 +22,12 @@ def test_columns_are_read_back_as_they_were(tmp_path):
     floats = np.arange(19, dtype=np.float32)
     floats[[0, 7, 8, 18]] = np.nan
     columns = {
-        "floats": numbers(floats),
-        "every_second": numbers(np.arange(38)[::2]),
-        "large": numbers(np.full(19, 2**64 - 1, np.uint64)),
-        "hex": hex_digests(raw),
-        "raw": digests(raw),
-        "split": words({"train": 12, "holdout": 7}),
+        "floats": number_column(floats),
+        "every_second": number_column(np.arange(38)[::2]),
+        "large": number_column(np.full(19, 2**64 - 1, np.uint64)),
+        "hex": hex_column(raw),
+        "raw": digest_column(raw),
+        "split": split_column({"train": 12, "holdout": 7}),
     }
     write_index(tmp_path, [columns])
     table = pq.read_table(tmp_path / "index.parquet").to_pydict()
@@ -34,15 +40,15 @@ def test_columns_are_read_back_as_they_were(tmp_path):
 
 
 def test_blocks_of_rows_follow_each_other(tmp_path):
-    blocks = [{"n": numbers(np.arange(at, at + 5))} for at in range(0, 20, 5)]
+    blocks = [{"n": number_column(np.arange(at, at + 5))} for at in range(0, 20, 5)]
     write_index(tmp_path, iter(blocks))
     assert pq.read_table(tmp_path / "index.parquet")["n"].to_pylist() == list(range(20))
     assert pq.ParquetFile(tmp_path / "index.parquet").num_row_groups == 4
 
 
 def test_no_rows_are_empty_columns():
-    assert len(words({"train": 0, "holdout": 0})) == 0
-    assert len(numbers(np.zeros(0))) == len(hex_digests(np.zeros((0, 32), np.uint8))) == 0
+    assert len(split_column({"train": 0, "holdout": 0})) == 0
+    assert len(number_column(np.zeros(0))) == len(hex_column(np.zeros((0, 32), np.uint8))) == 0
 
 
 def test_pandas_is_not_imported_for_it(tmp_path):
@@ -52,8 +58,8 @@ from pathlib import Path
 import numpy as np
 from pipeline.preprocessing.cache_writer import *
 raw = np.zeros((3, 32), np.uint8)
-write_index(Path({str(tmp_path)!r}), [{{"n": numbers(np.array([1, np.nan, 2])),
-    "h": hex_digests(raw), "r": digests(raw), "w": words({{"a": 3}})}}])
+write_index(Path({str(tmp_path)!r}), [{{"n": number_column(np.array([1, np.nan, 2])),
+    "h": hex_column(raw), "r": digest_column(raw), "w": split_column({{"a": 3}})}}])
 sys.exit("pandas" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

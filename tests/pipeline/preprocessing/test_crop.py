@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.preprocessing.decoding.crop import Frame, cut
+from pipeline.preprocessing.decoding.crop import Frame, cut_square
 from pipeline.preprocessing.faces.box import Box
 
 BLUE, RED, GREEN = (10, 20, 200), (200, 30, 30), (20, 180, 40)
@@ -32,14 +32,14 @@ def test_the_square_stands_around_the_box_by_margin_and_centre():
 def test_a_box_of_one_colour_gives_a_crop_of_that_colour():
     page = Image.new("RGB", (300, 200), BLUE)
     page.paste(RED, (40, 50, 140, 150))
-    inside = cut(page, Frame(0.8, 0.5).around(Box(40, 50, 100, 100)), 32)
+    inside = cut_square(page, Frame(0.8, 0.5).around(Box(40, 50, 100, 100)), 32)
     assert np.unique(inside.reshape(-1, 3), axis=0).tolist() == [list(RED)]
 
 
 def test_with_margin_two_the_box_is_the_middle_half():
     page = Image.new("RGB", (300, 300), BLUE)
     page.paste(RED, (100, 100, 164, 164))
-    crop = cut(page, Frame(2.0, 0.5).around(Box(100, 100, 64, 64)), 64)
+    crop = cut_square(page, Frame(2.0, 0.5).around(Box(100, 100, 64, 64)), 64)
     assert crop.shape == (64, 64, 3)
     assert crop.dtype == np.uint8
     assert crop.flags.c_contiguous
@@ -52,7 +52,7 @@ def test_with_margin_two_the_box_is_the_middle_half():
     "square", [(20, 30, 52, 62), (20.5, 30.25, 52.5, 62.25), (20.3, 10.7, 100.3, 90.7)]
 )
 def test_fractions_of_a_pixel_count(square):
-    crop = cut(ramp(), square, 32).astype(float)
+    crop = cut_square(ramp(), square, 32).astype(float)
     assert np.abs(crop[:, :, 0] - centres(square[0], square[2], 32)).max() <= 0.51
     assert np.abs(crop[:, :, 1] - centres(square[1], square[3], 32)[:, None]).max() <= 0.51
     assert (crop[:, :, 2] == 7).all()
@@ -64,7 +64,7 @@ def test_fractions_of_a_pixel_count(square):
     ids=["left", "right and bottom", "all around", "right and top"],
 )
 def test_beyond_the_picture_its_edge_is_repeated(square):
-    crop = cut(ramp(), square, 32).astype(float)
+    crop = cut_square(ramp(), square, 32).astype(float)
     across = centres(square[0], square[2], 32).clip(0, 199)
     down = centres(square[1], square[3], 32).clip(0, 99)
     blurred = 1 + 0.2 * (square[2] - square[0]) / 32  # at the bend that the edge makes
@@ -78,13 +78,13 @@ def test_beyond_the_picture_its_edge_is_repeated(square):
 def test_it_is_the_very_last_row_and_column_that_are_repeated():
     page = Image.new("RGB", (100, 80), BLUE)
     page.paste(RED, (99, 0, 100, 80))
-    assert (cut(page, (110, 10, 174, 74), 64) == RED).all()
+    assert (cut_square(page, (110, 10, 174, 74), 64) == RED).all()
     page.paste(GREEN, (0, 79, 100, 80))
-    assert (cut(page, (10, 90, 74, 154), 64) == GREEN).all()
+    assert (cut_square(page, (10, 90, 74, 154), 64) == GREEN).all()
 
 
 def test_a_picture_smaller_than_the_square_is_repeated_to_all_sides():
-    crop = cut(Image.new("RGB", (3, 2), GREEN), (-50, -50, 50, 50), 32)
+    crop = cut_square(Image.new("RGB", (3, 2), GREEN), (-50, -50, 50, 50), 32)
     assert np.unique(crop.reshape(-1, 3), axis=0).tolist() == [list(GREEN)]
 
 
@@ -93,7 +93,7 @@ def test_large_faces_are_shrunk_in_two_steps_that_look_like_one():
     soft = Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).resize((1200, 1200))
     square = (101.5, 77.25, 1001.5, 977.25)
     exact = np.asarray(soft.resize((32, 32), Image.Resampling.BICUBIC, box=square)).astype(int)
-    difference = np.abs(cut(soft, square, 32) - exact)
+    difference = np.abs(cut_square(soft, square, 32) - exact)
     assert difference.mean() < 0.6
     assert difference.max() <= 8
 
@@ -103,10 +103,10 @@ def test_within_the_picture_the_crop_is_pillows_own():
     noise = Image.fromarray(rng.integers(0, 256, (150, 160, 3), dtype=np.uint8))
     square = (30.4, 31.6, 120.4, 121.6)
     exact = np.asarray(noise.resize((32, 32), Image.Resampling.BICUBIC, box=square))
-    assert np.array_equal(cut(noise, square, 32), exact)
+    assert np.array_equal(cut_square(noise, square, 32), exact)
 
 
 def test_an_enormous_margin_needs_no_enormous_memory():
     page = Image.new("RGB", (2000, 1500), RED)
-    crop = cut(page, Frame(10.0, 0.5).around(Box(0, 0, 2000, 1500)), 64)
+    crop = cut_square(page, Frame(10.0, 0.5).around(Box(0, 0, 2000, 1500)), 64)
     assert (crop == RED).all()

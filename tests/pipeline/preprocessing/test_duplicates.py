@@ -8,7 +8,11 @@ import pytest
 from gan.errors import GanError
 from pipeline.preprocessing.duplicates import hamming_search as near
 from pipeline.preprocessing.duplicates import leaders as duplicates
-from pipeline.preprocessing.duplicates.leaders import NOT_ASKED, Limits, find_near
+from pipeline.preprocessing.duplicates.leaders import (
+    NOT_COMPUTED,
+    NearLimits,
+    group_near_duplicates,
+)
 
 
 def plain(dhash, phash, limits):
@@ -20,7 +24,7 @@ def plain(dhash, phash, limits):
             one = int(dhash[i] ^ dhash[leader]).bit_count()
             other = int(phash[i] ^ phash[leader]).bit_count()
             if one <= limits.dhash and other <= limits.phash:
-                near.append((one, other if limits.phash < 64 else NOT_ASKED, leader))
+                near.append((one, other if limits.phash < 64 else NOT_COMPUTED, leader))
         if near:
             one, other, leader = min(near)
             groups.append((leader, one, other))
@@ -31,7 +35,7 @@ def plain(dhash, phash, limits):
 
 
 def found(dhash, phash, limits):
-    groups = find_near(dhash, limits, lambda indices: phash[indices])
+    groups = group_near_duplicates(dhash, limits, lambda indices: phash[indices])
     assert (groups.leader.dtype, groups.dhash.dtype, groups.phash.dtype) == ("i8", "i2", "i2")
     return list(
         zip(groups.leader.tolist(), groups.dhash.tolist(), groups.phash.tolist(), strict=True)
@@ -78,7 +82,7 @@ def test_groups_are_those_of_the_definition(draw_dhash, draw_phash):
     for distance in (0, 1, 2, 4, 7, 10):
         dhash, phash = draw_dhash(rng, 40), draw_phash(rng, 40)
         for limit in (0, 3, 8, 30, 64)[distance % 2 :: 2]:
-            limits = Limits(distance, limit)
+            limits = NearLimits(distance, limit)
             assert found(dhash, phash, limits) == plain(dhash, phash, limits)
 
 
@@ -87,7 +91,7 @@ def test_many_equal_pairs_of_hashes_make_no_difference():
     for _ in range(30):
         pick = rng.integers(0, 12, 60)
         dhash, phash = few(rng, 12)[pick], few(rng, 12)[pick]
-        limits = Limits(int(rng.integers(0, 4)), int(rng.integers(0, 4)))
+        limits = NearLimits(int(rng.integers(0, 4)), int(rng.integers(0, 4)))
         assert found(dhash, phash, limits) == plain(dhash, phash, limits)
 
 
@@ -96,12 +100,12 @@ def test_small_chunks_change_nothing(monkeypatch):
     monkeypatch.setattr(duplicates, "CHUNK", 5)
     rng = np.random.default_rng(2)
     dhash, phash = clustered(rng, 100), few(rng, 100)
-    assert found(dhash, phash, Limits(6, 2)) == plain(dhash, phash, Limits(6, 2))
+    assert found(dhash, phash, NearLimits(6, 2)) == plain(dhash, phash, NearLimits(6, 2))
 
 
 def test_a_chain_does_not_join_its_ends():
     chain = words(*((1 << 4 * i) - 1 for i in range(16)))  # each 4 bits from the next
-    groups = find_near(chain, Limits(4, 64), never)
+    groups = group_near_duplicates(chain, NearLimits(4, 64), never)
     assert groups.leader.tolist() == [i - i % 2 for i in range(16)]
     assert groups.dhash.tolist() == [0, 4] * 8
 
@@ -110,21 +114,21 @@ def test_the_nearest_leader_counts_then_the_nearer_phash_then_the_first():
     # two leaders 6 bits apart in the one hash; what lies between is within 4 of both
     dhash = words(0b000000, 0b111111, 0b000011, 0b000111, 0b000111)
     phash = words(0b00, 0b00, 0b11, 0b00, 0b00)
-    assert found(dhash, phash, Limits(4, 8))[2:] == [(0, 2, 2), (0, 3, 0), (0, 3, 0)]
+    assert found(dhash, phash, NearLimits(4, 8))[2:] == [(0, 2, 2), (0, 3, 0), (0, 3, 0)]
     phash[0] = 0b1
-    assert found(dhash, phash, Limits(4, 8))[2:] == [(0, 2, 1), (1, 3, 0), (1, 3, 0)]
+    assert found(dhash, phash, NearLimits(4, 8))[2:] == [(0, 2, 1), (1, 3, 0), (1, 3, 0)]
 
 
 def test_a_leader_that_comes_between_two_equal_ones_takes_the_later():
     # the fourth has the hashes of the second, and the third, kept, is nearer to it than the first
     dhash = words(0b000000, 0b000111, 0b001111 | 1 << 9, 0b000111)
-    assert find_near(dhash, Limits(3, 64), never).leader.tolist() == [0, 0, 2, 2]
+    assert group_near_duplicates(dhash, NearLimits(3, 64), never).leader.tolist() == [0, 0, 2, 2]
 
 
 def test_the_best_of_its_kind_stays():
     rng = np.random.default_rng(3)
     dhash = rng.permutation(np.repeat(random(rng, 50), 4))
-    leader = find_near(dhash, Limits(4, 64), never).leader
+    leader = group_near_duplicates(dhash, NearLimits(4, 64), never).leader
     firsts = {int(value): int(np.argmax(dhash == value)) for value in dhash}
     assert leader.tolist() == [firsts[int(value)] for value in dhash]
 
@@ -132,8 +136,8 @@ def test_the_best_of_its_kind_stays():
 def test_what_stays_is_apart_and_what_goes_is_near_an_earlier_one_that_stays():
     rng = np.random.default_rng(4)
     dhash, phash = clustered(rng, 2000), few(rng, 2000)
-    limits = Limits(4, 2)
-    groups = find_near(dhash, limits, lambda indices: phash[indices])
+    limits = NearLimits(4, 2)
+    groups = group_near_duplicates(dhash, limits, lambda indices: phash[indices])
     everyone = np.arange(len(dhash))
     kept = np.flatnonzero(groups.leader == everyone)
     assert 50 < len(kept) < 1500
@@ -156,25 +160,29 @@ def test_phash_is_asked_once_of_those_alone_that_have_a_near_dhash():
         asked.append(indices.tolist())
         return np.zeros(len(indices), np.uint64)
 
-    groups = find_near(dhash, Limits(3, 8), phash_of)
+    groups = group_near_duplicates(dhash, NearLimits(3, 8), phash_of)
     assert asked == [[0, 2, 3, 4]]
     assert groups.leader.tolist() == [0, 1, 0, 3, 3]
 
 
 def test_phash_is_never_asked_where_it_cannot_matter():
-    assert find_near(words(0, 0, 1), Limits(1, 64), never).phash.tolist() == [
+    assert group_near_duplicates(words(0, 0, 1), NearLimits(1, 64), never).phash.tolist() == [
         0,
-        NOT_ASKED,
-        NOT_ASKED,
+        NOT_COMPUTED,
+        NOT_COMPUTED,
     ]
-    assert find_near(words(0, 0xFF, 0xFF00), Limits(4, 8), never).leader.tolist() == [0, 1, 2]
-    assert find_near(words(), Limits(4, 8), never).leader.tolist() == []
+    assert group_near_duplicates(
+        words(0, 0xFF, 0xFF00), NearLimits(4, 8), never
+    ).leader.tolist() == [0, 1, 2]
+    assert group_near_duplicates(words(), NearLimits(4, 8), never).leader.tolist() == []
 
 
 @pytest.mark.parametrize("phash", [8, 64])
 def test_a_hundred_thousand_with_the_same_hashes_cost_nothing(phash):
-    groups = find_near(
-        np.full(100_000, 7, np.uint64), Limits(4, phash), lambda indices: indices.astype("u8") * 0
+    groups = group_near_duplicates(
+        np.full(100_000, 7, np.uint64),
+        NearLimits(4, phash),
+        lambda indices: indices.astype("u8") * 0,
     )
     assert not groups.leader.any()
 
@@ -184,7 +192,9 @@ def test_one_dhash_with_many_phashes_is_searched_in_little_memory(monkeypatch):
     phash = random(np.random.default_rng(5), 2000)
     phash[1500:] = phash[:500] ^ 1
     tracemalloc.start()
-    groups = find_near(np.zeros(2000, np.uint64), Limits(4, 8), lambda indices: phash[indices])
+    groups = group_near_duplicates(
+        np.zeros(2000, np.uint64), NearLimits(4, 8), lambda indices: phash[indices]
+    )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert groups.leader.tolist() == [*range(1500), *range(500)]
@@ -194,16 +204,22 @@ def test_one_dhash_with_many_phashes_is_searched_in_little_memory(monkeypatch):
 def test_more_near_pairs_than_can_be_held_are_an_error(monkeypatch):
     monkeypatch.setattr(near, "MOST_PAIRS", 100)
     with pytest.raises(GanError, match=r"^over 100 pairs .* lower preprocess\.duplicates\.dhash"):
-        find_near(np.arange(64, dtype=np.uint64), Limits(4, 64), never)
+        group_near_duplicates(np.arange(64, dtype=np.uint64), NearLimits(4, 64), never)
     phash = np.arange(64, dtype=np.uint64)
     with pytest.raises(GanError, match=r"^over 100 pairs"):
-        find_near(np.zeros(64, np.uint64), Limits(4, 8), lambda indices: phash[indices])
+        group_near_duplicates(
+            np.zeros(64, np.uint64), NearLimits(4, 8), lambda indices: phash[indices]
+        )
 
 
 def test_more_avatars_than_can_be_numbered_are_an_error(monkeypatch):
     monkeypatch.setattr(duplicates, "MOST_IMAGES", 3)
-    assert find_near(words(1, 1, 1), Limits(4, 64), never).leader.tolist() == [0, 0, 0]
+    assert group_near_duplicates(words(1, 1, 1), NearLimits(4, 64), never).leader.tolist() == [
+        0,
+        0,
+        0,
+    ]
     with pytest.raises(
         GanError, match=r"^4 avatars: .* set preprocess\.duplicates\.near to false$"
     ):
-        find_near(words(1, 1, 1, 1), Limits(4, 64), never)
+        group_near_duplicates(words(1, 1, 1, 1), NearLimits(4, 64), never)

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.preprocessing.faces.box import Box
-from pipeline.preprocessing.faces.rules import FaceRules, sift
+from pipeline.preprocessing.faces.rules import FaceRules, choose_boxes
 
 RULES = FaceRules(min_score=0.5, min_side=43, min_share=0.1, max_faces=3)
 PAGE = (1000, 800)
@@ -11,14 +11,14 @@ PAGE = (1000, 800)
 
 def refused(*boxes, rules=RULES, size=PAGE):
     """(reason, detail) of each reject, and that every box is in one of the two lists."""
-    kept, rejects = sift(boxes, size, rules)
+    kept, rejects = choose_boxes(boxes, size, rules)
     assert sorted([*kept, *(each.box for each in rejects)], key=repr) == sorted(boxes, key=repr)
     return [(each.reason, each.detail) for each in rejects]
 
 
 def test_good_boxes_are_kept_best_first():
     faces = [Box(0, 0, 100, 100, 0.7), Box(300, 0, 90, 90, 0.9), Box(600, 0, 120, 120, 0.9)]
-    kept, rejects = sift(faces, PAGE, RULES)
+    kept, rejects = choose_boxes(faces, PAGE, RULES)
     assert kept == [faces[2], faces[1], faces[0]]
     assert rejects == []
 
@@ -87,13 +87,13 @@ def test_of_two_boxes_on_one_face_the_better_one_stays():
 
 def test_of_equal_scores_the_larger_box_is_the_better():
     small, large = Box(110, 110, 90, 90), Box(100, 100, 110, 110)
-    kept, _ = sift([small, large], PAGE, RULES)
+    kept, _ = choose_boxes([small, large], PAGE, RULES)
     assert kept == [large]
 
 
 def test_faces_past_the_limit_are_the_worst_ones():
     faces = [Box(100 * i, 0, 90, 90, 0.5 + 0.1 * i) for i in range(5)]
-    kept, rejects = sift(faces, PAGE, RULES)
+    kept, rejects = choose_boxes(faces, PAGE, RULES)
     assert kept == faces[:1:-1]
     assert [each.box for each in rejects] == [faces[1], faces[0]]
     assert {each.reason for each in rejects} == {"more faces than allowed"}
@@ -102,10 +102,10 @@ def test_faces_past_the_limit_are_the_worst_ones():
 
 def test_a_dropped_box_does_not_stand_in_the_way_of_another():
     absurd, face = Box(100, 100, 90, 300, 1.0), Box(100, 100, 90, 90, 0.6)
-    kept, _ = sift([absurd, face], PAGE, RULES)
+    kept, _ = choose_boxes([absurd, face], PAGE, RULES)
     assert kept == [face]
 
 
 def test_the_order_of_the_boxes_does_not_matter():
     faces = [Box(100 * i, 0, 90 + i % 2, 90, 0.8) for i in range(5)]
-    assert sift(faces, PAGE, RULES) == sift(faces[::-1], PAGE, RULES)
+    assert choose_boxes(faces, PAGE, RULES) == choose_boxes(faces[::-1], PAGE, RULES)

@@ -20,11 +20,16 @@ from gan.params.file import parse_params
 from pipeline.gallery.page import face_boxes, paint_page
 from pipeline.preprocessing.faces import animeface as face_animeface
 from pipeline.preprocessing.faces import cascade as face_cascade
-from pipeline.preprocessing.faces.animeface import AnimeFace, find_known_face, find_library, prove
-from pipeline.preprocessing.faces.box import LONGEST_SIDE, Box, Picture, View
+from pipeline.preprocessing.faces.animeface import (
+    AnimeFace,
+    check_library,
+    find_known_face,
+    find_library,
+)
+from pipeline.preprocessing.faces.box import LONGEST_SIDE, Box, DetectorImage, Picture
 from pipeline.preprocessing.faces.box_file import BoxFile
 from pipeline.preprocessing.faces.cascade import Cascade
-from pipeline.preprocessing.faces.detector import choose_detector, finder
+from pipeline.preprocessing.faces.detector import build_finder, choose_detector
 
 SHIPPED = yaml.safe_load((Path(__file__).parents[3] / "params.yaml").read_text())
 SHA = "ab" * 32
@@ -53,22 +58,22 @@ def share_in_common(one, other):
 
 
 def test_a_page_is_shrunk_for_the_detector_and_boxes_grow_back():
-    view = View.of(Image.new("RGB", (3000, 1501)))
+    view = DetectorImage.of(Image.new("RGB", (3000, 1501)))
     assert view.image.size == (LONGEST_SIDE, 500)
     assert view.box(100, 50, 20, 30, 0.7) == Box(300, 50 * 3.002, 60, 30 * 3.002, 0.7)
 
 
 def test_a_page_is_never_enlarged_and_never_aliased():
     small = Image.new("RGB", (60, 1000))
-    assert View.of(small).image is small
+    assert DetectorImage.of(small).image is small
     board = Image.fromarray((np.indices((2400, 2400)).sum(0) % 2 * 255).astype(np.uint8))
-    seen = np.asarray(View.of(board.convert("RGB")).image)[10:-10, 10:-10]
+    seen = np.asarray(DetectorImage.of(board.convert("RGB")).image)[10:-10, 10:-10]
     assert seen.min() > 110
     assert seen.max() < 145
 
 
 def test_a_hair_wide_page_keeps_a_pixel():
-    assert View.of(Image.new("RGB", (1, 9000))).image.size == (1, LONGEST_SIDE)
+    assert DetectorImage.of(Image.new("RGB", (1, 9000))).image.size == (1, LONGEST_SIDE)
 
 
 # --- animeface ---
@@ -76,7 +81,7 @@ def test_a_hair_wide_page_keeps_a_pixel():
 
 @animeface
 def test_animeface_finds_the_known_face():
-    prove(find_library())
+    check_library(find_library())
     assert len(find_known_face(find_library())) == 1
     assert face_animeface.TEST_PICTURE.stat().st_size <= 20_000
 
@@ -160,7 +165,7 @@ def crashes(library):
 )
 def test_a_broken_binary_interface_is_an_error_not_no_faces(broken, complaint):
     with pytest.raises(GanError, match=complaint) as caught:
-        prove(find_library(), broken)
+        check_library(find_library(), broken)
     assert "cascade or boxes" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -171,7 +176,7 @@ def test_a_library_that_does_not_fit_is_an_error(tmp_path, kind):
     if kind == "no library":
         library.write_text("hello")
     with pytest.raises(GanError, match=r"animeface: its library does not fit.*-e '\.\[faces\]'"):
-        prove(library)
+        check_library(library)
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch, tmp_path):
@@ -190,8 +195,8 @@ def test_without_the_package_it_says_what_to_install(monkeypatch, tmp_path):
 def test_the_chosen_animeface_is_named_with_its_version(tmp_path):
     chosen = choose_detector(settings(detector="animeface"), tmp_path)
     assert chosen.settings() == {"detector": "animeface", "version": face_animeface.version()}
-    assert finder(chosen) is finder(chosen)
-    assert finder(chosen).find(Picture(known_picture()))
+    assert build_finder(chosen) is build_finder(chosen)
+    assert build_finder(chosen).find(Picture(known_picture()))
 
 
 # --- cascade ---
@@ -281,10 +286,10 @@ def test_boxes_are_found_by_sha256_and_by_url(tmp_path):
     )
     boxes = BoxFile.read(file)
     both = (Box(1, 2.5, 30, 40, 0.9), Box(5, 6, 70, 80, 1.0))
-    assert boxes.of(SHA, "/other.png") == both
-    assert boxes.of("cd" * 32, "/a.png", "/ü.png") == ()
-    assert boxes.of("cd" * 32, "/a.png") is None
-    assert boxes.of(SHA, "/ü.png") == both
+    assert boxes.find(SHA, "/other.png") == both
+    assert boxes.find("cd" * 32, "/a.png", "/ü.png") == ()
+    assert boxes.find("cd" * 32, "/a.png") is None
+    assert boxes.find(SHA, "/ü.png") == both
 
 
 GOOD = {"sha256": SHA, "boxes": []}

@@ -8,16 +8,16 @@ from pipeline.preprocessing.filters import (
     FLAT,
     GREY,
     LONG_PICTURE,
-    LOOKS,
     NO_LIMITS,
     ONE_COLOUR,
+    QUALITY_REASONS,
     SMALL_PICTURE,
     FilterRules,
-    detail,
-    faults,
-    picture_fault,
+    check_picture,
+    describe_fault,
+    find_faults,
 )
-from pipeline.preprocessing.measures import MEASURES, measure
+from pipeline.preprocessing.measures import MEASURES_DTYPE, measure
 
 RULES = FilterRules(
     min_side=48,
@@ -31,7 +31,7 @@ AT_THE_LIMIT = {"contrast": 8.0, "one_colour": 0.95, "sharpness": 20.0, "colour"
 
 
 def measured(**changes):
-    rows = np.zeros(1, MEASURES)
+    rows = np.zeros(1, MEASURES_DTYPE)
     for name, value in (AT_THE_LIMIT | changes).items():
         rows[name] = value
     return rows
@@ -39,7 +39,7 @@ def measured(**changes):
 
 @pytest.mark.parametrize("size", [(48, 48), (48, 96), (96, 48), (1000, 2000), (49, 97)])
 def test_a_picture_within_the_limits_passes(size):
-    assert picture_fault(size, RULES) is None
+    assert check_picture(size, RULES) is None
 
 
 @pytest.mark.parametrize(
@@ -53,15 +53,15 @@ def test_a_picture_within_the_limits_passes(size):
     ],
 )
 def test_a_picture_beyond_a_limit_is_told_with_its_size(size, reason, particulars):
-    fault = picture_fault(size, RULES)
+    fault = check_picture(size, RULES)
     assert (fault.reason, fault.detail, fault.box) == (reason, particulars, None)
 
 
 def test_without_limits_everything_passes():
-    assert picture_fault((1, 65535), NO_LIMITS) is None
-    assert not NO_LIMITS.looks
+    assert check_picture((1, 65535), NO_LIMITS) is None
+    assert not NO_LIMITS.any_quality
     black = np.zeros((1, 32, 32, 3), np.uint8)
-    assert faults(measure(black, hashes=False, looks=True), NO_LIMITS).tolist() == [0]
+    assert find_faults(measure(black, hashes=False, quality=True), NO_LIMITS).tolist() == [0]
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_without_limits_everything_passes():
     [{"min_contrast": 1}, {"max_one_colour": 0.99}, {"min_sharpness": 1}, {"min_colour": 1}],
 )
 def test_one_limit_on_looks_is_enough_to_ask_for_them(limit):
-    assert FilterRules(**limit).looks
-    assert not FilterRules(min_side=48, max_aspect=2.0).looks
+    assert FilterRules(**limit).any_quality
+    assert not FilterRules(min_side=48, max_aspect=2.0).any_quality
 
 
 def test_an_avatar_just_at_every_limit_passes():
-    assert faults(measured(), RULES).tolist() == [0]
+    assert find_faults(measured(), RULES).tolist() == [0]
 
 
 @pytest.mark.parametrize(
@@ -90,32 +90,32 @@ def test_an_avatar_just_at_every_limit_passes():
 )
 def test_an_avatar_beyond_one_limit_is_told_by_it(changes, reason, particulars):
     rows = measured(**changes)
-    (code,) = faults(rows, RULES)
-    assert LOOKS[code - 1] == reason
-    assert detail(rows[0], code - 1, RULES) == particulars
+    (code,) = find_faults(rows, RULES)
+    assert QUALITY_REASONS[code - 1] == reason
+    assert describe_fault(rows[0], code - 1, RULES) == particulars
 
 
 def test_of_several_faults_the_first_in_order_counts():
     worse = {"contrast": 0.0, "one_colour": 1.0, "sharpness": 0.0, "colour": 0.0}
     found = []
     while worse:
-        (code,) = faults(measured(**worse), RULES)
-        found.append(LOOKS[code - 1])
+        (code,) = find_faults(measured(**worse), RULES)
+        found.append(QUALITY_REASONS[code - 1])
         del worse[next(iter(worse))]
-    assert found == list(LOOKS)
+    assert found == list(QUALITY_REASONS)
 
 
 def test_what_was_not_measured_passes():
-    rows = measure(np.zeros((3, 32, 32, 3), np.uint8), hashes=False, looks=False)
-    assert faults(rows, RULES).tolist() == [0, 0, 0]
+    rows = measure(np.zeros((3, 32, 32, 3), np.uint8), hashes=False, quality=False)
+    assert find_faults(rows, RULES).tolist() == [0, 0, 0]
 
 
 def test_many_at_once_are_judged_as_one_by_one():
     rng = np.random.default_rng(0)
-    rows = np.zeros(300, MEASURES)
+    rows = np.zeros(300, MEASURES_DTYPE)
     for name, limit in AT_THE_LIMIT.items():
         rows[name] = limit * rng.choice([0.9, 1.0, 1.04], 300)
-    together = faults(rows, RULES)
+    together = find_faults(rows, RULES)
     assert together.dtype == np.int8
-    assert together.tolist() == [int(faults(rows[i : i + 1], RULES)[0]) for i in range(300)]
+    assert together.tolist() == [int(find_faults(rows[i : i + 1], RULES)[0]) for i in range(300)]
     assert set(together.tolist()) == {0, 1, 2, 3, 4}

@@ -7,12 +7,17 @@ import pytest
 
 from gan.errors import GanError
 from pipeline.preprocessing.duplicates import hamming_search as near
-from pipeline.preprocessing.duplicates.hamming_search import bounded, gather, near_chunks, unpack
+from pipeline.preprocessing.duplicates.hamming_search import (
+    find_near_pairs,
+    limit_pairs,
+    pack,
+    unpack,
+)
 
 
 def near_pairs(hashes, distance):
     """All pairs in order."""
-    return unpack(gather(bounded(near_chunks(hashes, distance))))
+    return unpack(pack(limit_pairs(find_near_pairs(hashes, distance))))
 
 
 def every_pair(hashes, distance):
@@ -70,7 +75,7 @@ def test_chunks_hold_each_pair_once_and_stay_small(monkeypatch):
     monkeypatch.setattr(near, "CHUNK", 1000)
     hashes = np.repeat(uniform(np.random.default_rng(2), 3), 60)
     hashes[60:120] = hashes[0] ^ 1
-    chunks = list(near_chunks(hashes, 1))
+    chunks = list(find_near_pairs(hashes, 1))
     pairs = [pair for a, b in chunks for pair in zip(a.tolist(), b.tolist(), strict=True)]
     assert sorted(pairs) == [tuple(pair) for pair in np.transpose(every_pair(hashes, 1)).tolist()]
     assert max(len(a) for a, _ in chunks) <= 1000 + len(hashes)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.preprocessing.workers.image_slots import StagedImages, arrange
+from pipeline.preprocessing.workers.image_slots import StagedImages, arrange_rows
 
 SIZE = 8
 
@@ -21,8 +21,8 @@ def staged(tmp_path):
 
 def test_rows_of_one_split_stay_where_they_can_and_the_others_fill_the_holes():
     train, holdout = np.array([0, 1, 3, 6]), np.array([8, 9, 11])
-    assert arrange(train, holdout).tolist() == [0, 1, 6, 3, 8, 9, 11]
-    assert arrange(np.array([0, 1, 2]), np.array([3, 5])).tolist() == [0, 1, 2, 3, 5]
+    assert arrange_rows(train, holdout).tolist() == [0, 1, 6, 3, 8, 9, 11]
+    assert arrange_rows(np.array([0, 1, 2]), np.array([3, 5])).tolist() == [0, 1, 2, 3, 5]
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -37,8 +37,8 @@ def test_whatever_is_left_out_the_file_holds_the_rest_train_first(tmp_path, seed
     written = random.permutation(np.flatnonzero(stays | (random.random(count) < 0.5)))
     for slot in written:
         images.write(np.array([slot]), image(slot)[None])
-    order = arrange(train, holdout)
-    images.finish(order)
+    order = arrange_rows(train, holdout)
+    images.close_holes(order)
     images.close()
     found = np.load(tmp_path / "images.npy", mmap_mode="r", allow_pickle=False)
     assert found.shape == (len(slots), SIZE, SIZE, 3)
@@ -65,5 +65,5 @@ def test_two_writers_share_a_file(staged):
     other.write(np.array([1]), image(1)[None])
     staged.write(np.array([0]), image(7)[None])
     other.close()
-    staged.finish(np.arange(2))
+    staged.close_holes(np.arange(2))
     assert np.load(staged.path)[:, 0, 0, 0].tolist() == [7, 1]

@@ -10,11 +10,11 @@ from pipeline.preprocessing.sheets.limits import (
     BAND,
     BAR,
     LEFT_OUT,
+    LINE,
     PERCENTILES,
-    ROW,
-    Band,
-    choose,
+    MeasureLimit,
     limits_sheet,
+    pick_examples,
 )
 
 NAN = float("nan")
@@ -50,86 +50,86 @@ def test_a_choice_is_that_of_a_plain_sort(limit, below):
     order = sorted(measured, key=lambda i: (values[i] if below else -values[i], i))
     gone = [i for i in order if (values[i] < limit if below else values[i] > limit)]
     kept = order[len(gone) :]
-    choice = choose(values, limit, below)
-    assert choice.left_out.tolist() == gone[-LEFT_OUT:]
-    assert choice.kept.tolist() == kept[: ACROSS - len(gone[-LEFT_OUT:])]
-    assert (choice.total_left_out, choice.total) == (len(gone), len(order))
-    assert set(choice.spread.values()) <= set(kept)
+    examples = pick_examples(values, limit, below)
+    assert examples.left_out.tolist() == gone[-LEFT_OUT:]
+    assert examples.kept.tolist() == kept[: ACROSS - len(gone[-LEFT_OUT:])]
+    assert (examples.total_left_out, examples.total) == (len(gone), len(order))
+    assert set(examples.spread.values()) <= set(kept)
 
 
 def test_the_nearest_to_the_limit_meet_at_it():
     values = np.arange(100, dtype=np.float64)
-    choice = choose(values, 50, below=True)
-    assert choice.left_out.tolist() == [43, 44, 45, 46, 47, 48, 49]
-    assert choice.kept.tolist() == [50, 51, 52, 53, 54, 55, 56]
-    other = choose(values, 50, below=False)
+    examples = pick_examples(values, 50, below=True)
+    assert examples.left_out.tolist() == [43, 44, 45, 46, 47, 48, 49]
+    assert examples.kept.tolist() == [50, 51, 52, 53, 54, 55, 56]
+    other = pick_examples(values, 50, below=False)
     assert other.left_out.tolist() == [57, 56, 55, 54, 53, 52, 51]
     assert other.kept.tolist() == [50, 49, 48, 47, 46, 45, 44]
 
 
 def test_the_kept_fill_the_row_where_few_are_left_out():
-    choice = choose(np.arange(100.0), 2, below=True)
-    assert choice.left_out.tolist() == [0, 1]
-    assert choice.kept.tolist() == list(range(2, ACROSS))
+    examples = pick_examples(np.arange(100.0), 2, below=True)
+    assert examples.left_out.tolist() == [0, 1]
+    assert examples.kept.tolist() == list(range(2, ACROSS))
 
 
 def test_equal_values_come_in_the_order_of_their_indices():
-    choice = choose(of(5, 1, 5, 1, 5), 3, below=True)
-    assert choice.left_out.tolist() == [1, 3]
-    assert choice.kept.tolist() == [0, 2, 4]
-    assert choose(of(5, 1, 5, 1, 5), 3, below=False).left_out.tolist() == [0, 2, 4]
+    examples = pick_examples(of(5, 1, 5, 1, 5), 3, below=True)
+    assert examples.left_out.tolist() == [1, 3]
+    assert examples.kept.tolist() == [0, 2, 4]
+    assert pick_examples(of(5, 1, 5, 1, 5), 3, below=False).left_out.tolist() == [0, 2, 4]
 
 
 def test_a_value_on_the_limit_is_kept_also_in_single_precision():
-    assert choose(of(0.95), 0.95, below=True).total_left_out == 0
-    assert choose(of(0.95), 0.95, below=False).total_left_out == 0
+    assert pick_examples(of(0.95), 0.95, below=True).total_left_out == 0
+    assert pick_examples(of(0.95), 0.95, below=False).total_left_out == 0
 
 
 def test_no_value_left_out_shows_the_kept_ones_next_to_the_limit():
-    choice = choose(of(9, 7, 8), 0, below=True)
-    assert choice.left_out.tolist() == []
-    assert choice.kept.tolist() == [1, 2, 0]
-    assert choice.total_left_out == 0
+    examples = pick_examples(of(9, 7, 8), 0, below=True)
+    assert examples.left_out.tolist() == []
+    assert examples.kept.tolist() == [1, 2, 0]
+    assert examples.total_left_out == 0
 
 
 def test_all_values_left_out_leave_no_kept_and_no_percentiles():
-    choice = choose(np.arange(30.0), 99, below=True)
-    assert choice.left_out.tolist() == list(range(23, 30))
-    assert choice.kept.tolist() == []
-    assert choice.spread == {}
-    assert (choice.total_left_out, choice.total) == (30, 30)
+    examples = pick_examples(np.arange(30.0), 99, below=True)
+    assert examples.left_out.tolist() == list(range(23, 30))
+    assert examples.kept.tolist() == []
+    assert examples.spread == {}
+    assert (examples.total_left_out, examples.total) == (30, 30)
 
 
 def test_values_that_were_not_measured_are_passed_over():
-    choice = choose(of(NAN, 4, NAN, 2, 9), 3, below=True)
-    assert choice.left_out.tolist() == [3]
-    assert choice.kept.tolist() == [1, 4]
-    assert (choice.total_left_out, choice.total) == (1, 3)
-    none = choose(of(NAN, NAN), 3, below=False)
+    examples = pick_examples(of(NAN, 4, NAN, 2, 9), 3, below=True)
+    assert examples.left_out.tolist() == [3]
+    assert examples.kept.tolist() == [1, 4]
+    assert (examples.total_left_out, examples.total) == (1, 3)
+    none = pick_examples(of(NAN, NAN), 3, below=False)
     assert (none.total, none.left_out.tolist(), none.kept.tolist(), none.spread) == (0, [], [], {})
 
 
 def test_one_avatar_is_chosen_once():
-    choice = choose(of(4), 3, below=True)
-    assert choice.kept.tolist() == [0]
-    assert choice.spread == {0: 0}
-    assert choose(of(4), 5, below=True).left_out.tolist() == [0]
+    examples = pick_examples(of(4), 3, below=True)
+    assert examples.kept.tolist() == [0]
+    assert examples.spread == {0: 0}
+    assert pick_examples(of(4), 5, below=True).left_out.tolist() == [0]
 
 
 @pytest.mark.parametrize("below", [True, False])
 def test_a_limit_at_a_percentile_leaves_out_that_share_of_the_kept(below):
     values = np.random.default_rng(0).random(1001)
     limit = 0.2 if below else 0.8
-    choice = choose(values, limit, below)
-    kept = choice.total - choice.total_left_out
-    assert list(choice.spread) == list(PERCENTILES)
-    for percentile, index in choice.spread.items():
-        more = choose(values, values[index], below).total_left_out - choice.total_left_out
+    examples = pick_examples(values, limit, below)
+    kept = examples.total - examples.total_left_out
+    assert list(examples.spread) == list(PERCENTILES)
+    for percentile, index in examples.spread.items():
+        more = pick_examples(values, values[index], below).total_left_out - examples.total_left_out
         assert more == percentile * (kept - 1) // 100
 
 
 def test_few_avatars_stand_under_one_percentile_each():
-    spread = choose(of(1, 2, 3, 4, 5), 0, below=True).spread
+    spread = pick_examples(of(1, 2, 3, 4, 5), 0, below=True).spread
     assert spread == {0: 0, 25: 1, 50: 2, 75: 3, 100: 4}
 
 
@@ -141,26 +141,29 @@ def test_the_sheet_shows_the_choice_on_both_sides_of_the_bar():
         asked.append(index)
         return avatar(index)
 
-    sheet = limits_sheet([Band("sharpness", values, 30, True)], load)
-    choice = choose(values, 30, below=True)
+    sheet = limits_sheet([MeasureLimit("sharpness", values, 30, True)], load)
+    examples = pick_examples(values, 30, below=True)
     top = FIRST + TITLE
     left = [shown(sheet, top, i) for i in range(LEFT_OUT)]
     right = [shown(sheet, top, i, after_bar=True) for i in range(LEFT_OUT, ACROSS)]
-    spread = [shown(sheet, top + ROW + TITLE, i) for i in range(len(PERCENTILES))]
-    assert left == choice.left_out.tolist()
-    assert right == choice.kept.tolist()
-    assert spread == list(choice.spread.values())
+    spread = [shown(sheet, top + LINE + TITLE, i) for i in range(len(PERCENTILES))]
+    assert left == examples.left_out.tolist()
+    assert right == examples.kept.tolist()
+    assert spread == list(examples.spread.values())
     assert asked == left + right + spread
     red = np.argwhere((np.asarray(sheet) == RED).all(axis=2))
     bar = GAP + LEFT_OUT * (TILE + GAP)
     assert red.min(axis=0).tolist() == [top, bar]
-    assert red.max(axis=0).tolist() == [top + ROW - 1, bar + BAR - 1]
+    assert red.max(axis=0).tolist() == [top + LINE - 1, bar + BAR - 1]
 
 
 def test_each_measure_has_its_band_and_its_own_side_of_the_limit():
     values = np.arange(40, dtype=np.float32)
-    bands = [Band("sharpness", values, 10, True), Band("one_colour", values, 10, False)]
-    sheet = limits_sheet(bands, avatar)
+    limits = [
+        MeasureLimit("sharpness", values, 10, True),
+        MeasureLimit("one_colour", values, 10, False),
+    ]
+    sheet = limits_sheet(limits, avatar)
     assert shown(sheet, FIRST + TITLE, LEFT_OUT - 1) == 9
     assert shown(sheet, FIRST + BAND + TITLE, LEFT_OUT - 1) == 11
     assert sheet.height == FIRST + 2 * BAND
@@ -168,26 +171,29 @@ def test_each_measure_has_its_band_and_its_own_side_of_the_limit():
 
 def test_the_sheet_fits_a_screen():
     values = np.arange(500, dtype=np.float32)
-    assert limits_sheet([Band("sharpness", values, 20, True)], avatar).width <= 1920
+    assert limits_sheet([MeasureLimit("sharpness", values, 20, True)], avatar).width <= 1920
 
 
 def test_a_measure_that_was_not_taken_is_one_line():
     values = np.arange(40, dtype=np.float32)
-    bands = [Band("contrast", values * NAN, 8, True), Band("sharpness", values, 10, True)]
-    sheet = limits_sheet(bands, avatar)
+    limits = [
+        MeasureLimit("contrast", values * NAN, 8, True),
+        MeasureLimit("sharpness", values, 10, True),
+    ]
+    sheet = limits_sheet(limits, avatar)
     assert sheet.height == FIRST + TITLE + BAND
     assert shown(sheet, FIRST + 2 * TITLE, LEFT_OUT - 1) == 9
 
 
 def test_all_left_out_is_a_band_without_kept_ones():
-    sheet = np.asarray(limits_sheet([Band("contrast", of(1, 2), 8, True)], avatar))
+    sheet = np.asarray(limits_sheet([MeasureLimit("contrast", of(1, 2), 8, True)], avatar))
     assert shown(sheet, FIRST + TITLE, 1) == 1
-    assert (sheet[FIRST + TITLE + ROW + TITLE :] == 255).all()
+    assert (sheet[FIRST + TITLE + LINE + TITLE :] == 255).all()
 
 
 def test_numbers_below_pictures_and_in_the_title_are_those_of_the_values():
     def sheet(values, limit):
-        return np.asarray(limits_sheet([Band("contrast", values, limit, True)], avatar))
+        return np.asarray(limits_sheet([MeasureLimit("contrast", values, limit, True)], avatar))
 
     plain, caption = sheet(of(1, 20), 8), FIRST + TITLE + TILE
     other_value, other_limit = sheet(of(1, 21), 8), sheet(of(1, 20), 9)
@@ -205,5 +211,5 @@ def test_no_measures_are_said_in_words():
 
 
 def test_equal_values_give_equal_pictures():
-    bands = [Band("contrast", np.random.default_rng(3).random(50), 0.5, True)]
-    assert limits_sheet(bands, avatar).tobytes() == limits_sheet(bands, avatar).tobytes()
+    limits = [MeasureLimit("contrast", np.random.default_rng(3).random(50), 0.5, True)]
+    assert limits_sheet(limits, avatar).tobytes() == limits_sheet(limits, avatar).tobytes()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipeline.gallery.painter import paint
-from pipeline.preprocessing.measures import LOOKS, MEASURES, NEAR, measure, phash
+from pipeline.preprocessing.measures import MEASURES_DTYPE, NEAR, QUALITY_MEASURES, measure, phash
 
 SIZE = 32
 
@@ -26,7 +26,7 @@ def images():
 
 
 def looks(image):
-    return measure(image[None], hashes=False, looks=True)[0]
+    return measure(image[None], hashes=False, quality=True)[0]
 
 
 def flat(level, size=SIZE):
@@ -41,12 +41,12 @@ def luma(image):
 def test_an_image_measures_the_same_alone_and_in_every_batch(size):
     rng = np.random.default_rng(size)
     batch = rng.integers(0, 256, (37, size, size, 3), dtype=np.uint8)
-    together = measure(batch, hashes=True, looks=True)
-    alone = [measure(each[None], hashes=True, looks=True) for each in batch]
+    together = measure(batch, hashes=True, quality=True)
+    alone = [measure(each[None], hashes=True, quality=True) for each in batch]
     split = [
-        measure(part, hashes=True, looks=True) for part in (batch[:5], batch[5:36], batch[36:])
+        measure(part, hashes=True, quality=True) for part in (batch[:5], batch[5:36], batch[36:])
     ]
-    assert together.dtype == MEASURES
+    assert together.dtype == MEASURES_DTYPE
     assert together.tobytes() == np.concatenate(alone).tobytes()
     assert together.tobytes() == np.concatenate(split).tobytes()
 
@@ -56,18 +56,18 @@ def test_images_that_lie_apart_in_memory_measure_the_same(images):
     mirrored = images[:, :, ::-1]
     straight = np.ascontiguousarray(mirrored)
     for view, copy in ((every_other, images), (mirrored, straight)):
-        a, b = (measure(each, hashes=True, looks=True) for each in (view, copy))
+        a, b = (measure(each, hashes=True, quality=True) for each in (view, copy))
         assert a.tobytes() == b.tobytes()
 
 
 def test_the_digest_is_that_of_the_pixels(images):
-    measured = measure(images, hashes=False, looks=False)
+    measured = measure(images, hashes=False, quality=False)
     for image, row in zip(images, measured, strict=True):
         assert row["digest"].tobytes() == hashlib.sha256(image.tobytes()).digest()
 
 
 def test_the_hashes_are_those_of_imagehash(images):
-    measured = measure(images, hashes=True, looks=False)
+    measured = measure(images, hashes=True, quality=False)
     for image, row in zip(images, measured, strict=True):
         picture = Image.fromarray(image)
         assert f"{row['dhash']:016x}" == str(imagehash.dhash(picture))
@@ -78,24 +78,24 @@ def test_sums_of_levels_and_squares_are_exact_up_to_the_brightest_large_image():
     rng = np.random.default_rng(3)
     noise = rng.integers(0, 256, (2, 128, 128, 3), dtype=np.uint8)
     batch = np.concatenate([noise, flat(255, 128)[None]])
-    measured = measure(batch, hashes=False, looks=False)
+    measured = measure(batch, hashes=False, quality=False)
     wide = batch.astype(np.int64)
     assert (measured["total"] == wide.sum(axis=(1, 2))).all()
     assert (measured["squares"] == (wide**2).sum(axis=(1, 2))).all()
 
 
 def test_what_is_not_asked_for_is_empty(images):
-    without = measure(images, hashes=False, looks=False)
+    without = measure(images, hashes=False, quality=False)
     assert not without["dhash"].any()
-    assert all(np.isnan(without[name]).all() for name in LOOKS)
-    assert len(measure(images[:0], hashes=True, looks=True)) == 0
+    assert all(np.isnan(without[name]).all() for name in QUALITY_MEASURES)
+    assert len(measure(images[:0], hashes=True, quality=True)) == 0
 
 
 # --- looks ---
 
 
 def test_contrast_is_the_root_of_the_mean_variance_of_the_channels(images):
-    measured = measure(images, hashes=False, looks=True)["contrast"]
+    measured = measure(images, hashes=False, quality=True)["contrast"]
     expected = np.sqrt(images.astype(float).var(axis=(1, 2)).mean(axis=1))
     np.testing.assert_allclose(measured, expected, rtol=1e-6)
 
@@ -109,7 +109,7 @@ def test_an_image_of_two_colours_has_half_their_distance_as_contrast():
 
 
 def test_the_share_of_one_colour_is_counted_around_the_median(images):
-    measured = measure(images, hashes=False, looks=True)["one_colour"]
+    measured = measure(images, hashes=False, quality=True)["one_colour"]
     for image, share in zip(images.astype(int), measured, strict=True):
         median = np.sort(image.reshape(-1, 3), axis=0)[SIZE * SIZE // 2 - 1]
         near = (np.abs(image - median) <= NEAR).all(axis=2)
@@ -150,7 +150,7 @@ def test_halves_of_two_colours_are_not_one_colour():
 
 
 def test_sharpness_is_the_variance_of_the_laplacian_of_the_luma(images):
-    measured = measure(images, hashes=False, looks=True)["sharpness"]
+    measured = measure(images, hashes=False, quality=True)["sharpness"]
     for image, sharpness in zip(images, measured, strict=True):
         levels = luma(image)
         laplacian = [
@@ -179,7 +179,7 @@ def test_blur_lowers_sharpness_at_each_step():
 
 
 def test_colour_is_the_mean_distance_of_the_channels(images):
-    measured = measure(images, hashes=False, looks=True)["colour"]
+    measured = measure(images, hashes=False, quality=True)["colour"]
     expected = np.ptp(images.astype(int), axis=3).mean(axis=(1, 2))
     np.testing.assert_array_equal(measured, expected.astype(np.float32))
 

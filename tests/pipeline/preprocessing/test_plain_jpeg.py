@@ -6,7 +6,7 @@ from picture_files import encode, soft, stored
 from PIL import Image
 
 from pipeline.preprocessing.decoding.avatars import Recipe, make_avatars
-from pipeline.preprocessing.decoding.decode import Geometry, decode
+from pipeline.preprocessing.decoding.decode import Geometry, decode_square
 from pipeline.preprocessing.decoding.plain_jpeg import PlainJpeg
 from pipeline.preprocessing.faces.rules import UNREADABLE
 from pipeline.preprocessing.filters import SMALL_PICTURE, FilterRules
@@ -39,17 +39,17 @@ def noisy(width, height, mode="RGB"):
 )
 def test_the_pixels_are_those_of_pillow(geometry, size, options):
     data = encode(noisy(*size), "JPEG", **options)
-    plain = PlainJpeg.of(data, geometry)
+    plain = PlainJpeg.open(data, geometry)
     assert plain is not None
     assert plain.size == size
-    assert np.array_equal(plain.square(geometry), decode(data, geometry))
+    assert np.array_equal(plain.load_square(geometry), decode_square(data, geometry))
 
 
 def test_grey_and_trailing_bytes_are_plain_too():
     for data in (encode(noisy(90, 80, "L"), "JPEG"), encode(noisy(90, 80), "JPEG") + b"more"):
-        plain = PlainJpeg.of(data, SQUARE)
+        plain = PlainJpeg.open(data, SQUARE)
         assert plain is not None
-        assert np.array_equal(plain.square(SQUARE), decode(data, SQUARE))
+        assert np.array_equal(plain.load_square(SQUARE), decode_square(data, SQUARE))
 
 
 @pytest.mark.parametrize(
@@ -76,15 +76,15 @@ def test_grey_and_trailing_bytes_are_plain_too():
     ],
 )
 def test_what_is_not_plain_is_left_to_pillow(data):
-    assert PlainJpeg.of(data, SQUARE) is None
+    assert PlainJpeg.open(data, SQUARE) is None
 
 
 def test_a_damaged_file_gets_pillows_judgement():
     whole = encode(noisy(96, 96), "JPEG")
     cut = whole[: len(whole) // 2]
-    plain = PlainJpeg.of(cut, SQUARE)
+    plain = PlainJpeg.open(cut, SQUARE)
     assert plain is not None
-    assert plain.square(SQUARE) is None
+    assert plain.load_square(SQUARE) is None
     (reject,) = make_avatars(cut, Recipe(SQUARE)).rejects
     assert reject.reason == UNREADABLE
     assert "truncated" in reject.detail
@@ -94,20 +94,20 @@ def test_a_damaged_file_gets_pillows_judgement():
 def test_a_flipped_byte_gives_what_pillow_makes_of_it(place):
     data = bytearray(encode(noisy(96, 96), "JPEG", quality=60))
     data[place % len(data)] ^= 0x55
-    outcome = make_avatars(bytes(data), Recipe(SQUARE))
+    result = make_avatars(bytes(data), Recipe(SQUARE))
     try:
-        expected = decode(bytes(data), SQUARE)
+        expected = decode_square(bytes(data), SQUARE)
     except Exception:
-        assert outcome.rejects
+        assert result.rejects
     else:
-        assert np.array_equal(outcome.avatars[0].pixels, expected)
+        assert np.array_equal(result.avatars[0].pixels, expected)
 
 
 def test_a_small_picture_is_refused_by_its_header():
     data = encode(noisy(40, 60), "JPEG")
     cut = data[:700]  # no pixel could be decoded
-    outcome = make_avatars(cut, Recipe(SQUARE, rules=FilterRules(min_side=48)))
-    assert [each.reason for each in outcome.rejects] == [SMALL_PICTURE]
+    result = make_avatars(cut, Recipe(SQUARE, filters=FilterRules(min_side=48)))
+    assert [each.reason for each in result.rejects] == [SMALL_PICTURE]
 
 
 def test_a_picture_too_long_for_the_borders_is_a_reject():

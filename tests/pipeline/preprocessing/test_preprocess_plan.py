@@ -4,13 +4,13 @@ import hashlib
 
 import numpy as np
 import pytest
-from preprocess_inputs import is_held_out, make_dataset, pictures
+from preprocess_inputs import in_holdout, make_dataset, pictures
 
 from gan.errors import GanError
 from pipeline.dataset.reader import Dataset
 from pipeline.preprocessing.faces.box import Box
 from pipeline.preprocessing.faces.box_file import BoxFile
-from pipeline.preprocessing.plan import held_out, make_plan, raw
+from pipeline.preprocessing.plan import digest_bytes, is_held_out, make_plan
 
 
 def plan_of(folder, files, missing=(), boxes=None, holdout=0.3):
@@ -25,11 +25,11 @@ def sha256(data):
 def test_each_file_is_one_entry_train_first_in_the_order_of_the_manifest(tmp_path):
     files = pictures(40)
     plan = plan_of(tmp_path, files, ["gone", "bad", "gone"])
-    train = [number for number, data in enumerate(files) if not is_held_out(data)]
-    held = [number for number, data in enumerate(files) if is_held_out(data)]
-    assert plan.row.tolist() == train + held
+    train = [number for number, data in enumerate(files) if not in_holdout(data)]
+    held = [number for number, data in enumerate(files) if in_holdout(data)]
+    assert plan.entry.tolist() == train + held
     assert plan.train == len(train)
-    assert [bytes(each).hex() for each in raw(plan.digest)] == [
+    assert [bytes(each).hex() for each in digest_bytes(plan.digest)] == [
         sha256(files[row]) for row in train + held
     ]
     for entry, row in enumerate(train + held):
@@ -45,12 +45,12 @@ def test_each_file_is_one_entry_train_first_in_the_order_of_the_manifest(tmp_pat
 def test_the_first_row_of_a_file_stands_and_the_others_name_it(tmp_path):
     one, two, three = pictures(3)
     plan = plan_of(tmp_path, [one, two, one, three, one, two], holdout=0.0)
-    assert plan.row.tolist() == [0, 1, 3]
+    assert plan.entry.tolist() == [0, 1, 3]
     same = plan.same_files
-    assert same.row.tolist() == [2, 4, 5]
-    assert plan.row[same.entry].tolist() == [0, 0, 1]
+    assert same.entry.tolist() == [2, 4, 5]
+    assert plan.entry[same.picture].tolist() == [0, 0, 1]
     dataset = Dataset.open(tmp_path / "data")
-    assert [row.url for row in dataset.entries_at(same.place)] == [
+    assert [row.url for row in dataset.entries_at(same.manifest_offset)] == [
         "/images/2.png",
         "/images/4.png",
         "/images/5.png",
@@ -62,7 +62,7 @@ def test_without_an_image_the_plan_is_empty(tmp_path):
     dataset = Dataset.open(paths.data)
     (paths.data / "manifest.jsonl").write_text("")
     plan = make_plan(dataset, 0.3, None)
-    assert len(plan) == plan.train == len(plan.same_files.row) == 0
+    assert len(plan) == plan.train == len(plan.same_files.entry) == 0
 
 
 def test_the_last_64_bits_of_the_hash_decide_the_split():
@@ -72,9 +72,9 @@ def test_the_last_64_bits_of_the_hash_decide_the_split():
     digests[1, 24:] = 255
     names = digests.view("S32").ravel()
     expected = [int.from_bytes(bytes(each[24:]), "big") / 2**64 < 0.1 for each in digests]
-    assert held_out(names, 0.1).tolist() == expected
+    assert is_held_out(names, 0.1).tolist() == expected
     assert 400 < sum(expected) < 600
-    assert not held_out(names, 0.0).any()
+    assert not is_held_out(names, 0.0).any()
 
 
 def test_boxes_are_of_the_first_row_that_has_some(tmp_path):
@@ -84,8 +84,8 @@ def test_boxes_are_of_the_first_row_that_has_some(tmp_path):
         tmp_path / "b", {"/images/2.png": first, sha256(two): (), "/images/4.png": second}
     )
     plan = plan_of(tmp_path, [one, two, one, three, one], boxes=boxes, holdout=0.0)
-    assert plan.noted == {0: first, 1: ()}
-    with pytest.raises(GanError, match="names none of the dataset's pictures"):
+    assert plan.listed_boxes == {0: first, 1: ()}
+    with pytest.raises(GanError, match="sha256 or url"):
         plan_of(tmp_path / "other", [three], boxes=BoxFile(tmp_path / "b", {"x": first}))
 
 

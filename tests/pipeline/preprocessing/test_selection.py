@@ -1,14 +1,14 @@
-"""Who stays: the plain definition against the one on arrays, and who is preferred."""
+"""Who stays: the plain definition against the one on arrays, and who is order_by_preference."""
 
 import numpy as np
 import pytest
 
-from pipeline.preprocessing.duplicates.leaders import Limits
+from pipeline.preprocessing.duplicates.leaders import NearLimits
 from pipeline.preprocessing.filters import FilterRules
 from pipeline.preprocessing.measures import measure, phash
-from pipeline.preprocessing.selection import choose, preferred
+from pipeline.preprocessing.selection import order_by_preference, select
 from pipeline.preprocessing.workers.image_slots import StagedImages
-from pipeline.preprocessing.workers.worker import AVATARS
+from pipeline.preprocessing.workers.worker import AVATAR_DTYPE
 
 ALL_PASS = FilterRules(0, 1000.0, 0.0, 1.0, 0.0, 0.0)
 SIZE = 32
@@ -28,11 +28,11 @@ def stage(tmp_path):
         file = StagedImages(tmp_path / f"{len(opened)}.npy", SIZE, create=True)
         opened.append(file)
         file.write(np.arange(len(images)), images)
-        facts = np.zeros(len(images), AVATARS)
-        measured = measure(images, hashes=True, looks=True)
+        facts = np.zeros(len(images), AVATAR_DTYPE)
+        measured = measure(images, hashes=True, quality=True)
         for name in measured.dtype.names:
             facts[name] = measured[name]
-        facts["slot"] = facts["entry"] = np.arange(len(images))
+        facts["slot"] = facts["picture"] = np.arange(len(images))
         return facts, file
 
     yield make
@@ -74,8 +74,8 @@ def test_it_is_the_plain_definition(stage, seed):
     images = np.stack(images)
     facts, file = stage(images)
     order = random.permutation(120)
-    limits = Limits(4, 8)
-    choice = choose(facts, order, ALL_PASS, limits, file)
+    limits = NearLimits(4, 8)
+    choice = select(facts, order, ALL_PASS, limits, file)
     expected = by_definition(facts, images, order, limits)
     assert choice.leader.tolist() == [expected[number] for number in range(120)]
     assert 5 < choice.kept.sum() < 100
@@ -94,7 +94,7 @@ def test_without_limits_only_equal_pixels_go_and_the_preferred_one_stays(stage):
     one, two = smooth(random), smooth(random)
     images = np.stack([one, two, one, (one ^ 1), two, one])
     facts, file = stage(images)
-    choice = choose(facts, np.array([5, 4, 3, 2, 1, 0]), ALL_PASS, None, file)
+    choice = select(facts, np.array([5, 4, 3, 2, 1, 0]), ALL_PASS, None, file)
     assert choice.leader.tolist() == [5, 4, 5, 3, 4, 5]
     assert choice.same_pixels.tolist() == [0, 1, 2]
     assert len(choice.near) == 0
@@ -105,7 +105,7 @@ def test_what_a_filter_leaves_out_stands_for_no_other(stage):
     images = np.stack([flat, flat, smooth(np.random.default_rng(1)), flat ^ 1])
     facts, file = stage(images)
     rules = FilterRules(0, 1000.0, 5.0, 1.0, 0.0, 0.0)
-    choice = choose(facts, np.arange(4), rules, Limits(4, 8), file)
+    choice = select(facts, np.arange(4), rules, NearLimits(4, 8), file)
     assert choice.kept.tolist() == [False, False, True, False]
     assert (choice.fault != 0).tolist() == [True, True, False, True]
     assert choice.leader.tolist() == [-1, -1, 2, -1]
@@ -113,10 +113,10 @@ def test_what_a_filter_leaves_out_stands_for_no_other(stage):
 
 
 def test_most_pixels_then_picture_then_file_then_hash_are_preferred():
-    avatars = np.zeros(6, AVATARS)
+    avatars = np.zeros(6, AVATAR_DTYPE)
     avatars["side"] = (10, 20, 20, 20, 20, 20)
     avatars["slot"] = (0, 1, 2, 3, 5, 4)
     area = np.array([900, 400, 500, 500, 500, 500])
     size = np.array([9, 9, 8, 9, 9, 9])
     digest = np.array([b"a", b"a", b"a", b"c", b"b", b"b"], "S32")
-    assert preferred(avatars, area, size, digest).tolist() == [5, 4, 3, 2, 1, 0]
+    assert order_by_preference(avatars, area, size, digest).tolist() == [5, 4, 3, 2, 1, 0]

@@ -17,7 +17,7 @@ from tracking_stores import apart, empty_database
 from gan.checkpoints import load_checkpoint
 from gan.errors import GanError
 from pipeline.pictures import generate
-from pipeline.pictures.png_lineage import about, read_about
+from pipeline.pictures.png_lineage import make_text_chunks, read_lineage
 from pipeline.runs.lineage import show as lineage_command
 from pipeline.runs.lineage.commands import recipe
 from pipeline.runs.lineage.trace import trace
@@ -229,12 +229,12 @@ def test_a_store_that_refuses_costs_one_line(project, here, capsys, monkeypatch)
 
 def altered(picture, file, change):
     """The picture with other words in its text."""
-    said = read_about(picture)
+    said = read_lineage(picture)
     change(said)
     seeds, truncation = said.pop("seeds"), said.pop("truncation")
     said.pop("format")
     with Image.open(picture) as image:
-        image.save(file, pnginfo=about(said, seeds, truncation))
+        image.save(file, pnginfo=make_text_chunks(said, seeds, truncation))
     return file
 
 

@@ -20,7 +20,7 @@ from preprocess_inputs import (
     TEXT,
     assert_counts_add_up,
     contents,
-    is_held_out,
+    in_holdout,
     make_dataset,
     params,
     picture,
@@ -30,7 +30,7 @@ from preprocess_inputs import (
 from gan.errors import GanError
 from gan.tensor_cache import TensorCache
 from pipeline.paths import Paths
-from pipeline.preprocessing.cache_writer import publishing
+from pipeline.preprocessing.cache_writer import replace_folder
 from pipeline.stages.preprocess import run
 
 
@@ -48,10 +48,10 @@ def test_train_rows_come_first_and_both_splits_keep_the_order(paths, files):
     summary = run(params(), paths, workers=1)
     cache = TensorCache.open(paths.cache)
     cache.verify()
-    expected = [i for i in range(90) if not is_held_out(files[i])]
+    expected = [i for i in range(90) if not in_holdout(files[i])]
     assert (summary.train, summary.holdout) == (len(expected), 90 - len(expected))
     assert 10 < summary.holdout < 45
-    expected += [i for i in range(90) if is_held_out(files[i])]
+    expected += [i for i in range(90) if in_holdout(files[i])]
     index = pq.read_table(paths.cache / "index.parquet").to_pydict()
     assert index["row"] == expected
     assert index["sha256"] == [hashlib.sha256(files[i]).hexdigest() for i in expected]
@@ -167,7 +167,7 @@ def test_all_bad_is_an_error_that_names_the_first(tmp_path):
 
 
 def test_nothing_left_to_train_on_is_an_error(tmp_path):
-    held_out = [data for data in pictures(40) if is_held_out(data)]
+    held_out = [data for data in pictures(40) if in_holdout(data)]
     paths = make_dataset(tmp_path, held_out)
     with pytest.raises(GanError, match="no image is left to train on"):
         run(params(), paths, workers=1)
@@ -200,7 +200,7 @@ def test_a_disk_too_small_is_said_before_the_work(tmp_path):
         pytest.raises(
             GanError, match=r"cache: needs 1000000\.00 GB, the disk has \d+\.\d+ GB left"
         ),
-        publishing(tmp_path / "cache", 10**15),
+        replace_folder(tmp_path / "cache", 10**15),
     ):
         work.append("begun")
     assert not work

@@ -27,7 +27,7 @@ from gan.errors import GanError
 from gan.models.build import build_generator, initialise
 from gan.sampling import generate, seed_latents, truncate_latents
 from pipeline.pictures import generate as command
-from pipeline.pictures.png_lineage import read_about
+from pipeline.pictures.png_lineage import read_lineage
 from pipeline.runs import register
 from pipeline.tracking import rows as tracking
 from pipeline.tracking.mlflow.store import MlflowStore
@@ -325,7 +325,7 @@ def test_it_loads_in_an_empty_folder_with_no_code_but_its_own(store, tracked, tm
     assert np.array_equal(np.array(said["images"], np.uint8), here)
     picture = tmp_path / "3.png"
     picture.write_bytes(bytes.fromhex(said["png"][0]))
-    about = read_about(picture)
+    about = read_lineage(picture)
     assert (about["seeds"], about["run_key"], about["lineage"]) == ("3", KEY, LINEAGE)
     assert "seed = '-1'" in said["errors"][0]
     assert "seed" in said["errors"][1]
@@ -439,7 +439,7 @@ def test_mlflow_serves_arrays_and_png_files(store, tracked, tmp_path):
         picture = tmp_path / "4.png"
         picture.write_bytes(base64.b64decode(text))
         assert np.array_equal(np.asarray(Image.open(picture)), here[0])
-        assert read_about(picture)["run_key"] == KEY
+        assert read_lineage(picture)["run_key"] == KEY
         with pytest.raises(urllib.error.HTTPError) as caught:
             asked(port, {"inputs": {"seed": [4]}, "params": {"output": "jpeg"}})
         assert caught.value.code == 400

@@ -2,7 +2,7 @@
 
 from preprocess_inputs import assert_counts_add_up, numbers_in
 
-from pipeline.preprocessing.report import PreprocessSummary, describe
+from pipeline.preprocessing.report import PreprocessSummary, describe_summary
 
 
 def summary(without_face, faces_rejected, more_faces):
@@ -39,13 +39,13 @@ def summary(without_face, faces_rejected, more_faces):
 def test_all_pictures_add_up():
     of_pictures = summary(without_face=0, faces_rejected=0, more_faces=0)
     assert_counts_add_up(of_pictures)
-    total, kept, *_ = numbers_in(describe(of_pictures, faces=False))
+    total, kept, *_ = numbers_in(describe_summary(of_pictures, faces=False))
     assert (total, kept) == (1991, 1536)
 
 
 def test_all_pictures_and_all_faces_add_up():
     of_faces = summary(without_face=8, faces_rejected=16, more_faces=100)
     assert_counts_add_up(of_faces, faces=True)
-    pictures, faces = describe(of_faces, faces=True).split(". ")
+    pictures, faces = describe_summary(of_faces, faces=True).split(". ")
     assert numbers_in(pictures)[:2] == [1915, 1900]
     assert numbers_in(faces)[:2] == [2000, 1536]

@@ -1,4 +1,4 @@
-"""The table and the picture of what was left out."""
+"""Sheet of rejects."""
 
 import numpy as np
 import pytest
@@ -7,13 +7,8 @@ from PIL import Image
 from pipeline.pictures.captions import CAPTION, GAP, RED, TILE, TITLE
 from pipeline.preprocessing.faces.box import Box
 from pipeline.preprocessing.faces.rules import Reject
-from pipeline.preprocessing.sheets.rejects import (
-    SHOWN,
-    Rejected,
-    count_reasons,
-    rejects_sheet,
-    rejects_table,
-)
+from pipeline.preprocessing.sheets.rejects import SHOWN, rejects_sheet
+from pipeline.preprocessing.tables import Rejected
 
 GREEN = (20, 160, 60)
 
@@ -35,21 +30,6 @@ def tile(sheet, line, column):
     top = line * (TITLE + TILE + CAPTION + GAP) + TITLE
     left = GAP + column * (TILE + GAP)
     return sheet[top : top + TILE, left : left + TILE]
-
-
-def test_reasons_are_counted_most_first():
-    rejects = faces(2, "b") + faces(3, "c") + faces(2, "a")
-    assert list(count_reasons(rejects).items()) == [("c", 3), ("a", 2), ("b", 2)]
-
-
-def test_the_table_has_one_line_each_whatever_the_text():
-    odd = Rejected(3, "/a\tb\nc", Reject("unreadable", "bad\r\nfile \ud800"))
-    lines = rejects_table([odd, *faces(1)]).splitlines()
-    assert lines == [
-        "row\turl\treason\tdetail",
-        "3\t/a b c\tunreadable\tbad file \\ud800",
-        "0\t/0.png\tface too small\tsmall",
-    ]
 
 
 def test_the_box_is_drawn_where_it_is_on_the_picture():

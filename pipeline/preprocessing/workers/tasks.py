@@ -1,0 +1,63 @@
+"""Tasks cut from a plan, and the results of all of them gathered."""
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.console import progress
+from pipeline.preprocessing.faces.rules import Reject
+from pipeline.preprocessing.plan import Plan
+from pipeline.preprocessing.workers.worker import AVATAR_DTYPE, Task, TaskResult
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Avatars (n,) of AVATAR_DTYPE, rejects with the number of their picture, faces found.
+
+    Avatars are in the order of their pictures. A reject is a picture or a face of which no avatar
+    was made.
+    """
+
+    avatars: NDArray[np.void]
+    rejects: list[tuple[int, Reject]]
+    faces_found: int
+
+    def find_slots(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers of the avatars that lie in these slots."""
+        order = np.argsort(self.avatars["slot"])
+        return order[np.searchsorted(self.avatars["slot"], slots, sorter=order)]
+
+
+def cut_tasks(plan: Plan, length: int) -> Iterator[Task]:
+    """Tasks of `length` neighbouring pictures of the plan, the last one shorter."""
+    index = plan.index
+    for start in range(0, len(plan), length):
+        pictures = range(start, min(start + length, len(plan)))
+        image = plan.image[pictures.start : pictures.stop]
+        boxes = None
+        if plan.listed_boxes is not None:
+            listed = plan.listed_boxes
+            boxes = {picture: listed[picture] for picture in pictures if picture in listed}
+        yield Task(start, index.shard[image], index.offset[image], index.size[image], boxes)
+
+
+def gather(results: Generator[TaskResult, None, None], pictures: int) -> Decoded:
+    """Run the tasks under a progress bar; `results` come in the order of the plan."""
+    avatars = np.zeros(pictures, AVATAR_DTYPE)  # a picture may have several faces: it may grow
+    rejects: list[tuple[int, Reject]] = []
+    count = faces = done = 0
+    with progress("preprocess", pictures) as advance, closing(results):
+        for result in results:
+            end = count + len(result.avatars)
+            if end > len(avatars):
+                more = np.zeros(max(end, len(avatars)), AVATAR_DTYPE)
+                avatars = np.concatenate((avatars, more))
+            avatars[count:end], count = result.avatars, end
+            rejects += result.rejects
+            faces += result.faces_found
+            done += result.pictures
+            advance(done, f"{count:,} candidates")  # which ones are kept is decided among all
+    return Decoded(avatars[:count], rejects, faces)
