@@ -1,12 +1,14 @@
 """Signals that ask a training to stop: it ends after its step, with a checkpoint to go on from."""
 
+import atexit
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -49,7 +51,7 @@ class Stop:
             self._signal, self._asked_at = number, time.monotonic()
             _tell(NOTICE)
         elif time.monotonic() - self._asked_at >= ONE_REQUEST:
-            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+            raise SystemExit(128 + number)
 
 
 @contextmanager
@@ -57,8 +59,10 @@ def stopping() -> Iterator[Stop]:
     """Hear SIGTERM and SIGINT in here; the handlers from before are put back afterwards.
 
     The first signal sets `asked` and is told on stderr. A second one, of either kind, ends at
-    once: KeyboardInterrupt or SystemExit(143) at whatever line is running. A signal that is
-    ignored, as SIGINT is under nohup, stays so. Outside of the main thread nothing is heard.
+    once: SystemExit(143 or 130) at whatever line is running. Where the block ends by Stopped or
+    SystemExit, the process is on its way out, and keeps its exit code whatever signal follows. A
+    signal that is ignored, as SIGINT is under nohup, stays so. Outside of the main thread nothing
+    is heard.
     """
     stop = Stop()
     before = {number: signal.getsignal(number) for number in _audible()}
@@ -66,9 +70,42 @@ def stopping() -> Iterator[Stop]:
         for number in before:
             signal.signal(number, stop._hear)
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    except (Stopped, SystemExit) as ending:
+        keep_exit_code(ending.exit_code if isinstance(ending, Stopped) else ending.code)
+        raise
+    except BaseException:
+        _put_back(before)
+        raise
+    _put_back(before)
+
+
+def keep_exit_code(code: str | int | None) -> None:
+    """Have no later signal change the exit code of a process that is about to end.
+
+    By default a SIGTERM that comes before the process is gone makes the exit code -15. Signals
+    within ONE_REQUEST from now are ignored; one that comes later ends at once, with this code.
+    """
+    decided_at = time.monotonic()
+
+    def hear(_number: int, _frame: FrameType | None) -> None:
+        if time.monotonic() - decided_at >= ONE_REQUEST:
+            raise SystemExit(code)
+
+    audible = _audible()
+    for number in audible:
+        signal.signal(number, hear)
+    # the interpreter's last act is to put the defaults back, but not where a signal is ignored
+    atexit.register(_ignore, audible)
+
+
+def _put_back(handlers: dict[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def _ignore(numbers: Iterable[signal.Signals]) -> None:
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _audible() -> list[signal.Signals]:

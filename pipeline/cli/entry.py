@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gan.errors import GanError
-from pipeline.signals import Stopped
+from pipeline.signals import Stopped, keep_exit_code
 
 if TYPE_CHECKING:
     from gan.params.file import Params
@@ -33,6 +33,7 @@ def one_line_errors() -> Iterator[None]:
         code = stop.code if isinstance(stop, SystemExit) else INTERRUPTED[0]
         if code not in INTERRUPTED:
             raise
+        keep_exit_code(code)
         typer.echo("gan: interrupted; nothing is lost, run the same command again", err=True)
         raise SystemExit(code) from None
     except Stopped as stopped:

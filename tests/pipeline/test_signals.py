@@ -41,10 +41,11 @@ def loop():
     """loop("time.sleep(1)"): a process that does this step again and again, and has begun."""
     started = []
 
-    def start(step, **options):
+    def start(step, script=LOOP, **options):
         process = subprocess.Popen(
-            [sys.executable, "-c", LOOP.format(step=step)],
+            [sys.executable, "-c", script.replace("{step}", step)],
             cwd=ROOT,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -128,6 +129,84 @@ def test_no_reader_of_stderr_does_not_keep_a_training_from_stopping(loop):
     process.stderr.close()
     process.send_signal(signal.SIGTERM)
     assert process.stdout.readline() == "checkpoint\n"
+
+
+ENDING = """
+import atexit, ctypes, os, threading, time
+from pipeline.cli.entry import one_line_errors
+from pipeline.signals import Stopped, stopping
+
+def wait():
+    os.write(2, b"late\\n")
+    os.read(0, 1)
+
+def wait_in_c():  # both behind all of Python; the last one registered is called first
+    libc = ctypes.CDLL(None)
+    libc.strdup.restype = ctypes.c_void_p
+    for function, text in (("getchar", b""), ("perror", b"late")):
+        address = ctypes.cast(getattr(libc, function), ctypes.c_void_p)
+        libc.__cxa_atexit(address, ctypes.c_void_p(libc.strdup(text)), None)
+
+with one_line_errors():
+    try:
+        with stopping() as stop:
+            print("ready", flush=True)
+            {work}
+    finally:
+        {place}
+"""
+
+STOPPED = "while not stop.asked: time.sleep(0.01)\n            raise Stopped(stop.exit_code)"
+
+PLACES = {
+    "while it unwinds": "wait()",
+    "while threads end": "threading.Thread(target=wait).start()",
+    "at exit": "atexit.register(wait)",
+    "after the interpreter": "wait_in_c()",
+}
+
+
+@pytest.fixture
+def ending(loop):
+    """ending(work, place): a process that is about to work, and waits for a line in its end."""
+    return lambda work, place: loop("", ENDING.format(work=work, place=place))
+
+
+def end_late(process, number):
+    """Send a signal when the process waits in its end, and let it go on."""
+    while not process.stderr.readline().startswith("late"):
+        assert process.poll() is None
+    process.send_signal(number)
+    return process.communicate("\n", timeout=20)
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize(("first", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_while_a_stopped_process_ends_leaves_its_exit_code(
+    ending, place, first, code, second
+):
+    process = ending(STOPPED, place)
+    process.send_signal(first)
+    end_late(process, second)
+    assert process.returncode == code
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_a_process_that_another_one_stopped_keeps_its_exit_code_too(ending, place):
+    process = ending("raise Stopped(143)", place)  # as under torchrun: its own signal is late
+    _, err = end_late(process, signal.SIGTERM)
+    assert process.returncode == 143
+    assert "stopping after this step" not in err
+
+
+@pytest.mark.parametrize("place", [PLACES["at exit"], PLACES["after the interpreter"]])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_ctrl_c_of_any_command_keeps_its_exit_code(ending, place, second):
+    process = ending("raise KeyboardInterrupt", place)
+    _, err = end_late(process, second)
+    assert process.returncode == 130
+    assert "Traceback" not in err
 
 
 def handlers():

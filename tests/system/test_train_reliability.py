@@ -153,6 +153,16 @@ def test_a_signal_ends_with_a_checkpoint_and_the_next_start_goes_on(
     assert f"resuming at {seen_by(state):,} images seen" in done.stderr
 
 
+@pytest.fixture
+def handlers():
+    """Those of this process come back: a stopped one keeps its own, being about to end."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
 def test_a_stopped_training_that_goes_on_equals_one_that_was_not(
     checkout, make_params, monkeypatch
 ):
