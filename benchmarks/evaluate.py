@@ -49,12 +49,12 @@ from pathlib import Path
 from PIL import Image
 from gan.checkpoints import load_generator
 from gan.devices import choose
-from gan.sampling import drawn_latents, generate
+from gan.sampling import draw_latents, generate
 
 checkpoint, folder, seed, count = sys.argv[1:]
 generator, _ = load_generator(Path(checkpoint))
 generator.to(choose("auto", "float32").device)
-latents = drawn_latents(int(seed), "evaluate", int(count), generator.latent_size)
+latents = draw_latents(int(seed), "evaluate", int(count), generator.latent_size)
 number = 0
 for batch in generate(generator, latents):
     for image in batch.permute(0, 2, 3, 1).numpy():

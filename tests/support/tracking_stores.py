@@ -105,7 +105,8 @@ def until(true: Callable[[], object], seconds: float = 120) -> None:
 def python(paths: Paths, code: str, **env: str) -> subprocess.Popen[str]:
     """Run code in a process that has `paths` and `tracking`."""
     head = "from pathlib import Path; from pipeline.paths import Paths; "
-    head += f"from pipeline import tracking; paths = Paths(Path({str(paths.root)!r}))\n"
+    head += "from pipeline.tracking import rows as tracking; "
+    head += f"paths = Paths(Path({str(paths.root)!r}))\n"
     return subprocess.Popen(
         [sys.executable, "-c", head + textwrap.dedent(code)],
         env={**os.environ, **env},

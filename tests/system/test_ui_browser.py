@@ -108,7 +108,8 @@ def said(store):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    code = "from pathlib import Path; from pipeline import ui; from pipeline.paths import Paths; "
+    code = "from pathlib import Path; from pipeline.paths import Paths; "
+    code += "from pipeline.runs import ui; "
     code += f"ui.run(Paths(Path({str(root)!r})), {port})"
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True

@@ -45,7 +45,7 @@ from pipeline.tracking.sync import sync as sync
 from pipeline.tracking.sync.training_files import real_sheet
 from pipeline.training.progress_folder import digest_of
 
-SYNC = "from pipeline.syncing import command as sync; sync.run(paths)\n"
+SYNC = "from pipeline.tracking.sync import sync; sync.run(paths)\n"
 
 
 @pytest.fixture(scope="module")
@@ -324,7 +324,7 @@ def test_a_training_whose_spool_is_busy_is_recorded_beside_it_onto_the_same_row(
     """
     other = python(
         paths,
-        "import pipeline.tracking.spool.spool\npipeline.spooling.spool.PATIENCE_S = 0.2\n"
+        "import pipeline.tracking.spool.spool\npipeline.tracking.spool.spool.PATIENCE_S = 0.2\n"
         + textwrap.dedent(code),
     )
     _, err = other.communicate(timeout=60)
@@ -425,9 +425,7 @@ def test_a_disk_that_is_full_costs_a_line_and_nothing_is_lost(stored, paths, mon
     except GanError as error:
         print(error)
     """
-    caller = python(
-        paths, "from pipeline.syncing import command as sync\n" + textwrap.dedent(code)
-    )
+    caller = python(paths, "from pipeline.tracking.sync import sync\n" + textwrap.dedent(code))
     out, _ = caller.communicate(timeout=120)
     assert caller.returncode == 0
     assert "records not sent" in out
