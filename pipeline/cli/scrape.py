@@ -56,9 +56,7 @@ def scrape(
     source.yaml and data.dvc. data/ of the same source grows, that of another one is replaced.
     """
     from pipeline.crawl.options import ScrapeRequest
-    from pipeline.stages import scrape as stage
-    from pipeline.tracking import rows as tracking
-    from pipeline.tracking.descriptions import DESCRIPTION, of_scrape
+    from pipeline.tracking import stage_runs
 
     request = ScrapeRequest(
         source=source,
@@ -75,15 +73,5 @@ def scrape(
         ensure=ensure,
         replace=replace,
     )
-    paths = here()
-    with tracking.stage_run(paths, "scrape") as row:
-        summary = stage.run(request, None if ensure else read(params).scrape, paths)
-        row.params({"source": summary.source})
-        told = of_scrape(summary.counts, str(summary.source["source"]), summary.fetched)
-        row.tags({"snapshot_digest": summary.digest, DESCRIPTION: told})
-        row.metrics({f"rows/{status}": n for status, n in summary.counts.items()}, 0)
-        row.metrics({"rows/new": summary.fetched}, 0)
-        row.image("contact_sheet", summary.sheet, 0)
-        for file in (summary.card, summary.card.with_suffix(".json")):
-            row.artifact(file)
-        row.links()
+    settings = None if ensure else read(params).scrape
+    stage_runs.scrape(request, settings, here())

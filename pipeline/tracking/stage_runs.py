@@ -2,19 +2,39 @@
 
 from dataclasses import asdict
 
+from gan.params.data import ScrapeParams
 from gan.params.file import Params
 from gan.tensor_cache import TensorCache
+from pipeline.crawl.options import ScrapeRequest
 from pipeline.dataset.reader import Dataset
 from pipeline.paths import Paths
 from pipeline.preprocessing.cache_contents import flatten_statistics
 from pipeline.preprocessing.report import PreprocessSummary
 from pipeline.stages import preprocess as preprocess_stage
 from pipeline.stages import reference as reference_stage
+from pipeline.stages import scrape as scrape_stage
 from pipeline.stages import train as train_stage
 from pipeline.stages.reference import ReferenceSummary
-from pipeline.tracking.descriptions import DESCRIPTION, of_preprocess, of_reference
+from pipeline.stages.scrape import ScrapeSummary
+from pipeline.tracking.descriptions import DESCRIPTION, of_preprocess, of_reference, of_scrape
 from pipeline.tracking.rows import stage_run
 from pipeline.tracking.training_run import MlflowTracker
+
+
+def scrape(request: ScrapeRequest, settings: ScrapeParams | None, paths: Paths) -> ScrapeSummary:
+    """Run the scrape stage; log the source, counts by status, contact sheet and data card."""
+    with stage_run(paths, "scrape") as run:
+        summary = scrape_stage.run(request, settings, paths)
+        run.params({"source": summary.source})
+        text = of_scrape(summary.counts, str(summary.source["source"]), summary.fetched)
+        run.tags({"snapshot_digest": summary.digest, DESCRIPTION: text})
+        run.metrics({f"rows/{status}": n for status, n in summary.counts.items()}, 0)
+        run.metrics({"rows/new": summary.fetched}, 0)
+        run.image("contact_sheet", summary.sheet, 0)
+        for file in (summary.card, summary.card.with_suffix(".json")):
+            run.artifact(file)
+        run.links()
+    return summary
 
 
 def preprocess(params: Params, paths: Paths) -> PreprocessSummary:
