@@ -1,6 +1,5 @@
 """Declaration of `gan evaluate`, and how its options change the params."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,7 +9,7 @@ from pipeline.cli.entry import PARAMS, ParamsFile, here, read
 
 if TYPE_CHECKING:
     from gan.params.file import Params
-    from pipeline.evaluation.judge import Judgement
+    from pipeline.evaluation.evaluate_subject import Evaluation
 
 SEEDS = 1000  # more in one evaluation is a slip of the pen
 
@@ -104,14 +103,13 @@ def evaluate(
         )
     if images and (raw or other_data or fakes or seeds):
         raise GanError("--raw, --other-data, --fakes and --seeds go with --ckpt and --run")
-    from pipeline.runs.checkpoint import checkpoint_of
-    from pipeline.stages import evaluate as stage
-    from pipeline.tracking.evaluation_row import Own
+    from pipeline.runs.evaluate_one import Request, evaluate_one, evaluate_run
+    from pipeline.tracking import stage_runs
 
     if not given:
-        _show(stage.run(values, paths), paths.reports)
+        _show(stage_runs.evaluate(values, paths), paths.reports)
         return
-    request = stage.Request(
+    request = Request(
         ckpt=ckpt,
         images=images,
         against=against or (),
@@ -123,13 +121,10 @@ def evaluate(
         statistics=save_statistics,
     )
     if run is None:
-        _show(stage.run_one(request, values, paths), out)
+        _show(evaluate_one(request, values, paths), out)
         return
-    usual = not (changes or against or extractor or raw or other_data)
-    with checkpoint_of(run, paths) as found:
-        # by other settings, or of another snapshot, they are not the numbers of the run
-        own = Own(found.run_id, found.last_step) if usual and found.best else None
-        _show(stage.run_one(replace(request, ckpt=found.file, own=own), values, paths), out)
+    as_stage = not (changes or against or extractor or raw or other_data)
+    _show(evaluate_run(run, request, values, paths, as_stage=as_stage), out)
 
 
 def _listed(metrics: str) -> list[str]:
@@ -153,7 +148,7 @@ def _changed(params: "Params", changes: dict[str, Any]) -> "Params":
     return parse_params(content, "options") if changes else params
 
 
-def _show(judgement: "Judgement", out: Path | None) -> None:
+def _show(judgement: "Evaluation", out: Path | None) -> None:
     subject = judgement.result["subject"]
     seen = f", {subject['images_seen']:,} images seen" if "images_seen" in subject else ""
     others = [each["what"] for each in judgement.result["references"].values() if each["other"]]

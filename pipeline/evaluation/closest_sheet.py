@@ -45,7 +45,7 @@ def closest_sheet(pairs: Sequence[Pair], memory: Mapping[str, Any] | None) -> Im
     """The pairs in the given order under a line with share, p-value and verdict.
 
     memory: share, expected, p_value and suspicious as an evaluation's result has them, or None
-    where copies were not looked for. A training image stands mirrored if it is near mirrored.
+    without the memorisation test. A training image is drawn mirrored if it is nearest mirrored.
     """
     if memory is None:
         return make_text_sheet("memorisation was not measured")

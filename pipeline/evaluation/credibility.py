@@ -102,7 +102,11 @@ def _counts(result: Result) -> Check:
 def _fid(result: Result) -> Check:
     about = "FID"
     if any(each["extractor"] == "inception" for each in result["metrics"].values()):
-        return Check("ok", about, "pytorch-fid's Inception network looked: its numbers are FIDs.")
+        return Check(
+            "ok",
+            about,
+            "The features are of pytorch-fid's Inception network: its numbers are FIDs.",
+        )
     if "inception" in result["protocol"]["extractors"]:
         return Check("doubt", about, "There are too few images for a number of Inception.")
     return Check(

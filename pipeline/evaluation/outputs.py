@@ -1,4 +1,4 @@
-"""What a judgement leaves on disk: JSON, pictures and the page, a function of its inputs."""
+"""Files of an evaluation: JSON, pictures and the page, a function of its inputs."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from gan.metrics.thumbnails import Thumbnails
 from gan.sampling import GRID_COLUMNS, GRID_NAME
 from gan.tensor_cache import Images, TensorCache
 from pipeline.evaluation.closest_sheet import closest_sheet
-from pipeline.evaluation.judge import Judgement
+from pipeline.evaluation.evaluate_subject import Evaluation
 from pipeline.evaluation.report import report_html
 from pipeline.paths import Paths
 from pipeline.pictures.contact_sheet import contact_sheet, encode_png
@@ -22,10 +22,10 @@ from pipeline.pictures.png_lineage import make_text_chunks
 REALS = 64  # shown beside the grid
 
 
-def write_reports(judgement: Judgement, cache: TensorCache, paths: Paths) -> None:
+def write_reports(evaluation: Evaluation, cache: TensorCache, paths: Paths) -> None:
     """The outs of the stage in reports/: metrics and curve for DVC, pictures, page, result."""
-    result, reports = judgement.result, paths.reports
-    pictures = _pictures(judgement, cache)
+    result, reports = evaluation.result, paths.reports
+    pictures = _pictures(evaluation, cache)
     write_atomically(reports / "best.png", pictures["grid"])
     write_atomically(reports / "closest.png", pictures["closest"])
     write_atomically(reports / "interpolation.png", pictures["interpolation"])
@@ -33,21 +33,21 @@ def write_reports(judgement: Judgement, cache: TensorCache, paths: Paths) -> Non
     write_atomically(
         reports / "snapshots.tsv", "\n".join(["images_seen\tdistance", *curve]) + "\n"
     )
-    write_atomically(reports / "metrics.json", _flat(judgement, "best_images_seen"))
+    write_atomically(reports / "metrics.json", _flat(evaluation, "best_images_seen"))
     write_atomically(reports / "evaluation.json", _json(result))
     write_atomically(reports / "report.html", report_html(result, pictures))
 
 
-def write_folder(judgement: Judgement, cache: TensorCache | None, folder: Path) -> None:
+def write_folder(evaluation: Evaluation, cache: TensorCache | None, folder: Path) -> None:
     """The same for one checkpoint or folder, into a folder of the user's."""
-    pictures = _pictures(judgement, cache)
+    pictures = _pictures(evaluation, cache)
     write_atomically(folder / "grid.png", pictures["grid"])
     write_atomically(folder / "closest.png", pictures["closest"])
     if "interpolation" in pictures:
         write_atomically(folder / "interpolation.png", pictures["interpolation"])
-    write_atomically(folder / "metrics.json", _flat(judgement, "images_seen"))
-    write_atomically(folder / "evaluation.json", _json(judgement.result))
-    write_atomically(folder / "report.html", report_html(judgement.result, pictures))
+    write_atomically(folder / "metrics.json", _flat(evaluation, "images_seen"))
+    write_atomically(folder / "evaluation.json", _json(evaluation.result))
+    write_atomically(folder / "report.html", report_html(evaluation.result, pictures))
 
 
 def check_out(out: Path, paths: Paths) -> None:
@@ -62,17 +62,17 @@ def check_out(out: Path, paths: Paths) -> None:
         raise GanError(f"{out}: is a file, or stands on one; --out names a folder") from None
 
 
-def _pictures(judgement: Judgement, cache: TensorCache | None) -> dict[str, bytes]:
-    memory = judgement.result["memorisation"].get(Thumbnails.name)
-    subject, text = judgement.result["subject"], None
+def _pictures(evaluation: Evaluation, cache: TensorCache | None) -> dict[str, bytes]:
+    memory = evaluation.result["memorisation"].get(Thumbnails.name)
+    subject, text = evaluation.result["subject"], None
     if subject["kind"] == "checkpoint":
         text = make_text_chunks(subject, GRID_NAME)
     found = {
-        "grid": encode_png(contact_sheet(judgement.grid, GRID_COLUMNS), text),
-        "closest": encode_png(closest_sheet(judgement.closest, memory)),
+        "grid": encode_png(contact_sheet(evaluation.grid, GRID_COLUMNS), text),
+        "closest": encode_png(closest_sheet(evaluation.closest, memory)),
     }
-    if judgement.journeys is not None:
-        found["interpolation"] = encode_png(contact_sheet(judgement.journeys, GRID_COLUMNS), text)
+    if evaluation.interpolations is not None:
+        found["interpolation"] = encode_png(contact_sheet(evaluation.interpolations, GRID_COLUMNS), text)
     if cache is not None:
         found["reals"] = encode_png(contact_sheet(_reals(cache), GRID_COLUMNS))
     return found
@@ -85,14 +85,14 @@ def _reals(cache: TensorCache) -> Images:
     return np.asarray(train[np.arange(shown) * (len(train) - 1) // max(1, shown - 1)])
 
 
-def _flat(judgement: Judgement, seen: str) -> str:
+def _flat(evaluation: Evaluation, seen: str) -> str:
     """What `dvc metrics` shows: a number a key, then the deviations."""
-    subject = judgement.result["subject"]
-    content: dict[str, Any] = dict(judgement.metrics)
+    subject = evaluation.result["subject"]
+    content: dict[str, Any] = dict(evaluation.metrics)
     if subject["kind"] == "checkpoint":
         content |= {seen: subject["images_seen"], "run_key": subject["run_key"][:16]}
-    if judgement.spread:
-        content["deviation"] = judgement.spread
+    if evaluation.spread:
+        content["deviation"] = evaluation.spread
     return _json(content)
 
 

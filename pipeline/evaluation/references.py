@@ -1,15 +1,16 @@
-"""Who judges, and by what: extractors, and the real images that fakes are compared with."""
+"""References of an evaluation: extractors, and the real images that fakes are compared with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from gan.errors import GanError
 from gan.features.extraction import FeatureSet
 from gan.features.extractor import Extractor
 from gan.metrics.memorisation import MIN_HOLDOUT, NEIGHBOURS, Memorisation, memorisation
 from gan.metrics.thumbnails import VIEWS, Thumbnails, mirror_columns
-from gan.params.file import Params
+from gan.params.evaluation import EvaluateParams
 from gan.tensor_cache import Split, TensorCache
 from pipeline.console import counted
 from pipeline.evaluation.image_folder import FolderSource
@@ -23,7 +24,7 @@ FEWEST = MEASURES["frechet_distance"].least
 
 @dataclass(frozen=True)
 class Originals:
-    """What copies are looked for in: the cache's splits, and their thumbnails' features."""
+    """The cache's splits and their thumbnails' features, for the memorisation test."""
 
     digest: str
     train: CacheSplit
@@ -37,18 +38,22 @@ class Originals:
 
 
 @dataclass(frozen=True)
-class Panel:
+class References:
     """Extractors and references; notes say what is missing, in lines for a reader."""
 
     extractors: Sequence[Extractor]
-    references: Sequence[Reference]
+    items: Sequence[Reference]
     originals: Originals | None
     notes: Sequence[str] = ()
 
+    def with_notes(self, notes: Sequence[str]) -> Self:
+        """Return the same with more notes, in front."""
+        return replace(self, notes=[*notes, *self.notes])
+
 
 @dataclass(frozen=True)
-class Archive:
-    """Where real images and their features come from.
+class RealFeatures:
+    """Source of real images and their features.
 
     cache: None only if no split of it is asked for.
     """
@@ -56,7 +61,7 @@ class Archive:
     store: FeatureStore
     cache: TensorCache | None
     chunk: int
-    workers: int
+    workers: int = 1
 
     def seen(self, source: ImageSource, extractors: Sequence[Extractor]) -> dict[str, FeatureSet]:
         """Features of a source, by the extractors' names."""
@@ -64,15 +69,15 @@ class Archive:
         return {each.name: seen for each, seen in zip(extractors, found, strict=True)}
 
 
-def open_panel(
-    params: Params,
-    archive: Archive,
+def open_references(
+    settings: EvaluateParams,
+    real: RealFeatures,
     extractors: Sequence[Extractor],
     against: Sequence[str],
     trained_on: str | None,
     size: tuple[int, int],
-) -> Panel:
-    """All that a judgement needs, read or computed before the long part.
+) -> References:
+    """Read or compute everything that an evaluation compares with, before the long part.
 
     against: `train` or `holdout` of the cache, folders of images, statistics files. trained_on:
     digest of the cache that the judged generator knows. size: (height, width) of what is judged.
@@ -83,12 +88,12 @@ def open_panel(
     notes: list[str] = []
     references = []
     for name in against:
-        held = len(archive.cache.split(name)) if name in SPLITS and archive.cache else None
+        held = len(real.cache.split(name)) if name in SPLITS and real.cache else None
         if held is not None and held < FEWEST:
             split = f"the {name} split of the cache: it has {counted(held, 'image')}"
             notes.append(f"nothing against {split}; statistics need {FEWEST}")
             continue
-        references.append(_reference(name, archive, extractors, trained_on))
+        references.append(_reference(name, real, extractors, trained_on))
     _check_once("reference", [each.tag for each in references])
     notes += [
         f"the {each.what} is of {each.size[1]}x{each.size[0]} pixels, what is judged of "
@@ -97,9 +102,9 @@ def open_panel(
         if each.size not in (None, size)
     ]
     originals = None
-    if "memorisation" in params.evaluate.metrics:
-        originals = _originals(archive, against, trained_on, notes)
-    return Panel(extractors, references, originals, notes)
+    if "memorisation" in settings.metrics:
+        originals = _originals(real, against, trained_on, notes)
+    return References(extractors, references, originals, notes)
 
 
 def _check_once(what: str, names: Sequence[str]) -> None:
@@ -109,14 +114,14 @@ def _check_once(what: str, names: Sequence[str]) -> None:
 
 
 def _reference(
-    name: str, archive: Archive, extractors: Sequence[Extractor], trained_on: str | None
+    name: str, real: RealFeatures, extractors: Sequence[Extractor], trained_on: str | None
 ) -> Reference:
-    if name in SPLITS and archive.cache is not None:
-        split = CacheSplit(archive.cache, name)
-        digest = archive.cache.digest
+    if name in SPLITS and real.cache is not None:
+        split = CacheSplit(real.cache, name)
+        digest = real.cache.digest
         other = trained_on is not None and trained_on != digest
         tag = _other_tag(name, digest) if other else name
-        seen = archive.seen(split, extractors)
+        seen = real.seen(split, extractors)
         return Reference(tag, split.what, split.digest, len(split), other, seen, split.size)
     path = Path(name)
     if path.suffix.lower() == ".npz":
@@ -124,8 +129,8 @@ def _reference(
         count = file.statistics.count
         known = _known(file, extractors)
         return Reference(file.tag, file.what, file.digest, count, True, known, None)
-    source = FolderSource(path, archive.workers)
-    seen = archive.seen(source, extractors)
+    source = FolderSource(path, real.workers)
+    seen = real.seen(source, extractors)
     tag, what, digest = source.tag, source.what, source.digest
     return Reference(tag, what, digest, len(source), True, seen, source.size)
 
@@ -154,22 +159,20 @@ def _other_tag(split: str, digest: str) -> str:
     return other if split == "train" else f"{split}_{other}"
 
 
-def check_distances(panel: Panel, params: Params, fakes: int) -> None:
-    """Refuse a judgement that a person asked for and that would lack what it is asked for.
+def check_distances(references: References, settings: EvaluateParams, fakes: int) -> None:
+    """Refuse an evaluation on request that would lack what it is asked for.
 
     Raises GanError without any reference, and if Fréchet distances are wanted but no reference
     allows one that is fair with so many fakes.
     """
-    if not panel.references:
-        raise GanError("evaluate: nothing to compare with: " + "; ".join(panel.notes))
-    if "frechet_distance" not in params.evaluate.metrics:
+    if not references.items:
+        raise GanError("evaluate: nothing to compare with: " + "; ".join(references.notes))
+    if "frechet_distance" not in settings.metrics:
         return
     reasons = []
-    for extractor in panel.extractors:
-        for each in panel.references:
-            why = obstacle(
-                MEASURES["frechet_distance"], each, extractor.name, fakes, params.evaluate
-            )
+    for extractor in references.extractors:
+        for each in references.items:
+            why = obstacle(MEASURES["frechet_distance"], each, extractor.name, fakes, settings)
             if why is None:
                 return
             reasons.append(f"{each.what}: {why}")
@@ -177,22 +180,22 @@ def check_distances(panel: Panel, params: Params, fakes: int) -> None:
 
 
 def _originals(
-    archive: Archive, against: Sequence[str], trained_on: str | None, notes: list[str]
+    real: RealFeatures, against: Sequence[str], trained_on: str | None, notes: list[str]
 ) -> Originals | None:
-    if archive.cache is None or not set(SPLITS) & set(against):
+    if real.cache is None or not set(SPLITS) & set(against):
         notes.append("no memorisation: it compares with the cache's train and hold-out images")
         return None
-    if trained_on not in (None, archive.cache.digest):
+    if trained_on not in (None, real.cache.digest):
         notes.append("no memorisation: the generator does not know the cache's images")
         return None
-    known, held = (len(archive.cache.split(name)) for name in SPLITS)
+    known, held = (len(real.cache.split(name)) for name in SPLITS)
     if held < MIN_HOLDOUT or known < NEIGHBOURS:
         notes.append(
             f"no memorisation: of {counted(known, 'training image')} and {held:,} held out; it "
             f"needs {NEIGHBOURS} and {MIN_HOLDOUT} (preprocess.holdout)"
         )
         return None
-    train, holdout = (CacheSplit(archive.cache, name) for name in SPLITS)
+    train, holdout = (CacheSplit(real.cache, name) for name in SPLITS)
     looking = Thumbnails()
-    seen = [archive.seen(each, [looking])[looking.name] for each in (train, holdout)]
-    return Originals(archive.cache.digest, train, *seen)
+    seen = [real.seen(each, [looking])[looking.name] for each in (train, holdout)]
+    return Originals(real.cache.digest, train, *seen)

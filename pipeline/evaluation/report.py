@@ -105,7 +105,7 @@ def picture(content: bytes) -> Picture:
 
 
 def headlines(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
-    """Up to six numbers to begin with: of Inception, if it looked, or of the first extractor."""
+    """Choose up to six numbers to begin with: of Inception, else of the first extractor."""
     names = [each["extractor"] for each in metrics.values()]
     first = "inception" if "inception" in names else next(iter(names), None)
     own = {key: each for key, each in metrics.items() if each["extractor"] == first}

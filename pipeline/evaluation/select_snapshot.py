@@ -10,16 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gan.checkpoints import load_generator
+from gan.errors import GanError
 from gan.features.extraction import chunk_size
 from gan.features.extractor import Extractor
 from gan.metrics.kernel_distance import MIN_IMAGES
 from gan.metrics.metric_names import metric_key, precision_marks, small_side
-from gan.params.file import Params
-from pipeline.evaluation.judge import looked
+from gan.params.evaluation import EvaluateParams
+from gan.tensor_cache import TensorCache
+from pipeline.evaluation.evaluate_subject import extract_subject_features
 from pipeline.evaluation.metrics import MEASURES, Reference, obstacle
-from pipeline.evaluation.references import Panel
+from pipeline.evaluation.references import References
 from pipeline.evaluation.results import rounded
-from pipeline.evaluation.subject import CheckpointSubject
+from pipeline.evaluation.subject import CheckpointSubject, require_same_data
 
 PREFERRED = {"frechet_distance": "frechet", "kernel_distance": "kernel"}
 """Metrics to choose by, the first one that is possible, and the names of their numbers."""
@@ -58,11 +61,28 @@ class Selection:
         }
 
 
-def select(snapshots: Sequence[Path], panel: Panel, params: Params) -> Selection:
+def find_snapshots(folder: Path, cache: TensorCache) -> list[Path]:
+    """List a training's snapshots, oldest first.
+
+    Raises GanError if there is none, or one was trained on other data than the cache's.
+    """
+    snapshots = sorted(folder.glob("*.pt"))
+    if not snapshots:
+        raise GanError(f"{folder}: no snapshot to evaluate; run `gan train`")
+    for path in snapshots:
+        require_same_data(path, load_generator(path)[1].cache_digest, cache, "run `gan train`")
+    return snapshots
+
+
+def select_snapshot(
+    snapshots: Sequence[Path], references: References, settings: EvaluateParams, batch_size: int
+) -> Selection:
     """Choose among a training's snapshots, given in its order; of equally near ones the first."""
     for metric in PREFERRED:
-        if reference := _reference(metric, panel, params):
-            return _nearest(snapshots, metric, reference, panel.extractors[0], params)
+        if reference := _reference(metric, references, settings):
+            return _nearest(
+                snapshots, metric, reference, references.extractors[0], settings, batch_size
+            )
     note = (
         "the newest snapshot is taken for the best one: to choose by a distance takes "
         f"{MIN_IMAGES} real images of a split and as many evaluate.selection_fakes"
@@ -71,12 +91,12 @@ def select(snapshots: Sequence[Path], panel: Panel, params: Params) -> Selection
     return Selection(Snapshot(newest.path, newest.origin.images_seen), None, None, [], [note])
 
 
-def _reference(metric: str, panel: Panel, params: Params) -> Reference | None:
+def _reference(metric: str, references: References, settings: EvaluateParams) -> Reference | None:
     """The first one that such a distance can be measured against."""
-    settings, extractor = params.evaluate, panel.extractors[0].name
+    extractor = references.extractors[0].name
     # few fakes of a snapshot need no asking for: all snapshots have equally many
     fakes = max(settings.num_fakes, settings.selection_fakes)
-    for each in panel.references:
+    for each in references.items:
         enough = min(each.count or fakes, settings.selection_fakes) >= MIN_IMAGES
         if enough and obstacle(MEASURES[metric], each, extractor, fakes, settings) is None:
             return each
@@ -88,16 +108,17 @@ def _nearest(
     metric: str,
     reference: Reference,
     extractor: Extractor,
-    params: Params,
+    settings: EvaluateParams,
+    batch_size: int,
 ) -> Selection:
     """The snapshot with the smallest distance to the reference."""
-    seed, count = params.evaluate.selection_seed, params.evaluate.selection_fakes
-    size = chunk_size(params.features.batch_size)
+    seed, count = settings.selection_seed, settings.selection_fakes
+    size = chunk_size(batch_size)
     measure, real = MEASURES[metric], reference.seen[extractor.name]
     points: list[tuple[Snapshot, float]] = []
     for path in snapshots:
         subject = CheckpointSubject.open(path)
-        fake = looked(subject, seed, count, [extractor], size)[extractor.name]
+        fake = extract_subject_features(subject, seed, count, [extractor], size)[extractor.name]
         distance = measure.numbers(real, fake)[PREFERRED[metric]]
         points.append((Snapshot(path, subject.origin.images_seen), distance))
     best, _ = min(points, key=lambda point: point[1])

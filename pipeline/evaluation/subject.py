@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gan.checkpoints import Origin, describe_checkpoint, load_generator
 from gan.devices import choose
+from gan.errors import GanError
 from gan.features.extractor import exact_inference
 from gan.models.interfaces import Generator
 from gan.sampling import (
@@ -23,7 +24,7 @@ from gan.sampling import (
     interpolate_latents,
     seed_latents,
 )
-from gan.tensor_cache import Images
+from gan.tensor_cache import Images, TensorCache
 from pipeline.evaluation.image_folder import FolderSource
 
 Weights = Literal["averaged", "raw"]
@@ -57,7 +58,7 @@ class Subject(Protocol):
     def grid(self) -> Images:
         """Images to look at, (n, H, W, 3) uint8."""
 
-    def journeys(self) -> Images | None:
+    def interpolations(self) -> Images | None:
         """Images between images, where the subject can make them: (n, H, W, 3) uint8."""
 
     def described(self) -> dict[str, Any]:
@@ -105,7 +106,7 @@ class CheckpointSubject:
     def grid(self) -> Images:
         return self._images(seed_latents(GRID_SEEDS, self.generator.latent_size))
 
-    def journeys(self) -> Images:
+    def interpolations(self) -> Images:
         """A row of avatars on the way from one of the grid's first seeds to the next."""
         ends = seed_latents(GRID_SEEDS[: GRID_COLUMNS + 1], self.generator.latent_size)
         ways = [interpolate_latents(*pair, GRID_COLUMNS) for pair in pairwise(ends)]
@@ -166,7 +167,7 @@ class FolderSubject:
         last = len(self.source) - 1
         return self.source.rows([i * last // max(1, shown - 1) for i in range(shown)])
 
-    def journeys(self) -> None:
+    def interpolations(self) -> None:
         return None
 
     def described(self) -> dict[str, Any]:
@@ -176,3 +177,12 @@ class FolderSubject:
             "sha256": self.source.digest,
             "size": list(self.source.size),
         }
+
+
+def require_same_data(path: Path, trained_on: str, cache: TensorCache, remedy: str) -> None:
+    """Raise GanError if a checkpoint was trained on other data than the cache's."""
+    if trained_on != cache.digest:
+        raise GanError(
+            f"{path}: trained on other data ({trained_on[:12]}, the cache is "
+            f"{cache.digest[:12]}); {remedy}"
+        )

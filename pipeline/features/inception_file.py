@@ -1,20 +1,27 @@
-"""Where the file with Inception's weights belongs, and what is said without it."""
+"""File of Inception's weights: its place, and the message where it is missing."""
 
 from pathlib import Path
 
+from gan.params.evaluation import FeaturesParams
 from pipeline.paths import Paths
 
 NAME = "pt_inception-2015-12-05-6726825d.pth"
 
 
 def weights_file(paths: Paths) -> Path:
-    """Where the weights belong, whether they are there or not."""
+    """Return the place of the weights, whether they are there or not."""
     return paths.weights / NAME
 
 
 def missing_message(paths: Paths) -> str:
-    """One line: FID is missing, and how to get it; no path, since results hold it."""
+    """Compose one line: FID is missing, and how to get it; no path, since results hold it."""
     return (
         f"fid is missing: no Inception weights in {paths.weights.name}/; run `gan weights fetch`, "
         f"or bring the file {NAME} and run `gan weights add FILE`"
     )
+
+
+def missing_note(params: FeaturesParams, paths: Paths) -> list[str]:
+    """Return the message above in a list if Inception is wanted and its weights are missing."""
+    wanted = "inception" in params.extractors and not weights_file(paths).exists()
+    return [missing_message(paths)] if wanted else []

@@ -1,4 +1,4 @@
-"""The reference stage: what extractors see in the real images, one file a split and extractor."""
+"""The reference stage: features and statistics of the real images, by split and extractor."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,85 +16,71 @@ from gan.params.file import Params
 from gan.tensor_cache import Split, TensorCache
 from pipeline.console import say
 from pipeline.features.extractors import available_extractors
-from pipeline.features.inception_file import missing_message, weights_file
+from pipeline.features.inception_file import missing_note
 from pipeline.features.sources import CacheSplit
 from pipeline.features.store import FeatureStore
 from pipeline.paths import Paths
 
 SPLITS: tuple[Split, ...] = ("train", "holdout")
+FEWEST = 2
+"""Images of a split that has statistics."""
 
 
 @dataclass(frozen=True)
 class ReferenceSummary:
-    """What the stage wrote: its files, the images of each split, what is missing."""
+    """Result of the stage: names of extractors, files, images by split, real distances by key."""
 
     extractors: Sequence[str]
     files: Sequence[Path]
     counts: Mapping[str, int]
     floors: Mapping[str, float]
-    missing: str | None
 
 
 def run(params: Params, paths: Paths) -> ReferenceSummary:
     """Read cache/ and weights/, write reference/ and reports/reference.json.
 
-    The report holds distances between the real images of both splits: what a generator can
-    hardly fall below, and how much of a hold-out number is the count's doing. Splits without
-    images, or with a single one, are left out. Raises GanError if the cache is absent or damaged.
+    The report holds distances between the real images of both splits: a generator can hardly fall
+    below them, and they show how much of a hold-out metric is due to the count. Splits with fewer
+    than two images are left out. Raises GanError if the cache is absent or damaged.
     """
     cache = TensorCache.open(paths.cache)
-    splits = _splits(cache)
-    wanted = "inception" in params.features.extractors
-    missing = missing_message(paths) if wanted and not weights_file(paths).exists() else None
-    if missing:
-        say(missing)
+    splits = {name: CacheSplit(cache, name) for name in SPLITS if len(cache.split(name)) >= FEWEST}
+    for name in SPLITS:
+        if 0 < len(cache.split(name)) < FEWEST:
+            say(f"reference: the {name} split has a single image; statistics need 2: left out")
+    for note in missing_note(params.features, paths):
+        say(note)
     extractors = available_extractors(params.features, paths, choose("auto", "float32").device)
-    store = FeatureStore(paths.features, paths.reference)
-    size = chunk_size(params.features.batch_size)
+
+    store, size = FeatureStore(paths.features, paths.reference), params.features.batch_size
     paths.reference.mkdir(parents=True, exist_ok=True)  # an out, even if nothing is in it
-    files = [file for split in splits.values() for file in store.export(split, extractors, size)]
-    _remove_others(paths.reference, set(files))
-    seen = {name: store.get(split, extractors, size) for name, split in splits.items()}
+    chunk = chunk_size(size)
+    files = [file for split in splits.values() for file in store.export(split, extractors, chunk)]
+    for path in paths.reference.glob("*.np[yz]"):
+        if path not in files:  # of weights that are gone or of an earlier format
+            path.unlink()
+
+    features = {name: store.get(split, extractors, chunk) for name, split in splits.items()}
     floors: dict[str, float] = {}
-    for row, extractor in enumerate(extractors):
-        floors |= _floors(extractor, {name: sets[row] for name, sets in seen.items()})
+    if len(splits) == len(SPLITS):
+        for extractor, *sets in zip(extractors, *features.values(), strict=True):
+            floors |= _real_distances(extractor, *sets)
     text = json.dumps(floors, indent=1, sort_keys=True) + "\n"
     write_atomically(paths.reports / "reference.json", text)
-    counts: dict[str, int] = {name: len(each) for name, each in splits.items()}
-    names = [each.name for each in extractors]
-    return ReferenceSummary(names, files, counts, floors, missing)
+    counts: dict[str, int] = {name: len(split) for name, split in splits.items()}
+    return ReferenceSummary([each.name for each in extractors], files, counts, floors)
 
 
-def _splits(cache: TensorCache) -> dict[str, CacheSplit]:
-    """Those with images enough for statistics; says of a single image that it is left out."""
-    found: dict[str, CacheSplit] = {}
-    for name in SPLITS:
-        count = len(cache.split(name))
-        if count >= 2:
-            found[name] = CacheSplit(cache, name)
-        elif count:
-            say(f"reference: the {name} split has a single image; statistics need 2: left out")
-    return found
-
-
-def _floors(extractor: Extractor, seen: Mapping[str, FeatureSet]) -> dict[str, float]:
-    """Distances of the hold-out's images to the training's, rounded as all numbers are."""
-    if len(seen) < len(SPLITS):
-        return {}
-    train, holdout = (seen[name] for name in SPLITS)
-    count, held = train.count, holdout.count
-    small = small_side(count, held, allow_small=True)
+def _real_distances(
+    extractor: Extractor, train: FeatureSet, holdout: FeatureSet
+) -> dict[str, float]:
+    """Compute distances of the hold-out's images to the training's, rounded as all metrics are."""
+    counts = train.count, holdout.count
+    small = small_side(*counts, allow_small=True)
     marks = precision_marks(extractor.precision)
-    frechet = metric_key("frechet", extractor.name, count, "holdout", small, marks)
+    frechet = metric_key("frechet", extractor.name, counts[0], "holdout", small, marks)
     found = {f"{frechet}_real": frechet_distance(train.statistics, holdout.statistics)}
-    if min(count, held) >= MIN_IMAGES:
-        kernel = metric_key("kernel", extractor.name, count, "holdout", None, marks)
+    if min(counts) >= MIN_IMAGES:
+        kernel = metric_key("kernel", extractor.name, counts[0], "holdout", None, marks)
         found[f"{kernel}_real"] = kernel_distance(train.vectors, holdout.vectors).value
     return {key: float(f"{value:.6g}") for key, value in found.items()}
-
-
-def _remove_others(folder: Path, kept: set[Path]) -> None:
-    """Files of weights that are gone, or of an earlier format, would look up to date."""
-    for path in folder.glob("*.np[yz]"):
-        if path not in kept:
-            path.unlink()

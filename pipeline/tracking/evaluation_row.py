@@ -1,4 +1,4 @@
-"""A judgement on the tracker's row of the training that its checkpoint comes from."""
+"""A evaluation on the tracker's row of the training that its checkpoint comes from."""
 
 import json
 import math
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gan.checkpoints import Origin
-from gan.params.file import Params
-from pipeline.evaluation.judge import Judgement
+from gan.params.evaluation import EvaluateParams
+from pipeline.evaluation.evaluate_subject import Evaluation
 from pipeline.evaluation.outputs import write_folder
 from pipeline.evaluation.references import is_other
 from pipeline.evaluation.subject import CheckpointSubject
@@ -18,12 +18,12 @@ from pipeline.paths import Paths
 from pipeline.tracking import rows as tracking
 
 
-def log_best(
-    judgement: Judgement, subject: CheckpointSubject, params: Params, paths: Paths
-) -> None:
+def log_best(evaluation: Evaluation, settings: EvaluateParams, paths: Paths) -> None:
     """The stage's numbers, curve and pictures become the row's own."""
-    row = _open(subject.origin, params, paths)
-    add_best(row, judgement.result, paths.reports, subject.path)
+    subject = evaluation.subject
+    assert isinstance(subject, CheckpointSubject)
+    row = _open(subject.origin, settings, paths)
+    add_best(row, evaluation.result, paths.reports, subject.path)
     row.flush()
     row.tidy()
 
@@ -61,9 +61,9 @@ class Own:
 
 
 def log_one(
-    judgement: Judgement,
+    evaluation: Evaluation,
     subject: CheckpointSubject,
-    params: Params,
+    settings: EvaluateParams,
     paths: Paths,
     own: Own | None = None,
 ) -> None:
@@ -72,21 +72,21 @@ def log_one(
     Unless they become the row's own they have names apart, `checkpoint/...`, since the row's are
     those of its best snapshot.
     """
-    if any(is_other(tag) for tag in judgement.result["references"]):
+    if any(is_other(tag) for tag in evaluation.result["references"]):
         return
     seen = subject.origin.images_seen
-    row = _open(subject.origin, params, paths, own.run_id if own else None)
+    row = _open(subject.origin, settings, paths, own.run_id if own else None)
     if own:
         step = max(seen, own.last_step or 0)
         row.metrics({"best_images_seen": seen}, step)
-        _add(row, judgement.result["metrics"], step)
+        _add(row, evaluation.result["metrics"], step)
         with tempfile.TemporaryDirectory() as folder:
-            write_folder(judgement, None, Path(folder))
+            write_folder(evaluation, None, Path(folder))
             row.image("closest", Path(folder) / "closest.png", step)
             for name in ("evaluation.json", "report.html"):
                 row.artifact(Path(folder) / name, "evaluation")
     else:
-        row.metrics({f"checkpoint/{key}": v for key, v in judgement.metrics.items()}, seen)
+        row.metrics({f"checkpoint/{key}": v for key, v in evaluation.metrics.items()}, seen)
     row.flush()
     row.tidy()
 
@@ -101,13 +101,15 @@ def _add(row: tracking.Run, measured: Mapping[str, Any], step: int) -> None:
     row.tags({"protocols": json.dumps({k: each["protocol"] for k, each in measured.items()})})
 
 
-def _open(origin: Origin, params: Params, paths: Paths, run_id: str | None = None) -> tracking.Run:
+def _open(
+    origin: Origin, settings: EvaluateParams, paths: Paths, run_id: str | None = None
+) -> tracking.Run:
     return tracking.attach(
         paths,
         experiment=tracking.experiment_name(),
         run_key=origin.run_key,
         name=origin.name,
-        params={**_decided(origin), "evaluate": params.evaluate.model_dump()},
+        params={**_decided(origin), "evaluate": settings.model_dump()},
         tags={"cache_digest": origin.cache_digest},
         run_id=run_id,
     )

@@ -7,9 +7,11 @@ from gan.params.file import Params
 from gan.tensor_cache import TensorCache
 from pipeline.crawl.options import ScrapeRequest
 from pipeline.dataset.reader import Dataset
+from pipeline.evaluation.evaluate_subject import Evaluation
 from pipeline.paths import Paths
 from pipeline.preprocessing.cache_contents import flatten_statistics
 from pipeline.preprocessing.report import PreprocessSummary
+from pipeline.stages import evaluate as evaluate_stage
 from pipeline.stages import preprocess as preprocess_stage
 from pipeline.stages import reference as reference_stage
 from pipeline.stages import scrape as scrape_stage
@@ -17,6 +19,7 @@ from pipeline.stages import train as train_stage
 from pipeline.stages.reference import ReferenceSummary
 from pipeline.stages.scrape import ScrapeSummary
 from pipeline.tracking.descriptions import DESCRIPTION, of_preprocess, of_reference, of_scrape
+from pipeline.tracking.evaluation_row import log_best
 from pipeline.tracking.rows import stage_run
 from pipeline.tracking.training_run import MlflowTracker
 
@@ -86,3 +89,10 @@ def train(params: Params, paths: Paths, *, resume: bool = False) -> None:
     """Run the train stage with MLflow as its tracker."""
     with MlflowTracker(paths) as tracker:
         train_stage.run(params, paths, tracker, resume=resume)
+
+
+def evaluate(params: Params, paths: Paths) -> Evaluation:
+    """Run the evaluate stage; log its metrics and pictures onto the training's MLflow run."""
+    evaluation = evaluate_stage.run(params, paths)
+    log_best(evaluation, params.evaluate, paths)
+    return evaluation

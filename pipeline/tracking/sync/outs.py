@@ -14,7 +14,7 @@ from gan.checkpoints import Origin, load_checkpoint
 from gan.errors import GanError
 from pipeline.code_digest import TRAINING, code_digest
 from pipeline.dataset.reader import Dataset
-from pipeline.evaluation.judge import FORMAT
+from pipeline.evaluation.evaluate_subject import FORMAT
 from pipeline.paths import Paths
 from pipeline.pictures.png_lineage import read_lineage
 from pipeline.tracking.descriptions import describe_training

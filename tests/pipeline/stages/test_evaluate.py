@@ -24,10 +24,10 @@ from gan.tensor_cache import TensorCache
 from pipeline.cli.main import app
 from pipeline.evaluation.subject import CheckpointSubject
 from pipeline.paths import Paths
-from pipeline.stages import evaluate as stage
+from pipeline.runs.evaluate_one import Request, evaluate_one
 from pipeline.stages import reference
-from pipeline.stages.evaluate import Request
 from pipeline.tracking import rows as tracking
+from pipeline.tracking import stage_runs
 from pipeline.tracking.evaluation_row import Own
 
 SMALL = {
@@ -102,7 +102,7 @@ def evaluated(checkout, make_params, store):
             spool=checkout.root / "spool",
         )
         row.close()
-        judgement = stage.run(make_params(SMALL), checkout)
+        judgement = stage_runs.evaluate(make_params(SMALL), checkout)
     lines = (checkout.reports / "snapshots.tsv").read_text().splitlines()[1:]
     curve = {int(seen): float(value) for seen, value in (line.split("\t") for line in lines)}
     return SimpleNamespace(judgement=judgement, curve=curve, row=row.run_id)
@@ -191,7 +191,7 @@ def test_evaluating_again_gives_equal_bytes_also_without_the_kept_features(
     (tmp_path / "cache").symlink_to(checkout.cache)
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "snapshots").symlink_to(checkout.models / "snapshots")
-    stage.run(make_params(SMALL), again)
+    stage_runs.evaluate(make_params(SMALL), again)
     assert {name: (again.reports / name).read_bytes() for name in names} == before
 
 
@@ -226,7 +226,7 @@ def test_a_checkpoint_alone_gets_the_same_numbers_and_leaves_the_rows_own(
 ):
     client = MlflowClient(store)
     before = {key: client.get_run(evaluated.row).data.metrics[key] for key in KEYS}
-    found = stage.run_one(
+    found = evaluate_one(
         Request(ckpt=checkout.models / "best.pt", out=tmp_path), make_params(SMALL), checkout
     )
     assert found.metrics == evaluated.judgement.metrics
@@ -250,19 +250,19 @@ def test_the_same_pictures_as_files_or_as_statistics_get_the_same_numbers(
         (tmp_path / name).mkdir()
         for number, image in enumerate(rows):
             Image.fromarray(image).save(tmp_path / name / f"{number:04d}.png")
-    expected = stage.run_one(Request(ckpt=best, against=["train"]), params, checkout).metrics
+    expected = evaluate_one(Request(ckpt=best, against=["train"]), params, checkout).metrics
     folder = Request(images=tmp_path / "fakes", against=["train"], workers=3)
-    assert stage.run_one(folder, params, checkout).metrics == expected
+    assert evaluate_one(folder, params, checkout).metrics == expected
     elsewhere = Request(ckpt=best, against=[str(tmp_path / "reals")])
-    found = stage.run_one(elsewhere, params, checkout)
+    found = evaluate_one(elsewhere, params, checkout)
     assert list(found.metrics.values()) == list(expected.values())
     assert all("_vs_reals_" in key for key in found.metrics)
     assert [each["other"] for each in found.result["references"].values()] == [True]
     file = tmp_path / "reals.npz"
     judged = Request(images=tmp_path / "reals", statistics=file)
-    stage.run_one(judged, params, checkout)
+    evaluate_one(judged, params, checkout)
     assert {"mu", "sigma"} <= set(np.load(file))
-    told = stage.run_one(Request(ckpt=best, against=[str(file)]), params, checkout)
+    told = evaluate_one(Request(ckpt=best, against=[str(file)]), params, checkout)
     (key,) = told.metrics
     assert told.metrics[key] == expected["fd_lite0_24_small24"]
     assert [note for note in told.result["notes"] if note.startswith("no kernel_distance")]
@@ -278,10 +278,10 @@ def test_pixels_that_are_not_the_digests_leave_no_features(
     whole = (paths.cache / "images.npy").read_bytes()
     (paths.cache / "images.npy").write_bytes(whole[:-5] + b"wrong")
     with pytest.raises(GanError, match="the pixels are not the ones the digest was made of"):
-        stage.run_one(Request(ckpt=best), params, paths)
+        evaluate_one(Request(ckpt=best), params, paths)
     (paths.cache / "images.npy").write_bytes(whole)
-    found = stage.run_one(Request(ckpt=best), params, paths).metrics
-    assert found == stage.run_one(Request(ckpt=best), params, checkout).metrics
+    found = evaluate_one(Request(ckpt=best), params, paths).metrics
+    assert found == evaluate_one(Request(ckpt=best), params, checkout).metrics
 
 
 @pytest.mark.slow
@@ -291,7 +291,7 @@ def test_too_few_pictures_cost_the_numbers_that_need_more_and_no_others(
     for number in range(3):
         image = np.full((32, 32, 3), 80 * number, np.uint8)
         Image.fromarray(image).save(tmp_path / f"{number}.png")
-    found = stage.run_one(Request(images=tmp_path), make_params(SMALL), checkout)
+    found = evaluate_one(Request(images=tmp_path), make_params(SMALL), checkout)
     assert "fd_lite0_3_small3" in found.metrics
     assert not [key for key in found.metrics if key.startswith(("kd_", "is_", "precision_"))]
     notes = "\n".join(found.result["notes"])
@@ -307,7 +307,7 @@ def test_what_is_named_twice_is_refused(checkout, make_params):
         Request(ckpt=best, extractors=["lite0", "lite0"]),
     ):
         with pytest.raises(GanError, match="is named twice"):
-            stage.run_one(request, make_params(SMALL | FEW), checkout)
+            evaluate_one(request, make_params(SMALL | FEW), checkout)
 
 
 @pytest.mark.slow
@@ -317,7 +317,7 @@ def test_a_statistics_file_is_not_written_into_dvcs_folders(checkout, make_param
     before = file.read_bytes()
     for name in (file, checkout.reports / "x.npz"):
         with pytest.raises(GanError, match="belongs to DVC's stages"):
-            stage.run_one(Request(ckpt=best, statistics=name), make_params(SMALL), checkout)
+            evaluate_one(Request(ckpt=best, statistics=name), make_params(SMALL), checkout)
     assert file.read_bytes() == before
 
 
@@ -332,7 +332,7 @@ def test_judging_leaves_the_generator_as_it_was(checkout, make_params):
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     assert not subject.generator.training
     content = path.read_bytes()
-    stage.run_one(Request(ckpt=path), params, checkout)
+    evaluate_one(Request(ckpt=path), params, checkout)
     assert path.read_bytes() == content
 
 
@@ -344,7 +344,7 @@ def test_judging_a_run_again_renews_the_numbers_that_its_row_shows(
     last = max(evaluated.curve)
     own = Own(evaluated.row, last)
     best = checkout.models / "best.pt"
-    found = stage.run_one(Request(ckpt=best, own=own), params, checkout)
+    found = evaluate_one(Request(ckpt=best, own=own), params, checkout)
     row = MlflowClient(store).get_run(evaluated.row).data
     assert {key: row.metrics[key] for key in found.metrics} == found.metrics
     assert found.metrics["kd_lite0_24"] != evaluated.judgement.metrics["kd_lite0_24"]
@@ -358,7 +358,7 @@ def test_batch_size_and_workers_change_nothing(checkout, make_params):
     found = []
     for size in (1, 7, 64):
         params = make_params(SMALL | {"features.batch_size": size})
-        found.append(stage.run_one(Request(ckpt=best), params, checkout).metrics)
+        found.append(evaluate_one(Request(ckpt=best), params, checkout).metrics)
     assert set(found[0]) == KEYS
     for other in found[1:]:
         assert other == pytest.approx(found[0], rel=1e-6)
@@ -368,14 +368,14 @@ def test_batch_size_and_workers_change_nothing(checkout, make_params):
 def test_the_raw_generator_is_another_one_and_its_keys_say_so(checkout, make_params):
     params = make_params(SMALL | FEW)
     last = checkout.models / "snapshots" / f"{192:012d}.pt"
-    averaged = stage.run_one(Request(ckpt=last), params, checkout).metrics
-    raw = stage.run_one(Request(ckpt=last, weights="raw"), params, checkout).metrics
+    averaged = evaluate_one(Request(ckpt=last), params, checkout).metrics
+    raw = evaluate_one(Request(ckpt=last, weights="raw"), params, checkout).metrics
     assert {key.replace("_raw", "") for key in raw} == set(averaged)
     assert all("lite0_raw_24" in key for key in raw)
     assert raw["fd_lite0_raw_24_small24"] != averaged["fd_lite0_24_small24"]
     first = checkout.models / "snapshots" / f"{64:012d}.pt"
     with pytest.raises(GanError, match="holds the averaged generator only"):
-        stage.run_one(Request(ckpt=first, weights="raw"), params, checkout)
+        evaluate_one(Request(ckpt=first, weights="raw"), params, checkout)
 
 
 @pytest.mark.slow
@@ -385,10 +385,10 @@ def test_a_checkpoint_of_other_data_is_refused_unless_asked_for(
     params = make_params(SMALL | FEW)
     path = snapshot(Paths(tmp_path), params, "e" * 64, 64, 1.0)
     with pytest.raises(GanError, match=r"other data.*--other-data"):
-        stage.run_one(Request(ckpt=path), params, checkout)
+        evaluate_one(Request(ckpt=path), params, checkout)
     before = points(store)
     out = tmp_path / "deep" / "out"
-    found = stage.run_one(Request(ckpt=path, other_data=True, out=out), params, checkout)
+    found = evaluate_one(Request(ckpt=path, other_data=True, out=out), params, checkout)
     digest = TensorCache.open(checkout.cache).digest[:8]
     assert f"fd_lite0_24_other_{digest}_small24" in found.metrics
     assert all(f"_other_{digest}" in key for key in found.metrics)
@@ -456,7 +456,7 @@ def test_an_evaluation_that_can_measure_nothing_is_an_error(checkout, make_param
     params = make_params(SMALL | {"evaluate.metrics": ["frechet_infinity"]})
     best = checkout.models / "snapshots" / f"{64:012d}.pt"
     with pytest.raises(GanError, match=r"nothing could be measured: .*it needs 2,562"):
-        stage.run_one(Request(ckpt=best), params, checkout)
+        evaluate_one(Request(ckpt=best), params, checkout)
 
 
 @pytest.mark.slow
@@ -465,7 +465,7 @@ def test_weights_that_are_not_finite_are_refused_in_one_line(checkout, make_para
     digest = TensorCache.open(checkout.cache).digest
     path = snapshot(Paths(tmp_path), params, digest, 64, float("nan"))
     with pytest.raises(GanError, match="not finite") as caught:
-        stage.run_one(Request(ckpt=path), params, checkout)
+        evaluate_one(Request(ckpt=path), params, checkout)
     assert "\n" not in str(caught.value)
 
 
@@ -474,7 +474,7 @@ def test_an_output_folder_that_belongs_to_dvc_is_refused(checkout, make_params):
     best = checkout.models / "snapshots" / f"{64:012d}.pt"
     for out in (checkout.reports, checkout.models / "deep"):
         with pytest.raises(GanError, match="choose another --out"):
-            stage.run_one(Request(ckpt=best, out=out), make_params(SMALL), checkout)
+            evaluate_one(Request(ckpt=best, out=out), make_params(SMALL), checkout)
 
 
 @pytest.mark.slow
@@ -482,10 +482,10 @@ def test_too_few_images_are_refused_unless_asked_for(checkout, make_params):
     best = checkout.models / "snapshots" / f"{64:012d}.pt"
     params = make_params(SMALL | {"evaluate.allow_small": False})
     with pytest.raises(GanError, match=r"24 fakes against 60 real images, fewer than 2,048"):
-        stage.run_one(Request(ckpt=best), params, checkout)
+        evaluate_one(Request(ckpt=best), params, checkout)
     only_kernel = {"evaluate.allow_small": False, "evaluate.metrics": ["kernel_distance"]}
     kernel = make_params(SMALL | only_kernel)
-    found = stage.run_one(Request(ckpt=best, against=["holdout"]), kernel, checkout)
+    found = evaluate_one(Request(ckpt=best, against=["holdout"]), kernel, checkout)
     assert set(found.metrics) == {"kd_lite0_24_holdout", "kd_se_lite0_24_holdout"}
 
 
@@ -518,8 +518,8 @@ def test_snapshots_of_another_cache_are_not_judged_by_this_one(
     paths, params = Paths(tmp_path), make_params(SMALL)
     write_cache(paths.cache, noise_images, holdout=10)
     with pytest.raises(GanError, match="no snapshot to evaluate; run `gan train`"):
-        stage.run(params, paths)
+        stage_runs.evaluate(params, paths)
     snapshot(paths, params, "e" * 64, 64, 1.0)
     with pytest.raises(GanError, match=r"trained on other data.*run `gan train`"):
-        stage.run(params, paths)
+        stage_runs.evaluate(params, paths)
     assert not paths.reports.exists()

@@ -8,9 +8,8 @@ import yaml
 from markdown_it import MarkdownIt
 
 from pipeline.paths import Paths
-from pipeline.stages import evaluate as stage
+from pipeline.runs.evaluate_one import Request, evaluate_one
 from pipeline.stages import reference
-from pipeline.stages.evaluate import Request
 from pipeline.tracking.model.card import completed, measured, model_card, without_front
 
 LINEAGE = {
@@ -127,7 +126,7 @@ def test_a_real_evaluation_stands_in_the_card(tmp_path, make_params, write_cache
     write_cache(paths.cache, images, holdout=60)
     reference.run(params, paths)
     asked = Request(ckpt=checkpoint, other_data=True)
-    result = json.loads(json.dumps(stage.run_one(asked, params, paths).result))
+    result = json.loads(json.dumps(evaluate_one(asked, params, paths).result))
     card = model_card(result["subject"], result)
     assert measured(card) == {key: each["value"] for key, each in result["metrics"].items()}
     assert measured(card)

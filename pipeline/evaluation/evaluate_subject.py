@@ -1,4 +1,4 @@
-"""One judgement: a subject before a panel, and everything that comes of it."""
+"""Evaluation of one subject: every metric against every reference, grids and closest pairs."""
 
 import math
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from gan.features.extractor import Extractor
 from gan.features.statistics import Statistics, statistics_of
 from gan.metrics.memorisation import Memorisation
 from gan.metrics.thumbnails import Thumbnails
-from gan.params.file import Params
+from gan.params.evaluation import EvaluateParams
 from gan.tensor_cache import Images
 from pipeline.console import track
 from pipeline.evaluation.closest_sheet import Pair
-from pipeline.evaluation.references import Originals, Panel
+from pipeline.evaluation.references import Originals, References
 from pipeline.evaluation.results import Numbers, rounded
 from pipeline.evaluation.subject import Subject
 
@@ -29,17 +29,19 @@ FORMAT = "avatar-gan evaluation 1"
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """result: a JSON object, a function of the inputs. grid: images of the subject.
+class Evaluation:
+    """Result of evaluating a subject.
 
-    journeys: images on the way between some of them, None for a folder's. closest: pairs of a fake
-    and the training image that is nearest to it. statistics: of the first extractor's features of
-    the first lot.
+    result: a JSON object, a function of the inputs. grid: images of the subject; interpolations:
+    images between some of them, None for a folder's; (n, H, W, 3) uint8. closest: pairs of a fake
+    and the training image nearest to it. statistics: of the first extractor's features of the
+    first sample set.
     """
 
+    subject: Subject
     result: dict[str, Any]
     grid: Images
-    journeys: Images | None
+    interpolations: Images | None
     closest: Sequence[Pair]
     statistics: Statistics
 
@@ -55,46 +57,54 @@ class Judgement:
         return {key: each["deviation"] for key, each in found if each["deviation"] is not None}
 
 
-def judge(subject: Subject, panel: Panel, params: Params) -> Judgement:
-    """Every number that the params ask for, of every lot of the subject's images."""
-    settings = params.evaluate
+def evaluate_subject(
+    subject: Subject, references: References, settings: EvaluateParams, batch_size: int
+) -> Evaluation:
+    """Compute every metric of the settings on every sample set of the subject.
+
+    batch_size: images that go through an extractor at once on a GPU.
+    """
     seeds, count = subject.seeds(settings.report_seeds), subject.count(settings.num_fakes)
-    numbers = Numbers(settings, panel.references, subject.marks)
-    size = chunk_size(params.features.batch_size)
+    numbers = Numbers(settings, references.items, subject.marks)
+    size = chunk_size(batch_size)
     memory: Memorisation | None = None
     statistics: list[Statistics] = []
     for seed in seeds:
-        # copies are looked for in the first lot
-        originals = None if statistics else panel.originals
+        # memorisation is measured on the first sample set
+        originals = None if statistics else references.originals
         also = [Thumbnails()] if originals else []
-        seen = looked(subject, seed, count, [*panel.extractors, *also], size)
-        for extractor in panel.extractors:
+        seen = extract_subject_features(
+            subject, seed, count, [*references.extractors, *also], size
+        )
+        for extractor in references.extractors:
             numbers.add(extractor, seen[extractor.name])
         if originals:
             memory = _memorised(originals, seen[Thumbnails.name], numbers)
-        statistics.append(seen[panel.extractors[0].name].statistics)
+        statistics.append(seen[references.extractors[0].name].statistics)
     result = {
         "format": FORMAT,
         "subject": subject.described(),
-        "references": {each.tag: each.described() for each in panel.references},
+        "references": {each.tag: each.described() for each in references.items},
         "protocol": {
             "fakes": count,
             "seeds": list(seeds),
-            "extractors": {each.name: _described(each) for each in panel.extractors},
+            "extractors": {each.name: _described(each) for each in references.extractors},
         },
         "metrics": {key: each.described() for key, each in numbers.found.items()},
         "memorisation": {Thumbnails.name: _memory(memory)} if memory else {},
         "selection": None,
-        "notes": [*panel.notes, *numbers.notes],
+        "notes": [*references.notes, *numbers.notes],
     }
-    pairs = _pairs(subject, seeds[0], panel.originals, memory)
-    return Judgement(result, subject.grid(), subject.journeys(), pairs, statistics[0])
+    pairs = _pairs(subject, seeds[0], references.originals, memory)
+    return Evaluation(
+        subject, result, subject.grid(), subject.interpolations(), pairs, statistics[0]
+    )
 
 
-def check_measured(judgement: Judgement) -> None:
-    """Refuse a judgement without any number, with GanError."""
-    if not judgement.metrics:
-        notes = "; ".join(judgement.result["notes"])
+def refuse_empty(evaluation: Evaluation) -> None:
+    """Raise GanError if an evaluation has no number."""
+    if not evaluation.metrics:
+        notes = "; ".join(evaluation.result["notes"])
         raise GanError(f"evaluate: nothing could be measured: {notes}")
 
 
@@ -119,7 +129,7 @@ def _pairs(
     return [Pair(*both) for both in zip(memory.closest, fakes, reals, strict=True)]
 
 
-def looked(
+def extract_subject_features(
     subject: Subject, seed: int | None, count: int, extractors: Sequence[Extractor], size: int
 ) -> dict[str, FeatureSet]:
     """One pass over a lot of the subject's images: what each extractor saw, by its name."""
