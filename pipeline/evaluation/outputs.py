@@ -72,7 +72,9 @@ def _pictures(evaluation: Evaluation, cache: TensorCache | None) -> dict[str, by
         "closest": encode_png(closest_sheet(evaluation.closest, memory)),
     }
     if evaluation.interpolations is not None:
-        found["interpolation"] = encode_png(contact_sheet(evaluation.interpolations, GRID_COLUMNS), text)
+        found["interpolation"] = encode_png(
+            contact_sheet(evaluation.interpolations, GRID_COLUMNS), text
+        )
     if cache is not None:
         found["reals"] = encode_png(contact_sheet(_reals(cache), GRID_COLUMNS))
     return found
