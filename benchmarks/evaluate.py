@@ -48,12 +48,12 @@ import sys
 from pathlib import Path
 from PIL import Image
 from gan.checkpoints import load_generator
-from gan.devices import choose
+from gan.devices import choose_compute
 from gan.sampling import draw_latents, generate
 
 checkpoint, folder, seed, count = sys.argv[1:]
 generator, _ = load_generator(Path(checkpoint))
-generator.to(choose("auto", "float32").device)
+generator.to(choose_compute("auto", "float32").device)
 latents = draw_latents(int(seed), "evaluate", int(count), generator.latent_size)
 number = 0
 for batch in generate(generator, latents):

@@ -44,7 +44,7 @@ from PIL import Image
 from processes import ROOT
 
 from gan.checkpoints import Origin, save_checkpoint
-from gan.devices import choose, fast
+from gan.devices import choose_compute, fast_training
 from gan.distributed.world import ALONE
 from gan.objectives.build import build_objective
 from gan.params.file import Params
@@ -77,7 +77,7 @@ class Training:
     """Real steps on pictures of noise."""
 
     def __init__(self, params: Params) -> None:
-        compute = choose("cpu", params.train.precision)
+        compute = choose_compute("cpu", params.train.precision)
         self.state: TrainState = build_state(params.model, SIZE, params.train, compute)
         objective = build_objective(params.train)
         latents = params.model.latent_size
@@ -89,7 +89,7 @@ class Training:
         )
 
     def steps(self, count: int) -> None:
-        with fast(self._engine.compute.device):
+        with fast_training(self._engine.compute.device):
             for _ in range(count):
                 train_step(self.state, self._engine, self._batches)
 

@@ -12,7 +12,7 @@ from contestant import timed
 from torch import Tensor
 
 from gan.checkpoints import Origin
-from gan.devices import choose, fast
+from gan.devices import choose_compute, fast_training
 from gan.distributed.world import ALONE
 from gan.objectives.build import build_objective
 from gan.params.file import Params
@@ -46,7 +46,7 @@ def settings(width: int, objective: str, images: int) -> Params:
 
 def prepared(params: Params, size: int) -> tuple[TrainState, Engine]:
     """Fresh networks, and what a step needs."""
-    compute = choose("cpu", params.train.precision)
+    compute = choose_compute("cpu", params.train.precision)
     state = build_state(params.model, size, params.train, compute)
     objective = build_objective(params.train)
     return state, Engine(params.train, objective, compute, ALONE, LATENT_SIZE)
@@ -72,7 +72,7 @@ def ours(size: int, width: int, objective: str, images: int, cache: Path) -> Non
     params = settings(width, objective, images)
     state, engine = prepared(params, size)
     observer, device = recorder(params, size, Path("ours")), engine.compute.device
-    with timed(), fast(device):
+    with timed(), fast_training(device):
         pixels = np.load(cache, mmap_mode="r")
         batches = Batches(pixels, params.train.seed, BATCH_SIZE, params.train.flip, device)
         train(state, engine, batches, observer)
@@ -97,7 +97,7 @@ def step(size: int, width: int, objective: str, images: int, cache: Path) -> Non
     state, engine = prepared(params, size)
     first = Batches(np.load(cache, mmap_mode="r"), 1, BATCH_SIZE, True, engine.compute.device)
     batches = _One(first(0))
-    with timed(), fast(engine.compute.device):
+    with timed(), fast_training(engine.compute.device):
         for _ in range(-(-images // BATCH_SIZE)):
             train_step(state, engine, batches)  # type: ignore[arg-type]
 

@@ -10,7 +10,7 @@ from gan.errors import GanError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
     """A stream whose content takes the place of `path` when the block ends well.
 
     Folders above are made. Raises GanError where the file can't be written; what stood at `path`
@@ -34,7 +34,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Replace `path` by `content`, text as UTF-8; GanError where it can't be written."""
-    with replacing(path) as stream:
+    with open_atomically(path) as stream:
         stream.write(content.encode() if isinstance(content, str) else content)
 
 

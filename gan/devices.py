@@ -1,4 +1,4 @@
-"""Which device and precision a run uses, and how a block of code gets them."""
+"""Choice of device and precision, and the contexts that apply them."""
 
 import ctypes
 import os
@@ -17,7 +17,7 @@ from gan.errors import GanError
 from gan.params.train import Device, Precision
 
 Exact = Literal["float64", "float32", "bf16", "fp16"]
-"""A precision that is not left to the hardware."""
+"""A precision after `auto` has been resolved."""
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -26,14 +26,14 @@ HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and a precision: of everything, or (bf16, fp16) of convolutions and products."""
+    """A device and a precision; bf16 and fp16 are of convolutions and matrix products only."""
 
     device: torch.device
     precision: Exact
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of parameters and pixels: what is half as wide is cast where it is used."""
+        """Type of parameters and pixels; autocast casts to bf16 or fp16 where it is used."""
         return torch.float64 if self.precision == "float64" else torch.float32
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -42,39 +42,40 @@ class Compute:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=HALVES[self.precision])
 
-    def twice(self) -> AbstractContextManager[object]:
-        """Run a block that is differentiated twice: fp16 would not hold the gradients' squares."""
+    def double_backward(self) -> AbstractContextManager[object]:
+        """Double-backward context: `autocast`, but float32 in place of fp16, which overflows."""
         if self.precision == "fp16":
             return torch.autocast(self.device.type, enabled=False)
         return self.autocast()
 
     def scaler(self) -> GradScaler:
-        """What keeps fp16's small gradients from vanishing; does nothing in other precisions."""
+        """Gradient scaler for fp16, whose small gradients would vanish; disabled otherwise."""
         return GradScaler(self.device.type, enabled=self.precision == "fp16")
 
 
-def choose(device: Device, precision: Precision) -> Compute:
+def choose_compute(device: Device, precision: Precision) -> Compute:
     """Resolve `auto`, and the GPU of this process under torchrun.
 
-    GanError for a device that is not there, or that can't have the precision.
+    Raises GanError for a device that is absent or does not support the precision.
     """
     chosen = _device(device)
     if chosen.type == "mps" and precision == "float64":
         raise GanError(
-            "train.precision = float64: Apple's GPUs have none; use float32, or train.device: cpu"
+            "train.precision = float64: Apple's GPUs don't support it; use float32, or "
+            "train.device: cpu"
         )
     return Compute(chosen, _fastest(chosen) if precision == "auto" else precision)
 
 
-def _device(wanted: Device) -> torch.device:
-    kind = _best_device() if wanted == "auto" else wanted
+def _device(name: Device) -> torch.device:
+    kind = _best_device() if name == "auto" else name
     available = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
     }
     if not available[kind]:
-        raise GanError(f"train.device = {wanted}: there is none here; use auto or cpu")
+        raise GanError(f"train.device = {name}: this machine has none; use auto or cpu")
     return _own_gpu() if kind == "cuda" else torch.device(kind)
 
 
@@ -85,12 +86,12 @@ def _best_device() -> str:
 
 
 def _own_gpu() -> torch.device:
-    """This process's GPU, made the current one: torchrun numbers a machine's processes."""
-    rank, there = os.environ.get("LOCAL_RANK", "0"), torch.cuda.device_count()
-    if not (rank.isascii() and rank.isdigit() and int(rank) < there):
+    """This process's GPU by torchrun's LOCAL_RANK, made the current device."""
+    rank, count = os.environ.get("LOCAL_RANK", "0"), torch.cuda.device_count()
+    if not (rank.isascii() and rank.isdigit() and int(rank) < count):
         raise GanError(
-            f"LOCAL_RANK={rank}: there is no such GPU here, they are 0 to {there - 1}; start one "
-            f"process a GPU (torchrun --nproc-per-node {there})"
+            f"LOCAL_RANK={rank}: no such GPU, this machine has 0 to {count - 1}; start one "
+            f"process a GPU (torchrun --nproc-per-node {count})"
         )
     device = torch.device("cuda", int(rank))
     torch.cuda.set_device(device)
@@ -98,64 +99,64 @@ def _own_gpu() -> torch.device:
 
 
 def _fastest(device: torch.device) -> Exact:
-    """The narrowest precision that hardware does; emulation is slower than float32."""
+    """The narrowest precision that the hardware supports; emulation is slower than float32."""
     if device.type == "cuda":
         generation = torch.cuda.get_device_capability(device)[0]
         return "bf16" if generation >= 8 else "fp16" if generation == 7 else "float32"
     if device.type == "cpu":
         features = torch.cpu.get_capabilities()
-        wide = features.get("avx512_bf16") or features.get("amx_bf16")
-        return "bf16" if wide else "float32"
+        native = features.get("avx512_bf16") or features.get("amx_bf16")
+        return "bf16" if native else "float32"
     return "float32"
 
 
 @contextmanager
-def fast(device: torch.device) -> Iterator[None]:
-    """Let a training use what makes it fast.
+def fast_training(device: torch.device) -> Iterator[None]:
+    """Context with the settings that make training fast.
 
-    On CUDA TF32, and the convolutions that are fastest when tried out. Both are put back, since
-    evaluation must have neither. Convolutions use TF32 in any case unless it is forbidden. The one
-    switch for products is used that torch's old and new settings of TF32 both follow: a mixture of
-    these is an error when it is read. On a CPU the process keeps memory that a step frees, for the
-    next one; this stays so.
+    On CUDA: TF32, and cuDNN's benchmark for the fastest convolutions. Both are restored at the
+    end, since evaluation must have neither. Convolutions use TF32 anyway unless it is forbidden;
+    for matrix products the one switch is used that torch's old and new settings of TF32 both
+    follow, since reading a mixture of these is an error. On a CPU: the process keeps the memory
+    that a step frees for the next one; this is not undone.
     """
     if device.type == "cpu":
-        _keep_memory()
+        _keep_freed_memory()
     if device.type != "cuda":
         yield
         return
-    products, trying = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
+    precision, benchmark = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(products)
-        torch.backends.cudnn.benchmark = trying
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.benchmark = benchmark
 
 
-def _keep_memory() -> None:
-    """Let glibc keep freed blocks: each step asks for the same again, and new pages cost time."""
+def _keep_freed_memory() -> None:
+    """Let glibc keep freed blocks: each step allocates the same again, and new pages cost time."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)  # no block has a mapping of its own, which is given back when freed
-        mallopt(M_TRIM_THRESHOLD, -1)  # nor is the end of the heap given back
+        mallopt(M_MMAP_MAX, 0)  # a block with its own mapping is unmapped when freed
+        mallopt(M_TRIM_THRESHOLD, -1)  # nor is the end of the heap returned
 
 
-def memory(device: torch.device) -> int:
-    """Bytes of the device that this process has held at most so far.
+def peak_memory(device: torch.device) -> int:
+    """Peak memory of the device that this process has used so far, in bytes.
 
-    On mps what it holds now; on a CPU resident memory, pages of mapped files included.
+    On mps its current memory; on a CPU resident memory, with pages of mapped files.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if device.type == "mps":
         return torch.mps.driver_allocated_memory()
-    return _peak_of_process()
+    return _peak_resident_memory()
 
 
-def _peak_of_process() -> int:
-    # Linux counts what the parent held before this program was started into ru_maxrss
+def _peak_resident_memory() -> int:
+    # on Linux ru_maxrss includes the parent's memory before this program was started
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

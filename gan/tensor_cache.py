@@ -21,7 +21,7 @@ Split = Literal["train", "holdout"]
 Images = NDArray[np.uint8]
 
 FORMAT = 2
-HASHED_AT_ONCE = 1 << 26  # bytes
+BYTES_PER_READ = 1 << 26  # bytes
 
 
 def pixel_digests(images: Images) -> NDArray[np.uint8]:
@@ -61,11 +61,13 @@ class TensorCache:
             expected = (counts["train"] + counts["holdout"], size, size, 3)
             known = meta["format"] == FORMAT and isinstance(meta["digest"], str)
         except (KeyError, TypeError):
-            raise damaged(folder, "meta.json lacks an entry") from None
+            raise damage_error(folder, "meta.json lacks an entry") from None
         if not known:
-            raise damaged(folder, "meta.json is of another version")
+            raise damage_error(folder, "meta.json is of another version")
         if images.shape != expected:
-            raise damaged(folder, f"images.npy holds {images.shape}, meta.json says {expected}")
+            raise damage_error(
+                folder, f"images.npy holds {images.shape}, meta.json says {expected}"
+            )
         return cls(folder, images, meta)
 
     @property
@@ -83,20 +85,20 @@ class TensorCache:
         train = self.meta["counts"]["train"]
         return self.images[:train] if name == "train" else self.images[train:]
 
-    def each_digest(self) -> Iterator[NDArray[np.uint8]]:
+    def iter_pixel_digests(self) -> Iterator[NDArray[np.uint8]]:
         """Read every pixel, some at a time: the `pixel_digests` of the next rows."""
-        rows = max(1, HASHED_AT_ONCE // self.images[0].nbytes)
+        rows = max(1, BYTES_PER_READ // self.images[0].nbytes)
         for start in range(0, len(self.images), rows):
             yield pixel_digests(self.images[start : start + rows])
 
     def verify(self) -> None:
         """Read every pixel and compare with the digest; GanError if they differ."""
-        pixels = np.concatenate(list(self.each_digest()))
+        pixels = np.concatenate(list(self.iter_pixel_digests()))
         if cache_digest(pixels, self.meta["settings"], self.meta["counts"]) != self.digest:
-            raise damaged(self.folder, "the pixels are not the ones the digest was made of")
+            raise damage_error(self.folder, "the pixels are not the ones the digest was made of")
 
 
-def damaged(folder: Path, why: str) -> GanError:
+def damage_error(folder: Path, why: str) -> GanError:
     """The error of a cache that is not what was written."""
     return GanError(
         f"{folder}: damaged cache: {why}; get it back with `dvc checkout --force {folder}`, or "
@@ -110,11 +112,11 @@ def _read_meta(folder: Path) -> dict[str, Any]:
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise damaged(folder, "meta.json is missing") from None
+        raise damage_error(folder, "meta.json is missing") from None
     except (OSError, ValueError) as error:
-        raise damaged(folder, f"meta.json cannot be read ({type(error).__name__})") from None
+        raise damage_error(folder, f"meta.json cannot be read ({type(error).__name__})") from None
     if not isinstance(meta, dict):
-        raise damaged(folder, "meta.json is not an object")
+        raise damage_error(folder, "meta.json is not an object")
     return meta
 
 
@@ -123,11 +125,11 @@ def _map_images(folder: Path) -> "np.memmap[Any, np.dtype[np.uint8]]":
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
-        raise damaged(folder, "images.npy is missing") from None
+        raise damage_error(folder, "images.npy is missing") from None
     except (OSError, ValueError, EOFError) as error:
-        raise damaged(folder, f"images.npy cannot be read ({type(error).__name__})") from None
+        raise damage_error(folder, f"images.npy cannot be read ({type(error).__name__})") from None
     if not isinstance(images, np.memmap) or images.dtype != np.uint8:
-        raise damaged(folder, "images.npy is not an array of uint8")
+        raise damage_error(folder, "images.npy is not an array of uint8")
     if not images.flags.c_contiguous or path.stat().st_size != images.offset + images.nbytes:
-        raise damaged(folder, "images.npy is not as long as its header says")
+        raise damage_error(folder, "images.npy is not as long as its header says")
     return images

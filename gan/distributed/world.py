@@ -1,11 +1,11 @@
-"""Several processes that train together as one would: who they are, and what they exchange.
+"""The process group of a distributed training, and the operations that it needs.
 
-They are started by torchrun (gloo between CPUs, NCCL between GPUs), each with a whole copy of both
-networks and its own part of every batch. torch's DistributedDataParallel is not used: it expects
-one forward pass and then one backward pass of a wrapped network, while the discriminator is run
-several times before one backward pass, differentiated twice by penalties and passed through frozen
-by the generator's step. Averaging the gradients between `backward` and the optimiser's step is
-indifferent to all of that. It costs the overlap with the backward pass.
+torchrun starts the processes (gloo between CPUs, NCCL between GPUs), each with a copy of both
+networks and its part of every batch. Together they train as a single process would. torch's
+DistributedDataParallel is not used: it expects one forward and one backward pass of a wrapped
+network, while the discriminator runs several times before a backward pass, has a double backward
+with penalties, and is frozen in the generator's step. Averaging the gradients between `backward`
+and the optimiser's step works for all of these, but doesn't overlap with the backward pass.
 """
 
 import os
@@ -23,20 +23,20 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from gan.distributed.batch_norm import with_global_norm
+from gan.distributed.batch_norm import convert_sync_batch_norm
 from gan.distributed.collectives import (
-    apart,
     average,
     first_line,
-    flattened,
-    largest,
-    together,
-    total,
+    flatten,
+    max_over_processes,
+    report_lost_process,
+    sum_over_processes,
+    unflatten,
 )
 from gan.errors import GanError
 
 PATIENCE = timedelta(minutes=10)
-"""How long a process waits for the others, which may be writing checkpoints or loading data."""
+"""Timeout of a wait for other processes, which may be writing checkpoints or loading data."""
 
 Value = TypeVar("Value")
 Network = TypeVar("Network", bound=nn.Module)
@@ -46,10 +46,10 @@ _NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR",
 
 @dataclass(frozen=True)
 class World:
-    """This process among those that train together; alone, its methods are identities.
+    """This process's rank and the operations over all processes; identities if there is one.
 
-    All processes must call the same methods in the same order: each waits for all others. Raises
-    GanError where one of them is gone.
+    All processes must call the same methods in the same order; each call waits for all. Raises
+    GanError if a process is lost.
     """
 
     rank: int
@@ -57,15 +57,15 @@ class World:
 
     @property
     def lead(self) -> bool:
-        """Whether this is the process that reads and writes for all."""
+        """Whether this is rank 0, which reads and writes files for all."""
         return self.rank == 0
 
-    def part(self, batch_size: int) -> tuple[int, int]:
-        """(offset, count) of this process's samples in a batch of all; GanError if uneven."""
+    def batch_part(self, batch_size: int) -> tuple[int, int]:
+        """Offset and count of this process's samples in a batch; GanError if it can't be split."""
         if batch_size % self.size:
             raise GanError(
-                f"train.batch_size = {batch_size} is of all {self.size} processes together and "
-                f"must be a multiple of {self.size}"
+                f"train.batch_size = {batch_size} is split between {self.size} processes; use a "
+                f"multiple of {self.size}"
             )
         count = batch_size // self.size
         return self.rank * count, count
@@ -74,48 +74,47 @@ class World:
     def average_gradients(self, network: nn.Module) -> None:
         """Replace every gradient by its mean over processes, the same bits on all of them.
 
-        The processes' gradients must be of the same parameters; those without one have none
-        after it. The device is not waited for.
+        The same parameters must have a gradient on every process. Does not wait for the device.
         """
         if self.size == 1:
             return
-        found = (each.grad for each in network.parameters())
-        average([gradient for gradient in found if gradient is not None], self.size)
+        gradients = (each.grad for each in network.parameters())
+        average([each for each in gradients if each is not None], self.size)
 
     @torch.no_grad()
     def mean(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Means over processes of tensors under the same names, in their own types."""
+        """Means over processes of tensors by name, each in its own type."""
         if self.size == 1 or not values:
             return values
         names = sorted(values)
         tensors = [values[name] for name in names]
-        means = total(flattened(tensors).double() / self.size)
-        found = dict(zip(names, apart(means, tensors), strict=True))
-        return {name: found[name].to(own.dtype) for name, own in values.items()}
+        means = sum_over_processes(flatten(tensors).double() / self.size)
+        by_name = dict(zip(names, unflatten(means, tensors), strict=True))
+        return {name: by_name[name].to(own.dtype) for name, own in values.items()}
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is up on any process; the answer is the same on all."""
+        """Whether the flag is true on any process; the answer is the same on all."""
         if self.size == 1:
             return flag
         # a tensor of the CPU, so that no GPU has to be waited for
-        return bool(largest(torch.tensor([int(flag)])).item())
+        return bool(max_over_processes(torch.tensor([int(flag)])).item())
 
-    def share(self, value: Value) -> Value:
-        """The lead's value on all processes; the others' own is not looked at."""
+    def broadcast(self, value: Value) -> Value:
+        """The lead's value on all processes; the others' values are ignored."""
         if self.size == 1:
             return value
         values = [value if self.lead else None]
-        with together():
+        with report_lost_process():
             dist.broadcast_object_list(values, src=0)
         return value if self.lead else cast(Value, values[0])
 
-    def synchronised(self, network: Network) -> Network:
-        """The network, its batch norms from now on over the batch of all processes.
+    def synchronise_batch_norm(self, network: Network) -> Network:
+        """Let the network's batch norms use the batches of all processes; returns the network.
 
-        Its parameters and names of parameters stay.
+        Its parameters and their names stay.
         """
         if self.size > 1:
-            with_global_norm(network)
+            convert_sync_batch_norm(network)
         return network
 
 
@@ -123,11 +122,11 @@ ALONE = World(0, 1)
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[World]:
-    """The world that torchrun's environment describes, or ALONE without one.
+def join_world(device: torch.device) -> Iterator[World]:
+    """Join the process group that torchrun's environment describes; ALONE without one.
 
-    Each process on CUDA gets a GPU of its own, which becomes its current device. GanError if there
-    are too few, or if the processes don't find each other.
+    On CUDA each process gets its own GPU as the current device. Raises GanError if there are too
+    few GPUs or the processes can't connect.
     """
     place = _place()
     if place is None or place.world.size == 1:
@@ -137,7 +136,7 @@ def joined(device: torch.device) -> Iterator[World]:
     try:
         yield place.world
     except BaseException:
-        # NCCL would wait for the others here, who do not know yet; the process's end closes it
+        # NCCL would wait for the others, which don't know yet; the end of the process closes it
         if device.type != "cuda":
             dist.destroy_process_group()
         raise
@@ -146,7 +145,7 @@ def joined(device: torch.device) -> Iterator[World]:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where torchrun put this process."""
+    """Position of this process in torchrun's environment."""
 
     world: World
     local_rank: int
@@ -158,14 +157,14 @@ def _place() -> _Place | None:
         return None
     if missing := [name for name in _NAMES if not os.environ.get(name)]:
         raise GanError(
-            f"{', '.join(missing)} missing in the environment, where RANK or WORLD_SIZE is set: "
-            "start several processes by torchrun, or unset these"
+            f"{', '.join(missing)} missing in the environment, though RANK or WORLD_SIZE is set: "
+            "start several processes with torchrun, or unset RANK and WORLD_SIZE"
         )
     rank, size, local_rank, local_size = (_number(name) for name in _NAMES[:4])
     if not (rank < size and local_rank < local_size <= size):
         raise GanError(
             f"RANK={rank} of WORLD_SIZE={size} and LOCAL_RANK={local_rank} of "
-            f"LOCAL_WORLD_SIZE={local_size} contradict each other; start by torchrun"
+            f"LOCAL_WORLD_SIZE={local_size} contradict each other; start with torchrun"
         )
     return _Place(World(rank, size), local_rank, local_size)
 
@@ -173,43 +172,43 @@ def _place() -> _Place | None:
 def _number(name: str) -> int:
     text = os.environ[name]
     if not (text.isascii() and text.isdigit()):
-        raise GanError(f"{name}={text} in the environment must be a number; start by torchrun")
+        raise GanError(f"{name}={text} in the environment must be a number; start with torchrun")
     return int(text)
 
 
 def _connect(device: torch.device, place: _Place) -> None:
-    """Make the process group; GanError in one line if that can't be."""
+    """Initialise the process group; GanError if that fails."""
     if device.type not in ("cpu", "cuda"):
         raise GanError(
             f"train.device = {device.type} can't train with {place.world.size} processes; use one "
-            "process, or device: cpu or cuda"
+            "process, or train.device: cpu or cuda"
         )
     own = None
     if device.type == "cuda":
         own = _own_gpu(place)
-    # flags and checkpoints travel by gloo also between GPUs: they are in the CPU's memory
+    # flags and checkpoints are in host memory, which only gloo sends
     backend = "cpu:gloo,cuda:nccl" if own else "gloo"
     try:
         rank, size = place.world.rank, place.world.size
-        found, _, _ = next(rendezvous("env://", rank, size, timeout=PATIENCE))
-        store = _unused(found, place.world)
+        parent, _, _ = next(rendezvous("env://", rank, size, timeout=PATIENCE))
+        store = _unused_store(parent, place.world)
         dist.init_process_group(
             backend, store=store, rank=rank, world_size=size, timeout=PATIENCE, device_id=own
         )
     except (RuntimeError, ValueError, OSError) as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise GanError(
-            f"process {place.world.rank} of {place.world.size} could not join the others at "
+            f"process {place.world.rank} of {place.world.size} could not connect to the others at "
             f"{where}: {first_line(error)}"
         ) from None
 
 
-def _unused(store: Store, world: World) -> Store:
-    """A part of the store to which all processes of this attempt agree, and no earlier one wrote.
+def _unused_store(store: Store, world: World) -> Store:
+    """A part of the store that all processes of this attempt use, and no earlier attempt used.
 
-    torchrun keeps its store when it restarts processes. With the addresses of the dead ones still
-    in it, new ones would wait for them (pytorch issue 135712). So the lead puts up a new name;
-    each of the others answers whatever name it sees, until the lead has seen its answer.
+    torchrun keeps its store when it restarts processes, and new processes would wait for the
+    addresses of dead ones in it (pytorch issue 135712). So the lead publishes a new name, and each
+    other process answers every name that it sees until the lead has acknowledged one.
     """
     own = uuid4().hex
     if world.lead:
@@ -230,8 +229,8 @@ def _own_gpu(place: _Place) -> torch.device:
     count = torch.cuda.device_count()
     if count < place.local_size:
         raise GanError(
-            f"{place.local_size} processes on this machine, but GPUs: {count}; start one for each "
-            f"(torchrun --nproc-per-node {max(count, 1)})"
+            f"{place.local_size} processes on this machine, but it has {count} GPUs; start one "
+            f"process a GPU (torchrun --nproc-per-node {max(count, 1)})"
         )
     torch.cuda.set_device(place.local_rank)
     return torch.device("cuda", place.local_rank)

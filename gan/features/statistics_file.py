@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from gan.atomic import replacing
+from gan.atomic import open_atomically
 from gan.errors import GanError
 from gan.features.statistics import Statistics
 
@@ -36,7 +36,7 @@ def save_statistics(path: Path, statistics: Statistics, labels: Labels | None = 
         arrays["count"] = np.array(statistics.count, dtype=np.int64)
     if labels:
         arrays["labels"] = np.array(json.dumps(dict(labels), sort_keys=True))
-    with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with open_atomically(path) as file, zipfile.ZipFile(file, "w") as archive:
         for key, array in arrays.items():
             # np.savez leaves the date of an entry to zipfile, which may write today's
             entry = zipfile.ZipInfo(f"{key}.npy", ZIP_EPOCH)

@@ -27,7 +27,7 @@ class PenaltyParams(Section):
     every: Annotated[int, Field(ge=1, le=1024)]
 
     @property
-    def wanted(self) -> bool:
+    def enabled(self) -> bool:
         """Whether the discriminator is differentiated twice."""
         return bool(self.gradient or self.r1 or self.r2)
 
@@ -46,7 +46,7 @@ class RecipeParams(Section):
 
     @model_validator(mode="after")
     def _penalised_samples_are_apart(self) -> Self:
-        if self.penalties.wanted and self.discriminator_norm == "batch":
+        if self.penalties.enabled and self.discriminator_norm == "batch":
             raise ValueError(
                 "discriminator_norm: batch is not allowed with penalties: they are on the "
                 "gradient of each sample, and batch norm makes samples depend on each other; "
@@ -73,7 +73,7 @@ class AugmentParams(Section):
     ada_images: PositiveInt
 
     @property
-    def wanted(self) -> bool:
+    def enabled(self) -> bool:
         return self.colour or self.translation or self.cutout
 
 

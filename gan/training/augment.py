@@ -1,8 +1,8 @@
-"""What is done to pictures before the discriminator sees them, real and fake alike.
+"""Augmentation of real and fake pictures before the discriminator.
 
-Augmentation as in DiffAugment (Zhao et al. 2020, arXiv:2006.10738), with a strength that may
-follow the discriminator's overfitting (ADA, Karras et al. 2020, arXiv:2006.06676), and instance
-noise. What is drawn for a sample is a function of (seed, stream, its global index).
+DiffAugment (Zhao et al. 2020, arXiv:2006.10738) with a strength that may adapt to the
+discriminator's overfitting (ADA, Karras et al. 2020, arXiv:2006.06676), and instance noise. The
+random numbers of a sample are a function of (seed, stream, its global index).
 """
 
 import torch
@@ -13,17 +13,16 @@ from gan.params.train import AugmentParams, NoiseParams
 from gan.randomness import normal, uniform
 
 BRIGHTNESS, SATURATION, CONTRAST = 0.5, 1.0, 0.5
-"""How far each goes to either side; brightness is added, the others are factors around 1."""
+"""Largest change to either side; brightness is added, the others are factors around 1."""
 
-FARTHEST = 1 / 8
-"""A translation moves a picture at most by this share of its side."""
+MAX_TRANSLATION = 1 / 8
+"""Largest translation, as a share of the picture's side."""
 
-CUT = 1 / 2
-"""Share of the picture's side that is cut out."""
+CUTOUT = 1 / 2
+"""Side of the square that is cut out, as a share of the picture's side."""
 
-PART = 2**17
-"""Numbers of noise that a processor draws at once: what is in its cache takes a third of the
-time."""
+NOISE_CHUNK = 2**17
+"""Noise that a CPU draws at once: in its cache it takes a third of the time."""
 
 
 def augment(
@@ -34,35 +33,39 @@ def augment(
     stream: str,
     samples: Tensor,
 ) -> Tensor:
-    """Change pixels (N, 3, H, W) by the operations that are switched on, in DiffAugment's order.
+    """Augment pixels (N, 3, H, W) by the enabled operations, in DiffAugment's order.
 
-    Each touches a sample with probability `strength` (0-d, on the same device), independently of
-    other samples and operations, and otherwise leaves it as it is. samples: (N,) int64 global
-    indices. Shape, dtype and memory format stay, values may leave [-1, 1]; differentiable in
-    pixels, also twice.
+    Each is applied to a sample with probability `strength` (0-d, on the same device),
+    independently of other samples and operations. samples: (N,) int64 global indices. Shape, dtype
+    and memory format stay, values may leave [-1, 1]; differentiable in pixels, with a double
+    backward.
     """
-    # a colour or a mask that three channels share is applied to planes in a tenth of the time
+    # with contiguous channels, numbers that the channels share are applied in a tenth of the time
     planes = pixels.contiguous()
     if params.colour:
-        planes = _coloured(planes, *_drawn(seed, f"{stream}/colour", samples, strength, 3))
+        planes = _change_colours(planes, *_draw(seed, f"{stream}/colour", samples, strength, 3))
     if params.translation:
-        planes = _moved(planes, *_drawn(seed, f"{stream}/translation", samples, strength, 2))
+        planes = _translate(planes, *_draw(seed, f"{stream}/translation", samples, strength, 2))
     if params.cutout:
-        planes = _cut(planes, *_drawn(seed, f"{stream}/cutout", samples, strength, 2))
-    return _laid_out_like(pixels, planes)
+        planes = _cut_out(planes, *_draw(seed, f"{stream}/cutout", samples, strength, 2))
+    return _restore_layout(pixels, planes)
 
 
-def adapted(strength: Tensor, overfitting: Tensor, images: int, params: AugmentParams) -> Tensor:
+def adapt_strength(
+    strength: Tensor, overfitting: Tensor, images: int, params: AugmentParams
+) -> Tensor:
     """The strength after `images` more images (ADA, section 3.1): one step towards the target.
 
-    overfitting: 0-d in [-1, 1], their r_t: the mean sign of real pictures' scores, from the score
-    that means neither real nor fake. One that is not a number changes nothing.
+    overfitting: 0-d in [-1, 1], r_t of the paper: the mean sign of real pictures' scores, relative
+    to the decision threshold. NaN changes nothing.
     """
     direction = torch.sign(overfitting - params.ada_target).to(strength.dtype)
     return (strength + direction * (images / params.ada_images)).clamp(0, 1)
 
 
-def noisy(pixels: Tensor, deviation: float, seed: int, stream: str, samples: Tensor) -> Tensor:
+def add_instance_noise(
+    pixels: Tensor, deviation: float, seed: int, stream: str, samples: Tensor
+) -> Tensor:
     """Add noise from N(0, deviation^2) to pixels (N, 3, H, W): instance noise.
 
     Sønderby et al. 2017 (arXiv:1610.04490), section 3.2. samples: (N,) int64 global indices.
@@ -70,30 +73,30 @@ def noisy(pixels: Tensor, deviation: float, seed: int, stream: str, samples: Ten
     """
     _, channels, height, width = pixels.shape
     noise = _normal(seed, f"{stream}/noise", samples, channels * height * width)
-    # channels last, as most batches are; the same numbers for those that are not
+    # drawn as channels_last, which most batches are; others get the same numbers
     noise = noise.view(-1, height, width, channels).permute(0, 3, 1, 2)
     return torch.add(pixels, noise.to(pixels.dtype), alpha=deviation)
 
 
-def deviation_at(params: NoiseParams, images_seen: int) -> float:
+def noise_deviation(params: NoiseParams, images_seen: int) -> float:
     """Instance noise's standard deviation, in units of pixels: it falls linearly to 0."""
     return params.deviation * max(0.0, 1 - images_seen / params.until)
 
 
-def _drawn(
+def _draw(
     seed: int, stream: str, samples: Tensor, strength: Tensor, width: int
 ) -> tuple[Tensor, Tensor]:
-    """Which samples an operation touches (N,), and its uniform numbers for each (N, width)."""
+    """The samples that an operation is applied to (N,) bool, and uniform numbers (N, width)."""
     numbers = uniform(seed, stream, samples, width + 1)
     return numbers[:, 0] < strength, numbers[:, 1:]
 
 
-def _coloured(planes: Tensor, touched: Tensor, numbers: Tensor) -> Tensor:
-    """Brightness, then saturation, then contrast about the sample's mean, in one pass.
+def _change_colours(planes: Tensor, selected: Tensor, numbers: Tensor) -> Tensor:
+    """Change brightness, then saturation, then contrast about the sample's mean, in one pass.
 
-    They are affine: saturation mixes with the mean of channels, contrast with that of the sample.
+    All are affine: saturation mixes with the mean of channels, contrast with that of the sample.
     """
-    unit = torch.where(touched[:, None], 2 * numbers - 1, 0).to(planes.dtype)
+    unit = torch.where(selected[:, None], 2 * numbers - 1, 0).to(planes.dtype)
     brightness, saturation, contrast = unit.view(-1, 3, 1, 1, 1).unbind(1)
     brightness, saturation, contrast = (
         BRIGHTNESS * brightness,
@@ -106,56 +109,56 @@ def _coloured(planes: Tensor, touched: Tensor, numbers: Tensor) -> Tensor:
     return contrast * saturation * planes + shared
 
 
-def _moved(planes: Tensor, touched: Tensor, numbers: Tensor) -> Tensor:
-    """Translate by whole pixels, down and to the right if positive; what comes in is 0."""
+def _translate(planes: Tensor, selected: Tensor, numbers: Tensor) -> Tensor:
+    """Translate by whole pixels, down and to the right if positive; pixels from outside are 0."""
     height, width = planes.shape[2:]
-    border_y, border_x = int(height * FARTHEST + 0.5), int(width * FARTHEST + 0.5)
-    rows = _sources(height, border_y, touched, numbers[:, 0])
-    columns = _sources(width, border_x, touched, numbers[:, 1])
+    border_y, border_x = int(height * MAX_TRANSLATION + 0.5), int(width * MAX_TRANSLATION + 0.5)
+    rows = _source_indices(height, border_y, selected, numbers[:, 0])
+    columns = _source_indices(width, border_x, selected, numbers[:, 1])
     canvas = pad(planes, (border_x, border_x, border_y, border_y))
-    places = rows[:, :, None] * canvas.shape[3] + columns[:, None, :]
-    places = places.flatten(1)[:, None].expand(-1, planes.shape[1], -1)
-    return canvas.flatten(2).gather(2, places).view_as(planes)
+    indices = rows[:, :, None] * canvas.shape[3] + columns[:, None, :]
+    indices = indices.flatten(1)[:, None].expand(-1, planes.shape[1], -1)
+    return canvas.flatten(2).gather(2, indices).view_as(planes)
 
 
-def _sources(side: int, border: int, touched: Tensor, draw: Tensor) -> Tensor:
-    """Where each place (N, side) of an axis comes from, on an axis with a border at both ends."""
-    shift = torch.where(touched, _whole(draw, 2 * border + 1) - border, 0)
+def _source_indices(side: int, border: int, selected: Tensor, draw: Tensor) -> Tensor:
+    """Source index of each pixel (N, side) along an axis that has a border at both ends."""
+    shift = torch.where(selected, _to_integers(draw, 2 * border + 1) - border, 0)
     return torch.arange(side, device=draw.device) + border - shift[:, None]
 
 
-def _cut(planes: Tensor, touched: Tensor, numbers: Tensor) -> Tensor:
-    """Set a square to 0 that may stand out over the edge."""
+def _cut_out(planes: Tensor, selected: Tensor, numbers: Tensor) -> Tensor:
+    """Set a square to 0, part of which may lie outside the picture."""
     height, width = planes.shape[2:]
-    rows = _covered(height, numbers[:, 0]) & touched[:, None]
-    columns = _covered(width, numbers[:, 1])
+    rows = _cut_out_mask(height, numbers[:, 0]) & selected[:, None]
+    columns = _cut_out_mask(width, numbers[:, 1])
     inside = rows[:, None, :, None] & columns[:, None, None, :]
     return planes * ~inside
 
 
-def _covered(side: int, draw: Tensor) -> Tensor:
-    """Which places (N, side) of an axis are cut out; the middle of the cut is in the picture."""
-    length = int(side * CUT + 0.5)
-    first = _whole(draw, side + 1 - length % 2) - length // 2
+def _cut_out_mask(side: int, draw: Tensor) -> Tensor:
+    """Mask (N, side) of the cut along an axis; its centre lies inside the picture."""
+    length = int(side * CUTOUT + 0.5)
+    first = _to_integers(draw, side + 1 - length % 2) - length // 2
     offset = torch.arange(side, device=draw.device) - first[:, None]
     return (offset >= 0) & (offset < length)
 
 
-def _whole(draw: Tensor, count: int) -> Tensor:
-    """Whole numbers from 0 to count - 1 of uniform ones in (0, 1)."""
+def _to_integers(draw: Tensor, count: int) -> Tensor:
+    """Integers from 0 to count - 1 from uniform numbers in (0, 1)."""
     # the greatest float32 below 1 times a count is never rounded up to the count
     return (draw * count).long()
 
 
-def _laid_out_like(pixels: Tensor, planes: Tensor) -> Tensor:
+def _restore_layout(pixels: Tensor, planes: Tensor) -> Tensor:
     if pixels.is_contiguous() or not pixels.is_contiguous(memory_format=torch.channels_last):
         return planes
     return planes.contiguous(memory_format=torch.channels_last)
 
 
 def _normal(seed: int, stream: str, samples: Tensor, width: int) -> Tensor:
-    """normal(), a few samples at a time where that is faster."""
+    """The numbers of `normal`, drawn a few samples at a time on a CPU."""
     if samples.device.type != "cpu":
         return normal(seed, stream, samples, width)
-    parts = torch.split(samples, max(1, PART // width))
+    parts = torch.split(samples, max(1, NOISE_CHUNK // width))
     return torch.cat([normal(seed, stream, part, width) for part in parts])

@@ -1,4 +1,4 @@
-"""Endless batches of real pixels; order and flips are a function of (seed, sample index)."""
+"""Batches of real pixels, without end; order and flips are a function of (seed, sample index)."""
 
 import mmap
 import os
@@ -12,15 +12,15 @@ from torch import Tensor
 from gan.pixels import to_pixels
 from gan.randomness import permutation, uniform
 from gan.tensor_cache import Images
-from gan.training.prefetch import CudaLink, Staging
+from gan.training.prefetch import CudaCopier, Prefetcher
 
 RESIDENT_SHARE = 0.5
-"""Images that take at most this share of an accelerator's free memory are kept there."""
-MOVED_AT_ONCE = 1 << 26  # bytes
+"""Largest share of an accelerator's free memory for images that stay resident there."""
+BYTES_PER_COPY = 1 << 26  # bytes
 CACHED_SHARE = 0.5
-"""A file that takes at most this share of the host's memory is soon held there by the system."""
-FLIPS_AT_ONCE = 1 << 14
-"""Flips drawn in one go: a draw takes as long for one sample as for a thousand."""
+"""Largest share of the host's memory that a file may have to be read ahead by the system."""
+FLIPS_PER_DRAW = 1 << 14
+"""A draw of flips takes as long for one sample as for a thousand."""
 
 CPU = torch.device("cpu")
 
@@ -28,9 +28,9 @@ CPU = torch.device("cpu")
 class Batches:
     """Batches over `images` (n, H, W, 3) uint8, which may be memory-mapped.
 
-    Sample `i` is image `order(epoch i // n)[i % n]`; n is at least 1, and an epoch's end may fall
-    inside a batch. Order and flips are drawn from `seed`. Images stay on an accelerator if they
-    fit; else CUDA gets them from a thread, which ends with `close`.
+    Sample `i` is image `order(epoch i // n)[i % n]`; n is at least 1, and an epoch may end inside
+    a batch. Order and flips are drawn from `seed`. Images that fit stay resident on an
+    accelerator; otherwise a thread prefetches them for CUDA, until `close`.
     """
 
     def __init__(
@@ -38,17 +38,17 @@ class Batches:
     ) -> None:
         self.seed, self.batch_size, self.flip, self.device = seed, batch_size, flip, device
         images = np.ascontiguousarray(images)  # no copy of a memory map
-        self._source: Resident | Reader | Staging
+        self._source: Resident | Reader | Prefetcher
         if _fits(images.nbytes, device):
             order = Order(seed, len(images), flip, device)
-            self._source = Resident(_moved(images, device), order, batch_size)
+            self._source = Resident(_copy_to_device(images, device), order, batch_size)
             return
         if images.nbytes > _host_memory() * CACHED_SHARE:
-            _read_here_and_there(images)
+            _advise_random_access(images)
         reader = Reader(images, Order(seed, len(images), flip, CPU), batch_size, device)
         self._source = reader
         if device.type == "cuda":
-            self._source = Staging(reader.read, reader.shape, CudaLink(device))
+            self._source = Prefetcher(reader.read, reader.shape, CudaCopier(device))
 
     def __call__(self, first: int) -> Tensor:
         """Pixels (batch_size, 3, H, W) float32 of samples first, first + 1, ..., on the device.
@@ -58,13 +58,13 @@ class Batches:
         return to_pixels(self._source(first).permute(0, 3, 1, 2))
 
     def prefetch(self, first: int) -> None:
-        """Begin to bring the batch of samples first, ...; does nothing where it would not help."""
-        if isinstance(self._source, Staging):
+        """Begin to prefetch the batch of samples first, ...; does nothing without a prefetcher."""
+        if isinstance(self._source, Prefetcher):
             self._source.prefetch(first)
 
     def close(self) -> None:
-        """End the thread that reads, if there is one."""
-        if isinstance(self._source, Staging):
+        """End the prefetcher's thread, if there is one."""
+        if isinstance(self._source, Prefetcher):
             self._source.close()
 
     def __enter__(self) -> Self:
@@ -75,32 +75,32 @@ class Batches:
 
 
 class Order:
-    """Which image each sample is, and whether it is mirrored: tensors on `device`.
+    """Image index and horizontal flip of each sample, as tensors on `device`.
 
-    Only a new epoch, or some thousand samples on, brings work for the host.
+    They are made ahead in blocks: orders of an epoch, flips of FLIPS_PER_DRAW samples.
     """
 
     def __init__(self, seed: int, count: int, flip: bool, device: torch.device) -> None:
         self._seed, self._count, self._device, self.flip = seed, count, device, flip
-        self.rows = _Blocks(count, self._epoch)
-        """rows(first, size): (size,) int64, of the images."""
-        self.mirrored = _Blocks(FLIPS_AT_ONCE, self._flips)
+        self.rows = _Blocks(count, self._epoch_order)
+        """rows(first, size): (size,) int64 indices of images."""
+        self.mirrored = _Blocks(FLIPS_PER_DRAW, self._flips)
         """mirrored(first, size): (size,) bool."""
 
-    def _epoch(self, epoch: int) -> Tensor:
+    def _epoch_order(self, epoch: int) -> Tensor:
         order = torch.from_numpy(permutation(self._seed, "order", epoch, self._count))
         if self._device.type == "cuda":
             order = order.pin_memory()  # else the host would wait for the copy
         return order.to(self._device, non_blocking=True)
 
     def _flips(self, block: int) -> Tensor:
-        first = block * FLIPS_AT_ONCE
-        samples = torch.arange(first, first + FLIPS_AT_ONCE, device=self._device)
+        first = block * FLIPS_PER_DRAW
+        samples = torch.arange(first, first + FLIPS_PER_DRAW, device=self._device)
         return uniform(self._seed, "flip", samples)[:, 0] < 0.5
 
 
 class _Blocks:
-    """An endless sequence, made `length` items at a time; the last two blocks are kept."""
+    """An infinite sequence, made in blocks of `length` items; the last two blocks are kept."""
 
     def __init__(self, length: int, make: Callable[[int], Tensor]) -> None:
         self._length, self._make = length, make
@@ -123,7 +123,7 @@ class _Blocks:
 
 
 class Resident:
-    """Images (n, H, W, 3) that stay on an accelerator: a batch is gathered there."""
+    """Images (n, H, W, 3) that are resident on an accelerator, where batches are gathered."""
 
     def __init__(self, images: Tensor, order: Order, batch_size: int) -> None:
         self._images, self._order, self._batch_size = images, order, batch_size
@@ -137,7 +137,7 @@ class Resident:
 
 
 class Reader:
-    """Images (n, H, W, 3) in the host's memory or in a file: a batch is read when it is wanted."""
+    """Images (n, H, W, 3) in the host's memory or a memory map; a batch is read on demand."""
 
     def __init__(
         self, images: Images, order: Order, batch_size: int, device: torch.device
@@ -153,16 +153,16 @@ class Reader:
     def read(self, first: int, batch: Images) -> None:
         """Fill `batch` with the images of samples first, ..."""
         rows = self._order.rows(first, len(batch)).numpy()
-        # rows are never outside; checking them would read into a buffer and copy that
+        # indices are in range; mode "raise" would read into a buffer and copy it
         np.take(self._images, rows, axis=0, out=batch, mode="clip")
         if self._order.flip:
-            chosen = np.flatnonzero(self._order.mirrored(first, len(batch)).numpy())
-            # torch has a kernel for mirroring three bytes a pixel, numpy has none
-            batch[chosen] = torch.from_numpy(batch[chosen]).flip(2).numpy()
+            mirrored = np.flatnonzero(self._order.mirrored(first, len(batch)).numpy())
+            # torch has a fast kernel for flipping pixels of three bytes, numpy has none
+            batch[mirrored] = torch.from_numpy(batch[mirrored]).flip(2).numpy()
 
 
 def _fits(size: int, device: torch.device) -> bool:
-    """Whether `size` bytes are few enough to stay on the device, which a CPU's need not."""
+    """Whether `size` bytes can stay resident on an accelerator; False for a CPU."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
     elif device.type == "mps":
@@ -172,24 +172,24 @@ def _fits(size: int, device: torch.device) -> bool:
     return size <= free * RESIDENT_SHARE
 
 
-def _moved(images: Images, device: torch.device) -> Tensor:
-    """A copy on the device, made in parts so that the host holds no second one."""
-    moved = torch.empty(images.shape, dtype=torch.uint8, device=device)
-    rows = max(1, MOVED_AT_ONCE // images[0].nbytes)
+def _copy_to_device(images: Images, device: torch.device) -> Tensor:
+    """Copy to the device in parts, so that the host needs no second copy."""
+    copied = torch.empty(images.shape, dtype=torch.uint8, device=device)
+    rows = max(1, BYTES_PER_COPY // images[0].nbytes)
     for start in range(0, len(images), rows):
         part: np.ndarray[Any, Any] = np.array(images[start : start + rows])
-        moved[start : start + rows].copy_(torch.from_numpy(part))
-    return moved
+        copied[start : start + rows].copy_(torch.from_numpy(part))
+    return copied
 
 
 def _host_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _read_here_and_there(images: Images) -> None:
-    """Let the system read what is wanted of a memory map, and not megabytes around each image.
+def _advise_random_access(images: Images) -> None:
+    """Tell the system not to read ahead in a memory map that is larger than its cache.
 
-    Of a file that memory holds in the end these are a gain; of a larger one they are thrown away.
+    Reading megabytes around each image helps only if they stay cached until they are needed.
     """
     owner: Any = images
     while isinstance(owner, np.ndarray):

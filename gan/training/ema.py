@@ -1,8 +1,8 @@
-"""The averaged generator: an exponential moving average of parameters, and what belongs to it.
+"""The averaged generator: an exponential moving average of parameters, with its own buffers.
 
-Buffers are never averaged. Batch norm's statistics and spectral norm's singular vectors are facts
-about one network's weights; another's would give the average wrong colours and wrong gains. They
-are measured on the average itself, before it is looked at.
+Buffers are never averaged. Batch norm's statistics and spectral norm's singular vectors belong to
+one network's weights; those of other weights would give wrong colours and wrong gains. They are
+measured on the averaged network itself, before it generates pictures.
 """
 
 from collections.abc import Iterable
@@ -42,8 +42,8 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
 
     Batch norm's statistics are plain means over batches of inputs (Izmailov et al. 2018,
     arXiv:1803.05407, section 3.2), while the rest of the network is as in eval mode. The result is
-    a function of parameters and inputs alone: what was measured before does not count. Without
-    batch norm no batch is asked for.
+    a function of parameters and inputs alone; earlier statistics are dropped. Without batch norm
+    no batch is drawn.
     """
     network.eval()
     for module in network.modules():
@@ -57,7 +57,7 @@ def _measure(network: nn.Module, norms: list[_BatchNorm], batches: Iterable[Tens
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # torch's word for a plain mean over all batches
+        norm.momentum = None  # makes torch take the plain mean over all batches
         norm.train()
     for batch in batches:
         network(batch)
@@ -67,10 +67,10 @@ def _measure(network: nn.Module, norms: list[_BatchNorm], batches: Iterable[Tens
 
 
 def _fit_spectral_norm(weight: ParametrizationList) -> None:
-    """Give a layer's spectral norm the first singular vectors of its own weight.
+    """Set a layer's spectral norm to the first singular vectors of its weight.
 
-    By eigenvectors, not power iterations: these need hundreds where two singular values are
-    close, and end elsewhere from another start. On the CPU, since not all devices have float64.
+    By eigenvectors: power iterations need hundreds of steps where two singular values are close,
+    and their result depends on the start. On the CPU, since not all devices have float64.
     """
     value = weight.original
     for step in weight:

@@ -1,4 +1,4 @@
-"""How weights are moved: torch's optimisers as params.yaml asks for them, and their schedule."""
+"""torch's optimisers by params.yaml, and the schedule of their learning rate."""
 
 import math
 from typing import Any
@@ -17,13 +17,13 @@ CLASSES: dict[str, type[Optimizer]] = {
 }
 FUSED = {"adam", "adamw", "sgd"}
 FUSED_ON = {"cpu", "cuda", "mps"}
-"""Where one kernel moves all weights; for the rest torch chooses between `foreach` and a loop."""
+"""Devices with a fused kernel; elsewhere torch chooses between `foreach` and a loop."""
 
 
 def build_optimiser(
     network: nn.Module, params: OptimiserParams, device: torch.device
 ) -> Optimizer:
-    """The optimiser of a network's parameters, which are on `device`; its rate is the full one."""
+    """Build the optimiser of a network's parameters on `device`, at the full learning rate."""
     arguments: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in params.arguments.items()
@@ -35,18 +35,18 @@ def build_optimiser(
     return optimiser
 
 
-def rate_at(params: OptimiserParams, images_seen: int) -> float:
-    """Learning rate of the step after which `images_seen` will have been seen.
+def learning_rate_at(params: OptimiserParams, images_seen: int) -> float:
+    """Learning rate of the step at whose end `images_seen` have been seen.
 
-    The end of a step counts, so that the first one of a warm-up moves the weights.
+    The end of a step counts, so that the first step of a warm-up changes the weights.
     """
     schedule = params.schedule
-    warm = min(1.0, images_seen / schedule.warm_up) if schedule.warm_up else 1.0
-    return params.learning_rate * warm * _decay(schedule, images_seen)
+    warm_up = min(1.0, images_seen / schedule.warm_up) if schedule.warm_up else 1.0
+    return params.learning_rate * warm_up * _decay(schedule, images_seen)
 
 
 def _decay(schedule: ScheduleParams, images_seen: int) -> float:
-    """From 1 down to `floor`; the cosine is half a wave (Loshchilov and Hutter 2017, eq. 5)."""
+    """Factor from 1 down to `floor`; the cosine as in Loshchilov and Hutter 2017, equation 5."""
     if schedule.shape == "constant":
         return 1.0
     passed = (images_seen - schedule.begin) / (schedule.end - schedule.begin)
@@ -55,7 +55,7 @@ def _decay(schedule: ScheduleParams, images_seen: int) -> float:
     return schedule.floor + (1 - schedule.floor) * left
 
 
-def set_rate(optimiser: Optimizer, rate: float) -> None:
-    """Use this learning rate from the next step on; a plain float, which no device waits for."""
+def set_learning_rate(optimiser: Optimizer, rate: float) -> None:
+    """Use this learning rate from the next step on; as a plain float it needs no device access."""
     for group in optimiser.param_groups:
         group["lr"] = rate

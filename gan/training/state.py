@@ -1,4 +1,4 @@
-"""All that must survive for a training to go on as if nothing had happened, and how it begins."""
+"""State of a training: all that must survive for it to resume exactly, and how it begins."""
 
 import copy
 from dataclasses import dataclass, field
@@ -16,7 +16,43 @@ from gan.params.model import ModelParams
 from gan.params.train import TrainParams
 from gan.training.optimisers import build_optimiser
 
-NOWHERE = -1
+NEVER = -1
+
+PARTS = (
+    "generator",
+    "discriminator",
+    "averaged",
+    "generator_optimiser",
+    "discriminator_optimiser",
+    "generator_scaler",
+    "discriminator_scaler",
+)
+"""Parts of a state whose own `state_dict` a checkpoint holds, by name."""
+
+VALUES = {
+    "strength": "augment_strength",
+    "broken_at": "first_nonfinite_step",
+    "overfitting": "overfitting",
+    "overfitting_steps": "overfitting_steps",
+    "step": "step",
+    "window": "metric_sums",
+    "window_counts": "metric_counts",
+    "rate_scale": "learning_rate_scale",
+    "retries": "retries",
+    "best_diversity": "best_diversity",
+    "poor_grids": "poor_grids",
+}
+"""Keys of a checkpoint's other values, and the attributes that they are stored from."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """One of the two networks with its optimiser and fp16's gradient scaler."""
+
+    name: str
+    network: nn.Module
+    optimiser: Optimizer
+    scaler: GradScaler
 
 
 @dataclass
@@ -30,19 +66,20 @@ class TrainState:
     discriminator_optimiser: Optimizer
     generator_scaler: GradScaler
     discriminator_scaler: GradScaler
-    strength: Tensor
-    """Of the augmentation, 0-d."""
-    broken_at: Tensor
-    """The first step since the last look at it whose loss was not finite, else NOWHERE; 0-d."""
+    augment_strength: Tensor
+    """Probability of each augmentation, 0-d."""
+    first_nonfinite_step: Tensor
+    """First step whose loss was not finite since this was last checked, else NEVER; 0-d."""
     overfitting: Tensor
     """Sum of the discriminator's overfitting since the strength was adapted, 0-d."""
     overfitting_steps: int = 0
     step: int = 0
-    window: dict[str, Tensor] = field(default_factory=dict)
-    """Sums of what was measured since the last log."""
-    window_counts: dict[str, int | Tensor] = field(default_factory=dict)
-    rate_scale: float = 1.0
-    """What a training that diverged multiplies its learning rates with."""
+    metric_sums: dict[str, Tensor] = field(default_factory=dict)
+    """Sums of each metric since the last log."""
+    metric_counts: dict[str, int | Tensor] = field(default_factory=dict)
+    """Number of summands of each."""
+    learning_rate_scale: float = 1.0
+    """Factor on the learning rates, lowered after a divergence."""
     retries: int = 0
     best_diversity: float = 0.0
     poor_grids: int = 0
@@ -50,35 +87,47 @@ class TrainState:
 
     @property
     def device(self) -> torch.device:
-        return self.strength.device
+        return self.augment_strength.device
+
+    @property
+    def generator_learner(self) -> Learner:
+        return Learner(
+            "generator", self.generator, self.generator_optimiser, self.generator_scaler
+        )
+
+    @property
+    def discriminator_learner(self) -> Learner:
+        return Learner(
+            "discriminator",
+            self.discriminator,
+            self.discriminator_optimiser,
+            self.discriminator_scaler,
+        )
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values only."""
-        return {
-            name: part.state_dict() if hasattr(part, "state_dict") else part
-            for name, part in vars(self).items()
-        }
+        """Content of a checkpoint: tensors and plain values only."""
+        parts = {name: getattr(self, name).state_dict() for name in PARTS}
+        return parts | {key: getattr(self, attribute) for key, attribute in VALUES.items()}
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
-        """Put a saved state in place, on this state's own device."""
+        """Restore a saved state onto this state's device."""
         device = self.device
-        for name, part in vars(self).items():
-            if hasattr(part, "load_state_dict"):
-                part.load_state_dict(content[name])
-            else:
-                setattr(self, name, _on(device, content[name]))
+        for name in PARTS:
+            getattr(self, name).load_state_dict(content[name])
+        for key, attribute in VALUES.items():
+            setattr(self, attribute, _move_to(device, content[key]))
 
 
-def _on(device: torch.device, value: Any) -> Any:
+def _move_to(device: torch.device, value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, dict):
-        return {key: _on(device, each) for key, each in value.items()}
+        return {key: _move_to(device, each) for key, each in value.items()}
     return value
 
 
-def norms(train: TrainParams) -> DiscriminatorNorms:
-    """What the recipe decides about the discriminator's layers."""
+def discriminator_norms(train: TrainParams) -> DiscriminatorNorms:
+    """Norms of the discriminator by the objective's recipe."""
     recipe = train.recipe
     return DiscriminatorNorms(
         recipe.discriminator_norm, recipe.discriminator_first_norm, recipe.spectral_norm
@@ -88,11 +137,11 @@ def norms(train: TrainParams) -> DiscriminatorNorms:
 def build_networks(
     model: ModelParams, size: int, train: TrainParams
 ) -> tuple[Generator, Discriminator]:
-    """Fresh networks on the CPU, a function of the seed; GanError for params that do not fit."""
+    """Build networks on the CPU, a function of the seed; GanError for params that do not fit."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(train.seed)  # spectral norm draws from the global generator
         generator = build_generator(model, size)
-        discriminator = build_discriminator(model, norms(train), size)
+        discriminator = build_discriminator(model, discriminator_norms(train), size)
     random = torch.Generator().manual_seed(train.seed)
     initialise(generator, model.generator, random)
     initialise(discriminator, model.discriminator, random)
@@ -100,7 +149,7 @@ def build_networks(
 
 
 def build_state(model: ModelParams, size: int, train: TrainParams, compute: Compute) -> TrainState:
-    """Networks and optimisers at the start of a training, a function of params."""
+    """Build networks and optimisers for the start of a training, a function of params."""
     generator, discriminator = build_networks(model, size, train)
     for network in (generator, discriminator):
         _place(network, compute)
@@ -117,7 +166,7 @@ def build_state(model: ModelParams, size: int, train: TrainParams, compute: Comp
         compute.scaler(),
         compute.scaler(),
         torch.tensor(train.augment.strength, device=device),
-        torch.tensor(NOWHERE, device=device),
+        torch.tensor(NEVER, device=device),
         torch.zeros((), dtype=compute.dtype, device=device),
     )
 
@@ -129,5 +178,5 @@ def _place(network: nn.Module, compute: Compute) -> None:
 
 def _compile(generator: Generator, discriminator: Discriminator, train: TrainParams) -> None:
     generator.compile(dynamic=False)
-    if not train.recipe.penalties.wanted:  # what is compiled can't be differentiated twice
+    if not train.recipe.penalties.enabled:  # torch.compile has no double backward
         discriminator.compile(dynamic=False)

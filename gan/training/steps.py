@@ -1,4 +1,4 @@
-"""One step of training: complete updates of one state, with nothing to read from the device."""
+"""One step of training: updates of both networks and the average; never waits for the device."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.amp.grad_scaler import GradScaler
-from torch.optim import Optimizer
 
 from gan.devices import Compute
 from gan.distributed.world import World
@@ -15,22 +13,22 @@ from gan.objectives.objective import Objective
 from gan.objectives.penalties import compute_penalties, penalty_loss
 from gan.params.train import TrainParams
 from gan.randomness import normal, uniform
-from gan.training.augment import adapted, augment, deviation_at, noisy
+from gan.training.augment import adapt_strength, add_instance_noise, augment, noise_deviation
 from gan.training.batches import Batches
 from gan.training.ema import update_average
-from gan.training.optimisers import rate_at, set_rate
-from gan.training.state import NOWHERE, TrainState
+from gan.training.optimisers import learning_rate_at, set_learning_rate
+from gan.training.state import NEVER, Learner, TrainState
 
 ADA_IMAGES = 256
-"""The strength is adapted after at least so many: of few the overfitting's sign says little."""
+"""Images between two adaptations of the strength: from few, the sign of overfitting is noise."""
 
-Measured = dict[str, Tensor]
-"""Named 0-d tensors, detached; means over this process's samples."""
+Metrics = dict[str, Tensor]
+"""Detached 0-d tensors by name; means over this process's samples."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What every step needs and none changes."""
+    """Everything that a step needs and does not change."""
 
     params: TrainParams
     objective: Objective
@@ -38,33 +36,35 @@ class Engine:
     world: World
     latent_size: int
 
-    def first(self, start: int) -> int:
-        """Where this process's part of the batch begins that begins with sample `start`."""
-        return start + self.world.part(self.params.batch_size)[0]
+    def first_sample(self, start: int) -> int:
+        """First sample of this process's part of the batch that begins with sample `start`."""
+        return start + self.world.batch_part(self.params.batch_size)[0]
 
     def samples(self, start: int) -> Tensor:
         """Global indices of this process's part of the batch that begins with sample `start`."""
-        first, count = self.first(start), self.world.part(self.params.batch_size)[1]
+        first, count = self.first_sample(start), self.world.batch_part(self.params.batch_size)[1]
         return torch.arange(first, first + count, device=self.compute.device)
 
     def latents(self, samples: Tensor) -> Tensor:
         drawn = normal(self.params.seed, "latents", samples, self.latent_size)
         return drawn.to(self.compute.dtype)
 
-    def shown(self, pixels: Tensor, state: TrainState, stream: str, samples: Tensor) -> Tensor:
-        """What the discriminator gets to see of pixels (N, 3, H, W), differentiable."""
-        params = self.params
-        if params.augment.wanted:
-            pixels = augment(pixels, params.augment, state.strength, params.seed, stream, samples)
+    def augment_for_discriminator(
+        self, pixels: Tensor, state: TrainState, stream: str, samples: Tensor
+    ) -> Tensor:
+        """Augment pixels (N, 3, H, W) and add instance noise, differentiably."""
+        params, strength = self.params, state.augment_strength
+        if params.augment.enabled:
+            pixels = augment(pixels, params.augment, strength, params.seed, stream, samples)
         seen = state.step * params.images_per_step
-        if deviation := deviation_at(params.instance_noise, seen):
-            pixels = noisy(pixels, deviation, params.seed, stream, samples)
+        if deviation := noise_deviation(params.instance_noise, seen):
+            pixels = add_instance_noise(pixels, deviation, params.seed, stream, samples)
         return pixels
 
 
 @contextmanager
 def _frozen(network: nn.Module) -> Iterator[None]:
-    """Let gradients pass through a network without being computed for its parameters."""
+    """Let gradients pass through a network without computing those of its parameters."""
     network.requires_grad_(False)
     try:
         yield
@@ -72,12 +72,11 @@ def _frozen(network: nn.Module) -> Iterator[None]:
         network.requires_grad_(True)
 
 
-def _minimise(
-    loss: Tensor, network: nn.Module, optimiser: Optimizer, scaler: GradScaler, world: World
-) -> Tensor:
-    """One update; returns the norm of the gradient over all parameters, float32."""
+def _minimise(loss: Tensor, learner: Learner, world: World) -> Tensor:
+    """Update the learner's network once; returns its gradient norm, float32."""
+    network, optimiser, scaler = learner.network, learner.optimiser, learner.scaler
     optimiser.zero_grad(set_to_none=True)
-    # of nothing else: pixels that penalties look at would get theirs too
+    # of the parameters only: pixels that penalties differentiate by would get gradients too
     scaler.scale(loss).backward(inputs=list(network.parameters()))  # type: ignore[no-untyped-call]
     world.average_gradients(network)
     scaler.unscale_(optimiser)
@@ -91,107 +90,107 @@ def _minimise(
 def _scores(state: TrainState, dtype: torch.dtype, real: Tensor, fake: Tensor) -> list[Tensor]:
     """Scores (N,) of real and of fake pixels."""
     discriminator = state.discriminator
-    if discriminator.uses_batch_statistics:  # batch norm must see real and fake apart
+    if discriminator.uses_batch_statistics:  # real and fake need separate statistics
         return [discriminator(real).to(dtype), discriminator(fake).to(dtype)]
     # one pass over both is faster than two and gives the same scores
     return list(discriminator(torch.cat([real, fake])).to(dtype).chunk(2))
 
 
 def discriminator_step(
-    state: TrainState, engine: Engine, real: Tensor, fake: Tensor, samples: Tensor, turn: int
-) -> Measured:
-    """One update of the discriminator.
+    state: TrainState,
+    engine: Engine,
+    real: Tensor,
+    fake: Tensor,
+    samples: Tensor,
+    update_index: int,
+) -> Metrics:
+    """Update the discriminator once.
 
-    real, fake: (N, 3, H, W) pixels, detached; samples: (N,) their global indices; turn: how many
-    updates of the discriminator went before, which says whether penalties are due.
+    real, fake: (N, 3, H, W) pixels, detached; samples: (N,) their global indices; update_index:
+    number of earlier updates of the discriminator, every `every`-th of which has penalties.
     """
     params, compute = engine.params.recipe.penalties, engine.compute
-    due = params.wanted and turn % params.every == 0
-    real = engine.shown(real, state, "real", samples)
-    fake = engine.shown(fake, state, "fake", samples)
+    with_penalties = params.enabled and update_index % params.every == 0
+    real = engine.augment_for_discriminator(real, state, "real", samples)
+    fake = engine.augment_for_discriminator(fake, state, "fake", samples)
     for pixels in (real, fake):
-        pixels.requires_grad_(due and bool(params.r1 or params.r2))
-    with compute.twice() if due else compute.autocast():
+        pixels.requires_grad_(with_penalties and bool(params.r1 or params.r2))
+    with compute.double_backward() if with_penalties else compute.autocast():
         real_scores, fake_scores = _scores(state, compute.dtype, real, fake)
         loss = engine.objective.discriminator_loss(real_scores, fake_scores)
-        measured = {"loss/discriminator": loss}
-        if due:
-            mix = uniform(engine.params.seed, "mix", samples)[:, 0].to(compute.dtype)
-            found = compute_penalties(
-                params, state.discriminator, real, fake, real_scores, fake_scores, mix
+        metrics = {"loss/discriminator": loss}
+        if with_penalties:
+            mixing = uniform(engine.params.seed, "mix", samples)[:, 0].to(compute.dtype)
+            penalties = compute_penalties(
+                params, state.discriminator, real, fake, real_scores, fake_scores, mixing
             )
-            measured |= found
-            loss = measured["loss/discriminator"] = loss + penalty_loss(params, found)
-    optimiser, scaler = state.discriminator_optimiser, state.discriminator_scaler
-    norm = _minimise(loss, state.discriminator, optimiser, scaler, engine.world)
-    measured["gradient_norm/discriminator"] = norm
-    measured |= _judged(
-        engine.objective.decision_threshold, real_scores.detach(), fake_scores.detach()
-    )
-    return {name: value.detach() for name, value in measured.items()}
+            metrics |= penalties
+            loss = metrics["loss/discriminator"] = loss + penalty_loss(params, penalties)
+    norm = _minimise(loss, state.discriminator_learner, engine.world)
+    metrics["gradient_norm/discriminator"] = norm
+    threshold = engine.objective.decision_threshold
+    metrics |= _measure_scores(threshold, real_scores.detach(), fake_scores.detach())
+    return {name: value.detach() for name, value in metrics.items()}
 
 
-def _judged(midpoint: float | None, real: Tensor, fake: Tensor) -> Measured:
-    """Mean scores, and the shares of pictures that the discriminator gets right."""
-    measured = {"score/real": real.mean(), "score/fake": fake.mean()}
-    if midpoint is None:  # only which of a pair is higher means something
-        return measured | {"accuracy/pairs": (real > fake).to(real.dtype).mean()}
-    return measured | {
-        "accuracy/real": (real > midpoint).to(real.dtype).mean(),
-        "accuracy/fake": (fake < midpoint).to(real.dtype).mean(),
+def _measure_scores(threshold: float | None, real: Tensor, fake: Tensor) -> Metrics:
+    """Mean scores and accuracies of the discriminator."""
+    means = {"score/real": real.mean(), "score/fake": fake.mean()}
+    if threshold is None:  # only the order of a pair means something
+        return means | {"accuracy/pairs": (real > fake).to(real.dtype).mean()}
+    return means | {
+        "accuracy/real": (real > threshold).to(real.dtype).mean(),
+        "accuracy/fake": (fake < threshold).to(real.dtype).mean(),
     }
 
 
 def generator_step(
     state: TrainState, engine: Engine, fake: Tensor, real: Tensor, samples: Tensor
-) -> Measured:
-    """One update of the generator.
+) -> Metrics:
+    """Update the generator once.
 
-    fake: (N, 3, H, W) pixels that carry its gradient; real: as many, for objectives that compare;
-    samples: (N,) global indices.
+    fake: (N, 3, H, W) pixels with the generator's graph; real: as many, for objectives that need
+    their scores; samples: (N,) global indices.
     """
     compute, objective = engine.compute, engine.objective
     with _frozen(state.discriminator):
         with compute.autocast():
-            shown = engine.shown(fake, state, "generator", samples)
-            scores = state.discriminator(shown).to(compute.dtype)
-            others = None
+            fake = engine.augment_for_discriminator(fake, state, "generator", samples)
+            fake_scores = state.discriminator(fake).to(compute.dtype)
+            real_scores = None
             if objective.needs_real_scores:
                 with torch.no_grad():
-                    shown = engine.shown(real, state, "generator real", samples)
-                    others = state.discriminator(shown).to(compute.dtype)
-            loss = objective.generator_loss(scores, others)
-        optimiser, scaler = state.generator_optimiser, state.generator_scaler
-        norm = _minimise(loss, state.generator, optimiser, scaler, engine.world)
+                    real = engine.augment_for_discriminator(real, state, "generator real", samples)
+                    real_scores = state.discriminator(real).to(compute.dtype)
+            loss = objective.generator_loss(fake_scores, real_scores)
+        norm = _minimise(loss, state.generator_learner, engine.world)
     return {"loss/generator": loss.detach(), "gradient_norm/generator": norm}
 
 
 def train_step(state: TrainState, engine: Engine, batches: Batches) -> None:
-    """`critic_steps` updates of the discriminator, one of the generator, one of the average.
+    """Update the discriminator `critic_steps` times, then the generator, then the average.
 
-    The generator learns from the pictures that the last update of the discriminator saw, as in
-    PyTorch's DCGAN example: a pass through the generator is saved.
+    The generator learns from the fakes of the discriminator's last update, as in PyTorch's DCGAN
+    example, which saves a pass through the generator.
     """
     params, compute = engine.params, engine.compute
     steps, images = params.recipe.critic_steps, params.images_per_step
     start = state.step * images
-    _set_rates(state, params, start + images)
-    measured: Measured = {}
+    _set_learning_rates(state, params, start + images)
+    metrics: Metrics = {}
     for index in range(steps):
         samples = engine.samples(start + index * params.batch_size)
-        first = engine.first(start + index * params.batch_size)
+        first = engine.first_sample(start + index * params.batch_size)
         real = batches(first).to(compute.dtype)
         batches.prefetch(first + params.batch_size)
         with torch.set_grad_enabled(index == steps - 1), compute.autocast():
             fake = state.generator(engine.latents(samples))
         fake = fake.to(compute.dtype)
-        turn = state.step * steps + index
-        found = discriminator_step(state, engine, real, fake.detach(), samples, turn)
-        _note(state, found)
-        measured = found
-    _adapt(state, engine, measured)
-    found = generator_step(state, engine, fake, real, samples)
-    _note(state, found)
+        update_index = state.step * steps + index
+        metrics = discriminator_step(state, engine, real, fake.detach(), samples, update_index)
+        _add_to_sums(state, metrics)
+    _adapt_strength(state, engine, metrics)
+    _add_to_sums(state, generator_step(state, engine, fake, real, samples))
     state.step += 1
     average = params.average
     update_average(
@@ -204,39 +203,44 @@ def train_step(state: TrainState, engine: Engine, batches: Batches) -> None:
     )
 
 
-def _set_rates(state: TrainState, params: TrainParams, seen: int) -> None:
-    recipe, scale = params.recipe, state.rate_scale
-    set_rate(state.generator_optimiser, rate_at(recipe.generator, seen) * scale)
-    set_rate(state.discriminator_optimiser, rate_at(recipe.discriminator, seen) * scale)
+def _set_learning_rates(state: TrainState, params: TrainParams, images_seen: int) -> None:
+    recipe, scale = params.recipe, state.learning_rate_scale
+    for optimiser, settings in (
+        (state.generator_optimiser, recipe.generator),
+        (state.discriminator_optimiser, recipe.discriminator),
+    ):
+        set_learning_rate(optimiser, learning_rate_at(settings, images_seen) * scale)
 
 
-def _adapt(state: TrainState, engine: Engine, measured: Measured) -> None:
-    """Let the augmentation's strength follow the discriminator's overfitting (ADA)."""
+def _adapt_strength(state: TrainState, engine: Engine, metrics: Metrics) -> None:
+    """Adapt the augmentation's strength to the discriminator's overfitting (ADA)."""
     params = engine.params.augment
-    if not (params.wanted and params.ada_target):
+    if not (params.enabled and params.ada_target):
         return
-    right = measured.get("accuracy/real", measured.get("accuracy/pairs"))
-    assert right is not None
-    # E[sign(score - midpoint)] is the share on the right side less that on the wrong one
-    state.overfitting = state.overfitting + (2 * right - 1)
+    accuracy = metrics.get("accuracy/real", metrics.get("accuracy/pairs"))
+    assert accuracy is not None
+    # E[sign(score - threshold)] is the share above the threshold less the share below
+    state.overfitting = state.overfitting + (2 * accuracy - 1)
     state.overfitting_steps += 1
     images = state.overfitting_steps * engine.params.images_per_step
     if images >= ADA_IMAGES:
-        mean = {"overfitting": state.overfitting / state.overfitting_steps}
-        overfitting = engine.world.mean(mean)["overfitting"]
-        state.strength = adapted(state.strength, overfitting, images, params)
+        own = {"overfitting": state.overfitting / state.overfitting_steps}
+        overfitting = engine.world.mean(own)["overfitting"]
+        strength = state.augment_strength
+        state.augment_strength = adapt_strength(strength, overfitting, images, params)
         state.overfitting, state.overfitting_steps = torch.zeros_like(state.overfitting), 0
 
 
-def _note(state: TrainState, measured: Measured) -> None:
-    """Add to the sums since the last log, and mark the first loss that is not finite."""
-    for name, value in measured.items():
-        counted: int | Tensor = 1
-        if name.startswith("gradient_norm/"):  # fp16's scaler leaves out steps where it overflows
-            counted = value.isfinite().to(value.dtype)
+def _add_to_sums(state: TrainState, metrics: Metrics) -> None:
+    """Add to the sums since the last log, and note the first step whose loss is not finite."""
+    for name, value in metrics.items():
+        count: int | Tensor = 1
+        if name.startswith("gradient_norm/"):  # fp16's scaler skips steps that overflow
+            count = value.isfinite().to(value.dtype)
             value = torch.where(value.isfinite(), value, 0)
-        state.window[name] = state.window.get(name, 0) + value
-        state.window_counts[name] = state.window_counts.get(name, 0) + counted
+        state.metric_sums[name] = state.metric_sums.get(name, 0) + value
+        state.metric_counts[name] = state.metric_counts.get(name, 0) + count
         if name.startswith("loss/"):
-            new = ~value.isfinite() & (state.broken_at == NOWHERE)
-            state.broken_at = torch.where(new, state.step, state.broken_at)
+            first = ~value.isfinite() & (state.first_nonfinite_step == NEVER)
+            step = torch.where(first, state.step, state.first_nonfinite_step)
+            state.first_nonfinite_step = step

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gan.checkpoints import Origin, describe_checkpoint, load_generator
-from gan.devices import choose
+from gan.devices import choose_compute
 from gan.errors import GanError
 from gan.features.extractor import exact_inference
 from gan.models.interfaces import Generator
@@ -80,7 +80,7 @@ class CheckpointSubject:
         """Read a checkpoint; GanError if it is damaged or doesn't hold such weights."""
         generator, origin = load_generator(path, raw=weights == "raw")
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        device = choose("auto", "float32").device
+        device = choose_compute("auto", "float32").device
         return cls(path, generator.to(device), origin, weights, sha256)
 
     @property

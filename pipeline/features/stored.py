@@ -17,7 +17,7 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy
 
-from gan.atomic import replacing
+from gan.atomic import open_atomically
 from gan.errors import GanError
 from gan.features.extraction import Features, FeatureSet
 from gan.features.statistics import Statistics, statistics_of
@@ -87,7 +87,7 @@ class Entry:
         Their room is taken at once: where a mapped page finds the disk full, the process dies.
         Raises GanError if there is no room.
         """
-        with replacing(self.features) as stream:
+        with open_atomically(self.features) as stream:
             stream.write(_header(count, dimensions))
             start, length = stream.tell(), 4 * count * dimensions
             _reserve(stream, length)
@@ -99,7 +99,7 @@ class Entry:
     def copy(self, seen: FeatureSet, labels: Labels) -> None:
         """Write an entry of features that are known; equal content gives equal bytes."""
         rows = seen.vectors
-        with replacing(self.features) as stream:
+        with open_atomically(self.features) as stream:
             stream.write(_header(*rows.shape))
             for start in range(0, len(rows), COPIED_AT_ONCE):
                 stream.write(np.ascontiguousarray(rows[start : start + COPIED_AT_ONCE]).data)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gan.atomic import replacing
+from gan.atomic import open_atomically
 from gan.errors import GanError
 from gan.tensor_cache import Images, TensorCache
 from pipeline.housekeeping.cache_check import check
@@ -57,7 +57,7 @@ def show(folder: Path, out: Path, choice: Choice) -> None:
     columns = math.isqrt(len(chosen.rows) - 1) + 1
     sheet = contact_sheet(_tiles(cache, chosen), columns)
     listed = "" if choice.by is None else "".join(_lines(folder, choice.by, chosen, columns))
-    with replacing(out) as stream:
+    with open_atomically(out) as stream:
         sheet.save(stream, format="PNG")
     sys.stdout.write(listed)
     sys.stdout.write(f"{out}: {len(chosen.rows):,} of {len(cache.images):,} images\n")

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gan.tensor_cache import TensorCache, cache_digest, damaged
+from gan.tensor_cache import TensorCache, cache_digest, damage_error
 from pipeline.console import progress
 from pipeline.housekeeping.cache_index import INDEX, digests, numbers, read_index
 
@@ -26,7 +26,7 @@ def check(cache: TensorCache) -> None:
     count, read = len(cache.images), []
     with progress("cache verify", count) as advance:
         done = 0
-        for some in cache.each_digest():
+        for some in cache.iter_pixel_digests():
             read.append(some)
             done += len(some)
             if done < count:
@@ -42,15 +42,15 @@ def _read(folder: Path) -> pa.Table:
         try:
             columns[name] = index[name].cast(kind)
         except pa.ArrowException:
-            raise damaged(folder, f"{INDEX}: column {name} is not of {kind}") from None
+            raise damage_error(folder, f"{INDEX}: column {name} is not of {kind}") from None
         if columns[name].null_count:
-            raise damaged(folder, f"{INDEX}: column {name} has gaps")
+            raise damage_error(folder, f"{INDEX}: column {name} has gaps")
     return pa.table(columns)
 
 
 def _check_index(cache: TensorCache, index: pa.Table) -> None:
     if len(index) != len(cache.images):
-        raise damaged(
+        raise damage_error(
             cache.folder,
             f"{INDEX} lists {len(index):,} images, images.npy holds {len(cache.images):,}",
         )
@@ -63,7 +63,9 @@ def _check_index(cache: TensorCache, index: pa.Table) -> None:
     ):
         wrong = np.flatnonzero(~allowed.to_numpy())
         if wrong.size:
-            raise damaged(cache.folder, f"{INDEX}, column {column}: {fault} in {_tell(wrong)}")
+            raise damage_error(
+                cache.folder, f"{INDEX}, column {column}: {fault} in {_tell(wrong)}"
+            )
     _check_files(cache.folder, index)
 
 
@@ -79,7 +81,7 @@ def _check_files(folder: Path, index: pa.Table) -> None:
     ):
         wrong = _unlike_the_first(keys, values)
         if wrong.size:
-            raise damaged(folder, f"{INDEX} has {fault} in {_tell(wrong)}")
+            raise damage_error(folder, f"{INDEX} has {fault} in {_tell(wrong)}")
 
 
 def _unlike_the_first(keys: NDArray[np.generic], values: NDArray[np.generic]) -> Rows:
@@ -94,19 +96,19 @@ def _check_pixels(cache: TensorCache, found: NDArray[np.uint8], listed: NDArray[
     wrong = np.flatnonzero((found != listed).any(axis=1))
     if cache_digest(found, meta["settings"], meta["counts"]) == cache.digest:
         if wrong.size:
-            raise damaged(
+            raise damage_error(
                 cache.folder, f"{INDEX}: other digests than the images' in {_tell(wrong)}"
             )
     elif not wrong.size:
-        raise damaged(
+        raise damage_error(
             cache.folder, "meta.json: its digest is not that of the images, settings and counts"
         )
     elif cache_digest(listed, meta["settings"], meta["counts"]) == cache.digest:
-        raise damaged(
+        raise damage_error(
             cache.folder, f"images.npy: other pixels than were written in {_tell(wrong)}"
         )
     else:
-        raise damaged(
+        raise damage_error(
             cache.folder, f"images.npy, {INDEX} and meta.json do not fit; pixels of {_tell(wrong)}"
         )
 

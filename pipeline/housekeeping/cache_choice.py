@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan.errors import GanError
-from gan.tensor_cache import TensorCache, damaged
+from gan.tensor_cache import TensorCache, damage_error
 from pipeline.housekeeping.cache_index import INDEX, number_columns, numbers, read_index
 from pipeline.number_ranges import parse_ranges
 
@@ -94,7 +94,7 @@ def _values(cache: TensorCache, column: str) -> NDArray[Any]:
         raise GanError(f"--by {column}: no column of numbers; there are {', '.join(there)}")
     values = numbers(read_index(cache.folder, (column,)), column)
     if len(values) != len(cache.images):
-        raise damaged(
+        raise damage_error(
             cache.folder, f"{INDEX} lists {len(values):,} images of {len(cache.images):,}"
         )
     return values

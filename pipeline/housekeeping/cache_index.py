@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from gan.tensor_cache import damaged
+from gan.tensor_cache import damage_error
 
 INDEX = "index.parquet"
 
@@ -20,7 +20,7 @@ def read_index(folder: Path, columns: Sequence[str]) -> pa.Table:
     with _open(folder) as file:
         for name in columns:
             if name not in file.schema_arrow.names:
-                raise damaged(folder, f"{INDEX} has no column {name}")
+                raise damage_error(folder, f"{INDEX} has no column {name}")
         return file.read(list(columns))
 
 
@@ -50,6 +50,6 @@ def _open(folder: Path) -> Iterator[pq.ParquetFile]:
         with pq.ParquetFile(folder / INDEX, page_checksum_verification=True) as file:
             yield file
     except FileNotFoundError:
-        raise damaged(folder, f"{INDEX} is missing") from None
+        raise damage_error(folder, f"{INDEX} is missing") from None
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise damaged(folder, f"{INDEX} cannot be read ({type(error).__name__})") from None
+        raise damage_error(folder, f"{INDEX} cannot be read ({type(error).__name__})") from None

@@ -29,9 +29,9 @@ def torch() -> Point:
     try:
         import torch
 
-        from gan.devices import choose
+        from gan.devices import choose_compute
 
-        compute = choose("auto", "auto")
+        compute = choose_compute("auto", "auto")
     except (ImportError, OSError) as error:
         return wrong(f"torch can't be imported ({error})", INSTALL)
     except GanError as error:

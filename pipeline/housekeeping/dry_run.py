@@ -5,7 +5,7 @@ from contextlib import closing
 
 import yaml
 
-from gan.devices import fast, memory
+from gan.devices import fast_training, peak_memory
 from gan.distributed.world import ALONE
 from gan.params.file import Params
 from gan.tensor_cache import TensorCache
@@ -36,7 +36,7 @@ def describe_dry_run(params: Params, paths: Paths) -> str:
         "train images": len(plan.cache.split("train")),
         "parameters": f"generator {counts['generator']:,}, discriminator {counts['critic']:,}",
         "device": f"{device.type}, {plan.compute.precision}",
-        "memory": f"{memory(device) / 2**20:,.0f} MiB at most in {STEPS} steps",
+        "memory": f"{peak_memory(device) / 2**20:,.0f} MiB at most in {STEPS} steps",
         "length": f"{train.images:,} images seen, {steps:,} steps",
         "time": f"about {_format_duration(steps * seconds)}, at {rate:,.1f} images a second",
     }
@@ -54,15 +54,15 @@ def _time_step(plan: Plan, state: TrainState) -> float:
     """Return seconds of a step, on average; the first step also warms up."""
     train, device = plan.train, plan.compute.device
     engine, batches = plan.engine(ALONE), plan.batches(ALONE)
-    every = train.recipe.penalties.every if train.recipe.penalties.wanted else 1
+    every = train.recipe.penalties.every if train.recipe.penalties.enabled else 1
 
     def time_one(step: int) -> float:
         state.step, began = step, time.perf_counter()
         train_step(state, engine, batches)
-        state.broken_at.item()  # wait for the device
+        state.first_nonfinite_step.item()  # wait for the device
         return time.perf_counter() - began
 
-    with closing(batches), fast(device):
+    with closing(batches), fast_training(device):
         first, usual = time_one(0), time_one(1)
         if every == 1:
             return min(first, usual)  # one may have waited for other programs

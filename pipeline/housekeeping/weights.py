@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 
-from gan.atomic import replacing, sync_folder
+from gan.atomic import open_atomically, sync_folder
 from gan.errors import GanError
 from gan.params.evaluation import FeaturesParams
 from pipeline.console import say
@@ -124,7 +124,7 @@ def _official_url() -> str:
 
 def _copy(file: Path, target: Path, expected_sha256: str) -> None:
     digest = hashlib.sha256()
-    with _opened(file) as source, replacing(target) as copy:
+    with _opened(file) as source, open_atomically(target) as copy:
         while chunk := source.read(MB):
             digest.update(chunk)
             copy.write(chunk)

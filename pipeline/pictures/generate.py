@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from gan.checkpoints import describe_checkpoint, load_generator
-from gan.devices import choose
+from gan.devices import choose_compute
 from gan.errors import GanError
 from gan.sampling import BATCH, GRID_COLUMNS, generate, seed_latents, truncate_latents
 from pipeline.console import track
@@ -37,15 +37,15 @@ def run(ckpt: Path, seeds: str, out: Path, *, grid: bool, truncation: float = 1.
     """Write one PNG a seed under `out`, or with `grid` one sheet; equal seeds give equal pictures.
 
     Text chunks hold the lineage (`pipeline.pictures.png_lineage`). truncation: see
-    `gan.sampling.truncated`. Returns the files. Raises GanError if `ckpt` is no checkpoint or
-    `out` is a file.
+    `gan.sampling.truncate_latents`. Returns the files. Raises GanError if `ckpt` is no checkpoint
+    or `out` is a file.
     """
     wanted = parse_seeds(seeds)
     if out.exists() and not out.is_dir():
         raise GanError(f"{out}: is a file; --out names a folder")
     generator, origin = load_generator(ckpt)
     subject = describe_checkpoint(origin, sha256=hashlib.sha256(ckpt.read_bytes()).hexdigest())
-    generator.to(choose("auto", "float32").device)
+    generator.to(choose_compute("auto", "float32").device)
     try:
         out.mkdir(parents=True, exist_ok=True)
         latents = truncate_latents(seed_latents(wanted, generator.latent_size), truncation)

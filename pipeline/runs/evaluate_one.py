@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gan.devices import choose
+from gan.devices import choose_compute
 from gan.errors import GanError
 from gan.features.extraction import chunk_size
 from gan.features.extractor import Extractor
@@ -114,7 +114,7 @@ def _open_subject(request: Request) -> Subject:
 
 
 def _extractors(request: Request, params: Params, paths: Paths) -> Sequence[Extractor]:
-    device = choose("auto", "float32").device
+    device = choose_compute("auto", "float32").device
     if not request.extractors:
         return available_extractors(params.features, paths, device)
     return [extractor(name, params.features, paths, device) for name in request.extractors]

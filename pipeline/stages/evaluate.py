@@ -5,7 +5,7 @@ luck of the sample set that chose it.
 """
 
 from gan.atomic import write_atomically
-from gan.devices import choose
+from gan.devices import choose_compute
 from gan.features.extraction import chunk_size
 from gan.params.file import Params
 from gan.tensor_cache import TensorCache
@@ -30,7 +30,7 @@ def run(params: Params, paths: Paths) -> Evaluation:
     settings, batch_size = params.evaluate, params.features.batch_size
     cache = TensorCache.open(paths.cache)
     snapshots = find_snapshots(paths.models / "snapshots", cache)
-    device = choose("auto", "float32").device
+    device = choose_compute("auto", "float32").device
     extractors = available_extractors(params.features, paths, device)
     store = FeatureStore(paths.features, paths.reference)
     real = RealFeatures(store, cache, chunk_size(batch_size))

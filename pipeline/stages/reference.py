@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gan.atomic import write_atomically
-from gan.devices import choose
+from gan.devices import choose_compute
 from gan.features.extraction import FeatureSet, chunk_size
 from gan.features.extractor import Extractor
 from gan.metrics.frechet_distance import frechet_distance
@@ -50,7 +50,9 @@ def run(params: Params, paths: Paths) -> ReferenceSummary:
             say(f"reference: the {name} split has a single image; statistics need 2: left out")
     for note in missing_note(params.features, paths):
         say(note)
-    extractors = available_extractors(params.features, paths, choose("auto", "float32").device)
+    extractors = available_extractors(
+        params.features, paths, choose_compute("auto", "float32").device
+    )
 
     store, size = FeatureStore(paths.features, paths.reference), params.features.batch_size
     paths.reference.mkdir(parents=True, exist_ok=True)  # an out, even if nothing is in it

@@ -2,8 +2,8 @@
 
 from contextlib import ExitStack
 
-from gan.devices import fast
-from gan.distributed.world import joined
+from gan.devices import fast_training
+from gan.distributed.world import join_world
 from gan.errors import GanError
 from gan.params.file import Params
 from gan.tensor_cache import TensorCache
@@ -29,8 +29,13 @@ def run(params: Params, paths: Paths, tracker: Tracker, *, resume: bool = False)
     """
     plan = make_plan(params.model, params.train, TensorCache.open(paths.cache), paths)
     device, identity = plan.compute.device, digest_of(plan.identity)
-    with joined(device) as world, stopping() as stop, fast(device), ExitStack() as stack:
-        if world.share(identity) != identity:
+    with (
+        join_world(device) as world,
+        stopping() as stop,
+        fast_training(device),
+        ExitStack() as stack,
+    ):
+        if world.broadcast(identity) != identity:
             raise GanError(
                 "params, cache/, code, torch or kind of device are not those of the first process"
             )
@@ -56,8 +61,8 @@ def run(params: Params, paths: Paths, tracker: Tracker, *, resume: bool = False)
         while finished is None:
             state = plan.fresh_state()
             observer = role.restore(state, diverged)
-            state.discriminator = world.synchronised(state.discriminator)
-            state.generator = world.synchronised(state.generator)
+            state.discriminator = world.synchronise_batch_norm(state.discriminator)
+            state.generator = world.synchronise_batch_norm(state.generator)
             try:
                 finished = train(state, engine, batches, observer)
             except DivergedError as error:

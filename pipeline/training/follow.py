@@ -18,11 +18,11 @@ def send_state(world: World, state: TrainState) -> None:
     if world.size > 1:
         buffer = io.BytesIO()
         torch.save(state.state_dict(), buffer)
-        world.share(buffer.getvalue())
+        world.broadcast(buffer.getvalue())
 
 
 def _receive_state(world: World) -> dict[str, Any]:
-    sent: Any = world.share(None)
+    sent: Any = world.broadcast(None)
     content: dict[str, Any] = torch.load(io.BytesIO(sent), map_location="cpu", weights_only=True)
     return content
 
@@ -43,6 +43,6 @@ class Follow:
     def grid(self, images_seen: int, images: Tensor, measured: dict[str, float]) -> None: ...
     def snapshot(self, images_seen: int, averaged: Generator) -> None: ...
     def checkpoint(self, images_seen: int, state: TrainState) -> None: ...
-    def stepped(self, images_seen: int) -> None: ...
-    def asks_to_stop(self) -> bool:
+    def step_done(self, images_seen: int) -> None: ...
+    def should_stop(self) -> bool:
         return self.stop.asked

@@ -114,19 +114,19 @@ class Lead:
         if state.retries:
             raise GanError(
                 f"the training diverged twice: {diverged}, also with learning rates times "
-                f"{state.rate_scale:g}; its last good checkpoint is at {seen:,} images in "
-                f"{self.folder.path}. Lower the learning rates of train.recipes."
+                f"{state.learning_rate_scale:g}; its last good checkpoint is at {seen:,} images "
+                f"in {self.folder.path}. Lower the learning rates of train.recipes."
                 f"{self.plan.train.objective}, or use precision: float32, a penalty (r1) "
                 "or spectral_norm"
             )
         state.retries += 1
-        state.rate_scale *= RATE_FACTOR
+        state.learning_rate_scale *= RATE_FACTOR
         warn(
             f"{diverged}; resuming from the checkpoint at {seen:,} images with learning "
-            f"rates times {state.rate_scale:g}"
+            f"rates times {state.learning_rate_scale:g}"
         )
-        self.tracker.metrics({"recovery/learning_rate_scale": state.rate_scale}, seen)
-        recovered = f"{diverged}; learning rates times {state.rate_scale:g}"
+        self.tracker.metrics({"recovery/learning_rate_scale": state.learning_rate_scale}, seen)
+        recovered = f"{diverged}; learning rates times {state.learning_rate_scale:g}"
         self.tracker.tags({"recovered": recovered})
 
     def publish(self) -> None:

@@ -130,8 +130,8 @@ class TrainingObserver:
                 self._alarms.add(name)
                 warn(f"{meaning} ({name}, {images_seen:,} images seen)")
 
-    def stepped(self, images_seen: int) -> None:
+    def step_done(self, images_seen: int) -> None:
         self.advance(images_seen, self._note)
 
-    def asks_to_stop(self) -> bool:
+    def should_stop(self) -> bool:
         return self.stop.asked

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from gan.checkpoints import Origin
-from gan.devices import Compute, choose
+from gan.devices import Compute, choose_compute
 from gan.distributed.world import World
 from gan.errors import GanError
 from gan.objectives.build import build_objective
@@ -87,7 +87,7 @@ class Plan:
 
     def batches(self, world: World) -> Batches:
         """Open this process's part of every batch of training images; to be closed."""
-        images, (_, count) = self.cache.split("train"), world.part(self.train.batch_size)
+        images, (_, count) = self.cache.split("train"), world.batch_part(self.train.batch_size)
         return Batches(images, self.train.seed, count, self.train.flip, self.compute.device)
 
 
@@ -98,7 +98,7 @@ def make_plan(model: ModelParams, train: TrainParams, cache: TensorCache, paths:
     for folder in (paths.models, paths.reports, paths.logs):
         if folder.is_file():
             raise GanError(f"{folder}: a file stands where a folder should be; move it away")
-    compute = choose(train.device, train.precision)
+    compute = choose_compute(train.device, train.precision)
     objective = build_objective(train)
     networks = build_networks(model, cache.size, train)
     warm = warm_start(train.init_from, paths.root, model, *networks)

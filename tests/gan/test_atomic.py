@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from gan.atomic import replacing, write_atomically
+from gan.atomic import open_atomically, write_atomically
 from gan.errors import GanError
 
 
@@ -56,7 +56,7 @@ def test_an_error_in_the_middle_leaves_the_old_file_and_no_other(tmp_path):
     write_atomically(path, "old")
 
     def fail_in_the_middle():
-        with replacing(path) as stream:
+        with open_atomically(path) as stream:
             stream.write(b"half")
             raise KeyError
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan.devices import Compute, choose, fast, memory
+from gan.devices import Compute, choose_compute, fast_training, peak_memory
 from gan.errors import GanError
 from gan.features.extractor import exact_inference
 
@@ -49,37 +49,37 @@ def machine(monkeypatch):
 )
 def test_auto_is_what_the_hardware_does_fastest(machine, hardware, device, precision):
     machine(**hardware)
-    chosen = choose("auto", "auto")
+    chosen = choose_compute("auto", "auto")
     assert (chosen.device.type, chosen.precision) == (device, precision)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_what_is_asked_for_is_not_changed(machine, precision):
     machine(cuda=1, generation=8)
-    assert choose("cpu", precision) == Compute(CPU, precision)
-    assert choose("cuda", precision).precision == precision
+    assert choose_compute("cpu", precision) == Compute(CPU, precision)
+    assert choose_compute("cuda", precision).precision == precision
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_a_device_that_is_not_there_is_refused(machine, device):
     machine()
-    with pytest.raises(GanError, match=rf"^train\.device = {device}: there is none here; use"):
-        choose(device, "auto")
+    with pytest.raises(GanError, match=rf"^train\.device = {device}: "):
+        choose_compute(device, "auto")
 
 
 def test_apples_gpu_has_no_float64(machine):
     machine(mps=True)
     with pytest.raises(GanError, match=r"^train\.precision = float64: .* use float32"):
-        choose("auto", "float64")
-    assert choose("cpu", "float64").precision == "float64"
+        choose_compute("auto", "float64")
+    assert choose_compute("cpu", "float64").precision == "float64"
 
 
 def test_processes_of_one_machine_take_a_gpu_each(machine, monkeypatch):
     current = machine(cuda=3, generation=8)
-    assert choose("auto", "auto").device == torch.device("cuda", 0)
+    assert choose_compute("auto", "auto").device == torch.device("cuda", 0)
     for rank in range(3):
         monkeypatch.setenv("LOCAL_RANK", str(rank))
-        assert choose("cuda", "auto").device == current[-1] == torch.device("cuda", rank)
+        assert choose_compute("cuda", "auto").device == current[-1] == torch.device("cuda", rank)
 
 
 @pytest.mark.parametrize("rank", ["3", "-1", "first", ""])
@@ -87,8 +87,8 @@ def test_a_process_without_a_gpu_is_refused(machine, monkeypatch, rank):
     machine(cuda=3, generation=8)
     monkeypatch.setenv("LOCAL_RANK", rank)
     with pytest.raises(GanError, match=rf"^LOCAL_RANK={rank}: .*--nproc-per-node 3"):
-        choose("auto", "auto")
-    assert choose("cpu", "float32").device == CPU
+        choose_compute("auto", "auto")
+    assert choose_compute("cpu", "float32").device == CPU
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -98,13 +98,13 @@ def test_a_block_computes_in_the_chosen_precision(precision):
     pixels = torch.ones(1, 3, 8, 8, dtype=compute.dtype)
     with compute.autocast():
         once = network(pixels).dtype
-        with compute.twice():
-            twice = network(pixels).dtype
-    with compute.twice():
+        with compute.double_backward():
+            nested = network(pixels).dtype
+    with compute.double_backward():
         alone = network(pixels).dtype
     halves = {"bf16": torch.bfloat16, "fp16": torch.float16}
     assert once == halves.get(precision, compute.dtype)
-    assert twice == alone == (torch.float32 if precision == "fp16" else once)
+    assert nested == alone == (torch.float32 if precision == "fp16" else once)
     assert network.weight.dtype == (torch.float64 if precision == "float64" else torch.float32)
 
 
@@ -151,7 +151,7 @@ def settings():
 
 def test_a_training_on_cuda_is_fast_and_what_comes_after_it_exact():
     before = settings()
-    with fast(torch.device("cuda")):
+    with fast_training(torch.device("cuda")):
         assert settings() == (True, "tf32", True, True)
     assert settings()[0] is before[0] is False
     assert settings()[2:] == before[2:]
@@ -159,14 +159,14 @@ def test_a_training_on_cuda_is_fast_and_what_comes_after_it_exact():
 
 
 def test_speed_is_given_up_when_a_training_fails():
-    with pytest.raises(ZeroDivisionError), fast(torch.device("cuda")):
+    with pytest.raises(ZeroDivisionError), fast_training(torch.device("cuda")):
         raise ZeroDivisionError
     assert torch.get_float32_matmul_precision() == "highest"
     assert not torch.backends.cudnn.benchmark
 
 
 def test_an_exact_block_inside_a_fast_one_is_exact_and_leaves_it_fast():
-    with fast(torch.device("cuda")):
+    with fast_training(torch.device("cuda")):
         with exact_inference(CPU):
             assert settings() == (False, "ieee", False, False)
         assert settings() == (True, "tf32", True, True)
@@ -176,7 +176,7 @@ def test_an_exact_block_inside_a_fast_one_is_exact_and_leaves_it_fast():
 
 def test_a_cpu_has_nothing_to_switch():
     before = settings()
-    with fast(CPU):
+    with fast_training(CPU):
         assert settings() == before
 
 
@@ -184,13 +184,13 @@ def test_a_cpu_has_nothing_to_switch():
 def test_memory_is_the_most_that_was_held():
     code = """
 import torch
-from gan.devices import memory
+from gan.devices import peak_memory
 cpu = torch.device("cpu")
-before = memory(cpu)
+before = peak_memory(cpu)
 held = torch.ones(25_000_000)
-during = memory(cpu)
+during = peak_memory(cpu)
 del held
-print(during - before, memory(cpu) - during)
+print(during - before, peak_memory(cpu) - during)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     grown, fallen = map(int, done.stdout.split())
@@ -199,4 +199,4 @@ print(during - before, memory(cpu) - during)
 
 
 def test_memory_of_this_process_is_counted_in_bytes():
-    assert 50e6 < memory(CPU) < 1e12
+    assert 50e6 < peak_memory(CPU) < 1e12

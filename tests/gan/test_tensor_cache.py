@@ -93,8 +93,8 @@ def test_the_digest_is_the_hash_of_the_images_hashes_and_of_what_decided(images)
 
 
 def test_pixels_are_hashed_block_by_block(folder, images, monkeypatch):
-    monkeypatch.setattr("gan.tensor_cache.HASHED_AT_ONCE", 3 * images[0].nbytes)
-    blocks = list(TensorCache.open(folder).each_digest())
+    monkeypatch.setattr("gan.tensor_cache.BYTES_PER_READ", 3 * images[0].nbytes)
+    blocks = list(TensorCache.open(folder).iter_pixel_digests())
     assert [len(block) for block in blocks] == [3, 3, 1]
     assert np.array_equal(np.concatenate(blocks), pixel_digests(images))
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from gan.devices import choose
+from gan.devices import choose_compute
 from gan.distributed import collectives as exchange
-from gan.distributed.world import World, joined
+from gan.distributed.world import World, join_world
 from gan.objectives.build import build_objective
 from gan.params.file import Params, parse_params
 from gan.training.batches import Batches
@@ -68,7 +68,7 @@ def pixels_of_all() -> Tensor:
 
 def passed(network: nn.Module, world: World) -> dict[str, Any]:
     """Two passes of this process's part of the batch: outputs, gradients, buffers."""
-    offset, count = world.part(8)
+    offset, count = world.batch_part(8)
     pixels = pixels_of_all()[offset : offset + count].requires_grad_()
     output = network(pixels)
     network(pixels.detach() * 2)
@@ -100,23 +100,23 @@ def exchanged(world: World) -> dict[str, Any]:
         "none up": world.any(False),
         "one up": world.any(world.rank == 1),
         "all up": world.any(True),
-        "shared": world.share({"weights": torch.ones(3), "step": 7} if world.lead else None),
-        "norm": passed(world.synchronised(normed()), world),
-        "part": world.part(10),
+        "shared": world.broadcast({"weights": torch.ones(3), "step": 7} if world.lead else None),
+        "norm": passed(world.synchronise_batch_norm(normed()), world),
+        "part": world.batch_part(10),
     }
 
 
 def trained(params: Params, world: World) -> dict[str, Any]:
     """The weights after some steps on noise, and the means of what was measured."""
     train = params.train
-    compute = choose(train.device, train.precision)
+    compute = choose_compute(train.device, train.precision)
     state = build_state(params.model, SIZE, train, compute)
-    world.synchronised(state.generator)
-    world.synchronised(state.discriminator)
+    world.synchronise_batch_norm(state.generator)
+    world.synchronise_batch_norm(state.discriminator)
     latent_size = params.model.latent_size
     engine = Engine(train, build_objective(train), compute, world, latent_size)
     images = np.random.default_rng(0).integers(0, 256, (50, SIZE, SIZE, 3), dtype=np.uint8)
-    count = world.part(train.batch_size)[1]
+    count = world.batch_part(train.batch_size)[1]
     batches = Batches(images, train.seed, count, train.flip, compute.device)
     for _ in range(STEPS):
         train_step(state, engine, batches)
@@ -125,12 +125,15 @@ def trained(params: Params, world: World) -> dict[str, Any]:
         "discriminator": state.discriminator.state_dict(),
         "averaged": state.averaged.state_dict(),
     }
-    return networks | {"measured": world.mean(state.window), "strength": state.strength}
+    return networks | {
+        "measured": world.mean(state.metric_sums),
+        "strength": state.augment_strength,
+    }
 
 
 def main(mode: str, folder: Path) -> None:
     torch.set_num_threads(1)
-    with joined(CPU) as world:
+    with join_world(CPU) as world:
         assert world.size == 2
         if mode == "exchange":
             found = exchanged(world)

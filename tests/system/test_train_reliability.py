@@ -517,7 +517,7 @@ def test_gradients_that_are_never_finite_in_fp16_are_noticed(
         stage_runs.train(make_params({"train.precision": "fp16", "train.images": 320}), paths)
 
 
-def test_what_an_optimiser_remembers_must_be_finite_too(checkout, make_params, monkeypatch):
+def test_optimiser_states_must_be_finite_too(checkout, make_params, monkeypatch):
     paths = checkout("overflow")
     real = steps.generator_step
 
@@ -528,7 +528,7 @@ def test_what_an_optimiser_remembers_must_be_finite_too(checkout, make_params, m
         return measured
 
     monkeypatch.setattr(steps, "generator_step", overflowing)
-    with pytest.raises(GanError, match="what the optimiser of the generator remembers"):
+    with pytest.raises(GanError, match="optimiser state of the generator"):
         stage_runs.train(make_params(), paths)
 
 

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gan.atomic import replacing, sync_folder, write_atomically
+from gan.atomic import open_atomically, sync_folder, write_atomically
 from gan.errors import GanError
 from pipeline.crawl.storage.journal import JOURNAL, Entry, Journal
 from pipeline.dataset.layout import (
@@ -145,7 +145,7 @@ def _rows(journal: Journal) -> Iterator[ManifestEntry]:
 def _write_manifest(path: Path, rows: Iterator[ManifestEntry]) -> dict[str, int]:
     """Write all rows; how many have which status, every status named, in a fixed order."""
     counts: Counter[str] = Counter()
-    with replacing(path) as stream:
+    with open_atomically(path) as stream:
         for row in rows:
             counts[row.status] += 1
             stream.write(f"{row.to_json()}\n".encode())
@@ -155,7 +155,7 @@ def _write_manifest(path: Path, rows: Iterator[ManifestEntry]) -> dict[str, int]
 def _write_shard(path: Path, journal: Journal, images: list[Entry]) -> None:
     damaged: list[Entry] = []
     with (
-        replacing(path) as stream,
+        open_atomically(path) as stream,
         tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
         for entry in images:

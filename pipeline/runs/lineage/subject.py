@@ -40,7 +40,7 @@ class _Lineage(BaseModel):
 
 
 class _Said(BaseModel):
-    """Shape of what `gan.checkpoints.described` gives; a picture's text may have been edited."""
+    """A checkpoint's description as a picture holds it; its text may have been edited."""
 
     name: str
     size: int
@@ -56,8 +56,8 @@ class _Said(BaseModel):
 
 @dataclass(frozen=True)
 class Subject:
-    """kind: picture, checkpoint or run. said: as `gan.checkpoints.described`; {} for a run whose
-    checkpoint can't be had. seeds, truncation: of a picture.
+    """kind: picture, checkpoint or run. said: as `gan.checkpoints.describe_checkpoint`; {} for a
+    run whose checkpoint can't be had. seeds, truncation: of a picture.
     """
 
     given: str

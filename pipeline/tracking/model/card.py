@@ -87,8 +87,8 @@ def add_model(row: Run, checkpoint: Path, result: Mapping[str, Any]) -> None:
 def model_card(subject: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> str:
     """The card of a checkpoint.
 
-    subject: as `gan.checkpoints.described` has it; its lineage may be empty. evaluation: what
-    `gan evaluate` found, None if nobody looked.
+    subject: as `gan.checkpoints.describe_checkpoint` has it; its lineage may be empty. evaluation:
+    what `gan evaluate` found, None if nobody looked.
     """
     parts = [
         _front(subject, evaluation),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gan.checkpoints import describe_checkpoint, load_generator
-from gan.devices import choose
+from gan.devices import choose_compute
 from gan.sampling import generate, seed_latents, truncate_latents
 from pipeline.pictures.contact_sheet import encode_png
 from pipeline.pictures.png_lineage import make_text_chunks
@@ -29,7 +29,7 @@ class Avatars:
     def __init__(self, checkpoint: Path) -> None:
         """GanError if the file is no whole checkpoint."""
         self._generator, origin = load_generator(checkpoint)
-        self._generator.to(choose("auto", "float32").device)
+        self._generator.to(choose_compute("auto", "float32").device)
         sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
         self._subject = describe_checkpoint(origin, sha256=sha256)
         self._one = threading.Lock()  # a server predicts in threads: together they'd be slower

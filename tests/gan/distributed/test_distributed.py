@@ -20,7 +20,7 @@ from distributed_training import gradients_of, normed, passed, trained
 from train_checkouts import outs, seen_by, states, wait_for
 
 from gan.checkpoints import load_checkpoint
-from gan.distributed.world import ALONE, World, joined
+from gan.distributed.world import ALONE, World, join_world
 from gan.errors import GanError
 from pipeline.paths import Paths
 
@@ -107,7 +107,7 @@ def place(monkeypatch, **changes: str | None) -> None:
 
 
 def refusal(device: str = "cpu") -> str:
-    with pytest.raises(GanError) as caught, joined(torch.device(device)):
+    with pytest.raises(GanError) as caught, join_world(torch.device(device)):
         pass
     text = str(caught.value)
     assert "\n" not in text
@@ -117,7 +117,7 @@ def refusal(device: str = "cpu") -> str:
 
 @pytest.mark.usefixtures("alone")
 def test_without_torchrun_a_process_is_alone_and_no_group_is_made():
-    with joined(CPU) as world:
+    with join_world(CPU) as world:
         assert world == ALONE
         assert world.lead
         assert not dist.is_initialized()
@@ -125,7 +125,7 @@ def test_without_torchrun_a_process_is_alone_and_no_group_is_made():
 
 def test_torchrun_with_one_process_makes_no_group(monkeypatch):
     place(monkeypatch, WORLD_SIZE="1", LOCAL_WORLD_SIZE="1")
-    with joined(CPU) as world:
+    with join_world(CPU) as world:
         assert world == ALONE
         assert not dist.is_initialized()
 
@@ -137,21 +137,21 @@ def test_alone_every_exchange_hands_back_what_it_got():
     ALONE.average_gradients(network)
     assert network[0].weight.grad is kept
     assert ALONE.mean(values) is values
-    assert ALONE.share(values) is values
+    assert ALONE.broadcast(values) is values
     assert ALONE.any(True)
     assert not ALONE.any(False)
-    assert type(ALONE.synchronised(network)[1]) is torch.nn.BatchNorm2d
+    assert type(ALONE.synchronise_batch_norm(network)[1]) is torch.nn.BatchNorm2d
 
 
 def test_parts_of_a_batch_lie_side_by_side_and_leave_nothing_out():
-    parts = [World(rank, 4).part(12) for rank in range(4)]
+    parts = [World(rank, 4).batch_part(12) for rank in range(4)]
     assert parts == [(0, 3), (3, 3), (6, 3), (9, 3)]
-    assert ALONE.part(7) == (0, 7)
+    assert ALONE.batch_part(7) == (0, 7)
 
 
 def test_a_batch_that_cannot_be_parted_evenly_is_refused():
     with pytest.raises(GanError, match=r"train\.batch_size = 10 .* multiple of 4"):
-        World(1, 4).part(10)
+        World(1, 4).batch_part(10)
 
 
 def test_half_an_environment_is_refused(monkeypatch):
@@ -177,7 +177,7 @@ def test_apples_gpu_is_refused_to_several_processes(monkeypatch):
 def test_fewer_gpus_than_processes_are_told(monkeypatch):
     place(monkeypatch)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert "2 processes on this machine, but GPUs: 1" in refusal("cuda")
+    assert "2 processes on this machine" in refusal("cuda")
 
 
 def test_an_address_that_is_taken_is_told(monkeypatch):
@@ -186,7 +186,7 @@ def test_an_address_that_is_taken_is_told(monkeypatch):
         taken.listen()
         place(monkeypatch, MASTER_PORT=str(taken.getsockname()[1]))
         told = refusal()
-    assert "process 0 of 2 could not join the others at 127.0.0.1:" in told
+    assert "process 0 of 2 could not connect to the others at 127.0.0.1:" in told
 
 
 # two processes
@@ -249,10 +249,10 @@ def test_batch_norm_of_two_processes_is_that_of_the_whole_batch(exchanged):
 
 LOST = """
 import os, torch
-from gan.distributed.world import joined
+from gan.distributed.world import join_world
 from gan.errors import GanError
 try:
-    with joined(torch.device("cpu")) as world:
+    with join_world(torch.device("cpu")) as world:
         world.any(False)
         if world.rank == 1:
             os._exit(1)
@@ -278,7 +278,7 @@ def test_the_loss_of_a_process_is_one_line(tmp_path):
     ]
     told = workers[0].communicate(timeout=60)[0]
     workers[1].wait(60)
-    assert told.startswith("another process of this training is gone: ")
+    assert told.startswith("lost another process of this training")
     assert told.count("\n") == 1
     assert workers[0].returncode == 0
 

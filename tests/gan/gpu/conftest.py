@@ -9,14 +9,14 @@ import os
 import pytest
 import torch
 
-from gan.devices import choose
+from gan.devices import choose_compute
 
 
 @pytest.fixture(scope="session")
 def device():
     """The accelerator, as the training would choose it; skips where there is none."""
     wanted = os.environ.get("GAN_TEST_DEVICE", "auto")
-    chosen = choose(wanted, "float32").device
+    chosen = choose_compute(wanted, "float32").device
     if chosen.type == "cpu" and wanted != "cpu":
         pytest.skip("there is no GPU here; GAN_TEST_DEVICE=cpu runs what a CPU can do")
     return chosen

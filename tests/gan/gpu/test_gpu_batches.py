@@ -10,7 +10,7 @@ import torch
 
 from gan.pixels import to_images
 from gan.training.batches import Batches, Resident
-from gan.training.prefetch import Staging
+from gan.training.prefetch import Prefetcher
 
 pytestmark = pytest.mark.gpu
 
@@ -35,7 +35,7 @@ def read(batches, count):
 
 def test_images_are_kept_where_the_test_wants_them(device, kept, mapped):
     with Batches(mapped, 1, 16, True, device) as batches:
-        kinds = {"resident": Resident, "read ahead": Staging}
+        kinds = {"resident": Resident, "read ahead": Prefetcher}
         assert device.type != "cuda" or isinstance(batches._source, kinds[kept])
 
 

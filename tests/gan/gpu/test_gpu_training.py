@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan.devices import Compute, choose, fast, memory
+from gan.devices import Compute, choose_compute, fast_training, peak_memory
 from gan.distributed.world import ALONE
 from gan.objectives.build import build_objective
 from gan.objectives.registry import OBJECTIVES
@@ -57,12 +57,12 @@ def weights(state):
 
 
 def means(state):
-    counts = state.window_counts
-    return {name: float(total) / counts[name] for name, total in state.window.items()}
+    counts = state.metric_counts
+    return {name: float(total) / counts[name] for name, total in state.metric_sums.items()}
 
 
 def test_the_hardware_gets_the_precision_that_it_is_fastest_in(device):
-    chosen = choose(device.type, "auto")
+    chosen = choose_compute(device.type, "auto")
     assert chosen.device == device
     if device.type == "cuda":
         generation = torch.cuda.get_device_capability(device)[0]
@@ -171,7 +171,7 @@ def rate(params, images, compute, settle, count):
     """Images a second of `count` steps, after some that are not counted."""
     state = build_state(params.model, images.shape[1], params.train, compute)
     engine = engine_of(params, compute)
-    with batches_of(params, images, compute.device) as batches, fast(compute.device):
+    with batches_of(params, images, compute.device) as batches, fast_training(compute.device):
         for _ in range(max(3, count // 5)):
             train_step(state, engine, batches)
         settle()
@@ -198,7 +198,7 @@ def test_images_in_a_file_are_as_fast_as_images_on_the_device(
     for precision in ("float32", "bf16", "fp16"):
         found = rate(params, mapped, Compute(device, precision), settle, count)
         print(f"{device} {precision}: {found:,.0f} images/s")  # noqa: T201
-    compute = choose(device.type, "auto")
+    compute = choose_compute(device.type, "auto")
     resident = rate(params, mapped, compute, settle, count)
     monkeypatch.setattr("gan.training.batches.RESIDENT_SHARE", 0)
     ahead = rate(params, mapped, compute, settle, count)
@@ -210,4 +210,4 @@ def test_memory_of_a_training_is_counted(device, make_params, noise_images):
     trained(make_params(), noise_images, Compute(device, "float32"), 2)
     state = trained(make_params(), noise_images, Compute(device, "float32"), 2)
     held = sum(each.numel() * each.element_size() for each in state.generator.parameters())
-    assert held < memory(device) < 1e12
+    assert held < peak_memory(device) < 1e12

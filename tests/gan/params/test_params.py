@@ -276,12 +276,12 @@ def test_no_penalty_goes_with_batch_norm_in_the_discriminator(objective, penalty
 def test_penalties_go_with_norms_of_single_samples(norm):
     gradient = (f"{RECIPE}.penalties.gradient", 10.0)
     params = accepted(f"{RECIPE}.discriminator_norm", norm, gradient)
-    assert params.train.recipe.penalties.wanted
+    assert params.train.recipe.penalties.enabled
 
 
 def test_batch_norm_goes_without_penalties():
     recipe = accepted(f"{RECIPE}.discriminator_norm", "batch").train.recipe
-    assert (recipe.discriminator_norm, recipe.penalties.wanted) == ("batch", False)
+    assert (recipe.discriminator_norm, recipe.penalties.enabled) == ("batch", False)
 
 
 def test_wgan_gp_without_the_gradient_penalty_is_refused_only_if_it_is_switched_on():

@@ -9,7 +9,14 @@ import torch
 
 from gan.params.train import AugmentParams, NoiseParams
 from gan.randomness import uniform
-from gan.training.augment import _moved, _whole, adapted, augment, deviation_at, noisy
+from gan.training.augment import (
+    _to_integers,
+    _translate,
+    adapt_strength,
+    add_instance_noise,
+    augment,
+    noise_deviation,
+)
 
 SWITCHES = ("colour", "translation", "cutout")
 ALWAYS = torch.tensor(1.0)
@@ -229,7 +236,7 @@ def test_shape_dtype_and_layout_stay(dtype, layout, autocast):
     context = torch.autocast("cpu", dtype=torch.bfloat16) if autocast else nullcontext()
     with context:
         result = applied(pixels, *SWITCHES)
-        noise = noisy(pixels, 0.1, 1, "real", torch.arange(6))
+        noise = add_instance_noise(pixels, 0.1, 1, "real", torch.arange(6))
     expected = applied(pixels.contiguous(), *SWITCHES)
     for each in (result, noise):
         assert (each.shape, each.dtype) == (pixels.shape, dtype)
@@ -241,7 +248,7 @@ def test_pixels_that_came_in_are_left_alone():
     pixels = pictures(8)
     before = pixels.clone()
     applied(pixels, *SWITCHES)
-    noisy(pixels, 0.5, 1, "real", torch.arange(8))
+    add_instance_noise(pixels, 0.5, 1, "real", torch.arange(8))
     assert torch.equal(pixels, before)
 
 
@@ -270,13 +277,14 @@ def test_the_greatest_draw_stays_inside():
     counts = torch.arange(1, 2000)
     greatest = 1 - 2.0**-24
     assert torch.equal(
-        torch.stack([_whole(torch.tensor(greatest), int(count)) for count in counts]), counts - 1
+        torch.stack([_to_integers(torch.tensor(greatest), int(count)) for count in counts]),
+        counts - 1,
     )
     draws = torch.full((1, 2), greatest)
     for side in (8, 9, 32, 256):
         picture = torch.zeros(1, 1, side, side)
         picture[..., 0, 0] = 1
-        moved = _moved(picture, torch.tensor([True]), draws)
+        moved = _translate(picture, torch.tensor([True]), draws)
         farthest = round(side / 8)
         assert moved[0, 0, farthest, farthest] == 1
 
@@ -290,7 +298,7 @@ def settled(start, images, gain, params, steps=4000):
     for step in range(steps):
         pressure = 1 - math.exp(-step / 500)
         overfitting = torch.tensor(pressure) - gain * strength
-        strength = adapted(strength, overfitting, images, params)
+        strength = adapt_strength(strength, overfitting, images, params)
         history.append((overfitting.item(), strength.item()))
     return torch.tensor(history).T
 
@@ -319,10 +327,10 @@ def test_strength_stays_at_the_end_if_that_is_not_enough():
 def test_ada_images_take_the_strength_from_0_to_1():
     strength = torch.tensor(0.0)
     for _ in range(10):
-        strength = adapted(strength, torch.tensor(0.9), 64, params(target=0.6, images=1280))
+        strength = adapt_strength(strength, torch.tensor(0.9), 64, params(target=0.6, images=1280))
     assert strength.item() == pytest.approx(0.5, rel=1e-6)
     for _ in range(5):
-        strength = adapted(strength, torch.tensor(0.3), 64, params(target=0.6, images=1280))
+        strength = adapt_strength(strength, torch.tensor(0.3), 64, params(target=0.6, images=1280))
     assert strength.item() == pytest.approx(0.25, rel=1e-6)
 
 
@@ -330,18 +338,18 @@ def test_overfitting_that_is_on_target_or_not_a_number_moves_nothing():
     start = torch.tensor(0.25)
     # 0.5 has no rounding
     for overfitting in (0.5, math.nan):
-        now = adapted(start, torch.tensor(overfitting), 100, params(target=0.5))
+        now = adapt_strength(start, torch.tensor(overfitting), 100, params(target=0.5))
         assert now == start
 
 
 def test_strength_keeps_its_precision():
-    found = adapted(torch.tensor(0.5), torch.tensor(0.9).double(), 8, params(target=0.6))
+    found = adapt_strength(torch.tensor(0.5), torch.tensor(0.9).double(), 8, params(target=0.6))
     assert found.dtype == torch.float32
 
 
 def test_noise_has_its_deviation_and_no_structure():
     pixels = pictures(100, 32, dtype=torch.float64)
-    noise = noisy(pixels, 0.3, 1, "real", torch.arange(100)) - pixels
+    noise = add_instance_noise(pixels, 0.3, 1, "real", torch.arange(100)) - pixels
     count = noise.numel()
     assert noise.mean().item() == pytest.approx(0, abs=5 * 0.3 / math.sqrt(count))
     assert noise.std().item() == pytest.approx(0.3, abs=5 * 0.3 / math.sqrt(2 * count))
@@ -353,20 +361,20 @@ def test_noise_has_its_deviation_and_no_structure():
 @pytest.mark.parametrize("part", [1, 7, 32])
 def test_a_samples_noise_does_not_depend_on_its_batch_or_layout(part):
     pixels = torch.zeros(64, 3, 32, 32)
-    whole = noisy(pixels, 1.0, 1, "real", torch.arange(64))
+    whole = add_instance_noise(pixels, 1.0, 1, "real", torch.arange(64))
     last = torch.zeros_like(pixels, memory_format=torch.channels_last)
     parts = [
-        noisy(each, 1.0, 1, "real", samples)
+        add_instance_noise(each, 1.0, 1, "real", samples)
         for each, samples in zip(last.split(part), torch.arange(64).split(part), strict=True)
     ]
     assert torch.equal(whole, torch.cat(parts))
-    assert not torch.equal(whole, noisy(pixels, 1.0, 1, "fake", torch.arange(64)))
+    assert not torch.equal(whole, add_instance_noise(pixels, 1.0, 1, "fake", torch.arange(64)))
 
 
 def test_noise_lets_gradients_through():
     pixels = pictures(2, 8).requires_grad_()
     upstream = pictures(2, 8, seed=1)
-    result = noisy(pixels, 0.5, 1, "real", torch.arange(2))
+    result = add_instance_noise(pixels, 0.5, 1, "real", torch.arange(2))
     (found,) = torch.autograd.grad(result, pixels, upstream)
     assert torch.equal(found, upstream)
 
@@ -375,7 +383,7 @@ def test_noise_lets_gradients_through():
     ("images_seen", "expected"), [(0, 0.2), (250, 0.15), (999, 0.0002), (1000, 0), (10**9, 0)]
 )
 def test_noise_falls_linearly_to_nothing(images_seen, expected):
-    found = deviation_at(NoiseParams(deviation=0.2, until=1000), images_seen)
+    found = noise_deviation(NoiseParams(deviation=0.2, until=1000), images_seen)
     assert found == pytest.approx(expected, rel=1e-9)
     assert found >= 0
 
@@ -386,7 +394,7 @@ def test_an_accelerator_gets_the_same_and_never_waits():
     pixels = pictures(32)
     samples = torch.arange(32)
     expected = augment(pixels, params(*SWITCHES), torch.tensor(0.8), 1, "real", samples)
-    expected = noisy(expected, 0.2, 1, "real", samples)
+    expected = add_instance_noise(expected, 0.2, 1, "real", samples)
     there, where, strength = (each.cuda() for each in (pixels, samples, torch.tensor(0.8)))
     overfitting = torch.tensor(0.9, device="cuda")
     there = there.contiguous(memory_format=torch.channels_last).requires_grad_()
@@ -395,10 +403,10 @@ def test_an_accelerator_gets_the_same_and_never_waits():
     torch.cuda.set_sync_debug_mode("error")
     try:
         result = augment(there, params(*SWITCHES), strength, 1, "real", where)
-        result = noisy(result, 0.2, 1, "real", where)
+        result = add_instance_noise(result, 0.2, 1, "real", where)
         (gradient,) = torch.autograd.grad(result.square().sum(), there, create_graph=True)
         gradient.square().sum().backward()
-        strength = adapted(strength, overfitting, 8, params(*SWITCHES, target=0.6))
+        strength = adapt_strength(strength, overfitting, 8, params(*SWITCHES, target=0.6))
     finally:
         torch.cuda.set_sync_debug_mode(mode)
     torch.testing.assert_close(result.cpu(), expected, rtol=1e-5, atol=1e-5)

@@ -9,7 +9,7 @@ import torch
 
 from gan.pixels import to_images, to_pixels
 from gan.randomness import permutation, uniform
-from gan.training.batches import FLIPS_AT_ONCE, Batches, Order, Reader, Resident
+from gan.training.batches import FLIPS_PER_DRAW, Batches, Order, Reader, Resident
 
 CPU = torch.device("cpu")
 
@@ -114,7 +114,7 @@ def by_definition(images, first, size, *, seed=1):
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 50])
-@pytest.mark.parametrize("first", [0, 3, 49, FLIPS_AT_ONCE - 5, 10**12])
+@pytest.mark.parametrize("first", [0, 3, 49, FLIPS_PER_DRAW - 5, 10**12])
 def test_batches_are_what_they_are_by_definition(noise_images, count, first):
     images = noise_images[:count]
     pixels = Batches(images, 1, 9, True, CPU)(first)
@@ -126,7 +126,7 @@ def test_images_that_stay_on_a_device_give_the_same_batches(noise_images, flip):
     order = Order(1, len(noise_images), flip, CPU)
     resident = Resident(torch.from_numpy(noise_images), order, 16)
     reader = Reader(noise_images, Order(1, len(noise_images), flip, CPU), 16, CPU)
-    for first in [*range(0, 160, 16), FLIPS_AT_ONCE - 8, 3]:
+    for first in [*range(0, 160, 16), FLIPS_PER_DRAW - 8, 3]:
         assert torch.equal(resident(first), reader(first))
 
 

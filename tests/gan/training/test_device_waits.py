@@ -58,7 +58,7 @@ def test_a_step_reads_nothing_from_the_device(make_params, noise_images, objecti
     params = make_params(changes | extras)
     state = steps(params, noise_images, 2)
     assert state.step == 2
-    held = [*state.window.values(), state.strength, state.broken_at]
+    held = [*state.metric_sums.values(), state.augment_strength, state.first_nonfinite_step]
     assert all(value.is_meta for value in held)
 
 

@@ -107,7 +107,7 @@ def test_fine_texture_is_not_diversity():
 
 
 def test_one_picture_alone_is_refused():
-    with pytest.raises(ValueError, match="one picture"):
+    with pytest.raises(ValueError, match="at least 2"):
         diversity(scenes(1))
 
 

@@ -262,7 +262,7 @@ def test_colours_of_the_average_are_those_of_its_weights_on_a_batch():
     fresh = torch.randn(512, 8, generator=random)
     recalibrate(average, latents.split(64))
     with torch.no_grad():
-        shown = average(fresh).mean((0, 2, 3))
+        calibrated = average(fresh).mean((0, 2, 3))
         average.train()
         expected = average(fresh).mean((0, 2, 3))
-    assert torch.allclose(shown, expected, atol=0.01)
+    assert torch.allclose(calibrated, expected, atol=0.01)

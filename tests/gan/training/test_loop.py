@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gan.checkpoints import Origin, save_checkpoint
-from gan.devices import Compute, choose
+from gan.devices import Compute, choose_compute
 from gan.distributed.world import ALONE
 from gan.objectives.build import build_objective
 from gan.objectives.registry import OBJECTIVES
@@ -50,10 +50,10 @@ class Witness:
     def checkpoint(self, images_seen, state):
         self.saved[images_seen] = saved(state)
 
-    def stepped(self, images_seen):
+    def step_done(self, images_seen):
         self.steps.append(images_seen)
 
-    def asks_to_stop(self):
+    def should_stop(self):
         return self.stop_at is not None and bool(self.steps) and self.steps[-1] >= self.stop_at
 
 
@@ -290,7 +290,7 @@ def test_steps_that_the_scaler_of_fp16_leaves_out_do_not_spoil_the_norms(
     make_params, noise_images
 ):
     params = make_params({"train.log_every": 192})
-    compute = choose("cpu", "fp16")
+    compute = choose_compute("cpu", "fp16")
     state = build_state(params.model, 32, params.train, compute)
     for scaler in (state.generator_scaler, state.discriminator_scaler):
         scaler.load_state_dict(scaler.state_dict() | {"scale": 2.0**28})
@@ -385,7 +385,7 @@ def test_with_everything_switched_on_a_cut_training_equals_an_uncut_one(make_par
     again, rest = trained(params, noise_images, loaded(params, heard.saved[80]))
     assert saved(again) == heard.saved[480] == saved(whole)
     assert rest.logs == [each for each in heard.logs if each[0] > 80]
-    assert float(whole.strength) > 0
+    assert float(whole.augment_strength) > 0
     assert {"penalty/gradient", "penalty/r1", "penalty/r2"} <= heard.logs[0][1].keys()
 
 
@@ -426,7 +426,7 @@ def test_the_learning_rate_follows_the_schedule_and_the_scale(make_params, noise
     schedule = {"shape": "linear", "warm_up": 0, "begin": 0, "end": 192, "floor": 0.5}
     params = make_params({"train.recipes.hinge.generator.schedule": schedule})
     state = fresh(params)
-    state.rate_scale = 0.5
+    state.learning_rate_scale = 0.5
     _, heard = trained(params, noise_images, state)
     base = params.train.recipe.generator.learning_rate
     rates = [measured["learning_rate/generator"] for _, measured in heard.logs]

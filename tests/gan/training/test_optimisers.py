@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from gan.params.optimiser import ARGUMENTS, OptimiserParams
-from gan.training.optimisers import CLASSES, build_optimiser, rate_at, set_rate
+from gan.training.optimisers import CLASSES, build_optimiser, learning_rate_at, set_learning_rate
 
 CPU = torch.device("cpu")
 CONSTANT = {"shape": "constant", "warm_up": 0, "begin": 0, "end": 0, "floor": 0.0}
@@ -111,9 +111,9 @@ def test_arguments_that_torch_would_refuse_do_not_get_this_far(name, arguments, 
 
 @pytest.mark.parametrize("seen", [1, 7, 10_000, 10**9])
 def test_a_constant_schedule_is_the_learning_rate(seen):
-    assert rate_at(optimiser_params(rate=0.03), seen) == 0.03
+    assert learning_rate_at(optimiser_params(rate=0.03), seen) == 0.03
     # what belongs to the other shapes does not count
-    assert rate_at(optimiser_params(rate=0.03, begin=5, end=6, floor=0.1), seen) == 0.03
+    assert learning_rate_at(optimiser_params(rate=0.03, begin=5, end=6, floor=0.1), seen) == 0.03
 
 
 @pytest.mark.parametrize(
@@ -135,21 +135,21 @@ def test_a_constant_schedule_is_the_learning_rate(seen):
 )
 def test_a_schedule_falls_from_one_to_its_floor(shape, seen, share):
     params = optimiser_params(rate=0.5, shape=shape, begin=1000, end=3000, floor=0.2)
-    assert rate_at(params, seen) == pytest.approx(0.5 * share, rel=1e-12)
+    assert learning_rate_at(params, seen) == pytest.approx(0.5 * share, rel=1e-12)
 
 
 def test_a_warm_up_rises_in_a_straight_line_from_nothing():
     params = optimiser_params(rate=0.5, warm_up=400)
-    assert [rate_at(params, seen) for seen in (0, 100, 200, 300, 400, 500)] == pytest.approx(
-        [0, 0.125, 0.25, 0.375, 0.5, 0.5]
-    )
+    assert [
+        learning_rate_at(params, seen) for seen in (0, 100, 200, 300, 400, 500)
+    ] == pytest.approx([0, 0.125, 0.25, 0.375, 0.5, 0.5])
 
 
 @pytest.mark.parametrize("shape", ["linear", "cosine"])
 @pytest.mark.parametrize("warm_up", [0, 500, 1500])
 def test_a_schedule_has_no_jumps(shape, warm_up):
     params = optimiser_params(rate=1.0, shape=shape, warm_up=warm_up, begin=1000, end=2000)
-    rates = [rate_at(params, seen) for seen in range(1, 2500)]
+    rates = [learning_rate_at(params, seen) for seen in range(1, 2500)]
     steepest = math.pi / 2 / 1000 + (1 / warm_up if warm_up else 0)
     assert max(abs(a - b) for a, b in pairwise(rates)) < 1.001 * steepest
     assert rates[0] > 0
@@ -163,10 +163,10 @@ def test_the_rate_that_is_set_is_the_rate_that_is_used(name, arguments):
     optimiser = build_optimiser(network, optimiser_params(name, 0.02, arguments), CPU)
     steps(optimiser, loss, 3)
     before = [each.detach().clone() for each in network.parameters()]
-    set_rate(optimiser, 0.0)
+    set_learning_rate(optimiser, 0.0)
     steps(optimiser, loss, 3)
     assert all(map(torch.equal, before, network.parameters()))
-    set_rate(optimiser, 0.02)
+    set_learning_rate(optimiser, 0.02)
     steps(optimiser, loss, 1)
     assert not any(map(torch.equal, before, network.parameters()))
 
@@ -174,7 +174,7 @@ def test_the_rate_that_is_set_is_the_rate_that_is_used(name, arguments):
 def test_a_step_of_plain_descent_is_rate_times_gradient():
     network, loss = quadratic()
     optimiser = build_optimiser(network, optimiser_params("sgd", 0.5), CPU)
-    set_rate(optimiser, rate_at(optimiser_params(rate=0.5, warm_up=100), 25))
+    set_learning_rate(optimiser, learning_rate_at(optimiser_params(rate=0.5, warm_up=100), 25))
     before = [each.detach().clone() for each in network.parameters()]
     steps(optimiser, loss, 1)
     for first, moved in zip(before, network.parameters(), strict=True):

@@ -12,44 +12,44 @@ import pytest
 import torch
 
 from gan.training.batches import Order, Reader
-from gan.training.prefetch import AHEAD, BUFFERS, Staging
+from gan.training.prefetch import BUFFERS, MAX_PENDING, Prefetcher
 
 ROOT = Path(__file__).resolve().parents[3]
 SHAPE = (4, 2, 2, 3)
 
 
-class LateTransfer:
+class LateCopy:
     """A copy that happens only when somebody waits for it, as late as a device may be."""
 
     def __init__(self, buffer):
         self.buffer, self.images, self.done = buffer, torch.zeros_like(buffer), False
 
-    def finish(self):
+    def wait(self):
         if not self.done:
             self.images.copy_(self.buffer)
             self.done = True
 
-    def take(self):
+    def tensor(self):
         return self.images
 
 
-class LateLink:
-    """A device on the CPU; `settle` lets everything that was sent arrive."""
+class LateCopier:
+    """A device on the CPU; `settle` completes every copy that was begun."""
 
     def __init__(self):
-        self.buffers, self.sent = [], []
+        self.buffers, self.copies = [], []
 
-    def buffer(self, shape):
+    def allocate(self, shape):
         self.buffers.append(torch.zeros(shape, dtype=torch.uint8))
         return self.buffers[-1]
 
-    def send(self, buffer):
-        self.sent.append(LateTransfer(buffer))
-        return self.sent[-1]
+    def copy(self, buffer):
+        self.copies.append(LateCopy(buffer))
+        return self.copies[-1]
 
     def settle(self):
-        for transfer in self.sent:
-            transfer.finish()
+        for copy in self.copies:
+            copy.wait()
 
 
 class Numbers:
@@ -70,18 +70,18 @@ class Numbers:
 
 
 @pytest.fixture
-def staged():
-    """staged(read): (Staging, LateLink) of numbers, closed at the end."""
-    opened = []
+def build_prefetcher():
+    """build_prefetcher(read): (Prefetcher, LateCopier) of numbers, closed at the end."""
+    built = []
 
     def build(read):
-        link = LateLink()
-        opened.append(Staging(read, SHAPE, link))
-        return opened[-1], link
+        copier = LateCopier()
+        built.append(Prefetcher(read, SHAPE, copier))
+        return built[-1], copier
 
     yield build
-    for staging in opened:
-        staging.close()
+    for prefetcher in built:
+        prefetcher.close()
 
 
 def full(number):
@@ -89,87 +89,87 @@ def full(number):
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 2])
-def test_a_buffer_is_not_filled_before_its_last_copy_has_finished(staged, ahead):
-    staging, link = staged(Numbers())
+def test_a_buffer_is_not_filled_before_its_last_copy_has_finished(build_prefetcher, ahead):
+    prefetcher, copier = build_prefetcher(Numbers())
     got = []
     for first in range(10):
         for coming in range(first, first + ahead):
-            staging.prefetch(coming)
-        got.append(staging(first))
-    finished = [transfer.done for transfer in link.sent]
-    assert finished.count(False) == BUFFERS == len(link.buffers)
-    link.settle()
+            prefetcher.prefetch(coming)
+        got.append(prefetcher(first))
+    finished = [copy.done for copy in copier.copies]
+    assert finished.count(False) == BUFFERS == len(copier.buffers)
+    copier.settle()
     assert all(map(torch.equal, got, map(full, range(10))))
 
 
-def test_batches_in_any_order_are_the_ones_that_are_asked_for(staged):
-    staging, link = staged(Numbers())
+def test_batches_in_any_order_are_the_ones_that_are_asked_for(build_prefetcher):
+    prefetcher, copier = build_prefetcher(Numbers())
     random = np.random.default_rng(0)
     asked, got = random.integers(0, 20, 60), []
     for first in asked:
         for coming in random.integers(0, 20, random.integers(0, 4)):
-            staging.prefetch(int(coming))
-        got.append(staging(int(first)))
-    link.settle()
+            prefetcher.prefetch(int(coming))
+        got.append(prefetcher(int(first)))
+    copier.settle()
     assert all(map(torch.equal, got, map(full, map(int, asked))))
 
 
-def test_prefetching_does_not_wait_and_asking_does(staged):
+def test_prefetching_does_not_wait_and_asking_does(build_prefetcher):
     numbers = Numbers()
-    staging, link = staged(numbers)
+    prefetcher, copier = build_prefetcher(numbers)
     numbers.gate.clear()
-    staging.prefetch(1)
-    staging.prefetch(1)
+    prefetcher.prefetch(1)
+    prefetcher.prefetch(1)
     assert numbers.read == []
     threading.Timer(0.05, numbers.gate.set).start()
-    got = staging(1)
-    link.settle()
+    got = prefetcher(1)
+    copier.settle()
     assert torch.equal(got, full(1))
     assert numbers.read == [1]
 
 
-def test_what_was_prefetched_is_not_read_again(staged):
+def test_what_was_prefetched_is_not_read_again(build_prefetcher):
     numbers = Numbers()
-    staging, _ = staged(numbers)
+    prefetcher, _ = build_prefetcher(numbers)
     for first in range(5):
-        staging.prefetch(first)
-        staging.prefetch(first + 1)
-        staging(first)
+        prefetcher.prefetch(first)
+        prefetcher.prefetch(first + 1)
+        prefetcher(first)
     assert numbers.read == [0, 1, 2, 3, 4, 5][: len(numbers.read)]
 
 
-def test_batches_that_nobody_asks_for_do_not_pile_up(staged):
-    staging, link = staged(Numbers())
+def test_batches_that_nobody_asks_for_do_not_pile_up(build_prefetcher):
+    prefetcher, copier = build_prefetcher(Numbers())
     for first in range(20):
-        staging.prefetch(first)
-    got = staging(50)
-    assert len(staging._coming) < AHEAD
-    link.settle()
+        prefetcher.prefetch(first)
+    got = prefetcher(50)
+    assert len(prefetcher._pending) < MAX_PENDING
+    copier.settle()
     assert torch.equal(got, full(50))
 
 
-def test_reading_is_done_by_one_other_thread(staged):
+def test_reading_is_done_by_one_other_thread(build_prefetcher):
     numbers = Numbers()
-    staging, _ = staged(numbers)
+    prefetcher, _ = build_prefetcher(numbers)
     for first in range(8):
-        staging.prefetch(first + 1)
-        staging(first)
+        prefetcher.prefetch(first + 1)
+        prefetcher(first)
     assert len(numbers.threads) == 1
     assert threading.current_thread() not in numbers.threads
 
 
-def test_what_goes_wrong_is_told_to_whoever_asks_for_the_batch(staged):
+def test_what_goes_wrong_is_told_to_whoever_asks_for_the_batch(build_prefetcher):
     numbers = Numbers(broken=[3])
-    staging, link = staged(numbers)
-    staging.prefetch(3)
-    good = [staging(2), staging(4)]
+    prefetcher, copier = build_prefetcher(numbers)
+    prefetcher.prefetch(3)
+    good = [prefetcher(2), prefetcher(4)]
     with pytest.raises(OSError, match="batch 3 can't be read"):
-        staging(3)
+        prefetcher(3)
     with pytest.raises(OSError, match="batch 3 can't be read"):
-        staging(3)
+        prefetcher(3)
     numbers.broken.clear()
-    good.append(staging(3))
-    link.settle()
+    good.append(prefetcher(3))
+    copier.settle()
     assert all(map(torch.equal, good, map(full, (2, 4, 3))))
 
 
@@ -182,28 +182,28 @@ def ended(threads):
 
 def test_closing_ends_the_thread_and_gives_up_what_was_ahead():
     numbers = Numbers()
-    staging = Staging(numbers, SHAPE, LateLink())
-    staging(0)
+    prefetcher = Prefetcher(numbers, SHAPE, LateCopier())
+    prefetcher(0)
     numbers.gate.clear()
-    staging.prefetch(1)
-    staging.prefetch(2)
+    prefetcher.prefetch(1)
+    prefetcher.prefetch(2)
     threading.Timer(0.05, numbers.gate.set).start()
-    staging.close()
-    staging.close()
+    prefetcher.close()
+    prefetcher.close()
     assert numbers.threads
     assert not any(thread.is_alive() for thread in numbers.threads)
     assert 2 not in numbers.read
     with pytest.raises(RuntimeError):
-        staging(3)
+        prefetcher(3)
 
 
 def test_a_thread_does_not_outlive_its_owner():
     numbers = Numbers()
-    staging = Staging(numbers, SHAPE, LateLink())
-    staging.prefetch(1)
-    staging(0)
+    prefetcher = Prefetcher(numbers, SHAPE, LateCopier())
+    prefetcher.prefetch(1)
+    prefetcher(0)
     assert any(thread.is_alive() for thread in numbers.threads)
-    del staging
+    del prefetcher
     gc.collect()
     assert ended(numbers.threads)
 
@@ -211,19 +211,19 @@ def test_a_thread_does_not_outlive_its_owner():
 def test_a_file_that_is_read_ahead_gives_the_batches_that_memory_gives(noise_images, tmp_path):
     np.save(tmp_path / "images.npy", noise_images)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    cpu, link = torch.device("cpu"), LateLink()
+    cpu, copier = torch.device("cpu"), LateCopier()
     here, there = (
         Reader(images, Order(1, len(images), True, cpu), 16, cpu)
         for images in (noise_images, mapped)
     )
-    staging = Staging(there.read, there.shape, link)
+    prefetcher = Prefetcher(there.read, there.shape, copier)
     got = []
     for first in range(0, 320, 16):
-        staging.prefetch(first)
-        staging.prefetch(first + 16)
-        got.append(staging(first))
-    staging.close()
-    link.settle()
+        prefetcher.prefetch(first)
+        prefetcher.prefetch(first + 16)
+        got.append(prefetcher(first))
+    prefetcher.close()
+    copier.settle()
     assert all(map(torch.equal, got, map(here, range(0, 320, 16))))
 
 
@@ -231,13 +231,13 @@ def test_a_file_that_is_read_ahead_gives_the_batches_that_memory_gives(noise_ima
 def test_a_program_ends_though_nobody_closed_what_it_read_ahead():
     code = """
 import sys
-sys.path.insert(0, "tests/support")
-from gan.training.prefetch import Staging
-from test_staging import SHAPE, LateLink, Numbers
-staging = Staging(Numbers(), SHAPE, LateLink())
-staging.prefetch(1)
-staging.prefetch(2)
-staging(0)
+sys.path.insert(0, "tests/gan/training")
+from gan.training.prefetch import Prefetcher
+from test_prefetch import SHAPE, LateCopier, Numbers
+prefetcher = Prefetcher(Numbers(), SHAPE, LateCopier())
+prefetcher.prefetch(1)
+prefetcher.prefetch(2)
+prefetcher(0)
 print("end", flush=True)
 """
     done = subprocess.run(

@@ -162,15 +162,15 @@ def test_a_whole_cache_is_one_line(cache, run):
 
 
 def test_verify_reads_in_blocks_and_comes_to_the_same(cache, run, monkeypatch):
-    monkeypatch.setattr("gan.tensor_cache.HASHED_AT_ONCE", 7 * SIDE * SIDE * 3)
-    blocks = [len(block) for block in TensorCache.open(cache).each_digest()]
+    monkeypatch.setattr("gan.tensor_cache.BYTES_PER_READ", 7 * SIDE * SIDE * 3)
+    blocks = [len(block) for block in TensorCache.open(cache).iter_pixel_digests()]
     assert blocks == [7, 7, 7, 7, 7, 5]
     assert run("cache verify")[0] == 0
 
 
 @pytest.mark.parametrize("rows", [[0], [COUNT - 1], [3, 17, 39]])
 def test_verify_names_the_rows_of_changed_pixels(cache, images, run, rows, monkeypatch):
-    monkeypatch.setattr("gan.tensor_cache.HASHED_AT_ONCE", 7 * SIDE * SIDE * 3)
+    monkeypatch.setattr("gan.tensor_cache.BYTES_PER_READ", 7 * SIDE * SIDE * 3)
     images[rows, 31, 31, 2] ^= 1
     np.save(cache / "images.npy", images)
     line = fault(run("cache verify"))

@@ -296,7 +296,7 @@ def test_recipes_are_as_said(params, name, objective, rates, betas, penalties):
     assert (train.objective, train.batch_size) == (objective, 64)
     assert (train.recipe.critic_steps, train.recipe.spectral_norm) == (1, False)
     assert train.recipe.label_smoothing == 0
-    assert (train.augment.wanted, train.instance_noise.deviation) == (False, 0)
+    assert (train.augment.enabled, train.instance_noise.deviation) == (False, 0)
     weights = train.recipe.penalties
     assert (weights.gradient, weights.r1, weights.r2) == penalties
     chosen = [train.recipe.generator, train.recipe.discriminator]
