@@ -1,4 +1,4 @@
-"""Arms in a few poses, with sleeves and hands, and things that both hands hold."""
+"""Drawing of arms in a few poses, with sleeves and hands, and of things held in both hands."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,7 +27,7 @@ _SHORT = 2 * _STEPS - 3
 
 @dataclass(frozen=True)
 class Stance:
-    """What the arm on each side of the picture does, and what is held if both do `hold`."""
+    """Pose of the arm on each side of the picture, and the thing held if both are `hold`."""
 
     left: str
     right: str
@@ -41,7 +41,7 @@ class Stance:
 def draw_arms(
     canvas: Canvas, design: Design, stance: Stance, cloth: Colour, sleeve: str, behind: bool
 ) -> None:
-    """The arms that are behind the torso, or those before it."""
+    """Draw the arms behind the torso, or those in front of it."""
     for side in (-1, 1):
         name = stance.arm(side)
         if (name in BEHIND) is behind and name != "wave":
@@ -51,7 +51,7 @@ def draw_arms(
 def draw_arm(
     canvas: Canvas, design: Design, side: int, name: str, cloth: Colour, sleeve: str
 ) -> None:
-    """One arm: skin and hand, then the sleeve."""
+    """Draw one arm: skin and hand, then the sleeve."""
     skin = design.skin
     elbow, wrist = ELBOW_AND_WRIST[name]
     knots = [(side * x, y) for x, y in (*_SHOULDER, elbow, wrist)]
@@ -70,7 +70,7 @@ def _spread(widths: tuple[float, ...]) -> list[float]:
 
 
 def _limb(canvas: Canvas, path: Path, widths: list[float], colour: Colour, line: Colour) -> None:
-    """A limb whose outline is open where it joins the body."""
+    """Draw a limb; its outline is open where it joins the body."""
     outline = ribbon(path, widths)
     canvas.fill(outline, colour)
     canvas.line(outline, line, 0.9)
@@ -79,7 +79,7 @@ def _limb(canvas: Canvas, path: Path, widths: list[float], colour: Colour, line:
 def _shade_limb(
     canvas: Canvas, path: Path, widths: list[float], side: int, colour: Colour
 ) -> None:
-    """The side of a limb that light does not reach."""
+    """Shade the side of a limb away from the light."""
     start = _STEPS
     shifted = [(x + side * w * 0.27, y) for (x, y), w in zip(path, widths, strict=True)]
     narrow = [w * 0.4 for w in widths]
@@ -109,7 +109,7 @@ def _draw_sleeve(canvas: Canvas, design: Design, path: Path, cloth: Colour, kind
 
 
 def _crease(canvas: Canvas, path: Path, kind: str, line: Colour) -> None:
-    """Folds at the elbow of a long sleeve."""
+    """Draw folds at the elbow of a long sleeve."""
     if kind not in ("short", "puff"):
         x, y = path[2 * _STEPS]
         way = 1 if x > 0 else -1
@@ -118,7 +118,7 @@ def _crease(canvas: Canvas, path: Path, kind: str, line: Colour) -> None:
 
 
 def _local(path: Path, way: int, points: Path) -> Path:
-    """From (along, across) at the end of the arm to head units; `way` is where across points."""
+    """Points (along, across) at the end of the arm in head units; `way` is the sign of across."""
     (ax, ay), (bx, by) = path[-4], path[-1]
     length = ((bx - ax) ** 2 + (by - ay) ** 2) ** 0.5
     ux, uy = (bx - ax) / length, (by - ay) / length
@@ -126,7 +126,7 @@ def _local(path: Path, way: int, points: Path) -> Path:
 
 
 def _draw_hand(canvas: Canvas, skin: Skin, path: Path, side: int, open_hand: bool) -> None:
-    """A hand at the end of the arm; the thumb is towards the head or the body."""
+    """Draw a hand at the end of the arm, its thumb towards the head or the body."""
     if open_hand:
         side = -side
         for across, reach in ((-5.4, 19), (-2.0, 24), (1.6, 24.5), (5.0, 21)):
@@ -150,7 +150,7 @@ def _draw_hand(canvas: Canvas, skin: Skin, path: Path, side: int, open_hand: boo
 
 
 def draw_held(canvas: Canvas, design: Design, stance: Stance) -> None:
-    """What both hands hold before the chest, and the fingers round it."""
+    """Draw the thing held in front of the chest, and the fingers around it."""
     if not stance.held:
         return
     _HELD[stance.held](canvas, design)

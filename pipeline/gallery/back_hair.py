@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from pipeline.gallery.curves import Path, Point, locks, oval, smooth, tapered
+from pipeline.gallery.curves import Path, Point, locks, oval, smooth, taper
 from pipeline.gallery.head import Head
 
 
@@ -90,7 +90,7 @@ def _tail(knots: Path, width: float, rng: Random) -> tuple[Path, ...]:
             )
             for index, (x, y) in enumerate(knots)
         ]
-        shapes.append(tapered(smooth(path, steps=6), width * share, "leaf"))
+        shapes.append(taper(smooth(path, steps=6), width * share, "leaf"))
     return tuple(shapes)
 
 

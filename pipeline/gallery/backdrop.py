@@ -4,7 +4,7 @@ import math
 from random import Random
 
 from pipeline.gallery.canvas import Canvas
-from pipeline.gallery.curves import Path, oval, quad, turned
+from pipeline.gallery.curves import Path, oval, quad, rotate
 from pipeline.gallery.design import Design
 from pipeline.gallery.palette import WHITE, Colour, mix
 
@@ -71,7 +71,7 @@ def _petals(canvas: Canvas, rng: Random, colour: Colour) -> None:
         path = quad((x, y - size), (x + size, y), (x, y + size)) + quad(
             (x, y + size), (x - size, y), (x, y - size)
         )
-        canvas.fill(turned(path, (x, y), rng.uniform(0, 180)), petal, 0.85)
+        canvas.fill(rotate(path, (x, y), rng.uniform(0, 180)), petal, 0.85)
 
 
 def _dots(canvas: Canvas, rng: Random, colour: Colour) -> None:

@@ -1,13 +1,13 @@
-"""The body below a head, clothed: torso, arms, legs.
+"""Drawing of the clothed body below a head: torso, arms, legs.
 
-In head units: shoulders at y = 62, waist at 134, hips at 170, knees near 285. It goes on beyond
-what any page shows, so that its lower end is always the edge of the picture.
+In head units: shoulders at y = 62, waist at 134, hips at 170, knees near 285. It is longer than
+any page, so that its lower end is always the edge of the picture.
 """
 
 from pipeline.gallery.arms import Stance, draw_arms, draw_held
 from pipeline.gallery.canvas import Canvas
 from pipeline.gallery.clothes import Clothes, cloth_shade, clothes_of, seam
-from pipeline.gallery.curves import Path, mirrored, oval, quad, smooth, tapered
+from pipeline.gallery.curves import Path, mirror, oval, quad, smooth, taper
 from pipeline.gallery.design import Design
 from pipeline.gallery.head import NECK, Head
 from pipeline.gallery.lower_body import draw_legs, draw_lower
@@ -24,11 +24,11 @@ def _torso(design: Design) -> Path:
         [(28, 150)] if design.outfit == "sailor" else [(27 + loose, 148), (34 + loose * 0.5, 170)]
     )
     right = smooth(half, steps=5)
-    return [*mirrored(right)[::-1], *right]
+    return [*mirror(right)[::-1], *right]
 
 
 def draw_body(canvas: Canvas, head: Head, stance: Stance) -> None:
-    """Everything below the neck, from back to front; it leans as `stance` says."""
+    """Draw everything below the neck, from back to front, leaning as `stance` says."""
     design = head.design
     clothes = clothes_of(design)
     pose = design.pose
@@ -65,7 +65,7 @@ def _draw_torso(canvas: Canvas, design: Design, clothes: Clothes) -> None:
         canvas.fill(oval(side * 4, 54, 28, 12), shade)
         for x, y, bend in ((-23, 128, 10), (22, 131, -9), (-24, 140, 8)):
             fold = quad((x, y), (x + bend, y + 2.5), (x + bend * 1.7, y + 1))
-            canvas.fill(tapered(fold, 0.9), line)
+            canvas.fill(taper(fold, 0.9), line)
     _draw_details(canvas, design, colour, line)
 
 
@@ -91,7 +91,7 @@ def _draw_details(canvas: Canvas, design: Design, colour: Colour, line: Colour) 
 
 
 def _draw_print(canvas: Canvas, design: Design) -> None:
-    """Stripes or a heart on a T-shirt."""
+    """Draw stripes or a heart on a T-shirt."""
     pale = mix(design.accent, WHITE, 0.45)
     if design.jitter % 2:
         with canvas.clip(_torso(design)):
@@ -99,7 +99,7 @@ def _draw_print(canvas: Canvas, design: Design) -> None:
                 canvas.line(quad((-44, y), (0, y + 7), (44, y)), pale, 3.2)
         return
     heart = smooth([(0, 94), (6, 87), (12, 92), (8, 101), (0, 110)], steps=4)
-    canvas.fill([*heart, *mirrored(heart)[::-1]], pale)
+    canvas.fill([*heart, *mirror(heart)[::-1]], pale)
 
 
 def _draw_hoodie(canvas: Canvas, design: Design, line: Colour) -> None:

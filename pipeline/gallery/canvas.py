@@ -1,4 +1,4 @@
-"""The surface pictures are drawn on: vector shapes in picture units, supersampled."""
+"""Canvas for vector shapes in picture units, supersampled."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -139,17 +139,17 @@ class Canvas:
         self.image.paste(colour, box, faint.resize(size, Image.Resampling.NEAREST, source))
 
     def soften(self, radius: float) -> None:
-        """Blur what is there so far, as if it were out of focus."""
-        # At the finished picture's size: several times as fast, and detail is lost either way.
+        """Blur everything drawn so far, as if it were out of focus."""
+        # At the size of the finished picture: several times as fast, the detail is lost anyway.
         small = self.image.reduce(self.supersample)
         blurred = small.filter(ImageFilter.BoxBlur(radius * self.unit / self.supersample))
         self.image.paste(blurred.resize(self.image.size, Image.Resampling.BILINEAR))
 
     @contextmanager
     def clip(self, path: Path, within: Path | None = None) -> Iterator[None]:
-        """Whatever is drawn inside shows only in the polygon `path`.
+        """Limit drawing in the block to the polygon `path`.
 
-        `within` bounds what will be drawn, which saves time where `path` is large.
+        `within` bounds what the block draws, which saves time where `path` is large.
         """
         points = self.place(path)
         box = self._box(points if within is None else self.place(within))

@@ -1,4 +1,4 @@
-"""What a design wears below its collar: cuts and colours."""
+"""Clothes below the collar: cuts and colours."""
 
 from dataclasses import dataclass
 from random import Random
@@ -35,7 +35,7 @@ def _other(rng: Random, design: Design) -> Colour:
 
 
 def clothes_of(design: Design) -> Clothes:
-    """What a design wears, collar excepted."""
+    """The clothes of a design, except the collar."""
     rng = Random(design.jitter ^ 0xC1)
     matching = design.outfit in ("sailor", "dress", "kimono")
     sleeves = {
@@ -58,5 +58,5 @@ def seam(colour: Colour) -> Colour:
 
 
 def cloth_shade(colour: Colour) -> Colour:
-    """Cloth where light does not reach it."""
+    """The colour of cloth in shade."""
     return mix(colour, (70, 60, 120), 0.3)

@@ -1,4 +1,4 @@
-"""Plane curves as lists of points: splines, ovals, tapered strokes. Pure arithmetic, no images."""
+"""Plane curves as lists of points: splines, ovals, tapered strokes."""
 
 import math
 from collections.abc import Sequence
@@ -81,8 +81,8 @@ def oval(
     return [(x + width * c, y + height * s) for c, s in points]
 
 
-def turned(path: Path, centre: Point, degrees: float) -> Path:
-    """The path rotated clockwise about a centre."""
+def rotate(path: Path, centre: Point, degrees: float) -> Path:
+    """Rotate the path clockwise about a centre."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     cx, cy = centre
     return [
@@ -91,13 +91,13 @@ def turned(path: Path, centre: Point, degrees: float) -> Path:
     ]
 
 
-def mirrored(path: Path) -> Path:
-    """The path reflected in the y axis."""
+def mirror(path: Path) -> Path:
+    """Reflect the path in the y axis."""
     return [(-x, y) for x, y in path]
 
 
-def moved(path: Path, dx: float, dy: float) -> Path:
-    """The path shifted."""
+def translate(path: Path, dx: float, dy: float) -> Path:
+    """Shift the path."""
     return [(x + dx, y + dy) for x, y in path]
 
 
@@ -130,7 +130,7 @@ def _profile(count: int, kind: str) -> tuple[float, ...]:
             return (1.0,) * count
 
 
-def tapered(path: Path, width: float, kind: str = "spindle") -> Path:
+def taper(path: Path, width: float, kind: str = "spindle") -> Path:
     """Stroke polygon: `spindle` is thin at both ends, `fade` at the last, `leaf` swells first."""
     return ribbon(path, [width * share for share in _profile(len(path), kind)])
 

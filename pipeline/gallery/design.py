@@ -1,4 +1,4 @@
-"""What a face is like: every trait is drawn here, in a fixed order, from the seed alone."""
+"""Traits of a face: drawn at random from the seed alone, in a fixed order."""
 
 from dataclasses import dataclass
 from random import Random
@@ -92,7 +92,7 @@ LIGHTS: Table[str] = (("none", 52), ("warm", 16), ("cool", 16), ("rose", 8), ("d
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the head stands; x, y in units of 100, tilt in degrees, turn and nod -1 to 1."""
+    """Place of the head: x, y in units of 100, tilt in degrees, turn and nod from -1 to 1."""
 
     x: float
     y: float
@@ -165,7 +165,7 @@ def _pick(rng: Random, table: Table[T]) -> T:
 
 
 def _pose(rng: Random, tall: bool) -> Pose:
-    """Where the head stands; whoever wears something tall gets more room above."""
+    """Place of the head; tall headwear or hair gets more room above."""
     return Pose(
         x=50 + rng.uniform(-6, 6),
         y=(59 if tall else 55.5) + rng.uniform(-5, 4),

@@ -1,9 +1,9 @@
-"""Small things: hair pins and flowers, glasses, coloured light."""
+"""Drawing of small things: hair pins and flowers, glasses, coloured light."""
 
 import math
 
 from pipeline.gallery.canvas import Canvas
-from pipeline.gallery.curves import Path, oval, quad, smooth, turned
+from pipeline.gallery.curves import Path, oval, quad, rotate, smooth
 from pipeline.gallery.design import Design
 from pipeline.gallery.head import Head
 from pipeline.gallery.palette import INK, WHITE, Colour, mix, pen
@@ -34,12 +34,12 @@ def _bars(canvas: Canvas, x: float, y: float, side: int, colour: Colour, cross: 
             (x - 5.5, top + 0.9),
         ]
         canvas.shape(
-            turned(bar, (x, top), side * turn), mix(colour, WHITE, 0.12), pen(colour), 0.6
+            rotate(bar, (x, top), side * turn), mix(colour, WHITE, 0.12), pen(colour), 0.6
         )
 
 
 def draw_pin(canvas: Canvas, head: Head) -> None:
-    """A pin, flower or star in the fringe above one temple."""
+    """Draw a pin, flower or star in the fringe above one temple."""
     design = head.design
     side = design.pin_side
     x, y = side * 26.5 + head.turn * 2, -18.0
@@ -62,7 +62,7 @@ def draw_pin(canvas: Canvas, head: Head) -> None:
 
 
 def draw_glasses(canvas: Canvas, head: Head) -> None:
-    """Frames in front of the eyes."""
+    """Draw glasses in front of the eyes."""
     design = head.design
     if design.glasses == "none":
         return
@@ -111,12 +111,12 @@ def draw_glasses(canvas: Canvas, head: Head) -> None:
 
 
 def cast_light(canvas: Canvas, head: Head) -> None:
-    """Coloured light from one side over the whole picture."""
+    """Cast coloured light from one side over the whole picture."""
     canvas.stand()
-    light_from(canvas, head.design, 50 - head.design.light_side * 55, 20, 95)
+    cast_light_from(canvas, head.design, 50 - head.design.light_side * 55, 20, 95)
 
 
-def light_from(canvas: Canvas, design: Design, x: float, y: float, reach: float) -> None:
-    """The design's coloured light, if it has any, from a point."""
+def cast_light_from(canvas: Canvas, design: Design, x: float, y: float, reach: float) -> None:
+    """Cast the design's coloured light, if it has any, from a point."""
     if design.light != "none":
         canvas.glow(x, y, reach, reach, _LIGHTS[design.light], 0.34)

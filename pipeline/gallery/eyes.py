@@ -1,7 +1,7 @@
 """Eyes: white, iris with gradient, pupil and highlights, lids, lashes and creases."""
 
 from pipeline.gallery.canvas import Canvas
-from pipeline.gallery.curves import Path, Point, oval, quad, ribbon, smooth, tapered
+from pipeline.gallery.curves import Path, Point, oval, quad, ribbon, smooth, taper
 from pipeline.gallery.head import Head
 from pipeline.gallery.palette import EYE_COLOURS, INK, WHITE, Colour, mix
 
@@ -123,7 +123,7 @@ def _shut(canvas: Canvas, eye: Eye, alpha: float) -> None:
         eye.at(1.0, 0.25 if bow < 0 else 0.05),
         12,
     )
-    canvas.fill(tapered(arc, 2.2), eye.line, alpha)
+    canvas.fill(taper(arc, 2.2), eye.line, alpha)
 
 
 def _open(canvas: Canvas, eye: Eye, colour: Colour) -> None:
@@ -135,9 +135,9 @@ def _open(canvas: Canvas, eye: Eye, colour: Colour) -> None:
         shade = upper + [(x, y + 2.4) for x, y in reversed(upper)]
         canvas.fill(shade, mix(_SCLERA_SHADE, colour, 0.25), 0.55)
     lower = eye.lower()[2:18]
-    canvas.fill(tapered(lower, 0.9), mix(eye.line, eye.head.design.skin.line, 0.35))
+    canvas.fill(taper(lower, 0.9), mix(eye.line, eye.head.design.skin.line, 0.35))
     crease = [(x, y - 2.3 - eye.height * 0.05) for x, y in upper[4:18]]
-    canvas.fill(tapered(crease, 0.8), eye.head.design.skin.line, 0.75)
+    canvas.fill(taper(crease, 0.8), eye.head.design.skin.line, 0.75)
 
 
 def draw_eyes(canvas: Canvas, head: Head) -> None:

@@ -3,7 +3,7 @@
 from random import Random
 
 from pipeline.gallery.canvas import Canvas
-from pipeline.gallery.curves import Path, moved, oval, quad, smooth, tapered
+from pipeline.gallery.curves import Path, oval, quad, smooth, taper, translate
 from pipeline.gallery.head import EYE_LEVEL, Head
 from pipeline.gallery.palette import INK, WHITE, Colour, mix
 
@@ -53,7 +53,7 @@ def draw_ears(canvas: Canvas, head: Head) -> None:
         )
         canvas.shape(ear, skin.base, skin.line, 0.8)
         inner = quad((x + side * 1.6, 5), (x + side * 1.2, 9), (x - side * 1.2, 12))
-        canvas.fill(tapered(inner, 1.6), skin.shade)
+        canvas.fill(taper(inner, 1.6), skin.shade)
 
 
 def draw_face(canvas: Canvas, head: Head, fringe: Path) -> None:
@@ -63,11 +63,11 @@ def draw_face(canvas: Canvas, head: Head, fringe: Path) -> None:
     canvas.shape(outline, skin.base, skin.line, 0.9)
     side = head.design.light_side
     with canvas.clip(outline):
-        canvas.fill(moved(fringe, -side * 0.8, 3.4), skin.shade)
+        canvas.fill(translate(fringe, -side * 0.8, 3.4), skin.shade)
         core = smooth(
             [(side * 40, -20), (side * 31, 6), (side * 27.5, 20), (side * 15, 33), (side * 4, 41)]
         )
-        canvas.fill([*moved(core, head.turn * 3.5, 0), (side * 40, 45)], skin.shade, 0.75)
+        canvas.fill([*translate(core, head.turn * 3.5, 0), (side * 40, 45)], skin.shade, 0.75)
         canvas.glow(-side * 12 + head.turn * 4, 24, 16, 12, mix(skin.base, WHITE, 0.25), 0.6)
 
 
@@ -83,7 +83,7 @@ def draw_blush(canvas: Canvas, head: Head) -> None:
             if design.blush in ("hatch", "both"):
                 for step in (-2.4, 0.0, 2.4):
                     stroke = [(x + step + 0.9, y - 1.6), (x + step, y), (x + step - 0.9, y + 1.6)]
-                    canvas.fill(tapered(stroke, 0.8), mix(_BLUSH, INK, 0.15))
+                    canvas.fill(taper(stroke, 0.8), mix(_BLUSH, INK, 0.15))
             if design.mark == "freckles":
                 for _ in range(5):
                     spot = (x + rng.uniform(-4.5, 4.5), y - 2 + rng.uniform(-2, 2))
@@ -100,12 +100,12 @@ def draw_nose(canvas: Canvas, head: Head) -> None:
     lean = 1.0 if head.turn >= 0 else -1.0
     match head.design.nose:
         case "dot":
-            canvas.fill(tapered([(x - 0.8, y), (x, y + 0.5), (x + 0.8, y)], 1.0), skin.line)
+            canvas.fill(taper([(x - 0.8, y), (x, y + 0.5), (x + 0.8, y)], 1.0), skin.line)
         case "hook":
             hook = smooth(
                 [(x - lean * 0.4, y - 2.2), (x + lean * 0.9, y), (x - lean * 0.4, y + 0.5)]
             )
-            canvas.fill(tapered(hook, 0.9), skin.line)
+            canvas.fill(taper(hook, 0.9), skin.line)
         case _:
             shade = [(x - lean * 0.6, y - 3), (x + lean * 1.5, y + 0.4), (x - lean * 1, y + 0.6)]
             canvas.fill(shade, skin.shade)
@@ -113,7 +113,7 @@ def draw_nose(canvas: Canvas, head: Head) -> None:
 
 
 def _stroke_mouth(canvas: Canvas, path: Path, line: Colour) -> None:
-    canvas.fill(tapered(path, 1.25), line)
+    canvas.fill(taper(path, 1.25), line)
 
 
 def _open_mouth(
@@ -176,4 +176,4 @@ def draw_brows(canvas: Canvas, head: Head, alpha: float) -> None:
         inner = head.on_face(side * 8.5, y + slope * 0.75)
         middle = head.on_face(side * 15, y - 1.9 + slope * 0.1)
         outer = head.on_face(side * 22.5, y - slope * 0.5 + 0.6)
-        canvas.fill(tapered(smooth([inner, middle, outer]), 1.5 * design.brow), colour, alpha)
+        canvas.fill(taper(smooth([inner, middle, outer]), 1.5 * design.brow), colour, alpha)

@@ -1,4 +1,4 @@
-"""The embedded gallery's deliberate faults, so that a crawl of it meets what real ones meet."""
+"""Deliberate faults of the embedded gallery, so that its crawl meets the faults of real ones."""
 
 from typing import Literal
 
@@ -9,10 +9,10 @@ BUSY_POST = 21
 
 
 def fault_of(post: int) -> Fault | None:
-    """What is wrong with a post's picture: about one in seventy never arrives.
+    """The fault of a post's picture, or None: about one in seventy never arrives.
 
     `missing` answers 404, `truncated` sends half the bytes, `busy` answers 429 once and then the
-    picture, `forbidden` lies where robots.txt doesn't let crawlers go.
+    picture, `forbidden` has a path that robots.txt disallows.
     """
     if post == FORBIDDEN_POST:
         return "forbidden"

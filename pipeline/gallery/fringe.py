@@ -13,7 +13,7 @@ _SPAN = 29.0
 
 @dataclass(frozen=True)
 class Front:
-    """The silhouette, the points where locks part (valleys), their tips, and the crown."""
+    """The silhouette, the points between locks (valleys), their tips, and the crown."""
 
     outline: Path
     valleys: tuple[Point, ...]
@@ -29,7 +29,7 @@ def _dome(head: Head) -> Path:
     return smooth([*right, (0, -53 * volume), *left], steps=5)
 
 
-def _tufted(edge: Path, rng: Random) -> Path:
+def _add_tufts(edge: Path, rng: Random) -> Path:
     """The dome with spikes that point outward and down."""
     half = len(edge) // 2
     sides = (edge[: half + 1][::-1], edge[half:])
@@ -51,7 +51,7 @@ def _tufted(edge: Path, rng: Random) -> Path:
     return done[0][::-1] + done[1]
 
 
-def _even(rng: Random, count: int) -> list[float]:
+def _divide_forehead(rng: Random, count: int) -> list[float]:
     """Borders of `count` locks of uneven width across the forehead."""
     shares = [rng.uniform(0.6, 1.4) for _ in range(count)]
     total = sum(shares)
@@ -62,8 +62,8 @@ def _even(rng: Random, count: int) -> list[float]:
     return borders
 
 
-def _blunt(head: Head, rng: Random) -> Path:
-    borders = _even(rng, rng.randint(8, 12))
+def _make_blunt(head: Head, rng: Random) -> Path:
+    borders = _divide_forehead(rng, rng.randint(8, 12))
     level = -2.5 + head.design.length * 2
     points: Path = []
     for left, right in pairwise(borders):
@@ -74,8 +74,8 @@ def _blunt(head: Head, rng: Random) -> Path:
     return points[:-1]
 
 
-def _choppy(head: Head, rng: Random) -> Path:
-    borders = _even(rng, rng.randint(5, 8))
+def _make_choppy(head: Head, rng: Random) -> Path:
+    borders = _divide_forehead(rng, rng.randint(5, 8))
     lean = head.design.part * 3
     points: Path = []
     for left, right in pairwise(borders):
@@ -86,7 +86,7 @@ def _choppy(head: Head, rng: Random) -> Path:
     return points[:-1]
 
 
-def _parted(head: Head, rng: Random) -> Path:
+def _make_parted(head: Head, rng: Random) -> Path:
     part = head.design.part * 11
     high = rng.uniform(-34, -24)
     points: Path = []
@@ -104,9 +104,9 @@ def _parted(head: Head, rng: Random) -> Path:
     return points
 
 
-def _swept(head: Head, rng: Random) -> Path:
+def _make_swept(head: Head, rng: Random) -> Path:
     side = 1 if head.design.part >= 0 else -1
-    borders = _even(rng, rng.randint(4, 6))
+    borders = _divide_forehead(rng, rng.randint(4, 6))
     points: Path = []
     for left, right in pairwise(borders):
         way = ((left + right) / 2 * side + _SPAN) / (2 * _SPAN)
@@ -117,7 +117,7 @@ def _swept(head: Head, rng: Random) -> Path:
     return points[:-1]
 
 
-def _between_eyes(head: Head, rng: Random) -> Path:
+def _make_between_eyes(head: Head, rng: Random) -> Path:
     centre = head.design.part * 3
     low = rng.uniform(9, 17)
     points: Path = []
@@ -131,8 +131,8 @@ def _between_eyes(head: Head, rng: Random) -> Path:
     return points
 
 
-def _wispy(head: Head, rng: Random) -> Path:
-    borders = _even(rng, rng.randint(4, 6))
+def _make_wispy(head: Head, rng: Random) -> Path:
+    borders = _divide_forehead(rng, rng.randint(4, 6))
     points: Path = []
     for left, right in pairwise(borders):
         lean = head.design.part * 5 + rng.uniform(-2, 2)
@@ -142,12 +142,12 @@ def _wispy(head: Head, rng: Random) -> Path:
 
 
 _FRINGES = {
-    "blunt": _blunt,
-    "choppy": _choppy,
-    "parted": _parted,
-    "swept": _swept,
-    "between_eyes": _between_eyes,
-    "wispy": _wispy,
+    "blunt": _make_blunt,
+    "choppy": _make_choppy,
+    "parted": _make_parted,
+    "swept": _make_swept,
+    "between_eyes": _make_between_eyes,
+    "wispy": _make_wispy,
 }
 
 
@@ -171,7 +171,7 @@ def front(head: Head) -> Front:
     """The front hair of a head."""
     rng = Random(head.design.jitter ^ 0xF0)
     edge = _dome(head)
-    outer = _tufted(edge, rng) if head.design.tufted else edge
+    outer = _add_tufts(edge, rng) if head.design.tufted else edge
     shift = head.turn * 3
     fringe = [(x + shift, y) for x, y in _FRINGES[head.design.fringe](head, rng)]
     left, right = _side(head, -1, rng), _side(head, 1, rng)

@@ -1,9 +1,9 @@
-"""What stands and hangs in rooms: a window, shelves of books, a chest, pictures, a plant."""
+"""Furniture of indoor scenes: a window, shelves of books, a chest, pictures, a plant."""
 
 from random import Random
 
 from pipeline.gallery.canvas import Canvas
-from pipeline.gallery.curves import Path, oval, quad, smooth, tapered
+from pipeline.gallery.curves import Path, oval, quad, smooth, taper
 from pipeline.gallery.palette import ACCENTS, INK, WHITE, Colour, mix
 from pipeline.gallery.skies import draw_sky, pick_sky
 
@@ -57,7 +57,7 @@ def _curtain(
     for share in (0.1, 0.4, 0.7):
         fold = [(x + reach * share, top + 1), (x + reach * share * 0.5, top + tall * 0.5)]
         fold.append((x - reach * 0.1, top + tall * 0.68))
-        canvas.fill(tapered(smooth(fold), 1.6), mix(cloth, INK, 0.18))
+        canvas.fill(taper(smooth(fold), 1.6), mix(cloth, INK, 0.18))
 
 
 def draw_books(
@@ -117,6 +117,6 @@ def draw_plant(canvas: Canvas, rng: Random, x: float, low: float) -> None:
         reach, rise = rng.uniform(-16, 16), rng.uniform(18, 38)
         leaf = quad((x, low - 9), (x + reach * 0.3, low - rise), (x + reach, low - rise * 0.85))
         green = mix((70, 138, 88), rng.choice((WHITE, INK)), rng.uniform(0, 0.25))
-        canvas.fill(tapered(leaf, 4.5), green)
+        canvas.fill(taper(leaf, 4.5), green)
     pot: Path = [(x - 7, low - 11), (x + 7, low - 11), (x + 5, low + 3), (x - 5, low + 3)]
     canvas.shape(pot, (206, 122, 92), (120, 60, 48), 0.6)

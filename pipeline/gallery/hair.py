@@ -1,10 +1,10 @@
-"""Rendering of hair: gradient, strands, shade, ring of light, tips of another colour, ahoge."""
+"""Drawing of hair: gradient, strands, shade, ring of light, tips of another colour, ahoge."""
 
 from random import Random
 
 from pipeline.gallery.back_hair import Mass
 from pipeline.gallery.canvas import Canvas, Stops
-from pipeline.gallery.curves import Path, oval, quad, smooth, tapered
+from pipeline.gallery.curves import Path, oval, quad, smooth, taper
 from pipeline.gallery.fringe import Front
 from pipeline.gallery.head import Head
 from pipeline.gallery.palette import WHITE, Colour, mix
@@ -30,7 +30,7 @@ def _back_stops(head: Head) -> Stops:
 
 
 def draw_back(canvas: Canvas, head: Head, shapes: tuple[Path, ...]) -> None:
-    """Hair behind the head or beside the neck: outlines first, so that locks melt together."""
+    """Draw hair behind the head or beside the neck: outlines first, so that locks join."""
     hair = head.design.hair
     rng = Random(head.design.jitter ^ 0x5B)
     for path in shapes:
@@ -41,7 +41,7 @@ def draw_back(canvas: Canvas, head: Head, shapes: tuple[Path, ...]) -> None:
     lines = 3 if len(shapes) == 1 else 1
     for path in shapes:
         for _ in range(lines):
-            canvas.fill(tapered(_flow(path, rng.uniform(0.12, 0.88)), 0.7), hair.line, 0.7)
+            canvas.fill(taper(_flow(path, rng.uniform(0.12, 0.88)), 0.7), hair.line, 0.7)
 
 
 def _flow(path: Path, share: float) -> Path:
@@ -58,14 +58,14 @@ def _flow(path: Path, share: float) -> Path:
 
 
 def draw_beads(canvas: Canvas, head: Head, mass: Mass) -> None:
-    """Braids: each bead with its own outline."""
+    """Draw braids, each bead with its own outline."""
     hair = head.design.hair
     for path in mass.beside:
         canvas.grade(path, _back_stops(head), hair.line, 0.8)
         x = sum(point[0] for point in path) / len(path)
         y = path[0][1]
         canvas.fill(
-            tapered(quad((x - 2.4, y + 1), (x, y + 2), (x + 1.2, y + 5), 5), 0.6), hair.line, 0.6
+            taper(quad((x - 2.4, y + 1), (x, y + 2), (x + 1.2, y + 5), 5), 0.6), hair.line, 0.6
         )
 
 
@@ -82,28 +82,24 @@ def _shade_strands(canvas: Canvas, head: Head, front: Front, rng: Random) -> Non
     light = mix(hair.base, hair.shine, 0.35)
     for x, y in front.valleys:
         canvas.fill(
-            tapered(
-                _strand(front, x, y + 1, rng.uniform(0.45, 0.75)), rng.uniform(2.5, 5), "fade"
-            ),
+            taper(_strand(front, x, y + 1, rng.uniform(0.45, 0.75)), rng.uniform(2.5, 5), "fade"),
             hair.shade,
             0.75,
         )
     for x, y in front.tips:
         start = (x + rng.uniform(-2, 2), y - rng.uniform(3, 7))
         canvas.fill(
-            tapered(_strand(front, *start, rng.uniform(0.3, 0.6)), rng.uniform(1.2, 2.6)),
+            taper(_strand(front, *start, rng.uniform(0.3, 0.6)), rng.uniform(1.2, 2.6)),
             light,
             0.55,
         )
     for x, y in front.valleys:
         canvas.fill(
-            tapered(_strand(front, x, y, rng.uniform(0.55, 0.92)), 1.0, "fade"), hair.line, 0.9
+            taper(_strand(front, x, y, rng.uniform(0.55, 0.92)), 1.0, "fade"), hair.line, 0.9
         )
     for _ in range(5):
         side = rng.uniform(-26, 26)
-        canvas.fill(
-            tapered(_strand(front, side, rng.uniform(-26, -14), 0.85), 0.6), hair.line, 0.55
-        )
+        canvas.fill(taper(_strand(front, side, rng.uniform(-26, -14), 0.85), 0.6), hair.line, 0.55)
 
 
 def _ring(canvas: Canvas, head: Head, rng: Random) -> None:
@@ -139,7 +135,7 @@ def _band(
 
 
 def draw_under(canvas: Canvas, head: Head, front: Front) -> None:
-    """Thin locks in shade that hang out from under the fringe."""
+    """Draw thin shaded locks that hang out from under the fringe."""
     hair = head.design.hair
     rng = Random(head.design.jitter ^ 0x5D)
     deep = mix(hair.base, hair.shade, 0.7)
@@ -150,7 +146,7 @@ def draw_under(canvas: Canvas, head: Head, front: Front) -> None:
 
 
 def draw_front(canvas: Canvas, head: Head, front: Front) -> None:
-    """Front hair with all its light and shade."""
+    """Draw the front hair with its light and shade."""
     hair = head.design.hair
     rng = Random(head.design.jitter ^ 0x5A)
     side = head.design.light_side
@@ -164,7 +160,7 @@ def draw_front(canvas: Canvas, head: Head, front: Front) -> None:
 
 
 def draw_ahoge(canvas: Canvas, head: Head, front: Front) -> None:
-    """One or two stray locks that spring from the crown."""
+    """Draw one or two stray locks that spring from the crown."""
     hair = head.design.hair
     count = {"none": 0, "single": 1, "double": 2}[head.design.ahoge]
     rng = Random(head.design.jitter ^ 0xA0)
@@ -175,12 +171,12 @@ def draw_ahoge(canvas: Canvas, head: Head, front: Front) -> None:
         knots: Path = [(x, y + 4), (x + side * 1.5, y - rise * 0.7)]
         knots += [(x + side * reach * 0.5, y - rise), (x + side * reach, y - rise * 0.35)]
         colour = mix(hair.base, hair.shine, 0.15)
-        canvas.shape(tapered(smooth(knots, steps=6), 5.0, "fade"), colour, hair.line, 0.9)
+        canvas.shape(taper(smooth(knots, steps=6), 5.0, "fade"), colour, hair.line, 0.9)
         canvas.fill(oval(x - side * 0.2, y + 5, 2.9, 2.4, steps=14), colour)
 
 
 def draw_tie(canvas: Canvas, x: float, y: float, colour: Colour) -> None:
-    """A scrunchie where hair is tied."""
+    """Draw a scrunchie where hair is tied."""
     line = mix(colour, (30, 16, 30), 0.6)
     canvas.shape(oval(x, y, 3.8, 4.8), colour, line, 0.8)
     canvas.fill(oval(x - 1, y - 1.6, 1.2, 1.4, steps=12), mix(colour, WHITE, 0.5))

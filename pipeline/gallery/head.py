@@ -1,4 +1,4 @@
-"""Proportions of the head: where features sit when it turns and nods, and the outline of the face.
+"""Proportions of the head: places of its features as it turns and nods, outline of the face.
 
 Head units: the origin is between the eyes' height and the brows, the chin is at y = 39, the skull
 is 66 wide; hair reaches from about -42 to 42.

@@ -1,7 +1,7 @@
-"""What is worn on the hair: animal ears, horns, bows, bands, headphones, crown, beret."""
+"""Drawing of headwear: animal ears, horns, bows, bands, headphones, crown, beret."""
 
 from pipeline.gallery.canvas import Canvas
-from pipeline.gallery.curves import Path, moved, oval, quad, ribbon, smooth
+from pipeline.gallery.curves import Path, oval, quad, ribbon, smooth, translate
 from pipeline.gallery.head import Head
 from pipeline.gallery.palette import INK, WHITE, Colour, mix, pen
 
@@ -10,7 +10,7 @@ _GOLD: Colour = (246, 204, 82)
 
 
 def draw_animal(canvas: Canvas, head: Head) -> None:
-    """Ears of a cat or fox, or horns; drawn before the front hair, which covers their roots."""
+    """Draw ears of a cat or fox, or horns, before the front hair, which covers their roots."""
     design = head.design
     hair = design.hair
     for side in (-1, 1):
@@ -80,7 +80,7 @@ def _hairband(canvas: Canvas, head: Head) -> None:
     arc = _arc(40.6 * volume, -8, 33 * volume)
     canvas.fill(ribbon(arc, [5.6] * len(arc)), pen(colour))
     canvas.fill(ribbon(arc, [4.0] * len(arc)), colour)
-    canvas.fill(ribbon(moved(arc[4:12], 0, -0.6), [0.9] * 8), mix(colour, WHITE, 0.6))
+    canvas.fill(ribbon(translate(arc[4:12], 0, -0.6), [0.9] * 8), mix(colour, WHITE, 0.6))
 
 
 def _headphones(canvas: Canvas, head: Head) -> None:
@@ -137,7 +137,7 @@ def _beret(canvas: Canvas, head: Head) -> None:
 
 
 def draw_headwear(canvas: Canvas, head: Head) -> None:
-    """What is worn on the hair."""
+    """Draw the headwear over the hair."""
     design = head.design
     match design.headwear:
         case "ribbon":

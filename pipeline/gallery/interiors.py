@@ -1,4 +1,4 @@
-"""Surroundings indoors: a bedroom, a library, a classroom."""
+"""Indoor scenes: a bedroom, a library, a classroom."""
 
 from random import Random
 

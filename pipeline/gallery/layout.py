@@ -1,10 +1,10 @@
-"""How a page is composed: its panels, what surrounds whom, and where each character stands."""
+"""Layout of a page: its panels, their scenes, and the place of each character."""
 
 from dataclasses import dataclass, replace
 from random import Random
 
 from pipeline.gallery.arms import HELD, Stance
-from pipeline.gallery.curves import Path, Point, turned
+from pipeline.gallery.curves import Path, Point, rotate
 from pipeline.gallery.design import TALL, Design, Pose, design
 from pipeline.gallery.head import NECK, Head
 
@@ -29,7 +29,7 @@ _LAP = 155.0
 
 @dataclass(frozen=True)
 class Actor:
-    """A character on a page: an avatar's design in a pose of its own, and what its arms do."""
+    """A character on a page: a design in its pose on this page, and the pose of its arms."""
 
     traits: Design
     stance: Stance
@@ -66,7 +66,7 @@ def layout(seed: int) -> Layout:
     """The composition of the page with this seed; its first character is the avatar's."""
     rng = Random(seed ^ 0x9A6E0000)
     aspect = rng.uniform(1.26, 1.52)
-    kind = _weighted(rng, (("one", 70), ("two", 16), ("three", 5), ("comic", 9)))
+    kind = _pick_weighted(rng, (("one", 70), ("two", 16), ("three", 5), ("comic", 9)))
     upright = kind != "three" and rng.random() < (0.45 if kind == "two" else 0.72)
     wide, high = (100.0, 100.0 * aspect) if upright else (100.0 * aspect, 100.0)
     cast = _cast(rng, seed)
@@ -76,7 +76,7 @@ def layout(seed: int) -> Layout:
     return Layout(wide, high, (_panel(rng, cast[:count], 0, 0, wide, high),), 0.0)
 
 
-def _weighted(rng: Random, table: tuple[tuple[str, int], ...]) -> str:
+def _pick_weighted(rng: Random, table: tuple[tuple[str, int], ...]) -> str:
     names, weights = zip(*table, strict=True)
     return str(rng.choices(names, weights)[0])
 
@@ -106,7 +106,7 @@ def _comic(rng: Random, cast: tuple[Design, ...], wide: float, high: float) -> t
 def _panel(
     rng: Random, cast: tuple[Design, ...], left: float, top: float, wide: float, high: float
 ) -> Panel:
-    scene = _weighted(rng, SCENES)
+    scene = _pick_weighted(rng, SCENES)
     actors = _group(rng, cast, left, top, wide, high)
     return Panel(left, top, wide, high, scene, actors, rng.getrandbits(32))
 
@@ -135,7 +135,7 @@ def _group(
 
 
 def _level(rng: Random, traits: Design, zoom: float, top: float, high: float) -> float:
-    """Height of the eyes: the whole head in the picture, and at least a bust below it."""
+    """Height of the eyes: the whole head and at least the bust are in the picture."""
     tall = traits.headwear in TALL or traits.back in TALL
     least = top + (_EARS if tall else CROWN) * zoom + 3
     most = top + high - (CHIN + 52) * zoom
@@ -143,14 +143,14 @@ def _level(rng: Random, traits: Design, zoom: float, top: float, high: float) ->
 
 
 def _pose(rng: Random, x: float, y: float, zoom: float, side: int) -> Pose:
-    """Upright or leaning a little; whoever has a neighbour turns to it (side 1: to the right)."""
+    """Upright or leaning a little; turned to its neighbour, if any (side 1: to the right)."""
     tilt = rng.uniform(-3, 3) if rng.random() < 0.5 else rng.uniform(-8, 8)
     turn = rng.uniform(-1, 1) if side == 0 else side * rng.uniform(-0.2, 0.9)
     return Pose(x, y, zoom, tilt, turn, rng.uniform(-1, 1))
 
 
 def _stance(rng: Random, traits: Design, count: int, below: float) -> Stance:
-    """What the arms do; things are held only if the picture goes on far enough below the eyes."""
+    """Pose of the arms; things are held only if the picture reaches far enough below the eyes."""
     lean = rng.uniform(-4, 4)
     if count == 1 and below > _LAP and rng.random() < 0.3:
         return Stance("hold", "hold", rng.choice(HELD), lean)
@@ -167,7 +167,7 @@ def on_page(pose: Pose, path: Path) -> Path:
     """Points of a head in the units of its page."""
     return [
         (pose.x + pose.zoom * x, pose.y + pose.zoom * y)
-        for x, y in turned(path, (0, NECK), pose.tilt)
+        for x, y in rotate(path, (0, NECK), pose.tilt)
     ]
 
 

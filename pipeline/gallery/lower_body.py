@@ -1,4 +1,4 @@
-"""Legs and what is worn on them: skirts, gowns, trousers, the lower half of a kimono."""
+"""Drawing of legs and skirts, gowns, trousers, the lower half of a kimono."""
 
 from pipeline.gallery.canvas import Canvas
 from pipeline.gallery.clothes import Clothes, cloth_shade, seam

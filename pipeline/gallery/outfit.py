@@ -1,7 +1,7 @@
-"""What is worn below the neck: only collar and shoulders show."""
+"""Drawing of collar and shoulders, the clothes that an avatar shows."""
 
 from pipeline.gallery.canvas import Canvas
-from pipeline.gallery.curves import Path, mirrored, oval, quad, smooth
+from pipeline.gallery.curves import Path, mirror, oval, quad, smooth
 from pipeline.gallery.head import Head
 from pipeline.gallery.palette import INK, WHITE, Colour, mix
 
@@ -18,16 +18,16 @@ _NECKLINES = {
 
 def _shoulders(canvas: Canvas, colour: Colour, line: Colour, neckline: float) -> None:
     half = smooth([(9.5, neckline), (18, neckline + 4), (38, 61), (50, 76), (54, 100)])
-    canvas.shape([*mirrored(half)[::-1], *half], colour, line)
+    canvas.shape([*mirror(half)[::-1], *half], colour, line)
 
 
 def _flap(canvas: Canvas, path: Path, colour: Colour, line: Colour) -> None:
     canvas.shape(path, colour, line, 0.8)
-    canvas.shape(mirrored(path), colour, line, 0.8)
+    canvas.shape(mirror(path), colour, line, 0.8)
 
 
 def draw_outfit(canvas: Canvas, head: Head) -> None:
-    """Clothes over the neck; stands upright even if the head is tilted."""
+    """Draw the clothes, upright even if the head is tilted."""
     design = head.design
     colour = WHITE if design.outfit == "sailor" else design.cloth
     _shoulders(canvas, colour, mix(design.cloth, INK, 0.68), _NECKLINES[design.outfit])
@@ -35,7 +35,7 @@ def draw_outfit(canvas: Canvas, head: Head) -> None:
 
 
 def draw_collar(canvas: Canvas, head: Head) -> None:
-    """What is worn round the neck, over any kind of shoulders."""
+    """Draw the collar, over any kind of shoulders."""
     design = head.design
     cloth, accent = design.cloth, design.accent
     line = mix(cloth, INK, 0.68)

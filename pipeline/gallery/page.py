@@ -1,4 +1,4 @@
-"""Whole pages: a seed becomes an illustration with one to three characters in surroundings."""
+"""Pages: the illustration of a seed, with one to three characters in a scene."""
 
 import io
 from contextlib import nullcontext
@@ -17,14 +17,14 @@ from pipeline.gallery.canvas import Canvas
 from pipeline.gallery.clothes import clothes_of
 from pipeline.gallery.curves import Path
 from pipeline.gallery.design import Design
-from pipeline.gallery.extras import light_from
+from pipeline.gallery.extras import cast_light_from
 from pipeline.gallery.furniture import box
 from pipeline.gallery.head import NECK, Head
 from pipeline.gallery.layout import Actor, Layout, Panel, face_square, layout
 from pipeline.gallery.painter import draw_figure
 from pipeline.gallery.palette import INK, WHITE
 from pipeline.gallery.skies import Scene, frame
-from pipeline.gallery.tagging import backdrop_tag, look_of
+from pipeline.gallery.tagging import appearance_tags, backdrop_tag
 
 _JPEG_QUALITY = 92
 _SUPERSAMPLE = 3
@@ -81,13 +81,13 @@ def paint_page_jpeg(seed: int, size: int = 256) -> bytes:
 
 
 def page_tags(seed: int) -> list[str]:
-    """Booru-style tags of the page: how many, the looks of every character, the surroundings."""
+    """Booru-style tags of the page: number of characters, appearance of each, scene."""
     plan = layout(seed)
     count = len(plan.actors)
     tags = ["1girl", "solo"] if count == 1 else [f"{count}girls", "multiple_girls"]
     tags += ["upper_body", *(["comic"] if plan.gutter else [])]
     for actor in plan.actors:
-        tags += look_of(actor.traits)
+        tags += appearance_tags(actor.traits)
     tags += [_SCENES[p.scene][1] for p in plan.panels if p.scene != "backdrop"]
     tags += [backdrop_tag(p.actors[0].traits) for p in plan.panels if p.scene == "backdrop"]
     return list(dict.fromkeys(tags))
@@ -104,7 +104,7 @@ def _draw_panel(canvas: Canvas, panel: Panel, plan: Layout) -> None:
         if light.light != "none":
             canvas.stand()
             x = panel.left + panel.wide * (0.5 - light.light_side * 0.5)
-            light_from(canvas, light, x, panel.top + panel.high * 0.15, panel.high * 0.75)
+            cast_light_from(canvas, light, x, panel.top + panel.high * 0.15, panel.high * 0.75)
     if plan.gutter:
         canvas.stand()
         canvas.line(edge, INK, 0.8, closed=True)
@@ -134,7 +134,7 @@ def _draw_actor(canvas: Canvas, actor: Actor) -> None:
     traits = actor.traits
     head = Head(traits)
     dress = partial(draw_body, stance=actor.stance)
-    draw_figure(canvas, head, _grown(back_hair(head), traits), dress)
+    draw_figure(canvas, head, _lengthen(back_hair(head), traits), dress)
     clothes = clothes_of(traits)
     canvas.stand(traits.pose.x, traits.pose.y, traits.pose.zoom, actor.stance.lean, NECK)
     for side in (-1, 1):
@@ -142,8 +142,8 @@ def _draw_actor(canvas: Canvas, actor: Actor) -> None:
             draw_arm(canvas, traits, side, "wave", clothes.upper, clothes.sleeve)
 
 
-def _grown(mass: Mass, traits: Design) -> Mass:
-    """Long hair as long as the body asks for; avatars end before it does."""
+def _lengthen(mass: Mass, traits: Design) -> Mass:
+    """Lengthen long hair to suit the body; on avatars its ends are outside of the picture."""
     factor = _GROWTH.get(traits.back, 1.0)
 
     def grow(path: Path) -> Path:

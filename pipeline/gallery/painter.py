@@ -1,4 +1,4 @@
-"""The painter: a seed becomes an anime face, the same one everywhere, with Pillow alone."""
+"""Painter: the anime face of a seed, drawn with Pillow, the same on every machine."""
 
 import io
 from collections.abc import Callable

@@ -9,13 +9,13 @@ INK: Colour = (38, 24, 32)
 
 
 def mix(one: Colour, other: Colour, share: float) -> Colour:
-    """`one` with `share` (0 to 1) of `other` in it."""
+    """Mix two colours; `share` (0 to 1) is that of `other`."""
     red, green, blue = (int(a + (b - a) * share + 0.5) for a, b in zip(one, other, strict=True))
     return (red, green, blue)
 
 
 def pen(colour: Colour) -> Colour:
-    """The outline of something in this colour."""
+    """The colour of the outline of a shape in `colour`."""
     return mix(colour, INK, 0.62)
 
 

@@ -1,11 +1,11 @@
-"""Surroundings in the country: a meadow, the sea, a grove in three seasons, snow."""
+"""Outdoor scenes: a meadow, the sea, a grove in three seasons, snow."""
 
 from random import Random
 
 from pipeline.gallery.canvas import Canvas
-from pipeline.gallery.curves import Path, oval, quad, ribbon, smooth, tapered, turned
+from pipeline.gallery.curves import Path, oval, quad, ribbon, rotate, smooth, taper
 from pipeline.gallery.palette import INK, WHITE, Colour, mix
-from pipeline.gallery.skies import Sky, draw_sky, lit, pick_sky
+from pipeline.gallery.skies import Sky, apply_light, draw_sky, pick_sky
 
 
 def _ridge(rng: Random, wide: float, level: float, swing: float, high: float) -> Path:
@@ -23,8 +23,8 @@ def draw_meadow(canvas: Canvas, rng: Random, wide: float, high: float) -> None:
         canvas.grade(
             _ridge(rng, wide, top, 5 - step, high),
             (
-                (top, lit(mix(colour, WHITE, 0.15), sky)),
-                (high, lit(mix(colour, INK, 0.12), sky)),
+                (top, apply_light(mix(colour, WHITE, 0.15), sky)),
+                (high, apply_light(mix(colour, INK, 0.12), sky)),
             ),
         )
         if step == 1:
@@ -33,12 +33,12 @@ def draw_meadow(canvas: Canvas, rng: Random, wide: float, high: float) -> None:
     for _ in range(70):
         x, y = rng.uniform(0, wide), rng.uniform(level + high * 0.2, high + 3)
         blade = quad((x, y), (x + 0.5, y - 3), (x + rng.uniform(-2, 2), y - 5), 4)
-        canvas.fill(tapered(blade, 0.9, "fade"), lit((72, 142, 74), sky))
+        canvas.fill(taper(blade, 0.9, "fade"), apply_light((72, 142, 74), sky))
     for _ in range(26):
         x, y = rng.uniform(0, wide), rng.uniform(level + high * 0.22, high)
         petal = rng.choice(((255, 255, 255), (255, 206, 92), (246, 150, 180), (190, 160, 240)))
-        canvas.fill(oval(x, y, 1.3, 1.2, steps=8), lit(petal, sky))
-        canvas.fill(oval(x, y, 0.5, 0.5, steps=6), lit((250, 214, 80), sky))
+        canvas.fill(oval(x, y, 1.3, 1.2, steps=8), apply_light(petal, sky))
+        canvas.fill(oval(x, y, 0.5, 0.5, steps=6), apply_light((250, 214, 80), sky))
 
 
 def _bush(canvas: Canvas, rng: Random, sky: Sky, x: float, y: float, size: float) -> None:
@@ -46,7 +46,7 @@ def _bush(canvas: Canvas, rng: Random, sky: Sky, x: float, y: float, size: float
         for _ in range(4):
             spot = (x + rng.uniform(-0.7, 0.7) * size, y - (lift + rng.uniform(0, 0.4)) * size)
             reach = size * (0.62 - lift * 0.5)
-            canvas.fill(oval(*spot, reach, reach * 0.85, steps=16), lit(colour, sky))
+            canvas.fill(oval(*spot, reach, reach * 0.85, steps=16), apply_light(colour, sky))
 
 
 def draw_sea(canvas: Canvas, rng: Random, wide: float, high: float) -> None:
@@ -54,7 +54,7 @@ def draw_sea(canvas: Canvas, rng: Random, wide: float, high: float) -> None:
     sky = pick_sky(rng)
     level, shore = high * rng.uniform(0.42, 0.58), high * rng.uniform(0.78, 0.88)
     draw_sky(canvas, rng, sky, wide, high, level)
-    far, near = lit((66, 146, 206), sky), lit((126, 214, 220), sky)
+    far, near = apply_light((66, 146, 206), sky), apply_light((126, 214, 220), sky)
     canvas.grade(
         [(-1, level), (wide + 1, level), (wide + 1, high + 1), (-1, high + 1)],
         ((level, mix(far, sky.low, 0.35)), (level + 6, far), (shore, near)),
@@ -68,7 +68,7 @@ def draw_sea(canvas: Canvas, rng: Random, wide: float, high: float) -> None:
     sand = [(wide + 1, high + 1), (-1, high + 1)]
     edge = smooth([(wide * step / 4, shore + rng.uniform(-2, 2)) for step in range(-1, 6)])
     canvas.fill([*[(x, y - 2.4) for x, y in edge], *sand], WHITE, 0.85)
-    canvas.fill([*edge, *sand], lit((246, 224, 178), sky))
+    canvas.fill([*edge, *sand], apply_light((246, 224, 178), sky))
 
 
 _SEASONS: dict[str, tuple[Colour, Colour, Colour, Colour]] = {
@@ -82,7 +82,7 @@ def draw_grove(canvas: Canvas, rng: Random, wide: float, high: float) -> None:
     """Trees on both sides in blossom, leaf or autumn colours, and what falls from them."""
     sky = pick_sky(rng, "day day dawn sunset")
     deep, plain, bright, ground = (
-        lit(colour, sky) for colour in _SEASONS[rng.choice(tuple(_SEASONS))]
+        apply_light(colour, sky) for colour in _SEASONS[rng.choice(tuple(_SEASONS))]
     )
     level = high * rng.uniform(0.6, 0.72)
     draw_sky(canvas, rng, sky, wide, high, level)
@@ -94,13 +94,13 @@ def draw_grove(canvas: Canvas, rng: Random, wide: float, high: float) -> None:
         x = wide * share
         lean = rng.uniform(-4, 4)
         trunk = smooth([(x, high + 2), (x + lean, high * 0.5), (x + lean * 2, -4)])
-        wood = mix(lit((112, 80, 74), sky), deep, 0.15)
+        wood = mix(apply_light((112, 80, 74), sky), deep, 0.15)
         canvas.fill(ribbon(trunk, [6 - 4 * i / len(trunk) for i in range(len(trunk))]), wood)
     _crowns(canvas, rng, (deep, plain, bright), wide, high)
     for _ in range(24):
         spot = (rng.uniform(0, wide), rng.uniform(0, high))
         leaf = oval(*spot, rng.uniform(0.8, 1.5), 0.6, steps=8)
-        canvas.fill(turned(leaf, spot, rng.uniform(0, 180)), rng.choice((plain, bright)))
+        canvas.fill(rotate(leaf, spot, rng.uniform(0, 180)), rng.choice((plain, bright)))
 
 
 def _crowns(

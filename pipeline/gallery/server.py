@@ -1,4 +1,4 @@
-"""A local booru: Danbooru's JSON API over pictures that are drawn when they are asked for."""
+"""Local booru: Danbooru's JSON API over pictures that are drawn on request."""
 
 import asyncio
 import html
@@ -18,7 +18,7 @@ from aiohttp import web
 from pipeline.gallery.faults import fault_of, picture_of
 
 Paint = Callable[[int, int], bytes]
-"""paint(seed, size) -> JPEG bytes; sent to other processes, so a function of a module."""
+"""paint(seed, size) -> JPEG bytes; sent to other processes, so a module-level function."""
 Describe = Callable[[int], list[str]]
 """describe(seed) -> tags of the picture painted from it."""
 Measure = Callable[[int, int], tuple[int, int]]
@@ -30,13 +30,13 @@ ROBOTS = "User-agent: *\nDisallow: /private/\n"
 
 
 def square(seed: int, size: int) -> tuple[int, int]:
-    """The measure of avatars."""
+    """Size of avatars in pixels, a Measure."""
     return size, size
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """What the gallery shows: posts 1 to `count`, post n painted from seed + n."""
+    """Content of the gallery: posts 1 to `count`, post n painted from seed + n."""
 
     count: int
     size: int
@@ -57,8 +57,8 @@ class Gallery:
 def serve(gallery: Gallery, processes: int | None = None) -> Iterator[str]:
     """Serve `gallery` on a free port of 127.0.0.1 while the block runs; yields the root URL.
 
-    The server lives in a thread of this process, painting in `processes` others (one a core by
-    default), which end with it, also when it is killed.
+    The server runs in a thread of this process and paints in `processes` others (one a core by
+    default), which end with it, even if it is killed.
     """
     with _painters(processes or os.cpu_count() or 1) as pool:
         server = _Server(gallery, pool)
@@ -81,7 +81,7 @@ def _painters(processes: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _follow_parent() -> None:
-    """In a painter's process: leave Ctrl-C to the parent, and end when it is killed."""
+    """In a painting process: leave Ctrl-C to the parent, and exit when that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
@@ -94,7 +94,7 @@ def _follow_parent() -> None:
 
 
 class _Server:
-    """The HTTP server, on an event loop of its own in a thread."""
+    """The HTTP server, on its own event loop in a thread."""
 
     def __init__(self, gallery: Gallery, pool: ProcessPoolExecutor) -> None:
         self.port = 0
@@ -120,7 +120,7 @@ class _Server:
         application.router.add_get("/posts.json", self._list)
         application.router.add_get(r"/posts/{post:\d+}", self._page)
         application.router.add_get(r"/{folder:data|private}/{post:\d+}.jpg", self._picture)
-        # Half a second for open answers: a crawl that was broken off must not wait for them.
+        # Half a second for open responses: a crawl that was interrupted must not wait for them.
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -169,7 +169,7 @@ class _Server:
 
 
 def select_posts(gallery: Gallery, query: Mapping[str, str]) -> list[int]:
-    """Post numbers of one page of a listing, newest first, as Danbooru's parameters ask for it.
+    """Post numbers of one page of a listing, newest first, by Danbooru's parameters.
 
     `limit` up to 200 (20 by default), `page` a number or b<id> for the posts before one, `tags`
     words that all must apply, rating:general among them. Raises ValueError on anything else.

@@ -1,4 +1,4 @@
-"""Skies at four times of day: clouds, stars, a moon, and what their light does to colours."""
+"""Skies at four times of day: clouds, stars, a moon, and the colour of their light."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,13 +69,13 @@ def pick_sky(rng: Random, names: str = "day day day dawn sunset night") -> Sky:
     return SKIES[rng.choice(names.split())]
 
 
-def lit(colour: Colour, sky: Sky) -> Colour:
-    """A colour in the light of the hour."""
+def apply_light(colour: Colour, sky: Sky) -> Colour:
+    """A colour in the light of the sky."""
     return mix(colour, sky.tint if sky.dark else colour, min(0.8, sky.dark * 1.15))
 
 
 def draw_sky(canvas: Canvas, rng: Random, sky: Sky, wide: float, high: float, end: float) -> None:
-    """The sky down to `end`, with stars and a moon, or sun and clouds."""
+    """Draw the sky down to `end`, with stars and a moon, or sun and clouds."""
     stops = ((0.0, sky.top), (end * 0.55, sky.middle), (end, sky.low))
     canvas.grade(frame(wide, high), stops)
     if sky.dark > 0.5:
@@ -94,7 +94,7 @@ def draw_sky(canvas: Canvas, rng: Random, sky: Sky, wide: float, high: float, en
 
 
 def draw_cloud(canvas: Canvas, rng: Random, sky: Sky, x: float, y: float, scale: float) -> None:
-    """A heap of cloud with a flat, darker underside."""
+    """Draw a heap of cloud with a flat, darker underside."""
     puffs = []
     for index in range(7):
         away = (index - 3) / 3

@@ -99,8 +99,8 @@ def _optional(design: Design) -> list[str | None]:
     ]
 
 
-def look_of(design: Design) -> list[str]:
-    """What one character looks like: hair, eyes, mouth, clothes."""
+def appearance_tags(design: Design) -> list[str]:
+    """Tags of one character: hair, eyes, mouth, clothes."""
     tags = [design.hair.tag, *_BACK[design.back]]
     tags += [_FRINGE[design.fringe], *_eye_tags(design), _MOUTH[design.mouth]]
     tags += [tag for tag in _optional(design) if tag is not None]
@@ -109,7 +109,7 @@ def look_of(design: Design) -> list[str]:
 
 def tags_of(design: Design) -> list[str]:
     """Tags without repeats, in a fixed order: person, hair, eyes, mouth, clothes, background."""
-    tags = ["1girl", "solo", "portrait", *look_of(design), backdrop_tag(design)]
+    tags = ["1girl", "solo", "portrait", *appearance_tags(design), backdrop_tag(design)]
     return list(dict.fromkeys(tags))
 
 

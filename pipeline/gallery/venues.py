@@ -1,4 +1,4 @@
-"""Surroundings made by people: a town, a festival at night, a stage, a flat card."""
+"""Scenes of buildings and events: a town, a festival at night, a stage, a flat card."""
 
 import math
 from random import Random
@@ -7,7 +7,7 @@ from pipeline.gallery.canvas import Canvas
 from pipeline.gallery.curves import oval, quad
 from pipeline.gallery.furniture import box
 from pipeline.gallery.palette import ACCENTS, INK, WHITE, Colour, mix, pen
-from pipeline.gallery.skies import SKIES, Sky, draw_sky, frame, lit, pick_sky
+from pipeline.gallery.skies import SKIES, Sky, apply_light, draw_sky, frame, pick_sky
 
 
 def draw_town(canvas: Canvas, rng: Random, wide: float, high: float) -> None:
@@ -17,7 +17,7 @@ def draw_town(canvas: Canvas, rng: Random, wide: float, high: float) -> None:
     draw_sky(canvas, rng, sky, wide, high, level)
     for layer in range(3):
         base = mix((176, 194, 222), (96, 108, 140), layer / 2)
-        colour = mix(lit(base, sky), sky.low, 0.4 - layer * 0.2)
+        colour = mix(apply_light(base, sky), sky.low, 0.4 - layer * 0.2)
         x = -6.0
         while x < wide:
             width = rng.uniform(9, 18)
@@ -25,7 +25,7 @@ def draw_town(canvas: Canvas, rng: Random, wide: float, high: float) -> None:
             _tower(canvas, rng, (x, top, x + width, high + 1), colour, sky)
             x += width + rng.uniform(-0.5, 3)
     if rng.random() < 0.5:
-        _fence(canvas, wide, high, mix(lit((120, 130, 140), sky), INK, 0.15))
+        _fence(canvas, wide, high, mix(apply_light((120, 130, 140), sky), INK, 0.15))
 
 
 def _tower(
@@ -85,7 +85,7 @@ def _lantern(canvas: Canvas, x: float, y: float, size: float, colour: Colour) ->
 
 
 def draw_stage(canvas: Canvas, rng: Random, wide: float, high: float) -> None:
-    """A stage: dark, _beams of coloured light, confetti, lamps of the audience."""
+    """A stage: dark, beams of coloured light, confetti, lamps of the audience."""
     colour = rng.choice(((60, 34, 96), (28, 44, 104), (100, 32, 82), (24, 72, 96)))
     canvas.grade(
         frame(wide, high),

@@ -1,4 +1,4 @@
-"""Whole pages: reproducible, composed so that every face is free, true to boxes and tags."""
+"""Pages of the gallery: reproducible, every face uncovered, boxes and tags correct."""
 
 import hashlib
 import importlib.util
@@ -23,7 +23,7 @@ from pipeline.gallery.layout import SCENES, layout, on_page
 from pipeline.gallery.page import face_boxes, page_size, page_tags, paint_page, paint_page_jpeg
 from pipeline.gallery.palette import EYE_COLOURS
 from pipeline.gallery.server import Gallery, serve
-from pipeline.gallery.tagging import look_of
+from pipeline.gallery.tagging import appearance_tags
 from pipeline.preprocessing.decoding.avatars import FaceRecipe, Recipe, make_avatars
 from pipeline.preprocessing.decoding.crop import Frame
 from pipeline.preprocessing.decoding.decode import Geometry
@@ -69,7 +69,7 @@ def test_pages_are_of_many_shapes() -> None:
     assert len({round(aspect, 2) for aspect in aspects}) > 20
 
 
-def test_a_page_is_a_modest_file() -> None:
+def test_a_page_is_a_small_file() -> None:
     sizes = [len(paint_page_jpeg(seed, 256)) for seed in range(8)]
     assert all(8_000 < size < 120_000 for size in sizes)
 
@@ -110,7 +110,7 @@ def test_heads_are_a_quarter_to_little_over_half_of_the_short_side() -> None:
     assert max(heads) <= 0.56
 
 
-def test_whoever_is_on_a_page_goes_on_to_the_edge_of_the_picture() -> None:
+def test_every_body_reaches_the_edge_of_the_picture() -> None:
     for seed in range(300):
         for panel in layout(seed).panels:
             for actor in panel.actors:
@@ -131,7 +131,7 @@ def _iris_shows(page: np.ndarray, traits: Design, side: int) -> bool:
     return bool(np.dot(patch.mean(axis=0) - patch.mean(), wanted - wanted.mean()) > 0)
 
 
-def test_eyes_are_where_the_boxes_say_and_nobody_stands_before_them() -> None:
+def test_eyes_lie_in_their_boxes_and_are_not_covered() -> None:
     vivid = set(EYE_COLOURS) - {"grey_eyes", "brown_eyes", "black_eyes"}
     shown = []
     for seed in range(30):
@@ -155,13 +155,13 @@ def test_tags_name_every_character() -> None:
         found = page_tags(seed)
         actors = layout(seed).actors
         for actor in actors:
-            assert set(look_of(actor.traits)) <= set(found)
+            assert set(appearance_tags(actor.traits)) <= set(found)
         assert ("solo" in found) == (len(actors) == 1)
         assert len(found) == len(set(found))
         assert all(tag == tag.lower() and " " not in tag for tag in found)
 
 
-def test_a_gallery_of_pages_tells_their_true_size() -> None:
+def test_a_gallery_of_pages_lists_their_true_sizes() -> None:
     gallery = Gallery(3, 120, 40, paint_page_jpeg, page_tags, page_size)
     with serve(gallery, processes=1) as root:
         with urllib.request.urlopen(f"{root}/posts.json", timeout=20) as answer:
