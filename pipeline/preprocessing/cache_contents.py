@@ -1,4 +1,4 @@
-"""Contents of a cache: which avatars it holds, their statistics, its index and meta.json."""
+"""Contents of a cache: its avatars, their statistics, columns of the index, meta.json."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -26,16 +26,16 @@ BLOCK = 1 << 16  # lines of the index at a time, so that memory does not grow wi
 CHANNELS = ("red", "green", "blue")
 PERCENTILES = (5, 50, 95)
 FACE = ("face_x", "face_y", "face_width", "face_height", "score")
-MOST_LICENCES = 20  # collections name one an artist
+MOST_LICENCES = 20  # in meta.json; some collections have one an artist
 
 Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class CacheContents:
-    """Avatars of AVATAR_DTYPE, and the numbers of those that a cache holds, train first.
+    """All avatars, (n,) of AVATAR_DTYPE, and the numbers of those in the cache, train first.
 
-    `settings` are those that decided the images, `counts` the images by split.
+    `settings` are those that decide the images, `counts` the images by split.
     """
 
     avatars: NDArray[np.void]
@@ -55,10 +55,10 @@ class CacheContents:
 
     @cached_property
     def statistics(self) -> dict[str, Any]:
-        """In levels of 0 to 255, and in pixels of the source pictures.
+        """Statistics of the images.
 
-        mean, std: of R, G and B over all pixels; brightness of an avatar, and side that was cut
-        out for it: percentiles.
+        mean, std: of R, G and B over all pixels, in levels of 0 to 255. Percentiles: brightness of
+        an image, in levels, and side that was cut out for it, in pixels of the source picture.
         """
         pixels = len(self.held) * self.size**2
         means = self.avatars["total"][self.held].sum(axis=0) / pixels

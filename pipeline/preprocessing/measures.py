@@ -55,13 +55,13 @@ def measure(images: NDArray[np.uint8], *, hashes: bool, quality: bool) -> NDArra
 
 
 def phash(image: NDArray[np.uint8]) -> int:
-    """imagehash.phash of an (S,S,3) uint8 image, as a number of 64 bits.
+    """Compute imagehash.phash of an (S,S,3) uint8 image, as a number of 64 bits.
 
-    Without its import of scipy.fftpack, which takes longer than a thousand hashes.
+    Without the import of scipy.fftpack, which takes longer than a thousand hashes.
     """
     small = Image.fromarray(image).convert("L").resize((32, 32), Image.Resampling.LANCZOS)
     low = _COSINES @ np.asarray(small, np.float64) @ _COSINES.T
-    low = low.round(6)  # so that what is equal but for the order of adding is equal
+    low = low.round(6)  # equal values may differ in the last bits by the order of additions
     bits = low > np.median(low)
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
@@ -90,23 +90,23 @@ def _measure_batch(
 
 
 def _histograms(planes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """How many pixels have each level, of (n,3,pixels): (n,3,256)."""
+    """Number of pixels of each level, of (n,3,pixels): (n,3,256)."""
     count = len(planes)
     bins = np.arange(3 * count).reshape(count, 3, 1) * 256
     return np.bincount((planes + bins).ravel(), minlength=count * 768).reshape(count, 3, 256)
 
 
 def _luma(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pillow's "L" of all images, converted as one that is as high as all together."""
+    """Convert all images to Pillow's mode "L", joined into one column."""
     count, height, width, _ = images.shape
     column = Image.fromarray(images.reshape(count * height, width, 3))
     return np.asarray(column.convert("L")).reshape(count, height, width)
 
 
 def _dhash(luma: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """imagehash.dhash of (n,S,S), in a third of its time.
+    """Compute imagehash.dhash of (n,S,S), in a third of its time.
 
-    The same two passes of Pillow's filter, across and then down, each over all images at once.
+    The two passes of Pillow's filter, across and then down, run over all images at once.
     """
     count, height, width = luma.shape
     column = Image.fromarray(luma.reshape(count * height, width))
@@ -143,7 +143,7 @@ def _sharpness(luma: NDArray[np.uint8]) -> NDArray[np.float64]:
     across = levels[:, 1:-1, :-2] + levels[:, 1:-1, 2:]
     down = levels[:, :-2, 1:-1] + levels[:, 2:, 1:-1]
     edges = (middle - across - down).reshape(len(luma), -1).astype(np.float64)
-    # Whole numbers under 2**53: exact in whichever order they are added.
+    # Whole numbers under 2**53: their sum is exact in any order.
     pixels: int = edges.shape[1]
     spread: NDArray[np.float64] = pixels * np.vecdot(edges, edges) - edges.sum(axis=1) ** 2
     return spread / pixels**2

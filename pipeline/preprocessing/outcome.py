@@ -1,4 +1,4 @@
-"""The outcome of a preprocess run: each manifest entry kept, rejected or a duplicate."""
+"""Outcome of a preprocess run: what is kept, what is rejected, what is a duplicate of what."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Outcome:
         return slot[in_train], slot[~in_train]
 
     def list_rejected(self, filters: FilterRules) -> list[Rejected]:
-        """Pictures, faces and avatars rejected on their own account, in manifest order."""
+        """Pictures, faces and avatars that are rejected, by manifest entry; no duplicates."""
         rejects: list[tuple[int, Reject, int | None]]
         rejects = [(picture, reject, None) for picture, reject in self.decoded.rejects]
         for number in np.flatnonzero(self.selection.fault).tolist():
@@ -58,7 +58,7 @@ class Outcome:
         return sorted(rejected, key=lambda each: each.entry)
 
     def list_duplicates(self) -> list[Duplicate]:
-        """Entries left out because an equal file, equal pixels or a near avatar is kept."""
+        """Entries that are left out because of an equal file, equal pixels or a near-duplicate."""
         pairs = [*self._pair_files(), *self._pair_avatars()]
         entry, offset = self.plan.entry, self.plan.manifest_offset
         urls = self._read_urls(
@@ -79,7 +79,7 @@ class Outcome:
 
     def _pair_files(self) -> Iterator["_Pair"]:
         same = self.plan.same_files
-        kept = self._kept_pictures(same.picture)
+        kept = self._find_kept(same.picture)
         for number in range(len(same.entry)):
             entry, offset = int(same.entry[number]), int(same.manifest_offset[number])
             yield _Pair(entry, offset, int(kept[number]), SAME_FILE)
@@ -97,8 +97,8 @@ class Outcome:
                 confirmed = None if phash == NOT_COMPUTED else phash
                 yield _Pair(entry, offset, kept, NEAR, dhash, confirmed)
 
-    def _kept_pictures(self, pictures: Integers) -> Integers:
-        """For each picture the one that is kept for its first avatar; itself if it has none."""
+    def _find_kept(self, pictures: Integers) -> Integers:
+        """For each picture that of the leader of its first avatar; itself if there is none."""
         avatars = self.decoded.avatars
         if not len(avatars):
             return pictures
@@ -108,14 +108,14 @@ class Outcome:
         return np.where(has_leader, avatars["picture"][leader], pictures)
 
     def _reject_avatar(self, number: int, filters: FilterRules) -> Reject:
-        """The reject of an avatar that a quality filter left out."""
+        """The reject of an avatar with a fault."""
         avatar, fault = self.decoded.avatars[number], int(self.selection.fault[number]) - 1
         box = avatar["box"]
         face = None if np.isnan(box[0]) else Box(*(float(each) for each in box))
         return Reject(QUALITY_REASONS[fault], describe_fault(avatar, fault, filters), face)
 
     def _read_urls(self, offsets: Iterable[int]) -> dict[int, str]:
-        """URLs of the manifest entries at these offsets, by offset."""
+        """Read the URLs of the manifest entries at these offsets."""
         wanted = sorted(set(offsets))
         entries = self.dataset.entries_at(wanted)
         return {offset: entry.url for offset, entry in zip(wanted, entries, strict=True)}
@@ -134,7 +134,7 @@ class _Pair:
 
 
 def refuse_empty(outcome: Outcome, train: Integers, holdout: Integers) -> None:
-    """Raise GanError if no image is left to train on, with the setting that left them out."""
+    """Raise GanError if no image is left to train on; it names the setting to change."""
     if len(train):
         return
     if len(holdout):

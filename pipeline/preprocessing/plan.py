@@ -55,7 +55,7 @@ class Plan:
         return len(self.entry)
 
     def sizes(self, pictures: Integers) -> tuple[Integers, Integers, NDArray[np.bytes_]]:
-        """Pixels, bytes of the file and sha256 of pictures: the order in which they are kept."""
+        """Pixels, bytes of the file and sha256 of pictures, by which they are preferred."""
         area = self.width[pictures].astype(np.int64) * self.height[pictures]
         return area, self.index.size[self.image[pictures]], self.digest[pictures]
 
@@ -111,7 +111,7 @@ def digest_bytes(digests: NDArray[np.bytes_]) -> NDArray[np.uint8]:
 
 
 class _Entry(NamedTuple):
-    """The part of a manifest entry that a plan needs; a whole one takes twice as long to build."""
+    """The fields of a manifest entry that a plan needs; building all takes twice as long."""
 
     status: str
     digest: bytes = b""
@@ -122,7 +122,7 @@ class _Entry(NamedTuple):
 
     @staticmethod
     def from_json(values: Any) -> "_Entry":
-        """From an entry's parsed JSON; ValueError, KeyError or TypeError where it is none."""
+        """Build from parsed JSON; ValueError, KeyError or TypeError if it is no manifest entry."""
         status = values["status"]
         if status not in STATUSES:
             raise ValueError(f"unknown status {status!r}")
@@ -138,7 +138,7 @@ class _Entry(NamedTuple):
 
 @dataclass
 class _ImageEntries:
-    """The manifest entries that have an image, as they are read."""
+    """Collector of the manifest entries that have an image."""
 
     box_file: BoxFile | None
     statuses: Counter[str] = field(default_factory=Counter)

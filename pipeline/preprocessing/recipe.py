@@ -1,4 +1,4 @@
-"""Settings of params.yaml as objects for the work, and as a cache records them."""
+"""Section `preprocess` of params.yaml as a recipe for the workers and as a cache records it."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from pipeline.preprocessing.filters import FilterRules
 
 
 def make_recipe(settings: PreprocessParams, detector: Detector | None) -> Recipe:
-    """The recipe that the section `preprocess` describes."""
+    """Build the recipe that the section describes."""
     red, green, blue = settings.background
     mode = "pad" if settings.crop == "pad" else "square"
     geometry = Geometry(settings.size, (red, green, blue), settings.max_pixels, mode)
@@ -26,12 +26,12 @@ def make_recipe(settings: PreprocessParams, detector: Detector | None) -> Recipe
     return Recipe(geometry, FaceRecipe(detector, rules, frame), filters)
 
 
-def near_limits(settings: DuplicateParams) -> NearLimits | None:
-    """Largest distances of near-duplicates; None if these stay."""
+def make_near_limits(settings: DuplicateParams) -> NearLimits | None:
+    """Largest distances of near-duplicates; None if these are kept."""
     return NearLimits(settings.dhash, settings.phash) if settings.near else None
 
 
-def recorded_settings(settings: PreprocessParams, detector: Detector | None) -> dict[str, Any]:
+def record_settings(settings: PreprocessParams, detector: Detector | None) -> dict[str, Any]:
     """The settings that decide a cache, as in meta.json: of a detector's file, the content."""
     values = settings.model_dump()
     faces = values.pop("faces")

@@ -36,15 +36,15 @@ class PreprocessSummary:
     duplicate_files: int  # entries whose file came before
     bad: int  # pictures that cannot be decoded
     refused: int  # pictures too small or of a wrong shape
-    pictures: int
-    without_face: int  # pictures in which none was found
+    pictures: int  # distinct and decoded
+    without_face: int  # pictures in which no face was found
     # without a detector each picture counts as one; DVC's tables would take `faces` for the dep
     faces_found: int
     faces_rejected: int
     filtered: int  # avatars that a quality filter left out
     duplicate_pixels: int  # equal to one that is kept
-    near_duplicates: int  # so like one that is kept that they count as the same
-    upscaled: int  # kept, though smaller than the cache's images
+    near_duplicates: int  # near to one that is kept
+    upscaled: int  # kept, but cut out smaller than the cache's images
     train: int
     holdout: int
     rejects: dict[str, int]  # by reason: bad + refused + without_face + faces_rejected + filtered

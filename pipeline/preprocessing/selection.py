@@ -84,15 +84,16 @@ def select(
 def order_by_preference(
     avatars: NDArray[np.void], area: Integers, file_bytes: Integers, digest: NDArray[np.bytes_]
 ) -> Integers:
-    """Numbers of the avatars, best first: largest side in its picture, picture, file; sha256.
+    """Sort the numbers of the avatars, best first.
 
-    `area`, `file_bytes` and `digest` are of the picture of each avatar.
+    Large ones first: by the side that was cut out, then by pixels of the picture, bytes of its
+    file, and its sha256. `area`, `file_bytes` and `digest` are those of each avatar's picture.
     """
     return np.lexsort((avatars["slot"], digest, -file_bytes, -area, -avatars["side"]))
 
 
 def _find_distinct(digests: NDArray[np.uint8]) -> tuple[Integers, Integers]:
-    """Place of the first of each digest, ascending, and for every digest its index among these."""
+    """Places of the first of each digest, ascending; for every digest its index among these."""
     keys = np.ascontiguousarray(digests).view("S32").ravel()
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     order = np.argsort(first)

@@ -22,7 +22,7 @@ from pipeline.preprocessing.cache_writer import (
 from pipeline.preprocessing.faces.detector import choose_detector, read_box_file
 from pipeline.preprocessing.outcome import Outcome, refuse_empty
 from pipeline.preprocessing.plan import make_plan
-from pipeline.preprocessing.recipe import make_recipe, near_limits, recorded_settings
+from pipeline.preprocessing.recipe import make_near_limits, make_recipe, record_settings
 from pipeline.preprocessing.report import PreprocessSummary, summarise, write_reports
 from pipeline.preprocessing.selection import order_by_preference, select
 from pipeline.preprocessing.sheets.draw import draw_sheets
@@ -59,7 +59,7 @@ def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessS
                 decoded = gather(run_tasks(cut_tasks(plan, job.chunk)), len(plan))
                 avatars = decoded.avatars
                 preference = order_by_preference(avatars, *plan.sizes(avatars["picture"]))
-                limits = near_limits(settings.duplicates)
+                limits = make_near_limits(settings.duplicates)
                 selection = select(avatars, preference, recipe.filters, limits, images)
                 outcome = Outcome(dataset, plan, decoded, selection)
                 train, holdout = outcome.split()
@@ -70,7 +70,7 @@ def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessS
                 rows = arrange_rows(train, holdout)
                 closed = threads.submit(images.close_holes, rows)
                 counts = {"train": len(train), "holdout": len(holdout)}
-                recorded = recorded_settings(settings, detector)
+                recorded = record_settings(settings, detector)
                 contents = CacheContents(avatars, decoded.find_slots(rows), counts, recorded)
                 write_index(folder, contents.index(plan, hashes))
                 closed.result()
