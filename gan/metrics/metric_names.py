@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from gan.errors import GanError
-
 ENOUGH_IMAGES = 2048
 """Images on each side below which a distance of 2,048 features says more about the count."""
 
@@ -51,17 +49,7 @@ def precision_marks(precision: str) -> list[str]:
     return [] if precision == "float32" else [precision]
 
 
-def small_side(fakes: int, reals: int, allow_small: bool) -> int | None:
-    """Return the smaller count if a side has too few images for a fair number, else None.
-
-    Raises GanError if one has and `allow_small` is off: the distance falls with the count.
-    """
+def small_side(fakes: int, reals: int) -> int | None:
+    """Return the smaller count if a side has too few images for a fair number, else None."""
     smaller = min(fakes, reals)
-    if smaller >= ENOUGH_IMAGES:
-        return None
-    if allow_small:
-        return smaller
-    raise GanError(
-        f"{fakes} fakes against {reals} real images: fewer than {ENOUGH_IMAGES} on a side give no "
-        "fair number; use more, or set evaluate.allow_small: true and the metric's key says so"
-    )
+    return smaller if smaller < ENOUGH_IMAGES else None

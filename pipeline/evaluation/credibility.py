@@ -43,6 +43,8 @@ def _data(result: Result) -> Check:
     if "trained_on" not in result["subject"]:
         answer = "Given images: what their generator was trained on is unknown."
         return Check("doubt", about, answer)
+    if not result["references"]:
+        return Check("doubt", about, "Judged against no real images.")
     others = other_data(result)
     if others:
         return Check("bad", about, f"Not the data it was trained on: {_listed(others)}.")

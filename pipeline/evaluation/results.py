@@ -124,7 +124,7 @@ class Numbers:
             return
         small = None
         if measure.biased and reference.count is not None:
-            small = small_side(count, reference.count, allow_small=True)
+            small = small_side(count, reference.count)
         if small is not None:
             self._small.add(small)
         used = min(count, measure.most or count)

@@ -123,7 +123,7 @@ def _nearest(
         points.append((Snapshot(path, subject.origin.images_seen), distance))
     best, _ = min(points, key=lambda point: point[1])
     used = min(count, measure.most or count)
-    small = small_side(used, reference.count or used, allow_small=True) if measure.biased else None
+    small = small_side(used, reference.count or used) if measure.biased else None
     marks = precision_marks(extractor.precision)
     key = metric_key(PREFERRED[metric], extractor.name, used, reference.tag, small, marks)
     notes = []

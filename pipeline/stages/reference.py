@@ -78,7 +78,7 @@ def _real_distances(
 ) -> dict[str, float]:
     """Compute distances of the hold-out's images to the training's, rounded as all metrics are."""
     counts = train.count, holdout.count
-    small = small_side(*counts, allow_small=True)
+    small = small_side(*counts)
     marks = precision_marks(extractor.precision)
     frechet = metric_key("frechet", extractor.name, counts[0], "holdout", small, marks)
     found = {f"{frechet}_real": frechet_distance(train.statistics, holdout.statistics)}

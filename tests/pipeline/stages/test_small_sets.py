@@ -1,6 +1,7 @@
 """Reference, train, evaluate on sets of few pictures: they end well and say what is missing."""
 
 import json
+import shutil
 import warnings
 from types import SimpleNamespace
 
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from train_checkouts import without_tracker
+from typer.testing import CliRunner
 
+from gan.errors import GanError
+from pipeline.cli.main import app
 from pipeline.paths import Paths
 from pipeline.stages import evaluate, reference, train
 from pipeline.training.tracker import NullTracker
@@ -62,9 +65,10 @@ class Corners(torch.nn.Module):
         return torch.nn.functional.adaptive_avg_pool2d(images / 255, 2).flatten(1)
 
 
-@pytest.fixture(autouse=True)
-def no_tracker(monkeypatch):
-    without_tracker(monkeypatch)
+def save_corners(folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(Corners()).save(str(folder / "corners.pt"))
 
 
 @pytest.fixture(scope="module", params=SETS)
@@ -75,13 +79,9 @@ def trained(request, tmp_path_factory, make_params, write_cache):
     images = np.random.default_rng(0).integers(0, 256, (known + held, 32, 32, 3), dtype=np.uint8)
     write_cache(paths.cache, images, holdout=held)
     paths.weights.mkdir()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.script(Corners()).save(str(paths.weights / "corners.pt"))
-    with pytest.MonkeyPatch.context() as patch:
-        without_tracker(patch)
-        reference.run(make_params(CHANGES), paths)
-        train.run(make_params(CHANGES), paths, NullTracker())
+    save_corners(paths.weights)
+    reference.run(make_params(CHANGES), paths)
+    train.run(make_params(CHANGES), paths, NullTracker())
     return SimpleNamespace(paths=paths, counts={"train": known, "holdout": held})
 
 
@@ -152,3 +152,46 @@ def test_every_out_is_written_and_can_be_read(trained, make_params):
     text = " ".join(page.text_content().split())
     assert all(note in text for note in result["notes"])
     assert len(page.xpath("//svg")) == bool(result["selection"]["curve"])
+
+
+def test_commands_bear_a_run_without_any_number(tmp_path, write_cache, write_params, monkeypatch):
+    """Three pictures and `allow_small: false`, as params.yaml had it: nothing can be measured."""
+    images = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    write_cache(tmp_path / "cache", images)
+    (tmp_path / "weights").mkdir()
+    save_corners(tmp_path / "weights")
+    write_params(tmp_path / "params.yaml", CHANGES | {"evaluate.allow_small": False})
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "preprocess.json").write_text('{"train": 3, "holdout": 0}')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+
+    def gan(*command, store="mlflow.db"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / store}")
+        done = CliRunner().invoke(app, command)
+        if done.exception:
+            raise done.exception
+        return done.stdout
+
+    for stage in ("reference", "train", "evaluate"):
+        gan(stage)
+    metrics = json.loads((tmp_path / "reports" / "metrics.json").read_text())
+    assert set(metrics) == {"best_images_seen", "run_key"}
+    assert metrics["run_key"] in gan("summary")
+    (row,) = json.loads(gan("runs", "--json"))
+    assert row["metrics"]["best_images_seen"] == 64
+    shutil.copytree(tmp_path / "reports", tmp_path / "again")
+    for runs in (["latest", "again"], ["reports", "again"]):
+        with pytest.raises(GanError):
+            gan("compare", *runs)
+    gan("results", "add", "few", "--out", "results")
+    gan("results", "render", "--folder", "results")
+    assert "few" in (tmp_path / "results.md").read_text()
+    (card,) = tmp_path.glob("mlartifacts/**/README.md")
+    result = json.loads((tmp_path / "reports" / "evaluation.json").read_text())
+    text = card.read_text().replace("\\", "")
+    assert all(note in text for note in result["notes"])
+    gan("sync", store="another.db")  # makes the run of the files that lie here
+    (row,) = json.loads(gan("runs", "--json", store="another.db"))
+    assert row["metrics"]["best_images_seen"] == 64
