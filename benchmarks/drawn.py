@@ -23,7 +23,7 @@ TAGS = 20  # of a picture, about as many as boards give
 
 @dataclass(frozen=True)
 class Style:
-    """Pixels, cells of the fine pattern in a row, its share of the colours, JPEG quality."""
+    """Pixels, cells of the fine pattern in a entry, its share of the colours, JPEG quality."""
 
     width: int
     height: int

@@ -1,4 +1,4 @@
-"""What a person sees of a crawl: live in a terminal, a plain line now and then in a log."""
+"""Progress of a crawl on stderr: a live bar in a terminal, a line now and then in a log."""
 
 import re
 import sys
@@ -20,14 +20,14 @@ DRAW_EVERY_S = 0.2
 RATE_OVER_S = 20.0
 REASONS_SHOWN = 6
 DETAIL = re.compile(r"\s*\(.*?\)")
-"""What differs from picture to picture within one reason, such as (12 bytes not processed)."""
+"""The part of a reason that differs between pictures, such as (12 bytes not processed)."""
 
 Show = Callable[[Sink], None]
 
 
 @contextmanager
 def show_progress(total: int | None) -> Iterator[Show]:
-    """Show how a crawl of about `total` images (None: nobody knows) goes on, on stderr."""
+    """Show the progress of a crawl of about `total` images (None: unknown) on stderr."""
     live = sys.stderr.isatty()
     every = DRAW_EVERY_S if live else LOG_EVERY_S
     pace = Pace(total)
@@ -37,11 +37,11 @@ def show_progress(total: int | None) -> Iterator[Show]:
     def show(sink: Sink) -> None:
         nonlocal last, latest
         if latest is None:  # before the first image: rates count from here
-            pace.note(done(sink))
+            pace.note(count_done(sink))
         latest = sink
         if time.monotonic() - last >= every:
             last = time.monotonic()
-            pace.note(done(sink))
+            pace.note(count_done(sink))
             draw(sink)
 
     with (_live if live else _plain)(pace, total) as draw:
@@ -49,7 +49,7 @@ def show_progress(total: int | None) -> Iterator[Show]:
             yield show
         finally:
             if latest is not None:
-                pace.note(done(latest))
+                pace.note(count_done(latest))
                 draw(latest)
 
 
@@ -62,6 +62,7 @@ class Pace:
         self._seen: deque[tuple[float, int]] = deque()
 
     def note(self, done: int) -> None:
+        """Take down that so many images are done now."""
         now = self._clock()
         self._seen.append((now, done))
         while now - self._seen[0][0] > RATE_OVER_S:
@@ -69,6 +70,7 @@ class Pace:
 
     @property
     def rate(self) -> float:
+        """Images a second."""
         if not self._seen:
             return 0.0
         (start, first), (now, last) = self._seen[0], self._seen[-1]
@@ -76,7 +78,7 @@ class Pace:
 
     @property
     def left(self) -> str:
-        """Such as 1:05:30; empty where it can't be told."""
+        """Time left, such as 1:05:30; empty where it is unknown."""
         if self._total is None or not self._seen or not self.rate:
             return ""
         images = self._total - self._seen[-1][1]
@@ -88,14 +90,14 @@ class Pace:
         return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def done(sink: Sink) -> int:
-    """Images that have their row: known before, taken up from a killed crawl, and new ones."""
-    return sink.known + sum(sink.counts.values())
+def count_done(sink: Sink) -> int:
+    """Images with an entry: of an earlier crawl, of a resumed one, and new ones."""
+    return sink.settled + sum(sink.counts.values())
 
 
 def describe(sink: Sink) -> str:
-    """Fetched, skipped, and the others by reason, the most frequent ones first."""
-    skipped = sink.known + sink.taken_up
+    """Counts of images fetched and skipped, and of rejects by reason, most frequent first."""
+    skipped = sink.settled + sink.resumed
     parts = [
         f"fetched {sink.fetched}",
         f"skipped {skipped}" if skipped else "",
@@ -105,12 +107,14 @@ def describe(sink: Sink) -> str:
 
 
 def describe_rejects(sink: Sink) -> str:
-    """What brought no picture, such as `gone 2 (HTTP 404), failed 3 (2x timed out, 1x …)`."""
+    """Counts of rejects, such as `gone 2 (HTTP 404), failed 3 (2x timed out, 1x …)`."""
     counts = Counter({status: n for status, n in sink.counts.items() if status != "ok" and n})
-    return ", ".join(f"{each} {n} ({_reasons(sink, each)})" for each, n in counts.most_common())
+    return ", ".join(
+        f"{each} {n} ({_describe_reasons(sink, each)})" for each, n in counts.most_common()
+    )
 
 
-def _reasons(sink: Sink, status: str) -> str:
+def _describe_reasons(sink: Sink, status: str) -> str:
     counts: Counter[str] = Counter()
     for (each, why), count in sink.reasons.items():
         if each == status:
@@ -134,7 +138,7 @@ def _live(pace: Pace, total: int | None) -> Iterator[Show]:
     words = Text()
 
     def draw(sink: Sink) -> None:
-        bars.update(task, completed=done(sink), description=_pace(pace))
+        bars.update(task, completed=count_done(sink), description=_describe_pace(pace))
         words.plain = describe(sink)
 
     with Live(Group(bars, words), console=Console(stderr=True), refresh_per_second=5):
@@ -145,11 +149,11 @@ def _live(pace: Pace, total: int | None) -> Iterator[Show]:
 def _plain(pace: Pace, total: int | None) -> Iterator[Show]:
     def draw(sink: Sink) -> None:
         of = "" if total is None else f"/{total}"
-        line = f"scrape: {done(sink)}{of}, {_pace(pace)}; {describe(sink)}"
+        line = f"scrape: {count_done(sink)}{of}, {_describe_pace(pace)}; {describe(sink)}"
         say(line)
 
     yield draw
 
 
-def _pace(pace: Pace) -> str:
+def _describe_pace(pace: Pace) -> str:
     return f"{pace.rate:.1f}/s" + (f", {pace.left} left" if pace.left else "")

@@ -84,7 +84,7 @@ class DataPin:
             say(f"data.dvc: {before or 'nothing'} -> {self.md5}; {COMMIT}")
 
     def holds(self, md5: str) -> bool:
-        """True where DVC's cache has all of the folder with this directory md5."""
+        """True where DVC's cache has every file of the folder with this directory md5."""
         listing = self._object(md5)
         if not listing.is_file():
             return False

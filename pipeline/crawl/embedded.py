@@ -9,7 +9,7 @@ from gan.params.data import ScrapeParams
 from pipeline.console import counted
 from pipeline.crawl.booru.danbooru import Danbooru
 from pipeline.crawl.booru.posts import Search
-from pipeline.crawl.http.engine import Manners, crawl
+from pipeline.crawl.http.engine import CrawlPolicy, crawl
 from pipeline.crawl.sink import Sink
 from pipeline.dataset.reader import Dataset
 from pipeline.gallery.page import page_size, page_tags, paint_page_jpeg
@@ -17,7 +17,7 @@ from pipeline.gallery.painter import paint_jpeg, tags
 from pipeline.gallery.server import Describe, Gallery, Measure, Paint, serve, square
 from pipeline.gallery.settings import GallerySettings
 
-HOME = "gallery:"
+RECORDED_ROOT = "gallery:"
 """Stands for the server's address in the manifest: host and port change with every run."""
 AT_HOME = ScrapeParams(
     contact="",
@@ -66,9 +66,9 @@ class Embedded(GallerySettings):
         with serve(gallery) as root:
             # Its faults are there on purpose: no line says that a request is tried again.
             place = frozenset({urlsplit(root).netloc})
-            manners = Manners(AT_HOME, place, tell=lambda _: None)
-            search = Search(root, "", self.count, self.licence, home=HOME)
-            crawl(Danbooru(search, sink.journal), sink, manners)
+            policy = CrawlPolicy(AT_HOME, place, report=lambda _: None)
+            search = Search(root, "", self.count, self.licence, recorded_root=RECORDED_ROOT)
+            crawl(Danbooru(search, sink.journal), sink, policy)
         if failed := sink.counts["failed"]:
             pictures = counted(failed, "picture")
             raise GanError(f"{pictures} of the embedded gallery failed; run again")

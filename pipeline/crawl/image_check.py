@@ -1,4 +1,4 @@
-"""Decides whether bytes are a picture that is kept; bytes are never changed."""
+"""Checks of fetched bytes: a whole picture within the limits, kept as it is, or a reason."""
 
 import hashlib
 import io
@@ -24,13 +24,13 @@ Image.MAX_IMAGE_PIXELS = None
 
 
 @dataclass(frozen=True)
-class Listed:
-    """What a source says of one image before it is fetched.
+class ListedImage:
+    """An image as a source lists it, before it is fetched.
 
-    `position` is its place in the source's order, `url` what the manifest records, `fetch` where
-    it is right now, if that is elsewhere (the embedded gallery's port changes with every run).
-    `source` is where the site says that the picture is from. With `sha256` only a file with this
-    hash is taken.
+    `position` is its place in the source's order, `url` its address in the manifest, `fetch` the
+    address to ask, where that differs (the embedded gallery's port changes with every run).
+    `source` is where the site says that the picture comes from. With `sha256` only a file with
+    this hash is taken.
     """
 
     position: int
@@ -43,8 +43,8 @@ class Listed:
     fetch: str = ""
     sha256: str = ""
 
-    def row(self, status: Status, reason: str) -> ManifestEntry:
-        """A row without a picture."""
+    def entry(self, status: Status, reason: str) -> ManifestEntry:
+        """A manifest entry without a picture."""
         return ManifestEntry(
             self.page,
             self.url,
@@ -57,32 +57,32 @@ class Listed:
         )
 
 
-def judge(listed: Listed, data: bytes, limits: PictureLimits) -> ManifestEntry:
-    """The row of a fetched image: ok with its marks, else bad or too_large with a reason.
+def check_image(listed: ListedImage, data: bytes, limits: PictureLimits) -> ManifestEntry:
+    """The entry of a fetched image: ok with size and format, else bad or too_large with a reason.
 
-    The picture is decoded whole, so a truncated one is found; but only after its declared size was
-    compared with the limit, so a decompression bomb is not.
+    The picture is decoded whole, so that a truncated one is found; but only after its declared
+    size was compared with the limit, so that a decompression bomb is never unpacked.
     """
     if len(data) > limits.bytes:
-        return listed.row("too_large", over_bytes(limits.bytes))
+        return listed.entry("too_large", describe_excess(limits.bytes))
     sha256 = hashlib.sha256(data).hexdigest()
     if listed.sha256 and listed.sha256 != sha256:
-        return listed.row("bad", "its sha256 is not the one that was asked for")
+        return listed.entry("bad", "its sha256 is not the one that was asked for")
     try:
         with Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS)) as image:
             width, height = image.size
-            # a multi-picture file of a camera is a JPEG with more behind it
+            # a camera's multi-picture file is a JPEG with more after it
             kind = "JPEG" if image.format == "MPO" else str(image.format)
             if width * height > limits.pixels:
-                return listed.row("too_large", f"{width}x{height} pixels, over {limits.pixels}")
+                return listed.entry("too_large", f"{width}x{height} pixels, over {limits.pixels}")
             image.load()
     except UnidentifiedImageError:
-        return listed.row("bad", "no JPEG, PNG, WebP or GIF")
+        return listed.entry("bad", "no JPEG, PNG, WebP or GIF")
     # Pillow's decoders raise nearly anything on crafted bytes; all of it means the same here.
     except Exception as error:
-        return listed.row("bad", _describe(error))
+        return listed.entry("bad", _describe(error))
     return replace(
-        listed.row("ok", ""),
+        listed.entry("ok", ""),
         sha256=sha256,
         bytes=len(data),
         format=kind,
@@ -91,11 +91,12 @@ def judge(listed: Listed, data: bytes, limits: PictureLimits) -> ManifestEntry:
     )
 
 
-def over_bytes(limit: int) -> str:
+def describe_excess(limit: int) -> str:
+    """The reason of a file that has more bytes than `limit`."""
     return f"over {limit} bytes"
 
 
 def _describe(error: Exception) -> str:
-    """One line that is the same in every process: no addresses of objects."""
+    """One line that is the same in every process: without addresses of objects."""
     text = re.sub(r"\s*<[^>]*>", "", " ".join(str(error).split()))
     return f"damaged: {text or type(error).__name__}"

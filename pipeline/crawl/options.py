@@ -15,7 +15,7 @@ from pipeline.crawl.embedded import Embedded
 from pipeline.crawl.from_manifest import FromManifest
 from pipeline.crawl.html.source import HtmlGallery
 from pipeline.crawl.http.address_guard import normalise
-from pipeline.crawl.http.engine import Manners
+from pipeline.crawl.http.engine import CrawlPolicy
 from pipeline.crawl.source import Source
 from pipeline.crawl.url_list import UrlList
 from pipeline.dataset.source_file import EMBEDDED, is_embedded, read_source
@@ -29,7 +29,7 @@ SECRET = re.compile(
     r"|credential|session|auth(?!or)).*|x_amz_.*",
     re.IGNORECASE,
 )
-"""Names of fields in an address that log somebody in."""
+"""Names of an address's query fields that hold credentials."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ USED = {
     "archive": {"limit", "licence"},
     "manifest": {"allow_private"},
 }
-"""Options that each kind of source understands; any other is refused, never ignored."""
+"""Options that each kind of source understands; any other one is refused."""
 
 
 def choose_source(request: ScrapeRequest, settings: ScrapeParams, paths: Paths) -> Source:
@@ -97,19 +97,19 @@ def source_of(request: ScrapeRequest, settings: ScrapeParams) -> Source:
     if request.limit is not None and request.limit < 1:
         raise GanError(f"--limit {request.limit}: must be at least 1")
     allowed = frozenset(_host_and_port(each) for each in request.allow_private)
-    manners = Manners(settings, allowed)
+    policy = CrawlPolicy(settings, allowed)
     licence = request.licence or UNKNOWN
     match kind:
         case "booru":
-            return _booru(place, request, licence, manners)
+            return _booru(place, request, licence, policy)
         case "gallery":
-            return _gallery(place, request, licence, manners)
+            return _gallery(place, request, licence, policy)
         case "urls":
-            return UrlList(Path(place), licence, request.limit, manners)
+            return UrlList(Path(place), licence, request.limit, policy)
         case "archive":
             return Archive(Path(place), licence, settings, request.limit)
         case "manifest":
-            return FromManifest(Path(place), manners)
+            return FromManifest(Path(place), policy)
     source = Embedded(count=request.limit) if request.limit else Embedded()
     return replace(source, licence=request.licence) if request.licence else source
 
@@ -135,16 +135,16 @@ def _source_option(request: ScrapeRequest) -> str:
     )
 
 
-def _booru(root: str, request: ScrapeRequest, licence: str, manners: Manners) -> Booru:
+def _booru(root: str, request: ScrapeRequest, licence: str, policy: CrawlPolicy) -> Booru:
     root = _web_address("booru", root).rstrip("/")
     if request.limit is None:
         raise GanError("--source booru:… needs --limit, the largest number of images to fetch")
     ratings = frozenset(request.ratings.replace(",", " ").split()) or SAFE
     api = request.api or AUTO
-    return Booru(root, request.tags, request.limit, licence, manners, ratings, api)
+    return Booru(root, request.tags, request.limit, licence, policy, ratings, api)
 
 
-def _gallery(url: str, request: ScrapeRequest, licence: str, manners: Manners) -> HtmlGallery:
+def _gallery(url: str, request: ScrapeRequest, licence: str, policy: CrawlPolicy) -> HtmlGallery:
     if not request.image:
         raise GanError("--source gallery:… needs --image, a CSS selector such as 'img.full'")
     return HtmlGallery(
@@ -155,7 +155,7 @@ def _gallery(url: str, request: ScrapeRequest, licence: str, manners: Manners) -
         tags=request.tags,
         licence=licence,
         limit=request.limit,
-        manners=manners,
+        policy=policy,
     )
 
 

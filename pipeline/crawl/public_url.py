@@ -1,4 +1,4 @@
-"""What of an address may be recorded: no credential, and nothing that only this network knows."""
+"""Public parts of addresses, fit to be recorded: no credentials, no hosts of a local network."""
 
 import ipaddress
 import re

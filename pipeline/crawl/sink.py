@@ -1,20 +1,20 @@
-"""Where sources deliver their rows: the journal, with whoever watches and the log beside it."""
+"""The sink of a crawl: checks images, writes entries to the journal, counts, reports, logs."""
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.crawl.image_check import Listed, PictureLimits, judge
+from pipeline.crawl.image_check import ListedImage, PictureLimits, check_image
 from pipeline.crawl.storage.journal import Journal
 from pipeline.dataset.manifest import ManifestEntry, Status
 
 
 @dataclass(frozen=True)
-class Trace:
-    """How an answer came about; goes to the log, never into the dataset.
+class FetchTrace:
+    """How an answer came about; goes into the log, never into the dataset.
 
-    `url` is where redirects led, `address` who answered, `http` the status (0: no answer), and
-    `seconds` the time from asking to the last byte.
+    `url` is where redirects led, `address` the IP address that answered, `http` the status (0: no
+    answer), and `seconds` the time from the request to the last byte.
     """
 
     url: str = ""
@@ -23,69 +23,81 @@ class Trace:
     seconds: float = 0.0
 
 
-NO_TRACE = Trace()
+NO_TRACE = FetchTrace()
 
 
 def _ignore(*_: object) -> None:
-    """Nobody watches, and there is no log."""
+    """Neither progress nor a log."""
 
 
 class Sink:
-    """Takes each image's row once; counts by status, those of a killed crawl's rows included.
+    """Takes each image's entry once; counts by status, entries of a resumed crawl included.
 
-    `show(sink)` is called after each change; `log(row, trace)` with each new row.
+    `on_change(sink)` is called after each change, `log(entry, trace)` with each new entry.
+    `settled` counts listed images that an earlier crawl settled, `resumed` the pictures of a
+    killed one, `fetched` those of this one.
     """
 
     def __init__(
         self,
         journal: Journal,
         limits: PictureLimits | None = None,
-        show: Callable[["Sink"], None] = _ignore,
-        log: Callable[[ManifestEntry, Trace], None] = _ignore,
+        on_change: Callable[["Sink"], None] = _ignore,
+        log: Callable[[ManifestEntry, FetchTrace], None] = _ignore,
     ) -> None:
         self.journal = journal
         self.limits = limits or PictureLimits()
         self.counts: Counter[Status] = Counter()
         self.reasons: Counter[tuple[Status, str]] = Counter()
-        self.known = 0
+        self.settled = 0
         self.fetched = 0
-        self._show = show
+        self._on_change = on_change
         self._log = log
-        for entry in journal.entries():
-            if entry.row.status != "failed":
-                self._count(entry.row)
-        self.taken_up = self.counts["ok"]  # without what brought no picture: that is in `counts`
-        self._show(self)
+        for record in journal.records():
+            if record.entry.status != "failed":
+                self._count(record.entry)
+        self.resumed = self.counts["ok"]  # rejects of the killed crawl are in `counts`
+        self._on_change(self)
 
-    def is_done(self, listed: Listed) -> bool:
-        """True where an older dataset, a killed crawl or this listing settled the address."""
-        if self.journal.known.is_settled(listed.url):
-            self.known += 1
-            self._show(self)
+    def is_done(self, listed: ListedImage) -> bool:
+        """True where an earlier crawl, a killed one or this one settled the address."""
+        if self.journal.earlier.is_settled(listed.url):
+            self.settled += 1
+            self._on_change(self)
             return True
         return self.journal.is_done(listed.url)
 
-    def take(self, listed: Listed, data: bytes, trace: Trace = NO_TRACE) -> None:
-        """Judge the bytes of an image and keep it if it is good."""
-        self.add(listed, self.judge(listed, data), data, trace)
+    def check_and_add(
+        self, listed: ListedImage, data: bytes, trace: FetchTrace = NO_TRACE
+    ) -> None:
+        """Check the bytes of an image; keep a good one, else its reason."""
+        self.add(listed, self.check(listed, data), data, trace)
 
-    def judge(self, listed: Listed, data: bytes) -> ManifestEntry:
-        """The row of fetched bytes, by this crawl's limits; changes nothing: fit for a thread."""
-        return judge(listed, data, self.limits)
+    def check(self, listed: ListedImage, data: bytes) -> ManifestEntry:
+        """The entry of fetched bytes, by this crawl's limits; safe to call in a thread."""
+        return check_image(listed, data, self.limits)
 
     def add(
-        self, listed: Listed, row: ManifestEntry, data: bytes = b"", trace: Trace = NO_TRACE
+        self,
+        listed: ListedImage,
+        entry: ManifestEntry,
+        data: bytes = b"",
+        trace: FetchTrace = NO_TRACE,
     ) -> None:
-        self.journal.add(listed.position, row, data if row.status == "ok" else b"")
-        self.fetched += row.status == "ok"
-        self._count(row)
-        self._log(row, trace)
-        self._show(self)
+        """Keep an entry that was checked, with the bytes of a good image."""
+        self.journal.add(listed.position, entry, data if entry.status == "ok" else b"")
+        self.fetched += entry.status == "ok"
+        self._count(entry)
+        self._log(entry, trace)
+        self._on_change(self)
 
-    def reject(self, listed: Listed, status: Status, reason: str, trace: Trace = NO_TRACE) -> None:
-        self.add(listed, listed.row(status, reason), b"", trace)
+    def reject(
+        self, listed: ListedImage, status: Status, reason: str, trace: FetchTrace = NO_TRACE
+    ) -> None:
+        """Keep the reason why there is no image."""
+        self.add(listed, listed.entry(status, reason), b"", trace)
 
-    def _count(self, row: ManifestEntry) -> None:
-        self.counts[row.status] += 1
-        if row.status != "ok":
-            self.reasons[row.status, row.reason] += 1
+    def _count(self, entry: ManifestEntry) -> None:
+        self.counts[entry.status] += 1
+        if entry.status != "ok":
+            self.reasons[entry.status, entry.reason] += 1

@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import urldefrag
 
 from gan.errors import GanError
-from pipeline.crawl.archive.member import printable
-from pipeline.crawl.http.engine import Manners
-from pipeline.crawl.http.image_list import fetch_images, say_left_out
-from pipeline.crawl.image_check import Listed
+from pipeline.crawl.archive.archive_file import printable
+from pipeline.crawl.http.engine import CrawlPolicy
+from pipeline.crawl.http.image_list import fetch_images, report_left_out
+from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
 from pipeline.crawl.storage.earlier_crawl import url_key
@@ -28,17 +28,17 @@ BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 @dataclass(frozen=True)
 class UrlList(GrowingSource):
-    """The images whose addresses `path` names, in its order; `limit` keeps the first ones.
+    """The images whose addresses are in `path`, in its order; `limit` keeps the first ones.
 
-    A text file holds an address a line, and comments behind `#` at a line's start. A table has a
+    A text file has an address a line; `#` at a line's start begins a comment. A table has a
     header with the column `url`; `page`, `tags`, `rating`, `source`, `licence` and `sha256` are
-    used if they are there. An address that comes again is left out.
+    optional. An address that comes again is left out.
     """
 
     path: Path
     licence: str
     limit: int | None
-    manners: Manners
+    policy: CrawlPolicy
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -57,12 +57,12 @@ class UrlList(GrowingSource):
         left_out: Counter[str] = Counter()
         if not self.total:  # the whole file is read here, before any request
             raise GanError(f"{self.path}: names no address")
-        fetch_images(self._images(left_out), sink, self.manners)
-        say_left_out(left_out)
+        fetch_images(self._images(left_out), sink, self.policy)
+        report_left_out(left_out)
 
     @cached_property
     def _survey(self) -> tuple[str, int]:
-        """The file's sha256, and how many images it names; GanError where it is no such list."""
+        """The file's sha256 and its number of images; GanError where it is no such list."""
         try:
             with self.path.open("rb") as stream:
                 sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -73,9 +73,9 @@ class UrlList(GrowingSource):
             guess = " (UTF-16?)" if b"\0" in self._start else ""
             raise GanError(f"{self.path}: not UTF-8 text{guess}; save it as UTF-8") from None
 
-    def _images(self, left_out: Counter[str]) -> Iterator[Listed]:
+    def _images(self, left_out: Counter[str]) -> Iterator[ListedImage]:
         seen: set[bytes] = set()
-        for listed in self._each(left_out):
+        for listed in self._read(left_out):
             if len(seen) == self.limit:
                 break
             key = url_key(listed.url)
@@ -85,7 +85,7 @@ class UrlList(GrowingSource):
                 seen.add(key)
                 yield listed
 
-    def _each(self, left_out: Counter[str]) -> Iterator[Listed]:
+    def _read(self, left_out: Counter[str]) -> Iterator[ListedImage]:
         with self.path.open(encoding=self._encoding, newline="") as stream:
             separator = self._separator(stream.readline())
             stream.seek(0)
@@ -104,7 +104,7 @@ class UrlList(GrowingSource):
         return BYTE_ORDER_MARKS.get(self._start[:2], "utf-8-sig")
 
     def _separator(self, header: str) -> str:
-        """What parts the header's columns; empty where the file is a text."""
+        """The separator of the header's columns; empty where the file is no table."""
         self._refuse_binary(header, 1)
         for separator in SEPARATORS:
             if "url" in [name.strip('"') for name in _names(header.split(separator))]:
@@ -113,21 +113,21 @@ class UrlList(GrowingSource):
             raise GanError(f"{self.path}: its first line must name the columns, one of them `url`")
         return ""
 
-    def _read_text(self, lines: Iterator[str]) -> Iterator[Listed]:
+    def _read_text(self, lines: Iterator[str]) -> Iterator[ListedImage]:
         for position, line in enumerate(lines):
             self._refuse_binary(line, position + 1)
             url = line.strip()
             if url and not url.startswith("#"):
                 url = _without_fragment(url)
-                yield Listed(position, url, url, licence=self.licence)
+                yield ListedImage(position, url, url, licence=self.licence)
 
     def _read_table(
         self, lines: Iterator[str], separator: str, left_out: Counter[str]
-    ) -> Iterator[Listed]:
+    ) -> Iterator[ListedImage]:
         rows = csv.reader(lines, delimiter=separator, strict=True)
         try:
             names = _names(next(rows))
-            self._refuse_twins(names)
+            self._refuse_repeated_columns(names)
             for position, row in enumerate(rows):
                 cells = {n: c.strip() for n, c in zip(names, row, strict=False) if n in COLUMNS}
                 if cells.get("url"):
@@ -137,13 +137,13 @@ class UrlList(GrowingSource):
         except csv.Error as error:
             raise GanError(f"{self.path}:{rows.line_num}: {error}") from None
 
-    def _read_row(self, position: int, cells: dict[str, str], line: int) -> Listed:
+    def _read_row(self, position: int, cells: dict[str, str], line: int) -> ListedImage:
         self._refuse_binary("".join(cells.values()), line)
         sha256 = cells.get("sha256", "").lower()
         if sha256 and not re.fullmatch("[0-9a-f]{64}", sha256):
             raise GanError(f"{self.path}:{line}: sha256 {sha256!r}: must be 64 hexadecimal digits")
         url = _without_fragment(cells["url"])
-        return Listed(
+        return ListedImage(
             position=position,
             page=cells.get("page") or url,
             url=url,
@@ -154,15 +154,15 @@ class UrlList(GrowingSource):
             sha256=sha256,
         )
 
-    def _refuse_twins(self, names: list[str]) -> None:
+    def _refuse_repeated_columns(self, names: list[str]) -> None:
         for name, uses in Counter(names).items():
             if uses > 1 and name in COLUMNS:
                 raise GanError(f"{self.path}: two columns are called {name}")
 
     def _refuse_binary(self, text: str, line: int) -> None:
         if "\0" in text:
-            what = "not UTF-8 text (UTF-16?): it holds a zero byte"
-            raise GanError(f"{self.path}:{line}: {what}; save it as UTF-8")
+            problem = "not UTF-8 text (UTF-16?): it has a zero byte"
+            raise GanError(f"{self.path}:{line}: {problem}; save it as UTF-8")
 
 
 def _names(header: list[str]) -> list[str]:
@@ -170,7 +170,7 @@ def _names(header: list[str]) -> list[str]:
 
 
 def _without_fragment(url: str) -> str:
-    """A fragment is never sent; left in, it would make two images of one."""
+    """Remove the fragment, which is never sent: with it one image would be two."""
     try:
         return urldefrag(url).url if re.match("https?://", url, re.IGNORECASE) else url
     except ValueError:

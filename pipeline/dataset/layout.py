@@ -6,32 +6,36 @@ from pathlib import Path
 
 FORMAT = 1
 DESCRIPTION = "snapshot.json"
+"""The file that describes a dataset; written last, so that its presence says: complete."""
 MANIFEST = "manifest.jsonl"
 IMAGES_A_SHARD = 4096
 EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif"}
-"""Pillow's name of each format that is kept, and the file name's ending for it."""
+"""File name extension of each format that is kept, by Pillow's name of the format."""
+REPAIR = "run `gan scrape --ensure`, or `dvc checkout data.dvc`"
+"""Advice for a damaged or absent dataset."""
 
 
 @dataclass(frozen=True)
-class FileMark:
-    """Size and sha256 of one file, by which a damaged one is known."""
+class FileChecksum:
+    """Size and sha256 of one file, to find a damaged one by."""
 
     bytes: int
     sha256: str
 
 
 def shard_name(index: int) -> str:
+    """The file name of the tar shard with this number, from 0."""
     return f"images-{index:05d}.tar"
 
 
-def mark_file(path: Path) -> FileMark:
-    """Read a file once for its mark."""
+def checksum_file(path: Path) -> FileChecksum:
+    """Read a file once, for its size and sha256."""
     with path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    return FileMark(path.stat().st_size, sha256)
+    return FileChecksum(path.stat().st_size, sha256)
 
 
-def digest_files(marks: dict[str, FileMark]) -> str:
+def digest_files(checksums: dict[str, FileChecksum]) -> str:
     """The dataset's digest: sha256 over names and hashes of manifest and shards."""
-    lines = (f"{marks[name].sha256}  {name}\n" for name in sorted(marks))
+    lines = (f"{checksums[name].sha256}  {name}\n" for name in sorted(checksums))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

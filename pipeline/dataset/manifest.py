@@ -1,4 +1,4 @@
-"""One row of manifest.jsonl: what became of one image URL, and where the picture is from."""
+"""An entry of manifest.jsonl: an image address, its origin, and the outcome of fetching it."""
 
 import json
 from dataclasses import dataclass, fields
@@ -10,9 +10,9 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """An image URL and its fate; the last five fields are set only where status is ok.
+    """An image address and its outcome; the last five fields are set only where status is ok.
 
-    `source` is where the site says that the picture is from, such as an artist's page.
+    `source` is where the site says that the picture comes from, such as an artist's page.
     """
 
     page: str
@@ -30,7 +30,7 @@ class ManifestEntry:
     height: int = 0
 
     def to_json(self) -> str:
-        """One line without its end; equal rows give equal text."""
+        """One line without its end; equal entries give equal text."""
         return json.dumps(self.to_dict(), separators=(",", ":"))
 
     def to_dict(self) -> dict[str, Any]:
@@ -39,14 +39,14 @@ class ManifestEntry:
 
     @staticmethod
     def from_json(line: str) -> "ManifestEntry":
-        """The inverse of to_json; ValueError where the line is no such row."""
+        """The inverse of to_json; ValueError where the line is no manifest entry."""
         return ManifestEntry.from_dict(json.loads(line))
 
     @staticmethod
     def from_dict(values: Any) -> "ManifestEntry":
-        """A row from its parsed JSON object; ValueError where it is none."""
+        """An entry from its parsed JSON object; ValueError where it is none."""
         if not isinstance(values, dict) or set(values) != _NAMES:
-            raise ValueError("not a manifest row")
+            raise ValueError("not a manifest entry")
         if values["status"] not in STATUSES:
             raise ValueError(f"unknown status {values['status']!r}")
         return ManifestEntry(**{**values, "tags": tuple(values["tags"])})

@@ -1,7 +1,7 @@
-"""Where the images lie inside a dataset's tar shards, as arrays.
+"""Index of the images in a dataset's tar shards, as arrays.
 
 The headers are read here, not by tarfile, which takes 29 microseconds a member: half a minute for
-a million images. They are plain USTAR headers that `pipeline.crawl.storage.writer` wrote.
+a million images. They are plain USTAR headers, written by `pipeline.crawl.storage.writer`.
 """
 
 import mmap
@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan.errors import GanError
+from pipeline.dataset.layout import REPAIR
 
 BLOCK = 512
 MAGIC = b"ustar"
-HEAL = "run `gan scrape --ensure`, or `dvc checkout data.dvc`"
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where an image's bytes lie: `size` bytes at `offset` of a shard."""
+    """The place of an image's bytes: `size` bytes at `offset` of a shard."""
 
     shard: Path
     offset: int
@@ -49,11 +49,11 @@ class ImageIndex:
     size: NDArray[np.int64]
 
     @staticmethod
-    def of(shards: Sequence[Path]) -> "ImageIndex":
+    def read(shards: Sequence[Path]) -> "ImageIndex":
         """Read the headers of all `shards`; GanError names a file that is no shard."""
         digests, numbers = bytearray(), array("q")
         for number, shard in enumerate(shards):
-            for digest, offset, size in members(shard):
+            for digest, offset, size in read_headers(shard):
                 digests += digest
                 numbers.extend((number, offset, size))
         table = np.array(numbers, np.int64).reshape(-1, 3)
@@ -75,16 +75,16 @@ class ImageIndex:
         if len(absent):
             name = bytes(digests[absent[0]]).ljust(32, b"\0").hex()
             folder = self.shards[0].parent if self.shards else "the snapshot"
-            raise GanError(f"{folder}: no shard holds the image {name} of the manifest; {HEAL}")
+            raise GanError(f"{folder}: no shard has the image {name} of the manifest; {REPAIR}")
         return found
 
     def location(self, number: int) -> Location:
-        """Where one image is."""
+        """The place of the image with this number."""
         shard = self.shards[self.shard[number]]
         return Location(shard, int(self.offset[number]), int(self.size[number]))
 
 
-def members(shard: Path) -> Iterator[tuple[bytes, int, int]]:
+def read_headers(shard: Path) -> Iterator[tuple[bytes, int, int]]:
     """sha256 (raw), offset and size of each image of a tar shard, in its order."""
     try:
         with (
@@ -99,6 +99,6 @@ def members(shard: Path) -> Iterator[tuple[bytes, int, int]]:
                 yield bytes.fromhex(tar[at : at + 64].decode("ascii")), at + BLOCK, size
                 at += BLOCK + -(-size // BLOCK) * BLOCK
     except (ValueError, IndexError) as error:
-        raise GanError(f"{shard}: not a tar shard: {error}; {HEAL}") from None
+        raise GanError(f"{shard}: not a tar shard: {error}; {REPAIR}") from None
     except OSError as error:
         raise GanError(f"{shard}: cannot be read: {error.strerror}") from None

@@ -16,9 +16,9 @@ from PIL import Image
 
 from gan.params.data import ScrapeParams
 from pipeline.crawl.http import engine
-from pipeline.crawl.http.engine import Manners
+from pipeline.crawl.http.engine import CrawlPolicy
 from pipeline.crawl.http.listing import ListingPage
-from pipeline.crawl.image_check import Listed, PictureLimits
+from pipeline.crawl.image_check import ListedImage, PictureLimits
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
 
@@ -53,12 +53,12 @@ class Urls:
 
     def _listed(self):
         for position, url in enumerate(self.urls):
-            yield Listed(position, f"page:{position}", url)
+            yield ListedImage(position, f"page:{position}", url)
 
     def read(self, page, response):
         raise ValueError("no page was listed")
 
-    def instead(self, page, why):
+    def replace_page(self, page, why):
         return ()
 
 
@@ -185,13 +185,14 @@ class Server:
         return [moment for moment, each in self.times if each == path]
 
 
-def crawl(urls, folder, allowed=(), resolver=None, limits=None, **changes):
-    """The rows of these addresses, or of any other listing, in order."""
+def crawl(urls, folder, allowed=(), resolver=None, limits=None, log=None, **changes):
+    """The entries of these addresses, or of any other listing, in order."""
     listing = urls if hasattr(urls, "start") else Urls(urls)
     params = scrape_params(**changes)
     extra = {"resolver": lambda: resolver} if resolver else {}
-    manners = Manners(params, frozenset(allowed), **extra)
+    policy = CrawlPolicy(params, frozenset(allowed), **extra)
     limits = limits or PictureLimits(params.max_bytes, params.max_pixels)
     with Journal(folder, {"source": "test"}) as journal:
-        engine.crawl(listing, Sink(journal, limits), manners)
-        return [entry.row for entry in journal.entries()]
+        sink = Sink(journal, limits, log=log) if log else Sink(journal, limits)
+        engine.crawl(listing, sink, policy)
+        return [record.entry for record in journal.records()]

@@ -10,7 +10,7 @@ from aiohttp import web
 from PIL import Image
 
 from gan.params.data import ScrapeParams
-from pipeline.crawl.http.engine import Manners
+from pipeline.crawl.http.engine import CrawlPolicy
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
 
@@ -74,8 +74,8 @@ class PageServer:
     def url(self, path=""):
         return f"http://{self.place}/{path}"
 
-    def manners(self, **changes):
-        return Manners(ScrapeParams(**HASTY | changes), frozenset({self.place}))
+    def policy(self, **changes):
+        return CrawlPolicy(ScrapeParams(**HASTY | changes), frozenset({self.place}))
 
     def _call(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
@@ -102,8 +102,8 @@ class PageServer:
         return web.Response(body=body, content_type="text/html", charset=self.encoding)
 
 
-def rows_of(source, folder):
-    """Every row of a crawl of `source` with its journal in `folder`."""
+def entries_of(source, folder):
+    """Every entry of a crawl of `source` with its journal in `folder`."""
     with Journal(folder, source.identity) as journal:
         source.fetch(Sink(journal))
-        return [entry.row for entry in journal.entries()]
+        return [record.entry for record in journal.records()]

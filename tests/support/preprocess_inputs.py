@@ -71,10 +71,10 @@ def pictures(count):
 
 
 def make_dataset(root, files, missing=()):
-    """A dataset of `files`, then one row of each status in `missing`."""
+    """A dataset of `files`, then one entry of each status in `missing`."""
     with Journal(root / "data.staging", {"files": len(files)}) as journal:
         for number, data in enumerate(files):
-            row = ManifestEntry(
+            entry = ManifestEntry(
                 page="",
                 url=f"/images/{number}.png",
                 tags=(),
@@ -88,7 +88,7 @@ def make_dataset(root, files, missing=()):
                 width=40,
                 height=44,
             )
-            journal.add(number, row, data)
+            journal.add(number, entry, data)
         for number, status in enumerate(missing, start=len(files)):
             journal.add(
                 number, ManifestEntry("", f"/images/{number}.png", (), "", "", "", status, "why")
@@ -110,7 +110,7 @@ def numbers_in(text):
 
 
 def assert_counts_add_up(summary, faces=False):
-    assert summary.rows == sum(summary.without_image.values()) + summary.read
+    assert summary.entries == sum(summary.without_image.values()) + summary.read
     pictures = summary.pictures + summary.duplicate_files
     assert summary.read == summary.bad + summary.refused + pictures
     dropped = summary.faces_rejected + summary.filtered

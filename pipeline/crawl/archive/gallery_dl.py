@@ -1,7 +1,7 @@
-"""Reads a picture's provenance from the JSON file that gallery-dl wrote beside it.
+"""Provenance of a picture, from the JSON file that gallery-dl wrote beside it.
 
 The keys are those of gallery-dl's extractors for boorus, Pixiv, X and the like. The file isn't
-trusted: what isn't understood is left out, and no credential in an address is kept.
+trusted: other keys are left out, and no credential in an address is kept.
 """
 
 import html
@@ -13,11 +13,11 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.crawl.archive.member import printable
+from pipeline.crawl.archive.archive_file import printable
 from pipeline.crawl.public_url import public_url, strip_secrets
 
-LARGEST = 2**20
-"""Bytes; a larger file is no sidecar."""
+MAX_BYTES = 2**20
+"""A larger file is no sidecar."""
 
 LONGEST_TEXT = 2000
 ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
@@ -44,7 +44,7 @@ POSTS = {
     "yandere": "https://yande.re/post/show/{}",
     "zerochan": "https://www.zerochan.net/{}",
 }
-"""Where a post of each gallery-dl category stands, by its number."""
+"""The page of a post, by gallery-dl's category and the post's number."""
 
 RATINGS = {
     "g": "general",
@@ -76,12 +76,12 @@ S_MEANS_SAFE = frozenset(
         "yandere",
     }
 )
-"""Categories whose rating `s` is safe; elsewhere it is Danbooru's sensitive."""
+"""Categories whose rating `s` means safe; elsewhere it is Danbooru's sensitive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What is known of where a picture is from; the fields of a manifest row, empty if unknown."""
+    """The origin of a picture as fields of a manifest entry, empty if unknown."""
 
     url: str = ""
     page: str = ""

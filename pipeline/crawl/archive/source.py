@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from gan.params.data import ScrapeParams
-from pipeline.crawl.archive.listing import Contents, look, named_pictures, read_contents
-from pipeline.crawl.archive.member import Member, printable
-from pipeline.crawl.image_check import Listed
+from pipeline.crawl.archive.archive_file import ArchiveFile, printable
+from pipeline.crawl.archive.contents import Contents, read_content, read_contents, walk_pictures
+from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
 from pipeline.crawl.storage.earlier_crawl import url_key
@@ -19,11 +19,11 @@ from pipeline.dataset.reader import Dataset
 class Archive(GrowingSource):
     """Every picture file below `path`, by name; `limit` keeps the first ones.
 
-    Provenance is read from gallery-dl's JSON files beside the pictures. No rating is left out: who
-    has the files has chosen them already.
+    Provenance is read from gallery-dl's JSON files beside the pictures. No rating is left out:
+    the files on this machine were chosen already.
 
-    The archive is walked three times: for its names, for marks of the contents, for the contents.
-    So an archive is known by what it holds, and nothing of it is kept in memory.
+    The archive is walked three times: for its names, for digests of the pictures, for the
+    pictures. So its identity is its content, and none of the bytes are kept in memory.
     """
 
     path: Path
@@ -42,59 +42,60 @@ class Archive(GrowingSource):
 
     @property
     def total(self) -> int:
-        return len(self._contents.marks)
+        return len(self._contents.digests)
 
     def continues(self, dataset: Dataset) -> bool:
-        """True where the archive has only grown: a picture they share, and none that differs."""
+        """True where the archive has only grown: it shares a picture, and none differs."""
         if not super().continues(dataset):
             return False
-        marks = {}
-        for name, place in self._contents.places.items():
-            marks[url_key(self._listed(name, place).url)] = self._contents.marks[place]
+        digests = {}
+        for name, position in self._contents.positions.items():
+            key = url_key(self._list(name, position).url)
+            digests[key] = self._contents.digests[position]
         shared = False
-        for row in dataset.entries():
-            mark = marks.get(url_key(row.url)) if row.status == "ok" else None
-            if mark is not None and mark.hex() != row.sha256:
+        for entry in dataset.entries():
+            digest = digests.get(url_key(entry.url)) if entry.status == "ok" else None
+            if digest is not None and digest.hex() != entry.sha256:
                 return False
-            shared = shared or mark is not None
+            shared = shared or digest is not None
         return shared
 
     def fetch(self, sink: Sink) -> None:
-        places = self._contents.places
-        met = bytearray(len(places))
-        for name, member in named_pictures(self.path, self.limits):
-            place = places.get(name)
-            if place is not None:
-                met[place] = True
-                listed = self._listed(name, place)
+        positions = self._contents.positions
+        found = bytearray(len(positions))
+        for name, file in walk_pictures(self.path, self.limits):
+            position = positions.get(name)
+            if position is not None:
+                found[position] = True
+                listed = self._list(name, position)
                 if not sink.is_done(listed):
-                    self._deliver(member, listed, sink)
-        for name, place in places.items():
-            listed = self._listed(name, place)
-            if not met[place] and not sink.is_done(listed):
+                    self._deliver(file, listed, sink)
+        for name, position in positions.items():
+            listed = self._list(name, position)
+            if not found[position] and not sink.is_done(listed):
                 sink.reject(listed, "failed", "gone since the archive was listed")
 
     @cached_property
     def _contents(self) -> Contents:
         return read_contents(self.path, self.limits, self.limit)
 
-    def _listed(self, name: str, place: int) -> Listed:
-        known, member = self._contents.provenance(place), f"archive:{name}"
-        return Listed(
-            position=place,
-            page=known.page or member,
-            url=known.url or member,
-            tags=known.tags,
-            rating=known.rating,
-            source=known.source,
-            licence=known.licence or self.licence,
+    def _list(self, name: str, position: int) -> ListedImage:
+        origin, own_url = self._contents.provenance(position), f"archive:{name}"
+        return ListedImage(
+            position=position,
+            page=origin.page or own_url,
+            url=origin.url or own_url,
+            tags=origin.tags,
+            rating=origin.rating,
+            source=origin.source,
+            licence=origin.licence or self.licence,
         )
 
-    def _deliver(self, member: Member, listed: Listed, sink: Sink) -> None:
-        found = look(member, self.limits.max_bytes)
-        if found.refusal:
-            sink.reject(listed, *found.refusal)
-        elif found.mark != self._contents.marks[listed.position]:
+    def _deliver(self, file: ArchiveFile, listed: ListedImage, sink: Sink) -> None:
+        content = read_content(file, self.limits.max_bytes)
+        if content.refusal:
+            sink.reject(listed, *content.refusal)
+        elif content.digest != self._contents.digests[listed.position]:
             sink.reject(listed, "failed", "changed since the archive was listed")
         else:
-            sink.take(listed, found.data)
+            sink.check_and_add(listed, content.data)

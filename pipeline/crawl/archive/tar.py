@@ -1,4 +1,4 @@
-"""Walks a tar, compressed or not, as a stream; nothing is ever unpacked to disk."""
+"""Walk of a tar, compressed or not, as a stream; nothing is unpacked to disk."""
 
 import tarfile
 from collections.abc import Callable, Iterator
@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Self
 
 from gan.errors import GanError
-from pipeline.crawl.archive.member import (
+from pipeline.crawl.archive.archive_file import (
     DAMAGED,
     SPECIAL,
-    Member,
+    ArchiveBudget,
+    ArchiveFile,
     Refusal,
-    Tally,
     UnreadableError,
     check_name,
     explain,
@@ -24,7 +24,7 @@ LARGEST_HEADER = 2**20
 
 
 class _Header(tarfile.TarInfo):
-    """Refuses what the tarfile module would read into memory whole, or run backwards from."""
+    """Refuses a header that makes the tarfile module read much into memory, or go backwards."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -43,21 +43,21 @@ _EXTENSIONS = {
 }
 
 
-def tar_members(path: Path, tally: Tally) -> Iterator[Member]:
+def walk_tar(path: Path, budget: ArchiveBudget) -> Iterator[ArchiveFile]:
     """The files in a tar, in its order; GanError where it is none, torn, damaged or a bomb."""
     packed, unpacked = path.stat().st_size, 0
     with _open(path) as tar:
         while (info := _next(tar, path)) is not None:
             size = 0 if info.issparse() else info.size
-            tally.add(size)
+            budget.add(size)
             unpacked += size
-            if is_bomb(unpacked, packed, tally.limits.archive_ratio):
+            if is_bomb(unpacked, packed, budget.limits.archive_ratio):
                 raise GanError(
-                    f"{path}: unpacks to over {tally.limits.archive_ratio:g} times its size; if "
+                    f"{path}: unpacks to over {budget.limits.archive_ratio:g} times its size; if "
                     f"you trust it, raise scrape.archive_ratio in params.yaml"
                 )
             if not info.isdir():
-                yield Member(info.name, info.size, _refuse(info), _reader(tar, info))
+                yield ArchiveFile(info.name, info.size, _refuse(info), _reader(tar, info))
 
 
 def _open(path: Path) -> tarfile.TarFile:
@@ -72,7 +72,7 @@ def _next(tar: tarfile.TarFile, path: Path) -> tarfile.TarInfo | None:
     before = tar.offset
     try:
         info = tar.next()
-        # Else the module keeps every header that it has seen, 1 kB each.
+        # Else the module keeps every header that it has read, 1 kB each.
         tar.members.clear()  # type: ignore[attr-defined]
         if info is None:
             _check_end(tar)
@@ -84,7 +84,7 @@ def _next(tar: tarfile.TarFile, path: Path) -> tarfile.TarInfo | None:
 
 
 def _check_end(tar: tarfile.TarFile) -> None:
-    """The module ends in silence at a header that it can't read, and where the file is cut off."""
+    """Raise at an unreadable header or a cut-off file, where the module ends in silence."""
     stream = tar.fileobj
     if stream is not None:
         stream.seek(tar.offset)

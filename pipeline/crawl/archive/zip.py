@@ -1,4 +1,4 @@
-"""Walks a zip by its directory; nothing is ever unpacked to disk."""
+"""Walk of a zip by its directory; nothing is unpacked to disk."""
 
 import stat
 import zipfile
@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gan.errors import GanError
-from pipeline.crawl.archive.member import (
+from pipeline.crawl.archive.archive_file import (
     DAMAGED,
     SPECIAL,
-    Member,
+    ArchiveBudget,
+    ArchiveFile,
     Refusal,
-    Tally,
     UnreadableError,
     check_name,
     explain,
@@ -20,25 +20,25 @@ from pipeline.crawl.archive.member import (
 )
 
 STEP = 4096
-"""Bytes read at once: bzip2 and LZMA unpack a whole step, and a step may be a bomb."""
+"""Bytes read at once: bzip2 and LZMA unpack a whole step, which may be a bomb."""
 
 
-def zip_members(path: Path, tally: Tally) -> Iterator[Member]:
+def walk_zip(path: Path, budget: ArchiveBudget) -> Iterator[ArchiveFile]:
     """The files in a zip, in its order; GanError where it is none or damaged."""
-    with _open(path, tally) as archive:
+    with _open(path, budget) as archive:
         for info in archive.infolist():
-            tally.add(info.file_size)
+            budget.add(info.file_size)
             if not info.is_dir():
-                refusal = _refuse(info, tally.limits.archive_ratio)
-                yield Member(info.filename, info.file_size, refusal, _reader(archive, info))
+                refusal = _refuse(info, budget.limits.archive_ratio)
+                yield ArchiveFile(info.filename, info.file_size, refusal, _reader(archive, info))
 
 
 class _Directory(list[zipfile.ZipInfo]):
-    """Holds no more entries than there is room for; GanError at the first one too many."""
+    """A list with a cap on its entries; GanError at the first one too many."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, budget: ArchiveBudget) -> None:
         super().__init__()
-        self._tally = tally
+        self._tally = budget
 
     def append(self, info: zipfile.ZipInfo) -> None:
         self._tally.require_room(len(self) + 1)
@@ -46,13 +46,13 @@ class _Directory(list[zipfile.ZipInfo]):
 
 
 class _Zip(zipfile.ZipFile):
-    """Reads its whole directory when it is opened, but keeps the caps while it does.
+    """A ZipFile that checks the caps while it reads its directory, when it is opened.
 
-    The number of entries that a zip declares isn't asked: zipfile itself goes by the directory.
+    The number of entries that a zip declares doesn't matter: zipfile goes by the directory.
     """
 
-    def __init__(self, path: Path, tally: Tally) -> None:
-        self._directory = _Directory(tally)
+    def __init__(self, path: Path, budget: ArchiveBudget) -> None:
+        self._directory = _Directory(budget)
         super().__init__(path)
 
     @property
@@ -61,12 +61,12 @@ class _Zip(zipfile.ZipFile):
 
     @filelist.setter
     def filelist(self, empty: list[zipfile.ZipInfo]) -> None:
-        """The module puts an empty list there before it begins."""
+        """Ignored: the module assigns an empty list before it begins."""
 
 
-def _open(path: Path, tally: Tally) -> zipfile.ZipFile:
+def _open(path: Path, budget: ArchiveBudget) -> zipfile.ZipFile:
     try:
-        return _Zip(path, tally)
+        return _Zip(path, budget)
     except GanError:
         raise
     # Crafted directories make zipfile raise nearly anything; all of it means the same here.

@@ -1,4 +1,4 @@
-"""A booru account's name and key: where they come from, and what keeps them out of sight."""
+"""Name and key of a booru account: read from the environment, kept out of messages."""
 
 import base64
 import ipaddress
@@ -13,7 +13,7 @@ USER, KEY = "GAN_BOORU_USER", "GAN_BOORU_KEY"
 
 @dataclass(frozen=True)
 class Credentials:
-    """Both empty: nobody is logged in. Never shown, not even by repr."""
+    """Name and key, both empty without an account; not shown, not even by repr."""
 
     user: str = field(default="", repr=False)
     key: str = field(default="", repr=False)
@@ -23,17 +23,18 @@ class Credentials:
 
     @property
     def basic(self) -> dict[str, str]:
-        """The header of HTTP Basic authentication; nothing where nobody is logged in."""
+        """The header of HTTP Basic authentication; empty without an account."""
         if not self:
             return {}
         pair = base64.b64encode(f"{self.user}:{self.key}".encode()).decode()
         return {"Authorization": f"Basic {pair}"}
 
     def query(self, user: str, key: str) -> dict[str, str]:
-        """The two as parameters of these names; nothing where nobody is logged in."""
+        """Both as query parameters of these names; empty without an account."""
         return {user: self.user, key: self.key} if self else {}
 
     def is_in(self, text: str) -> bool:
+        """True where `text` holds the key in any of its forms."""
         return any(form in text for form in self._forms)
 
     def redact(self, text: str) -> str:
@@ -50,18 +51,18 @@ class Credentials:
         return (self.key, quote(self.key, safe=""), quote_plus(self.key), pair)
 
 
-NOBODY = Credentials()
+ANONYMOUS = Credentials()
 
 
-def from_environment(root: str) -> Credentials:
-    """What the two variables hold, to be sent to the site `root`.
+def read_credentials(root: str) -> Credentials:
+    """The account in GAN_BOORU_USER and GAN_BOORU_KEY, to be sent to the site `root`.
 
-    Raises GanError where only one is set, or where they would go through a network in the clear.
+    Raises GanError where only one is set, or where they would be sent unencrypted.
     """
     user, key = (os.environ.get(name, "").strip() for name in (USER, KEY))
     if bool(user) != bool(key):
-        missing, there = (USER, KEY) if key else (KEY, USER)
-        raise GanError(f"{there} is set, but {missing} is not; set both or neither")
+        missing, present = (USER, KEY) if key else (KEY, USER)
+        raise GanError(f"{present} is set, but {missing} is not; set both or neither")
     if key and urlsplit(root).scheme != "https" and not _is_this_machine(root):
         raise GanError(f"{root}: {KEY} is not sent over plain http; use https:// or unset it")
     return Credentials(user, key)

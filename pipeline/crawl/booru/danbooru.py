@@ -1,4 +1,4 @@
-"""Danbooru's dialect: /posts.json, pages by `b<id>`, log-in by HTTP Basic.
+"""Danbooru's API: /posts.json, pages by `b<id>`, log-in by HTTP Basic.
 
 Written from Danbooru's wiki: help:api, api:posts, help:common_url_parameters, help:cheatsheet.
 """
@@ -6,27 +6,27 @@ Written from Danbooru's wiki: help:api, api:posts, help:common_url_parameters, h
 from typing import Any
 from urllib.parse import urlencode
 
-from pipeline.crawl.booru.posts import RATINGS, Post, PostListing, text
+from pipeline.crawl.booru.posts import RATINGS, Post, PostListing, as_text
 from pipeline.crawl.http.listing import PageRequest
 
 LETTERS = {rating[0]: rating for rating in RATINGS}
 
 
 class Danbooru(PostListing):
-    """A listing of a site that speaks as danbooru.donmai.us does."""
+    """A listing of a site with the API of danbooru.donmai.us."""
 
     name = "danbooru"
     largest_page = 200
 
     def page(self, before: int) -> PageRequest:
-        place = {"page": f"b{before}"} if before else {}
-        query = urlencode({"tags": self._tags, "limit": self.largest_page, **place})
+        page = {"page": f"b{before}"} if before else {}
+        query = urlencode({"tags": self._tags, "limit": self.largest_page, **page})
         url = f"{self.search.root}/posts.json?{query}"
         return PageRequest(url, before, self.search.credentials.basic)
 
     @property
     def _tags(self) -> str:
-        """With the ratings that are wanted: they don't count towards Danbooru's limit of tags."""
+        """The tags with the wanted ratings, which don't count towards Danbooru's limit of tags."""
         letters = [letter for letter in LETTERS if LETTERS[letter] in self.search.ratings]
         if len(letters) == len(LETTERS) or not self.search.filters_ratings:
             return self.search.tags
@@ -37,9 +37,9 @@ class Danbooru(PostListing):
         return Post(
             number=number,
             page=f"{self.search.root}/posts/{number}",
-            file=text(entry.get("file_url")),
-            tags=text(entry.get("tag_string")),
-            rating=LETTERS.get(text(entry.get("rating")), "unknown"),
-            source=text(entry.get("source")),
-            barred="deleted" if entry.get("is_deleted") is True else "",
+            file=as_text(entry.get("file_url")),
+            tags=as_text(entry.get("tag_string")),
+            rating=LETTERS.get(as_text(entry.get("rating")), "unknown"),
+            source=as_text(entry.get("source")),
+            withheld="deleted" if entry.get("is_deleted") is True else "",
         )

@@ -1,22 +1,22 @@
-"""Gelbooru 0.2's dialect: /index.php?page=dapi, which many sites speak with small differences.
+"""Gelbooru 0.2's API: /index.php?page=dapi, which many sites have with small differences.
 
 Written from gelbooru.com's wiki howto:api and howto:cheatsheet, and safebooru.org's help for dapi.
-Pages by number shift when posts come and end at a depth, so the search itself says `id:<N`.
+Pages by number shift when posts are added and have a largest number, so the search says `id:<N`.
 """
 
 import html
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from pipeline.crawl.booru.posts import RATINGS, Post, PostListing, parse, text
+from pipeline.crawl.booru.posts import RATINGS, Post, PostListing, as_text, parse
 from pipeline.crawl.http.listing import PageRequest
 
-WORDS = {"safe": "general"} | {word: each for each in RATINGS for word in (each, each[0])}
-"""`safe` is older sites' word; a bare s may mean sensitive, so it counts as that."""
+RATING_OF_WORD = {"safe": "general"} | {word: each for each in RATINGS for word in (each, each[0])}
+"""Older sites write `safe`; a bare s may mean sensitive, so it counts as that."""
 
 
 class Gelbooru(PostListing):
-    """A listing of a site that speaks as gelbooru.com or safebooru.org does."""
+    """A listing of a site with the API of gelbooru.com or safebooru.org."""
 
     name = "gelbooru"
     largest_page = 100
@@ -27,10 +27,10 @@ class Gelbooru(PostListing):
         shown = f"{self.search.root}/index.php?" + urlencode(
             {**query, "limit": self.largest_page, "tags": tags}
         )
-        return self.with_key(shown, before, "user_id", "api_key")
+        return self.add_key(shown, before, "user_id", "api_key")
 
     def entries(self, answer: bytes) -> list[Any]:
-        """A bare list, or one in an envelope; without posts also nothing, or an empty envelope."""
+        """A bare list, or one in an object; without posts also an empty answer or object."""
         if not answer.strip():
             return []
         value = parse(answer)
@@ -40,19 +40,19 @@ class Gelbooru(PostListing):
         return self.require_list(value)
 
     def post(self, number: int, entry: dict[str, Any]) -> Post:
-        """Text comes with HTML's entities in it."""
+        """Texts have HTML entities in them."""
         return Post(
             number=number,
             page=f"{self.search.root}/index.php?page=post&s=view&id={number}",
-            file=text(entry.get("file_url")) or _stored(entry),
-            tags=html.unescape(text(entry.get("tags"))),
-            rating=WORDS.get(text(entry.get("rating")).lower(), "unknown"),
-            source=html.unescape(text(entry.get("source"))),
-            barred="deleted" if entry.get("status") == "deleted" else "",
+            file=as_text(entry.get("file_url")) or _build_path(entry),
+            tags=html.unescape(as_text(entry.get("tags"))),
+            rating=RATING_OF_WORD.get(as_text(entry.get("rating")).lower(), "unknown"),
+            source=html.unescape(as_text(entry.get("source"))),
+            withheld="deleted" if entry.get("status") == "deleted" else "",
         )
 
 
-def _stored(entry: dict[str, Any]) -> str:
-    """Where these sites keep a file whose address they don't give."""
-    folder, name = text(entry.get("directory")), text(entry.get("image"))
+def _build_path(entry: dict[str, Any]) -> str:
+    """The path where these sites keep a file whose address they don't give."""
+    folder, name = as_text(entry.get("directory")), as_text(entry.get("image"))
     return quote(f"/images/{folder}/{name}") if folder and name else ""

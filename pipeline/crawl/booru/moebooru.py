@@ -1,17 +1,17 @@
-"""Moebooru's dialect: /post.json, as yande.re and konachan.com speak it.
+"""Moebooru's API: /post.json, as yande.re and konachan.com have it.
 
 Written from the sites' own /help/api and /help/cheatsheet. Pages are asked for as `id:<N` in the
-order of ids, since pages by number shift when posts come.
+order of ids, since pages by number shift when posts are added.
 """
 
 from typing import Any
 from urllib.parse import urlencode
 
-from pipeline.crawl.booru.posts import Post, PostListing, text
+from pipeline.crawl.booru.posts import Post, PostListing, as_text
 from pipeline.crawl.http.listing import PageRequest
 
 LETTERS = {"s": "general", "q": "questionable", "e": "explicit"}
-"""s stands for safe here."""
+"""On these sites s means safe."""
 
 
 class Moebooru(PostListing):
@@ -30,11 +30,11 @@ class Moebooru(PostListing):
         tags = " ".join(word for word in words if word)
         query = urlencode({"tags": tags, "limit": self.largest_page})
         shown = f"{self.search.root}/post.json?{query}"
-        return self.with_key(shown, before, "login", "password_hash")
+        return self.add_key(shown, before, "login", "password_hash")
 
     @property
     def _rating(self) -> str:
-        """One rating or all but one; a search can't name two."""
+        """A search term for one rating, or for all but one: a search can't name two."""
         wanted = [letter for letter in LETTERS if LETTERS[letter] in self.search.ratings]
         if not self.search.filters_ratings or len(wanted) not in (1, 2):
             return ""
@@ -43,17 +43,17 @@ class Moebooru(PostListing):
         return next(f"-rating:{letter}" for letter in LETTERS if letter not in wanted)
 
     def post(self, number: int, entry: dict[str, Any]) -> Post:
-        """The API also lists what its uploader holds back still; deleted posts have no file_url.
+        """The API also lists posts that their uploader holds back; deleted posts have no file_url.
 
-        A post that the index doesn't show (`is_shown_in_index`) is public all the same.
+        A post outside the index (`is_shown_in_index`) is public all the same.
         """
         held = "held back" if entry.get("is_held") is True else ""
         return Post(
             number=number,
             page=f"{self.search.root}/post/show/{number}",
-            file=text(entry.get("file_url")),
-            tags=text(entry.get("tags")),
-            rating=LETTERS.get(text(entry.get("rating")), "unknown"),
-            source=text(entry.get("source")),
-            barred="deleted" if entry.get("status") == "deleted" else held,
+            file=as_text(entry.get("file_url")),
+            tags=as_text(entry.get("tags")),
+            rating=LETTERS.get(as_text(entry.get("rating")), "unknown"),
+            source=as_text(entry.get("source")),
+            withheld="deleted" if entry.get("status") == "deleted" else held,
         )

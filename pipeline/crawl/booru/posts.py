@@ -1,4 +1,4 @@
-"""What the booru dialects share: a search, its posts, and the walk from the newest one down."""
+"""Common part of the booru APIs: a search, its posts, the walk from the newest one down."""
 
 import json
 from abc import ABC, abstractmethod
@@ -9,44 +9,42 @@ from pathlib import PurePosixPath
 from typing import Any, ClassVar
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from scrapy.http import Response
-
-from pipeline.crawl.booru.credentials import NOBODY, Credentials
-from pipeline.crawl.http.listing import ListingPage, PageRequest
-from pipeline.crawl.image_check import Listed
+from pipeline.crawl.booru.credentials import ANONYMOUS, Credentials
+from pipeline.crawl.http.listing import ListingPage, PageAnswer, PageRequest
+from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.storage.journal import Journal
 
 RATINGS = ("general", "sensitive", "questionable", "explicit")
 SAFE = frozenset({"general"})
-NO_STILLS = {".mp4", ".webm", ".m4v", ".mov", ".mkv", ".avi", ".zip", ".swf"}
-"""Endings of what boorus hold besides pictures: videos, animations as a zip of frames, Flash."""
+NOT_STILL_IMAGES = {".mp4", ".webm", ".m4v", ".mov", ".mkv", ".avi", ".zip", ".swf"}
+"""File name endings of videos, of animations as a zip of frames, and of Flash."""
 LONGEST_MESSAGE = 200
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is asked of a booru in whatever dialect; `home` replaces `root` in what is recorded."""
+    """A search on the site `root`, in any API; addresses are recorded with `recorded_root`."""
 
     root: str
     tags: str
     limit: int
     licence: str
     ratings: frozenset[str] = SAFE
-    home: str = ""
-    credentials: Credentials = NOBODY
+    recorded_root: str = ""
+    credentials: Credentials = ANONYMOUS
 
     @property
     def filters_ratings(self) -> bool:
-        """True where the user's own tags leave the rating to us."""
+        """True where the tags don't name a rating themselves."""
         return "rating:" not in self.tags.lower()
 
 
 @dataclass(frozen=True)
 class Post:
-    """A post with its dialect taken off.
+    """A post, the same whatever API listed it.
 
-    `rating` is one of RATINGS or "unknown", `file` is empty where the site shows none to us, and
-    `barred` says why the post isn't for anybody.
+    `rating` is one of RATINGS or "unknown", `file` is empty where the site shows no file, and
+    `withheld` is the reason why the post isn't public, if any.
     """
 
     number: int
@@ -55,13 +53,13 @@ class Post:
     tags: str
     rating: str
     source: str
-    barred: str = ""
+    withheld: str = ""
 
 
 class PostListing(ABC):
-    """Walks a site's posts by falling id, so that neither new posts nor a kill shift the pages.
+    """A walk of a site's posts by falling id, so that neither new posts nor a kill shift pages.
 
-    The first post goes into the journal's bookmark, with the dialect that read it.
+    The journal's bookmark keeps the API's name and the id of the first post.
     """
 
     name: ClassVar[str]
@@ -79,31 +77,31 @@ class PostListing(ABC):
 
     @abstractmethod
     def post(self, number: int, entry: dict[str, Any]) -> Post:
-        """Read one post; what is missing in it is empty."""
+        """Read one post; missing fields are empty."""
 
     def entries(self, answer: bytes) -> list[Any]:
-        """The posts of an answer, as they came; ValueError where it is none."""
+        """The posts of an answer as the API gives them; ValueError where it has no list."""
         return self.require_list(parse(answer))
 
     def require_list(self, value: Any) -> list[Any]:
-        """`value` if it is a list; ValueError with what the site says instead, if anything."""
+        """`value` if it is a list; ValueError with the site's message, if there is one."""
         if not isinstance(value, list):
-            raise ValueError(refusal(value, self.search.credentials) or "no list of posts")
+            raise ValueError(read_refusal(value, self.search.credentials) or "no list of posts")
         return value
 
-    def with_key(self, shown: str, before: int, user: str, key: str) -> PageRequest:
-        """A page whose address also takes the account, as parameters of these two names."""
+    def add_key(self, shown: str, before: int, user: str, key: str) -> PageRequest:
+        """A page whose address also has the account, as parameters `user` and `key`."""
         secret = urlencode(self.search.credentials.query(user, key))
         if not secret:
             return PageRequest(shown, before)
         return PageRequest(f"{shown}&{secret}", before, shown=shown)
 
     def start(self) -> ListingPage:
-        newest = bookmarked(self._journal.bookmark).get(self.name, 0)
+        newest = parse_bookmark(self._journal.bookmark).get(self.name, 0)
         return ListingPage(pages=[self.page(newest + 1 if newest else 0)])
 
-    def read(self, page: PageRequest, response: Response) -> ListingPage:
-        posts = self._below(page.place, self.entries(response.body))
+    def read(self, page: PageRequest, answer: PageAnswer) -> ListingPage:
+        posts = self._select_below(page.place, self.entries(answer.body))
         if not posts:
             return ListingPage()
         if not page.place:
@@ -113,65 +111,65 @@ class PostListing(ABC):
         more = self._listed < self.search.limit and oldest > 1
         return ListingPage(images, [self.page(oldest)] if more else [])
 
-    def instead(self, page: PageRequest, why: str) -> Sequence[PageRequest]:
+    def replace_page(self, page: PageRequest, why: str) -> Sequence[PageRequest]:
         return ()
 
-    def _below(self, before: int, entries: list[Any]) -> list[Post]:
-        """The posts that the walk hasn't passed yet, newest first, each once."""
+    def _select_below(self, before: int, entries: list[Any]) -> list[Post]:
+        """The posts below the id `before`, newest first, each once."""
         posts: dict[int, Post] = {}
-        nameless = behind = 0
+        without_id = trailing = 0
         for entry in entries:
             if not isinstance(entry, dict):
                 raise ValueError("a post that is no object")
-            if number := positive(entry.get("id")):
+            if number := parse_id(entry.get("id")):
                 posts.setdefault(number, self.post(number, entry))
-                nameless, behind = nameless + behind, 0
+                without_id, trailing = without_id + trailing, 0
             else:
-                behind += 1
-        # After the last post that has one, a short page may end the listing.
+                trailing += 1
+        # After the last post with an id, a short page may end the listing.
         if entries and not posts and (not before or len(entries) >= self.largest_page):
             raise ValueError("posts without an id")
         rest = [posts[number] for number in sorted(posts, reverse=True)]
         rest = [post for post in rest if not before or post.number < before]
         if posts and not rest:
             raise ValueError("a page that repeats itself")
-        self._count_nameless(nameless if posts else behind)
+        self._count_without_id(without_id if posts else trailing)
         return rest
 
-    def _count_nameless(self, count: int) -> None:
-        """What a site hides from strangers may come without an id.
+    def _count_without_id(self, count: int) -> None:
+        """Count posts without an id, which a site hides from those without an account.
 
-        Those behind the last post that has one come again on the next page, to be counted there.
+        Those after the last post with an id come again on the next page, and count there.
         """
         if count:
             self.left_out["no file"] += count
 
-    def _choose(self, posts: Iterable[Post]) -> Iterable[Listed]:
+    def _choose(self, posts: Iterable[Post]) -> Iterable[ListedImage]:
         for post in posts:
             if self._listed >= self.search.limit:
                 return
-            address = absolute(self.search.root, post.file)
-            if why := self._refuse(post, address):
-                self.left_out[why] += 1
+            address = resolve_address(self.search.root, post.file)
+            if reason := self._refuse(post, address):
+                self.left_out[reason] += 1
             else:
                 self._listed += 1
                 yield self._list(post, address)
 
     def _refuse(self, post: Post, address: str) -> str:
-        """Why a post is left out; empty for one that is wanted."""
+        """The reason to leave a post out; empty for a wanted one."""
         if post.rating not in self.search.ratings:
             return f"rated {post.rating}"
-        if post.barred or not post.file:
-            return post.barred or "no file"
+        if post.withheld or not post.file:
+            return post.withheld or "no file"
         if not address:
-            return "its file's address is none"
-        if PurePosixPath(urlsplit(address).path).suffix.lower() in NO_STILLS:
+            return "its file has no valid address"
+        if PurePosixPath(urlsplit(address).path).suffix.lower() in NOT_STILL_IMAGES:
             return "a video or an animation"
         texts = (address, post.page, post.tags, post.source)
         return "holds the API key" if any(map(self.search.credentials.is_in, texts)) else ""
 
-    def _list(self, post: Post, address: str) -> Listed:
-        return Listed(
+    def _list(self, post: Post, address: str) -> ListedImage:
+        return ListedImage(
             position=-post.number,
             page=self._record(post.page),
             url=self._record(address),
@@ -183,48 +181,48 @@ class PostListing(ABC):
         )
 
     def _record(self, url: str) -> str:
-        home, root = self.search.home, self.search.root
-        return home + url.removeprefix(root) if home else url
+        recorded, root = self.search.recorded_root, self.search.root
+        return recorded + url.removeprefix(root) if recorded else url
 
 
-def bookmarked(bookmark: str) -> dict[str, int]:
-    """Dialect and first post that a killed crawl noted; nothing where it noted none."""
+def parse_bookmark(bookmark: str) -> dict[str, int]:
+    """Name of the API and id of the first post in a journal's bookmark; empty without one."""
     name, _, number = bookmark.partition(" ")
-    newest = positive(number)
+    newest = parse_id(number)
     return {name: newest} if newest else {}
 
 
 def parse(answer: bytes) -> Any:
-    """The JSON value of an answer; ValueError says that there is none, and repeats nothing."""
+    """The JSON value of an answer; ValueError, without the answer's text, where there is none."""
     try:
         return json.loads(answer)
     except (ValueError, RecursionError):
         raise ValueError("no JSON") from None
 
 
-def refusal(value: Any, credentials: Credentials) -> str:
-    """What a site says in place of a list of posts; empty where it says nothing."""
+def read_refusal(value: Any, credentials: Credentials) -> str:
+    """The message that a site sends in place of a list of posts; empty where there is none."""
     if isinstance(value, dict):
         value = next((value[key] for key in ("message", "reason", "error") if value.get(key)), "")
     if not isinstance(value, str) or not value:
         return ""
-    said = credentials.redact(" ".join(value.split()))[:LONGEST_MESSAGE]
-    return f"the site says: {said}"
+    message = credentials.redact(" ".join(value.split()))[:LONGEST_MESSAGE]
+    return f"the site says: {message}"
 
 
-def text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A field that should be text; some sites write a number or null."""
     number = isinstance(value, int) and not isinstance(value, bool)
     return value if isinstance(value, str) else str(value) if number else ""
 
 
-def positive(value: Any) -> int:
+def parse_id(value: Any) -> int:
     """An id, which some sites write as text; 0 where it is none."""
-    digits = text(value)
+    digits = as_text(value)
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 19 else 0
 
 
-def absolute(root: str, file: str) -> str:
+def resolve_address(root: str, file: str) -> str:
     """The address of a file that may be given relative to `root`; empty where it is none."""
     try:
         address = urljoin(f"{root}/", file.strip())

@@ -1,33 +1,31 @@
-"""Source `booru:ROOT`: the newest posts of a booru, in whichever of three dialects it speaks."""
+"""Source `booru:ROOT`: the newest posts of a booru, by whichever of three APIs it has."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from scrapy.http import Response
-
 from gan.errors import GanError
-from pipeline.crawl.booru.credentials import KEY, USER, from_environment
+from pipeline.crawl.booru.credentials import KEY, USER, read_credentials
 from pipeline.crawl.booru.danbooru import Danbooru
 from pipeline.crawl.booru.gelbooru import Gelbooru
 from pipeline.crawl.booru.moebooru import Moebooru
-from pipeline.crawl.booru.posts import RATINGS, SAFE, PostListing, Search, bookmarked
-from pipeline.crawl.http.engine import Manners, crawl
-from pipeline.crawl.http.image_list import say_left_out
-from pipeline.crawl.http.listing import ListingPage, PageRequest
+from pipeline.crawl.booru.posts import RATINGS, SAFE, PostListing, Search, parse_bookmark
+from pipeline.crawl.http.engine import CrawlPolicy, crawl
+from pipeline.crawl.http.image_list import report_left_out
+from pipeline.crawl.http.listing import ListingPage, PageAnswer, PageRequest
 from pipeline.crawl.http.spider import NOT_EXPECTED, ListingError
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
 from pipeline.crawl.storage.journal import Journal
 
 AUTO = "auto"
-# Gelbooru's last: it alone takes an empty answer for one.
-DIALECTS: dict[str, type[PostListing]] = {
+# Gelbooru last: it alone takes an empty answer for a list.
+LISTINGS: dict[str, type[PostListing]] = {
     each.name: each for each in (Danbooru, Moebooru, Gelbooru)
 }
-APIS = (AUTO, *DIALECTS)
-KNOWN = {
+APIS = (AUTO, *LISTINGS)
+API_OF_HOST = {
     "danbooru.donmai.us": "danbooru",
     "safebooru.donmai.us": "danbooru",
     "testbooru.donmai.us": "danbooru",
@@ -41,30 +39,30 @@ KNOWN = {
     "sakugabooru.com": "moebooru",
 }
 ORDERING = ("order:", "sort:", "limit:", "id:", "random:", "ordfav:", "ordpool:", "ordfavgroup:")
-"""Words of a search that would break the walk by falling ids."""
-HINTS = {
+"""Search terms that would break the walk by falling ids."""
+ADVICE = {
     "HTTP 401": f"check {USER} and {KEY}",
     "HTTP 403": f"it may want an account: {USER} and {KEY}",
     "HTTP 422": "it may take fewer tags: Danbooru takes two without an account",
     "authentication": f"set {USER} and {KEY}",
 }
 
-ANSWERS = ("HTTP ", NOT_EXPECTED)
-"""How it begins why a dialect was not understood; anything else is the host's, not a dialect's."""
+NOT_UNDERSTOOD = ("HTTP ", NOT_EXPECTED)
+"""Beginnings of the reasons that speak against an API; any other reason is the host's."""
 
 
 @dataclass(frozen=True)
 class Booru(GrowingSource):
     """The newest `limit` posts with `tags` that have one of `ratings` and a file.
 
-    Raises GanError for a dialect, a rating or a tag that can't be asked for.
+    Raises GanError for an API, a rating or a tag that doesn't exist or can't be asked for.
     """
 
     root: str
     tags: str
     limit: int
     licence: str
-    manners: Manners
+    policy: CrawlPolicy
     ratings: frozenset[str] = SAFE
     api: str = AUTO
 
@@ -80,7 +78,7 @@ class Booru(GrowingSource):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Without the dialect: it only says how the same posts are read, and may be found out."""
+        """Without the API: it only says how the same posts are read, and may be detected."""
         return {
             "source": f"booru:{self.root}",
             "tags": self.tags,
@@ -94,7 +92,7 @@ class Booru(GrowingSource):
         return self.limit
 
     def fetch(self, sink: Sink) -> None:
-        credentials = from_environment(self.root)
+        credentials = read_credentials(self.root)
         search = Search(
             self.root,
             self.tags,
@@ -103,62 +101,62 @@ class Booru(GrowingSource):
             self.ratings,
             credentials=credentials,
         )
-        listing = _Trial(self._dialects(search, sink.journal))
+        listing = _ApiProbe(self._choose_listings(search, sink.journal))
         try:
-            crawl(listing, sink, self.manners)
+            crawl(listing, sink, self.policy)
         except ListingError as error:
-            told = listing.sum_up(self.root) or _hint(str(error))
-            raise ListingError(credentials.redact(told), error.may_pass) from None
-        say_left_out(listing.left_out)
+            message = listing.describe_failures(self.root) or _advise(str(error))
+            raise ListingError(credentials.redact(message), error.may_pass) from None
+        report_left_out(listing.left_out)
 
-    def _dialects(self, search: Search, journal: Journal) -> list[PostListing]:
-        """The one that is asked for, that began this crawl, or that the host is known for."""
+    def _choose_listings(self, search: Search, journal: Journal) -> list[PostListing]:
+        """The API that --api names, that began this crawl, or that the host has; else all."""
         host = (urlsplit(self.root).hostname or "").removeprefix("www.")
-        begun = next(iter(bookmarked(journal.bookmark)), "")
-        for name in (self.api, begun, KNOWN.get(host, "")):
-            if name in DIALECTS:
-                return [DIALECTS[name](search, journal)]
-        return [dialect(search, journal) for dialect in DIALECTS.values()]
+        begun = next(iter(parse_bookmark(journal.bookmark)), "")
+        for name in (self.api, begun, API_OF_HOST.get(host, "")):
+            if name in LISTINGS:
+                return [LISTINGS[name](search, journal)]
+        return [listing(search, journal) for listing in LISTINGS.values()]
 
 
-class _Trial:
-    """A listing that asks for the first page in one dialect after another until one answers."""
+class _ApiProbe:
+    """A listing that asks for the first page by one API after another until one answers."""
 
-    def __init__(self, dialects: list[PostListing]) -> None:
-        self._dialect, *self._others = dialects
+    def __init__(self, listings: list[PostListing]) -> None:
+        self._listing, *self._others = listings
         self._answered = False
         self._failures: list[tuple[str, str]] = []
-        self.left_out = self._dialect.left_out
+        self.left_out = self._listing.left_out
 
     def start(self) -> ListingPage:
-        return self._dialect.start()
+        return self._listing.start()
 
-    def read(self, page: PageRequest, response: Response) -> ListingPage:
-        found = self._dialect.read(page, response)
+    def read(self, page: PageRequest, answer: PageAnswer) -> ListingPage:
+        found = self._listing.read(page, answer)
         self._answered = True
         return found
 
-    def instead(self, page: PageRequest, why: str) -> Sequence[PageRequest]:
+    def replace_page(self, page: PageRequest, why: str) -> Sequence[PageRequest]:
         if self._answered:
             return ()
-        self._failures.append((self._dialect.name, why))
+        self._failures.append((self._listing.name, why))
         if not self._others:
             return ()
-        self._dialect = self._others.pop(0)
-        self.left_out = self._dialect.left_out
-        return self._dialect.start().pages
+        self._listing = self._others.pop(0)
+        self.left_out = self._listing.left_out
+        return self._listing.start().pages
 
-    def sum_up(self, root: str) -> str:
-        """Why no dialect did, where more than one was tried; else empty."""
+    def describe_failures(self, root: str) -> str:
+        """The reason why no API answered, where more than one was tried; else empty."""
         if self._answered or len(self._failures) < 2:
             return ""
-        whys = {why for _, why in self._failures}
-        if len(whys) == 1 and not (why := whys.pop()).startswith(ANSWERS):
-            return f"{root}: {why}"
-        tried = "; ".join(f"{name}: {why}" for name, why in self._failures)
-        return f"{root}: no booru that is known here ({tried}); name its dialect with --api"
+        reasons = {reason for _, reason in self._failures}
+        if len(reasons) == 1 and not (reason := reasons.pop()).startswith(NOT_UNDERSTOOD):
+            return f"{root}: {reason}"
+        tried = "; ".join(f"{name}: {reason}" for name, reason in self._failures)
+        return f"{root}: no known booru API answers there ({tried}); name it with --api"
 
 
-def _hint(error: str) -> str:
-    hint = next((hint for sign, hint in HINTS.items() if sign in error), "")
+def _advise(error: str) -> str:
+    hint = next((hint for sign, hint in ADVICE.items() if sign in error), "")
     return f"{error}; {hint}" if hint else error

@@ -16,7 +16,7 @@ from pipeline.crawl.data_card.pictures import choose, shrink
 from pipeline.dataset.reader import Dataset
 
 PICTURES = 2000
-MOST_BYTES = 2**30  # of files to decode; 2,000 large PNGs would take minutes
+MAX_FILE_BYTES = 2**30  # of files to decode; 2,000 large PNGs would take minutes
 SIDE = 64
 BINS = 8
 HUES = (
@@ -41,8 +41,8 @@ GREY_SHARE = 0.99  # of the pixels of a greyscale picture
 
 
 @dataclass(frozen=True)
-class _Measured:
-    """One picture's shares and moments."""
+class _PictureColours:
+    """One picture's moments, and the shares of its pixels in each bin."""
 
     mean: NDArray[np.float64]
     square: NDArray[np.float64]
@@ -58,8 +58,8 @@ def measure_colours(dataset: Dataset) -> dict[str, Any]:
     Shares of hues are of the pixels that have one. All but the counts is None or empty where no
     picture could be decoded.
     """
-    chosen = choose(dataset, PICTURES, MOST_BYTES)
-    measured = [_measure(image) for image in _decoded(chosen)]
+    chosen = choose(dataset, PICTURES, MAX_FILE_BYTES)
+    measured = [_measure(image) for image in _decode(chosen)]
     counts = {"pictures": len(measured), "unreadable": len(chosen) - len(measured)}
     return {"at_most": PICTURES} | counts | (_summarise(measured) if measured else _NOTHING)
 
@@ -75,7 +75,7 @@ _NOTHING: dict[str, Any] = {
 }
 
 
-def _decoded(chosen: list[Any]) -> Iterator[Image.Image]:
+def _decode(chosen: list[Any]) -> Iterator[Image.Image]:
     for location in chosen:
         try:
             image = shrink(location.read(), SIDE)
@@ -84,14 +84,14 @@ def _decoded(chosen: list[Any]) -> Iterator[Image.Image]:
         yield image
 
 
-def _measure(image: Image.Image) -> _Measured:
+def _measure(image: Image.Image) -> _PictureColours:
     rgb = np.asarray(image).reshape(-1, 3)
     hue, saturation, value = np.asarray(image.convert("HSV")).reshape(-1, 3).T.astype(np.int64)
     coloured = (saturation >= COLOURED) & (value >= COLOURED)
     # Half a bin further round, so that red is not cut in two at 0.
     sector = (hue * len(HUES) * 2 // 255 + 1) // 2 % len(HUES)
     grey = np.ptp(rgb, axis=1) <= GREY_SPREAD
-    return _Measured(
+    return _PictureColours(
         rgb.mean(axis=0, dtype=np.float64),
         np.square(rgb, dtype=np.float64).mean(axis=0),
         _shares(np.asarray(image.convert("L")).ravel().astype(np.int64) * BINS // 256, BINS),
@@ -106,22 +106,22 @@ def _shares(bins: NDArray[np.int64], count: int, whole: int | None = None) -> ND
     return np.bincount(bins, minlength=count) / (whole or len(bins))
 
 
-def _summarise(measured: list[_Measured]) -> dict[str, Any]:
+def _summarise(measured: list[_PictureColours]) -> dict[str, Any]:
     mean = np.mean([each.mean for each in measured], axis=0)
     square = np.mean([each.square for each in measured], axis=0)
     hues = np.mean([each.hues for each in measured], axis=0)
     coloured = hues.sum()
     return {
-        "mean_rgb": _rounded(mean, 1),
-        "std_rgb": _rounded(np.sqrt(np.maximum(square - np.square(mean), 0)), 1),
+        "mean_rgb": _round(mean, 1),
+        "std_rgb": _round(np.sqrt(np.maximum(square - np.square(mean), 0)), 1),
         "greyscale": sum(each.grey for each in measured),
         "coloured_pixels": round(float(coloured), 4),
-        "brightness": _rounded(np.mean([each.brightness for each in measured], axis=0)),
-        "saturation": _rounded(np.mean([each.saturation for each in measured], axis=0)),
-        "hues": [list(each) for each in zip(HUES, _rounded(hues / (coloured or 1)), strict=True)],
+        "brightness": _round(np.mean([each.brightness for each in measured], axis=0)),
+        "saturation": _round(np.mean([each.saturation for each in measured], axis=0)),
+        "hues": [list(each) for each in zip(HUES, _round(hues / (coloured or 1)), strict=True)],
     }
 
 
-def _rounded(values: NDArray[np.float64], digits: int = 4) -> list[float]:
-    """Coarser than the last bits, which differ between processors."""
+def _round(values: NDArray[np.float64], digits: int = 4) -> list[float]:
+    """Round away the last bits, which differ between processors."""
     return [round(float(value), digits) for value in values]

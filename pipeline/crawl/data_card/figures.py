@@ -46,7 +46,7 @@ def describe_aspects(counts: list[int]) -> str:
 
 
 def _trim(lines: list[list[str]], counts: Sequence[int]) -> list[list[str]]:
-    """The lines from the first to the last that counts anything."""
+    """The lines from the first to the last whose count isn't 0."""
     filled = [i for i, count in enumerate(counts) if count]
     return lines[filled[0] : filled[-1] + 1] if filled else []
 

@@ -1,4 +1,4 @@
-"""Where the data card of data/ stands, and when it is measured anew."""
+"""Files of the data card, written anew when the dataset or its source changed."""
 
 import json
 from pathlib import Path
@@ -15,8 +15,8 @@ from pipeline.pictures.contact_sheet import save_png
 def write_card(dataset: Dataset, reports: Path, local: Path) -> tuple[Path, Path]:
     """Bring reports/data_card.md, .json and `local`/contact_sheet.png up to `dataset`.
 
-    The sheet shows strangers' pictures, so it is never where Git would take it. Returns the card
-    in Markdown and the sheet.
+    The sheet shows strangers' pictures, so it is never in a folder that Git tracks. Returns the
+    paths of the card in Markdown and of the sheet.
     """
     text, values = reports / "data_card.md", reports / "data_card.json"
     picture = local / f"{dataset.digest[:12]}.png"

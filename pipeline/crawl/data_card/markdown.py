@@ -1,8 +1,8 @@
-"""Markdown from numbers and from strangers' words: tables, text bars, code that can't break out.
+"""GitHub Markdown from numbers and crawled texts: tables, text bars, safe code spans.
 
-GitHub's dialect. A stranger's text (a tag, a host, a reason) becomes a code span: in one nothing
-is markup, neither HTML nor links nor emphasis, so three characters are all there is to fear: the
-backtick that ends it, the bar that ends a table's cell, the backslash that may hide a bar.
+A crawled text (a tag, a host, a reason) becomes a code span: in it nothing is markup, neither HTML
+nor links nor emphasis, except three characters: the backtick that ends it, the bar that ends a
+table's cell, the backslash that may escape a bar. Lookalikes replace these.
 """
 
 import unicodedata
@@ -12,7 +12,7 @@ BAR_WIDTH = 20
 LONGEST = 80
 EMPTY = "*(empty)*"
 
-# Lookalikes for people; the card's JSON has the true text.
+# The card's JSON has the true text.
 _LOOKALIKES = str.maketrans({"`": "'", "|": "¦", "\\": "\N{REVERSE SOLIDUS OPERATOR}"})
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -27,35 +27,36 @@ def code(text: str, longest: int = LONGEST) -> str:
 
 
 def _plain(character: str) -> str:
-    """A character, or a space for what ends a line, turns the text about or can't be seen."""
+    """A character, or a space for one that ends a line, changes direction or is invisible."""
     return " " if unicodedata.category(character)[0] in "CZ" else character
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; a head that begins with > is of a column of numbers."""
+    """A table; a head that begins with > marks a column of numbers."""
     rules = ["---:" if head.startswith(">") else ":---" for head in heads]
     lines = [[head.removeprefix(">") for head in heads], rules, *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def bars(values: Sequence[float]) -> list[str]:
-    """A text bar for each value, the longest for the largest one."""
+    """A text bar for each value, the longest for the largest value."""
     most = max(values, default=0)
     return [bar(value / most if most else 0.0) for value in values]
 
 
 def bar(share: float) -> str:
-    """`share` of a full bar, in eighths of a character; a sliver for whatever isn't nothing."""
+    """`share` of a full bar, in eighths of a character, at least one for a share above 0."""
     eighths = max(round(share * BAR_WIDTH * 8), 1 if share > 0 else 0)
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
 def number(value: float) -> str:
+    """A number with commas between thousands."""
     return f"{value:,}"
 
 
 def percent(share: float) -> str:
-    """A share of 1 in percent, never 0 for something nor 100 for less than all."""
+    """A share of 1 in percent, never 0 for more than none nor 100 for less than all."""
     if 0 < share < 0.001:
         return "<0.1 %"
     if 0.999 < share < 1:
@@ -64,7 +65,7 @@ def percent(share: float) -> str:
 
 
 def share_of(count: int, whole: int) -> str:
-    """`count` in percent of `whole`, which may be nothing."""
+    """`count` in percent of `whole`; a dash where that is 0."""
     return percent(count / whole) if whole else "-"
 
 

@@ -1,8 +1,8 @@
-"""Measures a dataset for its data card: sources, fates, licences, sizes, tags and colours.
+"""Measurement of a dataset for its data card: sources, licences, sizes, tags and colours.
 
-The manifest is read once, row by row. What is kept of a picture is 32 bytes (start of its sha256,
-size, width, height), so that a million rows fit into some 40 MB; everything else are counters
-with a limit.
+The manifest is read once, entry by entry. A picture takes 32 bytes of memory (start of its sha256,
+size, width, height), so that a million entries fit into some 40 MB; all else are counters with a
+limit.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.crawl.data_card.colours import measure_colours
-from pipeline.crawl.data_card.counts import Reasons, Tally, encodable, is_web, site_of
+from pipeline.crawl.data_card.counts import Reasons, ValueCounts, encodable, is_web, site_of
 from pipeline.dataset.manifest import STATUSES, ManifestEntry
 from pipeline.dataset.reader import Dataset
 
@@ -27,17 +27,17 @@ ASPECTS = (1 / 2, 3 / 4, 19 / 20, 20 / 19, 4 / 3, 2)
 """Width to height, symmetric about the square."""
 
 UNKNOWN = frozenset({"", "unknown", "none", "n/a", "?"})
-"""Licences that say nothing."""
+"""Licence notes that name no licence."""
 
 
 def measure(dataset: Dataset) -> dict[str, Any]:
     """The data card of a dataset as JSON-able values, a function of the dataset alone.
 
-    Counts are of manifest rows, those of `pictures`, `sizes` and `aspects` of distinct pictures.
+    Counts are of entries, those of `pictures`, `sizes` and `aspects` of distinct pictures.
     """
     survey = _Survey()
-    for row in dataset.entries():
-        survey.add(row)
+    for entry in dataset.entries():
+        survey.add(entry)
     return {
         "card": 1,
         "digest": dataset.digest,
@@ -48,42 +48,42 @@ def measure(dataset: Dataset) -> dict[str, Any]:
 
 
 class _Survey:
-    """Everything that one walk over the manifest counts."""
+    """Counts over one reading of the manifest."""
 
     def __init__(self) -> None:
         self._statuses: Counter[str] = Counter(dict.fromkeys(STATUSES, 0))
         self._reasons = Reasons(VALUES_LIMIT)
-        self._sites = Tally(VALUES_LIMIT)
-        self._kept_sites = Tally(VALUES_LIMIT)
-        self._origins = Tally(VALUES_LIMIT)
-        self._licences = Tally(VALUES_LIMIT)
-        self._ratings = Tally(VALUES_LIMIT)
-        self._formats = Tally(VALUES_LIMIT)
-        self._tags = Tally(TAGS_LIMIT)
+        self._sites = ValueCounts(VALUES_LIMIT)
+        self._kept_sites = ValueCounts(VALUES_LIMIT)
+        self._origins = ValueCounts(VALUES_LIMIT)
+        self._licences = ValueCounts(VALUES_LIMIT)
+        self._ratings = ValueCounts(VALUES_LIMIT)
+        self._formats = ValueCounts(VALUES_LIMIT)
+        self._tags = ValueCounts(TAGS_LIMIT)
         self._untagged = self._unlicensed = self._on_the_web = 0
         self._numbers = array("Q")
 
-    def add(self, row: ManifestEntry) -> None:
-        self._statuses[row.status] += 1
-        site = site_of(row.url)
+    def add(self, entry: ManifestEntry) -> None:
+        self._statuses[entry.status] += 1
+        site = site_of(entry.url)
         self._sites.add(site)
-        if row.status == "ok":
+        if entry.status == "ok":
             self._kept_sites.add(site)
-            self._add_picture(row)
+            self._add_picture(entry)
         else:
-            self._reasons.add(row.status, row.reason)
+            self._reasons.add(entry.status, entry.reason)
 
-    def _add_picture(self, row: ManifestEntry) -> None:
-        self._on_the_web += is_web(row.url)
-        self._unlicensed += row.licence.strip().lower() in UNKNOWN
-        self._untagged += not row.tags
-        self._licences.add(row.licence.strip())
-        self._ratings.add(row.rating)
-        self._formats.add(row.format)
-        if row.source:
-            self._origins.add(site_of(row.source))
-        self._tags.add(*dict.fromkeys(row.tags))
-        self._numbers.extend((int(row.sha256[:16], 16), row.bytes, row.width, row.height))
+    def _add_picture(self, entry: ManifestEntry) -> None:
+        self._on_the_web += is_web(entry.url)
+        self._unlicensed += entry.licence.strip().lower() in UNKNOWN
+        self._untagged += not entry.tags
+        self._licences.add(entry.licence.strip())
+        self._ratings.add(entry.rating)
+        self._formats.add(entry.format)
+        if entry.source:
+            self._origins.add(site_of(entry.source))
+        self._tags.add(*dict.fromkeys(entry.tags))
+        self._numbers.extend((int(entry.sha256[:16], 16), entry.bytes, entry.width, entry.height))
 
     def describe(self) -> dict[str, Any]:
         kept = self._statuses["ok"]
@@ -105,28 +105,28 @@ class _Survey:
         }
 
     def _describe_sites(self) -> dict[str, Any]:
-        """As Tally.top, with [site, rows, pictures kept] for [value, count]."""
+        """As ValueCounts.top, with [site, entries, pictures kept] for [value, count]."""
         summary = self._sites.top(TOP)
         kept = self._kept_sites.counts
-        ranked = self._sites.ranked()[:TOP]
-        summary["top"] = [[encodable(site), rows, kept[site]] for site, rows in ranked]
+        rank = self._sites.rank()[:TOP]
+        summary["top"] = [[encodable(site), entries, kept[site]] for site, entries in rank]
         return summary
 
 
 def _distinct(numbers: "array[int]") -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Bytes, width and height of each distinct picture, and how many rows share it."""
+    """Bytes, width and height of each distinct picture, and how many entries share it."""
     table = np.array(numbers, dtype=np.uint64).reshape(-1, 4)
     _, first, copies = np.unique(table[:, 0], return_index=True, return_counts=True)
     return table[first], copies
 
 
 def _describe_files(
-    rows: int, sizes: NDArray[np.uint64], copies: NDArray[np.int64]
+    entries: int, sizes: NDArray[np.uint64], copies: NDArray[np.int64]
 ) -> dict[str, Any]:
     return {
-        "rows": rows,
+        "rows": entries,
         "distinct": len(sizes),
-        "repeats": rows - len(sizes),
+        "repeats": entries - len(sizes),
         "most_copies": int(copies.max(initial=0)),
         "bytes": int(sizes.sum()),
         "bytes_a_picture": _extent(sizes),

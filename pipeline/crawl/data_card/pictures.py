@@ -1,4 +1,4 @@
-"""Pictures of a dataset that stand for all: chosen evenly, decoded small, laid out on a sheet."""
+"""A sample of a dataset's pictures: chosen evenly, decoded small, laid out on a sheet."""
 
 import io
 import warnings
@@ -22,7 +22,7 @@ GREY = (208, 208, 208)  # the tile of a picture that can't be decoded
 def choose(dataset: Dataset, count: int, most_bytes: int | None = None) -> list[Location]:
     """Up to `count` pictures, evenly spaced in the order of their sha256.
 
-    With `most_bytes` fewer, so that their files come to about that at most; one at least.
+    With `most_bytes` fewer, so that their files have about that at most; one at least.
     """
     index = dataset.index()
     if most_bytes is not None and len(index):
@@ -33,7 +33,7 @@ def choose(dataset: Dataset, count: int, most_bytes: int | None = None) -> list[
 
 
 def shrink(data: bytes, side: int) -> Image.Image:
-    """Decode a file to RGB, over white and turned as EXIF says, by box filters alone.
+    """Decode a file to small RGB, over white and turned as EXIF says, by box filters alone.
 
     The longer side comes to at least `side` pixels and less than twice that, or stays as it is
     where it is smaller. Of an animation the first frame is taken. Raises whatever Pillow raises

@@ -21,30 +21,28 @@ MEANINGS = {
 }
 READING = """\
 Measured from the dataset alone: equal datasets give the same card, byte for byte. An *address*
-is a row of `manifest.jsonl`; a *picture* is a file that was kept, and addresses whose files have
-the same bytes share one. Sizes and shapes are of pictures; licences, ratings, formats and tags are
-of the addresses that gave one. A bar is relative to the longest one of its column. Words that came
-from outside (sites, tags, ratings, licences) are shown `as code` and were checked by nobody. The
-same numbers for programs: `data_card.json`."""
+is an entry of `manifest.jsonl`; a *picture* is a file that was kept, and addresses whose files
+have the same bytes share one. Sizes and shapes are of pictures; licences, ratings, formats and
+tags are of the addresses that gave one. A bar is relative to the longest one of its column. Texts
+from the sources (sites, tags, ratings, licences) are shown `as code` and are unchecked. The same
+numbers for programs: `data_card.json`."""
 WEB_ADVICE = (
     "Share the manifest instead: with it `gan scrape --from-manifest FILE` fetches the same "
     "pictures from where they were found."
 )
 ARCHIVE_ADVICE = (
-    "Say where the pictures can be had instead: their addresses are of this copy only."
+    "Say instead where the pictures can be had: their addresses are of this copy only."
 )
-PRUNED = (
-    "\nThere were too many to count them all: rare ones were forgotten, small counts are low.\n"
-)
+PRUNED = "\nThere were too many to count them all: rare ones were dropped, small counts are low.\n"
 
 
 def render(card: dict[str, Any]) -> str:
-    """The page, a function of the card; words from crawled sites can't act as markup."""
+    """The page, a function of the card; texts of crawled sites can't act as markup."""
     sections = (
         _headline(card),
-        _section("What it is of", _source(card)),
+        _section("Source", _source(card)),
         _section("How to read this card", READING + "\n"),
-        _section("What became of each address", _statuses(card), _reasons(card)),
+        _section("Addresses by status", _statuses(card), _reasons(card)),
         _section("Sites", _sites(card), _origins(card)),
         _section("Licences and ratings", _values(card, "licences"), _values(card, "ratings")),
         _section("Files", _files(card), _values(card, "formats")),
@@ -68,7 +66,7 @@ def _headline(card: dict[str, Any]) -> str:
         f"short side {span(short)} px",
         _names(card["sites"]),
     ]
-    title = code(_value(card["source"].get("source", "a snapshot")))
+    title = code(_value(card["source"].get("source", "a dataset")))
     return f"# Data card: {title}\n\n{' · '.join(facts)}\n\n{_licence_note(card)}"
 
 
@@ -124,7 +122,7 @@ def _reasons(card: dict[str, Any]) -> str:
     if reasons["other"]:
         lines.append(["", "others", number(reasons["other"])])
     note = "Reasons that differ only in numbers (N) or names (…) are one.\n\n"
-    return note + table(["status", "reason", ">addresses"], lines) + _pruned(reasons)
+    return note + table(["status", "reason", ">addresses"], lines) + _note_pruning(reasons)
 
 
 def _sites(card: dict[str, Any]) -> str:
@@ -136,7 +134,7 @@ def _sites(card: dict[str, Any]) -> str:
     ]
     if sites["other"]:
         lines.append(["others", number(sites["other"]), "", ""])
-    return table(["site", ">addresses", ">kept", ""], lines) + _pruned(sites)
+    return table(["site", ">addresses", ">kept", ""], lines) + _note_pruning(sites)
 
 
 def _origins(card: dict[str, Any]) -> str:
@@ -151,7 +149,7 @@ def _origins(card: dict[str, Any]) -> str:
 
 
 def _values(card: dict[str, Any], key: str) -> str:
-    """What `card[key]` counts: one sentence where all is the same, else a table."""
+    """The counts of `card[key]`: one sentence where all values are the same, else a table."""
     if not any(value for value, _ in card[key]["top"]):
         return f"{key.capitalize()}: none given.\n"
     if card[key]["different"] == 1:
@@ -160,7 +158,7 @@ def _values(card: dict[str, Any], key: str) -> str:
 
 
 def _ranking(head: str, summary: dict[str, Any], whole: int | None = None) -> str:
-    """Values by frequency; shares are of `whole`, or of all that was counted."""
+    """Values by frequency; shares are of `whole`, or of the sum of all counts."""
     whole = whole or sum(times for _, times in summary["top"]) + summary["other"]
     marks = bars([times for _, times in summary["top"]])
     lines = [
@@ -169,7 +167,7 @@ def _ranking(head: str, summary: dict[str, Any], whole: int | None = None) -> st
     ]
     if summary["other"] and head != "tag":
         lines.append(["others", number(summary["other"]), share_of(summary["other"], whole), ""])
-    return table([head, ">addresses", ">share", ""], lines) + _pruned(summary)
+    return table([head, ">addresses", ">share", ""], lines) + _note_pruning(summary)
 
 
 def _files(card: dict[str, Any]) -> str:
@@ -200,5 +198,5 @@ def _tags(card: dict[str, Any]) -> str:
     )
 
 
-def _pruned(summary: dict[str, Any]) -> str:
+def _note_pruning(summary: dict[str, Any]) -> str:
     return PRUNED if summary["pruned"] else ""

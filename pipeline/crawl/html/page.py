@@ -1,4 +1,4 @@
-"""One HTML page as a gallery is read: addresses and texts that CSS selectors find on it."""
+"""An HTML page of a gallery: addresses and texts that CSS selectors find on it."""
 
 import re
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from cssselect import SelectorError
-from scrapy import Selector
-from scrapy.http import Response, TextResponse
+from parsel import Selector
 from w3lib.url import safe_url_string
 
 from gan.errors import GanError
+from pipeline.crawl.http.listing import PageAnswer
 
 FROM_IMAGE = ("srcset", "data-srcset", "data-src", "src")
 ATTRIBUTES = {
@@ -21,18 +21,18 @@ ATTRIBUTES = {
     "link": ("href",),
     "meta": ("content",),
 }
-"""Where an element holds its address, best first: `src` of a lazy image is a placeholder."""
+"""Attributes with an element's address, best first: `src` of a lazy image is a placeholder."""
 
 WEB = ("http", "https")
 EMBEDDED = ("data", "javascript", "blob", "about", "mailto")
-"""Schemes of addresses that lead nowhere."""
+"""Schemes of addresses that can't be fetched."""
 
 _SRCSET_SELECTOR = re.compile(r"::attr\(\s*[\w-]*srcset\s*\)")
 _CANDIDATE = re.compile(r"([^\s,]\S*[^\s,]|[^\s,])(?:\s+([\d.]+)[wxh])?\s*(?:,|$)")
 
 
 def check_selector(option: str, selector: str) -> None:
-    """GanError where `selector` is no CSS; Scrapy's ::attr(name) and ::text belong to it."""
+    """GanError where `selector` is no CSS selector; ::attr(name) and ::text are allowed."""
     try:
         Selector(text="<p>", type="html").css(selector)
     except (SelectorError, ValueError) as error:
@@ -42,7 +42,7 @@ def check_selector(option: str, selector: str) -> None:
 
 @dataclass(frozen=True)
 class HtmlPage:
-    """A parsed page; `url` is where it was found, `base` what its relative addresses mean."""
+    """A parsed page; `url` is its own address, `base` that of its relative addresses."""
 
     url: str
     base: str
@@ -50,20 +50,20 @@ class HtmlPage:
     root: Selector
 
     @staticmethod
-    def parse(response: Response) -> "HtmlPage":
-        """ValueError where the answer is no text."""
-        if not isinstance(response, TextResponse):
+    def parse(answer: PageAnswer) -> "HtmlPage":
+        """Parse an answer; ValueError where it is no text."""
+        if answer.text is None:
             raise ValueError("not an HTML page")
-        root = Selector(response, type="html")
-        base = _join(response.url, root.css("base::attr(href)").get(""))
+        root = Selector(answer.text, type="html")
+        base = _join(answer.url, root.css("base::attr(href)").get(""))
         if urlsplit(base).scheme not in WEB:
-            base = response.url
-        return HtmlPage(response.url, base, response.encoding, root)
+            base = answer.url
+        return HtmlPage(answer.url, base, answer.encoding, root)
 
     def addresses(self, selector: str) -> Iterator[str]:
-        """What each match leads to, absolute and without fragment, in page order.
+        """The address of each match, absolute and without fragment, in page order.
 
-        Empty where a match holds no address; one that no browser could read comes as it is.
+        Empty where a match has no address; an invalid one is left as it is.
         """
         for match in self.root.css(selector):
             found = [self._absolute(text) for text in _candidates(match.root, selector)]
@@ -71,7 +71,7 @@ class HtmlPage:
             yield next(useful, found[0] if found else "")
 
     def texts(self, selector: str) -> Iterator[str]:
-        """The text of each match that has any, blanks made one."""
+        """The text of each match that has any, with single blanks."""
         for match in self.root.css(selector):
             node = match.root
             text = node if isinstance(node, str) else "".join(node.itertext())
@@ -79,7 +79,7 @@ class HtmlPage:
                 yield " ".join(words)
 
     def _absolute(self, text: str) -> str:
-        """Empty for an address that leads to the page itself: a placeholder."""
+        """An absolute address; empty for one of the page itself, which is a placeholder."""
         url = _join(self.base, text)
         if scheme_of(url) not in WEB:
             return url
@@ -103,7 +103,7 @@ def _join(base: str, text: str) -> str:
 
 
 def _candidates(node: object, selector: str) -> list[str]:
-    """The addresses that a match holds, best first."""
+    """The addresses of a match, best first."""
     if isinstance(node, str):
         return _read_srcset(node) if _SRCSET_SELECTOR.search(selector) else [node]
     found: list[str] = []

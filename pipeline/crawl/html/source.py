@@ -6,36 +6,35 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urldefrag
 
-from scrapy.http import Response
 from w3lib.url import safe_url_string
 
 from pipeline.crawl.html.page import EMBEDDED, WEB, HtmlPage, check_selector, scheme_of
-from pipeline.crawl.http.engine import Manners, crawl
-from pipeline.crawl.http.image_list import say_left_out
-from pipeline.crawl.http.listing import ListingPage, PageRequest
+from pipeline.crawl.http.engine import CrawlPolicy, crawl
+from pipeline.crawl.http.image_list import report_left_out
+from pipeline.crawl.http.listing import ListingPage, PageAnswer, PageRequest
 from pipeline.crawl.http.spider import ListingError
-from pipeline.crawl.image_check import Listed
+from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
 from pipeline.crawl.storage.earlier_crawl import url_key
 
 BITS = 24
-"""Of a place: listing page, link and image, one behind the other."""
+"""Bits for each part of a place: listing page, then link, then image."""
 
-BARREN = 20
-"""Listing pages in a row that bring nothing new, after which a listing is at its end.
+MAX_BARREN_PAGES = 20
+"""Listing pages in a row without anything new, after which a listing ends.
 
-Many sites link from the last page to a next one for ever.
+Many sites link from their last page to a next one without end.
 """
 
 
 @dataclass(frozen=True)
 class HtmlGallery(GrowingSource):
-    """The images that `image` finds on a listing's pages, or on the pages that `link` finds there.
+    """The images that `image` selects on a listing's pages, or on the pages that `link` selects.
 
-    `next` finds the listing's next page, `tags` the elements whose text is a tag of the page's
-    images. `limit` keeps the first images in the listing's order; a linked page that can't be had
-    counts as one.
+    `next` selects the link to the listing's next page, `tags` the elements whose text is a tag of
+    the page's images. `limit` keeps the first images in the listing's order; a linked page that
+    can't be fetched counts as one.
     """
 
     start_url: str
@@ -44,7 +43,7 @@ class HtmlGallery(GrowingSource):
     link: str
     licence: str
     limit: int | None
-    manners: Manners
+    policy: CrawlPolicy
     tags: str = ""
 
     def __post_init__(self) -> None:
@@ -69,20 +68,20 @@ class HtmlGallery(GrowingSource):
         broken: ListingError | None = None
         while listing.has_more:
             try:
-                crawl(listing, sink, self.manners)
+                crawl(listing, sink, self.policy)
             except ListingError as error:
                 broken = broken or error
                 listing.close()
-        say_left_out(listing.left_out)
+        report_left_out(listing.left_out)
         if broken is not None:
             raise broken
 
 
 class GalleryListing:
-    """Reads a gallery's pages; images are handed out in the order of the listing.
+    """The pages of a gallery; images come in the order of the listing.
 
-    Linked pages come in any order. So that the same images are chosen whichever comes first, what
-    is found on one waits until all before it are read.
+    Linked pages are answered in any order. So that the same images are chosen whichever comes
+    first, the images of one wait until all pages before it are read.
     """
 
     def __init__(self, gallery: HtmlGallery) -> None:
@@ -90,49 +89,51 @@ class GalleryListing:
         self._gallery = gallery
         url = safe_url_string(urldefrag(gallery.start_url).url)
         self._next: PageRequest | None = PageRequest(url)
-        self._links: deque[PageRequest] = deque()  # not asked yet
-        self._found: dict[int, list[Listed] | None] = {}  # by place, in order; None: asked
+        self._links: deque[PageRequest] = deque()  # not requested yet
+        self._found: dict[
+            int, list[ListedImage] | None
+        ] = {}  # by place, in order; None: requested
         self._pages = {url_key(url)}
         self._images: set[bytes] = set()
-        self._lost = 0
+        self._missing_pages = 0
         self._barren = 0
 
     @property
     def has_more(self) -> bool:
-        """True before the first page, and where images wait behind a last page that was lost."""
+        """True before the first page, and where images wait behind a last page that failed."""
         fresh = self._next is not None and self._next.place == 0
         return fresh or (bool(self._found) and self._found[next(iter(self._found))] is not None)
 
     def close(self) -> None:
-        """Ask for no more pages; what was found can still be handed out."""
+        """Request no more pages; images that were found can still be taken."""
         self._links.clear()
         self._next = None
         self._found = {place: found for place, found in self._found.items() if found is not None}
 
     def start(self) -> ListingPage:
-        return self._go_on()
+        return self._advance()
 
-    def read(self, page: PageRequest, response: Response) -> ListingPage:
-        html = HtmlPage.parse(response)
+    def read(self, page: PageRequest, answer: PageAnswer) -> ListingPage:
+        html = HtmlPage.parse(answer)
         if page.detail:
             self._found[page.place] = images = list(self._images_of(page, page.place, html))
             if not images:
                 self.left_out[f"linked pages without a match of {self._gallery.image!r}"] += 1
         else:
             self._read_listing(page, html)
-        return self._go_on()
+        return self._advance()
 
-    def instead(self, page: PageRequest, why: str) -> Sequence[PageRequest]:
-        """None; a lost linked page stands for one image, so that a later try finds room for it."""
+    def replace_page(self, page: PageRequest, why: str) -> Sequence[PageRequest]:
+        """No other page; a failed linked page counts as one image, which a later try may add."""
         if page.detail:
             self._found[page.place] = []
-            self._lost += 1
+            self._missing_pages += 1
         return ()
 
     def _read_listing(self, page: PageRequest, html: HtmlPage) -> None:
         gallery = self._gallery
         first = page.place << BITS
-        # Before the links: where their selector matches it too, it is still the next page.
+        # Before the links: if their selector matches it too, it is still the next page.
         following = self._next_of(page, html)
         links = list(self._links_of(first, html)) if gallery.link else []
         images = [] if gallery.link else list(self._images_of(page, first, html))
@@ -143,17 +144,17 @@ class GalleryListing:
         if not gallery.link:
             self._found[first] = images
         self._barren = 0 if is_new else self._barren + 1
-        if following and self._barren >= BARREN:
-            self.left_out[f"the pages behind {BARREN} in a row with nothing new"] += 1
+        if following and self._barren >= MAX_BARREN_PAGES:
+            self.left_out[f"the pages after {MAX_BARREN_PAGES} in a row with nothing new"] += 1
         elif following:
             self._next = following
 
-    def _go_on(self) -> ListingPage:
+    def _advance(self) -> ListingPage:
         images = list(self._release())
-        return ListingPage(images, list(self._ask()))
+        return ListingPage(images, list(self._request_pages()))
 
-    def _release(self) -> Iterator[Listed]:
-        """The images whose turn it is, each address once, up to the limit."""
+    def _release(self) -> Iterator[ListedImage]:
+        """The images whose place in the order is certain, each address once, up to the limit."""
         while self._found and (found := self._found[next(iter(self._found))]) is not None:
             self._found.pop(next(iter(self._found)))
             for listed in found:
@@ -168,10 +169,10 @@ class GalleryListing:
 
     @property
     def _taken(self) -> int:
-        return len(self._images) + self._lost
+        return len(self._images) + self._missing_pages
 
-    def _ask(self) -> Iterator[PageRequest]:
-        """As many linked pages as there is room for, if each has one image; then the next page."""
+    def _request_pages(self) -> Iterator[PageRequest]:
+        """As many linked pages as `limit` has room for, at one image each; then the next page."""
         limit = self._gallery.limit
         waiting = (1 if found is None else len(found) for found in self._found.values())
         room = None if limit is None else limit - self._taken - sum(waiting)
@@ -185,7 +186,7 @@ class GalleryListing:
             self._next = None
 
     def _next_of(self, page: PageRequest, html: HtmlPage) -> PageRequest | None:
-        """The first page that `next` leads to and that wasn't asked for yet."""
+        """The first page that `next` selects and that wasn't requested yet."""
         for url in html.addresses(self._gallery.next) if self._gallery.next else ():
             if self._is_new_page(url):
                 return PageRequest(url, page.place + 1)
@@ -199,23 +200,23 @@ class GalleryListing:
     def _is_new_page(self, url: str) -> bool:
         if scheme_of(url) not in WEB:
             if url:
-                self.left_out[f"pages with {_kind(url)}"] += 1
+                self.left_out[f"pages with {_describe_address(url)}"] += 1
             return False
         key = url_key(url)
         is_new = key not in self._pages
         self._pages.add(key)
         return is_new
 
-    def _images_of(self, page: PageRequest, place: int, html: HtmlPage) -> Iterator[Listed]:
+    def _images_of(self, page: PageRequest, place: int, html: HtmlPage) -> Iterator[ListedImage]:
         gallery = self._gallery
         texts = html.texts(gallery.tags) if gallery.tags else ()
         tags = tuple(dict.fromkeys(text.replace(" ", "_") for text in texts))
         for index, url in enumerate(html.addresses(gallery.image)):
             if not url or scheme_of(url) in EMBEDDED:
-                self.left_out[f"images with {_kind(url)}"] += 1
+                self.left_out[f"images with {_describe_address(url)}"] += 1
                 continue
             position = (place << BITS) + index
-            yield Listed(position, page.url, url, tags, licence=gallery.licence)
+            yield ListedImage(position, page.url, url, tags, licence=gallery.licence)
 
     def _describe_nothing(self, html: HtmlPage) -> str:
         gallery = self._gallery
@@ -223,8 +224,8 @@ class GalleryListing:
         found = next(html.addresses(selector), None)
         if found is None:
             return f"{option} {selector!r} matches nothing there"
-        return f"{option} {selector!r} matches, but finds {_kind(found)}"
+        return f"{option} {selector!r} matches, but finds {_describe_address(found)}"
 
 
-def _kind(url: str) -> str:
+def _describe_address(url: str) -> str:
     return f"a {scheme_of(url)}: address" if url else "no address"

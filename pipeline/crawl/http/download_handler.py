@@ -1,10 +1,10 @@
-"""Downloads one request: the address that is connected to is the very one that was checked.
+"""Download of one request: the address that it connects to is the very one that was checked.
 
-A name may resolve to a public address when it is looked at and to a private one a moment later
+A name may resolve to a public address when it is checked and to a private one a moment later
 (DNS rebinding). So names are resolved once, by the connection itself, through a resolver that
-refuses a name with any address that isn't public; and no socket is made for anything else, however
-an address was spelled. Behind a proxy names are the proxy's to resolve: then a name is refused if
-this machine resolves it to an address that isn't public, and the proxy decides about the others.
+refuses a name with any private address; and no socket is made for a private address, however it
+was spelled. Behind a proxy the proxy resolves names: then a name is refused if this machine
+resolves it to a private address, and the proxy decides about the others.
 """
 
 import socket
@@ -22,11 +22,17 @@ from scrapy.exceptions import DownloadConnectionRefusedError
 from scrapy.http import Response
 from scrapy.utils.httpobj import urlparse_cached
 
-from pipeline.crawl.http.address_guard import ALLOWED, is_public, normalise, place, place_of
-from pipeline.crawl.http.failure_reasons import NOT_PUBLIC, NOT_TRUSTED, Refused
+from pipeline.crawl.http.address_guard import (
+    ALLOWED,
+    host_port,
+    host_port_of,
+    is_public,
+    normalise,
+)
+from pipeline.crawl.http.failure_reasons import NOT_PUBLIC, NOT_TRUSTED, RequestRefused
 
 RESOLVER = "NAME_RESOLVER"
-"""Setting: a class or function without arguments that makes an aiohttp resolver."""
+"""Setting: a class or function that makes an aiohttp resolver."""
 
 NAMES_LAST_S = 10
 
@@ -36,12 +42,12 @@ class NotPublicError(OSError):
 
 
 class CheckedResolver(AbstractResolver):
-    """Another resolver's answers; Refused where one isn't public and its host:port not allowed."""
+    """Checks another resolver's answers; RequestRefused for a private one that isn't allowed."""
 
     def __init__(self, names: AbstractResolver, allowed: frozenset[str]) -> None:
         self._names = names
         self._allowed = allowed
-        self._let_in: set[str] = set(allowed)
+        self._allowed_addresses: set[str] = set(allowed)
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -50,16 +56,19 @@ class CheckedResolver(AbstractResolver):
             found = await self._names.resolve(host, port, family)
         except UnicodeError:
             raise OSError("no host name") from None
-        if place(host, port) in self._allowed:
-            self._let_in.update(place(each["host"], port) for each in found)
+        if host_port(host, port) in self._allowed:
+            self._allowed_addresses.update(host_port(each["host"], port) for each in found)
         elif not all(is_public(each["host"]) for each in found):
-            raise Refused("blocked", NOT_PUBLIC)
+            raise RequestRefused("blocked", NOT_PUBLIC)
         return found
 
     def make_socket(self, info: "aiohttp.AddrInfoType") -> socket.socket:
         """A socket for an address that is public or allowed; NotPublicError for any other."""
         family, kind, protocol, _, (address, port, *_) = info
-        if not is_public(str(address)) and place(str(address), int(port)) not in self._let_in:
+        if (
+            not is_public(str(address))
+            and host_port(str(address), int(port)) not in self._allowed_addresses
+        ):
             raise NotPublicError(NOT_PUBLIC)
         return socket.socket(family, kind, protocol)
 
@@ -92,7 +101,7 @@ class GuardedHandler(AiohttpDownloadHandler):
         )
 
     async def download_request(self, request: Request) -> Response:
-        """The answer, whole; `download_latency` in the request's meta counts to its last byte."""
+        """The whole answer; `download_latency` in the request's meta is up to its last byte."""
         began = time.monotonic()
         if request.meta.get("proxy"):
             await self._check_name(request)
@@ -105,21 +114,21 @@ class GuardedHandler(AiohttpDownloadHandler):
 
     async def _check_name(self, request: Request) -> None:
         parts = urlparse_cached(request)
-        port = int(place_of(parts).rpartition(":")[2])
+        port = int(host_port_of(parts).rpartition(":")[2])
         with suppress(OSError):  # only the proxy may know this name
             await self._resolver.resolve(parts.hostname or "", port, socket.AF_UNSPEC)
 
 
-def _refusal(cause: BaseException | None) -> Refused | None:
-    """What is no use to try again."""
+def _refusal(cause: BaseException | None) -> RequestRefused | None:
+    """The refusal for a failure that another try would repeat; None for any other failure."""
     if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-        return Refused("failed", NOT_TRUSTED)
+        return RequestRefused("failed", NOT_TRUSTED)
     if isinstance(getattr(cause, "os_error", None), NotPublicError):
-        return Refused("blocked", NOT_PUBLIC)
+        return RequestRefused("blocked", NOT_PUBLIC)
     return None
 
 
 def _proxies() -> frozenset[str]:
-    """host:port of the proxies that the environment names; a person chose them."""
+    """host:port of the proxies in the environment, which the user chose."""
     urls = (url for scheme, url in getproxies().items() if scheme in ("http", "https", "all"))
     return frozenset(normalise(url.partition("://")[2] or url) for url in urls)

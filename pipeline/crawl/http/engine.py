@@ -1,4 +1,4 @@
-"""Runs Scrapy inside this process, on asyncio, with the limits every crawl obeys."""
+"""Scrapy inside this process, on asyncio, with the settings that every crawl has."""
 
 import asyncio
 import logging
@@ -17,32 +17,32 @@ from gan.params.data import ScrapeParams
 from pipeline.console import counted, say
 from pipeline.crawl.http.address_guard import ALLOWED, normalise
 from pipeline.crawl.http.download_handler import RESOLVER
-from pipeline.crawl.http.failure_reasons import TROUBLED
+from pipeline.crawl.http.failure_reasons import TEMPORARY_STATUSES
 from pipeline.crawl.http.listing import Listing
-from pipeline.crawl.http.pacing import PARAMS, TELL, Pacing
+from pipeline.crawl.http.pacing import PARAMS, REPORT, Pacing
 from pipeline.crawl.http.robots import PRODUCT
 from pipeline.crawl.http.spider import ImageSpider
 from pipeline.crawl.sink import Sink
 
 STOP_WITHIN_S = 3.0
 AHEAD = 16
-"""Images in the queue for each connection, where a source knows them all from the start."""
+"""Images in the queue for each connection, of a source that knows them all from the start."""
 
 HOSTS = 16
-"""Hosts that may be waited for at a time without holding up others."""
+"""Hosts that may delay their requests at a time without delaying those of others."""
 
 
 @dataclass(frozen=True)
-class Manners:
-    """How a crawl behaves, which private host:port it may ask at all, and who resolves names.
+class CrawlPolicy:
+    """The behaviour of a crawl: settings, private host:port that are allowed, name resolution.
 
-    `tell` gets a line when a host has to be asked again for the first time.
+    `report` gets a line when a host has to be asked again for the first time.
     """
 
     params: ScrapeParams
     allowed: frozenset[str] = frozenset()
     resolver: Callable[[], AbstractResolver] = ThreadedResolver
-    tell: Callable[[str], None] = say
+    report: Callable[[str], None] = say
 
     @property
     def user_agent(self) -> str:
@@ -51,18 +51,18 @@ class Manners:
         return f"{PRODUCT}/{version(PRODUCT)} ({about})"
 
 
-def crawl(listing: Listing, sink: Sink, manners: Manners) -> None:
-    """Walk `listing` to its end; each image that isn't done gets a row.
+def crawl(listing: Listing, sink: Sink, policy: CrawlPolicy) -> None:
+    """Walk `listing` to its end; each image that isn't done gets an entry.
 
     Raises ListingError where the listing itself breaks off, GanError where nothing more can be
-    kept. Ctrl-C stops cleanly with KeyboardInterrupt; what is in the journal stays, and the same
-    call goes on from there.
+    kept. Ctrl-C stops cleanly with KeyboardInterrupt; the journal stays, and the same call resumes
+    from it.
     """
-    asyncio.run(_crawl(listing, sink, manners))
+    asyncio.run(_crawl(listing, sink, policy))
 
 
-async def _crawl(listing: Listing, sink: Sink, manners: Manners) -> None:
-    runner = AsyncCrawlerRunner(_settings(manners, sink))
+async def _crawl(listing: Listing, sink: Sink, policy: CrawlPolicy) -> None:
+    runner = AsyncCrawlerRunner(_settings(policy, sink))
     crawler = runner.create_crawler(ImageSpider)
     errors: list[BaseException] = []
 
@@ -70,9 +70,9 @@ async def _crawl(listing: Listing, sink: Sink, manners: Manners) -> None:
         errors.append(failure.value)
 
     crawler.signals.connect(note, signals.spider_error)
-    ahead = AHEAD * manners.params.connections
+    ahead = AHEAD * policy.params.connections
     task = runner.crawl(
-        crawler, listing=listing, sink=sink, max_pages=manners.params.max_pages, ahead=ahead
+        crawler, listing=listing, sink=sink, max_pages=policy.params.max_pages, ahead=ahead
     )
     try:
         await asyncio.shield(task)
@@ -82,64 +82,64 @@ async def _crawl(listing: Listing, sink: Sink, manners: Manners) -> None:
     spider = crawler.spider
     if not isinstance(spider, ImageSpider):
         raise GanError("the crawler did not start")
-    # Scrapy logs what a listing or a callback raises and goes on; such a crawl isn't whole.
+    # Scrapy only logs exceptions of a listing or a callback; such a crawl isn't complete.
     for error in (*errors, spider.error):
         if error is not None:
             raise error
     if spider.unsettled:
         images = counted(len(spider.unsettled), "image")
-        raise GanError(f"{images} left without a row; run again")
+        raise GanError(f"{images} left without an entry; run again")
 
 
 async def _stop(crawler: Crawler, task: "asyncio.Task[None]") -> None:
-    """End the waits, and let go of the requests in flight, so that no connection stays open."""
+    """End the delays and drop the requests in flight, so that no connection stays open."""
     if crawler.engine is not None and (pacing := crawler.get_downloader_middleware(Pacing)):
         pacing.stop()
     stopping = asyncio.ensure_future(crawler.stop_async())
     await asyncio.wait({stopping, task}, timeout=STOP_WITHIN_S)
 
 
-def _settings(manners: Manners, sink: Sink) -> dict[str, Any]:
+def _settings(policy: CrawlPolicy, sink: Sink) -> dict[str, Any]:
     logging.getLogger("scrapy").setLevel(logging.CRITICAL)
     return {
         # Twisted's reactor starts once a process; without it a process can crawl many times.
         "TWISTED_REACTOR_ENABLED": False,
-        **_safety(manners, sink),
-        **_politeness(manners),
-        **_queue(manners.params),
-        **_silence(),
+        **_safety(policy, sink),
+        **_politeness(policy),
+        **_queue(policy.params),
+        **_logging(),
     }
 
 
-def _safety(manners: Manners, sink: Sink) -> dict[str, Any]:
-    """Which hosts are connected to, how, and how much of an answer is read."""
+def _safety(policy: CrawlPolicy, sink: Sink) -> dict[str, Any]:
+    """Settings of connections: allowed hosts, certificates, sizes, redirects."""
     http = "pipeline.crawl.http.download_handler.GuardedHandler"
     others = dict.fromkeys(("data", "file", "ftp", "s3"))
     return {
         "DOWNLOAD_HANDLERS": {"http": http, "https": http, **others},
-        ALLOWED: sorted(normalise(each) for each in manners.allowed),
-        RESOLVER: manners.resolver,
+        ALLOWED: sorted(normalise(each) for each in policy.allowed),
+        RESOLVER: policy.resolver,
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
-        "DOWNLOAD_TIMEOUT": manners.params.timeout,
+        "DOWNLOAD_TIMEOUT": policy.params.timeout,
         "DOWNLOAD_MAXSIZE": sink.limits.bytes,
         "DOWNLOAD_WARNSIZE": 0,
-        "REDIRECT_MAX_TIMES": manners.params.redirects,
-        "REDIRECT_ENABLED": manners.params.redirects > 0,
+        "REDIRECT_MAX_TIMES": policy.params.redirects,
+        "REDIRECT_ENABLED": policy.params.redirects > 0,
         "COOKIES_ENABLED": False,
-        # The address of a listing may hold a key, and the images' hosts have no use for it.
+        # The address of a listing may have a key, which is not for the hosts of the images.
         "REFERER_ENABLED": False,
         # A proxy from the environment can't reach this machine's own addresses.
-        "HTTPPROXY_ENABLED": not manners.allowed,
+        "HTTPPROXY_ENABLED": not policy.allowed,
         "URLLENGTH_LIMIT": 0,
     }
 
 
-def _politeness(manners: Manners) -> dict[str, Any]:
-    """Who we say we are, what we obey, and how soon a host is asked again."""
+def _politeness(policy: CrawlPolicy) -> dict[str, Any]:
+    """Settings of politeness: user agent, robots.txt, delays, retries."""
     return {
-        PARAMS: manners.params,
-        TELL: manners.tell,
-        "USER_AGENT": manners.user_agent,
+        PARAMS: policy.params,
+        REPORT: policy.report,
+        "USER_AGENT": policy.user_agent,
         "DOWNLOADER_MIDDLEWARES": {
             "pipeline.crawl.http.address_guard.AddressGuard": 50,
             "pipeline.crawl.http.robots.Robots": 100,
@@ -148,28 +148,28 @@ def _politeness(manners: Manners) -> dict[str, Any]:
             "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
             "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
         },
-        "RETRY_TIMES": manners.params.retries,
-        "RETRY_HTTP_CODES": sorted(TROUBLED),
+        "RETRY_TIMES": policy.params.retries,
+        "RETRY_HTTP_CODES": sorted(TEMPORARY_STATUSES),
     }
 
 
 def _queue(params: ScrapeParams) -> dict[str, Any]:
-    """How many requests are under way, and in which order they start."""
+    """Settings of the queue: number of requests under way, and their order."""
     return {
         "SCHEDULER_PRIORITY_QUEUE": "pipeline.crawl.http.host_queue.HostQueue",
         "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
-        # Waiting requests count, too; no more than `connections` are ever in flight.
+        # Delayed requests count, too; no more than `connections` are ever in flight.
         "CONCURRENT_REQUESTS": HOSTS * params.connections,
         "CONCURRENT_REQUESTS_PER_DOMAIN": params.connections,
         # Scrapy starts this many tasks for each response, and no callback here yields items.
         "CONCURRENT_ITEMS": 1,
-        # At once: with a line of failures each before its last try, nobody would give up.
+        # At once: if each of many failures waited for its last try, no host would be given up.
         "RETRY_PRIORITY_ADJUST": 1,
         "REDIRECT_PRIORITY_ADJUST": 1,
     }
 
 
-def _silence() -> dict[str, Any]:
+def _logging() -> dict[str, Any]:
     extensions = ("logstats.LogStats", "memusage.MemoryUsage", "throttle.AutoThrottle")
     return {
         "LOG_ENABLED": False,

@@ -1,4 +1,4 @@
-"""Why a request brought no picture: an exception of the crawler becomes a status and a reason.
+"""Status and reason of a request that brought no picture, from the crawler's exception.
 
 Reasons go into the dataset: they are the same in every run and name no address, port or class.
 """
@@ -22,20 +22,20 @@ from scrapy.exceptions import (
 )
 from scrapy.spidermiddlewares.httperror import HttpError
 
-from pipeline.crawl.image_check import over_bytes
+from pipeline.crawl.image_check import describe_excess
 from pipeline.dataset.manifest import Status
 
-GONE = {404, 410}
-REFUSED = {401, 403, 451}
-TROUBLED = frozenset({408, 429, *range(500, 600)})
-"""Statuses of a host that can't answer now; the same request may succeed later."""
+GONE_STATUSES = {404, 410}
+REFUSED_STATUSES = {401, 403, 451}
+TEMPORARY_STATUSES = frozenset({408, 429, *range(500, 600)})
+"""HTTP statuses of a host that can't answer now; the same request may succeed later."""
 NO_ADDRESS = "not a valid http or https address"
 NOT_PUBLIC = "its host's address is not public"
 NOT_TRUSTED = "TLS certificate not trusted"
 
 
-class Refused(IgnoreRequest):
-    """A request that is not made, or not made again; it knows what its row will say."""
+class RequestRefused(IgnoreRequest):
+    """A request that is not sent, or not sent again; has the status and reason of its entry."""
 
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
@@ -43,33 +43,33 @@ class Refused(IgnoreRequest):
         self.reason = reason
 
 
-class Interrupted(IgnoreRequest):
-    """The crawl is being stopped: the request was not made, and its image gets no row."""
+class RequestInterrupted(IgnoreRequest):
+    """The crawl is being stopped: the request was not sent, and its image gets no entry."""
 
 
 def explain(error: BaseException, max_bytes: int) -> tuple[Status, str]:
-    """Status and reason for a request that brought no picture; lets go of its traceback."""
-    outcome = read(error, max_bytes)
-    _forget(error)
+    """Status and reason of a failed request; its traceback is released."""
+    outcome = classify(error, max_bytes)
+    _release(error)
     return outcome
 
 
 def is_passing(status: Status, reason: str) -> bool:
-    """True where the same request may succeed later, as far as anybody can know."""
+    """True where the same request may succeed later."""
     if (code := re.search(r"HTTP (\d+)", reason)) is not None:
-        return int(code[1]) in TROUBLED
+        return int(code[1]) in TEMPORARY_STATUSES
     return status == "failed" and NOT_TRUSTED not in reason
 
 
-def read(error: BaseException, max_bytes: int) -> tuple[Status, str]:
-    """Status and reason; the error stays as it is."""
+def classify(error: BaseException, max_bytes: int) -> tuple[Status, str]:
+    """Status and reason of a failed request; the error stays as it is."""
     match error:
-        case Refused():
+        case RequestRefused():
             return error.status, error.reason
         case HttpError():
             return _explain_status(error.response.status)
         case DownloadCancelledError():
-            return "too_large", over_bytes(max_bytes)
+            return "too_large", describe_excess(max_bytes)
         case UnsupportedURLSchemeError() | ValueError():
             return "blocked", NO_ADDRESS
         case IgnoreRequest():
@@ -79,8 +79,8 @@ def read(error: BaseException, max_bytes: int) -> tuple[Status, str]:
     return "failed", _explain_connection(error)
 
 
-def _forget(error: BaseException | None) -> None:
-    """Frames hold on to the bytes that were read, and in cycles: a bomb would stay for long."""
+def _release(error: BaseException | None) -> None:
+    """Drop tracebacks: their frames keep the bytes that were read, in cycles, perhaps a bomb's."""
     while error is not None:
         error.__traceback__ = None
         inner = error.__cause__ or error.__context__
@@ -89,20 +89,20 @@ def _forget(error: BaseException | None) -> None:
 
 
 def _explain_status(code: int) -> tuple[Status, str]:
-    if code in GONE:
+    if code in GONE_STATUSES:
         return "gone", f"HTTP {code}"
     if 300 <= code < 400:
-        # Redirects are followed; one that is left leads to no http address, or one too far.
+        # Redirects are followed; this one leads to no http address, or is one too many.
         return "blocked", f"HTTP {code}, not followed"
-    return "blocked" if code in REFUSED else "failed", f"HTTP {code}"
+    return "blocked" if code in REFUSED_STATUSES else "failed", f"HTTP {code}"
 
 
 def _explain_ignored(text: str, max_bytes: int) -> tuple[Status, str]:
-    """Scrapy's own middlewares tell these apart by their text alone."""
+    """Scrapy's own middlewares differ by their text alone."""
     if "max redirections" in text:
         return "blocked", "too many redirects"
     if "DOWNLOAD_MAXSIZE" in text:
-        return "too_large", over_bytes(max_bytes)
+        return "too_large", describe_excess(max_bytes)
     return "failed", "ignored by the crawler"
 
 

@@ -1,4 +1,4 @@
-"""Which request is next: the most urgent one, of a host that isn't busy enough already."""
+"""The queue of requests: the most urgent first, and never too many of one host at a time."""
 
 from collections import Counter
 
@@ -6,21 +6,21 @@ from scrapy import Request
 from scrapy.pqueues import DownloaderAwarePriorityQueue
 
 LEEWAY = 100
-"""Priorities closer than this are equal between hosts; a retry goes first at its own alone."""
+"""Priorities closer than this are equal between hosts: a retry goes first at its own host only."""
 
 
 class HostQueue(DownloaderAwarePriorityQueue):
-    """Scrapy's queue with one line a host, stricter in two ways.
+    """Scrapy's queue with one queue a host, stricter in two ways.
 
-    A host never has more requests under way, those that wait for it included, than the crawl has
-    connections: so a host that is left alone for minutes takes no place from another. And nothing
-    less urgent is handed out while something more urgent waits, on whatever host: so the images
-    of one page of a listing are fetched before the next page is asked for, and one page of them
-    waits in memory, not a million.
+    A host never has more requests under way, delayed ones included, than the crawl has
+    connections: so a host that must wait for minutes takes no place from another. And nothing
+    less urgent starts while something more urgent waits, on whatever host: so the images of one
+    page of a listing are fetched before the next page is requested, and one page of them waits in
+    memory, not a million.
     """
 
     def push(self, request: Request) -> None:
-        # Scrapy's redirects would stay in the line of the host that they lead away from.
+        # Scrapy's redirects would stay in the queue of the host that they lead away from.
         request.meta.pop("download_slot", None)
         super().push(request)
 

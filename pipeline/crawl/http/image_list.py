@@ -1,43 +1,41 @@
-"""A listing of images that are all known before anything is asked: it has no pages."""
+"""A listing without pages: all images are known from the start."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from scrapy.http import Response
-
 from pipeline.console import say
-from pipeline.crawl.http.engine import Manners, crawl
-from pipeline.crawl.http.listing import ListingPage, PageRequest
-from pipeline.crawl.image_check import Listed
+from pipeline.crawl.http.engine import CrawlPolicy, crawl
+from pipeline.crawl.http.listing import ListingPage, PageAnswer, PageRequest
+from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import Sink
 
 
-def fetch_images(images: Iterable[Listed], sink: Sink, manners: Manners) -> None:
-    """Give each image its row; they are taken one by one, only as fast as they are fetched.
+def fetch_images(images: Iterable[ListedImage], sink: Sink, policy: CrawlPolicy) -> None:
+    """Fetch images; the iterator is advanced only as fast as they are fetched.
 
-    Raises what breaks the iteration off.
+    Raises the exceptions of the iterator.
     """
-    crawl(ImageList(images), sink, manners)
+    crawl(ImageList(images), sink, policy)
 
 
 class ImageList:
-    """Images in order."""
+    """Images in their order."""
 
-    def __init__(self, images: Iterable[Listed]) -> None:
+    def __init__(self, images: Iterable[ListedImage]) -> None:
         self.left_out: Counter[str] = Counter()
         self._images = images
 
     def start(self) -> ListingPage:
         return ListingPage(self._images)
 
-    def read(self, page: PageRequest, response: Response) -> ListingPage:
+    def read(self, page: PageRequest, answer: PageAnswer) -> ListingPage:
         raise ValueError("a list of images has no pages")
 
-    def instead(self, page: PageRequest, why: str) -> Sequence[PageRequest]:
+    def replace_page(self, page: PageRequest, why: str) -> Sequence[PageRequest]:
         return ()
 
 
-def say_left_out(left_out: Counter[str]) -> None:
-    """Tell the person what has no row, and why."""
+def report_left_out(left_out: Counter[str]) -> None:
+    """Print how many images or pages got no manifest entry, by reason."""
     for reason, count in sorted(left_out.items()):
         say(f"{count} left out: {reason}")

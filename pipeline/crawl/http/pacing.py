@@ -1,8 +1,8 @@
-"""When a host may be asked again: the delay between requests, Retry-After, back-off, giving up.
+"""Pacing of requests to each host: delay, Retry-After, back-off, giving up.
 
-Requests that wait for their host wait here, before they take one of the crawl's connections, so
-a slow host holds up no other one. Scrapy's AutoThrottle is not used: it goes faster than the
-delay allows or, with the delay as its floor, adds nothing to what a bound on connections does.
+Requests are delayed here, before they take one of the crawl's connections, so that a slow host
+delays no other one. Scrapy's AutoThrottle is not used: it sends faster than the delay allows or,
+with the delay as its minimum, adds nothing to a bound on connections.
 """
 
 import asyncio
@@ -22,173 +22,189 @@ from scrapy.utils.httpobj import urlparse_cached
 
 from gan.params.data import ScrapeParams
 from pipeline.console import counted
-from pipeline.crawl.archive.member import printable
-from pipeline.crawl.http.failure_reasons import TROUBLED, Interrupted, Refused, read
+from pipeline.crawl.archive.archive_file import printable
+from pipeline.crawl.http.failure_reasons import (
+    TEMPORARY_STATUSES,
+    RequestInterrupted,
+    RequestRefused,
+    classify,
+)
 
 PARAMS = "SCRAPE_PARAMS"
 """Setting: the ScrapeParams of the crawl."""
 
-TELL = "TELL_ABOUT_HOSTS"
-"""Setting: a function that takes a line about a host that had to be asked again."""
+REPORT = "REPORT_HOSTS"
+"""Setting: a function that prints a line about a host that had to be asked again."""
 
-TOLD_HOSTS = 10
-"""Of a list that names thousands of dead hosts the first ones say enough."""
+MAX_REPORTED_HOSTS = 10
+"""A list may name thousands of dead hosts; only the first ones get a line."""
 
 
 @dataclass
-class Host:
-    """How one host fares. Times are seconds of the monotonic clock."""
+class HostState:
+    """Delay, failures and next request of one host; times are seconds of the monotonic clock."""
 
     delay: float
     not_before: float = 0.0
     failures: int = 0
-    is_told: bool = False
-    over: asyncio.Event = field(default_factory=asyncio.Event)
+    is_reported: bool = False
+    given_up: asyncio.Event = field(default_factory=asyncio.Event)
     _doublings: int = 0
-    _troubled_at: float = 0.0
+    _failed_at: float = 0.0
 
     @property
     def is_ready(self) -> bool:
+        """True where a request may be sent now."""
         return time.monotonic() >= self.not_before
 
     async def wait(self) -> None:
-        """Until the host may be asked, or never will be."""
-        while not self.over.is_set() and not self.is_ready:
+        """Wait until a request may be sent, or the host is given up."""
+        while not self.given_up.is_set() and not self.is_ready:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.not_before - time.monotonic()):
-                    await self.over.wait()
+                    await self.given_up.wait()
 
-    def hold(self, seconds: float) -> None:
+    def delay_next(self, seconds: float) -> None:
+        """Send no request for at least so many seconds from now."""
         self.not_before = max(self.not_before, time.monotonic() + seconds)
 
-    def trouble(self, asked_at: float, first: float, longest: float) -> None:
-        """Leave the host alone, twice as long as before; requests sent together count once."""
-        if asked_at < self._troubled_at:
+    def back_off(self, sent_at: float, first: float, longest: float) -> None:
+        """Delay the next request twice as long as before; requests sent together count once."""
+        if sent_at < self._failed_at:
             return
-        self._troubled_at = time.monotonic()
-        self.hold(min(longest, first * 2.0**self._doublings))
+        self._failed_at = time.monotonic()
+        self.delay_next(min(longest, first * 2.0**self._doublings))
         self._doublings = min(self._doublings + 1, 30)
 
-    def succeed(self) -> None:
+    def reset(self) -> None:
+        """Forget the failures, after an answer."""
         self.failures = self._doublings = 0
 
 
 class Pacing:
-    """Downloader middleware, the last before the download: lets requests go one by one."""
+    """Downloader middleware, the last before the download: sends requests one by one."""
 
-    def __init__(self, params: ScrapeParams, tell: Callable[[str], None]) -> None:
+    def __init__(self, params: ScrapeParams, report: Callable[[str], None]) -> None:
         self._params = params
-        self._tell = tell
-        self._told = 0
-        self._hosts: dict[str, Host] = {}
+        self._report = report
+        self._reported = 0
+        self._hosts: dict[str, HostState] = {}
         self._connections = asyncio.Semaphore(params.connections)
-        self._asked_at: dict[Request, float] = {}
+        self._sent_at: dict[Request, float] = {}
         self._stopping = False
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        return cls(params_of(crawler.settings), crawler.settings[TELL])
+        return cls(params_of(crawler.settings), crawler.settings[REPORT])
 
-    def host(self, request: Request) -> Host:
-        """The host that a request is for; a crawl has one delay for all its ports."""
+    def host(self, request: Request) -> HostState:
+        """The state of a request's host; all its ports share one delay."""
         name = (urlparse_cached(request).hostname or "").removesuffix(".")
-        return self._hosts.setdefault(name, Host(self._params.delay))
+        return self._hosts.setdefault(name, HostState(self._params.delay))
 
     def slow_down(self, request: Request, delay: float) -> None:
         """Leave at least `delay` seconds, as far as `longest_wait` allows, between requests."""
         host = self.host(request)
         host.delay = max(host.delay, min(delay, self._params.longest_wait))
-        host.hold(host.delay)
+        host.delay_next(host.delay)
 
     def stop(self) -> None:
-        """Let no request go any more, and end every wait."""
+        """Send no more requests, and end every delay."""
         self._stopping = True
         for host in self._hosts.values():
-            host.over.set()
+            host.given_up.set()
 
     async def process_request(self, request: Request) -> None:
+        """Delay a request until its host and a connection are free."""
         host = self.host(request)
         while True:
             await host.wait()
             await self._connections.acquire()
-            if host.over.is_set() or host.is_ready:
+            if host.given_up.is_set() or host.is_ready:
                 break
             self._connections.release()  # another request to this host went first
-        if host.over.is_set() or self._stopping:
+        if host.given_up.is_set() or self._stopping:
             self._connections.release()
             raise self._refusal()
-        self._asked_at[request] = time.monotonic()
-        host.hold(host.delay)
+        self._sent_at[request] = time.monotonic()
+        host.delay_next(host.delay)
 
     def process_response(self, request: Request, response: Response) -> Response:
-        asked_at = self._land(request)
+        """Learn from an answer when its host may be asked again."""
+        sent_at = self._release_connection(request)
         host = self.host(request)
-        wait = _asked_wait(response)
+        wait = _read_retry_after(response)
         if wait is not None:
-            host.hold(min(wait, self._params.longest_wait))
-        if response.status in TROUBLED:
-            self._fail(request, host, None if wait else asked_at)
-            self._tell_once(request, host, f"HTTP {response.status}")
+            host.delay_next(min(wait, self._params.longest_wait))
+        if response.status in TEMPORARY_STATUSES:
+            self._count_failure(request, host, None if wait else sent_at)
+            self._report_once(request, host, f"HTTP {response.status}")
         else:
-            host.succeed()
+            host.reset()
         return response
 
     def process_exception(self, request: Request, exception: Exception) -> None:
-        if request not in self._asked_at:
+        """Back off from a host whose answer failed."""
+        if request not in self._sent_at:
             return
-        asked_at = self._land(request)
+        sent_at = self._release_connection(request)
         host = self.host(request)
         if isinstance(exception, DownloadCancelledError):
-            host.succeed()
-        elif not isinstance(exception, Refused) or exception.status == "failed":
-            self._fail(request, host, asked_at)
-            status, reason = read(exception, self._params.max_bytes)
-            if status == "failed" and not isinstance(exception, Refused):
-                self._tell_once(request, host, reason)
+            host.reset()
+        elif not isinstance(exception, RequestRefused) or exception.status == "failed":
+            self._count_failure(request, host, sent_at)
+            status, reason = classify(exception, self._params.max_bytes)
+            if status == "failed" and not isinstance(exception, RequestRefused):
+                self._report_once(request, host, reason)
 
-    def _land(self, request: Request) -> float:
+    def _release_connection(self, request: Request) -> float:
         self._connections.release()
-        return self._asked_at.pop(request)
+        return self._sent_at.pop(request)
 
-    def _fail(self, request: Request, host: Host, asked_at: float | None) -> None:
-        """Back off, unless the host itself said for how long; give up after too many."""
-        if asked_at is not None:
-            host.trouble(asked_at, self._params.backoff, self._params.longest_wait)
+    def _count_failure(self, request: Request, host: HostState, sent_at: float | None) -> None:
+        """Back off, unless the host itself named a time; give up after too many failures."""
+        if sent_at is not None:
+            host.back_off(sent_at, self._params.backoff, self._params.longest_wait)
         if request.meta.get("retry_times", 0) >= self._params.retries:
             host.failures += 1
         if host.failures >= self._params.give_up_after:
-            host.over.set()
+            host.given_up.set()
 
-    def _tell_once(self, request: Request, host: Host, reason: str) -> None:
-        """A line where a host must be waited for: tries and waits may take minutes, in silence."""
+    def _report_once(self, request: Request, host: HostState, reason: str) -> None:
+        """Print a line at a host's first failure: tries and delays may take minutes in silence."""
         tries = self._params.retries - request.meta.get("retry_times", 0)
-        if host.is_told or tries <= 0 or self._stopping or self._told >= TOLD_HOSTS:
+        if (
+            host.is_reported
+            or tries <= 0
+            or self._stopping
+            or self._reported >= MAX_REPORTED_HOSTS
+        ):
             return
-        host.is_told = True
-        self._told += 1
+        host.is_reported = True
+        self._reported += 1
         name = printable(urlparse_cached(request).hostname or "")
         wait = max(0.0, host.not_before - time.monotonic())
-        self._tell(
+        self._report(
             f"{name}: {reason}; trying again in {wait:.1f} s, {counted(tries, 'time')} at most"
         )
 
     def _refusal(self) -> Exception:
         if self._stopping:
-            return Interrupted("the crawl is being stopped")
+            return RequestInterrupted("the crawl is being stopped")
         failures = f"{counted(self._params.give_up_after, 'failure')} in a row"
-        return Refused("failed", f"its host was given up after {failures}")
+        return RequestRefused("failed", f"its host was given up after {failures}")
 
 
 def params_of(settings: BaseSettings) -> ScrapeParams:
-    """The crawl's parameters; raises TypeError where a crawler was made without them."""
+    """The crawl's parameters; TypeError where a crawler was made without them."""
     params = settings[PARAMS]
     if not isinstance(params, ScrapeParams):
         raise TypeError(f"{PARAMS} is not set")
     return params
 
 
-def parse_wait(value: str, now: float) -> float | None:
-    """Seconds that a Retry-After value asks for, a number or a date; None if it is neither.
+def parse_retry_after(value: str, now: float) -> float | None:
+    """Seconds until the time in a Retry-After value, a number or a date; None if it is neither.
 
     `now` is in seconds since 1970.
     """
@@ -200,8 +216,8 @@ def parse_wait(value: str, now: float) -> float | None:
         return None
 
 
-def _asked_wait(response: Response) -> float | None:
+def _read_retry_after(response: Response) -> float | None:
     value = response.headers.get("Retry-After")
     if value is None or response.status < 300:
         return None
-    return parse_wait(value.decode("latin-1"), time.time())
+    return parse_retry_after(value.decode("latin-1"), time.time())

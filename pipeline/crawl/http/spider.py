@@ -1,4 +1,4 @@
-"""The spider: walks a listing page by page and gives every image on it exactly one row."""
+"""The spider: walks a listing page by page; every image on it gets exactly one entry."""
 
 import asyncio
 import errno
@@ -10,29 +10,29 @@ from urllib.parse import urlsplit
 import scrapy
 from scrapy import Request
 from scrapy.exceptions import CloseSpider
-from scrapy.http import Response
+from scrapy.http import Response, TextResponse
 from scrapy.spidermiddlewares.httperror import HttpError
 
 from gan.errors import GanError
-from pipeline.crawl.http.address_guard import KEEP
-from pipeline.crawl.http.failure_reasons import NO_ADDRESS, Interrupted, explain, is_passing
-from pipeline.crawl.http.listing import Listing, ListingPage, PageRequest
-from pipeline.crawl.image_check import Listed
-from pipeline.crawl.sink import NO_TRACE, Sink, Trace
+from pipeline.crawl.http.address_guard import SINGLE_HOST
+from pipeline.crawl.http.failure_reasons import NO_ADDRESS, RequestInterrupted, explain, is_passing
+from pipeline.crawl.http.listing import Listing, ListingPage, PageAnswer, PageRequest
+from pipeline.crawl.image_check import ListedImage
+from pipeline.crawl.sink import NO_TRACE, FetchTrace, Sink
 
 NEXT, DETAIL, IMAGE = -1000, -500, 0
 """Priorities: images before the pages that lead to more of them, so one page waits in memory."""
 
 
-STOPPED = (Interrupted, asyncio.CancelledError)
-"""What ends a request because the whole crawl ends: that is no outcome of its page or image."""
+STOPPED = (RequestInterrupted, asyncio.CancelledError)
+"""Exceptions of a request that ends because the crawl ends: no outcome of its page or image."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_EXPECTED = "not the listing that was expected"
 
 
 class ListingError(GanError):
-    """The listing broke off; the rows of what was listed until then are there.
+    """The listing broke off; images listed until then have their entries.
 
     `may_pass` is true where the same crawl may get further at another time.
     """
@@ -43,9 +43,9 @@ class ListingError(GanError):
 
 
 class ImageSpider(scrapy.Spider):
-    """Crawls one listing into a sink; `error` says why it broke off, if it did.
+    """Crawls one listing into a sink; `error` is the reason why it broke off, if it did.
 
-    The dupe filter is off: it drops redirects to a seen address without a word.
+    Scrapy's duplicate filter is off: it drops redirects to a known address without a word.
     """
 
     name = "images"
@@ -61,11 +61,11 @@ class ImageSpider(scrapy.Spider):
         self._max_pages = max_pages
         self._ahead = ahead
         self._may_pass = False
-        self._asked: set[str] = set()
+        self._requested: set[str] = set()
         self._settled = asyncio.Event()
 
     async def start(self) -> AsyncIterator[Request]:
-        """Images that are known from the start, only so fast as they are fetched; then pages."""
+        """Images known from the start, only as fast as they are fetched; then pages."""
         found = self._listing.start()
         for listed in found.images:
             for request in self._image(listed):
@@ -78,14 +78,14 @@ class ImageSpider(scrapy.Spider):
                 yield request
 
     def _page(self, page: PageRequest) -> Iterator[Request]:
-        """A page that wasn't asked for yet: a listing that leads back to itself ends here."""
-        if page.url in self._asked:
+        """Request a page once: a listing that leads back to itself ends here."""
+        if page.url in self._requested:
             return
-        if len(self._asked) >= self._max_pages:
+        if len(self._requested) >= self._max_pages:
             limit = f"scrape.max_pages = {self._max_pages} listing pages were read"
-            self.error = ListingError(f"{limit}; raise it in params.yaml to go on")
+            self.error = ListingError(f"{limit}; raise it in params.yaml to read more")
             return
-        self._asked.add(page.url)
+        self._requested.add(page.url)
         try:
             request = Request(
                 page.url,
@@ -93,25 +93,25 @@ class ImageSpider(scrapy.Spider):
                 errback=self._on_page_error,
                 headers=dict(page.headers),
                 cb_kwargs={"page": page},
-                meta={KEEP: bool(page.shown)},
+                meta={SINGLE_HOST: bool(page.shown)},
                 priority=DETAIL if page.detail else NEXT,
                 dont_filter=True,
             )
         except ValueError:
-            yield from self._turn(page, NO_ADDRESS)
+            yield from self._replace_page(page, NO_ADDRESS)
             return
         yield request
 
     def _on_page(self, response: Response, page: PageRequest) -> Iterator[Request]:
         try:
-            found = self._listing.read(page, response)
+            found = self._listing.read(page, _answer(response))
             images = list(found.images)
         except ValueError as error:
-            yield from self._turn(page, f"{NOT_EXPECTED}: {error}")
+            yield from self._replace_page(page, f"{NOT_EXPECTED}: {error}")
             return
         yield from self._follow(images, found)
 
-    def _follow(self, images: list[Listed], found: ListingPage) -> Iterator[Request]:
+    def _follow(self, images: list[ListedImage], found: ListingPage) -> Iterator[Request]:
         for listed in images:
             yield from self._image(listed)
         for page in found.pages:
@@ -122,11 +122,13 @@ class ImageSpider(scrapy.Spider):
             return
         status, reason = explain(failure.value, self._sink.limits.bytes)
         page = failure.request.cb_kwargs["page"]
-        yield from self._turn(page, reason, is_passing(status, reason))
+        yield from self._replace_page(page, reason, is_passing(status, reason))
 
-    def _turn(self, page: PageRequest, why: str, may_pass: bool = False) -> Iterator[Request]:
-        """Another page in place of one that can't be had; without one the listing ends here."""
-        others = self._listing.instead(page, why)
+    def _replace_page(
+        self, page: PageRequest, why: str, may_pass: bool = False
+    ) -> Iterator[Request]:
+        """Request other pages in place of a failed one; without any the listing breaks off."""
+        others = self._listing.replace_page(page, why)
         self._may_pass = self._may_pass or (may_pass and not page.detail)
         for other in others:
             yield from self._page(other)
@@ -136,7 +138,7 @@ class ImageSpider(scrapy.Spider):
             where = page.shown or page.url
             self.error = self.error or ListingError(f"{where}: {why}", self._may_pass)
 
-    def _image(self, listed: Listed) -> Iterator[Request]:
+    def _image(self, listed: ListedImage) -> Iterator[Request]:
         if listed.url in self.unsettled or self._sink.is_done(listed):
             return
         try:
@@ -152,16 +154,16 @@ class ImageSpider(scrapy.Spider):
         except ValueError:
             scheme = ""
         if scheme not in ("http", "https"):
-            # Scrapy itself takes no request for some of these, and then there would be no row.
+            # Scrapy itself takes no request for some of these, and then there would be no entry.
             self._sink.reject(listed, "blocked", NO_ADDRESS)
             return
         self.unsettled.add(listed.url)
         yield request
 
-    async def _on_image(self, response: Response, listed: Listed) -> None:
-        row = await asyncio.to_thread(self._sink.judge, listed, response.body)
+    async def _on_image(self, response: Response, listed: ListedImage) -> None:
+        entry = await asyncio.to_thread(self._sink.check, listed, response.body)
         with self._settling(listed):
-            self._sink.add(listed, row, response.body, _trace(response))
+            self._sink.add(listed, entry, response.body, _trace(response))
 
     def _on_image_error(self, failure: Any) -> None:
         if isinstance(failure.value, STOPPED):
@@ -174,8 +176,8 @@ class ImageSpider(scrapy.Spider):
             self._sink.reject(listed, status, reason, trace)
 
     @contextmanager
-    def _settling(self, listed: Listed) -> Iterator[None]:
-        """Round the adding of an image's row: afterwards it is there, or the crawl ends."""
+    def _settling(self, listed: ListedImage) -> Iterator[None]:
+        """Around the adding of an image's entry: afterwards it is kept, or the crawl ends."""
         try:
             yield
         except OSError as error:
@@ -187,12 +189,18 @@ class ImageSpider(scrapy.Spider):
 
 def _explain_disk(error: OSError) -> str:
     if error.errno in FULL:
-        return f"the disk takes no more: {error}; make room and run again"
-    return f"what was fetched cannot be written: {error}; mend that and run again"
+        return f"the disk is full: {error}; make room and run again"
+    return f"images cannot be written: {error}; repair that and run again"
 
 
-def _trace(response: Response) -> Trace:
+def _answer(response: Response) -> PageAnswer:
+    if not isinstance(response, TextResponse):
+        return PageAnswer(response.url, response.body)
+    return PageAnswer(response.url, response.body, response.text, response.encoding)
+
+
+def _trace(response: Response) -> FetchTrace:
     address = str(response.ip_address) if response.ip_address else ""
     request = response.request
     seconds = float(request.meta.get("download_latency", 0.0)) if request else 0.0
-    return Trace(response.url, address, response.status, round(seconds, 3))
+    return FetchTrace(response.url, address, response.status, round(seconds, 3))

@@ -1,9 +1,9 @@
-"""The unfinished dataset on disk: a journal of rows and a spool of image bytes.
+"""The crawl journal: entries and image bytes of an unfinished crawl, on disk.
 
-Both files only grow. A row is written after its bytes, so after a kill at any moment a torn last
-line and the bytes that belong to it are cut off, and everything before them stands. Every few
-seconds both are brought to the disk and marked so; after a power cut whatever came behind the last
-mark is believed only where its hash still fits. In memory an image costs some 200 bytes.
+Both files only grow. An entry is written after its bytes, so after a kill at any moment a torn
+last line and the bytes that belong to it are cut off, and everything before them stands. Every few
+seconds both files are synced to disk, and a line says so; after a power cut whatever follows the
+last such line counts only where its hash still fits. In memory an image takes some 200 bytes.
 """
 
 import fcntl
@@ -23,108 +23,111 @@ from pipeline.crawl.storage.earlier_crawl import EarlierCrawl, url_key
 from pipeline.dataset.manifest import ManifestEntry
 
 JOURNAL = "journal.jsonl"
-SPOOL = "images.bin"
+IMAGES = "images.bin"
 BOOKMARK = "bookmark"
 SYNC_EVERY_S = 3.0
-MARK = b'{"synced":true}\n'
+SYNCED = b'{"synced":true}\n'
+"""The line of the journal that says: all before it is on disk."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A finished row, its place in the source's order, and where the spool has its bytes.
+class JournalRecord:
+    """A finished entry, its position in the source's order, and the offset of its image's bytes.
 
-    `offset` is -1 where there are none, or where the older dataset holds them.
+    `offset` is -1 where there are none, or where the earlier crawl has them.
     """
 
     position: int
-    row: ManifestEntry
+    entry: ManifestEntry
     offset: int
 
 
 class Journal:
-    """Rows and bytes of one unfinished crawl, held by one process at a time."""
+    """The journal of one unfinished crawl, held by one process at a time."""
 
     def __init__(
-        self, folder: Path, identity: dict[str, Any], known: EarlierCrawl | None = None
+        self, folder: Path, identity: dict[str, Any], earlier: EarlierCrawl | None = None
     ) -> None:
-        """Open or begin the journal of the crawl `identity`; another crawl's rows are dropped.
+        """Open or begin the journal of the crawl `identity`; another crawl's journal is emptied.
 
-        Bytes that `known` holds are not spooled again. Raises GanError while another process
-        holds the folder.
+        Bytes that `earlier` has are not kept again. Raises GanError while another process holds
+        the folder.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.known = known or EarlierCrawl()
+        self.earlier = earlier or EarlierCrawl()
         self._lines = (folder / JOURNAL).open("a+b")
         self._lock()
-        self._spool = (folder / SPOOL).open("a+b")
-        # address -> position, and place of its line: negative if it failed
-        self._places: dict[bytes, tuple[int, int]] = {}
-        self._offsets: dict[bytes, int] = {}  # content -> place in the spool
-        self._synced = time.monotonic()
+        self._images = (folder / IMAGES).open("a+b")
+        # by address: position, and offset of its line, negative for a failed entry
+        self._positions: dict[bytes, tuple[int, int]] = {}
+        self._image_offsets: dict[bytes, int] = {}  # by sha256
+        self._synced_at = time.monotonic()
         if read_identity(folder) == identity:
             self._recover()
         else:
             self._begin(identity)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._positions)
 
-    def entries(self) -> Iterator[Entry]:
-        """Every row so far, in the source's order; the address decides between equal positions."""
-        order = sorted((position, key, abs(at)) for key, (position, at) in self._places.items())
+    def records(self) -> Iterator[JournalRecord]:
+        """All records in the source's order; the address decides between equal positions."""
+        order = sorted(
+            (position, key, abs(line)) for key, (position, line) in self._positions.items()
+        )
         with (self.folder / JOURNAL).open("rb") as lines:
-            for _, _, place in order:
-                yield self._entry(lines, place)
+            for _, _, offset in order:
+                yield self._read_record(lines, offset)
 
-    def row_of(self, url: str) -> ManifestEntry | None:
-        """The row of an address, if it has one here."""
-        found = self._places.get(url_key(url))
+    def entry_of(self, url: str) -> ManifestEntry | None:
+        """The entry of an address, if the journal has one."""
+        found = self._positions.get(url_key(url))
         if found is None:
             return None
         with (self.folder / JOURNAL).open("rb") as lines:
-            return self._entry(lines, abs(found[1])).row
+            return self._read_record(lines, abs(found[1])).entry
 
     def is_done(self, url: str) -> bool:
-        """True where the address has its final row; a failed one is to be tried again."""
-        found = self._places.get(url_key(url))
+        """True where the address has its final entry; a failed one is tried again."""
+        found = self._positions.get(url_key(url))
         return found is not None and found[1] > 0
 
-    def add(self, position: int, row: ManifestEntry, data: bytes = b"") -> None:
-        """Keep a row and, if its status is ok, the image; the same bytes are kept once."""
+    def add(self, position: int, entry: ManifestEntry, data: bytes = b"") -> None:
+        """Keep an entry and, if its status is ok, the image; equal bytes are kept once."""
         offset = -1
-        if row.sha256 and not self.known.has_content(row.sha256):
-            offset = self._offsets.get(bytes.fromhex(row.sha256), -1)
+        if entry.sha256 and not self.earlier.has_content(entry.sha256):
+            offset = self._image_offsets.get(bytes.fromhex(entry.sha256), -1)
             if offset < 0:
-                offset = self._spool.seek(0, 2)
-                self._spool.write(data)
-                self._spool.flush()
-        place = self._lines.seek(0, 2)
-        line = {"position": position, "offset": offset, "row": row.to_dict()}
+                offset = self._images.seek(0, 2)
+                self._images.write(data)
+                self._images.flush()
+        line_offset = self._lines.seek(0, 2)
+        line = {"position": position, "offset": offset, "row": entry.to_dict()}
         self._write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
-        self._remember(place, Entry(position, row, offset))
-        if time.monotonic() - self._synced >= SYNC_EVERY_S:
+        self._remember(line_offset, JournalRecord(position, entry, offset))
+        if time.monotonic() - self._synced_at >= SYNC_EVERY_S:
             self.sync()
 
     def sync(self) -> None:
-        """Bring all rows and bytes to the disk, bytes first."""
-        for stream in (self._spool, self._lines):
+        """Bring all entries and bytes to the disk, bytes first."""
+        for stream in (self._images, self._lines):
             stream.flush()
             os.fsync(stream.fileno())
-        self._write(MARK)
-        self._synced = time.monotonic()
+        self._write(SYNCED)
+        self._synced_at = time.monotonic()
 
-    def read(self, entry: Entry) -> bytes:
-        """The spooled bytes of an entry; ValueError where they are no longer those of its row."""
-        self._spool.seek(entry.offset)
-        data = self._spool.read(entry.row.bytes)
-        if hashlib.sha256(data).hexdigest() != entry.row.sha256:
-            raise ValueError(entry.row.url)
+    def read_image(self, record: JournalRecord) -> bytes:
+        """The image's bytes; ValueError where they no longer have the sha256 of the entry."""
+        self._images.seek(record.offset)
+        data = self._images.read(record.entry.bytes)
+        if hashlib.sha256(data).hexdigest() != record.entry.sha256:
+            raise ValueError(record.entry.url)
         return data
 
     @property
     def bookmark(self) -> str:
-        """Where the source's listing began, if the source noted it; empty at first."""
+        """The source's own note of where its listing began; empty at first."""
         path = self.folder / BOOKMARK
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
@@ -133,7 +136,8 @@ class Journal:
         write_atomically(self.folder / BOOKMARK, text)
 
     def close(self) -> None:
-        self._spool.close()
+        """Close both files and release the folder."""
+        self._images.close()
         self._lines.close()
 
     def __enter__(self) -> Self:
@@ -152,11 +156,13 @@ class Journal:
             fcntl.flock(self._lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lines.close()
-            raise GanError(f"{self.folder}: another `gan scrape` is at work here") from None
+            raise GanError(
+                f"{self.folder}: another `gan scrape` is at work here; wait for its end"
+            ) from None
 
     def _begin(self, identity: dict[str, Any]) -> None:
         self._lines.truncate(0)
-        self._spool.truncate(0)
+        self._images.truncate(0)
         (self.folder / BOOKMARK).unlink(missing_ok=True)
         self._write(json.dumps({"identity": identity}).encode() + b"\n")
 
@@ -164,63 +170,63 @@ class Journal:
         self._lines.write(line)
         self._lines.flush()
 
-    def _remember(self, place: int, entry: Entry) -> None:
-        signed = -place if entry.row.status == "failed" else place
-        self._places[url_key(entry.row.url)] = (entry.position, signed)
-        if entry.offset >= 0:
-            self._offsets[bytes.fromhex(entry.row.sha256)] = entry.offset
+    def _remember(self, line_offset: int, record: JournalRecord) -> None:
+        signed = -line_offset if record.entry.status == "failed" else line_offset
+        self._positions[url_key(record.entry.url)] = (record.position, signed)
+        if record.offset >= 0:
+            self._image_offsets[bytes.fromhex(record.entry.sha256)] = record.offset
 
-    def _entry(self, lines: IO[bytes], place: int) -> Entry:
-        lines.seek(place)
-        entry = _parse(lines.readline())
-        if entry is None:
-            raise GanError(f"{self.folder / JOURNAL}: changed by another hand; run again")
-        return entry
+    def _read_record(self, lines: IO[bytes], offset: int) -> JournalRecord:
+        lines.seek(offset)
+        record = _parse(lines.readline())
+        if record is None:
+            raise GanError(f"{self.folder / JOURNAL}: changed by another program; run again")
+        return record
 
     def _recover(self) -> None:
-        """Read the journal up to its first torn line and cut both files to what it vouches for."""
-        synced = _last_mark(self.folder / JOURNAL)
+        """Read the journal up to its first torn line; cut off what follows, in both files."""
+        synced = _find_last_sync(self.folder / JOURNAL)
         self._lines.seek(0)
-        whole = len(self._lines.readline())
-        spooled, vouched = self._spool.seek(0, 2), 0
+        valid_lines = len(self._lines.readline())
+        images_end, valid_images = self._images.seek(0, 2), 0
         for line in self._lines:
-            if line != MARK:
-                entry = _parse(line)
-                # A power cut can lose bytes whose row survived: from there on nothing counts.
-                if entry is None or not self._has_bytes(entry, spooled, whole >= synced):
+            if line != SYNCED:
+                record = _parse(line)
+                # A power cut can lose bytes whose entry survived: from there on nothing counts.
+                check_hash = valid_lines >= synced
+                if record is None or not self._has_image(record, images_end, check_hash):
                     break
-                if entry.offset >= 0:
-                    vouched = max(vouched, entry.offset + entry.row.bytes)
-                # Bytes that an older dataset held are fetched again if it was taken away since.
-                sha256 = entry.row.sha256
-                if entry.offset >= 0 or not sha256 or self.known.has_content(sha256):
-                    self._remember(whole, entry)
-            whole += len(line)
-        self._lines.truncate(whole)
-        self._spool.truncate(vouched)
+                if record.offset >= 0:
+                    valid_images = max(valid_images, record.offset + record.entry.bytes)
+                # Bytes that only a removed earlier crawl had are fetched again.
+                sha256 = record.entry.sha256
+                if record.offset >= 0 or not sha256 or self.earlier.has_content(sha256):
+                    self._remember(valid_lines, record)
+            valid_lines += len(line)
+        self._lines.truncate(valid_lines)
+        self._images.truncate(valid_images)
 
-    def _has_bytes(self, entry: Entry, spooled: int, doubtful: bool) -> bool:
-        if entry.offset < 0:
+    def _has_image(self, record: JournalRecord, images_end: int, check_hash: bool) -> bool:
+        if record.offset < 0:
             return True
-        if entry.offset + entry.row.bytes > spooled:
+        if record.offset + record.entry.bytes > images_end:
             return False
         try:
-            return not doubtful or bool(self.read(entry))
+            return not check_hash or bool(self.read_image(record))
         except ValueError:
             return False
 
 
 def read_identity(folder: Path) -> Any:
-    """What the unfinished crawl in `folder` is of, or None where there is none."""
+    """Identity of the source whose unfinished crawl is in `folder`; None where there is none."""
     try:
         with (folder / JOURNAL).open("rb") as lines:
-            return _header(lines)
+            return _parse_header(lines.readline())
     except FileNotFoundError:
         return None
 
 
-def _header(lines: IO[bytes]) -> Any:
-    line = lines.readline()
+def _parse_header(line: bytes) -> Any:
     try:
         value = json.loads(line) if line.endswith(b"\n") else None
     except ValueError:
@@ -228,21 +234,22 @@ def _header(lines: IO[bytes]) -> Any:
     return value.get("identity") if isinstance(value, dict) else None
 
 
-def _last_mark(path: Path) -> int:
-    """Where the last line begins that says that all before it is on the disk, or 0."""
-    place = found = 0
+def _find_last_sync(path: Path) -> int:
+    """Offset of the last line that says that all before it is on disk, or 0."""
+    offset = found = 0
     with path.open("rb") as lines:
         for line in lines:
-            found = place if line == MARK else found
-            place += len(line)
+            found = offset if line == SYNCED else found
+            offset += len(line)
     return found
 
 
-def _parse(line: bytes) -> Entry | None:
+def _parse(line: bytes) -> JournalRecord | None:
     if not line.endswith(b"\n"):
         return None
     try:
         value = json.loads(line)
-        return Entry(value["position"], ManifestEntry.from_dict(value["row"]), value["offset"])
+        entry = ManifestEntry.from_dict(value["row"])
+        return JournalRecord(value["position"], entry, value["offset"])
     except (ValueError, KeyError, TypeError):
         return None

@@ -1,7 +1,7 @@
-"""Packs an unfinished dataset into shards and puts it in the place of the old one.
+"""Packing of a crawl journal into a dataset, which then takes the place of the old one.
 
-Where a crawl builds on an older dataset, that one's shards stay as they are, byte for byte, and
-new ones come behind them; its manifest keeps its rows and their order.
+Where a crawl adds to an earlier one, the earlier shards stay as they are, byte for byte, and new
+ones follow; the manifest keeps the earlier entries and their order.
 """
 
 import io
@@ -18,15 +18,15 @@ from typing import Any
 
 from gan.atomic import open_atomically, sync_folder, write_atomically
 from gan.errors import GanError
-from pipeline.crawl.storage.journal import JOURNAL, Entry, Journal
+from pipeline.crawl.storage.journal import JOURNAL, Journal, JournalRecord
 from pipeline.dataset.layout import (
     DESCRIPTION,
     EXTENSIONS,
     FORMAT,
     IMAGES_A_SHARD,
     MANIFEST,
+    checksum_file,
     digest_files,
-    mark_file,
     shard_name,
 )
 from pipeline.dataset.manifest import STATUSES, ManifestEntry
@@ -36,13 +36,12 @@ PACKED = "packed"
 
 
 def publish(journal: Journal, source: dict[str, Any], target: Path, keep_old: Path) -> Dataset:
-    """Pack the journal's rows, in source order, into a dataset that then becomes `target`.
+    """Pack the earlier crawl and the journal, in source order, into a dataset at `target`.
 
-    It begins with all that the dataset behind `journal.known` holds. `source` says what it is
-    of. An old dataset stands at `target` until the new
-    one is complete on disk, and at `keep_old` afterwards; `recover` mends a kill between the two
-    renames. The journal stays: its owner discards it when all else is done. Raises GanError where
-    no image is there to pack, or where the disk gave some back damaged: those count as failed.
+    `source` becomes its source.yaml. An old dataset stays at `target` until the new one is
+    complete on disk, and is at `keep_old` afterwards; `recover` undoes a kill between the two
+    renames. The journal stays: the caller discards it when all else is done. Raises GanError
+    where there is no image to pack, or where the disk returns damaged ones, which count as failed.
     """
     packed = journal.folder / PACKED
     shutil.rmtree(packed, ignore_errors=True)
@@ -57,126 +56,126 @@ def publish(journal: Journal, source: dict[str, Any], target: Path, keep_old: Pa
 
 
 def count_entries(journal: Journal) -> dict[str, int]:
-    """Rows by status, every status named, that a dataset of this journal will have."""
-    counts = Counter(row.status for row in _rows(journal))
+    """Entries by status, every status named, of the dataset that this journal will become."""
+    counts = Counter(entry.status for entry in _merge_entries(journal))
     return {status: counts[status] for status in STATUSES}
 
 
 def has_news(journal: Journal) -> bool:
-    """True where the journal says more than the dataset that it builds on."""
-    known = journal.known
+    """True where the journal has more than the earlier crawl that it adds to."""
     return any(
-        entry.row.status != "failed" or not known.has_entry(entry.row.url)
-        for entry in _new_entries(journal)
+        record.entry.status != "failed" or not journal.earlier.has_entry(record.entry.url)
+        for record in _new_records(journal)
     )
 
 
 def recover(target: Path, keep_old: Path) -> None:
-    """Put the old dataset back where a kill fell between `publish`'s two renames."""
+    """Put the old dataset back after a kill between the two renames of `publish`."""
     if keep_old.exists() and not target.exists():
         keep_old.rename(target)
 
 
 def discard(folder: Path) -> None:
-    """Remove an unfinished dataset; its journal first, so that a half removed one is none."""
+    """Remove an unfinished crawl; its journal first, so that a half removed one is none."""
     (folder / JOURNAL).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def _pack(journal: Journal, source: dict[str, Any], folder: Path) -> None:
-    shards = _take_over(journal.known.dataset, folder)
-    waiting = _new_images(journal)
-    while images := list(islice(waiting, IMAGES_A_SHARD)):
+    shards = _link_shards(journal.earlier.dataset, folder)
+    new_images = _new_images(journal)
+    while images := list(islice(new_images, IMAGES_A_SHARD)):
         _write_shard(folder / shard_name(shards), journal, images)
         shards += 1
     if not shards:
         raise GanError(f"{journal.folder}: not one image to keep among {len(journal)} addresses")
-    counts = _write_manifest(folder / MANIFEST, _rows(journal))
+    counts = _write_manifest(folder / MANIFEST, _merge_entries(journal))
     # Last: its presence says that everything before it is complete.
-    files = {path.name: mark_file(path) for path in sorted(folder.iterdir())}
+    files = {path.name: checksum_file(path) for path in sorted(folder.iterdir())}
     description = {
         "format": FORMAT,
         "source": source,
         "counts": counts,
-        "files": {name: asdict(mark) for name, mark in files.items()},
+        "files": {name: asdict(checksum) for name, checksum in files.items()},
         "digest": digest_files(files),
     }
     write_atomically(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
 
 
-def _take_over(old: Dataset | None, folder: Path) -> int:
-    """Put the old dataset's shards into `folder`; how many there are."""
-    if old is None:
+def _link_shards(earlier: Dataset | None, folder: Path) -> int:
+    """Link the earlier crawl's shards into `folder`; returns how many there are."""
+    if earlier is None:
         return 0
-    for name in old.shards:
+    for name in earlier.shards:
         try:
-            os.link(os.path.realpath(old.folder / name), folder / name)
+            os.link(os.path.realpath(earlier.folder / name), folder / name)
         except OSError:  # another file system, or one without links
-            shutil.copyfile(old.folder / name, folder / name)
-    return len(old.shards)
+            shutil.copyfile(earlier.folder / name, folder / name)
+    return len(earlier.shards)
 
 
-def _new_entries(journal: Journal) -> Iterator[Entry]:
-    known = journal.known
-    return (each for each in journal.entries() if not known.is_settled(each.row.url))
+def _new_records(journal: Journal) -> Iterator[JournalRecord]:
+    earlier = journal.earlier
+    return (each for each in journal.records() if not earlier.is_settled(each.entry.url))
 
 
-def _new_images(journal: Journal) -> Iterator[Entry]:
-    """The first entry of each content that no shard holds yet."""
+def _new_images(journal: Journal) -> Iterator[JournalRecord]:
+    """The first record of each content that no shard has yet."""
     seen: set[bytes] = set()
-    for entry in _new_entries(journal):
-        digest = bytes.fromhex(entry.row.sha256)
-        if digest and digest not in seen and not journal.known.has_content(entry.row.sha256):
+    for record in _new_records(journal):
+        sha256 = record.entry.sha256
+        digest = bytes.fromhex(sha256)
+        if digest and digest not in seen and not journal.earlier.has_content(sha256):
             seen.add(digest)
-            yield entry
+            yield record
 
 
-def _rows(journal: Journal) -> Iterator[ManifestEntry]:
-    """The old rows, with those that failed replaced by what came of another try; then the new."""
-    known = journal.known
-    for row in known.dataset.entries() if known.dataset else ():
-        again = journal.row_of(row.url) if row.status == "failed" else None
-        yield again or row
-    for entry in _new_entries(journal):
-        if not known.has_entry(entry.row.url):
-            yield entry.row
+def _merge_entries(journal: Journal) -> Iterator[ManifestEntry]:
+    """The earlier entries, failed ones replaced by the outcome of another try; then new ones."""
+    earlier = journal.earlier
+    for entry in earlier.dataset.entries() if earlier.dataset else ():
+        retried = journal.entry_of(entry.url) if entry.status == "failed" else None
+        yield retried or entry
+    for record in _new_records(journal):
+        if not earlier.has_entry(record.entry.url):
+            yield record.entry
 
 
-def _write_manifest(path: Path, rows: Iterator[ManifestEntry]) -> dict[str, int]:
-    """Write all rows; how many have which status, every status named, in a fixed order."""
+def _write_manifest(path: Path, entries: Iterator[ManifestEntry]) -> dict[str, int]:
+    """Write all entries; returns their counts by status, every status named, in a fixed order."""
     counts: Counter[str] = Counter()
     with open_atomically(path) as stream:
-        for row in rows:
-            counts[row.status] += 1
-            stream.write(f"{row.to_json()}\n".encode())
+        for entry in entries:
+            counts[entry.status] += 1
+            stream.write(f"{entry.to_json()}\n".encode())
     return {status: counts[status] for status in STATUSES}
 
 
-def _write_shard(path: Path, journal: Journal, images: list[Entry]) -> None:
-    damaged: list[Entry] = []
+def _write_shard(path: Path, journal: Journal, images: list[JournalRecord]) -> None:
+    damaged: list[JournalRecord] = []
     with (
         open_atomically(path) as stream,
         tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
-        for entry in images:
+        for record in images:
             try:
-                tar.addfile(_header(entry), io.BytesIO(journal.read(entry)))
+                tar.addfile(_tar_header(record.entry), io.BytesIO(journal.read_image(record)))
             except ValueError:
-                damaged.append(entry)
-    for entry in damaged:
-        lost = replace(entry.row, status="failed", reason="damaged on this disk", sha256="")
-        journal.add(entry.position, replace(lost, bytes=0, format="", width=0, height=0))
+                damaged.append(record)
+    for record in damaged:
+        lost = replace(record.entry, status="failed", reason="damaged on this disk", sha256="")
+        journal.add(record.position, replace(lost, bytes=0, format="", width=0, height=0))
     if damaged:
         raise GanError(
-            f"{journal.folder}: pictures that the disk gave back damaged: {len(damaged)}; "
+            f"{journal.folder}: the disk returned {len(damaged)} damaged pictures; "
             "run the same command again to fetch them anew"
         )
 
 
-def _header(entry: Entry) -> tarfile.TarInfo:
-    """A tar header that depends on the image alone: no time, owner or name of one."""
-    info = tarfile.TarInfo(f"{entry.row.sha256}.{EXTENSIONS[entry.row.format]}")
-    info.size, info.mtime, info.mode = entry.row.bytes, 0, 0o644
-    info.uid = info.gid = 0
-    info.uname = info.gname = ""
-    return info
+def _tar_header(entry: ManifestEntry) -> tarfile.TarInfo:
+    """A tar header that depends on the image alone: no time, owner or original file name."""
+    header = tarfile.TarInfo(f"{entry.sha256}.{EXTENSIONS[entry.format]}")
+    header.size, header.mtime, header.mode = entry.bytes, 0, 0o644
+    header.uid = header.gid = 0
+    header.uname = header.gname = ""
+    return header

@@ -13,9 +13,9 @@ from pipeline.crawl.http import address_guard as guard
 from pipeline.crawl.http import download_handler as handler
 from pipeline.crawl.http.address_guard import AddressGuard, is_public, normalise
 from pipeline.crawl.http.download_handler import CheckedResolver, NotPublicError
-from pipeline.crawl.http.failure_reasons import NOT_PUBLIC, Refused
+from pipeline.crawl.http.failure_reasons import NOT_PUBLIC, RequestRefused
 from pipeline.crawl.http.listing import ListingPage, PageRequest
-from pipeline.crawl.image_check import Listed
+from pipeline.crawl.image_check import ListedImage
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def server():
         yield server
 
 
-def outcomes(rows):
-    return [(row.status, row.reason) for row in rows]
+def outcomes(entries):
+    return [(entry.status, entry.reason) for entry in entries]
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,9 @@ def test_a_name_that_turns_private_after_its_check_leads_nowhere(server, tmp_pat
     monkeypatch.setattr(handler, "NAMES_LAST_S", 0)
     names = Names({"rebind.test": [["127.0.0.1"], ["127.0.0.1"], [FORBIDDEN_HOST]]})
     urls = [f"http://rebind.test:{server.port}/{name}" for name in ("open", "secret", "other")]
-    rows = crawl(urls, tmp_path, resolver=names, connections=1)
-    assert [row.status for row in rows] == ["bad", "blocked", "blocked"]
-    assert {row.reason for row in rows[1:]} == {NOT_PUBLIC}
+    entries = crawl(urls, tmp_path, resolver=names, connections=1)
+    assert [entry.status for entry in entries] == ["bad", "blocked", "blocked"]
+    assert {entry.reason for entry in entries[1:]} == {NOT_PUBLIC}
     assert names.asked["rebind.test"] >= 3
     assert server.asked == {"robots.txt": 1, "open": 1}
 
@@ -117,8 +117,8 @@ def test_what_is_connected_to_is_what_was_checked(server, tmp_path, monkeypatch)
         monkeypatch.setattr(module, "is_public", first_is_public)
     names = Names({"rebind.test": [["127.0.0.1"], [FORBIDDEN_HOST]]})
     urls = [f"http://rebind.test:{server.port}/{name}" for name in range(20)]
-    rows = crawl(urls, tmp_path, resolver=names, connections=1)
-    assert {row.status for row in rows} == {"ok"}
+    entries = crawl(urls, tmp_path, resolver=names, connections=1)
+    assert {entry.status for entry in entries} == {"ok"}
     assert names.asked["rebind.test"] == 1
     assert server.asked["forbidden"] == 0
 
@@ -138,7 +138,7 @@ def test_an_answer_from_a_private_address_is_dropped():
     line = AddressGuard(frozenset())
     request = Request("http://name.test/a.png")
     for address in ("127.0.0.3", None):
-        with pytest.raises(Refused, match="not public"):
+        with pytest.raises(RequestRefused, match="not public"):
             line.process_response(request, Response(request.url, ip_address=address))
     answer = Response(request.url, ip_address="8.8.8.8")
     assert line.process_response(request, answer) is answer
@@ -154,8 +154,8 @@ def test_a_private_site_is_refused_unless_it_is_the_exact_one_allowed(server, tm
 
 def test_a_private_site_on_ipv6_can_be_allowed(server, tmp_path):
     place = f"[::1]:{server.six_port}"
-    [row] = crawl([f"http://{place}/a.png"], tmp_path, [f"[0:0:0:0:0:0:0:1]:{server.six_port}"])
-    assert row.status == "ok"
+    [entry] = crawl([f"http://{place}/a.png"], tmp_path, [f"[0:0:0:0:0:0:0:1]:{server.six_port}"])
+    assert entry.status == "ok"
     assert server.asked["forbidden"] == 2
 
 
@@ -169,8 +169,8 @@ def test_an_allowed_name_does_not_open_its_address_or_its_other_ports(server, tm
         f"http://other.test:{port}/c.png",
         f"http://lan.test:{other_port}/d.png",
     ]
-    rows = crawl(urls, tmp_path, [f"lan.test:{port}"], names)
-    assert [row.status for row in rows] == ["ok", "blocked", "blocked", "blocked"]
+    entries = crawl(urls, tmp_path, [f"lan.test:{port}"], names)
+    assert [entry.status for entry in entries] == ["ok", "blocked", "blocked", "blocked"]
     assert set(server.asked) == {"robots.txt", "a.png"}
 
 
@@ -185,16 +185,16 @@ def test_behind_a_proxy_a_name_that_is_private_here_is_refused(server, tmp_path,
         "http://127.0.0.3/d.png",
         f"{server.root}/e.png",
     ]
-    rows = crawl(urls, tmp_path, resolver=names)
-    assert [row.status for row in rows] == ["ok", "ok", "blocked", "blocked", "blocked"]
+    entries = crawl(urls, tmp_path, resolver=names)
+    assert [entry.status for entry in entries] == ["ok", "ok", "blocked", "blocked", "blocked"]
     assert set(server.asked) == {"robots.txt", "a.png", "b.png"}
     assert server.headers["a.png"]["Host"] == "public.test"
 
 
 def test_a_proxy_is_not_asked_where_a_private_site_is_allowed(server, tmp_path, monkeypatch):
     monkeypatch.setenv("http_proxy", server.forbidden)
-    rows = crawl([f"{server.root}/fine.png"], tmp_path, [server.place])
-    assert outcomes(rows) == [("ok", "")]
+    entries = crawl([f"{server.root}/fine.png"], tmp_path, [server.place])
+    assert outcomes(entries) == [("ok", "")]
     assert server.asked["forbidden"] == 0
 
 
@@ -219,9 +219,9 @@ class Keyed:
         return ListingPage(pages=[PageRequest(self.page, headers=headers, shown=self.shown)])
 
     def read(self, page, response):
-        return ListingPage([Listed(0, "page", self.image)])
+        return ListingPage([ListedImage(0, "page", self.image)])
 
-    def instead(self, page, why):
+    def replace_page(self, page, why):
         return ()
 
 
@@ -232,8 +232,8 @@ def test_a_key_is_shown_to_the_host_it_is_for_and_to_no_other(server, tmp_path):
     server.do_list = do_list
     listing = Keyed(f"{server.root}/list", f"http://cdn.test:{server.port}/a.png")
     names = Names({"cdn.test": [["127.0.0.1"]]})
-    [row] = crawl(listing, tmp_path, [server.place, f"cdn.test:{server.port}"], names)
-    assert row.status == "ok"
+    [entry] = crawl(listing, tmp_path, [server.place, f"cdn.test:{server.port}"], names)
+    assert entry.status == "ok"
     assert server.headers["list"]["X-Key"] == "secret"
     for path in ("robots.txt", "mirror", "a.png"):
         assert "secret" not in " ".join(server.headers[path].values())

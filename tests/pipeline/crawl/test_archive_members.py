@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from gan.errors import GanError
-from pipeline.crawl.archive.member import UnreadableError
-from pipeline.crawl.archive.walk import members_of
+from pipeline.crawl.archive.archive_file import UnreadableError
+from pipeline.crawl.archive.walk import walk_files
 
 MB = 2**20
 
@@ -58,13 +58,13 @@ def zip_of(path, files, how=zipfile.ZIP_DEFLATED):
 
 
 def walk(path, limits):
-    return [(member.name, member.refusal) for member in members_of(path, limits)]
+    return [(member.name, member.refusal) for member in walk_files(path, limits)]
 
 
 def contents(path, limits, most=MB):
     """What each member gives, or why it doesn't."""
     found = {}
-    for member in members_of(path, limits):
+    for member in walk_files(path, limits):
         try:
             found[member.name] = member.refusal or member.read(most)
         except UnreadableError as error:
@@ -269,7 +269,7 @@ def test_links_and_pipes_in_a_folder_are_neither_followed_nor_waited_for(tmp_pat
 def test_what_takes_a_files_place_after_it_was_listed_is_not_followed(tmp_path, limits):
     for name in ("gone.jpg", "link.jpg", "pipe.jpg"):
         (tmp_path / name).write_bytes(b"1")
-    members = {member.name: member for member in members_of(tmp_path, limits())}
+    members = {member.name: member for member in walk_files(tmp_path, limits())}
     for name in members:
         (tmp_path / name).unlink()
     (tmp_path / "link.jpg").symlink_to("/etc/passwd")
@@ -438,7 +438,7 @@ def test_a_zip_with_too_many_entries_stops_while_its_directory_is_read(tmp_path,
     folder.mkdir()
     (folder / "a.jpg").write_bytes(b"1")
     zip_of(folder / "b.zip", {f"{number}.jpg": b"" for number in range(6_000)})
-    assert sum(1 for _ in members_of(folder, limits(archive_members=6_001))) == 6_001
+    assert sum(1 for _ in walk_files(folder, limits(archive_members=6_001))) == 6_001
     with pytest.raises(GanError, match="over 6000 entries"):
         walk(folder, limits(archive_members=6_000))
 
@@ -452,4 +452,4 @@ def test_a_zip_with_too_many_entries_stops_while_its_directory_is_read(tmp_path,
 
 def test_the_headers_of_a_tar_are_not_kept(tmp_path, limits):
     path = tar_of(tmp_path / "x.tar", {f"{i}.txt": b"" for i in range(2000)})
-    assert peak_of(lambda: sum(1 for _ in members_of(path, limits()))) < MB
+    assert peak_of(lambda: sum(1 for _ in walk_files(path, limits()))) < MB

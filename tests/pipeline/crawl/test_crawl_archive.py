@@ -1,4 +1,4 @@
-"""The archive source: every damaged, hostile or odd file is a row, never a crash or a path."""
+"""The archive source: every damaged, hostile or odd file is a entry, never a crash or a path."""
 
 import io
 import os
@@ -46,7 +46,7 @@ FILES = {
     "empty.gif": b"",
     "bomb.png": bomb(),
     "mild-bomb.png": bomb(10_000),
-    "notes.txt": b"no row for this",
+    "notes.txt": b"no entry for this",
 }
 STATUSES = {
     "good.jpg": "ok",
@@ -72,16 +72,16 @@ def archive(make_params):
 
 
 @pytest.fixture
-def rows_of(archive, tmp_path):
-    """The manifest rows of an archive, each address once."""
+def entries_of(archive, tmp_path):
+    """The manifest entries of an archive, each address once."""
 
     def make(path, limit=None, into="staging", **limits):
         source = archive(path, limit, **limits)
         with Journal(tmp_path / into, source.identity) as journal:
             source.fetch(Sink(journal, PictureLimits()))
-            rows = [entry.row for entry in journal.entries()]
-        assert len(rows) == source.total == len({row.url for row in rows})
-        return rows
+            entries = [record.entry for record in journal.records()]
+        assert len(entries) == source.total == len({entry.url for entry in entries})
+        return entries
 
     return make
 
@@ -119,23 +119,23 @@ KINDS = {
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_picture_file_is_one_row_with_the_right_status(kind, tmp_path, rows_of):
-    rows = rows_of(KINDS[kind](tmp_path / kind, FILES))
-    assert {row.url.removeprefix("archive:"): row.status for row in rows} == STATUSES
-    assert [row.url for row in rows] == sorted(row.url for row in rows)
-    for row in rows:
-        assert (row.status == "ok") == (row.reason == "") == (row.sha256 != "")
-        assert " 0x" not in row.reason
-        assert str(tmp_path) not in row.to_json()
+def test_every_picture_file_is_one_entry_with_the_right_status(kind, tmp_path, entries_of):
+    entries = entries_of(KINDS[kind](tmp_path / kind, FILES))
+    assert {entry.url.removeprefix("archive:"): entry.status for entry in entries} == STATUSES
+    assert [entry.url for entry in entries] == sorted(entry.url for entry in entries)
+    for entry in entries:
+        assert (entry.status == "ok") == (entry.reason == "") == (entry.sha256 != "")
+        assert " 0x" not in entry.reason
+        assert str(tmp_path) not in entry.to_json()
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_the_same_files_give_the_same_rows_in_every_kind_of_archive(tmp_path, rows_of):
-    rows = []
+def test_the_same_files_give_the_same_entries_in_every_kind_of_archive(tmp_path, entries_of):
+    entries = []
     for kind, write in KINDS.items():
         backwards = dict(reversed(FILES.items())) if kind == "x.zip" else FILES
-        rows.append(rows_of(write(tmp_path / kind, backwards), into=f"{kind}.staging"))
-    assert all(each == rows[0] for each in rows)
+        entries.append(entries_of(write(tmp_path / kind, backwards), into=f"{kind}.staging"))
+    assert all(each == entries[0] for each in entries)
 
 
 def test_identity_follows_names_and_contents_alone(tmp_path, archive):
@@ -146,7 +146,7 @@ def test_identity_follows_names_and_contents_alone(tmp_path, archive):
     assert archive(one).identity != archive(two).identity
 
 
-def test_links_and_devices_are_never_followed(tmp_path, rows_of):
+def test_links_and_devices_are_never_followed(tmp_path, entries_of):
     secret = tmp_path / "secret.jpg"
     secret.write_bytes(jpeg())
     folder = as_folder(tmp_path / "folder", {"good.jpg": jpeg((5, 5, 5))})
@@ -162,45 +162,45 @@ def test_links_and_devices_are_never_followed(tmp_path, rows_of):
             info.external_attr = (kind | 0o644) << 16
             archive.writestr(info, str(secret))
     for kind in ("folder", "x.tar", "x.zip"):
-        rows = rows_of(tmp_path / kind)
-        assert [row.status for row in rows] == ["ok", "blocked", "blocked"], kind
+        entries = entries_of(tmp_path / kind)
+        assert [entry.status for entry in entries] == ["ok", "blocked", "blocked"], kind
 
 
-def test_a_file_over_the_byte_limit_is_not_read(tmp_path, rows_of):
+def test_a_file_over_the_byte_limit_is_not_read(tmp_path, entries_of):
     path = as_zip(tmp_path / "x.zip", {"big.png": bytes(21 * 2**20), "good.jpg": jpeg()})
-    big, good = rows_of(path)
+    big, good = entries_of(path)
     assert (big.status, good.status) == ("too_large", "ok")
 
 
-def test_archives_inside_a_folder_are_walked_too(tmp_path, rows_of):
+def test_archives_inside_a_folder_are_walked_too(tmp_path, entries_of):
     folder = tmp_path / "folder"
     folder.mkdir()
     as_tar(folder / "shard.tar", {"a.jpg": jpeg()})
     as_zip(folder / "more.zip", {"b.jpg": jpeg((1, 1, 1))})
     (folder / "c.jpg").write_bytes(jpeg((2, 2, 2)))
-    assert [row.url for row in rows_of(folder)] == [
+    assert [entry.url for entry in entries_of(folder)] == [
         "archive:c.jpg",
         "archive:more.zip/b.jpg",
         "archive:shard.tar/a.jpg",
     ]
 
 
-def test_the_limit_keeps_the_first_names(tmp_path, rows_of):
+def test_the_limit_keeps_the_first_names(tmp_path, entries_of):
     path = as_tar(tmp_path / "x.tar", {f"{name}.jpg": jpeg() for name in "dbca"})
-    rows = rows_of(path, limit=2)
-    assert [row.url for row in rows] == ["archive:a.jpg", "archive:b.jpg"]
+    entries = entries_of(path, limit=2)
+    assert [entry.url for entry in entries] == ["archive:a.jpg", "archive:b.jpg"]
 
 
-def test_a_name_in_no_encoding_is_kept_apart(tmp_path, rows_of):
+def test_a_name_in_no_encoding_is_kept_apart(tmp_path, entries_of):
     with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.GNU_FORMAT) as tar:
         for name in (b"\xff.jpg", b"\xfe.jpg"):
             info = tarfile.TarInfo(name.decode("utf-8", "surrogateescape"))
             info.size = len(jpeg())
             tar.addfile(info, io.BytesIO(jpeg()))
-    assert len({row.url for row in rows_of(tmp_path / "x.tar")}) == 2
+    assert len({entry.url for entry in entries_of(tmp_path / "x.tar")}) == 2
 
 
-def test_a_zip_member_with_a_wrong_checksum_is_one_bad_row(tmp_path, rows_of):
+def test_a_zip_member_with_a_wrong_checksum_is_one_bad_entry(tmp_path, entries_of):
     path = tmp_path / "x.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("a.jpg", jpeg())
@@ -208,41 +208,41 @@ def test_a_zip_member_with_a_wrong_checksum_is_one_bad_row(tmp_path, rows_of):
     data = bytearray(path.read_bytes())
     data[data.index(b"\xff\xd8") + 300] ^= 0xFF
     path.write_bytes(data)
-    assert [row.status for row in rows_of(path)] == ["bad", "ok"]
+    assert [entry.status for entry in entries_of(path)] == ["bad", "ok"]
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", jpeg()])
 @pytest.mark.parametrize("name", ["x.tar", "x.zip", "x.tar.gz"])
-def test_a_file_that_is_no_archive_is_one_clear_line(name, content, tmp_path, rows_of):
+def test_a_file_that_is_no_archive_is_one_clear_line(name, content, tmp_path, entries_of):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(GanError, match=name):
-        rows_of(tmp_path / name)
+        entries_of(tmp_path / name)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_torn_archive_is_an_error_and_not_a_smaller_one(tmp_path, rows_of):
+def test_a_torn_archive_is_an_error_and_not_a_smaller_one(tmp_path, entries_of):
     for kind in ("x.tar", "x.tar.gz", "x.zip"):
         path = KINDS[kind](tmp_path / kind, {**FILES, "z.jpg": random.Random(1).randbytes(90_000)})
         data = path.read_bytes()
         path.write_bytes(data[: len(data) * 2 // 3])
         with pytest.raises(GanError, match=kind):
-            rows_of(path)
+            entries_of(path)
 
 
-def test_a_damaged_archive_in_a_folder_is_one_bad_row_and_none_of_its_pictures_is_taken(
-    tmp_path, rows_of, capsys
+def test_a_damaged_archive_in_a_folder_is_one_bad_entry_and_none_of_its_pictures_is_taken(
+    tmp_path, entries_of, capsys
 ):
     folder = as_folder(tmp_path / "x", {"a.jpg": jpeg()})
     as_tar(folder / "b.tar", {"1.jpg": jpeg((1, 1, 1)), "2.jpg": jpeg((2, 2, 2))})
     as_zip(folder / "c.zip", {"3.jpg": jpeg((3, 3, 3))})
-    whole = rows_of(folder, into="whole")
-    assert {row.status for row in whole} == {"ok"}
+    whole = entries_of(folder, into="whole")
+    assert {entry.status for entry in whole} == {"ok"}
     tar = (folder / "b.tar").read_bytes()
     # its first picture is there, but a tar has no checksum that would vouch for it
     (folder / "b.tar").write_bytes(tar[:1500])
     capsys.readouterr()
-    rows = rows_of(folder)
-    assert [(row.url, row.status, row.reason) for row in rows] == [
+    entries = entries_of(folder)
+    assert [(entry.url, entry.status, entry.reason) for entry in entries] == [
         ("archive:a.jpg", "ok", ""),
         ("archive:b.tar", "bad", "a damaged archive"),
         ("archive:c.zip/3.jpg", "ok", ""),
@@ -251,6 +251,6 @@ def test_a_damaged_archive_in_a_folder_is_one_bad_row_and_none_of_its_pictures_i
     assert said == ["x: b.tar is damaged: its pictures are left out, the others are taken"]
 
 
-def test_no_picture_file_is_an_error(tmp_path, rows_of):
+def test_no_picture_file_is_an_error(tmp_path, entries_of):
     with pytest.raises(GanError, match="holds no"):
-        rows_of(as_folder(tmp_path / "folder", {"a.txt": b"x", "._a.jpg": b"x"}))
+        entries_of(as_folder(tmp_path / "folder", {"a.txt": b"x", "._a.jpg": b"x"}))

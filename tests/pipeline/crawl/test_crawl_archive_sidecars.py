@@ -11,6 +11,7 @@ import zipfile
 import pytest
 from PIL import Image
 
+from pipeline.crawl.archive.contents import read_contents
 from pipeline.crawl.archive.source import Archive
 from pipeline.crawl.image_check import PictureLimits
 from pipeline.crawl.sink import Sink
@@ -74,14 +75,14 @@ def archive(make_params):
 
 @pytest.fixture
 def fetch(tmp_path):
-    """fetch(source): its rows; a second call with the same source goes on with the journal."""
+    """fetch(source): its entries; a second call with the same source goes on with the journal."""
 
     def make(source, into="staging", sink_of=Sink):
         with Journal(tmp_path / into, source.identity) as journal:
             source.fetch(sink_of(journal, PictureLimits()))
-            rows = [entry.row for entry in journal.entries()]
-        assert len(rows) == source.total == len({row.url for row in rows})
-        return rows
+            entries = [record.entry for record in journal.records()]
+        assert len(entries) == source.total == len({entry.url for entry in entries})
+        return entries
 
     return make
 
@@ -113,7 +114,7 @@ def test_sidecars_become_provenance_in_every_kind_of_archive(shape, tmp_path, ar
     assert one.tags == two.tags == ("1girl", "青")
     assert one.source == "https://example.org/work"
     assert (three.url, three.page, three.tags) == ("archive:a/3.png", "archive:a/3.png", ())
-    assert [row.sha256 for row in (one, two, three)] == [
+    assert [entry.sha256 for entry in (one, two, three)] == [
         hashlib.sha256(png(number)).hexdigest() for number in (1, 2, 3)
     ]
 
@@ -127,9 +128,9 @@ def test_the_sidecar_of_the_whole_name_counts_before_that_of_the_stem(tmp_path, 
         "a.b.png": png(4),
         "ab.png": png(5),
     }
-    rows = fetch(archive(folder_of(tmp_path / "x", files)))
-    assert [row.tags for row in rows] == [(), ("stem",), ("whole",), ()]
-    assert [row.url for row in rows] == [
+    entries = fetch(archive(folder_of(tmp_path / "x", files)))
+    assert [entry.tags for entry in entries] == [(), ("stem",), ("whole",), ()]
+    assert [entry.url for entry in entries] == [
         "archive:a.b.png",
         "https://cdn.example.org/2.png",
         "https://cdn.example.org/1.png",
@@ -140,23 +141,23 @@ def test_the_sidecar_of_the_whole_name_counts_before_that_of_the_stem(tmp_path, 
 def test_pictures_that_claim_one_address_are_all_kept(tmp_path, archive, fetch):
     files = {f"{name}.png": png(number) for number, name in enumerate("abc")}
     files |= {f"{name}.png.json": post(7) for name in "abc"} | {"c.png": png(0)}
-    rows = fetch(archive(folder_of(tmp_path / "x", files)))
-    assert [row.url for row in rows] == [
+    entries = fetch(archive(folder_of(tmp_path / "x", files)))
+    assert [entry.url for entry in entries] == [
         "https://cdn.example.org/7.png",
         "archive:b.png",
         "archive:c.png",
     ]
-    assert {row.page for row in rows} == {"https://danbooru.donmai.us/posts/7"}
-    assert len({row.sha256 for row in rows}) == 2
+    assert {entry.page for entry in entries} == {"https://danbooru.donmai.us/posts/7"}
+    assert len({entry.sha256 for entry in entries}) == 2
 
 
 def test_broken_sidecars_cost_no_picture_and_one_line(tmp_path, archive, fetch, capsys):
     broken = [b"", b"<html>", b"[1]", b"{", b"\xff\xff", b"[" * 99_999, b" " * 2**20 + b"{}"]
     files = {f"{number}.png": png(number) for number in range(len(broken))}
     files |= {f"{number}.png.json": data for number, data in enumerate(broken)}
-    rows = fetch(archive(folder_of(tmp_path / "x", files)))
-    assert {row.status for row in rows} == {"ok"}
-    assert all(row.url == row.page == f"archive:{n}.png" for n, row in enumerate(rows))
+    entries = fetch(archive(folder_of(tmp_path / "x", files)))
+    assert {entry.status for entry in entries} == {"ok"}
+    assert all(entry.url == entry.page == f"archive:{n}.png" for n, entry in enumerate(entries))
     said = [line for line in capsys.readouterr().err.splitlines() if "sidecar" in line]
     assert said == ["x: 7 sidecars left out: cannot be read"]
     one = folder_of(tmp_path / "y", {"a.png": png(1), "a.json": b"{"})
@@ -184,8 +185,8 @@ def test_no_credential_of_a_sidecar_reaches_the_disk(tmp_path, archive, fetch):
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_members_of_one_name_are_all_kept(write, tmp_path, archive, fetch):
     files = [("a.png", png(1)), ("b.png", png(2)), ("a.png", png(3)), ("a.png", png(1))]
-    rows = fetch(archive(write(tmp_path / "x", files)))
-    assert {row.url: row.sha256 for row in rows} == {
+    entries = fetch(archive(write(tmp_path / "x", files)))
+    assert {entry.url: entry.sha256 for entry in entries} == {
         "archive:a.png": hashlib.sha256(png(1)).hexdigest(),
         "archive:a.png#2": hashlib.sha256(png(3)).hexdigest(),
         "archive:a.png#3": hashlib.sha256(png(1)).hexdigest(),
@@ -200,17 +201,17 @@ def test_names_in_no_encoding_and_with_control_characters_are_escaped(tmp_path, 
     for number, name in enumerate(names):
         (folder / os.fsdecode(name)).write_bytes(png(number))
     (folder / os.fsdecode(b"\xff.png.json")).write_bytes(post(9))
-    rows = {row.url: row for row in fetch(archive(folder))}
-    assert set(rows) == {
+    entries = {entry.url: entry for entry in fetch(archive(folder))}
+    assert set(entries) == {
         "archive:a\\nb.png",
         "https://cdn.example.org/9.png",
         "archive:\\xff.png",
         "archive:\\x1b[31m.png",
         "archive:青　い.png",
     }
-    for row in rows.values():
-        assert row.url.encode("utf-8")
-        assert row.status == "ok"
+    for entry in entries.values():
+        assert entry.url.encode("utf-8")
+        assert entry.status == "ok"
 
 
 def test_what_is_not_opened_is_said(tmp_path, archive, fetch, capsys):
@@ -232,7 +233,7 @@ def test_a_file_that_changes_or_goes_after_the_listing_fails(tmp_path, archive, 
     (folder / "b.png").write_bytes(png(1))
     (folder / "c.png").write_bytes(b"")
     (folder / "e.png").write_bytes(png(2))
-    assert [(row.url, row.status, row.reason) for row in fetch(source)] == [
+    assert [(entry.url, entry.status, entry.reason) for entry in fetch(source)] == [
         ("archive:a.png", "failed", "gone since the archive was listed"),
         ("archive:b.png", "failed", "changed since the archive was listed"),
         ("archive:c.png", "failed", "changed since the archive was listed"),
@@ -247,32 +248,32 @@ def test_limits_of_params_decide_what_is_too_large(tmp_path, archive, fetch):
 
 
 class _Killed(Sink):
-    """Dies when the fifth picture comes."""
+    """Stops at the fifth picture."""
 
-    def take(self, *arguments):
+    def check_and_add(self, *arguments):
         if sum(self.counts.values()) == 4:
             raise KeyboardInterrupt
-        super().take(*arguments)
+        super().check_and_add(*arguments)
 
 
 class _Counting(Sink):
-    taken = 0
+    checked = 0
 
-    def take(self, *arguments):
-        _Counting.taken += 1
-        super().take(*arguments)
+    def check_and_add(self, *arguments):
+        _Counting.checked += 1
+        super().check_and_add(*arguments)
 
 
 @pytest.mark.parametrize("write", [folder_of, tar_of, zip_of])
-def test_a_killed_fetch_goes_on_and_ends_with_the_same_rows(write, tmp_path, archive, fetch):
+def test_a_killed_fetch_resumes_and_ends_with_the_same_entries(write, tmp_path, archive, fetch):
     files = {f"{number}.png": png(number) for number in range(9)}
     source = archive(write(tmp_path / "x", files | {"1.json": post(1)}))
     whole = fetch(source, into="whole")
     with pytest.raises(KeyboardInterrupt):
         fetch(source, sink_of=_Killed)
-    _Counting.taken = 0
+    _Counting.checked = 0
     assert fetch(archive(tmp_path / "x"), sink_of=_Counting) == whole
-    assert _Counting.taken == 5
+    assert _Counting.checked == 5
 
 
 @pytest.fixture
@@ -322,8 +323,8 @@ def test_a_listing_costs_little_memory(tmp_path, archive):
     count = 300
     names = [f"some-folder/danbooru_{number:08}_0123456789abcdef.png" for number in range(count)]
     files = {name: b"" for name in names} | {f"{name}.json": post(1) for name in names}
-    source = archive(tar_of(tmp_path / "x.tar", files))
-    contents = source._contents
-    kept = [*contents.places, *contents.marks, *contents.notes]
+    path, limits = tar_of(tmp_path / "x.tar", files), archive(tmp_path / "x.tar").limits
+    contents = read_contents(path, limits, limit=None)
+    kept = [*contents.positions, *contents.digests, *contents.provenances]
     assert len(kept) == 3 * count
     assert sum(map(sys.getsizeof, kept)) / count < 500

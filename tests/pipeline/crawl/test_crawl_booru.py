@@ -17,7 +17,7 @@ from gan.errors import GanError
 from gan.params.data import ScrapeParams
 from pipeline.crawl.booru.source import Booru
 from pipeline.crawl.crawl_log import CrawlLog
-from pipeline.crawl.http.engine import Manners
+from pipeline.crawl.http.engine import CrawlPolicy
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
@@ -65,7 +65,7 @@ def account(monkeypatch):
     monkeypatch.setenv("GAN_BOORU_KEY", KEY)
 
 
-def manners(*allowed, **changes):
+def policy(*allowed, **changes):
     values = {
         "contact": "",
         "delay": 0.0,
@@ -84,23 +84,23 @@ def manners(*allowed, **changes):
         "archive_ratio": 1.0,
         **changes,
     }
-    return Manners(ScrapeParams(**values), frozenset(allowed))
+    return CrawlPolicy(ScrapeParams(**values), frozenset(allowed))
 
 
 def booru(site, limit=1000, tags="", **options):
     others = options.pop("others", ())
     netlocs = [site.netloc, *(other.netloc for other in others)]
-    return Booru(site.root, tags, limit, "unknown", manners(*netlocs), **options)
+    return Booru(site.root, tags, limit, "unknown", policy(*netlocs), **options)
 
 
 def crawl(source, folder, known=None):
     with Journal(folder, source.identity, known) as journal:
         source.fetch(Sink(journal))
-        return [entry.row for entry in journal.entries()]
+        return [record.entry for record in journal.records()]
 
 
-def numbers(rows):
-    return [int(row.url.rpartition("/")[2].removesuffix(".png")) for row in rows]
+def numbers(entries):
+    return [int(entry.url.rpartition("/")[2].removesuffix(".png")) for entry in entries]
 
 
 def fill(site, count, **fields):
@@ -117,9 +117,9 @@ PAGES = {
 @pytest.mark.slow
 def test_all_posts_come_newest_first_with_their_fields(site, tmp_path):
     fill(site, 210, source="https://artist.example/1")
-    rows = crawl(booru(site, api=site.dialect), tmp_path)
-    assert numbers(rows) == list(range(210, 0, -1))
-    first = rows[0]
+    entries = crawl(booru(site, api=site.dialect), tmp_path)
+    assert numbers(entries) == list(range(210, 0, -1))
+    first = entries[0]
     assert first.page == site.root + PAGES[site.dialect].format(210)
     assert first.tags == ("1girl", "solo")
     assert (first.rating, first.source) == ("general", "https://artist.example/1")
@@ -186,9 +186,11 @@ MEANT = {
 def test_only_wanted_ratings_come_and_each_word_means_what_it_means_there(site, tmp_path, wanted):
     words, meant = WORDS[site.dialect], MEANT[site.dialect]
     site.posts = [site.post(10 - index, rating=word) for index, word in enumerate(words)]
-    rows = crawl(booru(site, ratings=frozenset(wanted), api=site.dialect), tmp_path)
+    entries = crawl(booru(site, ratings=frozenset(wanted), api=site.dialect), tmp_path)
     expected = [(10 - i, rating) for i, rating in enumerate(meant) if rating in wanted]
-    assert list(zip(numbers(rows), [row.rating for row in rows], strict=True)) == expected
+    assert (
+        list(zip(numbers(entries), [entry.rating for entry in entries], strict=True)) == expected
+    )
 
 
 def test_general_alone_is_the_default_also_where_the_site_ignores_the_search(
@@ -220,16 +222,19 @@ def test_videos_and_addresses_that_are_none_are_left_out(site, tmp_path, capsys)
     assert numbers(crawl(booru(site), tmp_path)) == [3, 2, 1]
     said = capsys.readouterr().err
     assert "2 left out: a video or an animation" in said
-    assert "3 left out: its file's address is none" in said
+    assert "3 left out: its file has no valid address" in said
 
 
 def test_relative_and_protocol_relative_addresses_are_completed(site, tmp_path):
     fill(site, 2)
     site.posts[0]["file_url"] = "/data/2.png"
     site.posts[1]["file_url"] = f"//{site.netloc}/data/1.png"
-    rows = crawl(booru(site), tmp_path)
-    assert [row.url for row in rows] == [f"{site.root}/data/2.png", f"{site.root}/data/1.png"]
-    assert [row.status for row in rows] == ["ok", "ok"]
+    entries = crawl(booru(site), tmp_path)
+    assert [entry.url for entry in entries] == [
+        f"{site.root}/data/2.png",
+        f"{site.root}/data/1.png",
+    ]
+    assert [entry.status for entry in entries] == ["ok", "ok"]
 
 
 @pytest.mark.slow
@@ -288,8 +293,8 @@ def test_a_later_crawl_adds_newer_posts_to_the_dataset_and_asks_for_no_known_fil
     site.requests.clear()
     new = booru(site, limit=25)
     assert new.continues(Dataset.open(tmp_path / "data"))
-    rows = crawl(new, tmp_path / "b", EarlierCrawl(dataset))
-    assert numbers(rows) == [35, 34, 33, 32, 31]
+    entries = crawl(new, tmp_path / "b", EarlierCrawl(dataset))
+    assert numbers(entries) == [35, 34, 33, 32, 31]
     assert len(site.files) == 5
 
 
@@ -309,7 +314,7 @@ def test_another_search_does_not_continue_a_dataset(serve, tmp_path):
 
 
 def _crawl_slowly(root, netloc, folder):
-    source = Booru(root, "", 1000, "unknown", manners(netloc, delay=0.02, connections=1))
+    source = Booru(root, "", 1000, "unknown", policy(netloc, delay=0.02, connections=1))
     with Journal(folder, source.identity) as journal:
         source.fetch(Sink(journal))
 
@@ -328,9 +333,9 @@ def test_a_killed_crawl_ends_as_one_that_was_not(site, tmp_path):
     fetched = len(site.files)
     site.posts[:0] = [site.post(140 - index) for index in range(10)]
     source = booru(site)
-    rows = crawl(source, tmp_path / "killed")
+    entries = crawl(source, tmp_path / "killed")
     assert 20 <= fetched < 130
-    assert numbers(rows) == list(range(130, 0, -1))
+    assert numbers(entries) == list(range(130, 0, -1))
     assert len(site.files) <= 131
 
 
@@ -374,12 +379,12 @@ def test_gelbooru_ids_may_be_text_and_files_may_be_named_by_their_folder(serve, 
         del post["file_url"]
     site.posts[0] |= {"directory": "ab/cd", "image": "a b230.png", "tags": None}
     site.posts[1]["tags"] = "someone&#039;s_hat &lt;3"
-    rows = crawl(booru(site), tmp_path)
-    assert len(rows) == 230
-    assert rows[0].url == f"{site.root}/images/ab/cd/a%20b230.png"
-    assert (rows[0].tags, rows[1].tags) == ((), ("someone's_hat", "<3"))
-    assert rows[-1].url == f"{site.root}/images/0/1.png"
-    assert {row.status for row in rows} == {"ok"}
+    entries = crawl(booru(site), tmp_path)
+    assert len(entries) == 230
+    assert entries[0].url == f"{site.root}/images/ab/cd/a%20b230.png"
+    assert (entries[0].tags, entries[1].tags) == ((), ("someone's_hat", "<3"))
+    assert entries[-1].url == f"{site.root}/images/0/1.png"
+    assert {entry.status for entry in entries} == {"ok"}
 
 
 def test_gelbooru_answers_without_posts_end_the_listing(serve, tmp_path):
@@ -471,7 +476,7 @@ def test_a_page_that_repeats_itself_ends_the_crawl_and_keeps_what_came(site, tmp
     with Journal(tmp_path, source.identity) as journal:
         with pytest.raises(ListingError, match="a page that repeats itself"):
             source.fetch(Sink(journal))
-        assert numbers([entry.row for entry in journal.entries()]) == [40, 30, 20]
+        assert numbers([record.entry for record in journal.records()]) == [40, 30, 20]
     assert len(site.asked(site.path)) == 2
 
 
@@ -510,7 +515,7 @@ def test_robots_txt_is_obeyed_while_the_dialect_is_sought(serve, tmp_path):
 
 def test_a_private_site_is_not_asked_in_any_dialect(site, tmp_path):
     fill(site, 2)
-    source = Booru(site.root, "", 5, "unknown", manners())
+    source = Booru(site.root, "", 5, "unknown", policy())
     with pytest.raises(ListingError) as caught:
         crawl(source, tmp_path)
     assert str(caught.value) == f"{site.root}: its host's address is not public"
@@ -531,7 +536,7 @@ def test_a_private_site_is_not_asked_in_any_dialect(site, tmp_path):
 def test_what_cannot_be_asked_for_is_refused_before_anything_is_asked(options, said):
     values = {"tags": "", **options}
     with pytest.raises(GanError, match=said.replace("(", r"\(")):
-        Booru("https://b.example", limit=5, licence="", manners=manners(), **values)
+        Booru("https://b.example", limit=5, licence="", policy=policy(), **values)
 
 
 # Credentials.
@@ -656,7 +661,7 @@ def test_a_post_whose_fields_repeat_the_key_is_left_out(site, tmp_path, capsys):
     "root", ["http://booru.example", "http://192.168.0.7:8080", "http://127.0.0.1.example"]
 )
 def test_credentials_are_not_sent_in_the_clear(root, tmp_path):
-    source = Booru(root, "", 5, "unknown", manners("192.168.0.7:8080"))
+    source = Booru(root, "", 5, "unknown", policy("192.168.0.7:8080"))
     with pytest.raises(GanError, match=r"GAN_BOORU_KEY is not sent over plain http") as caught:
         crawl(source, tmp_path)
     assert not reveals(str(caught.value))
@@ -668,7 +673,7 @@ def test_credentials_are_not_sent_in_the_clear(root, tmp_path):
 )
 def test_half_of_an_account_is_refused(there, missing, tmp_path, monkeypatch):
     monkeypatch.setenv(there, KEY)
-    source = Booru("https://booru.example", "", 5, "unknown", manners())
+    source = Booru("https://booru.example", "", 5, "unknown", policy())
     with pytest.raises(GanError, match=f"{there} is set, but {missing} is not") as caught:
         crawl(source, tmp_path)
     assert not reveals(str(caught.value))

@@ -1,4 +1,4 @@
-"""A manifest handed on: the very same images, or a row that says why not."""
+"""A manifest handed on: the very same images, or a entry that says why not."""
 
 import dataclasses
 import hashlib
@@ -6,12 +6,12 @@ import json
 import tracemalloc
 
 import pytest
-from page_server import PageServer, picture, rows_of
+from page_server import PageServer, entries_of, picture
 
 from gan.errors import GanError
-from pipeline.crawl.from_manifest import FromManifest, parse_row
+from pipeline.crawl.from_manifest import FromManifest, parse_entry
 from pipeline.crawl.http.failure_reasons import NO_ADDRESS
-from pipeline.crawl.image_check import Listed, PictureLimits, judge
+from pipeline.crawl.image_check import ListedImage, PictureLimits, check_image
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import JOURNAL, Journal
@@ -29,8 +29,10 @@ def site():
 
 
 def good_row(url, data, **fields):
-    listed = Listed(0, f"{url}/page", url, ("b", "a"), "general", "http://artist", "CC-BY-4.0")
-    return dataclasses.replace(judge(listed, data, PictureLimits()), **fields)
+    listed = ListedImage(
+        0, f"{url}/page", url, ("b", "a"), "general", "http://artist", "CC-BY-4.0"
+    )
+    return dataclasses.replace(check_image(listed, data, PictureLimits()), **fields)
 
 
 def dead_row(url, status, reason):
@@ -39,8 +41,8 @@ def dead_row(url, status, reason):
 
 def their_dataset(site, folder):
     """What another person published: made without this source, straight into the journal."""
-    rows = [good_row(site.url(f"p{number}.png"), picture(number)) for number in range(8)]
-    rows[3:3] = [
+    entries = [good_row(site.url(f"p{number}.png"), picture(number)) for number in range(8)]
+    entries[3:3] = [
         dead_row(site.url("gone.png"), "gone", "HTTP 404"),
         dead_row(site.url("late.png"), "failed", "timed out"),
         good_row(site.url("p1.png?again"), picture(1)),
@@ -50,16 +52,18 @@ def their_dataset(site, folder):
     ]
     site.pages["p1.png?again"] = picture(1)
     contents = {
-        row.sha256: site.pages[row.url.removeprefix(site.url())] for row in rows if row.sha256
+        entry.sha256: site.pages[entry.url.removeprefix(site.url())]
+        for entry in entries
+        if entry.sha256
     }
     with Journal(folder / "journal", {"source": "theirs"}) as journal:
-        for position, row in enumerate(rows):
-            journal.add(position * 7, row, contents.get(row.sha256, b""))
+        for position, entry in enumerate(entries):
+            journal.add(position * 7, entry, contents.get(entry.sha256, b""))
         return publish(journal, {"source": "theirs"}, folder / "data", folder / "old")
 
 
-def write_rows(path, rows):
-    path.write_text("".join(f"{row.to_json()}\n" for row in rows))
+def write_rows(path, entries):
+    path.write_text("".join(f"{entry.to_json()}\n" for entry in entries))
     return path
 
 
@@ -71,7 +75,7 @@ def fetched(source, folder, known=None):
 
 def test_a_complete_fetch_gives_the_very_same_manifest_and_shards(site, tmp_path):
     theirs = their_dataset(site, tmp_path / "theirs")
-    source = FromManifest(theirs.folder / MANIFEST, site.manners())
+    source = FromManifest(theirs.folder / MANIFEST, site.policy())
     ours = fetched(source, tmp_path / "ours")
     assert (ours.folder / MANIFEST).read_bytes() == (theirs.folder / MANIFEST).read_bytes()
     assert ours.digest == theirs.digest
@@ -85,7 +89,7 @@ def test_a_complete_fetch_gives_the_very_same_manifest_and_shards(site, tmp_path
 def test_another_file_is_bad_and_a_lost_one_gone_and_the_rest_is_kept(site, tmp_path):
     theirs = their_dataset(site, tmp_path / "theirs")
     site.pages["p2.png"], site.pages["p5.png"] = picture(99), 404
-    ours = fetched(FromManifest(theirs.folder / MANIFEST, site.manners()), tmp_path / "ours")
+    ours = fetched(FromManifest(theirs.folder / MANIFEST, site.policy()), tmp_path / "ours")
     pairs = zip(theirs.entries(), ours.entries(), strict=True)
     changes = {a.url: b for a, b in pairs if a != b}
     bad, gone = changes.pop(site.url("p2.png")), changes.pop(site.url("p5.png"))
@@ -98,16 +102,16 @@ def test_another_file_is_bad_and_a_lost_one_gone_and_the_rest_is_kept(site, tmp_
 
 def test_a_killed_fetch_goes_on_and_asks_for_nothing_twice(site, tmp_path):
     theirs = their_dataset(site, tmp_path / "theirs")
-    source = FromManifest(theirs.folder / MANIFEST, site.manners())
+    source = FromManifest(theirs.folder / MANIFEST, site.policy())
     site.pages["p6.png"] = 500
-    rows = rows_of(source, tmp_path / "ours/journal")
-    assert [row.url for row in rows if row.status == "failed"] == [
+    entries = entries_of(source, tmp_path / "ours/journal")
+    assert [entry.url for entry in entries if entry.status == "failed"] == [
         site.url("late.png"),
         site.url("p6.png"),
     ]
     assert (tmp_path / "ours/journal" / JOURNAL).read_text().count("/late.png") == 1
     site.pages["p6.png"] = picture(6)
-    rows_of(source, tmp_path / "ours/journal")
+    entries_of(source, tmp_path / "ours/journal")
     assert (tmp_path / "ours/journal" / JOURNAL).read_text().count("/late.png") == 1
     ours = fetched(source, tmp_path / "ours")
     assert ours.digest == theirs.digest
@@ -117,7 +121,7 @@ def test_a_killed_fetch_goes_on_and_asks_for_nothing_twice(site, tmp_path):
 
 def test_a_fetch_that_is_already_whole_asks_for_nothing(site, tmp_path):
     theirs = their_dataset(site, tmp_path / "theirs")
-    source = FromManifest(theirs.folder / MANIFEST, site.manners())
+    source = FromManifest(theirs.folder / MANIFEST, site.policy())
     ours = fetched(source, tmp_path / "ours")
     assert source.continues(ours)
     assert not source.continues(theirs)
@@ -129,14 +133,14 @@ def test_a_fetch_that_is_already_whole_asks_for_nothing(site, tmp_path):
     }
 
 
-def test_rows_that_failed_elsewhere_are_taken_over_once(site, tmp_path):
-    rows = [
+def test_entries_that_failed_elsewhere_are_taken_over_once(site, tmp_path):
+    entries = [
         good_row(site.url("p1.png"), picture(1)),
         dead_row(site.url("late.png"), "failed", "timed out"),
     ]
-    theirs = write_rows(tmp_path / "m.jsonl", rows)
-    first = fetched(FromManifest(theirs, site.manners()), tmp_path)
-    source = FromManifest(theirs, site.manners())
+    theirs = write_rows(tmp_path / "m.jsonl", entries)
+    first = fetched(FromManifest(theirs, site.policy()), tmp_path)
+    source = FromManifest(theirs, site.policy())
     with Journal(tmp_path / "again", source.identity, EarlierCrawl(first)) as journal:
         sink = Sink(journal)
         source.fetch(sink)
@@ -145,12 +149,12 @@ def test_rows_that_failed_elsewhere_are_taken_over_once(site, tmp_path):
 
 
 def test_older_manifests_without_source_are_understood(site, tmp_path):
-    row = dataclasses.asdict(good_row(site.url("p1.png"), picture(1)))
+    entry = dataclasses.asdict(good_row(site.url("p1.png"), picture(1)))
     lean = {"url": site.url("p2.png"), "status": "ok", "sha256": sha256(picture(2))}
-    del row["source"]
+    del entry["source"]
     path = tmp_path / "manifest.jsonl"
-    path.write_text(f"{json.dumps(row)}\n\n{json.dumps(lean)}\n")
-    first, second = rows_of(FromManifest(path, site.manners()), tmp_path / "journal")
+    path.write_text(f"{json.dumps(entry)}\n\n{json.dumps(lean)}\n")
+    first, second = entries_of(FromManifest(path, site.policy()), tmp_path / "journal")
     assert (first.status, first.source, first.tags) == ("ok", "", ("b", "a"))
     assert (second.status, second.width, second.format) == ("ok", 8, "PNG")
 
@@ -173,7 +177,7 @@ GOOD = {"url": "http://a/b.png", "status": "ok", "sha256": "0" * 64}
         ({"status": "fine"}, "status = 'fine': must be one of ok, bad"),
         ({"sha256": ""}, "sha256 = '': must be 64 hexadecimal digits"),
         ({"sha256": "F" * 64}, "must be 64 hexadecimal digits"),
-        ({"status": "gone"}, "marks of a picture"),
+        ({"status": "gone"}, "size or format"),
         ({"url": 5}, "url = 5: must be a str"),
         ({"bytes": True}, "bytes = True: must be a int"),
         ({"tags": "a b"}, "tags = 'a b': must be a list"),
@@ -188,23 +192,23 @@ def test_a_wrong_line_is_named_before_any_request(site, tmp_path, line, message)
     whole = good_row(site.url("p1.png"), picture(1)).to_json().encode()
     path.write_bytes(whole + b"\n" + text + b"\n")
     with pytest.raises(GanError) as caught:
-        rows_of(FromManifest(path, site.manners()), tmp_path / "journal")
+        entries_of(FromManifest(path, site.policy()), tmp_path / "journal")
     assert str(caught.value).startswith(f"{path}:2: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not site.asked
 
 
-def test_rows_that_are_not_on_the_web_are_blocked(site, tmp_path):
-    rows = [
+def test_entries_that_are_not_on_the_web_are_blocked(site, tmp_path):
+    entries = [
         good_row("archive:x/1.png", picture(1)),
         good_row(site.url("p2.png"), picture(2)),
         good_row("gallery:/p3.png", picture(3)),
         good_row("http://10.0.0.1/p4.png", picture(4)),
     ]
-    source = FromManifest(write_rows(tmp_path / "m.jsonl", rows), site.manners())
-    found = rows_of(source, tmp_path / "journal")
-    assert [row.status for row in found] == ["blocked", "ok", "blocked", "blocked"]
+    source = FromManifest(write_rows(tmp_path / "m.jsonl", entries), site.policy())
+    found = entries_of(source, tmp_path / "journal")
+    assert [entry.status for entry in found] == ["blocked", "ok", "blocked", "blocked"]
     assert found[0].reason == NO_ADDRESS
 
 
@@ -217,50 +221,50 @@ def test_rows_that_are_not_on_the_web_are_blocked(site, tmp_path):
     ],
 )
 def test_a_manifest_with_nothing_to_fetch_says_so(site, tmp_path, urls, message):
-    rows = [good_row(url, picture(1)) for url in urls]
-    rows += [dead_row("http://a/b.png", "gone", "HTTP 404")]
-    path = write_rows(tmp_path / "m.jsonl", rows)
+    entries = [good_row(url, picture(1)) for url in urls]
+    entries += [dead_row("http://a/b.png", "gone", "HTTP 404")]
+    path = write_rows(tmp_path / "m.jsonl", entries)
     with pytest.raises(GanError, match=message):
-        rows_of(FromManifest(path, site.manners()), tmp_path / "journal")
+        entries_of(FromManifest(path, site.policy()), tmp_path / "journal")
 
 
-def test_an_address_that_comes_again_has_one_row(site, tmp_path, capsys):
-    row = good_row(site.url("p1.png"), picture(1))
-    path = write_rows(tmp_path / "m.jsonl", [row, row])
-    source = FromManifest(path, site.manners())
-    assert rows_of(source, tmp_path / "journal") == [row]
+def test_an_address_that_comes_again_has_one_entry(site, tmp_path, capsys):
+    entry = good_row(site.url("p1.png"), picture(1))
+    path = write_rows(tmp_path / "m.jsonl", [entry, entry])
+    source = FromManifest(path, site.policy())
+    assert entries_of(source, tmp_path / "journal") == [entry]
     assert source.total == 1
     assert "1 left out: addresses named again" in capsys.readouterr().err
 
 
 def test_the_identity_is_of_the_content_and_names_no_folder(site, tmp_path):
-    row = good_row(site.url("p1.png"), picture(1))
-    one, two = (FromManifest(tmp_path / name, site.manners()) for name in ("one", "two"))
-    write_rows(one.path, [row])
-    write_rows(two.path, [row])
+    entry = good_row(site.url("p1.png"), picture(1))
+    one, two = (FromManifest(tmp_path / name, site.policy()) for name in ("one", "two"))
+    write_rows(one.path, [entry])
+    write_rows(two.path, [entry])
     assert one.identity == two.identity
     assert one.identity["source"] == f"manifest:{sha256(one.path.read_bytes())[:12]}"
     assert str(tmp_path) not in str(one.identity)
 
 
-def test_every_row_that_this_project_writes_is_parsed_to_itself():
-    row = good_row("http://a/\ud800\u2028.png", picture(1), tags=("\x1b", "日本"))
-    assert parse_row(row.to_json().encode()) == row
+def test_every_entry_that_this_project_writes_is_parsed_to_itself():
+    entry = good_row("http://a/\ud800\u2028.png", picture(1), tags=("\x1b", "日本"))
+    assert parse_entry(entry.to_json().encode()) == entry
     dead = dead_row("", "blocked", "not an http or https address")
-    assert parse_row(dead.to_json().encode()) == dead
+    assert parse_entry(dead.to_json().encode()) == dead
 
 
 @pytest.mark.slow
 def test_a_long_manifest_is_surveyed_in_little_memory(site, tmp_path):
-    row = good_row("http://site.example/x", picture(1))
+    entry = good_row("http://site.example/x", picture(1))
     path = tmp_path / "m.jsonl"
     with path.open("w") as stream:
         for number in range(10_000):
-            again = dataclasses.replace(row, url=f"http://site.example/{number}/full.png")
+            again = dataclasses.replace(entry, url=f"http://site.example/{number}/full.png")
             stream.write(f"{again.to_json()}\n")
     tracemalloc.start()
     try:
-        assert FromManifest(path, site.manners()).total == 10_000
+        assert FromManifest(path, site.policy()).total == 10_000
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -1,11 +1,12 @@
 """Galleries of HTML pages on a real server: what selectors find, in which order, and how many."""
 
 import pytest
-from page_server import PageServer, picture, rows_of
+from page_server import PageServer, entries_of, picture
 
 from gan.errors import GanError
 from pipeline.crawl.html.page import HtmlPage
-from pipeline.crawl.html.source import BARREN, GalleryListing, HtmlGallery
+from pipeline.crawl.html.source import MAX_BARREN_PAGES, GalleryListing, HtmlGallery
+from pipeline.crawl.http.listing import PageAnswer
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
@@ -22,14 +23,14 @@ def site():
         yield server
 
 
-def gallery(site, start="", image="img", next="", link="", limit=None, tags="", **manners):
+def gallery(site, start="", image="img", next="", link="", limit=None, tags="", **policy):
     return HtmlGallery(
-        site.url(start), image, next, link, "unknown", limit, site.manners(**manners), tags
+        site.url(start), image, next, link, "unknown", limit, site.policy(**policy), tags
     )
 
 
-def names(rows):
-    return [row.url.rpartition("/")[2] for row in rows]
+def names(entries):
+    return [entry.url.rpartition("/")[2] for entry in entries]
 
 
 def images(numbers):
@@ -50,31 +51,31 @@ def list_posts(site, pages, images_a_post=1):
             site.pages[f"post/{number}"] = images(range(first, first + images_a_post))
 
 
-def test_images_of_all_pages_get_rows_in_the_order_of_the_listing(site, tmp_path):
+def test_images_of_all_pages_get_entries_in_the_order_of_the_listing(site, tmp_path):
     site.pages["list"] = f"<base href='/deep/'>{images([3, 1])}<a class=n href='../list2#top'>"
     site.pages["list2"] = "<a class=n href=list3></a><img src=p7.png#x><img src=p1.png>"
     site.pages["list3"] = images([2, 99])
-    rows = rows_of(gallery(site, "list", next="a.n"), tmp_path)
-    assert names(rows) == ["p3.png", "p1.png", "p7.png", "p2.png", "p99.png"]
-    assert [row.status for row in rows] == ["ok"] * 4 + ["gone"]
-    assert [row.page for row in rows] == [
+    entries = entries_of(gallery(site, "list", next="a.n"), tmp_path)
+    assert names(entries) == ["p3.png", "p1.png", "p7.png", "p2.png", "p99.png"]
+    assert [entry.status for entry in entries] == ["ok"] * 4 + ["gone"]
+    assert [entry.page for entry in entries] == [
         site.url(page) for page in ("list", "list", "list2", "list3", "list3")
     ]
-    assert {row.licence for row in rows} == {"unknown"}
+    assert {entry.licence for entry in entries} == {"unknown"}
     assert site.asked["p1.png"] == 1
 
 
 def test_relative_addresses_are_resolved_by_the_base_of_the_page(site, tmp_path):
     site.pages["a/b/list"] = "<base href='../pics/'><img src='one.png'>"
     site.pages["a/pics/one.png"] = picture(1)
-    assert [row.status for row in rows_of(gallery(site, "a/b/list"), tmp_path)] == ["ok"]
+    assert [entry.status for entry in entries_of(gallery(site, "a/b/list"), tmp_path)] == ["ok"]
 
 
 def test_a_listing_that_leads_back_to_itself_ends(site, tmp_path):
     site.pages["list"] = images([0]) + "<a rel=next href=/list2>"
     site.pages["list2"] = images([1]) + "<a rel=next href=/list>"
-    rows = rows_of(gallery(site, "list", next="[rel=next]"), tmp_path)
-    assert names(rows) == ["p0.png", "p1.png"]
+    entries = entries_of(gallery(site, "list", next="[rel=next]"), tmp_path)
+    assert names(entries) == ["p0.png", "p1.png"]
     assert site.asked["list"] == site.asked["list2"] == 1
 
 
@@ -82,8 +83,8 @@ def test_an_image_that_comes_again_and_again_is_asked_for_once_even_if_it_fails(
     site.pages["p1.png"] = 500
     site.pages["list"] = images([1]) + "<a rel=next href=/list2>"
     site.pages["list2"] = images([1, 2, 1])
-    rows = rows_of(gallery(site, "list", next="[rel=next]"), tmp_path)
-    assert [(row.status, row.page) for row in rows] == [
+    entries = entries_of(gallery(site, "list", next="[rel=next]"), tmp_path)
+    assert [(entry.status, entry.page) for entry in entries] == [
         ("failed", site.url("list")),
         ("ok", site.url("list2")),
     ]
@@ -94,17 +95,17 @@ def test_a_pager_that_links_backwards_too_leads_forwards(site, tmp_path):
     pager = "".join(f"<a class=pager href=/list?page={page}>{page}</a>" for page in range(3))
     for page in range(3):
         site.pages[f"list?page={page}"] = images([page]) + pager
-    rows = rows_of(gallery(site, "list?page=0", next=".pager"), tmp_path)
-    assert names(rows) == ["p0.png", "p1.png", "p2.png"]
+    entries = entries_of(gallery(site, "list?page=0", next=".pager"), tmp_path)
+    assert names(entries) == ["p0.png", "p1.png", "p2.png"]
 
 
 def test_a_listing_that_goes_on_for_ever_without_news_ends_and_says_so(site, tmp_path, capsys):
-    for page in range(BARREN + 10):
+    for page in range(MAX_BARREN_PAGES + 10):
         site.pages[f"list?page={page}"] = images([0]) + f"<a rel=next href=/list?page={page + 1}>"
-    rows = rows_of(gallery(site, "list?page=0", next="[rel=next]"), tmp_path)
-    assert names(rows) == ["p0.png"]
-    assert site.asked[f"list?page={BARREN}"] == 1
-    assert site.asked[f"list?page={BARREN + 1}"] == 0
+    entries = entries_of(gallery(site, "list?page=0", next="[rel=next]"), tmp_path)
+    assert names(entries) == ["p0.png"]
+    assert site.asked[f"list?page={MAX_BARREN_PAGES}"] == 1
+    assert site.asked[f"list?page={MAX_BARREN_PAGES + 1}"] == 0
     assert "nothing new" in capsys.readouterr().err
 
 
@@ -134,10 +135,8 @@ def test_a_listing_that_goes_on_for_ever_without_news_ends_and_says_so(site, tmp
     ],
 )
 def test_a_selector_takes_the_best_address_of_each_match(site, html, selector, expected):
-    from scrapy.http import HtmlResponse
-
-    response = HtmlResponse("http://site.example/list", body=html.encode(), encoding="utf-8")
-    found = list(HtmlPage.parse(response).addresses(selector))
+    answer = PageAnswer("http://site.example/list", html.encode(), html)
+    found = list(HtmlPage.parse(answer).addresses(selector))
     whole = expected if not expected or ":" in expected else f"http://site.example/{expected}"
     assert found == [whole]
 
@@ -148,8 +147,8 @@ def test_data_and_script_addresses_are_left_out_and_counted(site, tmp_path, caps
         f"{images([4])}<img src='ftp://127.0.0.1/x.png'><img src='http://[/bad.png'>"
         "<a rel=next href='javascript:more()'>"
     )
-    rows = rows_of(gallery(site, "list", next="[rel=next]"), tmp_path)
-    assert [row.status for row in rows] == ["ok", "blocked", "blocked"]
+    entries = entries_of(gallery(site, "list", next="[rel=next]"), tmp_path)
+    assert [entry.status for entry in entries] == ["ok", "blocked", "blocked"]
     told = capsys.readouterr().err
     for kind in ("images with a data:", "images with a javascript:", "images with no address"):
         assert f"1 left out: {kind}" in told
@@ -163,9 +162,9 @@ def test_pages_in_another_encoding_give_right_tags_and_addresses(site, tmp_path)
         "<b class=tag> </b><img src='/絵.png'>"
     )
     site.pages["%E7%B5%B5.png"] = picture(5)
-    (row,) = rows_of(gallery(site, "list", tags=".tag"), tmp_path)
-    assert row.tags == ("初音_ミク", "blue_hair")
-    assert (row.status, row.url) == ("ok", site.url("%E7%B5%B5.png"))
+    (entry,) = entries_of(gallery(site, "list", tags=".tag"), tmp_path)
+    assert entry.tags == ("初音_ミク", "blue_hair")
+    assert (entry.status, entry.url) == ("ok", site.url("%E7%B5%B5.png"))
 
 
 def test_images_on_linked_pages_carry_page_and_tags_of_their_own_page(site, tmp_path):
@@ -173,10 +172,12 @@ def test_images_on_linked_pages_carry_page_and_tags_of_their_own_page(site, tmp_
     for number in (5, 3, 4):
         site.pages[f"post/{number}"] += f"<i>tag {number}</i>"
     source = gallery(site, "list?page=0", next=".next", link="a.post", tags="i")
-    rows = rows_of(source, tmp_path)
-    assert names(rows) == ["p5.png", "p3.png", "p4.png"]
-    assert [row.page for row in rows] == [site.url(f"post/{number}") for number in (5, 3, 4)]
-    assert [row.tags for row in rows] == [("tag_5",), ("tag_3",), ("tag_4",)]
+    entries = entries_of(source, tmp_path)
+    assert names(entries) == ["p5.png", "p3.png", "p4.png"]
+    assert [entry.page for entry in entries] == [
+        site.url(f"post/{number}") for number in (5, 3, 4)
+    ]
+    assert [entry.tags for entry in entries] == [("tag_5",), ("tag_3",), ("tag_4",)]
 
 
 @pytest.mark.parametrize("limit", [1, 4, 5, 11, 12, 13])
@@ -184,15 +185,15 @@ def test_images_on_linked_pages_carry_page_and_tags_of_their_own_page(site, tmp_
 def test_the_limit_is_exact_whichever_linked_page_comes_first(site, tmp_path, limit, slow):
     list_posts(site, [range(0, 4), range(4, 6)], images_a_post=2)
     site.waits = {f"post/{slow}": 0.15, "p3.png": 0.1}
-    rows = rows_of(gallery(site, "list?page=0", "img", ".next", ".post", limit), tmp_path)
-    assert names(rows) == [f"p{number}.png" for number in range(min(limit, 12))]
-    assert all(row.status == "ok" for row in rows)
+    entries = entries_of(gallery(site, "list?page=0", "img", ".next", ".post", limit), tmp_path)
+    assert names(entries) == [f"p{number}.png" for number in range(min(limit, 12))]
+    assert all(entry.status == "ok" for entry in entries)
 
 
 def test_no_more_linked_pages_are_asked_than_the_limit_needs(site, tmp_path):
     list_posts(site, [range(20), range(20, 30)])
-    rows = rows_of(gallery(site, "list?page=0", "img", ".next", ".post", 5), tmp_path)
-    assert names(rows) == [f"p{number}.png" for number in range(5)]
+    entries = entries_of(gallery(site, "list?page=0", "img", ".next", ".post", 5), tmp_path)
+    assert names(entries) == [f"p{number}.png" for number in range(5)]
     assert sum(count for path, count in site.asked.items() if path.startswith("post/")) == 5
     assert site.asked["list?page=1"] == 0
 
@@ -203,9 +204,9 @@ def test_linked_pages_without_images_or_with_known_ones_make_room_for_others(
     list_posts(site, [range(6), range(6, 12)])
     site.pages["post/1"] = "<p>a video</p>"
     site.pages["post/2"] = images([0, 0])
-    rows = rows_of(gallery(site, "list?page=0", "img", ".next", ".post", 6), tmp_path)
-    assert names(rows) == [f"p{number}.png" for number in (0, 3, 4, 5, 6, 7)]
-    assert rows[0].page == site.url("post/0")
+    entries = entries_of(gallery(site, "list?page=0", "img", ".next", ".post", 6), tmp_path)
+    assert names(entries) == [f"p{number}.png" for number in (0, 3, 4, 5, 6, 7)]
+    assert entries[0].page == site.url("post/0")
     assert "1 left out: linked pages without a match of 'img'" in capsys.readouterr().err
 
 
@@ -215,32 +216,32 @@ def test_a_lost_linked_page_costs_its_own_images_alone(site, tmp_path, lost, cap
     kept, site.pages[f"post/{lost}"] = site.pages[f"post/{lost}"], 500
     site.waits = {f"post/{lost}": 0.2}  # the last to answer: all the others wait for it
     source = gallery(site, "list?page=0", "img", ".next", ".post", 6)
-    rows = rows_of(source, tmp_path)
-    assert names(rows) == [f"p{number}.png" for number in range(6) if number != lost]
+    entries = entries_of(source, tmp_path)
+    assert names(entries) == [f"p{number}.png" for number in range(6) if number != lost]
     assert "1 left out: page: HTTP 500" in capsys.readouterr().err
     site.pages[f"post/{lost}"] = kept
-    assert names(rows_of(source, tmp_path)) == [f"p{number}.png" for number in range(6)]
+    assert names(entries_of(source, tmp_path)) == [f"p{number}.png" for number in range(6)]
 
 
 def test_a_lost_linked_page_keeps_its_room_under_the_limit(site, tmp_path):
     list_posts(site, [range(8)])
     kept, site.pages["post/2"] = site.pages["post/2"], 500
     source = gallery(site, "list?page=0", "img", ".next", ".post", 5)
-    assert names(rows_of(source, tmp_path)) == ["p0.png", "p1.png", "p3.png", "p4.png"]
+    assert names(entries_of(source, tmp_path)) == ["p0.png", "p1.png", "p3.png", "p4.png"]
     site.pages["post/2"] = kept
-    assert names(rows_of(source, tmp_path)) == [f"p{number}.png" for number in range(5)]
+    assert names(entries_of(source, tmp_path)) == [f"p{number}.png" for number in range(5)]
 
 
 def test_a_link_selector_that_matches_the_pager_too_does_not_end_the_listing(site, tmp_path):
     list_posts(site, [range(2), range(2, 4), range(4, 6)])
-    rows = rows_of(gallery(site, "list?page=0", "img", ".next", "a"), tmp_path)
-    assert names(rows) == [f"p{number}.png" for number in range(6)]
+    entries = entries_of(gallery(site, "list?page=0", "img", ".next", "a"), tmp_path)
+    assert names(entries) == [f"p{number}.png" for number in range(6)]
 
 
 def test_linked_pages_are_asked_for_side_by_side(site, tmp_path):
     list_posts(site, [range(4)])
     site.waits = {f"post/{number}": 0.3 for number in range(4)}
-    rows_of(gallery(site, "list?page=0", link=".post"), tmp_path)
+    entries_of(gallery(site, "list?page=0", link=".post"), tmp_path)
     begins = [site.times[f"post/{number}"] for number in range(4)]
     assert max(begins) - min(begins) < 0.25
 
@@ -252,7 +253,7 @@ def test_a_listing_that_breaks_off_keeps_what_it_found(site, tmp_path):
     with Journal(tmp_path, source.identity) as journal:
         with pytest.raises(ListingError, match="page=1: HTTP 500"):
             source.fetch(Sink(journal))
-        assert names(entry.row for entry in journal.entries()) == ["p0.png", "p1.png"]
+        assert names(record.entry for record in journal.records()) == ["p0.png", "p1.png"]
 
 
 def test_what_was_read_before_the_largest_number_of_pages_is_kept(site, tmp_path):
@@ -261,7 +262,7 @@ def test_what_was_read_before_the_largest_number_of_pages_is_kept(site, tmp_path
     with Journal(tmp_path, source.identity) as journal:
         with pytest.raises(ListingError, match="max_pages"):
             source.fetch(Sink(journal))
-        kept = names(entry.row for entry in journal.entries())
+        kept = names(record.entry for record in journal.records())
     assert kept == ["p0.png", "p1.png", "p2.png"]
     assert sum(path.startswith(("list", "post")) for path in site.asked.elements()) == 4
 
@@ -274,7 +275,7 @@ def test_what_linked_pages_showed_is_kept_when_the_listing_and_one_of_them_break
     with Journal(tmp_path, source.identity) as journal:
         with pytest.raises(ListingError):
             source.fetch(Sink(journal))
-        assert names(entry.row for entry in journal.entries()) == ["p1.png", "p2.png"]
+        assert names(record.entry for record in journal.records()) == ["p1.png", "p2.png"]
 
 
 @pytest.mark.parametrize(
@@ -291,7 +292,7 @@ def test_what_linked_pages_showed_is_kept_when_the_listing_and_one_of_them_break
 def test_a_first_page_that_is_no_such_listing_is_named(site, tmp_path, page, options, message):
     site.pages["list"] = page
     with pytest.raises(ListingError) as caught:
-        rows_of(gallery(site, "list", **options), tmp_path)
+        entries_of(gallery(site, "list", **options), tmp_path)
     assert message in str(caught.value)
     assert site.url("list") in str(caught.value)
 
@@ -305,16 +306,16 @@ def test_a_wrong_selector_is_refused_at_once_and_named(site, option, selector):
     assert "\n" not in str(caught.value)
 
 
-def test_a_killed_crawl_goes_on_to_the_same_rows(site, tmp_path):
+def test_a_killed_crawl_goes_on_to_the_same_entries(site, tmp_path):
     list_posts(site, [range(4), range(4, 8)], images_a_post=2)
     source = gallery(site, "list?page=0", "img", ".next", ".post", 13)
-    whole = rows_of(source, tmp_path / "whole")
+    whole = entries_of(source, tmp_path / "whole")
     site.pages["list?page=1"], kept = 500, site.pages["list?page=1"]
     with Journal(tmp_path / "cut", source.identity) as journal, pytest.raises(ListingError):
         source.fetch(Sink(journal))
     site.pages["list?page=1"] = kept
     before = site.asked["p0.png"]
-    assert rows_of(source, tmp_path / "cut") == whole
+    assert entries_of(source, tmp_path / "cut") == whole
     assert site.asked["p0.png"] == before
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from preprocess_inputs import picture
 
-from pipeline.crawl.crawl_progress import Pace, describe, done, show_progress
-from pipeline.crawl.image_check import Listed
+from pipeline.crawl.crawl_progress import Pace, count_done, describe, show_progress
+from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def listed(number):
-    return Listed(number, f"p/{number}", f"https://example.org/{number}")
+    return ListedImage(number, f"p/{number}", f"https://example.org/{number}")
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_details_of_one_reason_are_counted_together(sink):
     assert describe(sink) == "fetched 0, bad 4 (damaged: image file is truncated)"
 
 
-def test_a_killed_crawl_that_goes_on_counts_every_image_once(tmp_path):
+def test_a_resumed_crawl_counts_every_image_once(tmp_path):
     with Journal(tmp_path, {"source": "test"}) as journal:
         first = Sink(journal)
         for number in range(3):
@@ -74,7 +74,7 @@ def test_a_killed_crawl_that_goes_on_counts_every_image_once(tmp_path):
         second = Sink(journal)
         second.take(listed(4), picture(4))
         second.take(listed(5), picture(5))
-        assert done(second) == 6
+        assert count_done(second) == 6
         numbers = re.sub(r"\(.*?\)", "", describe(second))
         assert sum(map(int, re.findall(r"\d+", numbers))) == 6
 
@@ -93,15 +93,15 @@ def test_a_log_has_a_plain_last_line(sink, capsys):
 IN_A_TERMINAL = """
 import sys, tempfile, time
 from pathlib import Path
-from pipeline.crawl.image_check import Listed
+from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.crawl_progress import show_progress
 from pipeline.crawl.storage.journal import Journal
 
 with Journal(Path(sys.argv[1]), {"source": "test"}) as journal, show_progress(40) as show:
-    sink = Sink(journal, show=show)
+    sink = Sink(journal, on_change=show)
     for number in range(30):
-        sink.reject(Listed(number, "p", f"u{number}"), "gone", "HTTP 404")
+        sink.reject(ListedImage(number, "p", f"u{number}"), "gone", "HTTP 404")
         time.sleep(0.03)
 """
 

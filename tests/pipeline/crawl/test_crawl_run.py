@@ -7,7 +7,7 @@ from gan.errors import GanError
 from pipeline.crawl.build import build_dataset
 from pipeline.crawl.data_folder import DataFolder
 from pipeline.crawl.html.source import HtmlGallery
-from pipeline.crawl.http.engine import Manners
+from pipeline.crawl.http.engine import CrawlPolicy
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.url_list import UrlList
 from pipeline.paths import Paths
@@ -34,7 +34,7 @@ def scrape(tmp_path):
 
 
 def gallery(site, **changes):
-    return HtmlGallery(site.url("list"), "img", "a", "", "unknown", None, site.manners(**changes))
+    return HtmlGallery(site.url("list"), "img", "a", "", "unknown", None, site.policy(**changes))
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,14 @@ def test_the_largest_number_of_pages_is_no_reason_to_run_again_unchanged(site, s
 def test_a_lost_linked_page_does_not_make_a_listing_that_ended_worth_another_run(site, scrape):
     site.pages |= {"list": "<b><a href=post></a></b><i><a href=list2></a></i>"}
     site.pages |= {"post": 500, "list2": 404}
-    source = HtmlGallery(site.url("list"), "img", "i a", "b a", "unknown", None, site.manners())
+    source = HtmlGallery(site.url("list"), "img", "i a", "b a", "unknown", None, site.policy())
     with pytest.raises(GanError, match="HTTP 404") as caught:
         scrape(source)
     assert AGAIN not in str(caught.value)
 
 
 def test_a_server_of_ones_own_is_told_how_to_let_it_in(site, scrape, tmp_path):
-    stranger = Manners(site.manners().params)
+    stranger = CrawlPolicy(site.policy().params)
     listing = HtmlGallery(site.url("list"), "img", "", "", "unknown", None, stranger)
     addresses = tmp_path / "list.txt"
     addresses.write_text(site.url("p.png"))

@@ -4,13 +4,13 @@ import hashlib
 import tracemalloc
 
 import pytest
-from page_server import PageServer, picture, rows_of
+from page_server import PageServer, entries_of, picture
 
 from gan.errors import GanError
 from pipeline.crawl.http.engine import AHEAD
 from pipeline.crawl.http.failure_reasons import NO_ADDRESS
 from pipeline.crawl.http.image_list import fetch_images
-from pipeline.crawl.image_check import Listed
+from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import Journal
@@ -29,8 +29,8 @@ def site():
         yield server
 
 
-def url_list(site, path, limit=None, **manners):
-    return UrlList(path, "CC0-1.0", limit, site.manners(**manners))
+def url_list(site, path, limit=None, **policy):
+    return UrlList(path, "CC0-1.0", limit, site.policy(**policy))
 
 
 def write(path, text, encoding="utf-8"):
@@ -38,7 +38,7 @@ def write(path, text, encoding="utf-8"):
     return path
 
 
-def test_a_text_gives_a_row_for_each_address_in_its_order(site, tmp_path, capsys):
+def test_a_text_gives_a_entry_for_each_address_in_its_order(site, tmp_path, capsys):
     lines = [
         "# pictures",
         "",
@@ -56,8 +56,8 @@ def test_a_text_gives_a_row_for_each_address_in_its_order(site, tmp_path, capsys
     ]
     path = write(tmp_path / "list.txt", "\ufeff" + "\r\n".join(lines))
     source = url_list(site, path)
-    rows = rows_of(source, tmp_path / "journal")
-    assert [(row.url, row.status) for row in rows] == [
+    entries = entries_of(source, tmp_path / "journal")
+    assert [(entry.url, entry.status) for entry in entries] == [
         (site.url("p2.png"), "ok"),
         (site.url("p1.png"), "ok"),
         (site.url("gone.png"), "gone"),
@@ -68,10 +68,10 @@ def test_a_text_gives_a_row_for_each_address_in_its_order(site, tmp_path, capsys
         ("http://127.0.0.1:999999/x.png", "blocked"),
         (site.url("p3.png"), "ok"),
     ]
-    assert rows[3].reason == NO_ADDRESS
-    assert {row.licence for row in rows} == {"CC0-1.0"}
-    assert rows[0].page == rows[0].url
-    assert source.total == len(rows)
+    assert entries[3].reason == NO_ADDRESS
+    assert {entry.licence for entry in entries} == {"CC0-1.0"}
+    assert entries[0].page == entries[0].url
+    assert source.total == len(entries)
     assert site.asked["p2.png"] == 1
     assert "1 left out: addresses named again" in capsys.readouterr().err
 
@@ -86,7 +86,7 @@ def test_a_text_gives_a_row_for_each_address_in_its_order(site, tmp_path, capsys
         ("list", ",", "utf-8"),
     ],
 )
-def test_a_table_fills_the_rows_from_its_columns(site, tmp_path, name, separator, encoding):
+def test_a_table_fills_the_entries_from_its_columns(site, tmp_path, name, separator, encoding):
     url = site.url("p1.png")
     right, wrong = hashlib.sha256(picture(1)).hexdigest(), "0" * 64
     table = [
@@ -97,8 +97,8 @@ def test_a_table_fills_the_rows_from_its_columns(site, tmp_path, name, separator
         [""],
         ["", "", site.url("p3.png")],
     ]
-    text = "".join(separator.join(row) + "\r\n" for row in table)
-    first, second, third = rows_of(
+    text = "".join(separator.join(entry) + "\r\n" for entry in table)
+    first, second, third = entries_of(
         url_list(site, write(tmp_path / name, text, encoding)), tmp_path / "journal"
     )
     assert (first.status, first.sha256, first.url) == ("ok", right, url)
@@ -120,7 +120,7 @@ def test_a_table_fills_the_rows_from_its_columns(site, tmp_path, name, separator
         ("list.csv", b"url,tags\n,,\n", "names no address"),
         ("list.txt", b"http://a/\xe9.png\n", "not UTF-8 text; save it as UTF-8"),
         ("list.txt", b"http://a/b.png\n" * 9000 + b"\xff", "not UTF-8 text; save it"),
-        ("list.txt", b"http://a/b.png\nab\0cd\n", ":2: not UTF-8 text (UTF-16?): it holds a zero"),
+        ("list.txt", b"http://a/b.png\nab\0cd\n", ":2: not UTF-8 text (UTF-16?): it has a zero"),
         ("list.txt", "http://a/b.png\n".encode("utf-16-le"), UTF_16),
         ("list.txt", "http://a/b.png\n".encode("utf-16-be"), UTF_16),
         ("list.txt", "http://a/b.png\n".encode("utf-32"), UTF_16),
@@ -138,7 +138,7 @@ def test_a_file_that_is_no_list_is_refused_in_one_line_before_any_request(
 ):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(GanError) as caught:
-        rows_of(url_list(site, tmp_path / name), tmp_path / "journal")
+        entries_of(url_list(site, tmp_path / name), tmp_path / "journal")
     assert message in str(caught.value)
     assert ("save it as UTF-8" in str(caught.value)) == ("UTF-8" in message)
     assert str(tmp_path / name) in str(caught.value)
@@ -149,14 +149,14 @@ def test_a_file_that_is_no_list_is_refused_in_one_line_before_any_request(
 def test_a_missing_file_and_a_folder_are_refused(site, tmp_path):
     for path in (tmp_path / "none.txt", tmp_path):
         with pytest.raises(GanError, match="cannot be read"):
-            rows_of(url_list(site, path), tmp_path / "journal")
+            entries_of(url_list(site, path), tmp_path / "journal")
 
 
 def test_the_limit_counts_distinct_addresses(site, tmp_path):
     lines = [site.url(f"p{number}.png") for number in (4, 4, 2, 9, 5)]
     source = url_list(site, write(tmp_path / "list.txt", "\n".join(lines)), limit=3)
-    rows = rows_of(source, tmp_path / "journal")
-    assert [row.url for row in rows] == [lines[0], lines[2], lines[3]]
+    entries = entries_of(source, tmp_path / "journal")
+    assert [entry.url for entry in entries] == [lines[0], lines[2], lines[3]]
     assert source.total == 3
     assert site.asked["p5.png"] == 0
 
@@ -182,12 +182,12 @@ def test_a_longer_list_adds_to_the_dataset_of_the_shorter_one(site, tmp_path):
     write(path, f"{site.url('p2.png')}\n{site.url('p1.png')}")
     longer = url_list(site, path)
     assert longer.continues(dataset)
-    assert not UrlList(path, "other", None, site.manners()).continues(dataset)
+    assert not UrlList(path, "other", None, site.policy()).continues(dataset)
     assert not url_list(site, write(tmp_path / "x.txt", "http://a/b")).continues(dataset)
     with Journal(tmp_path / "two", longer.identity, EarlierCrawl(dataset)) as journal:
         longer.fetch(Sink(journal))
         grown = publish(journal, longer.describe({}), tmp_path / "data", tmp_path / "old")
-    assert [row.url for row in grown.entries()] == [site.url("p1.png"), site.url("p2.png")]
+    assert [entry.url for entry in grown.entries()] == [site.url("p1.png"), site.url("p2.png")]
     assert site.asked["p1.png"] == 1
 
 
@@ -197,7 +197,7 @@ def test_a_list_that_changes_while_it_is_read_is_not_taken_for_whole(site, tmp_p
     assert source.total == 1
     path.unlink()
     with pytest.raises(OSError, match=r"list\.txt"):
-        rows_of(source, tmp_path / "journal")
+        entries_of(source, tmp_path / "journal")
 
 
 def test_addresses_are_drawn_only_as_fast_as_they_are_fetched(site, tmp_path):
@@ -207,10 +207,10 @@ def test_addresses_are_drawn_only_as_fast_as_they_are_fetched(site, tmp_path):
         nonlocal drawn, furthest
         for drawn in range(1, 151):
             furthest = max(furthest, drawn - len(journal))
-            yield Listed(drawn, "", site.url(f"p.png?{drawn}"))
+            yield ListedImage(drawn, "", site.url(f"p.png?{drawn}"))
 
     with Journal(tmp_path, {}) as journal:
-        fetch_images(images(journal), Sink(journal), site.manners(connections=2))
+        fetch_images(images(journal), Sink(journal), site.policy(connections=2))
         assert len(journal) == drawn == 150
     assert furthest <= 2 * AHEAD + 1
 

@@ -11,14 +11,14 @@ import pytest
 from markdown_it import MarkdownIt
 from PIL import ExifTags, Image
 
-from pipeline.crawl.data_card.counts import Reasons, Tally, generalise, site_of
+from pipeline.crawl.data_card.counts import Reasons, ValueCounts, generalise, site_of
 from pipeline.crawl.data_card.markdown import bar, code, percent
 from pipeline.crawl.data_card.measure import measure
 from pipeline.crawl.data_card.pictures import GREY, TILE, choose, sheet, shrink
 from pipeline.crawl.data_card.text import render
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import publish
-from pipeline.dataset.layout import MANIFEST, mark_file
+from pipeline.dataset.layout import MANIFEST, checksum_file
 from pipeline.dataset.manifest import ManifestEntry
 from pipeline.dataset.reader import Dataset
 
@@ -56,8 +56,8 @@ def encode(colour=RED, size=(40, 40), kind="PNG", **options):
     return buffer.getvalue()
 
 
-def row_of(name, data=b"", **changes):
-    row = ManifestEntry(
+def entry_of(name, data=b"", **changes):
+    entry = ManifestEntry(
         page=f"https://site.test/{name}",
         url=f"https://site.test/{name}.png",
         tags=("smile",),
@@ -67,7 +67,7 @@ def row_of(name, data=b"", **changes):
         status="ok",
     )
     if not data:
-        return replace(row, **{"status": "gone", "reason": "HTTP 404"} | changes)
+        return replace(entry, **{"status": "gone", "reason": "HTTP 404"} | changes)
     try:
         with Image.open(io.BytesIO(data)) as image:
             kind, (width, height) = image.format, image.size
@@ -75,15 +75,15 @@ def row_of(name, data=b"", **changes):
         kind, width, height = "PNG", 1, 1
     sha256 = hashlib.sha256(data).hexdigest()
     marks = {"bytes": len(data), "format": kind, "width": width, "height": height}
-    return replace(row, sha256=sha256, **marks, **changes)
+    return replace(entry, sha256=sha256, **marks, **changes)
 
 
 def build(root, *pictures, source=SOURCE):
-    """A dataset of (data, changes of the row); without data a row that has no picture."""
+    """A dataset of (data, changes of the entry); without data a entry that has no picture."""
     root.mkdir(parents=True, exist_ok=True)
     with Journal(root / "staging", source) as journal:
         for position, (data, changes) in enumerate(pictures):
-            journal.add(position, row_of(f"{position:04d}", data, **changes), data)
+            journal.add(position, entry_of(f"{position:04d}", data, **changes), data)
         return publish(journal, source, root / "data", root / "old")
 
 
@@ -98,7 +98,7 @@ def parse(markdown):
     return [*tokens, *(child for token in tokens for child in token.children or ())]
 
 
-def test_rows_are_counted_by_status_reason_site_and_value(tmp_path):
+def test_entries_are_counted_by_status_reason_site_and_value(tmp_path):
     card = card_of(
         tmp_path,
         (encode(RED), {"rating": "general", "source": "https://artist.test/1"}),
@@ -324,7 +324,7 @@ def test_a_strangers_words_break_no_table_and_are_no_markup(tmp_path, text):
 
 
 def _calm_twin(text):
-    """The same rows with one word for `text`, or none where it is blank."""
+    """The same entries with one word for `text`, or none where it is blank."""
     word = "calm" if text.strip() else " "
     strange = {"tags": (word, "z"), "rating": word, "licence": word, "source": f"x:{word}"}
     return (encode(RED), strange), (encode(GREEN), {"source": "https://calm/"}), (b"", {})
@@ -396,7 +396,7 @@ def test_what_is_not_among_the_first_is_summed_up():
 
 
 def test_a_tally_forgets_the_rarest_and_keeps_the_total():
-    tally = Tally(100)
+    tally = ValueCounts(100)
     for i in range(10_000):
         tally.add("often" if i % 2 else f"rare {i}")
     assert tally.counts["often"] == 5000
@@ -432,33 +432,33 @@ def test_bars_and_percentages_never_hide_something_nor_round_it_to_all():
     assert percent(1.0) == "100.0 %"
 
 
-def write_manifest(path, rows):
-    """Every row has its own host and tag, and its own hash or reason."""
-    row = asdict(row_of("0", tags=("1girl", "long_hair", "smile")))
-    usual = row["tags"]
+def write_manifest(path, entries):
+    """Every entry has its own host and tag, and its own hash or reason."""
+    entry = asdict(entry_of("0", tags=("1girl", "long_hair", "smile")))
+    usual = entry["tags"]
     with path.open("w", encoding="utf-8") as lines:
-        for i in range(rows):
+        for i in range(entries):
             mark = hashlib.sha256(b"%d" % i).hexdigest()
-            row |= {"url": f"https://h{i}.test/{i}.png", "tags": (*usual, f"t{i}")}
+            entry |= {"url": f"https://h{i}.test/{i}.png", "tags": (*usual, f"t{i}")}
             if i % 2:
                 words = "".join(chr(97 + int(digit, 16)) for digit in mark[:20])
-                row |= {"status": "bad", "reason": words, "sha256": "", "bytes": 0}
+                entry |= {"status": "bad", "reason": words, "sha256": "", "bytes": 0}
             else:
-                row |= {"status": "ok", "reason": "", "sha256": mark, "bytes": i}
-                row |= {"width": 9, "height": 9, "format": "PNG"}
-            lines.write(json.dumps(row) + "\n")
+                entry |= {"status": "ok", "reason": "", "sha256": mark, "bytes": i}
+                entry |= {"width": 9, "height": 9, "format": "PNG"}
+            lines.write(json.dumps(entry) + "\n")
 
 
 @pytest.mark.soak
-def test_a_manifest_of_100000_rows_is_never_in_memory(tmp_path):
+def test_a_manifest_of_100000_entries_is_never_in_memory(tmp_path):
     path = tmp_path / MANIFEST
     write_manifest(path, 100_000)
-    dataset = Dataset(tmp_path, "d" * 64, SOURCE, {}, {MANIFEST: mark_file(path)})
+    dataset = Dataset(tmp_path, "d" * 64, SOURCE, {}, {MANIFEST: checksum_file(path)})
     tracemalloc.start()
     card = measure(dataset)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 25e6  # 130 MB as a list of rows
+    assert peak < 25e6  # 130 MB as a list of entries
     assert (card["rows"], card["pictures"]["distinct"]) == (100_000, 50_000)
     assert card["tags"]["different"] == 50_003
     assert card["sites"]["pruned"]

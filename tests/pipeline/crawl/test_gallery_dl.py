@@ -165,7 +165,7 @@ def parse(values):
     ],
     ids=lambda value: value.get("category", "empty") if isinstance(value, dict) else "",
 )
-def test_the_fields_of_each_site_become_a_row(values, expected):
+def test_the_fields_of_each_site_become_a_entry(values, expected):
     assert parse(values) == expected
 
 
@@ -247,7 +247,7 @@ def test_addresses_inside_a_text_are_cleaned_too():
 
 
 @pytest.mark.parametrize("key", ["file_url", "url", "source", "post_url"])
-def test_no_field_of_a_row_holds_a_credential(key):
+def test_no_field_of_a_entry_holds_a_credential(key):
     secret = "https://me:S3CRET@a.org/x.jpg?api_key=S3CRET&access_token=S3CRET"
     assert "S3CRET" not in repr(parse({key: secret, "category": "gelbooru"}))
 

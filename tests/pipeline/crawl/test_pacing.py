@@ -18,8 +18,8 @@ from gan.errors import GanError
 from gan.params.file import parse_params
 from pipeline.crawl.http.engine import STOP_WITHIN_S
 from pipeline.crawl.http.listing import ListingPage, PageRequest
-from pipeline.crawl.http.pacing import TOLD_HOSTS, parse_wait
-from pipeline.crawl.image_check import Listed
+from pipeline.crawl.http.pacing import MAX_REPORTED_HOSTS, parse_retry_after
+from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.storage.journal import Journal
 
 SOON = 0.02
@@ -70,7 +70,7 @@ def always(status, **headers):
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(value, seconds):
-    assert parse_wait(value, now=10.0) == seconds
+    assert parse_retry_after(value, now=10.0) == seconds
 
 
 def test_requests_to_one_host_keep_their_distance_whatever_the_connections(server, tmp_path):
@@ -84,8 +84,8 @@ def test_several_hosts_are_asked_side_by_side(server, tmp_path):
     urls = [url for host in hosts for url in images(server, 3, host)]
     names = Names({host: [["127.0.0.1"]] for host in hosts})
     began = time.monotonic()
-    rows = crawl(urls, tmp_path, [f"{host}:{server.port}" for host in hosts], names, delay=0.3)
-    assert {row.status for row in rows} == {"ok"}
+    entries = crawl(urls, tmp_path, [f"{host}:{server.port}" for host in hosts], names, delay=0.3)
+    assert {entry.status for entry in entries} == {"ok"}
     one_after_another = 4 * 4 * 0.3
     assert time.monotonic() - began < 0.75 * one_after_another
 
@@ -140,12 +140,12 @@ def test_a_host_that_is_busy_is_said_with_the_wait_that_it_asks_for(server, tmp_
 
 
 def test_a_list_of_many_dead_hosts_is_not_told_host_by_host(server, tmp_path, capsys):
-    hosts = [f"h{number}.test" for number in range(TOLD_HOSTS + 5)]
-    rows = crawl([f"http://{host}/a.png" for host in hosts], tmp_path, resolver=Names({}))
-    assert {row.reason for row in rows} == {"robots.txt: host not found"}
+    hosts = [f"h{number}.test" for number in range(MAX_REPORTED_HOSTS + 5)]
+    entries = crawl([f"http://{host}/a.png" for host in hosts], tmp_path, resolver=Names({}))
+    assert {entry.reason for entry in entries} == {"robots.txt: host not found"}
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == TOLD_HOSTS
-    assert len({line.partition(":")[0] for line in said} & set(hosts)) == TOLD_HOSTS
+    assert len(said) == MAX_REPORTED_HOSTS
+    assert len({line.partition(":")[0] for line in said} & set(hosts)) == MAX_REPORTED_HOSTS
 
 
 @pytest.mark.parametrize("as_date", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -158,8 +158,8 @@ def test_a_wait_that_is_asked_for_is_kept_by_all_requests_to_the_host(server, tm
 
     server.do_busy = do_busy
     urls = [f"{server.root}/busy", *images(server, 5)]
-    rows = crawl(urls, tmp_path, [server.place], connections=1)
-    assert {row.status for row in rows} == {"ok"}
+    entries = crawl(urls, tmp_path, [server.place], connections=1)
+    assert {entry.status for entry in entries} == {"ok"}
     [first, second] = server.seen("busy")
     assert second - first >= 1 - SOON
     assert all(moment <= first or moment >= first + 1 - SOON for moment, _ in server.times)
@@ -172,8 +172,8 @@ def test_no_wait_is_longer_than_the_longest(server, tmp_path):
         return web.Response(status=429, headers={"Retry-After": "3600"})
 
     server.do_busy = do_busy
-    [row] = crawl([f"{server.root}/busy"], tmp_path, [server.place], longest_wait=0.3)
-    assert row.status == "ok"
+    [entry] = crawl([f"{server.root}/busy"], tmp_path, [server.place], longest_wait=0.3)
+    assert entry.status == "ok"
     assert 0.3 - SOON <= gaps(server.seen("busy"))[0] < 5
 
 
@@ -188,8 +188,8 @@ def test_back_off_doubles_to_its_limit_and_begins_anew_after_a_success(server, t
     server.do_ill = server.do_ill_too = do_ill
     urls = [f"{server.root}/ill", f"{server.root}/ill-too"]
     settings = {"connections": 1, "retries": 4, "backoff": 0.1, "longest_wait": 0.4}
-    rows = crawl(urls, tmp_path, [server.place], **settings)
-    assert {row.status for row in rows} == {"ok"}
+    entries = crawl(urls, tmp_path, [server.place], **settings)
+    assert {entry.status for entry in entries} == {"ok"}
     found = gaps(sorted(server.seen("ill") + server.seen("ill-too")))
     for gap, wait in zip(found, (0.1, 0.2, 0.4, 0.4, 0.0, 0.1), strict=True):
         assert gap >= wait - SOON
@@ -200,17 +200,17 @@ def test_requests_that_failed_together_count_once_for_the_back_off(server, tmp_p
     server.do_ill = always(500)
     urls = [f"{server.root}/ill/{index}" for index in range(8)]
     began = time.monotonic()
-    rows = crawl(urls, tmp_path, [server.place], retries=1, backoff=0.1, give_up_after=99)
-    assert {row.reason for row in rows} == {"HTTP 500"}
+    entries = crawl(urls, tmp_path, [server.place], retries=1, backoff=0.1, give_up_after=99)
+    assert {entry.reason for entry in entries} == {"HTTP 500"}
     assert time.monotonic() - began < 0.1 * 2**7
 
 
 def test_a_host_that_always_fails_is_given_up(server, tmp_path):
     server.do_ill = always(503)
     urls = [f"{server.root}/ill/{index}" for index in range(50)]
-    rows = crawl(urls, tmp_path, [server.place], retries=1, give_up_after=3, connections=1)
+    entries = crawl(urls, tmp_path, [server.place], retries=1, give_up_after=3, connections=1)
     assert server.asked.total() == 1 + 3 * 2
-    reasons = Counter((row.status, row.reason) for row in rows)
+    reasons = Counter((entry.status, entry.reason) for entry in entries)
     assert reasons == {
         ("failed", "HTTP 503"): 3,
         ("failed", "its host was given up after 3 failures in a row"): 47,
@@ -221,9 +221,9 @@ def test_giving_up_ends_long_waits_at_once(server, tmp_path):
     server.do_ill = always(503, **{"Retry-After": "500"})
     urls = [f"{server.root}/ill/{index}" for index in range(50)]
     began = time.monotonic()
-    rows = crawl(urls, tmp_path, [server.place], retries=0, give_up_after=4, connections=4)
+    entries = crawl(urls, tmp_path, [server.place], retries=0, give_up_after=4, connections=4)
     assert time.monotonic() - began < 20
-    assert {row.status for row in rows} == {"failed"}
+    assert {entry.status for entry in entries} == {"failed"}
 
 
 def test_a_host_that_answers_now_and_then_is_not_given_up(server, tmp_path):
@@ -232,10 +232,10 @@ def test_a_host_that_answers_now_and_then_is_not_given_up(server, tmp_path):
 
     server.do_moody = do_moody
     urls = [f"{server.root}/moody/{index}" for index in range(30)]
-    rows = crawl(
+    entries = crawl(
         urls, tmp_path, [server.place], retries=0, backoff=0.0, give_up_after=3, connections=1
     )
-    assert {row.reason for row in rows} == {"HTTP 500", "HTTP 404"}
+    assert {entry.reason for entry in entries} == {"HTTP 500", "HTTP 404"}
 
 
 def test_a_host_that_is_left_alone_holds_up_no_other(server, tmp_path):
@@ -251,8 +251,8 @@ def test_a_host_that_is_left_alone_holds_up_no_other(server, tmp_path):
     urls += [f"http://busy.test:{port}/later/{index}" for index in range(10)]
     urls += [f"http://free.test:{port}/free/{index}" for index in range(10)]
     allowed = [f"busy.test:{port}", f"free.test:{port}"]
-    rows = crawl(urls, tmp_path, allowed, names, connections=2)
-    assert {row.status for row in rows} == {"ok"}
+    entries = crawl(urls, tmp_path, allowed, names, connections=2)
+    assert {entry.status for entry in entries} == {"ok"}
     first, second = server.seen("first")
     free = [moment for moment, path in server.times if path.startswith("free/")]
     assert second - first >= 1 - SOON
@@ -272,14 +272,14 @@ class Pages:
     def read(self, page, response):
         first = page.place * self.each
         found = [
-            Listed(index, page.url, f"{self.images}/{index}.png")
+            ListedImage(index, page.url, f"{self.images}/{index}.png")
             for index in range(first, first + self.each)
         ]
         following = page.place + 1
         more = [PageRequest(f"{self.root}/list/{following}", following)]
         return ListingPage(found, more if following < self.pages else [])
 
-    def instead(self, page, why):
+    def replace_page(self, page, why):
         return ()
 
 
@@ -289,8 +289,8 @@ def test_the_next_page_waits_for_the_images_of_this_one_though_they_are_elsewher
     names = Names({"cdn.test": [["127.0.0.1"]]})
     listing = Pages(server.root, f"http://cdn.test:{server.port}", pages=4, each=30)
     allowed = [server.place, f"cdn.test:{server.port}"]
-    rows = crawl(listing, tmp_path, allowed, names, connections=2)
-    assert len(rows) == 120
+    entries = crawl(listing, tmp_path, allowed, names, connections=2)
+    assert len(entries) == 120
     order = [path for _, path in server.times if path != "robots.txt"]
     for page in range(1, 4):
         before = order[: order.index(f"list/{page}")]
@@ -314,8 +314,8 @@ def test_robots_txt_is_obeyed_up_to_the_length_that_is_read(
     server, tmp_path, text, status, reason
 ):
     server.robots = text
-    rows = crawl(images(server, 3), tmp_path, [server.place])
-    assert {(row.status, row.reason) for row in rows} == {(status, reason)}
+    entries = crawl(images(server, 3), tmp_path, [server.place])
+    assert {(entry.status, entry.reason) for entry in entries} == {(status, reason)}
     assert server.asked["robots.txt"] == 1
     assert server.asked.total() == (4 if status == "ok" else 1)
 
@@ -336,8 +336,8 @@ def test_a_robots_txt_that_cannot_be_had_allows_all_or_nothing(
     server, tmp_path, code, status, reason
 ):
     server.do_robots = always(code)
-    rows = crawl(images(server, 3), tmp_path, [server.place], retries=1)
-    assert {(row.status, row.reason) for row in rows} == {(status, reason)}
+    entries = crawl(images(server, 3), tmp_path, [server.place], retries=1)
+    assert {(entry.status, entry.reason) for entry in entries} == {(status, reason)}
     assert server.asked["robots.txt"] == (2 if code in (429, 500, 503) else 1)
 
 
@@ -349,11 +349,11 @@ def test_redirects_of_robots_txt_are_followed_and_a_loop_of_them_allows_all(serv
         return web.Response(text="User-agent: *\nDisallow: /1.png")
 
     server.do_robots, server.do_rules = do_robots, do_rules
-    rows = crawl(images(server, 3), tmp_path / "a", [server.place])
-    assert [row.status for row in rows] == ["ok", "blocked", "ok"]
+    entries = crawl(images(server, 3), tmp_path / "a", [server.place])
+    assert [entry.status for entry in entries] == ["ok", "blocked", "ok"]
     server.do_rules = do_robots
-    rows = crawl(images(server, 3), tmp_path / "b", [server.place])
-    assert [row.status for row in rows] == ["ok", "ok", "ok"]
+    entries = crawl(images(server, 3), tmp_path / "b", [server.place])
+    assert [entry.status for entry in entries] == ["ok", "ok", "ok"]
 
 
 def test_a_robots_txt_that_leads_to_a_private_address_is_not_followed(server, tmp_path):
@@ -361,8 +361,8 @@ def test_a_robots_txt_that_leads_to_a_private_address_is_not_followed(server, tm
         raise web.HTTPFound(f"{server.forbidden}/robots.txt")
 
     server.do_robots = do_robots
-    rows = crawl(images(server, 2), tmp_path, [server.place])
-    assert [row.status for row in rows] == ["blocked"] * 2
+    entries = crawl(images(server, 2), tmp_path, [server.place])
+    assert [entry.status for entry in entries] == ["blocked"] * 2
     assert server.asked == {"robots.txt": 1}
 
 
@@ -375,7 +375,7 @@ def test_the_crawl_delay_of_a_robots_txt_is_kept(server, tmp_path, longest, expe
 
 
 @pytest.mark.parametrize("wait", ["Retry-After", "robots.txt", "delay"])
-def test_ctrl_c_during_a_long_wait_ends_at_once_and_leaves_no_row(server, tmp_path, wait):
+def test_ctrl_c_during_a_long_wait_ends_at_once_and_leaves_no_entry(server, tmp_path, wait):
     busy = always(503, **{"Retry-After": "500"})
     settings = {"retries": 5}
     if wait == "Retry-After":
@@ -401,11 +401,11 @@ def test_ctrl_c_during_a_long_wait_ends_at_once_and_leaves_no_row(server, tmp_pa
         )
     assert time.monotonic() - pressed[0] < 1.5
     with Journal(tmp_path, {"source": "test"}) as journal:
-        assert list(journal.entries()) == []
+        assert list(journal.records()) == []
 
 
 @pytest.mark.slow
-def test_ctrl_c_does_not_wait_long_for_an_answer_and_leaves_no_row(server, tmp_path):
+def test_ctrl_c_does_not_wait_long_for_an_answer_and_leaves_no_entry(server, tmp_path):
     async def do_slow(request):
         await asyncio.sleep(60)
 
@@ -418,7 +418,7 @@ def test_ctrl_c_does_not_wait_long_for_an_answer_and_leaves_no_row(server, tmp_p
         crawl(urls, tmp_path, [server.place], timeout=60.0, connections=2)
     assert time.monotonic() - began < 1.0 + STOP_WITHIN_S + 1.5
     with Journal(tmp_path, {"source": "test"}) as journal:
-        assert list(journal.entries()) == []
+        assert list(journal.records()) == []
 
 
 def test_a_listing_that_breaks_is_an_error_and_not_the_end_of_it(server, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from evaluated_runs import write_run
 
-from pipeline.dataset.layout import FileMark, digest_files, mark_file
+from pipeline.dataset.layout import FileChecksum, checksum_file, digest_files
 from pipeline.housekeeping import doctor
 from pipeline.housekeeping import doctor_inputs as inputs
 from pipeline.housekeeping import doctor_leftovers as leftovers
@@ -281,7 +281,9 @@ def write_data(paths: Paths) -> int:
     """A dataset without images; returns its bytes."""
     paths.data.mkdir()
     (paths.data / "manifest.jsonl").write_text("")
-    marks: dict[str, FileMark] = {"manifest.jsonl": mark_file(paths.data / "manifest.jsonl")}
+    marks: dict[str, FileChecksum] = {
+        "manifest.jsonl": checksum_file(paths.data / "manifest.jsonl")
+    }
     described = {
         "format": 1,
         "source": {"source": "embedded"},

@@ -170,7 +170,7 @@ def test_an_archive_becomes_the_dataset_and_names_no_path_of_this_machine(paths,
     assert described["counts"] == {"ok": 3}
     for data in files_of(paths.data).values():
         assert str(tmp_path).encode() not in data
-    assert {row.licence for row in Dataset.open(paths.data).entries()} == {"mine"}
+    assert {entry.licence for entry in Dataset.open(paths.data).entries()} == {"mine"}
     assert ensure(paths) == summary
 
 
@@ -249,7 +249,7 @@ def test_another_folder_of_the_same_name_is_another_source(paths, tmp_path, caps
     (tmp_path / "there").mkdir()
     other = scrape(paths, f"archive:{pictures(tmp_path / 'there' / 'mine', 'xyz')}")
     assert other.counts["ok"] == 3
-    assert {row.url[-5:] for row in Dataset.open(paths.data).entries()} == {
+    assert {entry.url[-5:] for entry in Dataset.open(paths.data).entries()} == {
         "x.png",
         "y.png",
         "z.png",
@@ -334,8 +334,8 @@ def test_a_multi_picture_jpeg_of_a_camera_is_a_jpeg(paths, tmp_path):
     left, right = (Image.new("RGB", (40, 30), (200, shade, 9)) for shade in (1, 2))
     left.save(folder / "both.jpg", "MPO", save_all=True, append_images=[right])
     assert scrape(paths, f"archive:{folder}").counts["ok"] == 2
-    rows = {row.url: row.format for row in Dataset.open(paths.data).entries()}
-    assert rows["archive:both.jpg"] == "JPEG"
+    entries = {entry.url: entry.format for entry in Dataset.open(paths.data).entries()}
+    assert entries["archive:both.jpg"] == "JPEG"
 
 
 def test_data_that_is_a_link_is_refused(paths, tmp_path):
@@ -489,18 +489,18 @@ def rows_so_far(paths):
     return sum(len(p.read_bytes().splitlines()) for p in paths.root.glob("data.staging/*/*.jsonl"))
 
 
-def wait_for_rows(paths, child, rows):
+def wait_for_rows(paths, child, entries):
     deadline = time.monotonic() + 60
-    while rows_so_far(paths) < rows and child.poll() is None and time.monotonic() < deadline:
+    while rows_so_far(paths) < entries and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
 
 
 @pytest.mark.slow
 def test_kill_9_in_mid_crawl_then_the_same_digest_as_without(paths, tmp_path):
     paths.source.write_text(yaml.safe_dump({**SMALL, "count": 120}))
-    for rows in (2, 40, 90):
+    for entries in (2, 40, 90):
         child = start(paths)
-        wait_for_rows(paths, child, rows)
+        wait_for_rows(paths, child, entries)
         child.kill()
         child.communicate()
         assert child.returncode == -signal.SIGKILL

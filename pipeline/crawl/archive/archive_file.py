@@ -1,4 +1,4 @@
-"""One file of an archive as the walks see it, and the caps that hold for all of them together."""
+"""A file of an archive (a folder, tar or zip), and the caps on all files of one together."""
 
 import errno
 import os
@@ -12,10 +12,10 @@ from gan.params.data import ScrapeParams
 from pipeline.dataset.manifest import Status
 
 EXEMPT_BYTES = 2**20
-"""Below this size nothing is called a bomb, however well it packs."""
+"""A smaller file is no bomb, however well it is compressed."""
 
 Refusal = tuple[Status, str]
-"""Status and reason of a member that brings no picture; reasons name no path."""
+"""Status and reason of a file that brings no picture; reasons name no path."""
 
 SPECIAL: Refusal = ("blocked", "a link or special file")
 DAMAGED: Refusal = ("bad", "damaged in its archive")
@@ -26,23 +26,23 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class UnreadableError(Exception):
-    """A member that can't be had; carries its row's status and reason."""
+    """A file that can't be read; carries status and reason of its manifest entry."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal[1])
         self.refusal = refusal
 
 
-class DamagedError(GanError):
-    """An archive that is none, torn or damaged; beside others it costs its own pictures alone."""
+class DamagedArchiveError(GanError):
+    """A torn or damaged archive; in a folder with others only its own pictures are lost."""
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """One file: its name with forward slashes, its size, and why it must not be read, if so.
+class ArchiveFile:
+    """One file: its name with forward slashes, its size, and the refusal to read it, if any.
 
-    `read(most)` gives at most `most` + 1 bytes, so that a size that lied is noticed, and raises
-    UnreadableError; it holds only until the walk goes on.
+    `read(most)` returns at most `most` + 1 bytes, so that a file longer than its size says is
+    noticed, and raises UnreadableError; call it before the walk takes its next step.
     """
 
     name: str
@@ -51,8 +51,8 @@ class Member:
     read: Callable[[int], bytes]
 
 
-class Tally:
-    """Counts the entries and unpacked bytes of one walk, nested archives included."""
+class ArchiveBudget:
+    """The files and unpacked bytes that one walk may still have, nested archives included."""
 
     def __init__(self, path: Path, limits: ScrapeParams) -> None:
         self.limits = limits
@@ -60,7 +60,7 @@ class Tally:
         self._entries = self._bytes = 0
 
     def add(self, size: int) -> None:
-        """Count an entry; GanError where that is one, or a byte, too many."""
+        """Count a file of `size` bytes; GanError where that is over a cap."""
         self.require_room(1)
         self._entries += 1
         self._bytes += size
@@ -68,7 +68,7 @@ class Tally:
             self._stop("bytes unpacked", self.limits.archive_bytes, "archive_bytes")
 
     def require_room(self, entries: int) -> None:
-        """GanError where so many more entries are too many."""
+        """GanError where so many more files are over the cap."""
         if self._entries + entries > self.limits.archive_members:
             self._stop("entries", self.limits.archive_members, "archive_members")
 
@@ -85,14 +85,14 @@ def is_bomb(size: int, packed: int, ratio: float) -> bool:
 
 
 def check_name(name: str) -> Refusal | None:
-    """Why a name could point outside the archive: absolute, a drive, or one with `..`."""
+    """Refuse a name that could point outside the archive: absolute, a drive, or with `..`."""
     if _DRIVE.match(name) or ".." in re.split(r"[/\\]", name):
         return "blocked", "unsafe name"
     return None
 
 
 def explain(error: Exception) -> Refusal:
-    """What a failed read means: the system's fault may pass, a damaged archive stays damaged."""
+    """The refusal for a failed read: an error of the system may pass, damage stays."""
     if isinstance(error, OSError) and error.errno is not None:
         # A link that took the file's place since it was listed.
         if error.errno == errno.ELOOP:
@@ -102,14 +102,13 @@ def explain(error: Exception) -> Refusal:
 
 
 def explain_archive(path: Path, kinds: str, error: Exception) -> GanError:
-    """The same of a whole archive; only a damaged one is a DamagedError."""
+    """The error for an archive that can't be opened or walked."""
     if isinstance(error, OSError) and error.errno is not None:
         return GanError(f"{path}: cannot be read: {os.strerror(error.errno)}")
     text = " ".join(str(error).split()) or type(error).__name__
-    return DamagedError(f"{path}: no {kinds}, or damaged: {text}")
+    return DamagedArchiveError(f"{path}: no {kinds}, or damaged: {text}")
 
 
 def printable(text: str) -> str:
-    """Text that any file and terminal can hold: control characters and bytes in no encoding are
-    written as escapes."""
+    """`text` with escapes for control characters and for bytes in no encoding."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
