@@ -69,11 +69,11 @@ def test_a_resumed_crawl_counts_every_image_once(tmp_path):
         first = Sink(journal)
         for number in range(3):
             first.reject(listed(number), "gone", "HTTP 404")
-        first.take(listed(3), picture(3))
+        first.check_and_add(listed(3), picture(3))
     with Journal(tmp_path, {"source": "test"}) as journal:
         second = Sink(journal)
-        second.take(listed(4), picture(4))
-        second.take(listed(5), picture(5))
+        second.check_and_add(listed(4), picture(4))
+        second.check_and_add(listed(5), picture(5))
         assert count_done(second) == 6
         numbers = re.sub(r"\(.*?\)", "", describe(second))
         assert sum(map(int, re.findall(r"\d+", numbers))) == 6
