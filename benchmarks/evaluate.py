@@ -212,12 +212,12 @@ def tell_hardware(threads: int, precisions: Sequence[str]) -> None:
     if torch.cuda.is_available():
         print(f"on {torch.cuda.get_device_name()}, {threads} threads beside it")
         return
-    able = torch.cpu.get_capabilities()
+    able = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.9 doesn't list them
     print(f"on {able.get('cpu_name', 'a processor')}, {threads} threads")
     known = sorted(name for name, here in able.items() if "bf16" in name and here)
     if known:
         print(f"bf16 in hardware: {', '.join(known)}")
-    elif precisions:
+    elif able and precisions:
         print("bf16: this processor has none and emulates it, which is slower than float32")
 
 

@@ -4,7 +4,7 @@ import ctypes
 import os
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,10 +104,17 @@ def _fastest(device: torch.device) -> Exact:
         generation = torch.cuda.get_device_capability(device)[0]
         return "bf16" if generation >= 8 else "fp16" if generation == 7 else "float32"
     if device.type == "cpu":
-        features = torch.cpu.get_capabilities()
+        features = _cpu_features()
         native = features.get("avx512_bf16") or features.get("amx_bf16")
         return "bf16" if native else "float32"
     return "float32"
+
+
+def _cpu_features() -> Mapping[str, object]:
+    if hasattr(torch.cpu, "get_capabilities"):
+        return torch.cpu.get_capabilities()
+    # torch 2.9 can only be asked for one at a time; a processor with AMX has this one too
+    return {"avx512_bf16": torch.cpu._is_avx512_bf16_supported()}
 
 
 @contextmanager

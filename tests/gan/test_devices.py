@@ -27,7 +27,8 @@ def machine(monkeypatch):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (generation, 0))
         monkeypatch.setattr(torch.cuda, "set_device", current.append)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(cpu, True))
+        features = dict.fromkeys(cpu, True)
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features, raising=False)
         return current
 
     return build
@@ -51,6 +52,11 @@ def test_auto_is_what_the_hardware_does_fastest(machine, hardware, device, preci
     machine(**hardware)
     chosen = choose_compute("auto", "auto")
     assert (chosen.device.type, chosen.precision) == (device, precision)
+
+
+def test_the_one_question_that_torch_2_9_answers_gives_the_same_choice():
+    bf16 = torch.cpu._is_avx512_bf16_supported()
+    assert choose_compute("cpu", "auto").precision == ("bf16" if bf16 else "float32")
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
