@@ -15,7 +15,9 @@ from tracking_stores import apart, copy_store, rows
 from gan.params.file import load_params
 from pipeline.paths import Paths
 from pipeline.pictures import generate
-from pipeline.runs.lineage.tracked_row import PATCH
+from pipeline.runs.lineage.tracked_run import PATCH
+from pipeline.runs.reproduce import reproduce
+from pipeline.runs.reproduce.checkout import MARKER, ReproductionFolder
 from pipeline.tracking import stage_runs
 from pipeline.tracking.provenance.uncommitted import uncommitted
 
@@ -27,7 +29,7 @@ SNAPSHOT = "5a" * 32
 
 @dataclass(frozen=True)
 class Project:
-    """A repository, its training's row, and a picture that `gan generate` made of seed 7."""
+    """A repository, its training's MLflow run, and a picture of seed 7 by `gan generate`."""
 
     checkout: Checkout
     paths: Paths
@@ -50,7 +52,7 @@ class Project:
 
 
 def fill_cache(root: Path, write_cache: Callable[..., Path]) -> None:
-    """A tensor cache of noise that says to be of the gallery in source.yaml."""
+    """Write a tensor cache of noise whose metadata names the gallery of source.yaml."""
     images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
     meta = write_cache(root / "cache", images, holdout=8) / "meta.json"
     source = yaml.safe_load((root / "source.yaml").read_text())
@@ -64,8 +66,27 @@ def set_seed(root: Path, seed: int) -> None:
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
+def reproduce_until_data(
+    subject: str, paths: Paths, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Start `gan reproduce`, kill it after the checkout and give it the tensor cache: noise, which
+    no source could draw again."""
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReproductionFolder, "run", kill)
+        with pytest.raises(KeyboardInterrupt):
+            reproduce.run(subject, paths, folder)
+    shutil.copytree(paths.cache, folder / "cache")
+    marker = json.loads((folder / MARKER).read_text())
+    assert marker["done"] == ["checkout"]
+    (folder / MARKER).write_text(json.dumps(marker | {"done": ["checkout", "data"]}))
+
+
 def keep_patch(checkout: Checkout, run_id: str) -> None:
-    """What is not committed now as the row's artefact, if the row has none yet."""
+    """Log the uncommitted changes as the run's artefact, if it has none yet."""
     folder = str(Path(PATCH).parent)
     if not checkout.client.list_artifacts(run_id, folder):
         kept = checkout.root.parent / Path(PATCH).name
@@ -74,7 +95,7 @@ def keep_patch(checkout: Checkout, run_id: str) -> None:
 
 
 def trained_project(folder: Path, write_cache: Callable[..., Path], store: Path) -> Project:
-    """The project of this checkout made small, trained by stages/train.py with another seed.
+    """The project of this checkout with small settings, trained with another seed.
 
     store: an empty one to begin with.
     """

@@ -1,13 +1,12 @@
 """`gan lineage --check` and `gan reproduce` of a run of the last commit before the rooms."""
 
 import json
-import shutil
 import subprocess
 
 import pytest
 import yaml
 from dvc_checkouts import ROOT, Checkout, configured
-from lineage_projects import fill_cache
+from lineage_projects import fill_cache, reproduce_until_data
 from tracking_stores import apart, copy_store, empty_database
 
 from gan.errors import GanError
@@ -16,7 +15,6 @@ from pipeline.runs.lineage import show as lineage_command
 from pipeline.runs.lineage.unpack_tar import unpack_tar
 from pipeline.runs.other_checkout import BEFORE_ROOMS, code_digest_in, identity_in
 from pipeline.runs.reproduce import reproduce
-from pipeline.runs.reproduce.checkout import MARKER
 
 pytestmark = pytest.mark.slow
 
@@ -84,18 +82,7 @@ def test_lineage_finds_everything_that_the_run_was_made_of(here, capsys):
 
 def test_a_reproduction_is_equal(flat, here, tmp_path, monkeypatch, capfd):
     folder = tmp_path / "again"
-
-    def kill(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:  # its data are noise, which no source could draw again
-        patch.setattr(reproduce.Again, "runs", kill)
-        with pytest.raises(KeyboardInterrupt):
-            reproduce.run("avatars/000007.png", here, folder)
-    shutil.copytree(here.cache, folder / "cache")
-    state = json.loads((folder / MARKER).read_text())
-    (folder / MARKER).write_text(json.dumps(state | {"done": ["checkout", "data"]}))
-
+    reproduce_until_data("avatars/000007.png", here, folder, monkeypatch)
     reproduce.run("avatars/000007.png", here, folder)
     lines = [
         line for line in capfd.readouterr().out.splitlines() if line[:5] in ("equal", "DIFFE")

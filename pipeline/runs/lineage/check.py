@@ -1,4 +1,4 @@
-"""Whether everything that a subject's lineage speaks of is still there."""
+"""`gan lineage --check`: whether everything that a lineage names is available."""
 
 import hashlib
 import json
@@ -8,210 +8,206 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gan.errors import GanError
-from pipeline.runs.lineage.dvc_cache import DvcCache, locked_outs, pinned_md5
-from pipeline.runs.lineage.trace import ROW, Code, Lineage
-from pipeline.runs.lineage.tracked_row import PATCH
-from pipeline.runs.lineage.verify_text import unlike
+from pipeline.runs.lineage.dvc_cache import DvcCache, read_locked_outs, read_pinned_md5
+from pipeline.runs.lineage.trace import Code, Lineage
+from pipeline.runs.lineage.tracked_run import PATCH
+from pipeline.runs.lineage.verify_metadata import find_edited
 from pipeline.runs.other_checkout import code_digest_in
 from pipeline.tracking.provenance.uncommitted import whole
 
-FOLDERS = ("checkpoints", "best")  # of a row's artefacts
+FOLDERS = ("checkpoints", "best")  # of a run's artefacts
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked for. text: what was found, else what to do."""
+    """Result of one check. there: whether it passed; text: details, or the remedy."""
 
     name: str
     there: bool
     text: str
 
 
-def check(found: Lineage) -> list[Finding]:
-    """Look for all of it; reads only, but may fetch files of the row into a temporary folder."""
+def check(lineage: Lineage) -> list[Finding]:
+    """Run all checks; nothing is written but artefacts into a temporary folder."""
     return [
-        _run_key(found),
-        _row(found),
-        *_words(found),
-        *_code(found),
-        _data(found),
-        _cache(found),
-        _checkpoint(found),
+        _check_run_key(lineage),
+        _check_run(lineage),
+        *_check_metadata(lineage),
+        *_check_code(lineage),
+        _check_data(lineage),
+        _check_cache(lineage),
+        _check_checkpoint(lineage),
     ]
 
 
-def _run_key(found: Lineage) -> Finding:
-    match found.subject.key_holds():
+def _check_run_key(lineage: Lineage) -> Finding:
+    match lineage.subject.key_matches():
         case True:
-            return Finding("run key", True, "is the digest of settings, data and code")
+            return Finding("run key", True, "the digest of settings, data and code")
         case False:
-            return Finding("run key", False, "is not the digest of what is said: it was edited")
-    return Finding("run key", False, "nothing says what it is the digest of")
+            text = "not the digest of the settings, data and code in the metadata: edited"
+            return Finding("run key", False, text)
+    return Finding("run key", False, "the settings, data and code that it is of are not recorded")
 
 
-def _row(found: Lineage) -> Finding:
-    if found.row is None:
-        return Finding("MLflow row", False, f"{found.no_row}; `gan sync` makes one from models/")
-    return Finding("MLflow row", True, found.row.row.run_id)
+def _check_run(lineage: Lineage) -> Finding:
+    if lineage.run is None:
+        text = f"{lineage.no_run}; `gan sync` records one from models/"
+        return Finding("MLflow run", False, text)
+    return Finding("MLflow run", True, lineage.run.id)
 
 
-def _words(found: Lineage) -> Iterator[Finding]:
-    wrong = unlike(found)
-    if wrong is None:
+def _check_metadata(lineage: Lineage) -> Iterator[Finding]:
+    edited = find_edited(lineage)
+    if edited is None:
         return
-    said = "as the row and the checkpoint have them, as far as these are here"
-    if wrong:
-        said = f"not what the row or the checkpoint say: {', '.join(wrong)}; edited"
-    yield Finding("its words", not wrong, said)
+    text = "equal to that of the MLflow run and the checkpoint, as far as these are available"
+    if edited:
+        text = f"edited: {', '.join(edited)} differ from the MLflow run or the checkpoint"
+    yield Finding("metadata", not edited, text)
 
 
-def _code(found: Lineage) -> Iterator[Finding]:
-    code = found.code
+def _check_code(lineage: Lineage) -> Iterator[Finding]:
+    code, run = lineage.code, lineage.run
     if code is None:
-        todo = "no row or record names it; look where the run was made"
-        yield Finding("commit", False, todo)
+        yield Finding("commit", False, "no MLflow run and no commit records it; look where it ran")
         return
-    if not code.here:
-        yield Finding("commit", False, f"{code.commit} is not here: `git fetch --all`")
+    if not code.available:
+        text = f"{code.commit} is not in this repository: `git fetch --all`"
+        yield Finding("commit", False, text)
         return
     yield Finding("commit", True, f"{code.commit}, by {code.source}")
     with tempfile.TemporaryDirectory(prefix="gan-") as folder:
-        patch = found.row.fetched(PATCH, Path(folder)) if code.patch and found.row else None
+        patch = run.fetch(PATCH, Path(folder)) if code.has_patch and run else None
         if code.dirty is None:
-            unknown = "whether there were any is not known; the digest of the code tells of that"
-            yield Finding("uncommitted changes", False, unknown)
+            text = "unknown whether there were any; the digest of the code shows it"
+            yield Finding("uncommitted changes", False, text)
         if code.dirty:
-            yield _patch(patch)
-        yield _code_digest(found, code, patch)
+            yield _check_patch(patch)
+        yield _check_code_digest(lineage, code, patch)
 
 
-def _patch(patch: Path | None) -> Finding:
+def _check_patch(patch: Path | None) -> Finding:
     name = "uncommitted changes"
     if patch is None:
-        lost = f"the row has none in {PATCH}; they are lost, unless `gan sync` still has them"
-        return Finding(name, False, lost)
+        text = f"the MLflow run has no {PATCH}; they are lost, unless `gan sync` still sends them"
+        return Finding(name, False, text)
     content = patch.read_bytes()
     if not whole(content):
         lines = content.decode(errors="replace").splitlines()
-        return Finding(name, False, f"{PATCH} is not all: {lines[0].lstrip('# ')}")
+        return Finding(name, False, f"{PATCH} is not complete: {lines[0].lstrip('# ')}")
     return Finding(name, True, PATCH)
 
 
-def _code_digest(found: Lineage, code: Code, patch: Path | None) -> Finding:
+def _check_code_digest(lineage: Lineage, code: Code, patch: Path | None) -> Finding:
     try:
-        with found.commits.extracted(code.commit, patch) as files:
+        with lineage.history.extract(code.commit, patch) as files:
             digest = code_digest_in(files)
     except GanError as error:
         return Finding("code", False, str(error))
-    what = "of commit and changes" if code.patch else "of the commit"
-    if digest == found.digest:
-        return Finding("code", True, f"digest {digest} {what}")
-    return Finding("code", False, f"digest {digest} {what}, the run's is {found.digest}")
+    origin = "of commit and changes" if code.has_patch else "of the commit"
+    if digest == lineage.code_digest:
+        return Finding("code", True, f"digest {digest} {origin}")
+    return Finding("code", False, f"digest {digest} {origin}, the run's is {lineage.code_digest}")
 
 
-def _data(found: Lineage) -> Finding:
-    name = "data"
-    if found.snapshot and _snapshot_here(found) == found.snapshot:
-        return Finding(name, True, f"data/ is snapshot {found.snapshot}")
-    cache = DvcCache(found.paths.root)
-    for md5 in _pinned(found):
+def _check_data(lineage: Lineage) -> Finding:
+    digest = lineage.dataset_digest
+    if digest and _read_value(lineage.paths.data / "snapshot.json", "digest") == digest:
+        return Finding("data", True, f"data/ is dataset {digest}")
+    cache = DvcCache(lineage.paths.root)
+    for md5 in _list_pinned(lineage):
         if cache.holds(md5):
-            return Finding(name, True, f"DVC's cache has {md5}")
-    if (drawn := _drawn(found)) is not None:
+            return Finding("data", True, f"DVC's cache has {md5}")
+    if (drawn := _check_gallery(lineage)) is not None:
         return drawn
-    return Finding(name, False, "neither in data/ nor in DVC's cache: `dvc pull data.dvc`")
+    return Finding("data", False, "neither in data/ nor in DVC's cache: `dvc pull data.dvc`")
 
 
-def _snapshot_here(found: Lineage) -> str | None:
-    return _value(found.paths.data / "snapshot.json", "digest")
-
-
-def _value(file: Path, key: str) -> str | None:
+def _read_value(file: Path, key: str) -> str | None:
     try:
         return str(json.loads(file.read_bytes())[key])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _pinned(found: Lineage) -> list[str]:
-    """What the row says, and data.dvc of the commits that may have it."""
-    said = [found.row.row.tags.get("data_md5", "")] if found.row else []
-    said += [pinned_md5(found.commits.read(commit, "data.dvc")) for commit in _recorded(found)]
-    return [md5 for md5 in dict.fromkeys(said) if md5]
+def _list_pinned(lineage: Lineage) -> list[str]:
+    """md5s of data/ by the MLflow run and by data.dvc of the commits that may pin it."""
+    history = lineage.history
+    md5s = [lineage.tag("data_md5")]
+    md5s += [read_pinned_md5(history.read(each, "data.dvc")) for each in _list_commits(lineage)]
+    return [md5 for md5 in dict.fromkeys(md5s) if md5]
 
 
-def _recorded(found: Lineage) -> list[str]:
-    """Commits whose dvc.lock or data.dvc may be the run's: the one that records it, best."""
-    named = [found.code.commit] if found.code and found.code.here else []
-    return list(dict.fromkeys([*([found.recorded] if found.recorded else []), *named]))
+def _list_commits(lineage: Lineage) -> list[str]:
+    """Commits whose dvc.lock or data.dvc may be the run's, the one that records it first."""
+    code = lineage.code
+    commits = [lineage.recorded_by, code.commit if code and code.available else None]
+    return list(dict.fromkeys(commit for commit in commits if commit))
 
 
-def _drawn(found: Lineage) -> Finding | None:
+def _check_gallery(lineage: Lineage) -> Finding | None:
+    """Whether the embedded gallery can draw the data again; None for data of another source."""
     from pipeline.dataset.source_file import is_embedded
     from pipeline.gallery.settings import GallerySettings
 
-    if not (found.source and is_embedded(found.source)):
+    if not (lineage.source and is_embedded(lineage.source)):
         return None
     try:
-        GallerySettings.parse(found.source, found.paths.source)
+        GallerySettings.parse(lineage.source, lineage.paths.source)
     except GanError as error:
-        return Finding("data", False, f"not here, and can't be drawn again: {error}")
-    return Finding("data", True, "not here, but `dvc repro` draws it again")
+        return Finding("data", False, f"not available, and cannot be drawn again: {error}")
+    return Finding("data", True, "not available, but `dvc repro` draws it again")
 
 
-def _cache(found: Lineage) -> Finding:
-    name, digest = "tensor cache", found.cache_digest
-    if _value(found.paths.cache / "meta.json", "digest") == digest:
+def _check_cache(lineage: Lineage) -> Finding:
+    name, digest = "tensor cache", lineage.cache_digest
+    if _read_value(lineage.paths.cache / "meta.json", "digest") == digest:
         return Finding(name, True, f"cache/ is {digest}")
-    there = DvcCache(found.paths.root)
-    for lock in _locks(found):
-        md5 = locked_outs(lock, "preprocess").get("cache", "")
-        meta = there.object(there.listing(md5).get("meta.json", ""))
-        if meta and _value(meta, "digest") == digest and there.holds(md5):
+    cache = DvcCache(lineage.paths.root)
+    for lock in _list_locks(lineage):
+        md5 = read_locked_outs(lock, "preprocess").get("cache", "")
+        meta = cache.object(cache.listing(md5).get("meta.json", ""))
+        if meta and _read_value(meta, "digest") == digest and cache.holds(md5):
             return Finding(name, True, f"DVC's cache has it as {md5}")
-    return Finding(
-        name, False, "not here: `dvc pull cache`, or `dvc repro preprocess` rebuilds it"
-    )
+    text = "not available: `dvc pull cache`, or `dvc repro preprocess` builds it again"
+    return Finding(name, False, text)
 
 
-def _locks(found: Lineage) -> Iterator[str]:
-    for commit in [*_recorded(found), "HEAD"]:
-        yield found.commits.read(commit, "dvc.lock") or ""
-    file = found.paths.root / "dvc.lock"
+def _list_locks(lineage: Lineage) -> Iterator[str]:
+    for commit in [*_list_commits(lineage), "HEAD"]:
+        yield lineage.history.read(commit, "dvc.lock") or ""
+    file = lineage.paths.root / "dvc.lock"
     if file.is_file():
         yield file.read_text(encoding="utf-8")
 
 
-def _checkpoint(found: Lineage) -> Finding:
-    name, wanted = "checkpoint", found.subject.said.get("sha256")
-    if found.subject.kind == "checkpoint":
-        return Finding(name, True, f"{found.subject.file} itself")
-    if wanted is None:
-        return Finding(name, False, "nothing says which: " + _remake(found))
-    for file in sorted(found.paths.models.rglob("*.pt")):
-        if _sha256(file) == wanted:
-            return Finding(name, True, str(file.relative_to(found.paths.root)))
-    if stored := _stored(found, wanted):
-        return Finding(name, True, f"the row's {stored}")
-    return Finding(name, False, f"neither in models/ nor on the row: {_remake(found)}")
+def _check_checkpoint(lineage: Lineage) -> Finding:
+    name, sha256 = "checkpoint", lineage.subject.metadata.get("sha256")
+    remedy = "`dvc pull models/final.pt models/best.pt`, or `gan reproduce`"
+    if lineage.subject.kind == "checkpoint":
+        return Finding(name, True, f"{lineage.subject.file} itself")
+    if sha256 is None:
+        return Finding(name, False, f"its sha256 is not recorded: {remedy}")
+    for file in sorted(lineage.paths.models.rglob("*.pt")):
+        if _sha256(file) == sha256:
+            return Finding(name, True, str(file.relative_to(lineage.paths.root)))
+    if artifact := _find_artifact(lineage, sha256):
+        return Finding(name, True, f"artefact {artifact} of the MLflow run")
+    return Finding(name, False, f"neither in models/ nor among the run's artefacts: {remedy}")
 
 
-def _remake(found: Lineage) -> str:
-    return f"`dvc pull models/final.pt models/best.pt`, or {ROW}'s run has to be made again"
-
-
-def _stored(found: Lineage, wanted: str) -> str | None:
-    """Which of the row's files has this sha256; fetches those that may."""
-    if found.row is None:
+def _find_artifact(lineage: Lineage, sha256: str) -> str | None:
+    """Artefact with this sha256; those of as many images seen are fetched and compared."""
+    run, images_seen = lineage.run, lineage.subject.metadata.get("images_seen")
+    if run is None:
         return None
-    seen = found.subject.said.get("images_seen")
     with tempfile.TemporaryDirectory(prefix="gan-") as folder:
         for each in FOLDERS:
-            for file in found.row.rows.list_files(found.row.row.run_id, each):
-                if Path(file).stem.removeprefix("state-").lstrip("0") != str(seen):
+            for file in run.runs.list_files(run.id, each):
+                if Path(file).stem.removeprefix("state-").lstrip("0") != str(images_seen):
                     continue
-                copy = found.row.rows.download(found.row.row.run_id, file, Path(folder))
-                if _sha256(copy) == wanted:
+                if _sha256(run.runs.download(run.id, file, Path(folder))) == sha256:
                     return file
     return None
 

@@ -1,4 +1,4 @@
-"""The commands that make a subject again, to be pasted into a shell as they are."""
+"""Shell commands that make a subject again."""
 
 import shlex
 from dataclasses import dataclass
@@ -6,86 +6,85 @@ from dataclasses import dataclass
 from gan.errors import GanError
 from pipeline.runs.lineage.dvc_cache import DvcCache
 from pipeline.runs.lineage.trace import Lineage
-from pipeline.runs.lineage.tracked_row import PATCH
+from pipeline.runs.lineage.tracked_run import PATCH
 
-ANEW = "../again"
-"""The folder that the commands make; in the repository it would count as a change."""
+FOLDER = "../again"
+"""New folder of the commands; inside the repository it would count as an uncommitted change."""
 
-SOMEWHERE = "URL-OF-THE-REPOSITORY"
+UNKNOWN_REMOTE = "URL-OF-THE-REPOSITORY"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One command, and why it is there."""
+    """A command, and a comment on it, which may be empty."""
 
-    why: str
+    comment: str
     command: str
 
 
-def short_way(found: Lineage) -> str:
-    """The one command that does and compares all of it."""
-    return f"gan reproduce {shlex.quote(found.subject.given)} --to {ANEW}"
+def reproduce_command(lineage: Lineage) -> str:
+    """The one command that runs all of them and compares."""
+    return f"gan reproduce {shlex.quote(lineage.subject.given)} --to {FOLDER}"
 
 
-def recipe(found: Lineage) -> list[Step]:
-    """The commands in their order; none where no commit is known."""
-    if found.code is None:
+def list_steps(lineage: Lineage) -> list[Step]:
+    """The commands in their order; none if no commit is known."""
+    if lineage.code is None:
         return []
-    steps = [*_checkout(found), *_data(found)]
+    steps = [*_check_out(lineage), *_bring_data(lineage)]
     steps.append(Step("data, training and evaluation", "dvc repro"))
-    return steps + _picture(found)
+    return steps + _make_picture(lineage)
 
 
-def _checkout(found: Lineage) -> list[Step]:
-    code, top = found.code, found.commits.top
+def _check_out(lineage: Lineage) -> list[Step]:
+    code, top = lineage.code, lineage.history.top
     assert code is not None
-    remote = found.row.row.tags.get("git_remote", SOMEWHERE) if found.row else SOMEWHERE
-    origin = shlex.quote(str(top) if code.here and top else remote)
+    remote = lineage.tag("git_remote") or UNKNOWN_REMOTE
+    origin = shlex.quote(str(top) if code.available and top else remote)
     steps = [
-        Step("the files of the commit", f"git clone --quiet -- {origin} {ANEW}"),
-        Step("", f"cd {ANEW}"),
+        Step("the files of the commit", f"git clone --quiet -- {origin} {FOLDER}"),
+        Step("", f"cd {FOLDER}"),
         Step("", f"git checkout --quiet --detach {code.commit}"),
     ]
     if code.dirty is None:
-        unknown = "# whether all was committed then is not known: the run key may differ"
+        unknown = "# unknown whether there were uncommitted changes: the run key may differ"
         return [*steps, Step("", unknown)]
-    return steps + (_patch(found) if code.dirty else [])
+    return steps + (_apply_patch(lineage) if code.dirty else [])
 
 
-def _patch(found: Lineage) -> list[Step]:
-    if not (found.row and found.code and found.code.patch):
-        return [Step("", "# the uncommitted changes of then are lost: the run key will differ")]
-    row = found.row.row.run_id
-    get = f"mlflow artifacts download --run-id {row} --artifact-path {PATCH}"
-    # its last line is where the copy is, which depends on the kind of store
-    copy = f'"$({found.row.variable} {get} | tail -n 1)"'.replace("( ", "(")
-    why = "what was not committed"
-    if found.code.partial:
-        why += ", but not all of it is kept: the run key may differ"
-    return [Step(why, f"git apply --whitespace=nowarn {copy}")]
+def _apply_patch(lineage: Lineage) -> list[Step]:
+    if not (lineage.run and lineage.code and lineage.code.has_patch):
+        return [Step("", "# the uncommitted changes are lost: the run key will differ")]
+    get = f"mlflow artifacts download --run-id {lineage.run.id} --artifact-path {PATCH}"
+    # its last line is the copy's path, which depends on the kind of store
+    copy = f'"$({lineage.run.variable} {get} | tail -n 1)"'.replace("( ", "(")
+    comment = "the uncommitted changes"
+    if lineage.code.partial:
+        comment += ", of which only a part was kept: the run key may differ"
+    return [Step(comment, f"git apply --whitespace=nowarn {copy}")]
 
 
-def _data(found: Lineage) -> list[Step]:
-    """The gallery draws itself; a crawl comes out of this repository's cache or a remote."""
+def _bring_data(lineage: Lineage) -> list[Step]:
+    """Commands that bring a crawled dataset; the embedded gallery is drawn by `dvc repro`."""
     from pipeline.dataset.source_file import is_embedded
 
-    if found.source and is_embedded(found.source):
+    if lineage.source and is_embedded(lineage.source):
         return []
-    cache = DvcCache(found.paths.root).folder if found.commits.top else None
+    cache = DvcCache(lineage.paths.root).folder if lineage.history.top else None
     if cache is None:
-        return [Step("the pinned crawl", "dvc pull data.dvc")]
-    return [Step("the pinned crawl", f"dvc cache dir --local {shlex.quote(str(cache))}")]
+        return [Step("the pinned dataset", "dvc pull data.dvc")]
+    return [Step("the pinned dataset", f"dvc cache dir --local {shlex.quote(str(cache))}")]
 
 
-def _picture(found: Lineage) -> list[Step]:
-    if found.subject.kind != "picture":
+def _make_picture(lineage: Lineage) -> list[Step]:
+    subject = lineage.subject
+    if subject.kind != "picture":
         return []
-    seeds = found.subject.seeds
     command = (
-        f"gan generate --ckpt {checkpoint_name(found)} --seeds {shlex.quote(seeds)} "
-        f"--truncation {found.subject.truncation:g} --out avatars"
+        f"gan generate --ckpt {checkpoint_name(lineage)} --seeds {shlex.quote(subject.seeds)} "
+        f"--truncation {subject.truncation:g} --out avatars"
     )
-    return [Step("the picture", command + (" --grid" if is_grid(seeds) else ""))]
+    return [Step("the picture", command + (" --grid" if is_grid(subject.seeds) else ""))]
 
 
 def is_grid(seeds: str) -> bool:
@@ -98,9 +97,9 @@ def is_grid(seeds: str) -> bool:
         return False
 
 
-def checkpoint_name(found: Lineage) -> str:
-    """Where the run leaves the checkpoint that the subject speaks of."""
-    seen = found.subject.said["images_seen"]
-    every = found.subject.decided.get("train", {}).get("snapshot_every", 1)
-    whole = seen % every == 0 if isinstance(every, int) and every else True
-    return f"models/snapshots/{seen:012d}.pt" if whole else "models/final.pt"
+def checkpoint_name(lineage: Lineage) -> str:
+    """Path at which the run writes the subject's checkpoint."""
+    images_seen = lineage.subject.metadata["images_seen"]
+    every = lineage.subject.key_inputs.get("train", {}).get("snapshot_every", 1)
+    snapshot = images_seen % every == 0 if isinstance(every, int) and every else True
+    return f"models/snapshots/{images_seen:012d}.pt" if snapshot else "models/final.pt"

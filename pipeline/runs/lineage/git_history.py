@@ -1,4 +1,4 @@
-"""The repository's history as far as lineage asks for it; every question has a quiet answer."""
+"""Git's history: commits of runs, and their files."""
 
 import re
 import subprocess
@@ -19,45 +19,45 @@ RECORD = "reports/metrics.json"
 
 
 @dataclass(frozen=True)
-class Commits:
-    """Git's objects as seen from a folder, which may lie in no repository."""
+class GitHistory:
+    """History of the repository around a folder; empty outside of one."""
 
     folder: Path
 
     @property
     def top(self) -> Path | None:
-        """The repository's own folder."""
-        said = self._text("rev-parse", "--show-toplevel")
-        return Path(said) if said else None
+        """Top folder of the repository; None outside of one."""
+        path = self._text("rev-parse", "--show-toplevel")
+        return Path(path) if path else None
 
     def has(self, commit: str) -> bool:
-        """Whether this commit's objects are here; what is no full name is not."""
+        """Whether the repository has the commit of this full name."""
         return bool(COMMIT.fullmatch(commit)) and self._bytes("cat-file", "-e", commit) is not None
 
-    def recorded(self, run_key: str) -> str | None:
-        """The oldest commit whose metrics are of a run, those of DVC's experiments included."""
-        needle = run_key[:16]
-        found = self._text("log", "--all", "--reverse", f"-S{needle}", "--format=%H", "--", RECORD)
+    def find_record(self, run_key: str) -> str | None:
+        """The oldest commit with metrics of the run, DVC's experiments included."""
+        short = run_key[:16]
+        found = self._text("log", "--all", "--reverse", f"-S{short}", "--format=%H", "--", RECORD)
         for commit in (found or "").split():
-            if needle in (self.read(commit, RECORD) or ""):
+            if short in (self.read(commit, RECORD) or ""):
                 return commit
         return None
 
     def read(self, commit: str, path: str) -> str | None:
-        """A file of a commit; None if it has no such file."""
+        """Text of a commit's file; None if the commit does not have it."""
         content = self._bytes("cat-file", "blob", f"{commit}:{path}")
         return None if content is None else content.decode(errors="replace")
 
     @contextmanager
-    def extracted(self, commit: str, patch: Path | None) -> Iterator[Path]:
-        """A commit's files with a patch on them, until the block ends; GanError if it can't."""
+    def extract(self, commit: str, patch: Path | None) -> Iterator[Path]:
+        """A temporary folder with a commit's files, patched; GanError if that is not possible."""
         packed = self._bytes("archive", commit)
         if packed is None:
             raise GanError(f"commit {commit}: its files can't be read; `git fsck` says more")
         with tempfile.TemporaryDirectory(prefix="gan-") as folder:
             unpack_tar(packed, Path(folder))
             if patch:
-                apply(patch, Path(folder))
+                apply_patch(patch, Path(folder))
             yield Path(folder)
 
     def _text(self, *arguments: str) -> str | None:
@@ -67,11 +67,11 @@ class Commits:
         return Git(self.folder, PATIENCE_S).answer(*arguments)
 
 
-def apply(patch: Path, folder: Path) -> None:
-    """Put a patch onto the files in a folder, whether it is a repository or not; GanError."""
+def apply_patch(patch: Path, folder: Path) -> None:
+    """Apply a patch to the files in a folder, in a repository or not; GanError if it fails."""
     if b"diff --git " not in patch.read_bytes():
         return  # Git refuses a patch without content
-    # a folder inside another repository would have its paths taken for that one's
+    # inside another repository, Git would take the paths for that one's
     environment = clean_environment() | {"GIT_CEILING_DIRECTORIES": str(folder.resolve().parent)}
     done = subprocess.run(
         ["git", "apply", "--whitespace=nowarn", str(patch.resolve())],
@@ -82,5 +82,7 @@ def apply(patch: Path, folder: Path) -> None:
         check=False,
     )
     if done.returncode != 0:
-        words = (done.stderr.strip() or "no message").splitlines()[0]
-        raise GanError(f"the run's uncommitted changes do not fit its commit: {words}")
+        message = (done.stderr.strip() or "no message").splitlines()[0]
+        raise GanError(
+            f"{patch.name}: the run's uncommitted changes do not fit its commit: {message}"
+        )

@@ -1,4 +1,4 @@
-"""What a person points at: a picture, a checkpoint or a run, and what it says of itself."""
+"""Subject of a lineage: a picture, a checkpoint or a run, and the metadata that it carries."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from pipeline.paths import Paths
 from pipeline.pictures.png_lineage import read_lineage
 from pipeline.runs.evaluated import one_line
 
-PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM")
-"""How pictures begin: only PNG files say something, but errors should speak of pictures."""
+SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM")
+"""First bytes of pictures: only PNG files carry metadata, but errors should speak of pictures."""
 
-DEEPEST = 20
-"""Levels of what a subject says; nothing that is written here has half as many."""
+MOST_LEVELS = 20
+"""Nesting of metadata; `gan generate` writes less than half of it."""
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Decided(BaseModel):
+class _KeyInputs(BaseModel):
     model: dict[str, Any]
     train: dict[str, Any]
     cache_digest: str
@@ -30,8 +30,8 @@ class _Decided(BaseModel):
     images: int
 
 
-class _Lineage(BaseModel):
-    decided: _Decided
+class _StoredLineage(BaseModel):
+    decided: _KeyInputs
     preprocess: dict[str, Any]
     snapshot: str
     source: dict[str, Any]
@@ -39,8 +39,8 @@ class _Lineage(BaseModel):
     counts: dict[str, Any]
 
 
-class _Said(BaseModel):
-    """A checkpoint's description as a picture holds it; its text may have been edited."""
+class _Metadata(BaseModel):
+    """Shape of the metadata, which may have been edited in a picture."""
 
     name: str
     size: int
@@ -48,7 +48,7 @@ class _Said(BaseModel):
     run_key: Digest
     weights: str
     trained_on: str
-    lineage: _Lineage | dict[str, Any]
+    lineage: _StoredLineage | dict[str, Any]
     sha256: Digest | None = None
     seeds: Annotated[str, StringConstraints(pattern=r"^[0-9, \-]*$", max_length=10_000)] = ""
     truncation: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 1.0
@@ -56,8 +56,10 @@ class _Said(BaseModel):
 
 @dataclass(frozen=True)
 class Subject:
-    """kind: picture, checkpoint or run. said: as `gan.checkpoints.describe_checkpoint`; {} for a
-    run whose checkpoint can't be had. seeds, truncation: of a picture.
+    """A picture, checkpoint or run. given: the file or name by which the user named it.
+
+    metadata: as `gan.checkpoints.describe_checkpoint` gives it, with seeds and truncation of a
+    picture; {} for a run whose checkpoints are gone.
     """
 
     given: str
@@ -65,41 +67,42 @@ class Subject:
     run_key: str
     file: Path | None = None
     run_id: str | None = None
-    said: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def seeds(self) -> str:
-        return str(self.said.get("seeds", ""))
+        return str(self.metadata.get("seeds", ""))
 
     @property
     def truncation(self) -> float:
-        return float(self.said.get("truncation", 1.0))
+        return float(self.metadata.get("truncation", 1.0))
 
     @property
-    def lineage(self) -> Mapping[str, Any]:
-        """What decided the training; {} where nothing says it."""
-        found: Mapping[str, Any] = self.said.get("lineage", {})
-        return found
+    def stored_lineage(self) -> Mapping[str, Any]:
+        """Inputs of the run key, settings and sources of the data; {} if not recorded."""
+        stored: Mapping[str, Any] = self.metadata.get("lineage", {})
+        return stored
 
     @property
-    def decided(self) -> dict[str, Any]:
-        return dict(self.lineage.get("decided", {}))
+    def key_inputs(self) -> dict[str, Any]:
+        """Values of which the run key is the digest; {} if not recorded."""
+        return dict(self.stored_lineage.get("decided", {}))
 
-    def key_holds(self) -> bool | None:
-        """Whether the run key is the digest of what it stands for; None if that isn't said."""
+    def key_matches(self) -> bool | None:
+        """Whether the run key is the digest of its recorded inputs; None if there are none."""
         from pipeline.training.progress_folder import digest_of
 
-        if not self.decided:
+        if not self.key_inputs:
             return None
-        same_data = self.decided["cache_digest"] == self.said["trained_on"]
-        return same_data and digest_of(self.decided) == self.run_key
+        same_data = self.key_inputs["cache_digest"] == self.metadata["trained_on"]
+        return same_data and digest_of(self.key_inputs) == self.run_key
 
 
-def subject_of(given: str, paths: Paths) -> Subject:
-    """What is meant by a file's path or a run's name; GanError if it is neither."""
+def find_subject(given: str, paths: Paths) -> Subject:
+    """The subject at a file's path or of a run's name; GanError if it is neither."""
     file = Path(given)
     if file.is_file() and file.suffix != ".json":
-        return _picture(given) if _begins_as_picture(file) else _checkpoint(given)
+        return _picture(given) if _is_picture(file) else _checkpoint(given)
     if file.suffix == ".png":
         return _picture(given)
     if file.suffix == ".pt":
@@ -107,67 +110,71 @@ def subject_of(given: str, paths: Paths) -> Subject:
     return _run(given, paths)
 
 
-def _begins_as_picture(file: Path) -> bool:
+def _is_picture(file: Path) -> bool:
     try:
         with file.open("rb") as stream:
-            return file.suffix == ".png" or stream.read(8).startswith(PICTURES)
+            return file.suffix == ".png" or stream.read(8).startswith(SIGNATURES)
     except OSError as error:
         raise GanError(f"{file}: cannot be read: {error.strerror or error}") from None
 
 
 def _picture(given: str) -> Subject:
-    said = read_lineage(Path(given))
-    return Subject(given, "picture", _checked(said, given)["run_key"], Path(given), said=said)
+    metadata = _validate(read_lineage(Path(given)), given)
+    return Subject(given, "picture", metadata["run_key"], Path(given), metadata=metadata)
 
 
-def _checked(said: dict[str, Any], where: str) -> dict[str, Any]:
-    if not _shallow(said, DEEPEST):
-        raise GanError(f"{where}: what it says of its origin is damaged or was edited (nested)")
+def _validate(metadata: dict[str, Any], where: str) -> dict[str, Any]:
+    """The metadata itself; GanError if its shape is not that of `gan generate` and `gan train`."""
+    place = ""
+    if not _is_shallow(metadata, MOST_LEVELS):
+        place = "nested too deeply"
     try:
-        _Said.model_validate(said, strict=True)
-        if said["lineage"]:
-            _Lineage.model_validate(said["lineage"], strict=True)
+        if not place:
+            _Metadata.model_validate(metadata, strict=True)
+            if metadata["lineage"]:
+                _StoredLineage.model_validate(metadata["lineage"], strict=True)
     except ValidationError as error:
-        place = ".".join(str(each) for each in error.errors()[0]["loc"])
+        place = one_line(".".join(str(each) for each in error.errors()[0]["loc"]))
+    if place:
         raise GanError(
-            f"{where}: what it says of its origin is damaged or was edited ({one_line(place)})"
-        ) from None
-    return said
+            f"{where}: its metadata is damaged or was edited ({place}); take the original file"
+        )
+    return metadata
 
 
-def _shallow(value: Any, levels: int) -> bool:
+def _is_shallow(value: Any, levels: int) -> bool:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels > 0 and all(_shallow(each, levels - 1) for each in inner)
+    return levels > 0 and all(_is_shallow(each, levels - 1) for each in inner)
 
 
 def _checkpoint(given: str) -> Subject:
-    said = said_by(Path(given))
-    return Subject(given, "checkpoint", said["run_key"], Path(given), said=said)
+    metadata = read_metadata(Path(given))
+    return Subject(given, "checkpoint", metadata["run_key"], Path(given), metadata=metadata)
 
 
-def said_by(file: Path) -> dict[str, Any]:
-    """What a checkpoint says of itself, with its sha256; GanError if it is none or damaged."""
+def read_metadata(file: Path) -> dict[str, Any]:
+    """Metadata of a checkpoint, with its sha256; GanError if it is none or damaged."""
     from gan.checkpoints import Origin, describe_checkpoint, load_checkpoint
 
     origin = load_checkpoint(file)["origin"]
     try:
-        said = describe_checkpoint(
+        metadata = describe_checkpoint(
             Origin(**origin), sha256=hashlib.sha256(file.read_bytes()).hexdigest()
         )
     except TypeError:
-        raise GanError(f"{file}: does not say where it is from") from None
-    return _checked(said, str(file))
+        raise GanError(f"{file}: a checkpoint without lineage; take a newer one") from None
+    return _validate(metadata, str(file))
 
 
 def _run(given: str, paths: Paths) -> Subject:
-    """The tracker's row, with what a checkpoint of the run says if one can be had."""
+    """A run in the MLflow store or in models/, with metadata from one of its checkpoints."""
     from pipeline.runs.checkpoint import checkpoint_of
     from pipeline.runs.find import Runs, UnknownRunError
 
     try:
-        with checkpoint_of(given, paths) as found:
-            said = said_by(found.file)
-            return Subject(given, "run", said["run_key"], None, found.run_id, said)
+        with checkpoint_of(given, paths) as checkpoint:
+            metadata = read_metadata(checkpoint.file)
+            return Subject(given, "run", metadata["run_key"], None, checkpoint.run_id, metadata)
     except UnknownRunError as error:
         raise GanError(f"{error}, `gan lineage` takes PNG files and checkpoints too") from None
     except GanError:

@@ -1,114 +1,121 @@
-"""Where a picture, checkpoint or run comes from: itself, the tracker's row and Git's history."""
+"""Lineage of a picture, checkpoint or run: its metadata, its MLflow run and Git's history."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pipeline.paths import Paths
 from pipeline.runs.evaluated import one_line
-from pipeline.runs.lineage.git_history import COMMIT, Commits
-from pipeline.runs.lineage.subject import Subject, subject_of
-from pipeline.runs.lineage.tracked_row import PATCH, Tracked, tracked
+from pipeline.runs.lineage.git_history import COMMIT, GitHistory
+from pipeline.runs.lineage.subject import Subject, find_subject
+from pipeline.runs.lineage.tracked_run import PATCH, TrackedRun, find_tracked
 
-ROW, HISTORY = "the row", "Git's history"
+MLFLOW, HISTORY = "the MLflow run", "Git's history"
 
 
 @dataclass(frozen=True)
 class Code:
-    """Which files trained. source: who says so. dirty: not all of them were committed; None if
-    that is not known.
+    """The code of a training. source: of the commit's name, MLFLOW or HISTORY.
 
-    here: the commit's objects are in this repository. patch: the row has the uncommitted changes,
-    with `partial` not all of them.
+    dirty: whether files differed from the commit, None if unknown. available: the commit is in
+    this repository. has_patch: the MLflow run has the uncommitted changes; partial: not all.
     """
 
     commit: str
     source: str
     dirty: bool | None
-    here: bool
-    patch: bool
+    available: bool
+    has_patch: bool
     partial: bool = False
 
     @property
     def complete(self) -> bool:
-        """Whether commit and kept changes are all of it."""
-        return self.dirty is False or (self.patch and not self.partial)
+        """Whether commit and patch are all of the code."""
+        return self.dirty is False or (self.has_patch and not self.partial)
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """All that is known of a subject. no_row: why there is no row, in one line."""
+    """All that is known of a subject. no_run: why no MLflow run is known, in one line.
+
+    recorded_by: the commit whose reports/metrics.json is of the run.
+    """
 
     subject: Subject
     paths: Paths
-    commits: Commits
-    row: Tracked | None
-    no_row: str
+    history: GitHistory
+    run: TrackedRun | None
+    no_run: str
     code: Code | None
-    recorded: str | None
-    """The commit whose reports/metrics.json is of the run."""
+    recorded_by: str | None
 
     @property
     def name(self) -> str:
         """The run's name."""
-        said = self.row.row.name if self.row else self.subject.said.get("name", "")
-        return one_line(str(said))
+        name = self.run.stored.name if self.run else self.subject.metadata.get("name", "")
+        return one_line(str(name))
 
     @property
-    def digest(self) -> str:
-        """Of the training's code; empty where nothing says it."""
-        tag = self.row.row.tags.get("code_digest", "") if self.row else ""
-        return str(self.subject.decided.get("code_digest", tag))
+    def code_digest(self) -> str:
+        """Digest of the training's code; empty if unknown."""
+        return str(self.subject.key_inputs.get("code_digest", self.tag("code_digest")))
 
     @property
     def cache_digest(self) -> str:
-        """Of the data trained on; empty where nothing says it."""
-        tag = self.row.row.tags.get("cache_digest", "") if self.row else ""
-        return str(self.subject.said.get("trained_on", tag))
+        """Digest of the tensor cache; empty if unknown."""
+        return str(self.subject.metadata.get("trained_on", self.tag("cache_digest")))
 
     @property
-    def snapshot(self) -> str:
-        """Digest of the raw pictures; empty where nothing says it."""
-        tag = self.row.row.tags.get("snapshot_digest", "") if self.row else ""
-        return str(self.subject.lineage.get("snapshot") or tag)
+    def dataset_digest(self) -> str:
+        """Digest of the dataset; empty if unknown."""
+        return str(self.subject.stored_lineage.get("snapshot") or self.tag("snapshot_digest"))
 
     @property
     def source(self) -> dict[str, Any]:
-        """What the raw pictures are of, as source.yaml has it."""
-        return dict(self.subject.lineage.get("source", {}))
+        """Source of the dataset, as in source.yaml."""
+        return dict(self.subject.stored_lineage.get("source", {}))
+
+    def tag(self, key: str) -> str:
+        """Tag of the MLflow run; empty without one."""
+        return self.run.tags.get(key, "") if self.run else ""
 
 
 def trace(given: str, paths: Paths) -> Lineage:
-    """Follow a subject as far as it leads; GanError if it is none or says nothing."""
-    subject = subject_of(given, paths)
-    row, no_row = tracked(subject.run_id or subject.run_key, paths)
-    commits = Commits(paths.root)
-    recorded = commits.recorded(subject.run_key)
-    return Lineage(subject, paths, commits, row, no_row, _code(row, recorded, commits), recorded)
+    """Find everything that is known of a subject; GanError if it is none or has no metadata."""
+    subject = find_subject(given, paths)
+    run, no_run = find_tracked(subject.run_id or subject.run_key, paths)
+    history = GitHistory(paths.root)
+    recorded_by = history.find_record(subject.run_key)
+    code = _find_code(run, recorded_by, history)
+    return Lineage(subject, paths, history, run, no_run, code, recorded_by)
 
 
-def _code(row: Tracked | None, recorded: str | None, commits: Commits) -> Code | None:
-    """The row's commit if the training itself wrote it, and all of its changes are kept."""
-    found = _of_row(row, commits) if row else None
-    if recorded and (not (found and found.complete) or (row and not row.by_training)):
-        return Code(recorded, HISTORY, dirty=False, here=True, patch=False)
-    return found
+def _find_code(
+    run: TrackedRun | None, recorded_by: str | None, history: GitHistory
+) -> Code | None:
+    """Code by the MLflow run if the training recorded it and its patch is whole, else by the
+    commit of its results."""
+    tracked = _code_by_mlflow(run, history) if run else None
+    if recorded_by and (not (tracked and tracked.complete) or (run and not run.by_training)):
+        return Code(recorded_by, HISTORY, dirty=False, available=True, has_patch=False)
+    return tracked
 
 
-def _of_row(row: Tracked, commits: Commits) -> Code | None:
-    if not row.commit or not COMMIT.fullmatch(row.commit):
+def _code_by_mlflow(run: TrackedRun, history: GitHistory) -> Code | None:
+    if not run.commit or not COMMIT.fullmatch(run.commit):
         return None
-    kept = row.kept if row.dirty is not False else "nothing of it"
-    patch = kept != "nothing of it"
-    here = commits.has(row.commit)
-    return Code(row.commit, ROW, True if patch else row.dirty, here, patch, kept == "in part")
+    patch = run.patch if run.dirty is not False else "none"
+    has_patch = patch != "none"
+    available = history.has(run.commit)
+    dirty = True if has_patch else run.dirty
+    return Code(run.commit, MLFLOW, dirty, available, has_patch, patch == "in part")
 
 
-def as_json(found: Lineage) -> dict[str, Any]:
-    """All of it in plain values; what is not known is null or empty."""
-    from pipeline.runs.lineage.commands import recipe, short_way
+def as_json(lineage: Lineage) -> dict[str, Any]:
+    """All of it in plain values; unknown ones are null or empty."""
+    from pipeline.runs.lineage.commands import list_steps, reproduce_command
 
-    subject, said = found.subject, found.subject.said
+    subject, metadata, run = lineage.subject, lineage.subject.metadata, lineage.run
+    keys = ("sha256", "images_seen", "weights", "size")
     return {
         "subject": {
             "kind": subject.kind,
@@ -116,47 +123,43 @@ def as_json(found: Lineage) -> dict[str, Any]:
             "seeds": subject.seeds or None,
             "truncation": subject.truncation if subject.kind == "picture" else None,
         },
-        "checkpoint": {key: said.get(key) for key in ("sha256", "images_seen", "weights", "size")},
+        "checkpoint": {key: metadata.get(key) for key in keys},
         "run": {
-            "name": found.name,
+            "name": lineage.name,
             "key": subject.run_key,
-            "key_holds": subject.key_holds(),
-            "id": found.row.row.run_id if found.row else None,
-            "url": found.row.url if found.row else None,
-            "tags": dict(found.row.row.tags) if found.row else {},
-            "no_row": found.no_row or None,
+            "key_holds": subject.key_matches(),
+            "id": run.id if run else None,
+            "url": run.url if run else None,
+            "tags": dict(run.tags) if run else {},
+            "no_run": lineage.no_run or None,
         },
-        "code": _code_json(found),
+        "code": _code_as_json(lineage),
         "data": {
-            "cache_digest": found.cache_digest or None,
-            "snapshot": found.snapshot or None,
-            "md5": found.row.row.tags.get("data_md5") if found.row else None,
-            "source": found.source,
-            "licences": dict(subject.lineage.get("licences", {})),
-            "counts": dict(subject.lineage.get("counts", {})),
+            "cache_digest": lineage.cache_digest or None,
+            "snapshot": lineage.dataset_digest or None,
+            "md5": lineage.tag("data_md5") or None,
+            "source": lineage.source,
+            "licences": dict(subject.stored_lineage.get("licences", {})),
+            "counts": dict(subject.stored_lineage.get("counts", {})),
         },
-        "settings": subject.decided
-        and {key: subject.decided[key] for key in ("model", "train", "images")}
-        | {"preprocess": subject.lineage["preprocess"]},
-        "commands": [step.command for step in recipe(found)],
-        "reproduce": short_way(found),
+        "settings": subject.key_inputs
+        and {key: subject.key_inputs[key] for key in ("model", "train", "images")}
+        | {"preprocess": subject.stored_lineage["preprocess"]},
+        "commands": [step.command for step in list_steps(lineage)],
+        "reproduce": reproduce_command(lineage),
     }
 
 
-def _code_json(found: Lineage) -> dict[str, Any]:
-    code = found.code
+def _code_as_json(lineage: Lineage) -> dict[str, Any]:
+    code, top = lineage.code, lineage.history.top
     return {
-        "digest": found.digest or None,
+        "digest": lineage.code_digest or None,
         "commit": code.commit if code else None,
         "commit_from": code.source if code else None,
-        "here": code.here if code else None,
+        "here": code.available if code else None,
         "dirty": code.dirty if code else None,
-        "patch": PATCH if code and code.patch else None,
-        "patch_whole": not code.partial if code and code.patch else None,
-        "recorded": found.recorded,
-        "repository": _folder(found.commits.top),
+        "patch": PATCH if code and code.has_patch else None,
+        "patch_whole": not code.partial if code and code.has_patch else None,
+        "recorded": lineage.recorded_by,
+        "repository": str(top) if top else None,
     }
-
-
-def _folder(path: Path | None) -> str | None:
-    return str(path) if path else None

@@ -20,7 +20,7 @@ def unpack_tar(packed: bytes, folder: Path) -> None:
     root = folder.resolve()
     try:
         with tarfile.open(fileobj=BytesIO(packed)) as archive:
-            links = [each for each in archive if not _written(archive, each, root)]
+            links = [each for each in archive if not _unpack(archive, each, root)]
     except tarfile.TarError as error:
         raise GanError(f"the commit's files can't be unpacked: {error}") from None
     # last, and never below another one: so nothing is written through a link
@@ -31,8 +31,8 @@ def unpack_tar(packed: bytes, folder: Path) -> None:
             place.symlink_to(link.linkname)
 
 
-def _written(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> bool:
-    """Whether it is a file or a folder, which is there now; False for a symbolic link."""
+def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> bool:
+    """Write a file or a folder; False for a symbolic link, which is not written."""
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts:
         raise GanError(f"the commit's files can't be unpacked: {member.name!r} leads out of them")

@@ -1,4 +1,4 @@
-"""A folder in which a run is made again: commit, changes, data, and how far it has come."""
+"""Folder in which a run is reproduced: its checkout, its data, and its progress."""
 
 import fcntl
 import json
@@ -18,65 +18,71 @@ import psutil
 from gan.atomic import write_atomically
 from gan.errors import GanError
 from pipeline.console import say
-from pipeline.runs.lineage.git_history import apply
+from pipeline.runs.lineage.git_history import apply_patch
 from pipeline.runs.other_checkout import clean_environment
 
 MARKER = Path(".git/gan-reproduce.json")
-BROUGHT = ("weights", "pretrained", "faces")
-"""Folders whose files people put there, and Git mostly ignores."""
+USER_FOLDERS = ("weights", "pretrained", "faces")
+"""Folders whose files the user provides, and Git mostly ignores."""
 
 TERMINATED = 143
 
 
 @dataclass(frozen=True)
-class Again:
-    """The folder. identity: of the run that is made again there, in plain values."""
+class ReproductionFolder:
+    """The folder. identity: run key and commit of the run that is reproduced there."""
 
     folder: Path
     identity: dict[str, str]
 
-    def done(self, step: str) -> bool:
-        return step in self._state()["done"]
+    def is_done(self, step: str) -> bool:
+        """Whether a step was completed, maybe before a kill."""
+        return step in self._read_marker()["done"]
 
-    def mark(self, step: str) -> None:
-        """Remember that a step is done, so that the same command goes on behind it."""
-        state = self._state()
-        state["done"].append(step)
-        self._write(state)
+    def mark_done(self, step: str) -> None:
+        """Record that a step is complete, so that the next start skips it."""
+        marker = self._read_marker()
+        marker["done"].append(step)
+        self._write_marker(marker)
 
-    def _state(self) -> dict[str, Any]:
-        state: dict[str, Any] = json.loads((self.folder / MARKER).read_text(encoding="utf-8"))
-        return state
+    def _read_marker(self) -> dict[str, Any]:
+        marker: dict[str, Any] = json.loads((self.folder / MARKER).read_text(encoding="utf-8"))
+        return marker
 
-    def _write(self, state: dict[str, Any]) -> None:
-        write_atomically(self.folder / MARKER, json.dumps(state, indent=1) + "\n")
+    def _write_marker(self, marker: dict[str, Any]) -> None:
+        write_atomically(self.folder / MARKER, json.dumps(marker, indent=1) + "\n")
 
     def claim(self) -> None:
-        """Make the folder this run's own, or find that it is; GanError if it is anything else."""
+        """Create the folder, or resume in it; GanError if it is of another run or in use."""
         marker = self.folder / MARKER
         if marker.is_file():
-            if self._state()["identity"] != self.identity:
+            if self._read_marker()["identity"] != self.identity:
                 raise GanError(
-                    f"{self.folder}: another run is made again there; give a new folder"
+                    f"{self.folder}: another run is reproduced there; give a new folder"
                 )
-            say(f"{self.folder}: going on")
+            say(f"{self.folder}: resuming")
             return
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            raise GanError(f"{self.folder}: is there already; --to names a new or empty folder")
+            raise GanError(f"{self.folder}: exists already; --to takes a new or empty folder")
         try:
             marker.parent.mkdir(parents=True)
-            self._write({"identity": self.identity, "done": []})
+            self._write_marker({"identity": self.identity, "done": []})
         except OSError as error:
-            raise GanError(f"{self.folder}: can't be made: {error.strerror or error}") from None
+            reason = error.strerror or error
+            raise GanError(
+                f"{self.folder}: can't be created: {reason}; choose another --to"
+            ) from None
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """No second process in the folder; GanError if there is one."""
+    def lock(self) -> Iterator[None]:
+        """Keep other processes out of the folder; GanError if one works in it."""
         with (self.folder / MARKER).with_suffix(".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise GanError(f"{self.folder}: `gan reproduce` runs there already") from None
+                raise GanError(
+                    f"{self.folder}: another `gan reproduce` works there; wait for it"
+                ) from None
             yield
 
     def check_out(self, repository: Path, commit: str, patch: Path | None) -> None:
@@ -86,9 +92,9 @@ class Again:
         fetch = ("fetch", "--quiet", "--no-tags", "--update-shallow", str(repository), commit)
         self._git("-c", "protocol.version=2", *fetch)
         self._git("checkout", "--quiet", "--force", "--detach", commit)
-        self._git("clean", "--quiet", "-fd")  # of a patch that a kill interrupted
+        self._git("clean", "--quiet", "-fd")  # files of a patch that a kill interrupted
         if patch:
-            apply(patch, self.folder)
+            apply_patch(patch, self.folder)
 
     def _git(self, *arguments: str) -> None:
         done = subprocess.run(
@@ -100,51 +106,51 @@ class Again:
             check=False,
         )
         if done.returncode != 0:
-            words = (done.stderr.strip() or "no message").splitlines()[-1]
-            raise GanError(f"`git {arguments[0]}` in {self.folder} failed: {words}")
+            message = (done.stderr.strip() or "no message").splitlines()[-1]
+            raise GanError(f"`git {arguments[0]}` in {self.folder} failed: {message}")
 
     def share(self, root: Path, cache: Path | None) -> None:
-        """Use the repository's DVC cache and remotes, and what a person brought to it."""
+        """Use the DVC cache and remotes of the repository at `root`, and its user's files."""
         from dvc.config import Config
 
-        there = Config(str(root / ".dvc"), validate=False)
-        committed, local = there.load_one("repo"), there.load_one("local")
+        original = Config(str(root / ".dvc"), validate=False)
+        committed, local = original.load_one("repo"), original.load_one("local")
         local_file = self.folder / ".dvc/config.local"
         local_file.unlink(missing_ok=True)
         local_file.touch(mode=0o600)  # before it holds passwords of remotes
-        with Config(str(self.folder / ".dvc"), validate=False).edit("local") as own:
-            own.update(local)
-            own["remote"] = committed["remote"] | local["remote"]
+        with Config(str(self.folder / ".dvc"), validate=False).edit("local") as config:
+            config.update(local)
+            config["remote"] = committed["remote"] | local["remote"]
             if cache:
-                own["cache"] = own["cache"] | {"dir": str(cache)}
-        for name in BROUGHT:
-            _bring(root / name, self.folder / name)
+                config["cache"] = config["cache"] | {"dir": str(cache)}
+        for name in USER_FOLDERS:
+            _copy_missing(root / name, self.folder / name)
 
-    def runs(self, *command: str) -> None:
-        """Run a program of Python's in the folder, its output passing through; GanError."""
-        with _telling_children():
+    def run(self, *command: str) -> None:
+        """Run a Python module in the folder, its output passed through; GanError if it fails."""
+        with _sigterm_as_exit():
             process = subprocess.Popen(
                 [sys.executable, "-m", *command], cwd=self.folder, env=clean_environment()
             )
-            code = _waited(process)
+            code = _wait(process)
         if code != 0:
             raise GanError(
-                f"`{' '.join(command)}` in {self.folder} failed (exit code {code}); the same "
-                "command goes on when that is mended"
+                f"`{' '.join(command)}` in {self.folder} failed (exit code {code}); repair that "
+                "and run the same command again, it resumes"
             )
 
 
-def _bring(here: Path, there: Path) -> None:
-    for file in sorted(here.rglob("*")) if here.is_dir() else []:
-        target = there / file.relative_to(here)
-        if file.is_file() and not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, target)
+def _copy_missing(folder: Path, target: Path) -> None:
+    for file in sorted(folder.rglob("*")) if folder.is_dir() else []:
+        copy = target / file.relative_to(folder)
+        if file.is_file() and not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
 
 
 @contextmanager
-def _telling_children() -> Iterator[None]:
-    """A SIGTERM to this process becomes SystemExit, so that it can be handed on."""
+def _sigterm_as_exit() -> Iterator[None]:
+    """Turn a SIGTERM to this process into SystemExit, so that it can be passed on."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise SystemExit(TERMINATED)
@@ -156,8 +162,9 @@ def _telling_children() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _waited(process: "subprocess.Popen[bytes]") -> int:
-    """Exit code; who is stopped waits for its child, which has something to save."""
+def _wait(process: "subprocess.Popen[bytes]") -> int:
+    """Exit code of a process, which is waited for also when this one is stopped: it has a
+    checkpoint to save."""
     try:
         return process.wait()
     except KeyboardInterrupt:  # Ctrl-C went to the child too

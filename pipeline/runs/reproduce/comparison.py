@@ -1,4 +1,4 @@
-"""What a run left behind against what came of making it again."""
+"""Comparison of a run's recorded results with their reproduction."""
 
 import hashlib
 import json
@@ -11,36 +11,36 @@ from typing import Any
 from pipeline.console import say
 from pipeline.dataset.dvc_md5 import directory_md5
 from pipeline.paths import Paths
-from pipeline.runs.lineage.dvc_cache import locked_outs
+from pipeline.runs.lineage.dvc_cache import read_locked_outs
 from pipeline.runs.lineage.git_history import RECORD
 from pipeline.runs.lineage.trace import Lineage
-from pipeline.runs.lineage.tracked_row import EVALUATION, OUTS
-from pipeline.runs.reproduce.checkout import Again
+from pipeline.runs.lineage.tracked_run import EVALUATION, OUTS
+from pipeline.runs.reproduce.checkout import ReproductionFolder
 
 MACHINE = ("torch", "device", "precision", "hardware.cpu", "hardware.gpu", "version.numpy")
-"""What bits depend on beside the run key."""
+"""Tags on which exact bits depend besides the run key."""
 
-SHORT = 16  # digits of a digest in the table
+SHORT = 16  # digits of a digest in the output
 
 ABSENT = "missing"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One comparison: what the run had, what it has now."""
+class Comparison:
+    """A value of the original run and of its reproduction."""
 
     name: str
-    then: str
-    now: str
+    original: str
+    reproduced: str
 
     @property
     def equal(self) -> bool:
-        return self.then == self.now
+        return self.original == self.reproduced
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of the run's evaluation; protocol: only equal ones compare, "" for any."""
+    """A metric of an evaluation. protocol: only equal ones compare, "" with any."""
 
     value: float
     protocol: str = ""
@@ -48,47 +48,49 @@ class Metric:
 
 @dataclass(frozen=True)
 class Expected:
-    """What is known of the run's results. outs: digests by path; by: sha256 or md5.
+    """Recorded results of a run. outs: digests by path, of the kind `digest_kind`.
 
-    identity: with which torch and on which device; decided: what its run key is the digest of.
+    key_inputs: values of which the run key is the digest; machine: values by tag of MACHINE.
+    evaluated: images seen by the checkpoint that the metrics are of, if recorded.
     """
 
-    decided: Mapping[str, Any]
-    identity: Mapping[str, Any]
-    by: str = "sha256"
+    key_inputs: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    digest_kind: str = "sha256"
     outs: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Metric] = field(default_factory=dict)
-    judged: int | None = None
-    """Images seen by the checkpoint that these metrics are of, where that is said."""
+    evaluated: int | None = None
 
 
-def expected(found: Lineage) -> Expected:
-    """From the row's files, else from the commit that records the run."""
-    with tempfile.TemporaryDirectory(prefix="gan-") as folder:
-        row, into = found.row, Path(folder)
-        outs = (row.read(OUTS, into) if row else None) or {}
-        evaluation = (row.read(EVALUATION, into) if row else None) or {}
-    tags = row.row.tags if row else {}
-    identity = {key: tags[key] for key in MACHINE if key in tags} | outs.get("identity", {})
-    hashes, by = outs.get("outs", {}), "sha256"
-    if not hashes and found.recorded:
-        lock = found.commits.read(found.recorded, "dvc.lock")
-        hashes, by = locked_outs(lock, "train"), "md5"
-    metrics = _evaluated(evaluation) or _recorded(found)
-    judged = evaluation.get("subject", {}).get("images_seen")
-    return Expected(found.subject.decided, identity, by, hashes, metrics, judged)
+def read_expected(lineage: Lineage) -> Expected:
+    """Results from the artefacts of the MLflow run, else from the commit that records the run."""
+    run, outs, evaluation = lineage.run, {}, {}
+    if run:
+        with tempfile.TemporaryDirectory(prefix="gan-") as folder:
+            outs = run.read_json(OUTS, Path(folder))
+            evaluation = run.read_json(EVALUATION, Path(folder))
+    tags = run.tags if run else {}
+    machine = {key: tags[key] for key in MACHINE if key in tags} | outs.get("identity", {})
+    digests, kind = outs.get("outs", {}), "sha256"
+    if not digests and lineage.recorded_by:
+        lock = lineage.history.read(lineage.recorded_by, "dvc.lock")
+        digests, kind = read_locked_outs(lock, "train"), "md5"
+    metrics = _read_metrics(evaluation) or _read_committed_metrics(lineage)
+    evaluated = evaluation.get("subject", {}).get("images_seen")
+    return Expected(lineage.subject.key_inputs, machine, kind, digests, metrics, evaluated)
 
 
-def _evaluated(content: Mapping[str, Any]) -> dict[str, Metric]:
-    """Numbers of an evaluation.json, {} where there is none."""
+def _read_metrics(evaluation: Mapping[str, Any]) -> dict[str, Metric]:
+    """Metrics of an evaluation.json; {} for an empty one."""
     return {
         key: Metric(each["value"], each["protocol"])
-        for key, each in content.get("metrics", {}).items()
+        for key, each in evaluation.get("metrics", {}).items()
     }
 
 
-def _recorded(found: Lineage) -> dict[str, Metric]:
-    text = found.commits.read(found.recorded, RECORD) if found.recorded else None
+def _read_committed_metrics(lineage: Lineage) -> dict[str, Metric]:
+    commit = lineage.recorded_by
+    text = lineage.history.read(commit, RECORD) if commit else None
     content = json.loads(text) if text else {}
     return {
         key: Metric(value)
@@ -97,74 +99,86 @@ def _recorded(found: Lineage) -> dict[str, Metric]:
     }
 
 
-def compared(found: Lineage, wanted: Expected, again: Again) -> list[Row]:
-    """Row by row: run key, data, files, numbers, and the subject itself if it is a file."""
-    key = found.subject.run_key  # checked before it trained
-    meta = json.loads((again.folder / "cache/meta.json").read_bytes())
-    rows = [Row("run key", key, key), Row("cache digest", found.cache_digest, meta["digest"])]
-    rows += _outs(wanted, again.folder)
-    rows += _metrics(wanted, again.folder)
-    return rows + list(_subject(found, again))
-
-
-def _outs(wanted: Expected, folder: Path) -> list[Row]:
-    snapshots = [f"models/snapshots/{file.name}" for file in _snapshots(folder)]
-    extra = snapshots if wanted.by == "sha256" and wanted.outs else []
-    names = dict.fromkeys([*wanted.outs, *extra])
+def compare(
+    lineage: Lineage, expected: Expected, reproduction: ReproductionFolder
+) -> list[Comparison]:
+    """Run key, data, outs, metrics, and the subject itself if it is a file."""
+    key, folder = lineage.subject.run_key, reproduction.folder  # the key was checked before
+    meta = json.loads((folder / "cache/meta.json").read_bytes())
     return [
-        Row(name, wanted.outs.get(name, ABSENT), _digest(folder / name, wanted.by))
-        for name in names
+        Comparison("run key", key, key),
+        Comparison("cache digest", lineage.cache_digest, meta["digest"]),
+        *_compare_outs(expected, folder),
+        *_compare_metrics(expected, folder),
+        *_compare_subject(lineage, reproduction),
     ]
 
 
-def _snapshots(folder: Path) -> list[Path]:
-    return sorted((folder / "models/snapshots").glob("*.pt"))
+def _compare_outs(expected: Expected, folder: Path) -> list[Comparison]:
+    snapshots = sorted((folder / "models/snapshots").glob("*.pt"))
+    extra = [f"models/snapshots/{file.name}" for file in snapshots]
+    if expected.digest_kind != "sha256" or not expected.outs:
+        extra = []
+    return [
+        Comparison(
+            name, expected.outs.get(name, ABSENT), _digest(folder / name, expected.digest_kind)
+        )
+        for name in dict.fromkeys([*expected.outs, *extra])
+    ]
 
 
-def _digest(path: Path, by: str) -> str:
+def _digest(path: Path, kind: str) -> str:
     if path.is_dir():
         return directory_md5(path)
     if not path.is_file():
         return ABSENT
-    return hashlib.new(by, path.read_bytes(), usedforsecurity=False).hexdigest()
+    return hashlib.new(kind, path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
-def _metrics(wanted: Expected, folder: Path) -> list[Row]:
-    if not wanted.metrics:
+def _compare_metrics(expected: Expected, folder: Path) -> list[Comparison]:
+    if not expected.metrics:
         return []
-    content = json.loads((folder / "reports/evaluation.json").read_bytes())
-    judged, now = content["subject"]["images_seen"], _evaluated(content)
-    if wanted.judged not in (None, judged):
-        say(f"not compared: metrics, which are of other checkpoints ({wanted.judged}, {judged})")
+    evaluation = json.loads((folder / "reports/evaluation.json").read_bytes())
+    evaluated, metrics = evaluation["subject"]["images_seen"], _read_metrics(evaluation)
+    if expected.evaluated not in (None, evaluated):
+        say(
+            "metrics are not compared: they are of checkpoints of "
+            f"{expected.evaluated:,} and {evaluated:,} images seen"
+        )
         return []
     return [
-        Row(key, repr(each.value), repr(now[key].value) if key in now else ABSENT)
-        for key, each in wanted.metrics.items()
-        if key not in now or each.protocol in ("", now[key].protocol)
+        Comparison(key, repr(each.value), repr(metrics[key].value) if key in metrics else ABSENT)
+        for key, each in expected.metrics.items()
+        if key not in metrics or each.protocol in ("", metrics[key].protocol)
     ]
 
 
-def _subject(found: Lineage, again: Again) -> Iterator[Row]:
-    """The checkpoint that was pointed at, and a picture of one seed."""
-    wanted = found.subject.said.get("sha256")
-    if wanted is None or found.subject.kind == "run":
+def _compare_subject(lineage: Lineage, reproduction: ReproductionFolder) -> Iterator[Comparison]:
+    """The subject's checkpoint, and its pixels if it is a picture of one seed."""
+    subject = lineage.subject
+    sha256 = subject.metadata.get("sha256")
+    if sha256 is None or subject.kind == "run":
         return
-    files = {_digest(f, "sha256"): f for f in sorted((again.folder / "models").rglob("*.pt"))}
-    yield Row("its checkpoint", wanted, wanted if wanted in files else ABSENT)
-    if wanted in files and found.subject.kind == "picture" and found.subject.seeds.isdecimal():
-        yield _picture(found, files[wanted], again)
+    checkpoints = sorted((reproduction.folder / "models").rglob("*.pt"))
+    files = {_digest(file, "sha256"): file for file in checkpoints}
+    yield Comparison("its checkpoint", sha256, sha256 if sha256 in files else ABSENT)
+    if sha256 in files and subject.kind == "picture" and subject.seeds.isdecimal():
+        yield _compare_picture(lineage, files[sha256], reproduction)
 
 
-def _picture(found: Lineage, checkpoint: Path, again: Again) -> Row:
-    subject, out = found.subject, again.folder / "avatars"
+def _compare_picture(
+    lineage: Lineage, checkpoint: Path, reproduction: ReproductionFolder
+) -> Comparison:
+    subject, out = lineage.subject, reproduction.folder / "avatars"
     seeds, truncation = ["--seeds", subject.seeds], ["--truncation", f"{subject.truncation!r}"]
     command = ["generate", "--ckpt", str(checkpoint), *seeds, *truncation, "--out", str(out)]
-    again.runs("pipeline.cli", *command)
+    reproduction.run("pipeline.cli", *command)
     assert subject.file is not None
-    return Row("its pixels", _pixels(subject.file), _pixels(out / f"{int(subject.seeds):06d}.png"))
+    picture = out / f"{int(subject.seeds):06d}.png"
+    return Comparison("its pixels", _pixel_digest(subject.file), _pixel_digest(picture))
 
 
-def _pixels(file: Path) -> str:
+def _pixel_digest(file: Path) -> str:
     from PIL import Image
 
     with Image.open(file) as image:
@@ -172,26 +186,32 @@ def _pixels(file: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def table(rows: list[Row]) -> Iterator[str]:
-    """Aligned lines: equal or differs, name, what it was and is."""
-    width = max(len(row.name) for row in rows)
-    for row in rows:
-        shown = _short(row.then) + ("" if row.equal else f" -> {_short(row.now)}")
-        yield f"{'equal' if row.equal else 'DIFFERS':<8} {row.name:<{width}}  {shown}"
+def format_lines(comparisons: list[Comparison]) -> Iterator[str]:
+    """Aligned lines: equal or DIFFERS, name, value or both values."""
+    width = max(len(each.name) for each in comparisons)
+    for each in comparisons:
+        change = "" if each.equal else f" -> {_shorten(each.reproduced)}"
+        verdict = "equal" if each.equal else "DIFFERS"
+        yield f"{verdict:<8} {each.name:<{width}}  {_shorten(each.original)}{change}"
 
 
-def _short(value: str) -> str:
+def _shorten(value: str) -> str:
     return value[:SHORT] if len(value) > 2 * SHORT - 1 else value
 
 
-def explained(wanted: Expected, again: Again, identity: Mapping[str, Any]) -> str:
-    """Whether another machine or torch is the reason, in one line."""
+def explain(
+    expected: Expected, reproduction: ReproductionFolder, identity: Mapping[str, Any]
+) -> str:
+    """Whether another machine or torch is the reason of a difference, in one line."""
     from pipeline.tracking.provenance.tags import origin
 
-    now = origin(Paths(again.folder), "train") | dict(identity)
-    both = [key for key in MACHINE if key in wanted.identity and key in now]
-    if other := [
-        f"{k} {wanted.identity[k]} -> {now[k]}" for k in both if wanted.identity[k] != now[k]
-    ]:
-        return f"another machine explains it: {', '.join(other)}; bits repeat on an equal one only"
-    return f"nothing of the machine explains it: {', '.join(both) or 'torch'} are what they were"
+    machine = origin(Paths(reproduction.folder), "train") | dict(identity)
+    known = [key for key in MACHINE if key in expected.machine and key in machine]
+    changed = [
+        f"{key} {expected.machine[key]} -> {machine[key]}"
+        for key in known
+        if expected.machine[key] != machine[key]
+    ]
+    if changed:
+        return f"the machine differs: {', '.join(changed)}; only an equal one repeats every bit"
+    return f"the machine does not explain it: {', '.join(known) or 'torch'} did not change"

@@ -1,4 +1,4 @@
-"""`gan reproduce`: a run made again in a folder of its own, and compared."""
+"""`gan reproduce`: a run repeated in a folder of its own, and its results compared."""
 
 import tempfile
 from dataclasses import dataclass
@@ -11,74 +11,85 @@ from pipeline.console import say, warn
 from pipeline.paths import Paths
 from pipeline.runs.lineage.dvc_cache import DvcCache
 from pipeline.runs.lineage.trace import Code, Lineage, trace
-from pipeline.runs.lineage.tracked_row import PATCH
+from pipeline.runs.lineage.tracked_run import PATCH
 from pipeline.runs.other_checkout import identity_in
-from pipeline.runs.reproduce.checkout import Again
-from pipeline.runs.reproduce.comparison import Expected, compared, expected, explained, table
+from pipeline.runs.reproduce.checkout import ReproductionFolder
+from pipeline.runs.reproduce.comparison import (
+    Expected,
+    compare,
+    explain,
+    format_lines,
+    read_expected,
+)
 
 
 @dataclass(frozen=True)
-class _Run:
-    """What is made again: everything that has to be known before."""
+class _Original:
+    """The run to reproduce."""
 
-    found: Lineage
+    lineage: Lineage
     code: Code
     repository: Path
-    wanted: Expected
+    expected: Expected
 
 
 def run(subject: str, paths: Paths, to: Path) -> None:
-    """Check out, train and evaluate a run anew under `to`, print how it compares; exit 1 if it
-    differs.
+    """Check out, train and evaluate a run again under `to` and print a comparison; exit with 1 if
+    results differ.
 
-    The same command goes on after a kill. GanError if too little is known or present, or if the
-    checkout would train something else, which is seen before it trains.
+    After a kill the same command resumes. GanError if too little is known or available, or if the
+    checkout would train something else, which is checked before it trains.
 
-    It is tracked in a store of its own under `to`: in the usual one its row would be the newest of
-    the run key, which evaluations and lineage take for the run itself.
+    MLflow gets it in a store of its own under `to`: in the usual one it would be the newest run of
+    the run key, which evaluations and lineage take for the original.
     """
-    run = _known(trace(subject, paths))
-    again = Again(to.resolve(), _identity(run))
-    _refuse_inside(again.folder, run.repository)
-    again.claim()
-    with again.alone():
-        _prepare(again, run)
-        identity = _planned(again, run)
-        _train(again)
-        if run.wanted.metrics:
-            _evaluate(again)
-        rows = compared(run.found, run.wanted, again)
-    typer.echo("\n".join(table(rows)))
-    if not all(row.equal for row in rows):
-        say(explained(run.wanted, again, identity))
+    original = _find_original(trace(subject, paths))
+    reproduction = ReproductionFolder(to.resolve(), _identity(original))
+    _refuse_inside(reproduction.folder, original.repository)
+    reproduction.claim()
+    with reproduction.lock():
+        _prepare(reproduction, original)
+        identity = _check_identity(reproduction, original)
+        _train(reproduction)
+        if original.expected.metrics:
+            _evaluate(reproduction)
+        comparisons = compare(original.lineage, original.expected, reproduction)
+    typer.echo("\n".join(format_lines(comparisons)))
+    if not all(each.equal for each in comparisons):
+        say(explain(original.expected, reproduction, identity))
         raise SystemExit(1)
 
 
-def _known(found: Lineage) -> _Run:
-    code, given = found.code, found.subject.given
-    if found.subject.key_holds() is False:
-        raise GanError(f"{given}: its run key is not the digest of what it says: it was edited")
-    if code is None:
-        why = f" ({found.no_row})" if found.no_row else ""
+def _find_original(lineage: Lineage) -> _Original:
+    code, given, top = lineage.code, lineage.subject.given, lineage.history.top
+    if lineage.subject.key_matches() is False:
         raise GanError(
-            f"{given}: no commit of it is known{why}; MLFLOW_TRACKING_URI=... or the run's own "
-            "repository may know"
+            f"{given}: its run key is not the digest of its settings, data and code: its metadata "
+            "was edited; take the original file"
         )
-    if not code.here or found.commits.top is None:
-        raise GanError(f"{given}: its commit {code.commit} is not here; `git fetch --all` first")
+    if code is None:
+        reason = f" ({lineage.no_run})" if lineage.no_run else ""
+        raise GanError(
+            f"{given}: its commit is unknown{reason}; set MLFLOW_TRACKING_URI, or run this in the "
+            "run's repository"
+        )
+    if not code.available or top is None:
+        raise GanError(
+            f"{given}: its commit {code.commit} is not in this repository; `git fetch --all` first"
+        )
     if not code.complete:
-        warn(f"{_lacking(code)}; the training may turn out another one")
-    return _Run(found, code, found.commits.top, expected(found))
+        warn(f"{_describe_missing(code)}; the training may turn out different")
+    return _Original(lineage, code, top, read_expected(lineage))
 
 
-def _lacking(code: Code) -> str:
+def _describe_missing(code: Code) -> str:
     if code.dirty is None:
-        return "whether all was committed then is not known"
-    return f"what was not committed then is {'only partly' if code.patch else 'not'} kept"
+        return "it is unknown whether there were uncommitted changes"
+    return f"the uncommitted changes were {'kept only in part' if code.has_patch else 'not kept'}"
 
 
-def _identity(run: _Run) -> dict[str, str]:
-    return {"run_key": run.found.subject.run_key, "commit": run.code.commit}
+def _identity(original: _Original) -> dict[str, str]:
+    return {"run_key": original.lineage.subject.run_key, "commit": original.code.commit}
 
 
 def _refuse_inside(folder: Path, repository: Path) -> None:
@@ -86,46 +97,47 @@ def _refuse_inside(folder: Path, repository: Path) -> None:
         raise GanError(f"{folder}: lies in the repository itself; choose a folder beside it")
 
 
-def _prepare(again: Again, run: _Run) -> None:
-    """Files, then data and tensor cache: from the repository's DVC cache, else made anew."""
-    if not again.done("checkout"):
+def _prepare(reproduction: ReproductionFolder, original: _Original) -> None:
+    """Check out, then bring data and tensor cache from the DVC cache, or build them again."""
+    lineage = original.lineage
+    if not reproduction.is_done("checkout"):
         with tempfile.TemporaryDirectory(prefix="gan-") as folder:
-            row = run.found.row if run.code.patch else None
-            patch = row.fetched(PATCH, Path(folder)) if row else None
-            again.check_out(run.repository, run.code.commit, patch)
-        root = run.found.paths.root
-        again.share(root, DvcCache(root).folder)
-        again.mark("checkout")
-    if not again.done("data"):
-        again.runs("dvc", "repro", "preprocess")
-        again.mark("data")
+            run = lineage.run if original.code.has_patch else None
+            patch = run.fetch(PATCH, Path(folder)) if run else None
+            reproduction.check_out(original.repository, original.code.commit, patch)
+        root = lineage.paths.root
+        reproduction.share(root, DvcCache(root).folder)
+        reproduction.mark_done("checkout")
+    if not reproduction.is_done("data"):
+        reproduction.run("dvc", "repro", "preprocess")
+        reproduction.mark_done("data")
 
 
-def _planned(again: Again, run: _Run) -> dict[str, object]:
-    """What decides the training there; GanError if it is not what decided the run."""
+def _check_identity(reproduction: ReproductionFolder, original: _Original) -> dict[str, object]:
+    """Identity of the training there; GanError if its run key is not the original's."""
     from pipeline.training.progress_folder import differences
 
-    plan = identity_in(again.folder)
-    identity: dict[str, object] = plan["identity"]
-    if plan["run_key"] == run.found.subject.run_key:
+    answer = identity_in(reproduction.folder)
+    identity: dict[str, object] = answer["identity"]
+    if answer["run_key"] == original.lineage.subject.run_key:
         return identity
-    decided = dict(run.wanted.decided)
-    told = differences(decided, {key: identity.get(key) for key in decided}) if decided else []
+    inputs = dict(original.expected.key_inputs)
+    found = differences(inputs, {key: identity.get(key) for key in inputs}) if inputs else []
     raise GanError(
-        f"{again.folder}: would train another run, key {plan['run_key'][:16]}: "
-        f"{'; '.join(told[:6]) or 'what differs is not known'}; nothing was trained"
+        f"{reproduction.folder}: would train another run, key {answer['run_key'][:16]}: "
+        f"{'; '.join(found[:6]) or 'the difference is unknown'}; nothing was trained"
     )
 
 
-def _train(again: Again) -> None:
-    """Uncommitted to DVC's cache: if it differs, the repository's run cache must not have it."""
-    if not again.done("train"):
-        again.runs("dvc", "repro", "--force", "--single-item", "--no-commit", "train")
-        again.mark("train")
+def _train(reproduction: ReproductionFolder) -> None:
+    """Train without committing to DVC's cache: the run cache must not get results that differ."""
+    if not reproduction.is_done("train"):
+        reproduction.run("dvc", "repro", "--force", "--single-item", "--no-commit", "train")
+        reproduction.mark_done("train")
 
 
-def _evaluate(again: Again) -> None:
-    if not again.done("evaluate"):
-        again.runs("dvc", "repro", "--single-item", "reference")
-        again.runs("dvc", "repro", "--force", "--single-item", "--no-commit", "evaluate")
-        again.mark("evaluate")
+def _evaluate(reproduction: ReproductionFolder) -> None:
+    if not reproduction.is_done("evaluate"):
+        reproduction.run("dvc", "repro", "--single-item", "reference")
+        reproduction.run("dvc", "repro", "--force", "--single-item", "--no-commit", "evaluate")
+        reproduction.mark_done("evaluate")
