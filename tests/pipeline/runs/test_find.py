@@ -189,9 +189,9 @@ def test_a_call_that_hangs_is_given_up():
 
 
 def test_the_format_is_that_of_evaluations():
-    from pipeline.evaluation import judge as judging
+    from pipeline.evaluation import evaluate_subject
 
-    assert FORMAT == judging.FORMAT
+    assert FORMAT == evaluate_subject.FORMAT
 
 
 @pytest.mark.parametrize("given", ["out/evaluation.json", "out", "{root}/out"])
