@@ -15,13 +15,13 @@ def scrape(
     ] = "",
     from_manifest: Annotated[
         Path | None,
-        typer.Option(help="Fetch exactly the pictures of another's manifest.jsonl."),
+        typer.Option(help="Fetch exactly the pictures in another person's manifest.jsonl."),
     ] = None,
     ensure: Annotated[
-        bool, typer.Option("--ensure", help="Make data/ what source.yaml and data.dvc say.")
+        bool, typer.Option("--ensure", help="Keep, restore or draw the dataset of source.yaml.")
     ] = False,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Start over, even where data/ is of this source.")
+        bool, typer.Option("--replace", help="Start over, also where data/ has this source.")
     ] = False,
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most this many pictures; a booru needs it.")
@@ -45,15 +45,15 @@ def scrape(
     licence: Annotated[str, typer.Option(help="Licence note for source.yaml.")] = "",
     allow_private: Annotated[
         list[str] | None,
-        typer.Option(help="HOST:PORT that may be asked although it isn't public; repeatable."),
+        typer.Option(help="HOST:PORT that is allowed though it isn't public; repeatable."),
     ] = None,
     params: ParamsFile = PARAMS,
 ) -> None:
-    """Fetch pictures from a source into data/.
+    """Fetch pictures from a source into the dataset in data/.
 
     Reads the source that --source names, or with --ensure source.yaml and data.dvc. Writes data/
     (tar shards and a manifest), data.ok, reports/data_card.md and .json and, without --ensure,
-    source.yaml and data.dvc. data/ of the same source grows, that of another one is replaced.
+    source.yaml and data.dvc. A dataset of the same source grows, that of another is replaced.
     """
     from pipeline.crawl.options import ScrapeRequest
     from pipeline.tracking import stage_runs

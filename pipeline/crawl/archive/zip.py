@@ -38,10 +38,10 @@ class _Directory(list[zipfile.ZipInfo]):
 
     def __init__(self, budget: ArchiveBudget) -> None:
         super().__init__()
-        self._tally = budget
+        self._budget = budget
 
     def append(self, info: zipfile.ZipInfo) -> None:
-        self._tally.require_room(len(self) + 1)
+        self._budget.require_room(len(self) + 1)
         super().append(info)
 
 

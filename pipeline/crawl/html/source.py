@@ -90,9 +90,8 @@ class GalleryListing:
         url = safe_url_string(urldefrag(gallery.start_url).url)
         self._next: PageRequest | None = PageRequest(url)
         self._links: deque[PageRequest] = deque()  # not requested yet
-        self._found: dict[
-            int, list[ListedImage] | None
-        ] = {}  # by place, in order; None: requested
+        # by place, in order; None while the page is requested
+        self._found: dict[int, list[ListedImage] | None] = {}
         self._pages = {url_key(url)}
         self._images: set[bytes] = set()
         self._missing_pages = 0

@@ -190,7 +190,7 @@ class ImageSpider(scrapy.Spider):
 def _explain_disk(error: OSError) -> str:
     if error.errno in FULL:
         return f"the disk is full: {error}; make room and run again"
-    return f"images cannot be written: {error}; repair that and run again"
+    return f"images cannot be written: {error}; check the disk and run again"
 
 
 def _answer(response: Response) -> PageAnswer:
