@@ -1,4 +1,4 @@
-"""What a stage's code can reach by import: the code side of its cache border.
+"""Import closure of a stage: the files that its code can reach, and their digest.
 
 DVC does not follow imports. The same walk gives the code's digest in a run key, and the test that
 holds the `deps` of dvc.yaml against the code. A module that a registry names in a string, such as
@@ -41,7 +41,7 @@ def closure(entry: str, root: Path) -> set[str]:
         if file in found or _is_exempt(file):
             continue
         found.add(file)
-        waiting += imported_files(root, file)
+        waiting += find_imported_files(root, file)
     return {file for file in found if (root / file).stat().st_size}
 
 
@@ -49,17 +49,17 @@ def _is_exempt(file: str) -> bool:
     return any(file == each or (each.endswith("/") and file.startswith(each)) for each in EXEMPT)
 
 
-def imported_files(root: Path, file: str) -> Iterator[str]:
+def find_imported_files(root: Path, file: str) -> Iterator[str]:
     """Files of this project that one file imports or names in a string; with repetitions."""
     tree = ast.parse((root / file).read_text(encoding="utf-8"), filename=file)
     for node in ast.walk(tree):
-        for name in _named(node):
+        for name in _module_names(node):
             if name.split(".")[0] in PACKAGES:
                 yield from _files(root, name)
 
 
-def _named(node: ast.AST) -> list[str]:
-    """What may be modules in an import or a string."""
+def _module_names(node: ast.AST) -> list[str]:
+    """Return names in an import or a string that may be modules."""
     match node:
         case ast.Import():
             return [alias.name for alias in node.names]

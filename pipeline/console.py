@@ -34,8 +34,8 @@ def warn(text: str) -> None:
     say(f"warning: {text}")
 
 
-def counted(number: int, noun: str) -> str:
-    """Number and noun, such as `1 sidecar` or `7 sidecars`."""
+def count_noun(number: int, noun: str) -> str:
+    """Word a number and its noun, such as `1 sidecar` or `7 sidecars`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 

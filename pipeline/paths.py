@@ -1,4 +1,4 @@
-"""Where every artefact of the repository lives; the only place that knows these names."""
+"""Places of every artefact of the repository; no other module knows these names."""
 
 import os
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Paths:
 
     @property
     def faces(self) -> Path:
-        """What a face detector needs and a person brings: an XML or a list of boxes."""
+        """Input of a face detector that a person brings: an XML or a list of boxes."""
         return self.root / "faces"
 
     @property

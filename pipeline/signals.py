@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop: it ends after its step, with a checkpoint to go on from."""
+"""Signals that ask a training to stop: it ends after its step, with a checkpoint to resume."""
 
 import atexit
 import os
@@ -16,7 +16,7 @@ ONE_REQUEST = 0.5
 """Seconds in which more signals repeat the first: `timeout` signals a process and its group."""
 
 NOTICE = (
-    "gan: stopping after this step; a checkpoint is written, so that the same command goes on "
+    "gan: stopping after this step; a checkpoint is written, the same command resumes "
     "(a second signal ends at once)"
 )
 
@@ -43,7 +43,7 @@ class Stop:
 
     @property
     def exit_code(self) -> int:
-        """What shells say of a program that the signal ended, 143 or 130; 0 if none has come."""
+        """Exit code of a program that the signal ended, 143 or 130; 0 if none has come."""
         return 128 + self._signal if self._signal else 0
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
@@ -58,11 +58,11 @@ class Stop:
 def stopping() -> Iterator[Stop]:
     """Hear SIGTERM and SIGINT in here; the handlers from before are put back afterwards.
 
-    The first signal sets `asked` and is told on stderr. A second one, of either kind, ends at
-    once: SystemExit(143 or 130) at whatever line is running. Where the block ends by Stopped or
-    SystemExit, the process is on its way out, and keeps its exit code whatever signal follows. A
-    signal that is ignored, as SIGINT is under nohup, stays so. Outside of the main thread nothing
-    is heard.
+    The first signal sets `asked`, and one line on stderr says so. A second one, of either kind,
+    ends at once: SystemExit(143 or 130) at whatever line is running. Where the block ends by
+    Stopped or SystemExit, the process is on its way out, and keeps its exit code whatever signal
+    follows. A signal that is ignored, as SIGINT is under nohup, stays so. Outside of the main
+    thread nothing is heard.
     """
     stop = Stop()
     before = {number: signal.getsignal(number) for number in _audible()}

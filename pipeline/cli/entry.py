@@ -1,4 +1,4 @@
-"""How commands of `gan` start and fail: whose code, which files, what a mistake looks like."""
+"""Start and failure of the commands: the checkout whose code runs, and errors in one line."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ INTERRUPTED = (130, 143)  # what shells say of a program that Ctrl-C or SIGTERM 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """A user's mistake is one line on stderr; only a bug shows a traceback."""
+    """Turn a user's mistake into one line on stderr; only a bug shows a traceback."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as stop:  # typer makes an exit code of Ctrl-C
@@ -37,7 +37,7 @@ def one_line_errors() -> Iterator[None]:
         typer.echo("gan: interrupted; nothing is lost, run the same command again", err=True)
         raise SystemExit(code) from None
     except Stopped as stopped:
-        typer.echo("gan: stopped; the same command goes on", err=True)
+        typer.echo("gan: stopped; the same command resumes", err=True)
         raise SystemExit(stopped.exit_code) from None
     except Exception as error:
         if _is_out_of_memory(error):
@@ -55,7 +55,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Python's own, CUDA's, or that of torch's allocator on a CPU, which has no type."""
+    """Recognise Python's error, CUDA's, and that of torch's CPU allocator, which has no type."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return named or "can't allocate memory" in str(error)
 
@@ -76,14 +76,14 @@ def hand_over(cli: Path) -> None:
 
 
 def here() -> "Paths":
-    """The places of the checkout in the current folder."""
+    """Return the places of the checkout in the current folder."""
     from pipeline.paths import Paths
 
     return Paths(Path.cwd())
 
 
 def read(file: Path) -> "Params":
-    """The validated settings."""
+    """Read and validate params.yaml."""
     from gan.params.file import load_params
 
     return load_params(file)

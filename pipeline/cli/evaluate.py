@@ -16,13 +16,13 @@ SEEDS = 1000  # more in one evaluation is a slip of the pen
 
 def evaluate(
     params: ParamsFile = PARAMS,
-    ckpt: Annotated[Path | None, typer.Option(help="Judge only this checkpoint.")] = None,
+    ckpt: Annotated[Path | None, typer.Option(help="Evaluate only this checkpoint.")] = None,
     run: Annotated[
         str | None,
-        typer.Option(help="Judge the best checkpoint of a run: id, name, run key or latest."),
+        typer.Option(help="Evaluate the best checkpoint of a run: id, name, run key or latest."),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Judge the images of a folder, whoever made them.")
+        Path | None, typer.Option(help="Evaluate the images of a folder, whoever made them.")
     ] = None,
     against: Annotated[
         list[str] | None,
@@ -42,13 +42,16 @@ def evaluate(
             "inception_score and memorisation, with commas between."
         ),
     ] = None,
-    fakes: Annotated[int | None, typer.Option(help="Generated images of a seed.")] = None,
-    seeds: Annotated[str, typer.Option(help="Of latents, such as 2-4; the mean counts.")] = "",
+    fakes: Annotated[int | None, typer.Option(help="Generated images a seed.")] = None,
+    seeds: Annotated[
+        str, typer.Option(help="Latent seeds, such as 2-4; metrics are means over them.")
+    ] = "",
     raw: Annotated[
-        bool, typer.Option("--raw", help="The generator that was trained, not its average.")
+        bool, typer.Option("--raw", help="The raw generator instead of its moving average.")
     ] = False,
     precision: Annotated[
-        Literal["float32", "bf16"] | None, typer.Option(help="Of the extractors; keys name bf16.")
+        Literal["float32", "bf16"] | None,
+        typer.Option(help="Precision of the feature extractors; metric keys name bf16."),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images at once on a GPU.")] = None,
     workers: Annotated[
@@ -62,29 +65,31 @@ def evaluate(
         ),
     ] = False,
     other_data: Annotated[
-        bool, typer.Option("--other-data", help="The cache isn't what the generator knows.")
+        bool, typer.Option("--other-data", help="The cache is not the data of the training.")
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for evaluation.json, report.html and pictures.")
     ] = None,
     save_statistics: Annotated[
         Path | None,
-        typer.Option(help="File for mean and covariance of what is judged, as pytorch-fid's."),
+        typer.Option(
+            help="File for mean and covariance of the evaluated images, as pytorch-fid writes it."
+        ),
     ] = None,
 ) -> None:
-    """Judge checkpoints and keep the best.
+    """Evaluate snapshots and keep the best.
 
     Reads models/snapshots/, reference/, cache/ and weights/. Writes models/best.pt,
     reports/metrics.json, evaluation.json, report.html, snapshots.tsv, best.png, closest.png and
     interpolation.png.
-    With --ckpt, --run or --images it judges that alone, prints, and writes under --out.
+    With --ckpt, --run or --images it evaluates that alone, prints, and writes under --out.
     """
     from gan.errors import GanError
 
     changes: dict[str, Any] = {
         "features.precision": precision,
         "features.batch_size": batch_size,
-        "evaluate.metrics": None if metrics is None else _listed(metrics),
+        "evaluate.metrics": None if metrics is None else _split_names(metrics),
         "evaluate.num_fakes": fakes,
         "evaluate.report_seeds": _seeds(seeds),
         # params.yaml allows it to the stage; what a person names needs asking for
@@ -94,12 +99,14 @@ def evaluate(
     alone = (against, extractor, raw, other_data, out, save_statistics)
     given = [name for name in (ckpt, run, images) if name is not None]
     if len(given) > 1:
-        raise GanError("--ckpt, --run and --images exclude each other; judge one after the other")
-    values, paths = _changed(read(params), changes), here()
+        raise GanError(
+            "--ckpt, --run and --images exclude each other; evaluate one after the other"
+        )
+    values, paths = _apply_options(read(params), changes), here()
     if not given and (changes or any(alone)):
         raise GanError(
             "without --ckpt, --run or --images the stage runs, and params.yaml decides all; "
-            "change it there, or name what to judge"
+            "change it there, or give one of the three"
         )
     if images and (raw or other_data or fakes or seeds):
         raise GanError("--raw, --other-data, --fakes and --seeds go with --ckpt and --run")
@@ -127,7 +134,7 @@ def evaluate(
     _show(evaluate_run(run, request, values, paths, as_stage=as_stage), out)
 
 
-def _listed(metrics: str) -> list[str]:
+def _split_names(metrics: str) -> list[str]:
     return [name.strip() for name in metrics.split(",") if name.strip()]
 
 
@@ -137,8 +144,8 @@ def _seeds(text: str) -> list[int] | None:
     return parse_ranges(text, "--seeds", SEEDS) if text else None
 
 
-def _changed(params: "Params", changes: dict[str, Any]) -> "Params":
-    """The params with dotted keys replaced, checked like a file of them."""
+def _apply_options(params: "Params", changes: dict[str, Any]) -> "Params":
+    """Replace dotted keys of the params, and validate the result like a file."""
     from gan.params.file import parse_params
 
     content = params.model_dump()
@@ -159,4 +166,4 @@ def _show(judgement: "Evaluation", out: Path | None) -> None:
         deviation = judgement.spread.get(key)
         typer.echo(f"{key}\t{value:g}" + ("" if deviation is None else f"\t± {deviation:g}"))
     if out is not None:
-        typer.echo(f"what they mean, with pictures: {out / 'report.html'}")
+        typer.echo(f"report with pictures: {out / 'report.html'}")

@@ -7,7 +7,7 @@ import typer
 
 from pipeline.cli.entry import PARAMS, ParamsFile, here, read
 
-cache = typer.Typer(no_args_is_help=True, help="Look into a tensor cache, and check it.")
+cache = typer.Typer(no_args_is_help=True, help="Describe, verify and show a tensor cache.")
 weights = typer.Typer(no_args_is_help=True, help="Get Inception's weights, for FID.")
 results = typer.Typer(no_args_is_help=True, help="Make the results page from runs.")
 
@@ -47,7 +47,7 @@ def cache_info(
         bool, typer.Option("--json", help="meta.json and the bytes on disk, as one JSON object.")
     ] = False,
 ) -> None:
-    """Say what a cache is of.
+    """Describe a tensor cache.
 
     Reads FOLDER/meta.json. Prints counts, digests, settings, versions and statistics.
     """
@@ -58,7 +58,7 @@ def cache_info(
 
 @cache.command("verify")
 def cache_verify(folder: CacheFolder = CACHE) -> None:
-    """Read a cache and compare all digests.
+    """Verify all digests of a tensor cache.
 
     Reads all of FOLDER. Prints one line if it is whole; otherwise says which file and which
     images are damaged, and exits with 1.
@@ -102,7 +102,7 @@ def cache_show(
 
 @weights.command("list")
 def weights_list(params: ParamsFile = PARAMS) -> None:
-    """Say what is in weights/, and whether it will do.
+    """List weights/, and say what is missing or wrong.
 
     Reads weights/ and params.yaml. Prints a table: Inception's file, whether its sha256 is right
     and the official one, unfinished downloads, and TorchScript files.
@@ -133,7 +133,7 @@ def weights_fetch(
     """Bring the weights to weights/.
 
     Copies them from torch's cache of downloads if they are there; else it needs a network, and
-    goes on where an interrupted download ended. The sha256 is checked. `dvc repro` then
+    resumes an interrupted download. The sha256 is checked. `dvc repro` then
     computes FID.
     """
     from pipeline.housekeeping import weights as command

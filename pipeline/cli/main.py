@@ -47,7 +47,7 @@ def preprocess(params: ParamsFile = PARAMS) -> None:
 
 @app.command()
 def reference(params: ParamsFile = PARAMS) -> None:
-    """Measure the real images' features.
+    """Extract features of the real images.
 
     Reads cache/ and weights/. Writes reference/ (feature statistics) and reports/reference.json.
     """
@@ -61,17 +61,18 @@ def reference(params: ParamsFile = PARAMS) -> None:
 def train(
     params: ParamsFile = PARAMS,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Insist on going on with an unfinished training.")
+        bool,
+        typer.Option("--resume", help="Fail unless there is an unfinished training to resume."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Build all, try two steps, say what they cost.")
+        bool, typer.Option("--dry-run", help="Try two steps; print memory and time.")
     ] = False,
 ) -> None:
-    """Train the GAN, or go on after a kill.
+    """Train the GAN, or resume a training that was killed.
 
     Reads cache/. Writes models/snapshots/, models/final.pt, reports/losses.tsv and
-    reports/samples.png. A killed training goes on where it was.
-    logs/latest.png always shows the newest grid. --dry-run writes nothing.
+    reports/samples.png. A killed training resumes from its newest
+    checkpoint. logs/latest.png always shows the newest grid. --dry-run writes nothing.
     """
     if dry_run:
         from pipeline.housekeeping.dry_run import describe_dry_run
@@ -108,8 +109,8 @@ def compare(
 ) -> None:
     """Rank evaluated runs.
 
-    Reads MLflow's rows, or evaluation.json files that `gan evaluate` wrote. Prints a table, the
-    best first; refuses numbers of different protocols. Writes nothing.
+    Reads MLflow runs, or evaluation.json files that `gan evaluate` wrote. Prints a table, the
+    best first; refuses metrics of different protocols. Writes nothing.
     """
     from pipeline.runs import compare as command
 
@@ -138,7 +139,7 @@ def generate(
 
 @app.command()
 def summary() -> None:
-    """Show what the last run came to.
+    """Summarise the last run.
 
     Reads reports/ and logs/. Prints metrics, run key, times and where the pictures are.
     """
@@ -174,10 +175,10 @@ app.command("doctor")(tracking_commands.doctor)
 def clean(
     remove: Annotated[bool, typer.Option("--remove", help="Remove what is listed.")] = False,
     unsent: Annotated[
-        bool, typer.Option("--unsent", help="Also records that MLflow lacks.")
+        bool, typer.Option("--unsent", help="Also unsent records, which are lost then.")
     ] = False,
 ) -> None:
-    """List trainings to go on from, records that wait for MLflow, and kept features.
+    """List unfinished trainings, unsent records and kept features.
 
     Reads .dvc/tmp/gan/ and logs/spool/; with --remove it deletes what no process uses. Unsent
     records stay: `gan sync` first, or --unsent.

@@ -1,4 +1,4 @@
-"""Commands that ask, mend and use what was tracked: declarations only."""
+"""Commands about recorded runs: declarations only."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +27,7 @@ def runs(
 ) -> None:
     """List trainings, the newest or best first.
 
-    Reads MLflow's rows. Prints a table: id, name, start, status, images seen, last losses and the
+    Reads MLflow runs. Prints a table: id, name, start, status, images seen, last losses and the
     metrics that most of them have. Writes nothing.
     """
     from pipeline.runs import table as command
@@ -36,10 +36,10 @@ def runs(
 
 
 def sync() -> None:
-    """Send MLflow what it missed.
+    """Send unsent records to MLflow.
 
-    Reads what trainings and stages keep while a tracker is down, and models/ and reports/ for the
-    row of the last training, where the store has none or lacks parts. Safe to repeat.
+    Reads the records that trainings and stages keep while a tracker is down, and models/ and
+    reports/ to rebuild the last training's run where the store lacks parts. Safe to repeat.
     """
     from pipeline.tracking.sync import sync as command
 
@@ -49,7 +49,7 @@ def sync() -> None:
 def doctor(
     mend: Annotated[bool, typer.Option("--mend", help="Put right what can be put right.")] = False,
 ) -> None:
-    """Look over the checkout, its tools and its store, and say what to do.
+    """Check the checkout, its tools and its MLflow store; print what to do.
 
     Reads all, changes nothing but with --mend; exits with 1 if something is wrong.
     """
@@ -61,13 +61,16 @@ def doctor(
 def lineage(
     subject: Subject,
     check: Annotated[
-        bool, typer.Option("--check", help="Look whether all of it is there; else exit with 1.")
+        bool,
+        typer.Option(
+            "--check", help="Check that everything it names is present; else exit with 1."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Say where a picture, checkpoint or run comes from.
+    """Print the lineage of a picture, checkpoint or run.
 
-    Prints run, commit, settings, data, sources and licences, and the commands that make it again.
+    Prints run, commit, settings, data, sources and licences, and the commands that reproduce it.
     A PNG file or checkpoint needs no repository around. Writes nothing.
     """
     from pipeline.runs.lineage import show as command
@@ -79,7 +82,7 @@ def reproduce(
     subject: Subject,
     to: Annotated[Path, typer.Option(help="New folder for the checkout to run in.")],
 ) -> None:
-    """Make a run again elsewhere and compare.
+    """Reproduce a run in a new folder and compare.
 
     Writes a checkout of the run's commit, with its uncommitted changes, to TO, runs its pipeline
     there without the run cache, and compares hashes; exits with 1 if some differ.
@@ -91,8 +94,10 @@ def reproduce(
 
 def register(
     subject: Subject,
-    name: Annotated[str, typer.Option(help="Of the registered model.")] = "avatars",
-    alias: Annotated[str, typer.Option(help="Such as champion; moves to this version.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the registered model.")] = "avatars",
+    alias: Annotated[
+        str, typer.Option(help="Alias to move to this version, such as champion.")
+    ] = "",
 ) -> None:
     """Register a generator as a model in MLflow.
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
-from pipeline.console import counted
+from pipeline.console import count_noun
 from pipeline.crawl.booru.danbooru import Danbooru
 from pipeline.crawl.booru.posts import Search
 from pipeline.crawl.http.engine import CrawlPolicy, crawl
@@ -70,5 +70,5 @@ class Embedded(GallerySettings):
             search = Search(root, "", self.count, self.licence, recorded_root=RECORDED_ROOT)
             crawl(Danbooru(search, sink.journal), sink, policy)
         if failed := sink.counts["failed"]:
-            pictures = counted(failed, "picture")
+            pictures = count_noun(failed, "picture")
             raise GanError(f"{pictures} of the embedded gallery failed; run again")

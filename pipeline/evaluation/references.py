@@ -12,7 +12,7 @@ from gan.metrics.memorisation import MIN_HOLDOUT, NEIGHBOURS, Memorisation, memo
 from gan.metrics.thumbnails import VIEWS, Thumbnails, mirror_columns
 from gan.params.evaluation import EvaluateParams
 from gan.tensor_cache import Split, TensorCache
-from pipeline.console import counted
+from pipeline.console import count_noun
 from pipeline.evaluation.image_folder import FolderSource
 from pipeline.evaluation.metrics import MEASURES, Reference, obstacle
 from pipeline.features.sources import CacheSplit, ImageSource, StatisticsFile
@@ -90,7 +90,7 @@ def open_references(
     for name in against:
         held = len(real.cache.split(name)) if name in SPLITS and real.cache else None
         if held is not None and held < FEWEST:
-            split = f"the {name} split of the cache: it has {counted(held, 'image')}"
+            split = f"the {name} split of the cache: it has {count_noun(held, 'image')}"
             notes.append(f"nothing against {split}; statistics need {FEWEST}")
             continue
         references.append(_reference(name, real, extractors, trained_on))
@@ -191,7 +191,7 @@ def _originals(
     known, held = (len(real.cache.split(name)) for name in SPLITS)
     if held < MIN_HOLDOUT or known < NEIGHBOURS:
         notes.append(
-            f"no memorisation: of {counted(known, 'training image')} and {held:,} held out; it "
+            f"no memorisation: of {count_noun(known, 'training image')} and {held:,} held out; it "
             f"needs {NEIGHBOURS} and {MIN_HOLDOUT} (preprocess.holdout)"
         )
         return None

@@ -81,10 +81,10 @@ class MlflowTracker:
     def prepare(self, step: int) -> None:
         self.run.prepare(step)
 
-    def committed(self, step: int) -> None:
+    def commit(self, step: int) -> None:
         self.run.commit()
 
-    def dropped(self) -> None:
+    def drop(self) -> None:
         self.run.drop()
 
     def close(self, status: Status, *, hurry: bool = False) -> None:

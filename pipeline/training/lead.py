@@ -72,7 +72,7 @@ class Lead:
         diverged: learning rates are halved, once; a second divergence is a GanError.
         """
         if diverged is not None:
-            self.tracker.dropped()
+            self.tracker.drop()
         losses = restore(self.plan, self.folder, state, must_resume=self.must_resume)
         seen = state.step * self.plan.train.images_per_step
         if not self._open:
@@ -108,7 +108,7 @@ class Lead:
         real = self.folder.path / "real.png"
         save_png(contact_sheet(plan.cache.split("train")[:REAL_IMAGES], GRID_COLUMNS), real)
         self.tracker.image("real", real, 0)
-        self.tracker.committed(seen)
+        self.tracker.commit(seen)
 
     def _slow_down(self, state: TrainState, diverged: DivergedError, seen: int) -> None:
         if state.retries:

@@ -120,7 +120,7 @@ class TrainingObserver:
             state.state_dict(),
         )
         # only now: points before this checkpoint will not be measured again
-        self.tracker.committed(images_seen)
+        self.tracker.commit(images_seen)
         self.folder.drop_old_states(self.keep)
 
     def _alarm(self, measured: dict[str, float], images_seen: int) -> None:

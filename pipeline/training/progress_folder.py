@@ -72,6 +72,7 @@ class ProgressFolder:
     def _finished(self) -> Path:
         return self.path / "finished"
 
+    @property
     def finished_images(self) -> int:
         """Length of the training that ended here, 0 if none has."""
         return int(self._finished.read_text()) if self._finished.is_file() else 0
@@ -88,7 +89,7 @@ class ProgressFolder:
     def load_newest(self, warn: Callable[[str], None]) -> dict[str, Any] | None:
         """Newest whole state, None if there is none; GanError if one can't be read just now.
 
-        Damaged ones are put aside, and `warn` is told; what a kill left half written is removed.
+        Damaged ones are renamed, with a warning; partial files of a kill are removed.
         """
         for partial in self.path.rglob(".*.partial"):
             partial.unlink()
@@ -97,7 +98,7 @@ class ProgressFolder:
                 return load_checkpoint(path)
             except DamagedError as error:
                 aside = path.with_name(f"{path.name}.damaged")
-                warn(f"{error}; it is put aside as {aside.name}, the one before is used")
+                warn(f"{error}; renamed to {aside.name}; the checkpoint before is used")
                 path.replace(aside)
         return None
 
@@ -129,7 +130,7 @@ def take_progress_folder(
     """
     _report_nearest(progress, identity, must_resume=must_resume)
     with open_progress_folder(progress, identity) as folder:
-        if folder.finished_images() >= length:
+        if folder.finished_images >= length:
             if must_resume:
                 raise GanError("--resume: this training is finished; raise train.images to extend")
             folder.clear()
@@ -200,7 +201,7 @@ def in_use(folder: Path) -> bool:
 
 
 def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """What differs between nested plain values: "key: there -> here"."""
+    """List differences between nested plain values: "key: there -> here"."""
     there, here = flatten(there), flatten(here)
     return [
         f"{key}: {there.get(key)} -> {here.get(key)}"
@@ -210,7 +211,7 @@ def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
 
 
 def nearest(progress: Path, identity: dict[str, Any], *, any_data: bool = False) -> list[str]:
-    """How the most similar other training differs: "key: there -> here".
+    """List how the most similar other training differs: "key: there -> here".
 
     any_data: also one of other data.
     """

@@ -30,7 +30,7 @@ class TrainingRun:
 class Tracker(Protocol):
     """Record of one training. Its methods return at once and never raise.
 
-    Points count from the next `committed` on: a killed training repeats its steps from the last
+    Points count from the next `commit` on: a killed training repeats its steps from the last
     durable checkpoint, and must not leave points of them behind. Steps are images seen.
     """
 
@@ -55,10 +55,10 @@ class Tracker(Protocol):
     def prepare(self, step: int) -> None:
         """Make all points durable beside a checkpoint about to be written at `step`."""
 
-    def committed(self, step: int) -> None:
+    def commit(self, step: int) -> None:
         """Let all points count: the checkpoint of `step` is on disk."""
 
-    def dropped(self) -> None:
+    def drop(self) -> None:
         """Forget the points since the last checkpoint: the training diverged."""
 
     def close(self, status: Status, *, hurry: bool = False) -> None:
@@ -75,6 +75,6 @@ class NullTracker:
     def image(self, key: str, file: Path, step: int) -> None: ...
     def artifact(self, file: Path, folder: str = "") -> None: ...
     def prepare(self, step: int) -> None: ...
-    def committed(self, step: int) -> None: ...
-    def dropped(self) -> None: ...
+    def commit(self, step: int) -> None: ...
+    def drop(self) -> None: ...
     def close(self, status: Status, *, hurry: bool = False) -> None: ...

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.code_digest import imported_files
+from pipeline.code_digest import find_imported_files
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,7 +47,7 @@ def edges(files, name):
     """Pairs of rooms of which one imports the other, with the files that do."""
     found = {}
     for file in files:
-        for target in imported_files(ROOT, file):
+        for target in find_imported_files(ROOT, file):
             ends = name(file), name(target)
             if ends[0] != ends[1] and (ROOT / target).stat().st_size:
                 found.setdefault(ends, []).append((file, target))
@@ -91,7 +91,7 @@ def test_parts_of_the_learning_library_import_only_parts_above_them():
 
 def test_the_schema_reads_nothing_of_networks_and_objectives_but_their_names():
     for file in sources("gan/params"):
-        for target in imported_files(ROOT, file):
+        for target in find_imported_files(ROOT, file):
             if part_of_gan(target) in ("models", "objectives") and (ROOT / target).stat().st_size:
                 assert target.endswith("/registry.py"), (file, target)
 

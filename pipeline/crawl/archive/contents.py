@@ -11,7 +11,7 @@ from posixpath import splitext
 
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
-from pipeline.console import counted, progress, say
+from pipeline.console import count_noun, progress, say
 from pipeline.crawl.archive.archive_file import (
     DAMAGED_ARCHIVE,
     ArchiveFile,
@@ -146,7 +146,7 @@ def _choose_names(path: Path, limits: ScrapeParams, limit: int | None) -> list[s
     for name in damaged:
         _say(path, f"{name} is damaged: its pictures are left out, the others are taken")
     for (what, why), count in left_out.items():
-        _say(path, f"{counted(count, what)} left out: {why}")
+        _say(path, f"{count_noun(count, what)} left out: {why}")
     return sorted(names + damaged)[:limit]
 
 
@@ -177,7 +177,7 @@ class _ContentReader:
                     done += 1
                     advance(done, "")
         if self._unreadable:
-            _say(self._path, f"{counted(self._unreadable, 'sidecar')} left out: cannot be read")
+            _say(self._path, f"{count_noun(self._unreadable, 'sidecar')} left out: cannot be read")
 
     def _add_sidecar(self, file: ArchiveFile) -> None:
         owners = list(_find_owners(file.name, self._positions))

@@ -14,7 +14,7 @@ from scrapy.crawler import AsyncCrawlerRunner, Crawler
 
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
-from pipeline.console import counted, say
+from pipeline.console import count_noun, say
 from pipeline.crawl.http.address_guard import ALLOWED, normalise
 from pipeline.crawl.http.download_handler import RESOLVER
 from pipeline.crawl.http.failure_reasons import TEMPORARY_STATUSES
@@ -87,7 +87,7 @@ async def _crawl(listing: Listing, sink: Sink, policy: CrawlPolicy) -> None:
         if error is not None:
             raise error
     if spider.unsettled:
-        images = counted(len(spider.unsettled), "image")
+        images = count_noun(len(spider.unsettled), "image")
         raise GanError(f"{images} left without an entry; run again")
 
 

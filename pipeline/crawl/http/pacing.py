@@ -21,7 +21,7 @@ from scrapy.settings import BaseSettings
 from scrapy.utils.httpobj import urlparse_cached
 
 from gan.params.data import ScrapeParams
-from pipeline.console import counted
+from pipeline.console import count_noun
 from pipeline.crawl.archive.archive_file import printable
 from pipeline.crawl.http.failure_reasons import (
     TEMPORARY_STATUSES,
@@ -185,13 +185,13 @@ class Pacing:
         name = printable(urlparse_cached(request).hostname or "")
         wait = max(0.0, host.not_before - time.monotonic())
         self._report(
-            f"{name}: {reason}; trying again in {wait:.1f} s, {counted(tries, 'time')} at most"
+            f"{name}: {reason}; trying again in {wait:.1f} s, {count_noun(tries, 'time')} at most"
         )
 
     def _refusal(self) -> Exception:
         if self._stopping:
             return RequestInterrupted("the crawl is being stopped")
-        failures = f"{counted(self._params.give_up_after, 'failure')} in a row"
+        failures = f"{count_noun(self._params.give_up_after, 'failure')} in a row"
         return RequestRefused("failed", f"its host was given up after {failures}")
 
 
