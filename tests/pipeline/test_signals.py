@@ -78,7 +78,7 @@ def test_the_first_signal_lets_the_step_end_and_the_checkpoint_be_written(loop, 
     lines = err.splitlines()
     assert len(lines) == 2
     assert "stopping after this step; a checkpoint is written" in lines[0]
-    assert lines[1] == "gan: stopped; the same command goes on"
+    assert lines[1] == "gan: stopped; the same command resumes"
 
 
 def test_ctrl_c_stops_with_the_exit_code_of_ctrl_c(loop):
@@ -86,7 +86,7 @@ def test_ctrl_c_stops_with_the_exit_code_of_ctrl_c(loop):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert (out, process.returncode) == ("checkpoint\n", 130)
-    assert err.splitlines()[-1] == "gan: stopped; the same command goes on"
+    assert err.splitlines()[-1] == "gan: stopped; the same command resumes"
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
