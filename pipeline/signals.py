@@ -1,11 +1,12 @@
-"""Signals that ask a training to stop: it ends after its step, with a checkpoint to resume."""
+"""Signals that ask a process to stop: a training ends after its step, with a checkpoint."""
 
 import atexit
+import math
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -65,11 +66,35 @@ def stopping() -> Iterator[Stop]:
     thread nothing is heard.
     """
     stop = Stop()
+    with _listen(stop._hear):
+        yield stop
+
+
+@contextmanager
+def interrupting() -> Iterator[None]:
+    """Have SIGTERM and SIGINT raise SystemExit(143 or 130) in here; else the same as `stopping`.
+
+    What repeats the first signal within ONE_REQUEST does not interrupt the answer to it.
+    """
+    heard_at = -math.inf
+
+    def hear(number: int, _frame: FrameType | None) -> None:
+        nonlocal heard_at
+        if time.monotonic() - heard_at >= ONE_REQUEST:
+            heard_at = time.monotonic()
+            raise SystemExit(128 + number)
+
+    with _listen(hear):
+        yield
+
+
+@contextmanager
+def _listen(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in _audible()}
     try:
         for number in before:
-            signal.signal(number, stop._hear)
-        yield stop
+            signal.signal(number, handler)
+        yield
     except (Stopped, SystemExit) as ending:
         keep_exit_code(ending.exit_code if isinstance(ending, Stopped) else ending.code)
         raise

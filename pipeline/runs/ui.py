@@ -12,12 +12,11 @@ import webbrowser
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from gan.errors import GanError
 from pipeline.paths import Paths
 from pipeline.runs.find import NO_RUNS
+from pipeline.signals import interrupting, keep_exit_code
 from pipeline.tracking.mlflow.store import SETTINGS, settle, store_exists, tracking_uri
 from pipeline.tracking.rows import experiment_name
 from pipeline.tracking.spool.sender import without_secrets
@@ -133,17 +132,12 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 @contextmanager
 def _ending_by_signals() -> Iterator[None]:
     """End the block without an error at Ctrl-C, the usual way to stop the UI, and at SIGTERM."""
-
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
-    except KeyboardInterrupt:
+        with interrupting():
+            yield
+    except SystemExit:
+        keep_exit_code(0)
         _say("MLflow UI ended")
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], host: str, port: int, log: Path) -> None:

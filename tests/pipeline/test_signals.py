@@ -209,6 +209,64 @@ def test_ctrl_c_of_any_command_keeps_its_exit_code(ending, place, second):
     assert "Traceback" not in err
 
 
+INTERRUPTED = """
+import sys, time
+from pipeline.signals import interrupting
+try:
+    with interrupting():
+        print("ready", flush=True)
+        time.sleep(600)
+except SystemExit as ending:
+    print(ending.code, flush=True)
+    sys.stdin.readline()
+    raise
+"""
+
+SAVING = """
+import os, signal, sys, time
+def save(*_):
+    os.write(1, b"told\\n")
+    time.sleep(0.3)
+    os.write(1, b"saved\\n")
+    os._exit(0)
+signal.signal(signal.SIGTERM, save)
+os.write(1, b"ready\\n")
+time.sleep(600)
+"""
+
+HANDING_ON = """
+from pathlib import Path
+from pipeline.runs.reproduce.checkout import ReproductionFolder
+try:
+    ReproductionFolder(Path(FOLDER), {}).run("child")
+finally:
+    print("left", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("first", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_what_is_interrupted_keeps_its_exit_code(loop, first, code, second):
+    process = loop("", INTERRUPTED)
+    process.send_signal(first)
+    assert process.stdout.readline() == f"{code}\n"
+    process.send_signal(second)
+    process.communicate("\n", timeout=20)
+    assert process.returncode == code
+
+
+def test_who_hands_a_signal_on_waits_for_what_is_saved_though_it_comes_twice(loop, tmp_path):
+    (tmp_path / "grandchild.py").write_text(SAVING)
+    run = "import subprocess, sys; subprocess.run([sys.executable, 'grandchild.py'])"
+    (tmp_path / "child.py").write_text(run)
+    process = loop("", HANDING_ON.replace("FOLDER", repr(str(tmp_path))))
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == "told\n"
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=20)
+    assert (out, process.returncode) == ("saved\nleft\n", 143)
+
+
 def handlers():
     return [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
 

@@ -3,15 +3,13 @@
 import fcntl
 import json
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import psutil
 
@@ -20,6 +18,7 @@ from gan.errors import GanError
 from pipeline.console import say
 from pipeline.runs.lineage.git_history import apply_patch
 from pipeline.runs.other_checkout import clean_environment
+from pipeline.signals import interrupting
 
 MARKER = Path(".git/gan-reproduce.json")
 USER_FOLDERS = ("weights", "pretrained", "faces")
@@ -128,7 +127,7 @@ class ReproductionFolder:
 
     def run(self, *command: str) -> None:
         """Run a Python module in the folder, its output passed through; GanError if it fails."""
-        with _sigterm_as_exit():
+        with interrupting():
             process = subprocess.Popen(
                 [sys.executable, "-m", *command], cwd=self.folder, env=clean_environment()
             )
@@ -148,31 +147,21 @@ def _copy_missing(folder: Path, target: Path) -> None:
             shutil.copy(file, copy)
 
 
-@contextmanager
-def _sigterm_as_exit() -> Iterator[None]:
-    """Turn a SIGTERM to this process into SystemExit, so that it can be passed on."""
-
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise SystemExit(TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _wait(process: "subprocess.Popen[bytes]") -> int:
     """Exit code of a process, which is waited for also when this one is stopped: it has a
     checkpoint to save."""
     try:
         return process.wait()
-    except KeyboardInterrupt:  # Ctrl-C went to the child too
+    except SystemExit as stop:
+        if stop.code == TERMINATED:  # Ctrl-C went to the children too
+            _terminate_children(process.pid)
         process.wait()
         raise
-    except SystemExit:
-        # DVC would end and leave its stage behind: the stage first
-        for child in reversed(psutil.Process(process.pid).children(recursive=True)):
-            child.terminate()
-        process.wait()
-        raise
+
+
+def _terminate_children(process: int) -> None:
+    """Hand a SIGTERM on: DVC would end and leave its stage behind, so the stage first."""
+    with suppress(psutil.NoSuchProcess):
+        for child in reversed(psutil.Process(process).children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                child.terminate()
