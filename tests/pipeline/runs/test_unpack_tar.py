@@ -8,7 +8,7 @@ from io import BytesIO
 import pytest
 
 from gan.errors import GanError
-from pipeline.runs.lineage.git_history import Commits
+from pipeline.runs.lineage.git_history import GitHistory
 from pipeline.runs.lineage.unpack_tar import unpack_tar
 
 
@@ -61,7 +61,7 @@ def test_a_commit_comes_whole_but_for_links_out_of_it(tmp_path):
     git(here, "init", "-q")
     git(here, "add", "-A")
     git(here, "commit", "-q", "-m", "all")
-    with Commits(here).extracted(git(here, "rev-parse", "HEAD"), None) as files:
+    with GitHistory(here).extract(git(here, "rev-parse", "HEAD"), None) as files:
         there = {path.relative_to(files).as_posix() for path in files.rglob("*")}
         assert (files / deep.relative_to(here)).read_bytes() == b"x = 1\r\n"
         assert (files / "päckage.txt").read_bytes() == bytes(range(256))
