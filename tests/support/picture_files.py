@@ -1,4 +1,4 @@
-"""Pictures of known content, and as files, for the tests of what reads them."""
+"""Pictures of known content, as images and as files."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""What several tests of preprocess start from: pictures, a dataset, settings, a cascade."""
+"""Inputs of the tests of preprocess: pictures, a dataset, settings, a cascade."""
 
 import hashlib
 import io
@@ -47,7 +47,7 @@ DARK_ON_BRIGHT = """<?xml version="1.0"?>
 
 
 def params(faces=None, filters=None, duplicates=None, **changes) -> Params:
-    """The shipped params at 32 px, with no filter and near duplicates kept if nothing is said."""
+    """The shipped params at 32 px, by default without filters and with near-duplicates kept."""
     whole = load_params(PARAMS_FILE)
     section = whole.preprocess
     nested = {

@@ -1,22 +1,18 @@
 """Pages of the gallery: reproducible, every face uncovered, boxes and tags correct."""
 
 import hashlib
-import importlib.util
 import io
 import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable
 from itertools import combinations, pairwise
-from pathlib import Path
 
 import imagehash
 import numpy as np
 import pytest
 from PIL import Image
 
-from gan.params.file import Params
 from pipeline.gallery.design import Design, design
 from pipeline.gallery.head import Head
 from pipeline.gallery.layout import SCENES, layout, on_page
@@ -24,11 +20,6 @@ from pipeline.gallery.page import face_boxes, page_size, page_tags, paint_page, 
 from pipeline.gallery.palette import EYE_COLOURS
 from pipeline.gallery.server import Gallery, serve
 from pipeline.gallery.tagging import appearance_tags
-from pipeline.preprocessing.decoding.avatars import FaceRecipe, Recipe, make_avatars
-from pipeline.preprocessing.decoding.crop import Frame
-from pipeline.preprocessing.decoding.decode import Geometry
-from pipeline.preprocessing.faces.detector import choose_detector
-from pipeline.preprocessing.faces.rules import FaceRules
 
 _DIGESTS = """
 import hashlib
@@ -37,7 +28,6 @@ print(hashlib.sha256(b"".join(paint_page_jpeg(seed, 96) for seed in range(8))).h
 """
 HEAD = 92 / 64
 """Height of a head with its hair, over the side of its face's box."""
-PAGES = 100
 
 
 def test_another_process_paints_the_same_bytes() -> None:
@@ -171,39 +161,3 @@ def test_a_gallery_of_pages_lists_their_true_sizes() -> None:
                 size = Image.open(io.BytesIO(answer.read())).size
             assert (post["image_width"], post["image_height"]) == size
     assert len({(post["image_width"], post["image_height"]) for post in posts}) == 3
-
-
-def _is_good(found: tuple[float, float, float], true: tuple[int, int, int, int]) -> bool:
-    """Whether a box (centre x, centre y, side) frames a true face."""
-    x, y, side, _ = true
-    apart = np.hypot(found[0] - x - side / 2, found[1] - y - side / 2)
-    return bool(apart <= 0.25 * HEAD * side and 1 / 1.6 <= found[2] / side <= 1.6)
-
-
-@pytest.mark.soak
-@pytest.mark.skipif(
-    importlib.util.find_spec("animeface") is None, reason="the package animeface has no wheel here"
-)
-def test_85_of_100_pages_give_a_good_crop(
-    make_params: Callable[[dict[str, object]], Params], tmp_path: Path
-) -> None:
-    faces = make_params({"preprocess.faces.detector": "animeface"}).preprocess.faces
-    detector = choose_detector(faces, tmp_path)
-    rules = FaceRules(faces.min_score, faces.min_side, faces.min_share, faces.max_faces)
-    frame = Frame(faces.margin, faces.centre)
-    recipe = Recipe(Geometry(64, (255, 255, 255), 10**7), FaceRecipe(detector, rules, frame))
-    good_pages = crops = good_crops = 0
-    for seed in range(PAGES):
-        size = (256, 288, 320, 352, 384)[seed % 5]
-        truth = face_boxes(seed, size)
-        avatars = make_avatars(paint_page_jpeg(seed, size), recipe).avatars
-        found = [
-            (box.x + box.width / 2, box.y + box.height / 2, box.width)
-            for box in (avatar.box for avatar in avatars)
-            if box is not None
-        ]
-        good = sum(any(_is_good(each, true) for true in truth) for each in found)
-        good_pages += good > 0
-        crops, good_crops = crops + len(avatars), good_crops + good
-    assert good_pages >= 85
-    assert good_crops >= 0.9 * crops

@@ -1,4 +1,4 @@
-"""What the sheets are drawn with."""
+"""Tiles, captions and text of sheets."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_a_picture_of_any_shape_is_whole_in_the_middle_of_a_tile(size):
     assert (around == GREY).all()
 
 
-def test_a_long_caption_ends_with_its_tile():
+def test_a_long_caption_is_cut_off_at_its_tile():
     tile = add_caption(noise(32, 20), "a caption that is too long for so small a picture")
     assert tile.size == (32, 20 + CAPTION)
     assert np.array_equal(np.asarray(tile)[:20], np.asarray(noise(32, 20)))
@@ -65,7 +65,7 @@ def test_a_caption_with_letters_below_the_line_fits():
 
 
 @pytest.mark.parametrize("text", ["limit", "842 near-duplicates; farthest", "j" * 60, "W" * 30])
-def test_a_line_of_text_is_no_wider_than_it_says(text):
+def test_a_line_of_text_is_no_wider_than_its_text_width(text):
     width = text_width(text)
     sheet = make_sheet(width + 50, 20)
     draw_text(sheet, (0, 0), text)
@@ -73,7 +73,7 @@ def test_a_line_of_text_is_no_wider_than_it_says(text):
     assert width - 5 <= inked[-1] <= width
 
 
-def test_a_note_with_letters_below_the_line_fits():
+def test_a_text_sheet_with_letters_below_the_line_fits():
     sheet = np.asarray(make_text_sheet("gjpqy (,;) 17 / |"))
     edges = (sheet[0], sheet[-1], sheet[:, 0], sheet[:, -1])
     assert all((edge == 255).all() for edge in edges)
@@ -84,7 +84,7 @@ def test_any_text_can_be_written():
     assert make_text_sheet("é").tobytes() == make_text_sheet("?").tobytes()
 
 
-def test_a_row_goes_on_where_it_ended():
+def test_a_row_of_tiles_continues_where_it_ended():
     sheet = make_sheet(200, 30)
     end = paste_row(sheet, [noise(20, 20), noise(30, 20)], 7, 5)
     assert end == 7 + 20 + GAP + 30 + GAP

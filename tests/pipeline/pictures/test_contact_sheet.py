@@ -1,4 +1,4 @@
-"""Files of pictures."""
+"""Contact sheets and PNG files."""
 
 import subprocess
 import sys
@@ -25,13 +25,13 @@ except GanError as error:
 """
 
 
-def test_a_full_disk_leaves_the_old_picture_and_one_line(tmp_path):
+def test_a_full_disk_is_an_error_and_leaves_the_old_picture(tmp_path):
     path = tmp_path / "sheet.png"
     path.write_bytes(b"old")
     command = [sys.executable, "-c", FULL_DISK, str(path)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert told.startswith(f"{path}: cannot be written: ")
-    assert told.count("\n") == 1
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output.startswith(f"{path}: ")
+    assert output.count("\n") == 1
     assert path.read_bytes() == b"old"
     assert [each.name for each in tmp_path.iterdir()] == ["sheet.png"]
 

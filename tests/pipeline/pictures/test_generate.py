@@ -30,13 +30,13 @@ def test_seeds_are_numbers_and_ranges(text, seeds):
 @pytest.mark.parametrize(
     "text", ["", "a", "-1", "1-", "5-3", "1,,2", "1.5", "0x3", "0-1000000", "9" * 30]
 )
-def test_bad_seeds_are_told_in_one_line(text):
+def test_invalid_seeds_are_an_error_of_one_line(text):
     with pytest.raises(GanError, match="--seeds") as caught:
         parse_seeds(text)
     assert "\n" not in str(caught.value)
 
 
-def test_a_seed_alone_gives_the_file_that_it_gives_among_others(checkpoint, tmp_path):
+def test_a_seed_gives_the_same_file_alone_and_among_others(checkpoint, tmp_path):
     files = run(checkpoint, "0-63", tmp_path / "all", grid=False)
     assert [file.name for file in files] == [f"{seed:06d}.png" for seed in range(64)]
     (alone,) = run(checkpoint, "5", tmp_path / "alone", grid=False)
@@ -45,24 +45,24 @@ def test_a_seed_alone_gives_the_file_that_it_gives_among_others(checkpoint, tmp_
     assert len(list((tmp_path / "all").iterdir())) == 64
 
 
-def test_a_file_says_which_seed_and_run_it_is_of(checkpoint, tmp_path):
+def test_a_file_holds_its_seed_and_lineage(checkpoint, tmp_path):
     (file,) = run(checkpoint, "5", tmp_path, grid=False)
     with Image.open(file) as image:
         assert image.size == (32, 32)
         assert (image.info["gan.seed"], image.info["gan.run_key"]) == ("5", "k" * 64)
-    said = read_lineage(file)
-    assert (said["seeds"], said["truncation"], said["images_seen"]) == ("5", 1.0, 64)
-    assert said["trained_on"] == "d" * 64
-    assert said["sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    lineage = read_lineage(file)
+    assert (lineage["seeds"], lineage["truncation"], lineage["images_seen"]) == ("5", 1.0, 64)
+    assert lineage["trained_on"] == "d" * 64
+    assert lineage["sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
 
 
-def test_a_grid_says_of_which_seeds_it_is(checkpoint, tmp_path):
+def test_a_grid_holds_its_seeds(checkpoint, tmp_path):
     (sheet,) = run(checkpoint, "0-3, 9", tmp_path, grid=True, truncation=0.5)
-    said = read_lineage(sheet)
-    assert (said["seeds"], said["truncation"]) == ("0-3,9", 0.5)
+    lineage = read_lineage(sheet)
+    assert (lineage["seeds"], lineage["truncation"]) == ("0-3,9", 0.5)
 
 
-def test_truncation_makes_other_avatars_and_at_last_one_and_the_same(checkpoint, tmp_path):
+def test_truncation_changes_the_avatars_and_0_gives_a_single_one(checkpoint, tmp_path):
     def shown(truncation):
         folder = tmp_path / str(truncation)
         files = run(checkpoint, "0-15", folder, grid=False, truncation=truncation)
@@ -81,14 +81,14 @@ def test_a_grid_shows_the_same_avatars(checkpoint, tmp_path):
         assert np.array_equal(second_row_second, np.asarray(avatar))
 
 
-def test_asking_again_writes_the_same_bytes(checkpoint, tmp_path):
+def test_a_second_run_writes_the_same_bytes(checkpoint, tmp_path):
     (file,) = run(checkpoint, "1", tmp_path, grid=False)
     before = file.read_bytes()
     run(checkpoint, "1", tmp_path, grid=False)
     assert file.read_bytes() == before
 
 
-def test_a_file_where_the_folder_should_be_is_told_in_one_line(checkpoint, tmp_path):
+def test_a_file_in_place_of_the_folder_is_an_error(checkpoint, tmp_path):
     (tmp_path / "out").write_text("in the way")
     for out in (tmp_path / "out", tmp_path / "out" / "deeper"):
         with pytest.raises(GanError, match="out") as caught:
@@ -97,19 +97,20 @@ def test_a_file_where_the_folder_should_be_is_told_in_one_line(checkpoint, tmp_p
     assert (tmp_path / "out").read_text() == "in the way"
 
 
-def test_a_file_that_is_no_checkpoint_is_told_and_makes_no_folder(tmp_path):
+def test_a_file_that_is_no_checkpoint_is_an_error_and_creates_no_folder(tmp_path):
     (tmp_path / "x.pt").write_text("text")
-    with pytest.raises(GanError, match="not a checkpoint of gan"):
+    with pytest.raises(GanError, match=r"x\.pt"):
         run(tmp_path / "x.pt", "1", tmp_path / "out", grid=False)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
-def test_the_command_writes_avatars_and_tells_mistakes_in_one_line(gan, checkpoint, tmp_path):
+def test_the_command_writes_avatars_and_prints_errors_on_one_line(gan, checkpoint, tmp_path):
     shutil.copyfile(checkpoint, tmp_path / "tiny.pt")
     done = gan("generate", "--ckpt", "tiny.pt", "--seeds", "0-2", "--out", "here")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "3 avatars in here\n"
+    assert len(list((tmp_path / "here").glob("*.png"))) == 3
     failed = gan("generate", "--ckpt", "none.pt")
     assert failed.returncode == 1
-    assert failed.stderr == "gan: none.pt: no such checkpoint file\n"
+    assert failed.stderr.startswith("gan: none.pt: ")
+    assert failed.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""From a file to its avatars: what is refused by its size costs no pixels, and sides are told."""
+"""Avatars of one file: boxes, sides, and pictures refused by their header."""
 
 import io
 import struct
@@ -56,7 +56,7 @@ def test_a_refused_picture_is_not_decoded(faces, size, reason):
     ("geometry", "side"), [(SQUARE, 61), (PAD, 100)], ids=["the centre", "the whole"]
 )
 @pytest.mark.parametrize("size", [(61, 100), (100, 61)])
-def test_a_picture_is_one_avatar_and_knows_the_side_that_it_spans(geometry, side, size):
+def test_a_picture_is_one_avatar_with_the_side_that_was_cut_out(geometry, side, size):
     result = make_avatars(picture(*size), Recipe(geometry, None, RULES))
     (avatar,) = result.avatars
     assert (result.faces_found, result.rejects) == (1, ())
@@ -66,7 +66,7 @@ def test_a_picture_is_one_avatar_and_knows_the_side_that_it_spans(geometry, side
     assert avatar.pixels.flags.c_contiguous
 
 
-def test_a_face_knows_its_box_and_the_side_of_its_crop():
+def test_an_avatar_of_a_face_has_its_box_and_the_side_of_its_crop():
     box = Box(10, 20, 40, 30)
     result = make_avatars(picture(100, 90), Recipe(SQUARE, FACES, RULES), (box, Box(0, 0, 5, 5)))
     (avatar,) = result.avatars
@@ -76,7 +76,7 @@ def test_a_face_knows_its_box_and_the_side_of_its_crop():
     assert (result.faces_found, len(result.rejects)) == (2, 1)
 
 
-def test_what_is_no_picture_is_a_reject():
+def test_a_file_that_is_no_picture_is_a_reject():
     result = make_avatars(b"<html>", Recipe(SQUARE))
     assert [each.reason for each in result.rejects] == [UNREADABLE]
     assert result.faces_found == 0

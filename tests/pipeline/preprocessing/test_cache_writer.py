@@ -1,4 +1,4 @@
-"""Columns of the index, without the detour over pandas."""
+"""Columns of the index, built without pandas."""
 
 import hashlib
 import subprocess
@@ -16,7 +16,7 @@ from pipeline.preprocessing.cache_writer import (
 )
 
 
-def test_columns_are_read_back_as_they_were(tmp_path):
+def test_columns_are_read_back_unchanged(tmp_path):
     hashes = [hashlib.sha256(bytes([n])).digest() for n in range(19)]
     raw = np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32)
     floats = np.arange(19, dtype=np.float32)
@@ -39,19 +39,19 @@ def test_columns_are_read_back_as_they_were(tmp_path):
     assert table["split"] == ["train"] * 12 + ["holdout"] * 7
 
 
-def test_blocks_of_rows_follow_each_other(tmp_path):
+def test_blocks_are_written_one_after_the_other(tmp_path):
     blocks = [{"n": number_column(np.arange(at, at + 5))} for at in range(0, 20, 5)]
     write_index(tmp_path, iter(blocks))
     assert pq.read_table(tmp_path / "index.parquet")["n"].to_pylist() == list(range(20))
     assert pq.ParquetFile(tmp_path / "index.parquet").num_row_groups == 4
 
 
-def test_no_rows_are_empty_columns():
+def test_no_values_are_empty_columns():
     assert len(split_column({"train": 0, "holdout": 0})) == 0
     assert len(number_column(np.zeros(0))) == len(hex_column(np.zeros((0, 32), np.uint8))) == 0
 
 
-def test_pandas_is_not_imported_for_it(tmp_path):
+def test_columns_do_not_import_pandas(tmp_path):
     code = f"""
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The square around a face, against pixels that are known in closed form."""
+"""Crops of faces, against pixels in closed form."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def centres(start, stop, size):
     return start + (np.arange(size) + 0.5) * (stop - start) / size - 0.5
 
 
-def test_the_square_stands_around_the_box_by_margin_and_centre():
+def test_margin_and_centre_place_the_square_around_the_box():
     frame = Frame(margin=2.0, centre=0.25)
     assert frame.around(Box(100, 40, 60, 80)) == (50, -20, 210, 140)
     assert frame.side(Box(100, 40, 60, 80)) == 160
@@ -75,7 +75,7 @@ def test_beyond_the_picture_its_edge_is_repeated(square):
     assert (crop[:, far, 0] <= 1).all()  # 1 where columns 0 and 1 were made one
 
 
-def test_it_is_the_very_last_row_and_column_that_are_repeated():
+def test_the_last_line_and_column_are_the_repeated_edge():
     page = Image.new("RGB", (100, 80), BLUE)
     page.paste(RED, (99, 0, 100, 80))
     assert (cut_square(page, (110, 10, 174, 74), 64) == RED).all()
@@ -88,7 +88,7 @@ def test_a_picture_smaller_than_the_square_is_repeated_to_all_sides():
     assert np.unique(crop.reshape(-1, 3), axis=0).tolist() == [list(GREEN)]
 
 
-def test_large_faces_are_shrunk_in_two_steps_that_look_like_one():
+def test_shrinking_in_two_steps_equals_one_step():
     rng = np.random.default_rng(0)
     soft = Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).resize((1200, 1200))
     square = (101.5, 77.25, 1001.5, 977.25)

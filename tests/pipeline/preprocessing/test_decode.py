@@ -1,4 +1,4 @@
-"""Every kind of picture becomes the same square RGB array."""
+"""Decoding: every format and mode becomes the same square RGB array."""
 
 import io
 import struct
@@ -34,7 +34,7 @@ def test_other_formats_are_bad(kind):
 @pytest.mark.parametrize(
     "data", [b"", b"hello, I am called cat.jpg", b"\xff\xd8\xff\xe0", b"<html>"]
 )
-def test_what_is_no_picture_is_bad(data):
+def test_a_file_that_is_no_picture_is_bad(data):
     with pytest.raises(BadImageError, match="not a picture in JPEG"):
         decode_square(data, GEOMETRY)
 
@@ -51,7 +51,7 @@ def test_a_truncated_file_is_bad(kind, share):
     assert "0x" not in str(caught.value)
 
 
-def test_random_damage_gives_a_picture_or_a_reason_and_nothing_else():
+def test_random_damage_gives_a_picture_or_a_bad_image_error():
     rng = np.random.default_rng(1)
     for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP"):
         whole = np.frombuffer(encode(quarters(), kind), np.uint8)
@@ -252,7 +252,7 @@ def test_a_first_frame_that_is_clear_in_places_shows_the_background():
     assert corners(array) == [(0, 200, 0)] * 2 + [(9, 9, 9)] * 2
 
 
-def test_a_bomb_is_refused_before_its_pixels_are_read():
+def test_a_decompression_bomb_is_refused_by_its_header():
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     name = b"IHDR" + header
     data = (
@@ -270,7 +270,7 @@ def test_max_pixels_itself_is_allowed():
         decode_square(data, Geometry(SIZE, WHITE, 1999))
 
 
-def test_pillows_own_limit_is_left_as_it_was(monkeypatch):
+def test_pillows_own_limit_is_restored(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
     assert decode_square(encode(quarters()), GEOMETRY).shape == (SIZE, SIZE, 3)
     for data in (b"x", encode(quarters())[:-40]):

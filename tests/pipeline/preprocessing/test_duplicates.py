@@ -1,4 +1,4 @@
-"""Leader clustering, against its plain definition."""
+"""Leader clustering of near-duplicates, against its definition."""
 
 import tracemalloc
 
@@ -15,8 +15,8 @@ from pipeline.preprocessing.duplicates.leaders import (
 )
 
 
-def plain(dhash, phash, limits):
-    """The definition: (leader, dhash distance, phash distance) of each, in turn."""
+def define_groups(dhash, phash, limits):
+    """The definition: (leader, dhash distance, phash distance) of each, in order."""
     kept, groups = [], []
     for i in range(len(dhash)):
         near = []
@@ -77,22 +77,22 @@ def few(rng, count):
 
 @pytest.mark.parametrize("draw_phash", [random, clustered, chains, few])
 @pytest.mark.parametrize("draw_dhash", [random, clustered, chains, few])
-def test_groups_are_those_of_the_definition(draw_dhash, draw_phash):
+def test_groups_equal_the_definition(draw_dhash, draw_phash):
     rng = np.random.default_rng(0)
     for distance in (0, 1, 2, 4, 7, 10):
         dhash, phash = draw_dhash(rng, 40), draw_phash(rng, 40)
         for limit in (0, 3, 8, 30, 64)[distance % 2 :: 2]:
             limits = NearLimits(distance, limit)
-            assert found(dhash, phash, limits) == plain(dhash, phash, limits)
+            assert found(dhash, phash, limits) == define_groups(dhash, phash, limits)
 
 
-def test_many_equal_pairs_of_hashes_make_no_difference():
+def test_groups_with_many_equal_hashes_equal_the_definition():
     rng = np.random.default_rng(1)
     for _ in range(30):
         pick = rng.integers(0, 12, 60)
         dhash, phash = few(rng, 12)[pick], few(rng, 12)[pick]
         limits = NearLimits(int(rng.integers(0, 4)), int(rng.integers(0, 4)))
-        assert found(dhash, phash, limits) == plain(dhash, phash, limits)
+        assert found(dhash, phash, limits) == define_groups(dhash, phash, limits)
 
 
 def test_small_chunks_change_nothing(monkeypatch):
@@ -100,7 +100,7 @@ def test_small_chunks_change_nothing(monkeypatch):
     monkeypatch.setattr(duplicates, "CHUNK", 5)
     rng = np.random.default_rng(2)
     dhash, phash = clustered(rng, 100), few(rng, 100)
-    assert found(dhash, phash, NearLimits(6, 2)) == plain(dhash, phash, NearLimits(6, 2))
+    assert found(dhash, phash, NearLimits(6, 2)) == define_groups(dhash, phash, NearLimits(6, 2))
 
 
 def test_a_chain_does_not_join_its_ends():
@@ -125,7 +125,7 @@ def test_a_leader_that_comes_between_two_equal_ones_takes_the_later():
     assert group_near_duplicates(dhash, NearLimits(3, 64), never).leader.tolist() == [0, 0, 2, 2]
 
 
-def test_the_best_of_its_kind_stays():
+def test_of_equal_hashes_the_first_is_kept():
     rng = np.random.default_rng(3)
     dhash = rng.permutation(np.repeat(random(rng, 50), 4))
     leader = group_near_duplicates(dhash, NearLimits(4, 64), never).leader
@@ -133,7 +133,7 @@ def test_the_best_of_its_kind_stays():
     assert leader.tolist() == [firsts[int(value)] for value in dhash]
 
 
-def test_what_stays_is_apart_and_what_goes_is_near_an_earlier_one_that_stays():
+def test_kept_ones_are_apart_and_dropped_ones_near_an_earlier_kept_one():
     rng = np.random.default_rng(4)
     dhash, phash = clustered(rng, 2000), few(rng, 2000)
     limits = NearLimits(4, 2)
@@ -152,7 +152,7 @@ def test_what_stays_is_apart_and_what_goes_is_near_an_earlier_one_that_stays():
     assert (apart | np.eye(len(kept), dtype=bool)).all()
 
 
-def test_phash_is_asked_once_of_those_alone_that_have_a_near_dhash():
+def test_phashes_are_computed_once_for_those_with_a_near_dhash():
     dhash = words(0, 1 << 40 | 0xFFFF, 0b111, 0xFFFFFF << 40, 0xFFFFFF << 40)
     asked = []
 
@@ -165,7 +165,7 @@ def test_phash_is_asked_once_of_those_alone_that_have_a_near_dhash():
     assert groups.leader.tolist() == [0, 1, 0, 3, 3]
 
 
-def test_phash_is_never_asked_where_it_cannot_matter():
+def test_phashes_are_not_computed_where_they_cannot_matter():
     assert group_near_duplicates(words(0, 0, 1), NearLimits(1, 64), never).phash.tolist() == [
         0,
         NOT_COMPUTED,
@@ -178,7 +178,7 @@ def test_phash_is_never_asked_where_it_cannot_matter():
 
 
 @pytest.mark.parametrize("phash", [8, 64])
-def test_a_hundred_thousand_with_the_same_hashes_cost_nothing(phash):
+def test_a_hundred_thousand_equal_hashes_are_one_group(phash):
     groups = group_near_duplicates(
         np.full(100_000, 7, np.uint64),
         NearLimits(4, phash),
@@ -203,10 +203,10 @@ def test_one_dhash_with_many_phashes_is_searched_in_little_memory(monkeypatch):
 
 def test_more_near_pairs_than_can_be_held_are_an_error(monkeypatch):
     monkeypatch.setattr(near, "MOST_PAIRS", 100)
-    with pytest.raises(GanError, match=r"^over 100 pairs .* lower preprocess\.duplicates\.dhash"):
+    with pytest.raises(GanError, match=r"preprocess\.duplicates\.dhash"):
         group_near_duplicates(np.arange(64, dtype=np.uint64), NearLimits(4, 64), never)
     phash = np.arange(64, dtype=np.uint64)
-    with pytest.raises(GanError, match=r"^over 100 pairs"):
+    with pytest.raises(GanError, match=r"preprocess\.duplicates\.dhash"):
         group_near_duplicates(
             np.zeros(64, np.uint64), NearLimits(4, 8), lambda indices: phash[indices]
         )
@@ -219,7 +219,5 @@ def test_more_avatars_than_can_be_numbered_are_an_error(monkeypatch):
         0,
         0,
     ]
-    with pytest.raises(
-        GanError, match=r"^4 avatars: .* set preprocess\.duplicates\.near to false$"
-    ):
+    with pytest.raises(GanError, match=r"preprocess\.duplicates\.near"):
         group_near_duplicates(words(1, 1, 1, 1), NearLimits(4, 64), never)

@@ -25,7 +25,7 @@ def inner(sheet, line, column, height, width):
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.uint64])
-def test_the_farthest_are_those_of_a_plain_sort(seed, dtype):
+def test_the_farthest_pairs_equal_a_plain_sort(seed, dtype):
     generator = np.random.default_rng(seed)
     dhash = generator.integers(0, 5, 200).astype(dtype)
     phash = generator.integers(0, 9, 200).astype(dtype)
@@ -48,7 +48,7 @@ def test_a_pair_touches_and_is_enlarged_by_a_whole_factor(size, factor):
     assert np.array_equal(shown, both.repeat(factor, axis=0).repeat(factor, axis=1))
 
 
-def test_pairs_are_laid_out_row_by_row_each_in_its_border():
+def test_pairs_are_laid_out_line_by_line_each_in_its_border():
     pairs = [pair(seed) for seed in range(5)]
     sheet = pairs_sheet(pairs, 2, 842)
     for number, each in enumerate(pairs):
@@ -75,7 +75,7 @@ def test_the_caption_and_the_total_are_on_the_sheet():
         assert np.array_equal(inner(other, 0, 0, 128, 256), inner(plain, 0, 0, 128, 256))
 
 
-def test_no_pairs_are_said_in_words():
+def test_without_pairs_the_sheet_is_a_line_of_text():
     sheet = np.asarray(pairs_sheet([], 6, 0))
     assert sheet.shape[0] < 40
     assert sheet.min() < 100

@@ -1,4 +1,4 @@
-"""Which boxes are kept, and the reason for each that is not."""
+"""Rules for face boxes: kept ones, and the reason against each other one."""
 
 import pytest
 
@@ -9,8 +9,8 @@ RULES = FaceRules(min_score=0.5, min_side=43, min_share=0.1, max_faces=3)
 PAGE = (1000, 800)
 
 
-def refused(*boxes, rules=RULES, size=PAGE):
-    """(reason, detail) of each reject, and that every box is in one of the two lists."""
+def reasons_against(*boxes, rules=RULES, size=PAGE):
+    """(reason, detail) of each reject; asserts that every box is kept or rejected."""
     kept, rejects = choose_boxes(boxes, size, rules)
     assert sorted([*kept, *(each.box for each in rejects)], key=repr) == sorted(boxes, key=repr)
     return [(each.reason, each.detail) for each in rejects]
@@ -61,28 +61,28 @@ def test_good_boxes_are_kept_best_first():
         (Box(9, 9, 90, 90, 0.45), "score too low", "90x90 at 9,9: score 0.45, under 0.5"),
     ],
 )
-def test_a_faulty_box_is_told_with_its_reason(box, reason, detail):
-    assert refused(box) == [(reason, detail)]
+def test_a_rejected_box_has_its_reason(box, reason, detail):
+    assert reasons_against(box) == [(reason, detail)]
 
 
-def test_what_just_fits_is_kept():
+def test_a_box_at_the_limits_is_kept():
     limits = [
         Box(0, 0, 80, 80, 0.5),
         Box(200, 200, 80, 160),
         Box(-20, 400, 80, 80),
     ]
-    assert refused(*limits) == []
-    assert refused(Box(0, 0, 43, 43), rules=FaceRules(0.0, 43, 0.0, 1)) == []
+    assert reasons_against(*limits) == []
+    assert reasons_against(Box(0, 0, 43, 43), rules=FaceRules(0.0, 43, 0.0, 1)) == []
 
 
-def test_of_two_boxes_on_one_face_the_better_one_stays():
+def test_of_two_boxes_on_one_face_the_better_one_is_kept():
     good, worse = Box(100, 100, 100, 100, 0.9), Box(110, 105, 120, 120, 0.8)
-    assert refused(worse, good) == [
+    assert reasons_against(worse, good) == [
         ("face found twice", "120x120 at 110,105: lies on 100x100 at 100,100")
     ]
     inside = Box(110, 110, 80, 80, 1.0)
-    assert refused(good, inside)[0][0] == "face found twice"
-    assert refused(good, Box(160, 100, 100, 100, 0.8)) == []
+    assert reasons_against(good, inside)[0][0] == "face found twice"
+    assert reasons_against(good, Box(160, 100, 100, 100, 0.8)) == []
 
 
 def test_of_equal_scores_the_larger_box_is_the_better():
@@ -100,7 +100,7 @@ def test_faces_past_the_limit_are_the_worst_ones():
     assert rejects[0].detail == "90x90 at 100,0: 3 better ones are kept"
 
 
-def test_a_dropped_box_does_not_stand_in_the_way_of_another():
+def test_a_rejected_box_does_not_suppress_another():
     absurd, face = Box(100, 100, 90, 300, 1.0), Box(100, 100, 90, 90, 0.6)
     kept, _ = choose_boxes([absurd, face], PAGE, RULES)
     assert kept == [face]

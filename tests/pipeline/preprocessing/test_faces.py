@@ -1,4 +1,4 @@
-"""The finders of faces: each finds a face that is there, and each mistake is told in one line."""
+"""Face detectors: faces found, packages and files checked before use."""
 
 import _ctypes
 import json
@@ -46,18 +46,17 @@ def known_picture():
         return image.convert("RGB")
 
 
-def share_in_common(one, other):
-    """Intersection over union."""
+def intersection_over_union(one, other):
     width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
     height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
     common = max(0, width) * max(0, height)
     return common / (one.width * one.height + other.width * other.height - common)
 
 
-# --- what a detector sees ---
+# --- input of a detector ---
 
 
-def test_a_page_is_shrunk_for_the_detector_and_boxes_grow_back():
+def test_a_page_is_shrunk_for_the_detector_and_boxes_are_scaled_back():
     view = DetectorImage.of(Image.new("RGB", (3000, 1501)))
     assert view.image.size == (LONGEST_SIDE, 500)
     assert view.box(100, 50, 20, 30, 0.7) == Box(300, 50 * 3.002, 60, 30 * 3.002, 0.7)
@@ -72,7 +71,7 @@ def test_a_page_is_never_enlarged_and_never_aliased():
     assert seen.max() < 145
 
 
-def test_a_hair_wide_page_keeps_a_pixel():
+def test_a_page_one_pixel_wide_keeps_that_pixel():
     assert DetectorImage.of(Image.new("RGB", (1, 9000))).image.size == (1, LONGEST_SIDE)
 
 
@@ -88,26 +87,26 @@ def test_animeface_finds_the_known_face():
 
 @animeface
 @pytest.mark.slow
-def test_animeface_finds_faces_on_painted_pages_where_they_are():
+def test_animeface_finds_faces_of_painted_pages_in_their_places():
     found = 0
     library = AnimeFace(find_library())
     for seed in range(8):
         boxes = library.find(Picture(paint_page(seed, 256)))
         truth = [Box(*box) for box in face_boxes(seed, 256)]
-        found += any(share_in_common(box, face) > 0.4 for box in boxes for face in truth)
+        found += any(intersection_over_union(box, face) > 0.4 for box in boxes for face in truth)
         assert all(0.5 <= box.score <= 1 for box in boxes)
     assert found >= 7
 
 
 @animeface
-def test_on_a_large_page_boxes_are_in_its_own_pixels():
+def test_boxes_of_a_large_page_are_in_pixels_of_the_page():
     picture = known_picture()
     page = Image.new("RGB", (1600, 1200), (90, 120, 150))
     page.paste(picture.resize((512, 512), Image.Resampling.LANCZOS), (800, 400))
     (box,) = AnimeFace(find_library()).find(Picture(page))
     x, y, width, height = face_animeface.TEST_FACE
     expected = Box(800 + 2 * x, 400 + 2 * y, 2 * width, 2 * height)
-    assert share_in_common(box, expected) > 0.6
+    assert intersection_over_union(box, expected) > 0.6
 
 
 @animeface
@@ -126,7 +125,7 @@ def test_animeface_survives_pictures_too_small_for_a_face(size):
 
 
 @animeface
-def test_the_library_gets_the_colours_in_its_own_order():
+def test_the_library_gets_colours_in_its_order():
     library = AnimeFace(find_library())
     pixels = np.zeros((50, 60, 3), np.uint8)
     pixels[:20], pixels[20:40, :30], pixels[40:] = (200, 0, 0), (0, 100, 0), (0, 0, 150)
@@ -139,34 +138,26 @@ def test_the_library_gets_the_colours_in_its_own_order():
         assert np.abs(levels - luma).max() < 0.01
 
 
-def sees_an_empty_picture(library):
-    """As the package's own glue since Pillow 12: no error, and no pixels."""
+def read_no_pixels(library):
+    """As the package's own binding since Pillow 12: no error, and no pixels."""
     face_animeface._fill = lambda matrix, rgb: None
     return find_known_face(library)
 
 
-def reads_boxes_shifted(library):
+def read_shifted_boxes(library):
     """As with another layout of the result: the fields are one number off."""
     return [Box(b.y, b.width, b.height, 3.0) for b in find_known_face(library)]
 
 
-def crashes(library):
+def crash(library):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
 @animeface
-@pytest.mark.parametrize(
-    ("broken", "complaint"),
-    [
-        (sees_an_empty_picture, r"does not find a known face \(0 boxes elsewhere\)"),
-        (reads_boxes_shifted, r"does not find a known face \(1 boxes elsewhere\)"),
-        (crashes, "crashes on a known face"),
-    ],
-)
-def test_a_broken_binary_interface_is_an_error_not_no_faces(broken, complaint):
-    with pytest.raises(GanError, match=complaint) as caught:
-        check_library(find_library(), broken)
-    assert "cascade or boxes" in str(caught.value)
+@pytest.mark.parametrize("find", [read_no_pixels, read_shifted_boxes, crash])
+def test_a_broken_binary_interface_is_an_error(find):
+    with pytest.raises(GanError, match=r"animeface: .*preprocess\.faces\.detector") as caught:
+        check_library(find_library(), find)
     assert "\n" not in str(caught.value)
 
 
@@ -175,24 +166,24 @@ def test_a_library_that_does_not_fit_is_an_error(tmp_path, kind):
     library = Path(_ctypes.__file__) if kind == "another library" else tmp_path / "lib.so"
     if kind == "no library":
         library.write_text("hello")
-    with pytest.raises(GanError, match=r"animeface: its library does not fit.*-e '\.\[faces\]'"):
+    with pytest.raises(GanError, match=r"animeface: .*\[faces\]"):
         check_library(library)
 
 
-def test_without_the_package_it_says_what_to_install(monkeypatch, tmp_path):
+def test_an_error_names_the_missing_package(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, "animeface", raising=False)
-    with pytest.raises(GanError, match=r"not installed; pip install -e '\.\[faces\]'"):
+    with pytest.raises(GanError, match=r"animeface .*\[faces\]"):
         choose_detector(settings(detector="animeface"), tmp_path)
     (tmp_path / "animeface").mkdir()
     (tmp_path / "animeface" / "__init__.py").touch()
     (tmp_path / "animeface" / "_nvxs.py").write_text("raise NotImplementedError")
-    with pytest.raises(GanError, match="came without its library"):
+    with pytest.raises(GanError, match=r"animeface .*\[faces\]"):
         choose_detector(settings(detector="animeface"), tmp_path)
 
 
 @animeface
-def test_the_chosen_animeface_is_named_with_its_version(tmp_path):
+def test_animeface_is_recorded_with_its_version(tmp_path):
     chosen = choose_detector(settings(detector="animeface"), tmp_path)
     assert chosen.settings() == {"detector": "animeface", "version": face_animeface.version()}
     assert build_finder(chosen) is build_finder(chosen)
@@ -219,7 +210,7 @@ def dark_square(scale=1):
 def test_a_cascade_finds_what_its_file_describes(cascade, scale):
     (box,) = Cascade(cascade).find(Picture(dark_square(scale)))
     expected = Box(*(scale * place for place in (100, 40, 120, 120)))
-    assert share_in_common(box, expected) > 0.75
+    assert intersection_over_union(box, expected) > 0.75
     assert box.score >= 5
 
 
@@ -232,7 +223,7 @@ def test_opencvs_own_cascades_can_be_read():
         assert Cascade(Path(cv2.data.haarcascades) / name).find(Picture(dark_square())) == []
 
 
-def test_the_chosen_cascade_is_known_by_the_content_of_its_file(cascade, tmp_path):
+def test_a_cascade_is_recorded_by_the_content_of_its_file(cascade, tmp_path):
     wanted = settings(detector="cascade", file="dark.xml")
     first = choose_detector(wanted, tmp_path).settings()
     assert set(first) == {"detector", "version", "sha256"}
@@ -247,22 +238,22 @@ def test_the_chosen_cascade_is_known_by_the_content_of_its_file(cascade, tmp_pat
 @pytest.mark.parametrize("text", ["", "hello", "<xml>", "<opencv_storage></opencv_storage>"])
 def test_a_file_that_is_no_cascade_is_an_error(tmp_path, text, capfd):
     (tmp_path / "bad.xml").write_text(text)
-    with pytest.raises(GanError, match=r"bad\.xml: not a cascade that OpenCV can read"):
+    with pytest.raises(GanError, match=r"bad\.xml"):
         choose_detector(settings(detector="cascade", file="bad.xml"), tmp_path)
     assert capfd.readouterr() == ("", "")
 
 
-def test_without_opencv_it_says_what_to_install(monkeypatch, tmp_path):
+def test_an_error_names_the_missing_opencv(monkeypatch, tmp_path):
     face_cascade.opencv.cache_clear()
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(GanError, match=r"cannot be imported.*pip install -e '\.\[cascade\]'"):
+    with pytest.raises(GanError, match=r"\[cascade\]"):
         choose_detector(settings(detector="cascade", file="x.xml"), tmp_path)
 
 
-def test_an_opencv_without_cascades_is_told(monkeypatch, tmp_path):
+def test_an_opencv_without_cascades_is_an_error(monkeypatch, tmp_path):
     face_cascade.opencv.cache_clear()
     monkeypatch.delattr(cv2, "CascadeClassifier")
-    with pytest.raises(GanError, match="has no cascades any more"):
+    with pytest.raises(GanError, match=r"\[cascade\]"):
         choose_detector(settings(detector="cascade", file="x.xml"), tmp_path)
     face_cascade.opencv.cache_clear()
 
@@ -296,40 +287,40 @@ GOOD = {"sha256": SHA, "boxes": []}
 
 
 @pytest.mark.parametrize(
-    ("line", "complaint"),
+    ("line", "named"),
     [
-        ("{", "not JSON"),
-        ("[1]", "not an object"),
-        ({"boxes": []}, "names no picture"),
-        ({"sha256": "abc", "boxes": []}, "names no picture"),
-        ({"sha256": 7, "boxes": []}, "names no picture"),
-        ({"url": "", "boxes": []}, "names no picture"),
-        ({"url": "/a.png"}, "`boxes` must be a list"),
-        ({"url": "/a.png", "boxes": {}}, "`boxes` must be a list"),
-        ({"url": "/a.png", "boxes": [1, 2, 3, 4]}, "1 is not"),
-        ({"url": "/a.png", "boxes": [[1, 2, 3]]}, r"\[1, 2, 3\] is not"),
-        ({"url": "/a.png", "boxes": [[1, 2, 3, 4, 5, 6]]}, r"\[x, y, width, height\]"),
-        ({"url": "/a.png", "boxes": [[1, 2, "3", 4]]}, "is not"),
-        ({"url": "/a.png", "boxes": [[1, 2, True, 4]]}, "is not"),
-        ('{"url": "/a.png", "boxes": [[1, 2, NaN, 4]]}', "is not"),
-        ('{"url": "/a.png", "boxes": [[1, 2, 1e999, 4]]}', "is not"),
-        ({"url": "/a.png", "boxes": [[1, 2, 0, 4]]}, "more than 0"),
-        ({"url": "/a.png", "boxes": [[1, 2, 3, -4]]}, "more than 0"),
-        ({"sha256": SHA, "boxes": [[1, 2, 3, 4]]}, "the picture of line 1 again"),
+        ("{", "JSON"),
+        ("[1]", "boxes"),
+        ({"boxes": []}, "sha256"),
+        ({"sha256": "abc", "boxes": []}, "sha256"),
+        ({"sha256": 7, "boxes": []}, "sha256"),
+        ({"url": "", "boxes": []}, "url"),
+        ({"url": "/a.png"}, "boxes"),
+        ({"url": "/a.png", "boxes": {}}, "boxes"),
+        ({"url": "/a.png", "boxes": [1, 2, 3, 4]}, "1"),
+        ({"url": "/a.png", "boxes": [[1, 2, 3]]}, r"\[1, 2, 3\]"),
+        ({"url": "/a.png", "boxes": [[1, 2, 3, 4, 5, 6]]}, r"\[1, 2, 3, 4, 5, 6\]"),
+        ({"url": "/a.png", "boxes": [[1, 2, "3", 4]]}, r'\[1, 2, "3", 4\]'),
+        ({"url": "/a.png", "boxes": [[1, 2, True, 4]]}, r"\[1, 2, true, 4\]"),
+        ('{"url": "/a.png", "boxes": [[1, 2, NaN, 4]]}', "NaN"),
+        ('{"url": "/a.png", "boxes": [[1, 2, 1e999, 4]]}', "Infinity"),
+        ({"url": "/a.png", "boxes": [[1, 2, 0, 4]]}, "width"),
+        ({"url": "/a.png", "boxes": [[1, 2, 3, -4]]}, "height"),
+        ({"sha256": SHA, "boxes": [[1, 2, 3, 4]]}, "line 1"),
     ],
 )
-def test_a_bad_line_is_told_with_its_number(tmp_path, line, complaint):
+def test_an_error_names_the_number_of_an_invalid_line(tmp_path, line, named):
     file = box_file(tmp_path, GOOD, "", line)
-    with pytest.raises(GanError, match=rf"boxes\.jsonl:3: .*{complaint}") as caught:
+    with pytest.raises(GanError, match=rf"boxes\.jsonl:3: .*{named}") as caught:
         BoxFile.read(file)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_without_lines_and_one_that_is_no_text_are_errors(tmp_path):
-    with pytest.raises(GanError, match="no line names a picture"):
+def test_an_empty_box_file_and_a_binary_one_are_errors(tmp_path):
+    with pytest.raises(GanError, match=r"boxes\.jsonl"):
         BoxFile.read(box_file(tmp_path))
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(GanError, match="not UTF-8"):
+    with pytest.raises(GanError, match="binary"):
         BoxFile.read(tmp_path / "binary")
 
 
@@ -341,25 +332,24 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path, detector):
     with pytest.raises(GanError, match=r"faces\.file"):
         choose_detector(settings(detector=detector, file="absent"), tmp_path)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(GanError, match="cannot be read"):
+    with pytest.raises(GanError, match="folder"):
         choose_detector(settings(detector=detector, file="folder"), tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("changes", "complaint"),
+    ("changes", "key"),
     [
-        ({"detector": "yolo"}, "'animeface', 'cascade' or 'boxes'"),
-        ({"detector": "boxes"}, "detector: boxes reads a file: put it into faces/"),
-        ({"detector": "cascade", "file": "../x.xml"}, "must be a name in the folder faces/"),
-        ({"detector": "cascade", "file": "/x.xml"}, "must be a name in the folder faces/"),
-        ({"margin": 0.1}, "greater than or equal to 0.5"),
-        ({"max_faces": 0}, "greater than or equal to 1"),
-        ({"min_share": 1.0}, "less than 1"),
+        ({"detector": "yolo"}, "detector"),
+        ({"detector": "boxes"}, "detector"),
+        ({"detector": "cascade", "file": "../x.xml"}, "file"),
+        ({"detector": "cascade", "file": "/x.xml"}, "file"),
+        ({"margin": 0.1}, "margin"),
+        ({"max_faces": 0}, "max_faces"),
+        ({"min_share": 1.0}, "min_share"),
     ],
 )
-def test_a_mistake_in_the_settings_is_told(changes, complaint):
+def test_an_error_names_the_invalid_setting(changes, key):
     values = {**SHIPPED, "preprocess": dict(SHIPPED["preprocess"])}
     values["preprocess"]["faces"] = SHIPPED["preprocess"]["faces"] | changes
-    with pytest.raises(GanError, match=r"preprocess\.faces") as caught:
+    with pytest.raises(GanError, match=rf"preprocess\.faces.*{key}"):
         parse_params(values, "params.yaml")
-    assert complaint in str(caught.value)

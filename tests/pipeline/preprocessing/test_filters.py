@@ -1,4 +1,4 @@
-"""Limits on pictures and avatars: what is just at a limit passes, and each fault is told."""
+"""Filters: values at a limit pass, each fault has its reason."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_a_picture_within_the_limits_passes(size):
 
 
 @pytest.mark.parametrize(
-    ("size", "reason", "particulars"),
+    ("size", "reason", "detail"),
     [
         ((47, 900), SMALL_PICTURE, "47x900, a side under 48 pixels"),
         ((900, 47), SMALL_PICTURE, "900x47, a side under 48 pixels"),
@@ -52,9 +52,9 @@ def test_a_picture_within_the_limits_passes(size):
         ((2001, 1000), LONG_PICTURE, "2001x1000, 2.001 to 1, over 2"),
     ],
 )
-def test_a_picture_beyond_a_limit_is_told_with_its_size(size, reason, particulars):
+def test_a_picture_beyond_a_limit_is_rejected_with_its_size(size, reason, detail):
     fault = check_picture(size, RULES)
-    assert (fault.reason, fault.detail, fault.box) == (reason, particulars, None)
+    assert (fault.reason, fault.detail, fault.box) == (reason, detail, None)
 
 
 def test_without_limits_everything_passes():
@@ -68,7 +68,7 @@ def test_without_limits_everything_passes():
     "limit",
     [{"min_contrast": 1}, {"max_one_colour": 0.99}, {"min_sharpness": 1}, {"min_colour": 1}],
 )
-def test_one_limit_on_looks_is_enough_to_ask_for_them(limit):
+def test_one_limit_on_quality_is_enough_to_measure_it(limit):
     assert FilterRules(**limit).any_quality
     assert not FilterRules(min_side=48, max_aspect=2.0).any_quality
 
@@ -78,7 +78,7 @@ def test_an_avatar_just_at_every_limit_passes():
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason", "particulars"),
+    ("changes", "reason", "detail"),
     [
         ({"contrast": 7.5}, FLAT, "contrast 7.5, under 8"),
         ({"one_colour": 0.97265625}, ONE_COLOUR, "one colour 0.973, over 0.95"),
@@ -88,11 +88,11 @@ def test_an_avatar_just_at_every_limit_passes():
         ({"one_colour": 0.95004}, ONE_COLOUR, "one colour 0.95004, over 0.95"),
     ],
 )
-def test_an_avatar_beyond_one_limit_is_told_by_it(changes, reason, particulars):
+def test_an_avatar_beyond_a_limit_has_its_fault(changes, reason, detail):
     rows = measured(**changes)
     (code,) = find_faults(rows, RULES)
     assert QUALITY_REASONS[code - 1] == reason
-    assert describe_fault(rows[0], code - 1, RULES) == particulars
+    assert describe_fault(rows[0], code - 1, RULES) == detail
 
 
 def test_of_several_faults_the_first_in_order_counts():
@@ -105,12 +105,12 @@ def test_of_several_faults_the_first_in_order_counts():
     assert found == list(QUALITY_REASONS)
 
 
-def test_what_was_not_measured_passes():
+def test_an_avatar_without_measures_passes():
     rows = measure(np.zeros((3, 32, 32, 3), np.uint8), hashes=False, quality=False)
     assert find_faults(rows, RULES).tolist() == [0, 0, 0]
 
 
-def test_many_at_once_are_judged_as_one_by_one():
+def test_many_at_once_have_the_same_faults_as_one_by_one():
     rng = np.random.default_rng(0)
     rows = np.zeros(300, MEASURES_DTYPE)
     for name, limit in AT_THE_LIMIT.items():

@@ -1,4 +1,4 @@
-"""The search by bands, against looking at every pair."""
+"""Search for near hashes by bands, against a comparison of all pairs."""
 
 import tracemalloc
 
@@ -51,7 +51,7 @@ def same_pairs(found, expected):
 
 @pytest.mark.parametrize("draw", [uniform, clustered, crowded])
 @pytest.mark.parametrize("distance", range(11))
-def test_the_pairs_are_those_of_looking_at_every_pair(draw, distance):
+def test_the_pairs_equal_a_search_of_all_pairs(draw, distance):
     hashes = draw(np.random.default_rng(distance), 300)
     assert same_pairs(near_pairs(hashes, distance), every_pair(hashes, distance))
 
@@ -65,7 +65,7 @@ def test_the_choice_of_bands_does_not_change_the_pairs(bands, distance, monkeypa
 
 
 @pytest.mark.parametrize("chunk", [1, 10, 1000])
-def test_pairs_come_whole_through_chunks_of_any_size(chunk, monkeypatch):
+def test_chunks_of_any_size_give_all_pairs(chunk, monkeypatch):
     monkeypatch.setattr(near, "CHUNK", chunk)
     hashes = crowded(np.random.default_rng(1), 120)
     assert same_pairs(near_pairs(hashes, 3), every_pair(hashes, 3))
@@ -103,10 +103,10 @@ def test_few_hashes_and_the_widest_distance_work(count, distance):
     assert near._bands_to_choose(count, 64) == 1
 
 
-def test_more_pairs_than_can_be_held_are_an_error_that_says_what_to_do(monkeypatch):
+def test_an_error_names_the_setting_where_there_are_too_many_pairs(monkeypatch):
     monkeypatch.setattr(near, "MOST_PAIRS", 45)
     assert len(near_pairs(np.zeros(10, np.uint64), 4)[0]) == 45
-    with pytest.raises(GanError, match=r"^over 45 pairs .* lower preprocess\.duplicates\.dhash"):
+    with pytest.raises(GanError, match=r"45 .*preprocess\.duplicates\.dhash"):
         near_pairs(np.zeros(11, np.uint64), 4)
 
 
@@ -120,7 +120,7 @@ def planted(count, pairs):
     return hashes, expected[:, np.argsort(expected[0])]
 
 
-def test_a_hundred_thousand_hashes_are_no_work():
+def test_planted_pairs_are_found_among_a_hundred_thousand_hashes():
     hashes, expected = planted(100_000, 500)
     assert same_pairs(near_pairs(hashes, 4), expected)
 

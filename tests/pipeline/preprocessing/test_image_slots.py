@@ -1,4 +1,4 @@
-"""Images in slots: written in any order, closed up with few moves, a plain .npy in the end."""
+"""Slots of images: written in any order, holes closed with few moves, a plain .npy at the end."""
 
 import numpy as np
 import pytest
@@ -19,14 +19,14 @@ def staged(tmp_path):
     images.close()
 
 
-def test_rows_of_one_split_stay_where_they_can_and_the_others_fill_the_holes():
+def test_images_stay_in_the_rows_of_their_split_and_others_fill_the_holes():
     train, holdout = np.array([0, 1, 3, 6]), np.array([8, 9, 11])
     assert arrange_rows(train, holdout).tolist() == [0, 1, 6, 3, 8, 9, 11]
     assert arrange_rows(np.array([0, 1, 2]), np.array([3, 5])).tolist() == [0, 1, 2, 3, 5]
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_whatever_is_left_out_the_file_holds_the_rest_train_first(tmp_path, seed):
+def test_the_file_holds_the_kept_images_train_first(tmp_path, seed):
     random = np.random.default_rng(seed)
     trains, count = int(random.integers(0, 40)), int(random.integers(40, 90))
     stays = random.random(count) < random.choice([0.1, 0.5, 0.97])

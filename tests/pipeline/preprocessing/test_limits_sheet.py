@@ -1,4 +1,4 @@
-"""Which avatars show where a limit cuts, and the sheet of them."""
+"""Examples at a limit, and the sheet of them."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ FIRST = TITLE + 2 * GAP  # top of the first band
 
 
 def avatar(index):
-    """Of one colour that tells its index, and that no text or bar has."""
+    """One colour that encodes its index, and that no text or bar has."""
     return Image.new("RGB", (64, 64), (index % 100, 100 + index // 100, 77))
 
 
@@ -42,7 +42,7 @@ def of(*values):
 
 @pytest.mark.parametrize("below", [True, False])
 @pytest.mark.parametrize("limit", [-1.0, 0.0, 3.0, 10.0, 19.0, 25.0])
-def test_a_choice_is_that_of_a_plain_sort(limit, below):
+def test_examples_equal_a_plain_sort(limit, below):
     generator = np.random.default_rng(int(limit) + 7)
     values = generator.integers(0, 20, 300).astype(np.float32)
     values[generator.random(300) < 0.2] = NAN
@@ -67,7 +67,7 @@ def test_the_nearest_to_the_limit_meet_at_it():
     assert other.kept.tolist() == [50, 49, 48, 47, 46, 45, 44]
 
 
-def test_the_kept_fill_the_row_where_few_are_left_out():
+def test_kept_ones_fill_the_line_where_few_are_left_out():
     examples = pick_examples(np.arange(100.0), 2, below=True)
     assert examples.left_out.tolist() == [0, 1]
     assert examples.kept.tolist() == list(range(2, ACROSS))
@@ -100,7 +100,7 @@ def test_all_values_left_out_leave_no_kept_and_no_percentiles():
     assert (examples.total_left_out, examples.total) == (30, 30)
 
 
-def test_values_that_were_not_measured_are_passed_over():
+def test_missing_values_are_ignored():
     examples = pick_examples(of(NAN, 4, NAN, 2, 9), 3, below=True)
     assert examples.left_out.tolist() == [3]
     assert examples.kept.tolist() == [1, 4]
@@ -109,7 +109,7 @@ def test_values_that_were_not_measured_are_passed_over():
     assert (none.total, none.left_out.tolist(), none.kept.tolist(), none.spread) == (0, [], [], {})
 
 
-def test_one_avatar_is_chosen_once():
+def test_one_avatar_is_shown_once():
     examples = pick_examples(of(4), 3, below=True)
     assert examples.kept.tolist() == [0]
     assert examples.spread == {0: 0}
@@ -128,12 +128,12 @@ def test_a_limit_at_a_percentile_leaves_out_that_share_of_the_kept(below):
         assert more == percentile * (kept - 1) // 100
 
 
-def test_few_avatars_stand_under_one_percentile_each():
+def test_of_few_avatars_each_has_one_percentile():
     spread = pick_examples(of(1, 2, 3, 4, 5), 0, below=True).spread
     assert spread == {0: 0, 25: 1, 50: 2, 75: 3, 100: 4}
 
 
-def test_the_sheet_shows_the_choice_on_both_sides_of_the_bar():
+def test_the_sheet_shows_the_examples_on_both_sides_of_the_bar():
     values = np.random.default_rng(1).permutation(400).astype(np.float64)
     asked = []
 
@@ -157,7 +157,7 @@ def test_the_sheet_shows_the_choice_on_both_sides_of_the_bar():
     assert red.max(axis=0).tolist() == [top + LINE - 1, bar + BAR - 1]
 
 
-def test_each_measure_has_its_band_and_its_own_side_of_the_limit():
+def test_each_measure_has_its_part_and_its_side_of_the_limit():
     values = np.arange(40, dtype=np.float32)
     limits = [
         MeasureLimit("sharpness", values, 10, True),
@@ -185,7 +185,7 @@ def test_a_measure_that_was_not_taken_is_one_line():
     assert shown(sheet, FIRST + 2 * TITLE, LEFT_OUT - 1) == 9
 
 
-def test_all_left_out_is_a_band_without_kept_ones():
+def test_a_limit_that_leaves_out_all_shows_no_kept_ones():
     sheet = np.asarray(limits_sheet([MeasureLimit("contrast", of(1, 2), 8, True)], avatar))
     assert shown(sheet, FIRST + TITLE, 1) == 1
     assert (sheet[FIRST + TITLE + LINE + TITLE :] == 255).all()
@@ -204,7 +204,7 @@ def test_numbers_below_pictures_and_in_the_title_are_those_of_the_values():
     assert np.array_equal(plain[FIRST + TITLE :], other_limit[FIRST + TITLE :])
 
 
-def test_no_measures_are_said_in_words():
+def test_without_measures_the_sheet_is_a_line_of_text():
     sheet = np.asarray(limits_sheet([], avatar))
     assert sheet.shape[0] < 40
     assert sheet.min() < 100

@@ -1,4 +1,4 @@
-"""What avatars measure, against plain definitions and pictures whose numbers are known."""
+"""Measures of avatars, against definitions and images with known values."""
 
 import hashlib
 
@@ -25,7 +25,7 @@ def images():
     return np.stack(noise + smooth + drawn + plain)
 
 
-def looks(image):
+def quality(image):
     return measure(image[None], hashes=False, quality=True)[0]
 
 
@@ -60,13 +60,13 @@ def test_images_that_lie_apart_in_memory_measure_the_same(images):
         assert a.tobytes() == b.tobytes()
 
 
-def test_the_digest_is_that_of_the_pixels(images):
+def test_the_digest_is_the_sha256_of_the_pixels(images):
     measured = measure(images, hashes=False, quality=False)
     for image, row in zip(images, measured, strict=True):
         assert row["digest"].tobytes() == hashlib.sha256(image.tobytes()).digest()
 
 
-def test_the_hashes_are_those_of_imagehash(images):
+def test_the_hashes_equal_imagehash(images):
     measured = measure(images, hashes=True, quality=False)
     for image, row in zip(images, measured, strict=True):
         picture = Image.fromarray(image)
@@ -84,7 +84,7 @@ def test_sums_of_levels_and_squares_are_exact_up_to_the_brightest_large_image():
     assert (measured["squares"] == (wide**2).sum(axis=(1, 2))).all()
 
 
-def test_what_is_not_asked_for_is_empty(images):
+def test_measures_that_are_off_are_empty(images):
     without = measure(images, hashes=False, quality=False)
     assert not without["dhash"].any()
     assert all(np.isnan(without[name]).all() for name in QUALITY_MEASURES)
@@ -103,9 +103,9 @@ def test_contrast_is_the_root_of_the_mean_variance_of_the_channels(images):
 def test_an_image_of_two_colours_has_half_their_distance_as_contrast():
     image = flat(100)
     image[:, ::2] += 40
-    assert looks(image)["contrast"] == 20
+    assert quality(image)["contrast"] == 20
     image[..., 1:] = 7
-    assert looks(image)["contrast"] == pytest.approx(20 / 3**0.5)
+    assert quality(image)["contrast"] == pytest.approx(20 / 3**0.5)
 
 
 def test_the_share_of_one_colour_is_counted_around_the_median(images):
@@ -120,33 +120,33 @@ def test_the_share_of_one_colour_is_counted_around_the_median(images):
 def test_noise_around_a_colour_is_one_colour_at_every_level(level):
     noise = np.random.default_rng(level).integers(-NEAR // 2, NEAR // 2 + 1, (SIZE, SIZE, 3))
     image = (level + noise).clip(0, 255).astype(np.uint8)
-    assert looks(image)["one_colour"] == 1
+    assert quality(image)["one_colour"] == 1
 
 
 @pytest.mark.parametrize("share", [0.55, 0.75, 0.95])
-def test_the_share_of_a_ground_is_found_under_whatever_else_there_is(share):
+def test_the_share_of_the_ground_colour_does_not_depend_on_the_rest(share):
     rng = np.random.default_rng(1)
     pixels = np.full((SIZE * SIZE, 3), (250, 30, 130), np.uint8)
     other = round((1 - share) * len(pixels))
     pixels[:other] = rng.integers(0, 256, (other, 3))
     pixels[:other, 0] //= 2  # none of them is near the ground
     image = rng.permutation(pixels).reshape(SIZE, SIZE, 3)
-    assert looks(image)["one_colour"] == np.float32(1 - other / len(pixels))
+    assert quality(image)["one_colour"] == np.float32(1 - other / len(pixels))
 
 
 @pytest.mark.parametrize(("ground", "other"), [(0, 250), (5, 255), (255, 0), (250, 5)])
 def test_black_and_white_are_not_near_each_other(ground, other):
     image = flat(ground)
     image[: SIZE // 4] = other
-    assert looks(image)["one_colour"] == 0.75
+    assert quality(image)["one_colour"] == 0.75
 
 
 def test_halves_of_two_colours_are_not_one_colour():
     image = flat(200)
     image[:, : SIZE // 2] = (200, 200, 200 - 2 * NEAR)
-    assert looks(image)["one_colour"] == 0.5
+    assert quality(image)["one_colour"] == 0.5
     image[:, : SIZE // 2] = (200, 200, 200 - NEAR)
-    assert looks(image)["one_colour"] == 1
+    assert quality(image)["one_colour"] == 1
 
 
 def test_sharpness_is_the_variance_of_the_laplacian_of_the_luma(images):
@@ -163,17 +163,17 @@ def test_sharpness_is_the_variance_of_the_laplacian_of_the_luma(images):
         assert sharpness == pytest.approx(np.var(laplacian), rel=1e-6)
 
 
-def test_a_plane_has_no_sharpness_and_a_checkerboard_all_there_is():
+def test_a_plane_has_no_sharpness_and_a_checkerboard_the_most():
     ramp = np.add.outer(3 * np.arange(SIZE), 2 * np.arange(SIZE)).astype(np.uint8)
-    assert looks(np.stack([ramp] * 3, axis=2))["sharpness"] == 0
+    assert quality(np.stack([ramp] * 3, axis=2))["sharpness"] == 0
     board = (np.indices((128, 128)).sum(0) % 2 * 255).astype(np.uint8)
-    assert looks(np.stack([board] * 3, axis=2))["sharpness"] == (4 * 255) ** 2
+    assert quality(np.stack([board] * 3, axis=2))["sharpness"] == (4 * 255) ** 2
 
 
 def test_blur_lowers_sharpness_at_each_step():
     picture = paint(3, 128)
     blurred = [picture.resize((side, side)).resize((64, 64)) for side in (64, 32, 16, 8)]
-    values = [float(looks(np.asarray(each))["sharpness"]) for each in blurred]
+    values = [float(quality(np.asarray(each))["sharpness"]) for each in blurred]
     assert values == sorted(values, reverse=True)
     assert values[0] > 4 * values[1]
 
@@ -186,7 +186,7 @@ def test_colour_is_the_mean_distance_of_the_channels(images):
 
 def test_grey_has_no_colour_whatever_its_contrast():
     noise = np.random.default_rng(5).integers(0, 256, (SIZE, SIZE, 1), dtype=np.uint8)
-    row = looks(np.repeat(noise, 3, axis=2))
+    row = quality(np.repeat(noise, 3, axis=2))
     assert row["colour"] == 0
     assert row["contrast"] > 60
-    assert looks(np.broadcast_to(np.uint8([9, 200, 60]), (SIZE, SIZE, 3)))["colour"] == 191
+    assert quality(np.broadcast_to(np.uint8([9, 200, 60]), (SIZE, SIZE, 3)))["colour"] == 191

@@ -1,4 +1,4 @@
-"""The quick way for small JPEGs gives what Pillow's gives, and leaves it all that is not plain."""
+"""Fast decoding of plain JPEGs: the pixels of Pillow, which gets all other files."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def noisy(width, height, mode="RGB"):
     ],
     ids=lambda options: next(iter(options)),
 )
-def test_the_pixels_are_those_of_pillow(geometry, size, options):
+def test_the_pixels_equal_pillows(geometry, size, options):
     data = encode(noisy(*size), "JPEG", **options)
     plain = PlainJpeg.open(data, geometry)
     assert plain is not None
@@ -91,7 +91,7 @@ def test_a_damaged_file_gets_pillows_judgement():
 
 
 @pytest.mark.parametrize("place", range(0, 2000, 90))
-def test_a_flipped_byte_gives_what_pillow_makes_of_it(place):
+def test_a_flipped_byte_gives_the_same_as_pillow(place):
     data = bytearray(encode(noisy(96, 96), "JPEG", quality=60))
     data[place % len(data)] ^= 0x55
     result = make_avatars(bytes(data), Recipe(SQUARE))

@@ -1,4 +1,4 @@
-"""What a manifest comes to: each file once, train first, splits by content, found in its shard."""
+"""Plan of a dataset: each file once, train first, split by content, found in its shard."""
 
 import hashlib
 
@@ -22,7 +22,7 @@ def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-def test_each_file_is_one_entry_train_first_in_the_order_of_the_manifest(tmp_path):
+def test_each_file_is_one_picture_train_first_in_the_order_of_the_manifest(tmp_path):
     files = pictures(40)
     plan = plan_of(tmp_path, files, ["gone", "bad", "gone"])
     train = [number for number, data in enumerate(files) if not in_holdout(data)]
@@ -42,7 +42,7 @@ def test_each_file_is_one_entry_train_first_in_the_order_of_the_manifest(tmp_pat
     assert plan.statuses == {"ok": 40, "gone": 2, "bad": 1}
 
 
-def test_the_first_row_of_a_file_stands_and_the_others_name_it(tmp_path):
+def test_of_entries_with_equal_files_the_first_counts(tmp_path):
     one, two, three = pictures(3)
     plan = plan_of(tmp_path, [one, two, one, three, one, two], holdout=0.0)
     assert plan.entry.tolist() == [0, 1, 3]
@@ -77,7 +77,7 @@ def test_the_last_64_bits_of_the_hash_decide_the_split():
     assert not is_held_out(names, 0.0).any()
 
 
-def test_boxes_are_of_the_first_row_that_has_some(tmp_path):
+def test_boxes_are_those_of_the_first_listed_entry(tmp_path):
     one, two, three = pictures(3)
     first, second = (Box(1, 2, 3, 4),), (Box(5, 6, 7, 8),)
     boxes = BoxFile(
@@ -90,12 +90,12 @@ def test_boxes_are_of_the_first_row_that_has_some(tmp_path):
 
 
 @pytest.mark.parametrize("digest", ["xyz", "ab" * 31])
-def test_a_row_whose_hash_is_none_is_refused(tmp_path, digest):
+def test_an_entry_with_an_invalid_hash_is_an_error(tmp_path, digest):
     files = pictures(1)
     paths = make_dataset(tmp_path, files)
     manifest = paths.data / "manifest.jsonl"
     text = manifest.read_text().replace(sha256(files[0]), digest)
     dataset = Dataset.open(paths.data)
     manifest.write_text(text)
-    with pytest.raises(GanError, match=r"manifest\.jsonl:1: .*(hexadecimal|sha256 is not 64)"):
+    with pytest.raises(GanError, match=r"manifest\.jsonl:1: "):
         make_plan(dataset, 0.3, None)

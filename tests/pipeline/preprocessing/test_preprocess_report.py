@@ -1,4 +1,4 @@
-"""The sentence about what became of all pictures, where every number is another one."""
+"""Summary line of preprocess: its numbers add up."""
 
 from preprocess_inputs import assert_counts_add_up, numbers_in
 
@@ -6,7 +6,7 @@ from pipeline.preprocessing.report import PreprocessSummary, describe_summary
 
 
 def summary(without_face, faces_rejected, more_faces):
-    """Of pictures and faces that were left out on every account, a power of two on each."""
+    """A summary with another power of two for each reason to leave pictures or faces out."""
     kept_and_alike = {
         "filtered": 64,
         "duplicate_pixels": 128,
@@ -36,14 +36,14 @@ def summary(without_face, faces_rejected, more_faces):
     )
 
 
-def test_all_pictures_add_up():
+def test_pictures_add_up():
     of_pictures = summary(without_face=0, faces_rejected=0, more_faces=0)
     assert_counts_add_up(of_pictures)
     total, kept, *_ = numbers_in(describe_summary(of_pictures, faces=False))
     assert (total, kept) == (1991, 1536)
 
 
-def test_all_pictures_and_all_faces_add_up():
+def test_pictures_and_faces_add_up():
     of_faces = summary(without_face=8, faces_rejected=16, more_faces=100)
     assert_counts_add_up(of_faces, faces=True)
     pictures, faces = describe_summary(of_faces, faces=True).split(". ")

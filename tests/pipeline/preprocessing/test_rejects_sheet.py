@@ -47,7 +47,7 @@ def test_the_box_is_drawn_where_it_is_on_the_picture():
     assert red.max(axis=0).tolist() == [80, 64]
 
 
-def test_a_few_of_each_reason_are_shown_evenly_and_the_rows_asked_for():
+def test_a_sample_of_each_reason_is_spread_evenly():
     asked = []
 
     def load(row):
@@ -68,7 +68,7 @@ def test_a_picture_that_cannot_be_opened_is_shown_by_its_reason():
     assert (tile(with_text, 0, 0) != tile(without, 0, 0)).any()
 
 
-def test_nothing_rejected_is_a_small_picture_that_says_so():
+def test_without_rejects_the_sheet_is_a_line_of_text():
     sheet = np.asarray(rejects_sheet([], page, no_avatar))
     assert sheet.shape[0] < 40
     assert sheet.min() < 100
@@ -81,7 +81,7 @@ def test_equal_rejects_give_equal_pictures():
 
 
 @pytest.mark.parametrize("number", [0, 9])
-def test_what_was_left_out_for_its_looks_is_shown_as_its_avatar(number):
+def test_a_filtered_avatar_is_shown_itself(number):
     reject = Reject("blurred", "sharpness 3", Box(1, 1, 9, 9))
     blurred = [Rejected(5, "/5.png", reject, avatar=number)]
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -99,7 +99,7 @@ def test_what_was_left_out_for_its_looks_is_shown_as_its_avatar(number):
     assert np.array_equal(shown, pixels.repeat(2, axis=0).repeat(2, axis=1))
 
 
-def test_reasons_that_alternate_are_shown_in_the_order_of_the_rows():
+def test_alternating_reasons_are_shown_in_manifest_order():
     rejects = [faces(1, reason, row)[0] for row in range(0, 40, 2) for reason in ("b", "a")]
     asked = []
     rejects_sheet(rejects, lambda row: asked.append(row), no_avatar)
@@ -107,7 +107,7 @@ def test_reasons_that_alternate_are_shown_in_the_order_of_the_rows():
     assert asked == each + each
 
 
-def test_the_list_is_not_walked_once_a_reason():
+def test_the_list_is_iterated_once_for_all_reasons():
     class Counted(list):
         walked = 0
 

@@ -1,4 +1,4 @@
-"""Who stays: the plain definition against the one on arrays, and who is order_by_preference."""
+"""Selection of avatars against its definition, and their order of preference."""
 
 import numpy as np
 import pytest
@@ -21,19 +21,19 @@ def smooth(random):
 
 @pytest.fixture
 def stage(tmp_path):
-    """stage(images): their facts, and the file that holds them."""
+    """stage(images): their records, and the file that holds them."""
     opened = []
 
     def make(images):
         file = StagedImages(tmp_path / f"{len(opened)}.npy", SIZE, create=True)
         opened.append(file)
         file.write(np.arange(len(images)), images)
-        facts = np.zeros(len(images), AVATAR_DTYPE)
+        records = np.zeros(len(images), AVATAR_DTYPE)
         measured = measure(images, hashes=True, quality=True)
         for name in measured.dtype.names:
-            facts[name] = measured[name]
-        facts["slot"] = facts["picture"] = np.arange(len(images))
-        return facts, file
+            records[name] = measured[name]
+        records["slot"] = records["picture"] = np.arange(len(images))
+        return records, file
 
     yield make
     for file in opened:
@@ -44,7 +44,7 @@ def bits(one, other):
     return (int(one) ^ int(other)).bit_count()
 
 
-def by_definition(facts, images, order, limits):
+def by_definition(records, images, order, limits):
     kept, leaders = [], {}
     for number in order:
         same = [k for k in kept if (images[k] == images[number]).all()]
@@ -52,7 +52,7 @@ def by_definition(facts, images, order, limits):
             leaders[number] = same[0]
             continue
         near = [
-            (bits(facts["dhash"][k], facts["dhash"][number]), d, place, k)
+            (bits(records["dhash"][k], records["dhash"][number]), d, place, k)
             for place, k in enumerate(kept)
             if (d := bits(phash(images[k]), phash(images[number]))) <= limits.phash
         ]
@@ -63,7 +63,7 @@ def by_definition(facts, images, order, limits):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_it_is_the_plain_definition(stage, seed):
+def test_the_selection_equals_the_definition(stage, seed):
     random = np.random.default_rng(seed)
     originals = [smooth(random) for _ in range(12)]
     images = []
@@ -72,11 +72,11 @@ def test_it_is_the_plain_definition(stage, seed):
         noise = random.integers(0, 3) * random.integers(-9, 10, image.shape)
         images.append((image + noise).clip(0, 255).astype(np.uint8))
     images = np.stack(images)
-    facts, file = stage(images)
+    records, file = stage(images)
     order = random.permutation(120)
     limits = NearLimits(4, 8)
-    choice = select(facts, order, ALL_PASS, limits, file)
-    expected = by_definition(facts, images, order, limits)
+    choice = select(records, order, ALL_PASS, limits, file)
+    expected = by_definition(records, images, order, limits)
     assert choice.leader.tolist() == [expected[number] for number in range(120)]
     assert 5 < choice.kept.sum() < 100
     pixels = {n for n in range(120) if (images[expected[n]] == images[n]).all()}
@@ -85,27 +85,29 @@ def test_it_is_the_plain_definition(stage, seed):
     assert set(choice.same_pixels) | set(choice.near) == dropped
     for number in choice.near:
         leader = choice.leader[number]
-        assert choice.dhash[number] == bits(facts["dhash"][number], facts["dhash"][leader]) <= 4
+        assert (
+            choice.dhash[number] == bits(records["dhash"][number], records["dhash"][leader]) <= 4
+        )
         assert choice.phash[number] == bits(phash(images[number]), phash(images[leader])) <= 8
 
 
-def test_without_limits_only_equal_pixels_go_and_the_preferred_one_stays(stage):
+def test_without_limits_only_equal_pixels_are_dropped(stage):
     random = np.random.default_rng(5)
     one, two = smooth(random), smooth(random)
     images = np.stack([one, two, one, (one ^ 1), two, one])
-    facts, file = stage(images)
-    choice = select(facts, np.array([5, 4, 3, 2, 1, 0]), ALL_PASS, None, file)
+    records, file = stage(images)
+    choice = select(records, np.array([5, 4, 3, 2, 1, 0]), ALL_PASS, None, file)
     assert choice.leader.tolist() == [5, 4, 5, 3, 4, 5]
     assert choice.same_pixels.tolist() == [0, 1, 2]
     assert len(choice.near) == 0
 
 
-def test_what_a_filter_leaves_out_stands_for_no_other(stage):
+def test_a_filtered_avatar_is_no_leader(stage):
     flat = np.full((SIZE, SIZE, 3), 200, np.uint8)
     images = np.stack([flat, flat, smooth(np.random.default_rng(1)), flat ^ 1])
-    facts, file = stage(images)
+    records, file = stage(images)
     rules = FilterRules(0, 1000.0, 5.0, 1.0, 0.0, 0.0)
-    choice = select(facts, np.arange(4), rules, NearLimits(4, 8), file)
+    choice = select(records, np.arange(4), rules, NearLimits(4, 8), file)
     assert choice.kept.tolist() == [False, False, True, False]
     assert (choice.fault != 0).tolist() == [True, True, False, True]
     assert choice.leader.tolist() == [-1, -1, 2, -1]

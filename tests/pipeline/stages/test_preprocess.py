@@ -1,4 +1,4 @@
-"""Dataset to cache: what is kept, in which order, and that nothing half-made is left."""
+"""Preprocess: order and content of the cache, counts, kills."""
 
 import hashlib
 import io
@@ -44,7 +44,7 @@ def paths(tmp_path, files):
     return make_dataset(tmp_path, files)
 
 
-def test_train_rows_come_first_and_both_splits_keep_the_order(paths, files):
+def test_train_comes_first_and_both_splits_keep_the_order(paths, files):
     summary = run(params(), paths, workers=1)
     cache = TensorCache.open(paths.cache)
     cache.verify()
@@ -61,7 +61,7 @@ def test_train_rows_come_first_and_both_splits_keep_the_order(paths, files):
     assert summary.digest == cache.digest
 
 
-def test_cached_rows_are_the_decoded_files(paths, files):
+def test_cached_images_are_the_decoded_files(paths, files):
     run(params(size=48), paths, workers=1)
     cache = TensorCache.open(paths.cache)
     index = pq.read_table(paths.cache / "index.parquet").to_pydict()
@@ -71,7 +71,7 @@ def test_cached_rows_are_the_decoded_files(paths, files):
         assert np.array_equal(cached, np.asarray(resized))
 
 
-def test_meta_names_everything_that_decided(paths):
+def test_meta_records_everything_that_decides_the_cache(paths):
     run(params(), paths, workers=1)
     meta = TensorCache.open(paths.cache).meta
     decided = params().preprocess.model_dump()
@@ -97,7 +97,7 @@ def test_two_workers_and_a_second_run_give_the_same_bytes(paths):
     ]
 
 
-def test_split_stays_when_images_are_added(tmp_path):
+def test_a_file_keeps_its_split_when_others_are_added(tmp_path):
     def splits(folder, count):
         paths = make_dataset(tmp_path / folder, pictures(count))
         run(params(), paths, workers=1)
@@ -160,7 +160,7 @@ def test_small_images_are_kept_and_counted(paths):
 
 def test_all_bad_is_an_error_that_names_the_first(tmp_path):
     paths = make_dataset(tmp_path, [TEXT, TEXT + b"2"])
-    with pytest.raises(GanError, match=r"none of 2 images can be used.*/images/0.png.*not a pic"):
+    with pytest.raises(GanError, match=r"/images/0\.png"):
         run(params(), paths, workers=1)
     assert not paths.cache.exists()
     assert not paths.cache.with_name("cache.staging").exists()
@@ -169,19 +169,19 @@ def test_all_bad_is_an_error_that_names_the_first(tmp_path):
 def test_nothing_left_to_train_on_is_an_error(tmp_path):
     held_out = [data for data in pictures(40) if in_holdout(data)]
     paths = make_dataset(tmp_path, held_out)
-    with pytest.raises(GanError, match="no image is left to train on"):
+    with pytest.raises(GanError, match=r"preprocess\.holdout"):
         run(params(), paths, workers=1)
 
 
 def test_an_absent_dataset_and_a_damaged_one_are_errors(tmp_path, files):
-    with pytest.raises(GanError, match="dataset"):
+    with pytest.raises(GanError, match="data"):
         run(params(), Paths(tmp_path), workers=1)
     paths = make_dataset(tmp_path, files)
     shard = next(paths.data.glob("*.tar"))
     data = bytearray(shard.read_bytes())
     data[600] ^= 1
     shard.write_bytes(data)
-    with pytest.raises(GanError, match="damaged"):
+    with pytest.raises(GanError, match=shard.name):
         run(params(), paths, workers=1)
     assert not paths.cache.exists()
 
@@ -194,16 +194,12 @@ def test_a_file_where_a_folder_should_be_is_an_error(paths, name):
     assert (paths.root / name).read_text() == "mine"
 
 
-def test_a_disk_too_small_is_said_before_the_work(tmp_path):
-    work = []
+def test_a_disk_too_small_is_an_error_before_any_work(tmp_path):
     with (
-        pytest.raises(
-            GanError, match=r"cache: needs 1000000\.00 GB, the disk has \d+\.\d+ GB left"
-        ),
+        pytest.raises(GanError, match=r"cache: .*1000000\.00 GB"),
         replace_folder(tmp_path / "cache", 10**15),
     ):
-        work.append("begun")
-    assert not work
+        pytest.fail("the block was entered")
     assert not list(tmp_path.iterdir())
 
 
@@ -226,7 +222,7 @@ def test_a_stop_at_either_rename_leaves_the_old_cache(paths, monkeypatch, stoppe
     assert not paths.cache.with_name("cache.old").exists()
 
 
-def test_a_kill_between_the_renames_is_healed_by_the_next_run(paths):
+def test_a_kill_between_the_renames_is_repaired_by_the_next_run(paths):
     run(params(), paths, workers=1)
     before = contents(paths.cache)
     paths.cache.rename(paths.cache.with_name("cache.old"))
@@ -243,7 +239,7 @@ def test_a_kill_between_the_renames_is_healed_by_the_next_run(paths):
 def test_a_link_in_place_of_the_cache_is_refused(paths, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     paths.cache.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(GanError, match="cache: a link stands where a folder should be"):
+    with pytest.raises(GanError, match="cache: "):
         run(params(), paths, workers=1)
 
 
@@ -269,17 +265,16 @@ if __name__ == "__main__":
     )
 
 
-def test_a_full_disk_is_one_line_and_leaves_the_old_cache(paths):
+def test_a_full_disk_is_an_error_and_leaves_the_old_cache(paths):
     run(params(), paths, workers=1)
     before = contents(paths.cache)
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))"
     process = child(paths.root, limit)
-    _, complaint = process.communicate(timeout=60)
+    _, output = process.communicate(timeout=60)
     assert process.returncode == 1
-    told = [line for line in complaint.splitlines() if "preprocess:" not in line]
-    assert len(told) == 2
-    assert told[0].startswith("cache/: about 0.01 GB for 90 images of 32 pixels")
-    assert "the disk takes no more" in complaint
+    space, error = [line for line in output.splitlines() if "preprocess:" not in line]
+    assert space.startswith("cache/: ")
+    assert error.startswith(f"{paths.cache}: ")
     assert contents(paths.cache) == before
     assert not paths.cache.with_name("cache.staging").exists()
 
@@ -291,80 +286,83 @@ def wait_for(condition, seconds=30):
         time.sleep(0.02)
 
 
+def slow_files():
+    """A task of small pictures, then many that take long to decode."""
+    large = io.BytesIO()
+    Image.new("RGB", (4000, 4000), "teal").save(large, "PNG")
+    return [*pictures(100), *(large.getvalue() + bytes([n]) for n in range(250))]
+
+
+def has_images(staging):
+    """Whether a worker has written the images of a task, and so works on the next one."""
+    file = staging / "images.npy"
+    return file.exists() and file.stat().st_size > 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_run_leaves_no_half_cache_and_no_process(tmp_path, files, number):
     paths = make_dataset(tmp_path / "old", files)
     run(params(), paths, workers=1)
     before = contents(paths.cache)
-    slow = picture(0, size=(1600, 1600))
-    paths = make_dataset(
-        tmp_path / "new", [slow + bytes([i, j]) for i in range(40) for j in range(9)]
-    )
+    paths = make_dataset(tmp_path / "new", slow_files())
     (tmp_path / "old" / "cache").rename(paths.cache)
     staging = paths.cache.with_name("cache.staging")
     process = child(paths.root)
-    family = psutil.Process(process.pid)
-    wait_for(lambda: staging.exists() and len(family.children(recursive=True)) >= 2)
-    time.sleep(0.5)
-    family = family.children(recursive=True)
+    wait_for(lambda: has_images(staging))
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 2
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode != 0
-    wait_for(lambda: not any(member.is_running() for member in family))
+    wait_for(lambda: not any(each.is_running() for each in family))
     assert contents(paths.cache) == before
     assert staging.exists() == (number == signal.SIGKILL)
-    healed = make_dataset(tmp_path / "healed", files)
+    repaired = make_dataset(tmp_path / "repaired", files)
     if number == signal.SIGKILL:
-        with pytest.raises(GanError, match="damaged"):
+        with pytest.raises(GanError, match="staging"):
             TensorCache.open(staging)
-        staging.rename(healed.cache.with_name("cache.staging"))
-    run(params(), healed, workers=1)
-    assert contents(healed.cache) == before
+        staging.rename(repaired.cache.with_name("cache.staging"))
+    run(params(), repaired, workers=1)
+    assert contents(repaired.cache) == before
 
 
 def workers_of(process):
-    """Its processes that decode; the one that tracks resources is none."""
+    """The processes that decode; not the resource tracker."""
     children = psutil.Process(process.pid).children()
     return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_one_line_and_leaves_the_old_cache(tmp_path, files):
+def test_a_killed_worker_is_an_error_and_leaves_the_old_cache(tmp_path, files):
     paths = make_dataset(tmp_path / "old", files)
     run(params(), paths, workers=1)
     before = contents(paths.cache)
-    slow = picture(0, size=(1600, 1600))
-    paths = make_dataset(
-        tmp_path / "new", [slow + bytes([i, j]) for i in range(40) for j in (1, 2)]
-    )
+    paths = make_dataset(tmp_path / "new", slow_files())
     (tmp_path / "old" / "cache").rename(paths.cache)
     process = child(paths.root)
-    wait_for(lambda: paths.cache.with_name("cache.staging").exists() and workers_of(process))
-    time.sleep(0.5)
+    wait_for(lambda: has_images(paths.cache.with_name("cache.staging")))
     workers_of(process)[0].kill()
-    _, complaint = process.communicate(timeout=60)
+    _, output = process.communicate(timeout=60)
     assert process.returncode == 1
-    told = [line for line in complaint.splitlines() if not line.startswith(("cache/:", "prepr"))]
-    assert len(told) == 1
-    assert told[0].startswith("a decoding process was killed")
+    (error,) = (e for e in output.splitlines() if not e.startswith(("cache/:", "preprocess:")))
+    assert "preprocess.max_pixels" in error
     assert contents(paths.cache) == before
     assert not paths.cache.with_name("cache.staging").exists()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [0.0, 0.3, 0.6, 1.0, 1.5])
-def test_ctrl_c_at_any_moment_of_the_start_makes_no_worker_complain(tmp_path, after):
-    slow = picture(0, size=(1600, 1600))
-    paths = make_dataset(tmp_path, [slow + bytes([i]) for i in range(200)])
+@pytest.mark.parametrize("after", [0.0, 0.4, 1.0])
+def test_ctrl_c_during_the_start_gives_no_traceback_of_a_worker(tmp_path, after):
+    paths = make_dataset(tmp_path, slow_files())
     process = child(paths.root, new_group=True)
     wait_for(lambda: psutil.Process(process.pid).children())
     time.sleep(after)
     os.killpg(process.pid, signal.SIGINT)
-    _, complaint = process.communicate(timeout=60)
-    assert complaint.count("Traceback") == 1  # of the parent, which one_line_errors would turn
-    assert "KeyboardInterrupt" in complaint
-    assert "spawn_main" not in complaint
+    _, output = process.communicate(timeout=60)
+    assert output.count("Traceback") == 1  # of the parent: here no command catches it
+    assert "KeyboardInterrupt" in output
+    assert "spawn_main" not in output
     assert not paths.cache.with_name("cache.staging").exists()
 
 

@@ -1,4 +1,4 @@
-"""The cleaning of preprocess end to end: filters, near duplicates, what is told of them."""
+"""Cleaning by preprocess: filters, near-duplicates, and the reports of them."""
 
 import io
 import json
@@ -35,7 +35,7 @@ def size_of(paths, row):
     return json.loads(manifest[row])["bytes"]
 
 
-def test_of_copies_in_other_sizes_and_qualities_the_largest_stays(tmp_path):
+def test_of_copies_in_other_sizes_and_qualities_the_largest_is_kept(tmp_path):
     files = []
     for seed in range(12):
         picture = drawn(seed, (200, 200))
@@ -72,7 +72,7 @@ def test_a_duplicate_in_the_hold_out_does_not_leak_into_training(tmp_path):
     assert set(index["split"]) == {"train", "holdout"}
 
 
-def test_every_kind_of_duplicate_is_listed_under_what_is_kept(tmp_path):
+def test_every_kind_of_duplicate_is_listed_under_the_kept_one(tmp_path):
     one, two = drawn(1, (90, 90)), drawn(2, (90, 90))
     files = [
         file_of(one),
@@ -141,7 +141,7 @@ def test_each_filter_counts_its_reason_and_shows_it(junk, capfd):
         assert np.asarray(Image.open(junk.reports / f"{name}.png")).std() > 10
 
 
-def test_a_filter_that_is_off_gives_its_reason_no_more(junk):
+def test_a_filter_that_is_off_rejects_nothing(junk):
     off = {"max_aspect": 1000.0, "max_one_colour": 1.0}
     reasons = run(params(filters=LIMITS, holdout=0.0, size=64), junk, 1).rejects
     assert len(reasons) == len(LIMITS)
@@ -152,14 +152,14 @@ def test_a_filter_that_is_off_gives_its_reason_no_more(junk):
         assert left.keys() < reasons.keys()
 
 
-def test_filters_that_leave_nothing_are_one_clear_line(junk):
+def test_filters_that_leave_nothing_are_an_error(junk):
     everything = params(filters={"min_contrast": 128.0}, size=64)
-    with pytest.raises(GanError, match=r"preprocess\.filters leaves out all 10 avatars; lower"):
+    with pytest.raises(GanError, match=r"preprocess\.filters"):
         run(everything, junk, 1)
     assert not junk.cache.exists()
 
 
-def test_every_cached_row_leads_to_its_source_row_and_its_numbers(junk):
+def test_the_index_has_the_entry_and_the_measures_of_every_image(junk):
     run(params(filters=LIMITS, duplicates={"near": True, "dhash": 4}, size=64), junk, 1)
     cache = TensorCache.open(junk.cache)
     cache.verify()
@@ -203,7 +203,7 @@ def test_with_borders_the_whole_picture_is_kept_on_the_background(tmp_path):
     assert pq.read_table(paths.cache / "index.parquet")["side"].to_pylist() == [96.0]
 
 
-def test_a_copy_of_what_is_left_out_is_listed_under_what_is_kept(tmp_path):
+def test_a_copy_of_a_dropped_file_is_listed_under_the_kept_one(tmp_path):
     large, small = drawn(1, (180, 180)), drawn(1, (90, 90))
     files = [file_of(small), file_of(large, "JPEG", quality=90), file_of(small), b"no picture"]
     paths = make_dataset(tmp_path, [*files, b"no picture"])
@@ -213,8 +213,8 @@ def test_a_copy_of_what_is_left_out_is_listed_under_what_is_kept(tmp_path):
 
 
 @pytest.mark.slow
-def test_any_number_of_workers_gives_the_same_bytes_with_everything_on(tmp_path):
-    files = [file_of(drawn(seed // 3, (70, 70 + seed % 5)), "JPEG") for seed in range(300)]
+def test_any_number_of_workers_gives_the_same_bytes(tmp_path):
+    files = [file_of(drawn(seed // 3, (70, 70 + seed % 5)), "JPEG") for seed in range(200)]
     paths = make_dataset(tmp_path, files)
     everything = params(filters=LIMITS, duplicates={"near": True, "dhash": 4, "phash": 8}, size=64)
     made = []

@@ -1,4 +1,4 @@
-"""Whole pages through preprocess: crops, index, counts, what is shown of the rest."""
+"""Preprocess with face detectors: crops, index, counts, rejects."""
 
 import _ctypes
 import io
@@ -33,7 +33,7 @@ FACES = {"min_side": 40, "min_share": 0.1, "min_score": 0.2, "max_faces": 3}
 
 
 def settings(detector, file="", **changes):
-    """Params with this detector; crops are the boxes themselves if nothing else is said."""
+    """Params with this detector; by default crops are the boxes themselves."""
     update = {"detector": detector, "file": file, "margin": 1.0, "centre": 0.5} | FACES | changes
     return params(update, holdout=0.0, crop="faces")
 
@@ -87,7 +87,7 @@ def blocks(tmp_path):
     return paths
 
 
-def test_several_faces_of_a_page_are_cached_each_with_its_row_and_box(blocks):
+def test_several_faces_of_a_page_are_cached_each_with_its_entry_and_box(blocks):
     summary = run(settings("boxes", "boxes.jsonl"), blocks, workers=1)
     cache = TensorCache.open(blocks.cache)
     cache.verify()
@@ -131,7 +131,7 @@ def test_every_reject_is_listed_counted_and_shown(blocks):
     assert sheet.height > 8 * 128
 
 
-def test_without_rejects_the_sheet_is_there_all_the_same(tmp_path):
+def test_the_sheet_is_written_without_rejects_too(tmp_path):
     paths = make_dataset(tmp_path, [page((RED, 1, 1, 50, 50))])
     run(params(holdout=0.0), paths, workers=1)
     assert Image.open(paths.reports / "rejects.png").height < 128
@@ -189,7 +189,7 @@ def test_a_face_smaller_than_the_cache_is_counted_as_upscaled(tmp_path):
     assert run(settings("boxes", "boxes.jsonl", margin=0.54), paths, workers=1).upscaled == 0
 
 
-def test_the_content_of_the_file_decides_and_not_its_name(blocks):
+def test_a_cache_records_the_content_of_a_box_file_and_not_its_name(blocks):
     def meta(file):
         run(settings("boxes", file), blocks, workers=1)
         return TensorCache.open(blocks.cache).meta
@@ -206,7 +206,7 @@ def test_the_content_of_the_file_decides_and_not_its_name(blocks):
     assert meta("boxes.jsonl")["digest"] != first["digest"]
 
 
-def test_a_row_is_found_by_the_url_of_any_row_with_the_same_file(tmp_path):
+def test_boxes_are_found_by_the_url_of_any_entry_with_the_same_file(tmp_path):
     file = page((RED, 10, 10, 60, 60))
     paths = make_dataset(tmp_path, [file, page(size=(250, 200)), file])
     write_boxes(paths, {2: [[10, 10, 60, 60]]})
@@ -226,23 +226,23 @@ def test_a_file_of_other_pictures_is_an_error(tmp_path):
 def test_a_dataset_without_a_usable_face_is_an_error_that_names_the_first(tmp_path):
     paths = make_dataset(tmp_path, [page(size=(250, 200)), page(size=(251, 200))])
     write_boxes(paths, {0: [[1, 1, 9, 9]], 1: []})
-    with pytest.raises(GanError, match=r"none of 2 images can be used.*face too small 9x9 at 1,1"):
+    with pytest.raises(GanError, match=r"/images/0\.png: .*9x9"):
         run(settings("boxes", "boxes.jsonl"), paths, workers=1)
     assert not paths.cache.exists()
 
 
 @pytest.mark.parametrize(
-    ("detector", "text", "complaint"),
+    ("detector", "text", "named"),
     [
-        ("boxes", None, "no such file; put it there"),
-        ("boxes", "{}", r"faces/mine:1: names no picture|faces/mine:1: `boxes`"),
-        ("cascade", None, "no such file; put it there"),
-        ("cascade", "<x>", "not a cascade"),
-        ("animeface", None, "does not fit"),
+        ("boxes", None, "faces/mine: "),
+        ("boxes", "{}", "faces/mine:1: "),
+        ("cascade", None, "faces/mine: "),
+        ("cascade", "<x>", "faces/mine: "),
+        ("animeface", None, "animeface: "),
     ],
 )
-def test_an_unfit_detector_is_told_before_any_work(
-    tmp_path, monkeypatch, detector, text, complaint
+def test_an_unusable_detector_is_an_error_before_any_work(
+    tmp_path, monkeypatch, detector, text, named
 ):
     wrong = Path(_ctypes.__file__)
     monkeypatch.setattr(face_animeface, "find_library", lambda: wrong)
@@ -250,7 +250,7 @@ def test_an_unfit_detector_is_told_before_any_work(
     (tmp_path / "faces").mkdir()
     if text is not None:
         (tmp_path / "faces" / "mine").write_text(text)
-    with pytest.raises(GanError, match=complaint) as caught:
+    with pytest.raises(GanError, match=named) as caught:
         run(settings(detector, "mine"), Paths(tmp_path), workers=1)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["faces"]
@@ -279,8 +279,7 @@ def test_a_cascade_runs_in_the_workers_and_gives_the_same_bytes(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_WHEEL, reason="animeface has no wheel for this platform")
 def test_most_painted_pages_give_a_good_crop(tmp_path):
-    pages = 100
-    paths = make_dataset(tmp_path, [paint_page_jpeg(seed, 256) for seed in range(pages)])
+    paths = make_dataset(tmp_path, [paint_page_jpeg(seed, 256) for seed in range(30)])
     chosen = settings("animeface", margin=1.75, centre=0.42, min_side=43, max_faces=16)
     summary = run(chosen, paths, workers=2)
     assert_counts_add_up(summary, faces=True)
@@ -296,7 +295,7 @@ def test_most_painted_pages_give_a_good_crop(tmp_path):
         )
         good |= {row} if fits else set()
         wrong += not fits
-    assert len(good) >= 85
-    assert wrong <= 5
+    assert len(good) >= 25
+    assert wrong <= 2
     meta = TensorCache.open(paths.cache).meta
     assert meta["settings"]["faces"]["version"] == face_animeface.version()
