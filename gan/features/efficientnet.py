@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gan.features.extractor import Precision, exact_inference, extract_in_parts
 
-SIZE = 128  # pixels of a side the network sees
+SIZE = 128  # side of the network's input, in pixels
 PROTOCOL = (
     "efficientnet-lite0: uint8, bicubic antialiased to 128, x/127.5 - 1, "
     "mean of extract_features over height and width"
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 class Lite0:
-    """1,280 features of the last convolution, averaged over the picture; 1,000 classes."""
+    """1,280 features: the last convolution averaged over the picture; logits of 1,000 classes."""
 
     name = "lite0"
     dimensions = 1280
@@ -40,7 +40,7 @@ class Lite0:
         self.digest = hashlib.sha256(weights + f"{PROTOCOL} {precision}".encode()).hexdigest()
         self._classifier: nn.Module = network._fc
         self._network: Any = (
-            _faster(network.eval()).to(device).to(memory_format=torch.channels_last)
+            _optimise(network.eval()).to(device).to(memory_format=torch.channels_last)
         )
         self._classifier.to("cpu")
         self._device, self._batch_size = device, batch_size
@@ -51,10 +51,10 @@ class Lite0:
             return extract_in_parts(self._features, images, self._device, self._batch_size)
 
     def logits(self, features: Tensor) -> Tensor:
-        """Logits (N, 1000): the network's classifier, which takes the averaged maps."""
+        """Logits (N, 1000) by the network's classifier, whose input are the averaged maps."""
         with exact_inference(CPU):
-            found: Tensor = self._classifier(features)
-        return found
+            logits: Tensor = self._classifier(features)
+        return logits
 
     def _features(self, images: Tensor) -> Tensor:
         resized = functional.interpolate(
@@ -69,8 +69,8 @@ class Lite0:
         return maps.float().mean(dim=(2, 3))
 
 
-def _faster(network: nn.Module) -> nn.Module:
-    """Fold batch norms and even paddings into the convolutions: faster, equal within 3e-6."""
+def _optimise(network: nn.Module) -> nn.Module:
+    """Fold batch norms and symmetric paddings into the convolutions: faster, equal within 3e-6."""
     _fuse(network, "_conv_stem", "_bn0")
     _fuse(network, "_conv_head", "_bn1")
     for block in network._blocks:  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Who looks at the images: what an extractor is, and the exact arithmetic all of them keep to."""
+"""Interface of a feature extractor, and the exact inference that all extractors use."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,22 +8,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-CPU_BATCH_SIZE = 16  # activations of more images do not fit into the processor's cache
+CPU_BATCH_SIZE = 16  # activations of more images don't fit into the CPU's cache
 
 Precision = Literal["float32", "bf16"]
-"""Of an extractor's convolutions and products; features are float32 in any case."""
+"""Precision of an extractor's convolutions and products; its features are always float32."""
 
 
 class Extractor(Protocol):
-    """Turns images into features; a fixed network with a fixed protocol."""
+    """A fixed network with a fixed protocol, which turns images into features."""
 
     @property
     def name(self) -> str:
-        """What keys of metrics call it: `inception` (pytorch-fid's own weights), `lite0`, ..."""
+        """Name in the keys of metrics: `inception` (pytorch-fid's own weights), `lite0`, ..."""
 
     @property
     def precision(self) -> Precision:
-        """Stands in the keys of metrics unless it is float32."""
+        """Precision, which keys of metrics name unless it is float32."""
 
     @property
     def dimensions(self) -> int:
@@ -31,24 +31,24 @@ class Extractor(Protocol):
 
     @property
     def protocol(self) -> str:
-        """What happens to an image on its way to features, in one line for a reader."""
+        """Preprocessing and layer that give the features, in one line."""
 
     @property
     def digest(self) -> str:
-        """Hex sha256 of weights, protocol and precision: equal digests, comparable features."""
+        """Hex sha256 of weights, protocol and precision; features compare if it is equal."""
 
     def __call__(self, images: Tensor) -> Tensor:
         """Features (N, D) float32 on the CPU of images (N, 3, H, W) uint8."""
 
     def logits(self, features: Tensor) -> Tensor | None:
-        """Class logits (N, C) float32 of features (N, D), or None: it has no classes."""
+        """Class logits (N, C) float32 of features (N, D); None if the network has no classes."""
 
 
 @contextmanager
 def exact_inference(device: torch.device, precision: Precision = "float32") -> Iterator[None]:
-    """Run a block without gradients, TF32 or algorithms chosen by timing.
+    """Context without gradients, TF32, or algorithms chosen by timing.
 
-    Nothing is narrower than float32, unless `precision` asks for it.
+    Everything is float32 or wider, unless `precision` is bf16.
     """
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -74,19 +74,19 @@ def check_images(images: Tensor) -> None:
 
 
 def extract_in_parts(
-    look: Callable[[Tensor], Tensor], images: Tensor, device: torch.device, batch_size: int
+    extract: Callable[[Tensor], Tensor], images: Tensor, device: torch.device, batch_size: int
 ) -> Tensor:
-    """Apply `look` to parts of one fixed length, and put what it gives together, on the CPU.
+    """Apply `extract` to parts of one fixed length; returns the features of all, on the CPU.
 
-    The last part is filled up with black: another length may choose another kernel, and an
-    image's features must not depend on how many others come with it. On a CPU parts have 16
-    images, the length that is computed fastest, whatever `batch_size`.
+    The last part is padded with black images: another length may select another kernel, and an
+    image's features must not depend on the number of images beside it. On a CPU a part has 16
+    images, the fastest length, whatever `batch_size`.
     """
     check_images(images)
     length = CPU_BATCH_SIZE if device.type == "cpu" else batch_size
-    found = []
+    features = []
     for part in torch.split(images, length):
         missing = length - len(part)
-        whole = functional.pad(part, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else part
-        found.append(look(whole.to(device))[: len(part)].float().cpu())
-    return torch.cat(found)
+        padded = functional.pad(part, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else part
+        features.append(extract(padded.to(device))[: len(part)].float().cpu())
+    return torch.cat(features)

@@ -18,9 +18,9 @@ from gan.features.extractor import Precision, exact_inference, extract_in_parts
 
 OFFICIAL_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 PROTOCOL = "pytorch-fid inception: uint8 / 255, bilinear to 299, pool3"
-SIDE = 299  # pixels the network sees
+SIDE = 299  # of the network's input, in pixels
 CLASSIFIER = "fc.weight"
-FIRST_ON_CPU = 4  # images at once where they are large: memory is the limit there, not arithmetic
+STEM_BATCH_ON_CPU = 4  # images at once in the stem, which memory limits, not arithmetic
 
 CPU = torch.device("cpu")
 
@@ -28,8 +28,8 @@ CPU = torch.device("cpu")
 class Inception:
     """2,048 features of the last pooling layer, and logits of 1,008 classes.
 
-    It is called `inception` with the official weights, and only with them; with other weights of
-    the same network `inception_<first 8 digits of their sha256>`.
+    Its name is `inception` with the official weights only; with other weights of the same network
+    it is `inception_<first 8 digits of their sha256>`.
     """
 
     dimensions = 2048
@@ -43,7 +43,7 @@ class Inception:
         precision: Precision = "float32",
         batch_size: int = 64,
     ) -> None:
-        """Read `weights`; GanError if their sha256 is another one or they are no Inception."""
+        """Read `weights`; GanError if they have another sha256 or are not Inception's."""
         state = _state(weights, sha256)
         stem, body = _network(state, weights)
         self.name = "inception" if sha256 == OFFICIAL_SHA256 else f"inception_{sha256[:8]}"
@@ -60,36 +60,36 @@ class Inception:
             return extract_in_parts(self._features, images, self._device, self._batch_size)
 
     def logits(self, features: Tensor) -> Tensor:
-        """Logits (N, 1008) without the classifier's bias.
+        """Logits (N, 1008) without the classifier's bias, as the Inception Score uses them.
 
-        So the Inception Score has them since Salimans et al. 2016 (arXiv:1606.03498), section 4;
-        the bias would only say which classes are common in ImageNet.
+        Salimans et al. 2016 (arXiv:1606.03498), section 4; the bias only holds the frequencies of
+        the classes in ImageNet.
         """
         with exact_inference(CPU):
             return features @ self._classes.T
 
     def _features(self, images: Tensor) -> Tensor:
-        at_once = FIRST_ON_CPU if self._device.type == "cpu" else len(images)
-        maps = torch.cat([self._stem(_enlarged(part)) for part in torch.split(images, at_once)])
-        found: Tensor = self._body(maps).float().mean(dim=(2, 3))
-        return found
+        at_once = STEM_BATCH_ON_CPU if self._device.type == "cpu" else len(images)
+        maps = torch.cat([self._stem(_preprocess(part)) for part in torch.split(images, at_once)])
+        features: Tensor = self._body(maps).float().mean(dim=(2, 3))
+        return features
 
 
-def _enlarged(images: Tensor) -> Tensor:
-    """uint8 to what the first convolution takes: in [-1, 1], 299 pixels a side."""
+def _preprocess(images: Tensor) -> Tensor:
+    """uint8 images to the network's input: in [-1, 1], 299 pixels a side."""
     unit = (images.float() / 255).contiguous(memory_format=torch.channels_last)
     large = functional.interpolate(unit, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
     return large.mul_(2).sub_(1)
 
 
 def _state(weights: Path, sha256: str) -> Mapping[str, Tensor]:
-    """What `weights` holds, if it is the file that is meant and all of its numbers are finite."""
+    """Load `weights`; GanError if its sha256 is another one or a number is not finite."""
     content = _content(weights)
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != sha256:
         raise GanError(
-            f"{weights}: sha256 is {found[:8]}…, but features.inception_sha256 says "
-            f"{sha256[:8]}…; put the right file there or name this one in params.yaml"
+            f"{weights}: sha256 is {actual[:8]}…, but features.inception_sha256 is "
+            f"{sha256[:8]}…; put the right file there, or this file's sha256 into params.yaml"
         )
     try:
         state: dict[str, Tensor] = torch.load(
@@ -114,11 +114,11 @@ def _content(path: Path) -> bytes:
 
 def _unusable(weights: Path, error: Exception) -> GanError:
     problem = (str(error) or type(error).__name__).splitlines()[0]
-    return GanError(f"{weights}: holds no weights of Inception: {problem}")
+    return GanError(f"{weights}: not Inception's weights: {problem}")
 
 
 def _network(state: Mapping[str, Tensor], weights: Path) -> tuple[nn.Module, nn.Module]:
-    """Where images are large, and the rest up to the last pooling, both without batch norms."""
+    """The stem, where feature maps are large, and the body up to the last pooling."""
     try:
         blocks = list(_build(state).eval().blocks.children())  # type: ignore[union-attr]
     except Exception as error:
@@ -131,9 +131,9 @@ def _network(state: Mapping[str, Tensor], weights: Path) -> tuple[nn.Module, nn.
 
 
 def _build(state: Mapping[str, Tensor]) -> nn.Module:
-    """Build pytorch-fid's network around `state`.
+    """Build pytorch-fid's network with the weights `state`.
 
-    Its constructor always downloads, so the one function that does so is replaced meanwhile.
+    Its constructor always downloads weights, so its download function is replaced meanwhile.
     """
 
     def local(*_: Any, **__: Any) -> Mapping[str, Tensor]:
@@ -150,7 +150,7 @@ def _build(state: Mapping[str, Tensor]) -> nn.Module:
 
 
 def _fold_norms(network: nn.Module) -> None:
-    """Multiply batch norms into the convolutions before them: faster, equal but for rounding."""
+    """Fold batch norms into the convolutions before them: faster, equal except for rounding."""
     for module in network.modules():
         if isinstance(module, BasicConv2d):
             module.conv = fuse_conv_bn_eval(module.conv, module.bn)

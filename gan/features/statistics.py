@@ -10,15 +10,15 @@ from gan.errors import GanError
 
 Array = NDArray[np.float64]
 
-ROWS = 1024  # added at once
+ROWS = 1024  # feature vectors added at once
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a Gaussian fit to `count` feature vectors is made of.
+    """Mean and covariance of `count` feature vectors.
 
     mean (D,) float64; covariance (D, D) float64, unbiased (divided by count - 1). count is None
-    where a file of another program doesn't say it.
+    if a file of another program does not hold it.
     """
 
     mean: Array
@@ -27,9 +27,9 @@ class Statistics:
 
 
 def statistics_of(features: NDArray[np.float32]) -> Statistics:
-    """Statistics of features (N, D), read some rows at a time; GanError with fewer than two.
+    """Statistics of features (N, D), read ROWS at a time; GanError if N is less than two.
 
-    The rows taken at once are always as many, so that equal features give equal statistics.
+    The fixed step makes equal features give equal statistics, to the bit.
     """
     statistics = StreamingStatistics(features.shape[1])
     for start in range(0, len(features), ROWS):
@@ -38,7 +38,7 @@ def statistics_of(features: NDArray[np.float32]) -> Statistics:
 
 
 class StreamingStatistics:
-    """Adds up batches of features without keeping them.
+    """Accumulates statistics over batches of features.
 
     Batches are centred before they are merged (Chan, Golub and LeVeque 1979), so that features
     far from zero lose no digits.
@@ -50,7 +50,7 @@ class StreamingStatistics:
         self._scatter: Array = np.zeros((dimensions, dimensions))
 
     def add(self, features: torch.Tensor) -> None:
-        """Take in features (N, D) of any float type and device."""
+        """Add features (N, D) of any float type and device."""
         batch = features.detach().to("cpu", torch.float64).numpy()
         if batch.ndim != 2 or batch.shape[1] != self._mean.size:
             raise ValueError(f"features are {batch.shape}, expected (N, {self._mean.size})")
@@ -66,7 +66,7 @@ class StreamingStatistics:
         self._count = total
 
     def result(self) -> Statistics:
-        """Statistics of everything added so far; GanError with fewer than two vectors."""
+        """Statistics of all features so far; GanError if there are fewer than two vectors."""
         if self._count < 2:
             raise GanError(f"{self._count} images have no covariance; give at least 2")
         return Statistics(self._mean.copy(), self._scatter / (self._count - 1), self._count)

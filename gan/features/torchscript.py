@@ -1,9 +1,8 @@
-"""A network of the user's own as a feature extractor: a TorchScript file.
+"""A user's TorchScript file as a feature extractor.
 
-The file's module is called with images (N, 3, H, W) uint8 of any N, H and W, and returns features
-(N, D) float; resizing and scaling are its own business. If it has a method `logits`, that is
-called with features and returns class logits (N, C). An image's features must not depend on the
-images beside it, nor on chance.
+Its module takes images (N, 3, H, W) uint8 of any N, H and W, resizes and scales them itself, and
+returns features (N, D) float. An optional method `logits` takes features and returns class logits
+(N, C). An image's features must not depend on the images beside it, nor be random.
 """
 
 import hashlib
@@ -24,12 +23,12 @@ from gan.randomness import uniform
 
 TRIAL_SIDE = 64
 TRIAL_IMAGES = 3
-ALIKE = 1e-3
-"""Relative; rounding is far below, and a network that looks at its neighbours is far above."""
+TOLERANCE = 1e-3
+"""Relative; rounding is far below it, the influence of other images in the batch far above."""
 
 
 class TorchScriptExtractor:
-    """Features by a user's TorchScript file, called `script_<first 8 digits of its sha256>`."""
+    """Features by a user's TorchScript file, named `script_<first 8 digits of its sha256>`."""
 
     def __init__(
         self,
@@ -38,7 +37,7 @@ class TorchScriptExtractor:
         precision: Precision = "float32",
         batch_size: int = 64,
     ) -> None:
-        """Read `file` and try it on three pictures; GanError if it does not keep the contract."""
+        """Read `file` and try it on three pictures; GanError if it breaks the contract."""
         content = _content(file)
         sha256 = hashlib.sha256(content).hexdigest()
         self.name = f"script_{sha256[:8]}"
@@ -48,7 +47,7 @@ class TorchScriptExtractor:
         self._file, self._device, self._batch_size = file, device, batch_size
         self._module = _module(file, content, device)
         self._has_logits = hasattr(self._module, "logits")
-        self.dimensions = 0  # not known yet
+        self.dimensions = 0  # unknown until the trial
         self.dimensions = self._try_out()
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -61,53 +60,56 @@ class TorchScriptExtractor:
         if not self._has_logits:
             return None
         with exact_inference(self._device):
-            given = features.to(self._device)
-            return self._numbers(self._module.logits, given, "logits").cpu()
+            return self._call(self._module.logits, features.to(self._device), "logits").cpu()
 
     def _features(self, images: Tensor) -> Tensor:
-        found = self._numbers(self._module, images, "features")
-        if self.dimensions not in (0, found.shape[1]):
+        features = self._call(self._module, images, "features")
+        if self.dimensions not in (0, features.shape[1]):
             raise self._refusal(
-                f"features of {_shape(images)} are {_shape(found)}, but of a trial picture they "
-                f"have {self.dimensions} numbers; resize pictures in the module"
+                f"features of {_describe(images)} are {_describe(features)}, but a trial picture "
+                f"has {self.dimensions} features; resize pictures in the module"
             )
-        return found
+        return features
 
-    def _numbers(self, function: Callable[[Tensor], Any], given: Tensor, what: str) -> Tensor:
+    def _call(self, function: Callable[[Tensor], Any], inputs: Tensor, name: str) -> Tensor:
+        """Call a method of the module; GanError unless it returns floats (N, n)."""
         try:
             with optimized_execution(False):  # else the third call differs in rounding
-                found = function(given)
+                result = function(inputs)
         except Exception as error:
-            raise self._refusal(f"{what} of {_shape(given)} fail: {_problem(error)}") from None
-        if not _is_table(found, len(given)):
+            raise self._refusal(f"{name} of {_describe(inputs)} fail: {_reason(error)}") from None
+        if not _is_table(result, len(inputs)):
             raise self._refusal(
-                f"{what} of {_shape(given)} are {_shape(found)}, not floats ({len(given)}, n)"
+                f"{name} of {_describe(inputs)} are {_describe(result)}, "
+                f"not floats ({len(inputs)}, n)"
             )
-        numbers: Tensor = found.float()
-        return numbers
+        floats: Tensor = result.float()
+        return floats
 
     def _try_out(self) -> int:
-        """Length of a feature vector, if features are what they must be."""
+        """Length of a feature vector; GanError if features or logits break the contract."""
         images = _trial_images()
-        together = self(images)
-        self._require_finite("features", together)
-        alone = torch.cat([self(image[None]) for image in images])
-        if not torch.allclose(alone, together, rtol=0, atol=ALIKE * float(together.abs().max())):
+        batched = self(images)
+        self._require_finite("features", batched)
+        single = torch.cat([self(image[None]) for image in images])
+        if not torch.allclose(
+            single, batched, rtol=0, atol=TOLERANCE * float(batched.abs().max())
+        ):
             raise self._refusal(
-                "features of an image change with the images beside it, or by chance; export the "
-                "module in evaluation mode"
+                "features of an image are random or change with the images beside it; export the "
+                "module in eval mode"
             )
-        logits = self.logits(together)
+        logits = self.logits(batched)
         if logits is not None:
             self._require_finite("logits", logits)
-        return together.shape[1]
+        return batched.shape[1]
 
-    def _require_finite(self, what: str, numbers: Tensor) -> None:
-        if not torch.isfinite(numbers).all():
-            raise self._refusal(f"{what} of a trial picture are not finite")
+    def _require_finite(self, name: str, values: Tensor) -> None:
+        if not torch.isfinite(values).all():
+            raise self._refusal(f"{name} of a trial picture are not finite")
 
     def _refusal(self, problem: str) -> GanError:
-        return GanError(f"{self._file}: not usable as an extractor: {problem}")
+        return GanError(f"{self._file}: not usable as a feature extractor: {problem}")
 
 
 def _content(file: Path) -> bytes:
@@ -118,7 +120,7 @@ def _content(file: Path) -> bytes:
 
 
 def _module(file: Path, content: bytes, device: torch.device) -> Any:
-    """The module, in evaluation mode, on `device`, with what never changes computed once."""
+    """Load the module in eval mode onto `device`, with constants folded."""
     try:
         with _no_warnings():
             load: Any = torch.jit.load
@@ -127,13 +129,13 @@ def _module(file: Path, content: bytes, device: torch.device) -> Any:
             return torch.jit.freeze(module, preserved_attrs=kept)
     except Exception as error:
         raise GanError(
-            f"{file}: not a TorchScript file (of torch.jit.save): {_problem(error)}"
+            f"{file}: not a TorchScript file, as torch.jit.save writes it: {_reason(error)}"
         ) from None
 
 
 @contextmanager
 def _no_warnings() -> Iterator[None]:
-    """TorchScript is no longer developed, which does not matter to those who have such files."""
+    """Hide the warnings that TorchScript is deprecated: users' files still need it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=FutureWarning)
         warnings.simplefilter("ignore", category=DeprecationWarning)
@@ -141,7 +143,7 @@ def _no_warnings() -> Iterator[None]:
 
 
 def _trial_images() -> Tensor:
-    """A few pictures of noise, from dark to bright: (3, 3, 64, 64) uint8."""
+    """Three pictures of noise, from dark to bright: (3, 3, 64, 64) uint8."""
     width = 3 * TRIAL_SIDE * TRIAL_SIDE
     noise = uniform(0, "trial images", torch.arange(TRIAL_IMAGES), width)
     brightness = torch.linspace(0.3, 1.0, TRIAL_IMAGES)[:, None]
@@ -149,24 +151,24 @@ def _trial_images() -> Tensor:
     return levels.reshape(TRIAL_IMAGES, 3, TRIAL_SIDE, TRIAL_SIDE)
 
 
-def _is_table(found: object, rows: int) -> bool:
+def _is_table(result: object, rows: int) -> bool:
     return (
-        isinstance(found, Tensor)
-        and found.is_floating_point()
-        and found.ndim == 2
-        and found.shape[0] == rows
-        and found.shape[1] > 0
+        isinstance(result, Tensor)
+        and result.is_floating_point()
+        and result.ndim == 2
+        and result.shape[0] == rows
+        and result.shape[1] > 0
     )
 
 
-def _shape(found: object) -> str:
-    if not isinstance(found, Tensor):
-        return f"a {type(found).__name__}"
-    return f"{str(found.dtype).removeprefix('torch.')} {tuple(found.shape)}"
+def _describe(result: object) -> str:
+    if not isinstance(result, Tensor):
+        return f"a {type(result).__name__}"
+    return f"{str(result.dtype).removeprefix('torch.')} {tuple(result.shape)}"
 
 
-def _problem(error: Exception) -> str:
-    """One line; where TorchScript puts its own traceback before the reason, the last one."""
+def _reason(error: Exception) -> str:
+    """First line of an error; the last one where TorchScript puts a traceback before it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__

@@ -1,4 +1,4 @@
-"""The Fréchet distance between two Gaussians, in float64 and without a matrix square root."""
+"""Fréchet distance between two Gaussians, in float64 and without a matrix square root."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,43 +10,45 @@ from scipy.linalg.lapack import dpstrf
 from gan.errors import GanError
 from gan.features.statistics import Array, Statistics
 
-TOLERANCE = 1e-7  # of the traces: what rounding can explain; beyond it something is wrong
+TOLERANCE = 1e-7  # of the traces, for rounding; anything larger is an error
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:
     """Squared Fréchet distance |ma - mb|^2 + tr(A + B - 2 (A B)^(1/2)), never negative.
 
-    Equal to the value pytorch-fid gets by scipy's sqrtm, also for singular covariances, which
-    fewer images than dimensions give. Heusel et al. 2017 (arXiv:1706.08500), equation 6.
-    Raises GanError if sizes differ or the statistics are not those of real numbers.
+    Equal to pytorch-fid's value by scipy's sqrtm, also for singular covariances, which result from
+    fewer images than dimensions. Heusel et al. 2017 (arXiv:1706.08500), equation 6. Raises
+    GanError if sizes differ or a matrix is not a covariance.
     """
     return Gaussian.of(a).distance(b)
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """One side of a distance, made ready to be compared with many."""
+    """One side of a distance, factorised once for many comparisons."""
 
     statistics: Statistics
     factor: Array
 
     @classmethod
     def of(cls, statistics: Statistics) -> Self:
-        """Check and factorise statistics; GanError if they are not those of real numbers."""
+        """Check and factorise statistics; GanError if they are not finite or not a covariance."""
         _check(statistics)
         return cls(statistics, _factor(statistics.covariance))
 
     def distance(self, other: Statistics) -> float:
-        """What `frechet_distance` gives."""
-        mine = self.statistics
-        if mine.mean.shape != other.mean.shape:
-            sizes = f"{mine.mean.size} and {other.mean.size}"
-            raise GanError(f"statistics of {sizes} features: cannot compare")
-        ready = Gaussian.of(other)
-        traces = float(np.trace(mine.covariance) + np.trace(other.covariance))
-        shift = mine.mean - other.mean
-        spread = traces - 2.0 * _trace_of_root(self, ready)
-        rest = _without_rounding(spread, traces, "distance of covariances")
+        """The `frechet_distance` to other statistics."""
+        own = self.statistics
+        if own.mean.shape != other.mean.shape:
+            sizes = f"{own.mean.size} and {other.mean.size}"
+            raise GanError(
+                f"statistics of {sizes} features cannot be compared; use one extractor for both"
+            )
+        gaussian = Gaussian.of(other)
+        traces = float(np.trace(own.covariance) + np.trace(other.covariance))
+        shift = own.mean - other.mean
+        spread = traces - 2.0 * _trace_of_root(self, gaussian)
+        rest = _clip_rounding(spread, traces, "distance of covariances")
         return float(shift @ shift) + rest
 
 
@@ -56,9 +58,9 @@ def _check(statistics: Statistics) -> None:
 
 
 def _trace_of_root(a: Gaussian, b: Gaussian) -> float:
-    """Return tr((A B)^(1/2)): with A = F F^T, A B has the eigenvalues of F^T B F.
+    """Trace of (A B)^(1/2): with A = F F^T, A B has the eigenvalues of F^T B F.
 
-    That matrix is symmetric, so they are real. The factor with fewer columns leaves no
+    This matrix is symmetric, so they are real. The factor with fewer columns leaves no
     structural zeros, whose rounding errors (1e-16) would grow by the root (1e-8).
     """
     few, many = (a, b) if a.factor.shape[1] <= b.factor.shape[1] else (b, a)
@@ -66,22 +68,23 @@ def _trace_of_root(a: Gaussian, b: Gaussian) -> float:
         return 0.0
     product = few.factor.T @ many.statistics.covariance @ few.factor
     eigenvalues = eigvalsh((product + product.T) / 2.0, driver="evd", overwrite_a=True)
-    _without_rounding(float(eigenvalues[0]), float(np.trace(product)), "eigenvalue of a product")
+    _clip_rounding(float(eigenvalues[0]), float(np.trace(product)), "eigenvalue of a product")
     return float(np.sqrt(np.maximum(eigenvalues, 0.0)).sum())
 
 
 def _factor(covariance: Array) -> Array:
-    """Return F (D, rank) with F F^T = covariance: Cholesky with pivots, so any rank will do."""
+    """Factor F (D, rank) with F F^T = covariance, by pivoted Cholesky for any rank."""
     triangle, pivots, rank, _ = dpstrf(covariance, lower=1)
     factor = np.zeros((len(covariance), rank))
     factor[pivots - 1] = np.tril(triangle)[:, :rank]
     rest = np.diagonal(covariance) - np.square(factor).sum(axis=1)
     if np.abs(rest).max() > TOLERANCE * max(float(np.trace(covariance)), 0.0):
-        raise GanError("statistics hold a matrix that is no covariance; compute them again")
+        raise GanError("statistics hold a matrix that is not a covariance; compute them again")
     return factor
 
 
-def _without_rounding(value: float, scale: float, what: str) -> float:
+def _clip_rounding(value: float, scale: float, what: str) -> float:
+    """Set rounding errors below zero to zero; GanError for more than rounding explains."""
     if value < -TOLERANCE * scale:
         raise GanError(f"{what} is {value:.3g}, which rounding cannot explain; the statistics "
                        "are damaged: compute them again")  # fmt: skip

@@ -1,19 +1,19 @@
-"""The Fréchet distance that endlessly many fakes would have, extrapolated from those there are."""
+"""FID-infinity: the Fréchet distance extrapolated to an infinite number of fakes."""
 
 import numpy as np
 
 from gan.features.extraction import Features
-from gan.features.feature_checks import check_features
 from gan.features.statistics import Statistics, statistics_of
+from gan.metrics.feature_checks import check_features
 from gan.metrics.frechet_distance import Gaussian
 
-ORDER = 2020  # seed of the order in which fakes are cut in halves
+ORDER_SEED = 2020  # of the permutation that splits the fakes into halves
 
 
 def fakes_needed(dimensions: int) -> int:
-    """How many fakes can be extrapolated from: halves with fewer images than dimensions cannot.
+    """Fewest fakes that can be extrapolated from: each half must have more images than dimensions.
 
-    Their covariances are singular, and the distance does not go with 1 / count any more.
+    Otherwise its covariance is singular, and the distance no longer linear in 1 / count.
     """
     return 2 * (dimensions + 1)
 
@@ -22,22 +22,21 @@ def frechet_infinity(real: Statistics, fake: Features) -> float:
     """Fréchet distance of real statistics and fake features (N, D), extrapolated to N = infinity.
 
     Chong and Forsyth 2020 (arXiv:1911.07023), equation 7: the distance of N fakes is too large by
-    about c / N, so the intercept of a line over 1 / N is wanted. Here the line goes through two
-    counts: N, and N / 2 as the mean over both halves. Halves that hold each image once have
-    the same chance in them as the whole, so that it drops out of the slope, and counts near N
-    keep what is not linear small; drawn subsets of N / 5 to N do worse in both ways.
+    about c / N, so the result is the intercept of a line over 1 / N. Here the line goes through
+    two counts: N, and N / 2 as the mean over both halves. Two halves hold every image once, as the
+    whole does, so that their sampling noise cancels in the slope; counts near N keep the nonlinear
+    part small. Random subsets of N / 5 to N are worse in both respects.
 
-    Only for the fakes: what the count of real images adds stays in. Unbiased to first order, so
-    it may be slightly below zero if fakes are like real images, and is not cut off there: that
-    would be a bias again. Raises GanError with fewer than `fakes_needed`, and for what
-    `frechet_distance` refuses.
+    The bias by the number of real images remains. Unbiased to first order, so it may be slightly
+    below zero if fakes are like real images; clipping it would be a bias again. Raises GanError
+    with fewer than `fakes_needed`, and as `frechet_distance`.
     """
     least = fakes_needed(real.mean.size)
-    check_features(fake, least=least, purpose="distance of endlessly many fakes")
-    ready = Gaussian.of(real)
-    whole = ready.distance(statistics_of(fake))
-    halves = np.array_split(np.random.RandomState(ORDER).permutation(len(fake)), 2)
-    half = np.mean([ready.distance(statistics_of(fake[np.sort(rows)])) for rows in halves])
+    check_features(fake, least=least, purpose="FID-infinity")
+    gaussian = Gaussian.of(real)
+    whole = gaussian.distance(statistics_of(fake))
+    halves = np.array_split(np.random.RandomState(ORDER_SEED).permutation(len(fake)), 2)
+    half = np.mean([gaussian.distance(statistics_of(fake[np.sort(rows)])) for rows in halves])
     at_whole, at_half = 1 / len(fake), np.mean([1 / len(rows) for rows in halves])
     slope = (half - whole) / (at_half - at_whole)
     return float(whole - slope * at_whole)

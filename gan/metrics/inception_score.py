@@ -1,4 +1,4 @@
-"""The Inception Score: how sure a classifier is of each image, and how many classes it sees."""
+"""Inception Score: confident classes of each image, varied classes over all images."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,16 +7,16 @@ import numpy as np
 from scipy.special import log_softmax
 
 from gan.features.extraction import Features
-from gan.features.feature_checks import check_features, not_finite_error
 from gan.features.statistics import Array
+from gan.metrics.feature_checks import check_features, not_finite_error
 
 SPLITS = 10
-ORDER = 2020  # torch-fidelity's seed of the order before splitting, so that scores are equal
+ORDER_SEED = 2020  # of the permutation before splitting, as in torch-fidelity
 
 
 @dataclass(frozen=True)
 class InceptionScore:
-    """value: mean over the splits, from 1 to the number of classes; deviation: theirs."""
+    """value: mean over the splits, from 1 to the number of classes; deviation: over the splits."""
 
     value: float
     deviation: float
@@ -30,7 +30,7 @@ def inception_score(logits: Features, splits: int = SPLITS) -> InceptionScore:
     splits and for logits that are not finite.
     """
     check_features(logits, least=splits, purpose="inception score")
-    order = np.random.RandomState(ORDER).permutation(len(logits))
+    order = np.random.RandomState(ORDER_SEED).permutation(len(logits))
     bounds = [i * len(logits) // splits for i in range(splits + 1)]
     parts = (order[start:end] for start, end in pairwise(bounds))
     scores = [_score(np.asarray(logits[np.sort(part)], dtype=np.float64)) for part in parts]
@@ -43,7 +43,7 @@ def _score(logits: Array) -> float:
     logs = log_softmax(logits, axis=1)
     shares = np.exp(logs)
     overall = shares.mean(axis=0)
-    # a class that no image has a share of adds nothing, but its logarithm isn't defined
-    seen = overall > 0
-    divergences = (shares[:, seen] * (logs[:, seen] - np.log(overall[seen]))).sum(axis=1)
+    # a class that no image has adds nothing, but its logarithm is undefined
+    present = overall > 0
+    divergences = (shares[:, present] * (logs[:, present] - np.log(overall[present]))).sum(axis=1)
     return float(np.exp(divergences.mean()))

@@ -1,4 +1,4 @@
-"""The kernel distance (KID) of two sets of features, over all their pairs, and its error."""
+"""Kernel distance (KID) of two sets of features over all pairs, and its standard error."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -6,16 +6,16 @@ from itertools import product
 import numpy as np
 
 from gan.features.extraction import Features
-from gan.features.feature_checks import check_features, not_finite_error, subsample
 from gan.features.statistics import Array
+from gan.metrics.feature_checks import check_features, not_finite_error, subsample
 
-MIN_IMAGES = 4  # images of a side: fewer leave nothing to estimate the error from
-BLOCK = 1024  # rows of a block of the kernel's matrix, which holds 8 MiB
+MIN_IMAGES = 4  # on a side; the error can't be estimated from fewer
+BLOCK = 1024  # rows and columns of a block of the kernel matrix: 8 MiB
 
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """value: unbiased, so below zero at times if the sets are alike; error: its standard error."""
+    """value: unbiased, so it may be below zero if the sets are alike; error: standard error."""
 
     value: float
     error: float
@@ -30,20 +30,20 @@ def kernel_distance(real: Features, fake: Features) -> KernelDistance:
     with fewer than 4 images on a side, for unequal sizes and features that are not finite.
     """
     check_features(real, fake, least=MIN_IMAGES, purpose="kernel distance")
-    x, y = _embedded(subsample(real)), _embedded(subsample(fake))
-    within_x, within_y, across = _inner_sums(x), _inner_sums(y), _sums(x, y)
+    x, y = _embed(subsample(real)), _embed(subsample(fake))
+    within_x, within_y, across = _sums_within(x), _sums_within(y), _sums_across(x, y)
     value = within_x.mean + within_y.mean - 2.0 * across.mean
     return KernelDistance(value, float(np.sqrt(_variance(within_x, within_y, across))))
 
 
 @dataclass(frozen=True)
 class _Sums:
-    """Means of a kernel matrix: of each row and column, of all, and what these don't explain."""
+    """Means of a kernel matrix over each row, each column and all entries; residual variance."""
 
     rows: Array
     columns: Array
     mean: float
-    rest: float  # variance of entries around mean + effect of the row + effect of the column
+    residual: float  # variance of entries around mean + row effect + column effect
 
 
 def _variance(within_x: _Sums, within_y: _Sums, across: _Sums) -> float:
@@ -51,22 +51,22 @@ def _variance(within_x: _Sums, within_y: _Sums, across: _Sums) -> float:
 
     The first-order part is 4 Var(h(x)) / N + 4 Var(g(y)) / M with the projections h, g (Serfling
     1980, section 5.2.1; for this distance Sutherland and Deka 2019, arXiv:1906.02104). Projections
-    are means over finitely many partners, whose noise adds twice the second-order part: that is
-    taken off, and added once, as the variance has it. Distances near zero have only this part.
+    are means over finitely many partners, whose noise adds twice the second-order part: this is
+    subtracted, and the second-order part added once. Distances near zero have only this part.
     """
     count_x, count_y = len(across.rows), len(across.columns)
     second = (
-        2.0 * within_x.rest / (count_x * (count_x - 1))
-        + 2.0 * within_y.rest / (count_y * (count_y - 1))
-        + 4.0 * across.rest / (count_x * count_y)
+        2.0 * within_x.residual / (count_x * (count_x - 1))
+        + 2.0 * within_y.residual / (count_y * (count_y - 1))
+        + 4.0 * across.residual / (count_x * count_y)
     )
     first = 4.0 * float(np.var(within_x.rows - across.rows, ddof=1)) / count_x
     first += 4.0 * float(np.var(within_y.rows - across.columns, ddof=1)) / count_y
     return max(first - 2.0 * second, 0.0) + second
 
 
-def _embedded(features: Features) -> Array:
-    """Rows whose inner products are x.y/D + 1, in float64."""
+def _embed(features: Features) -> Array:
+    """Vectors whose inner products are x.y/D + 1, in float64."""
     count, dimensions = features.shape
     rows = np.ones((count, dimensions + 1))
     rows[:, :-1] = features
@@ -76,8 +76,8 @@ def _embedded(features: Features) -> Array:
     return rows
 
 
-def _inner_sums(x: Array) -> _Sums:
-    """Of k(x_i, x_j), i != j: the matrix is symmetric, so one half of its blocks is enough."""
+def _sums_within(x: Array) -> _Sums:
+    """Sums of k(x_i, x_j), i != j: the matrix is symmetric, so half of its blocks are enough."""
     count = len(x)
     rows, squares = np.zeros(count), 0.0
     for top, side in product(range(0, count, BLOCK), repeat=2):
@@ -97,8 +97,8 @@ def _inner_sums(x: Array) -> _Sums:
     return _Sums(means, means, mean, max(rest, 0.0) / (count * (count - 3)))
 
 
-def _sums(x: Array, y: Array) -> _Sums:
-    """Of k(x_i, y_j)."""
+def _sums_across(x: Array, y: Array) -> _Sums:
+    """Sums of k(x_i, y_j)."""
     rows, columns, squares = np.zeros(len(x)), np.zeros(len(y)), 0.0
     for top, side in product(range(0, len(x), BLOCK), range(0, len(y), BLOCK)):
         entries = _cubes(x[top : top + BLOCK], y[side : side + BLOCK])
@@ -113,7 +113,7 @@ def _sums(x: Array, y: Array) -> _Sums:
 
 
 def _cubes(x: Array, y: Array) -> Array:
-    """The kernel (n, m) of embedded rows."""
+    """The kernel (n, m) of embedded vectors."""
     inner = x @ y.T
     entries: Array = np.square(inner)
     entries *= inner

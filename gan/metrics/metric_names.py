@@ -1,9 +1,9 @@
-"""Names of metrics: what, seen by whom, how, of how many fakes, against which real images."""
+"""Keys of metrics: metric, extractor, protocol, number of fakes, real images."""
 
 from collections.abc import Sequence
 
 ENOUGH_IMAGES = 2048
-"""Images on each side below which a distance of 2,048 features says more about the count."""
+"""Images on each side; with fewer, a distance of 2,048 features depends mostly on their number."""
 
 KEY_PREFIXES = {
     "frechet": ("fid", "fd"),
@@ -12,7 +12,7 @@ KEY_PREFIXES = {
     "kernel_error": ("kid_se", "kd_se"),
     "score": ("is", "is"),
 }
-"""Metrics with a name of their own if Inception looks, and what they are called otherwise."""
+"""Beginnings of a metric's keys, with Inception and with other extractors, if they differ."""
 
 
 def metric_key(
@@ -25,10 +25,10 @@ def metric_key(
 ) -> str:
     """Key of a metric: `fid_10k`, `kid_5k_holdout`, `precision_lite0_5k`, `fid_bf16_raw_10k`.
 
-    `extractor` is an extractor's name: only `inception`, which is pytorch-fid's network with its
-    own weights, gives `fid`, `kid` and `is`. marks: what differs from the usual protocol, such as
-    `bf16`. `count`: the fakes. `against`: train (no suffix), holdout or what a source calls
-    itself. `small`: what `small_side` returned.
+    extractor: an extractor's name; only `inception`, pytorch-fid's network with its own weights,
+    gives `fid`, `kid` and `is`. marks: differences from the usual protocol, such as `bf16`. count:
+    number of fakes. against: train (no suffix), holdout or the tag of another source. small: as
+    returned by `small_side`.
     """
     thousands, rest = divmod(count, 1000)
     parts = [_name(metric, extractor), *marks, f"{thousands}k" if rest == 0 else str(count)]
@@ -40,16 +40,16 @@ def metric_key(
 
 
 def _name(metric: str, extractor: str) -> str:
-    own, otherwise = KEY_PREFIXES.get(metric, (None, metric))
-    return own if own and extractor == "inception" else f"{otherwise}_{extractor}"
+    inception, other = KEY_PREFIXES.get(metric, (None, metric))
+    return inception if inception and extractor == "inception" else f"{other}_{extractor}"
 
 
 def precision_marks(precision: str) -> list[str]:
-    """Marks of an extractor's precision: none of float32, the usual one."""
+    """Mark of an extractor's precision; none for float32, the usual one."""
     return [] if precision == "float32" else [precision]
 
 
 def small_side(fakes: int, reals: int) -> int | None:
-    """Return the smaller count if a side has too few images for a fair number, else None."""
+    """Smaller number of images if it is below ENOUGH_IMAGES, else None."""
     smaller = min(fakes, reals)
     return smaller if smaller < ENOUGH_IMAGES else None

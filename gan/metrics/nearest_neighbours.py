@@ -1,8 +1,8 @@
-"""Euclidean distances between sets of features too many for one matrix, and exact all the same.
+"""Exact Euclidean nearest neighbours between sets of features too large for one distance matrix.
 
-A product of float32 matrices gives every squared distance within known bounds. Where those leave
-a question open, the pair is computed again straight, in float64: so answers are those of float64
-whatever the blocks, also for points that are almost equal.
+Products of float32 matrices give every squared distance within known bounds. Pairs that these
+bounds don't decide are computed again in float64, so that results are those of float64 for any
+block size, also for nearly equal points.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,149 +13,150 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan.features.extraction import Features
-from gan.features.feature_checks import check_features, not_finite_error
 from gan.features.statistics import Array
+from gan.metrics.feature_checks import check_features, not_finite_error
 
 Indices = NDArray[np.int64]
-Singles = NDArray[np.float32]
+Float32s = NDArray[np.float32]
 
-CHUNK = 16_384  # points that meet `among` together: a memory map is read once for so many
-POINTS = 1024  # rows of a block of the matrix
-AMONG = 4096  # and its columns
-STRAIGHT = 512  # pairs that are computed again at once
+CHUNK = 16_384  # points that are compared in one pass over a memory map of candidates
+BLOCK_ROWS = 1024  # points of a block of the distance matrix
+BLOCK_COLUMNS = 4096  # candidates of a block
+EXACT_PAIRS = 512  # pairs that are computed in float64 at once
 
 
-def nearest(
-    points: Features, among: Features, k: int, *, skip_self: bool = False
+def nearest_neighbours(
+    points: Features, candidates: Features, k: int, *, skip_self: bool = False
 ) -> tuple[Array, Indices]:
-    """Distances (N, k) float64, ascending, and rows (N, k) of the k nearest of `among`.
+    """Distances (N, k) float64, ascending, and indices (N, k) of the k nearest candidates.
 
-    points (N, D), among (M, D), which may be a memory map: memory stays bounded. Equal distances
-    stand in the order of their rows. skip_self: points is among, and no point is its own
-    neighbour. Raises GanError with fewer than k neighbours and for features that are not finite.
+    points (N, D), candidates (M, D), which may be a memory map: memory stays bounded. Equal
+    distances are in the order of the indices. skip_self: points are the candidates, and none is
+    its own neighbour. Raises GanError with fewer than k neighbours and for features that are not
+    finite.
     """
-    check_features(points, among, least=1, purpose="nearest neighbours")
-    check_features(among, least=k + skip_self, purpose=f"{k} nearest neighbours")
+    check_features(points, candidates, least=1, purpose="nearest neighbours")
+    check_features(candidates, least=k + skip_self, purpose=f"{k} nearest neighbours")
     squares = np.full((len(points), k), np.inf)
-    rows = np.full((len(points), k), len(among), dtype=np.int64)
-    for block in _blocks(points, among):
-        here = slice(block.top, block.top + len(block.low))
+    indices = np.full((len(points), k), len(candidates), dtype=np.int64)
+    for block in _blocks(points, candidates):
+        rows = slice(block.top, block.top + len(block.lower))
         if skip_self:
-            block.leave_out_diagonal()
-        limit = block.limit(squares[here])
-        left, right = np.nonzero(~(block.low > limit[:, None]))  # undefined ones count as near
+            block.exclude_diagonal()
+        limit = block.upper_limit(squares[rows])
+        left, right = np.nonzero(~(block.lower > limit[:, None]))  # NaN counts as near
         if skip_self:
             others = left + block.top != right + block.side
             left, right = left[others], right[others]
-        found = _straight(points, among, left + block.top, right + block.side)
-        _merge(squares[here], rows[here], left, right + block.side, found)
-    return np.sqrt(squares), rows
+        exact = _exact_squares(points, candidates, left + block.top, right + block.side)
+        _merge(squares[rows], indices[rows], left, right + block.side, exact)
+    return np.sqrt(squares), indices
 
 
 @dataclass
 class Counts:
-    """How many of the other set are near each of points (N,) and each of among (M,)."""
+    """Number of near members of the other set, for each point (N,) and each candidate (M,)."""
 
     points: Indices
-    among: Indices
+    candidates: Indices
 
     @classmethod
-    def zeros(cls, points: int, among: int) -> Self:
-        return cls(np.zeros(points, dtype=np.int64), np.zeros(among, dtype=np.int64))
+    def zeros(cls, points: int, candidates: int) -> Self:
+        return cls(np.zeros(points, dtype=np.int64), np.zeros(candidates, dtype=np.int64))
 
 
-def within(points: Features, among: Features, limits: Sequence[Array]) -> list[Counts]:
-    """Count for each row of points (N, D) and of among (M, D) those of the other set near it.
+def count_within(points: Features, candidates: Features, radii: Sequence[Array]) -> list[Counts]:
+    """Count the pairs of points (N, D) and candidates (M, D) that are within each radius.
 
-    Near is a distance up to a limit (1, M), a radius around each of among, or (N, 1), one around
-    each of points. One pass for all limits; distances as exact as those of `nearest`.
+    A radius is (1, M), around each candidate, or (N, 1), around each point; the surface counts as
+    within. One pass for all radii; distances are as exact as those of `nearest_neighbours`.
     """
-    check_features(points, among, least=1, purpose="balls around features")
-    counts = [Counts.zeros(len(points), len(among)) for _ in limits]
-    for block in _blocks(points, among):
-        for limit, count in zip(limits, counts, strict=True):
-            left, right = _near(points, among, block, limit)
+    check_features(points, candidates, least=1, purpose="balls around features")
+    counts = [Counts.zeros(len(points), len(candidates)) for _ in radii]
+    for block in _blocks(points, candidates):
+        for radius, count in zip(radii, counts, strict=True):
+            left, right = _pairs_within(points, candidates, block, radius)
             count.points += np.bincount(left, minlength=len(points))
-            count.among += np.bincount(right, minlength=len(among))
+            count.candidates += np.bincount(right, minlength=len(candidates))
     return counts
 
 
 @dataclass(frozen=True)
 class Block:
-    """Squared distances of some points (from row `top` on) to some of among (from `side` on).
+    """Bounds of squared distances of points from row `top` on to candidates from `side` on.
 
-    They are in units of `unit`. The true one is not below low (n, m), and not above low + slack
-    of its row (n,) + slack of its column (m,).
+    They are in units of `unit`. A true one is at least `lower` (n, m), and at most `lower` +
+    `row_slack` (n,) + `column_slack` (m,).
     """
 
     top: int
     side: int
-    low: Singles
-    rows: Array
-    columns: Array
+    lower: Float32s
+    row_slack: Array
+    column_slack: Array
     unit: float
 
-    def leave_out_diagonal(self) -> None:
+    def exclude_diagonal(self) -> None:
         """Put every point infinitely far from itself."""
-        at = np.arange(len(self.low)) + self.top - self.side
-        inner = np.flatnonzero((at >= 0) & (at < self.low.shape[1]))
-        self.low[inner, at[inner]] = np.inf
+        columns = np.arange(len(self.lower)) + self.top - self.side
+        rows = np.flatnonzero((columns >= 0) & (columns < self.lower.shape[1]))
+        self.lower[rows, columns[rows]] = np.inf
 
-    def limit(self, squares: Array) -> Array:
-        """(n,): nothing above it can be among the k nearest, of which `squares` (n, k) are known.
+    def upper_limit(self, squares: Array) -> Array:
+        """Bound (n,) above which nothing is among the k nearest, given the best `squares` (n, k).
 
-        The k candidates that look nearest have true distances below their upper bounds.
+        It is the largest upper bound of the k candidates with the smallest lower bounds.
         """
         known = squares[:, -1] / self.unit
         k = squares.shape[1]
-        if k >= self.low.shape[1]:
+        if k >= self.lower.shape[1]:
             return known
-        best = np.argpartition(self.low, k - 1, axis=1)[:, :k]
-        upper = np.take_along_axis(self.low, best, axis=1) + self.columns[best]
-        highest: Array = upper.max(axis=1) + self.rows
+        best = np.argpartition(self.lower, k - 1, axis=1)[:, :k]
+        upper = np.take_along_axis(self.lower, best, axis=1) + self.column_slack[best]
+        highest: Array = upper.max(axis=1) + self.row_slack
         return np.minimum(known, highest)
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """Rows shifted and scaled, in float32, with their squared norms."""
+class _Scaled:
+    """Features shifted and scaled, in float32, and their squared norms."""
 
-    rows: Singles
+    rows: Float32s
     norms: Array
 
 
-def _blocks(points: Features, among: Features) -> Iterator[Block]:
-    """All blocks of the matrix; those of one point come in the order of `among`."""
+def _blocks(points: Features, candidates: Features) -> Iterator[Block]:
+    """All blocks of the distance matrix; those of one point in the order of the candidates."""
     for start in range(0, len(points), CHUNK):
         chunk = points[start : start + CHUNK]
-        centre, scale = _frame(chunk)
-        left = _prepare(chunk, centre, scale)
-        for side in range(0, len(among), AMONG):
-            right = _prepare(among[side : side + AMONG], centre, scale)
-            for top in range(0, len(chunk), POINTS):
-                some = slice(top, top + POINTS)
-                part = _Prepared(left.rows[some], left.norms[some])
+        centre, scale = _centre_and_scale(chunk)
+        left = _rescale(chunk, centre, scale)
+        for side in range(0, len(candidates), BLOCK_COLUMNS):
+            right = _rescale(candidates[side : side + BLOCK_COLUMNS], centre, scale)
+            for top in range(0, len(chunk), BLOCK_ROWS):
+                rows = slice(top, top + BLOCK_ROWS)
+                part = _Scaled(left.rows[rows], left.norms[rows])
                 yield _block(part, right, start + top, side, scale**-2)
 
 
-def _block(left: _Prepared, right: _Prepared, top: int, side: int, unit: float) -> Block:
+def _block(left: _Scaled, right: _Scaled, top: int, side: int, unit: float) -> Block:
     """Bounds of |x - y|^2 = |x|^2 + |y|^2 - 2 x.y computed in float32.
 
     Rounding of D products and sums in any order is below D eps |x||y| (Higham 2002, section 3.1),
     and 2 |x||y| below |x|^2 + |y|^2; 32 eps more are for shifting and adding up, and a little for
-    what is too small for float32.
+    numbers that underflow in float32.
     """
     error = (left.rows.shape[1] + 32) * 2.0**-24
     with np.errstate(over="ignore", invalid="ignore"):
-        low = left.rows @ (-2 * right.rows.T)
-        low += (left.norms * (1 - error) - 2.0**-100).astype(np.float32)[:, None]
-        low += (right.norms * (1 - error)).astype(np.float32)
+        lower = left.rows @ (-2 * right.rows.T)
+        lower += (left.norms * (1 - error) - 2.0**-100).astype(np.float32)[:, None]
+        lower += (right.norms * (1 - error)).astype(np.float32)
     slack = 2 * error * left.norms + 2.0**-98, 2 * error * right.norms
-    return Block(top, side, low, *slack, unit)
+    return Block(top, side, lower, *slack, unit)
 
 
-def _frame(points: Features) -> tuple[Array, float]:
-    """The centre (D,) of points and a factor that takes them near 1: float32 loses least there."""
+def _centre_and_scale(points: Features) -> tuple[Array, float]:
+    """Centre (D,) of points and a factor that brings them near 1, where float32 loses least."""
     centre = points.mean(axis=0, dtype=np.float64)
     largest = max(float(np.abs(points).max()), float(np.abs(centre).max()))
     if not np.isfinite(largest):
@@ -163,53 +164,55 @@ def _frame(points: Features) -> tuple[Array, float]:
     return centre, 2.0 ** -float(np.frexp(largest)[1])
 
 
-def _prepare(points: Features, centre: Array, scale: float) -> _Prepared:
+def _rescale(points: Features, centre: Array, scale: float) -> _Scaled:
     with np.errstate(over="ignore", invalid="ignore"):
         rows = np.subtract(points, centre.astype(points.dtype)).astype(np.float32, copy=False)
         rows *= np.float32(scale)
         norms = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
     if not np.isfinite(norms).all():
         raise not_finite_error()
-    return _Prepared(rows, norms)
+    return _Scaled(rows, norms)
 
 
-def _near(
-    points: Features, among: Features, block: Block, limit: Array
+def _pairs_within(
+    points: Features, candidates: Features, block: Block, radius: Array
 ) -> tuple[Indices, Indices]:
-    """Rows (P,) of points and (P,) of among whose pairs, all in a block, are within a limit."""
-    height, width = block.low.shape
-    here = limit[block.top :][:height] if len(limit) > 1 else limit
-    here = here[:, block.side :][:, :width] if limit.shape[1] > 1 else here
-    squared = np.square(here) / block.unit
+    """Indices (P,) of the points and (P,) of the candidates of all pairs within the radius."""
+    height, width = block.lower.shape
+    own = radius[block.top :][:height] if len(radius) > 1 else radius
+    own = own[:, block.side :][:, :width] if radius.shape[1] > 1 else own
+    squared = np.square(own) / block.unit
     above = np.nextafter(squared.astype(np.float32), np.float32(np.inf))
-    left, right = np.nonzero(~(block.low > above))
-    radius = np.broadcast_to(here, block.low.shape)[left, right]
-    high = block.low[left, right] + block.rows[left] + block.columns[right]
-    near = high < np.square(radius) / block.unit * (1 - 1e-12)
+    left, right = np.nonzero(~(block.lower > above))
+    limit = np.broadcast_to(own, block.lower.shape)[left, right]
+    upper = block.lower[left, right] + block.row_slack[left] + block.column_slack[right]
+    near = upper < np.square(limit) / block.unit * (1 - 1e-12)
     left, right = left + block.top, right + block.side
-    doubtful = np.flatnonzero(~near)
-    found = _straight(points, among, left[doubtful], right[doubtful])
-    near[doubtful] = np.sqrt(found) <= radius[doubtful]
+    undecided = np.flatnonzero(~near)
+    exact = _exact_squares(points, candidates, left[undecided], right[undecided])
+    near[undecided] = np.sqrt(exact) <= limit[undecided]
     return left[near], right[near]
 
 
-def _straight(points: Features, among: Features, left: Indices, right: Indices) -> Array:
-    """Squared distances (P,) of P pairs of rows, computed without cancellation."""
-    found = np.empty(len(left))
-    for start in range(0, len(left), STRAIGHT):
-        some = slice(start, start + STRAIGHT)
-        apart = points[left[some]].astype(np.float64) - among[right[some]]
-        found[some] = np.einsum("ij,ij->i", apart, apart)
-    return found
+def _exact_squares(points: Features, candidates: Features, left: Indices, right: Indices) -> Array:
+    """Squared distances (P,) of P pairs in float64, without cancellation."""
+    squares = np.empty(len(left))
+    for start in range(0, len(left), EXACT_PAIRS):
+        pairs = slice(start, start + EXACT_PAIRS)
+        differences = points[left[pairs]].astype(np.float64) - candidates[right[pairs]]
+        squares[pairs] = np.einsum("ij,ij->i", differences, differences)
+    return squares
 
 
-def _merge(squares: Array, rows: Indices, left: Indices, right: Indices, found: Array) -> None:
-    """Put `found` squares of pairs (left, right) among the best (n, k) so far, in place."""
+def _merge(
+    squares: Array, indices: Indices, left: Indices, right: Indices, new_squares: Array
+) -> None:
+    """Merge the squares of pairs (left, right) into the k best of each point (n, k), in place."""
     count, k = squares.shape
-    who = np.concatenate([np.repeat(np.arange(count), k), left])
-    square = np.concatenate([squares.ravel(), found])
-    row = np.concatenate([rows.ravel(), right])
-    order = np.lexsort((row, square, who))
-    starts = np.searchsorted(who[order], np.arange(count))
+    point = np.concatenate([np.repeat(np.arange(count), k), left])
+    square = np.concatenate([squares.ravel(), new_squares])
+    index = np.concatenate([indices.ravel(), right])
+    order = np.lexsort((index, square, point))
+    starts = np.searchsorted(point[order], np.arange(count))
     best = order[starts[:, None] + np.arange(k)]
-    squares[:], rows[:] = square[best], row[best]
+    squares[:], indices[:] = square[best], index[best]

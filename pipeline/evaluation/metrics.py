@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gan.features.extraction import FeatureSet
-from gan.features.feature_checks import MAX_IMAGES
+from gan.metrics.feature_checks import MAX_IMAGES
 from gan.metrics.frechet_distance import frechet_distance
 from gan.metrics.frechet_infinity import fakes_needed, frechet_infinity
 from gan.metrics.kernel_distance import MIN_IMAGES, kernel_distance

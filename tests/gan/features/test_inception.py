@@ -103,7 +103,7 @@ def test_weights_that_are_not_finite_are_refused_in_one_line(tmp_path, value):
 def test_a_file_that_holds_no_weights_is_refused_in_one_line(tmp_path, content):
     path = tmp_path / "bad.pth"
     path.write_bytes(content)
-    with pytest.raises(GanError, match="no weights of Inception") as caught:
+    with pytest.raises(GanError, match="not Inception's weights") as caught:
         Inception(path, sha256_of(path), CPU)
     assert "\n" not in str(caught.value)
 
@@ -112,7 +112,7 @@ def test_weights_of_another_network_and_absent_ones_are_refused(tmp_path):
     path = tmp_path / "linear.pth"
     for content in (torch.nn.Linear(2, 2).state_dict(), [1, 2]):
         torch.save(content, path)
-        with pytest.raises(GanError, match="no weights of Inception"):
+        with pytest.raises(GanError, match="not Inception's weights"):
             Inception(path, sha256_of(path), CPU)
     with pytest.raises(GanError, match="cannot be read"):
         Inception(tmp_path / "absent.pth", OFFICIAL_SHA256, CPU)
@@ -125,6 +125,6 @@ def test_weights_cannot_run_code(tmp_path):
 
     path = tmp_path / "trap.pth"
     torch.save({"weight": Trap()}, path)
-    with pytest.raises(GanError, match="no weights of Inception"):
+    with pytest.raises(GanError, match="not Inception's weights"):
         Inception(path, sha256_of(path), CPU)
     assert not (tmp_path / "sprung").exists()

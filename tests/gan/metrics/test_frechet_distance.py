@@ -92,12 +92,12 @@ def test_spectrum_over_many_orders_of_magnitude_keeps_its_digits():
 
 @pytest.mark.parametrize("covariance", [[[1.0, 2.0], [2.0, 1.0]], [[1.0, 0.0], [0.0, -1.0]]])
 def test_a_matrix_that_is_no_covariance_is_refused(covariance):
-    with pytest.raises(GanError, match="no covariance"):
+    with pytest.raises(GanError, match="covariance"):
         frechet_distance(gaussian([0, 0], covariance), gaussian([0, 0], np.eye(2)))
 
 
 def test_undefined_numbers_and_unequal_sizes_are_refused():
     with pytest.raises(GanError, match="undefined"):
         frechet_distance(gaussian([0, np.nan], np.eye(2)), gaussian([0, 0], np.eye(2)))
-    with pytest.raises(GanError, match="cannot compare"):
+    with pytest.raises(GanError, match="cannot be compared"):
         frechet_distance(gaussian([0], np.eye(1)), gaussian([0, 0], np.eye(2)))

@@ -72,7 +72,7 @@ def test_too_few_fakes_other_sizes_and_undefined_numbers_are_refused():
     assert np.isfinite(frechet_infinity(gaussian(), drawn(3, needed)))
     with pytest.raises(GanError, match=f"{needed - 1} images are too few; give at least {needed}"):
         frechet_infinity(gaussian(), drawn(3, needed - 1))
-    with pytest.raises(GanError, match="cannot compare"):
+    with pytest.raises(GanError, match="cannot be compared"):
         frechet_infinity(gaussian(), drawn(3, 100)[:, :20])
     broken = drawn(3, 100)
     broken[3, 2] = np.nan

@@ -4,7 +4,7 @@ import torch
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from gan.errors import GanError
-from gan.features import feature_checks
+from gan.metrics import feature_checks
 from gan.metrics import kernel_distance as kernel
 from gan.metrics.kernel_distance import kernel_distance
 
@@ -28,11 +28,15 @@ def double_loop(real, fake):
     def k(x, y):
         return (float(x.astype(float) @ y.astype(float)) / len(x) + 1) ** 3
 
-    def within(side):
+    def count_within(side):
         pairs = [k(x, y) for i, x in enumerate(side) for j, y in enumerate(side) if i != j]
         return np.mean(pairs)
 
-    return within(real) + within(fake) - 2 * np.mean([k(x, y) for x in real for y in fake])
+    return (
+        count_within(real)
+        + count_within(fake)
+        - 2 * np.mean([k(x, y) for x in real for y in fake])
+    )
 
 
 def spread_and_error(count_real, count_fake, shift, draws=300):
@@ -83,14 +87,16 @@ def test_distance_of_equal_distributions_is_zero_on_average():
 
 
 def test_what_does_not_explain_an_entry_is_measured_by_least_squares():
-    x, y = (kernel._embedded(drawn(seed, count, 5)) for seed, count in ((7, 12), (8, 9)))
+    x, y = (kernel._embed(drawn(seed, count, 5)) for seed, count in ((7, 12), (8, 9)))
     entries = (x @ y.T) ** 3
     row, column = np.indices(entries.shape)
-    assert kernel._sums(x, y).rest == pytest.approx(unexplained(entries, row, 12 + column, 21))
+    assert kernel._sums_across(x, y).residual == pytest.approx(
+        unexplained(entries, row, 12 + column, 21)
+    )
     entries = (x @ x.T) ** 3
     row, column = np.triu_indices(12, 1)
     expected = unexplained(entries[row, column], row, column, 12)
-    assert kernel._inner_sums(x).rest == pytest.approx(expected)
+    assert kernel._sums_within(x).residual == pytest.approx(expected)
 
 
 def unexplained(entries, first, second, effects):

@@ -4,14 +4,14 @@ from scipy.spatial.distance import cdist
 
 from gan.errors import GanError
 from gan.metrics import nearest_neighbours as distances
-from gan.metrics.nearest_neighbours import nearest, within
+from gan.metrics.nearest_neighbours import count_within, nearest_neighbours
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     monkeypatch.setattr(distances, "CHUNK", 97)
-    monkeypatch.setattr(distances, "POINTS", 32)
-    monkeypatch.setattr(distances, "AMONG", 50)
+    monkeypatch.setattr(distances, "BLOCK_ROWS", 32)
+    monkeypatch.setattr(distances, "BLOCK_COLUMNS", 50)
 
 
 def drawn(seed, count, dimensions=37, offset=0.0, scale=1.0):
@@ -28,7 +28,7 @@ def brute(points, among, k, skip_self=False):
 
 
 def agrees(points, among, k, skip_self=False):
-    found, rows = nearest(points, among, k, skip_self=skip_self)
+    found, rows = nearest_neighbours(points, among, k, skip_self=skip_self)
     expected, expected_rows = brute(points, among, k, skip_self)
     np.testing.assert_array_equal(rows, expected_rows)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
@@ -57,20 +57,20 @@ def test_points_a_millionth_apart_keep_order_and_distance():
 
 def test_a_copy_is_at_distance_zero_exactly():
     among = drawn(4, 300, 513, offset=5.0)
-    found, rows = nearest(among[70:90], among, 1)
+    found, rows = nearest_neighbours(among[70:90], among, 1)
     np.testing.assert_array_equal(found[:, 0], 0.0)
     np.testing.assert_array_equal(rows[:, 0], np.arange(70, 90))
 
 
 def test_ties_come_in_the_order_of_rows():
     points = np.zeros((130, 3), dtype=np.float32)
-    found, rows = nearest(points, np.ones((210, 3), dtype=np.float32), 4)
+    found, rows = nearest_neighbours(points, np.ones((210, 3), dtype=np.float32), 4)
     np.testing.assert_allclose(found, 3**0.5)
     np.testing.assert_array_equal(rows, np.tile(np.arange(4), (130, 1)))
-    _, rows = nearest(points, points, 2, skip_self=True)
+    _, rows = nearest_neighbours(points, points, 2, skip_self=True)
     np.testing.assert_array_equal(rows[:3], [[1, 2], [0, 2], [0, 1]])
     repeated = np.tile(drawn(5, 40, 33), (6, 1))
-    _, rows = nearest(repeated[:40], repeated, 6)
+    _, rows = nearest_neighbours(repeated[:40], repeated, 6)
     np.testing.assert_array_equal(rows, np.arange(40)[:, None] + 40 * np.arange(6))
 
 
@@ -83,12 +83,14 @@ def test_a_few_points_far_out_do_not_hide_the_others():
 
 def test_results_do_not_depend_on_the_batch_of_points_nor_on_blocks(monkeypatch):
     points, among = drawn(8, 150, offset=9.0), drawn(9, 400, offset=9.0)
-    whole = nearest(points, among, 5)
-    parts = [nearest(points[start : start + 11], among, 5) for start in range(0, 150, 11)]
+    whole = nearest_neighbours(points, among, 5)
+    parts = [
+        nearest_neighbours(points[start : start + 11], among, 5) for start in range(0, 150, 11)
+    ]
     for i in range(2):
         np.testing.assert_array_equal(np.concatenate([part[i] for part in parts]), whole[i])
     monkeypatch.undo()
-    for one, other in zip(nearest(points, among, 5), whole, strict=True):
+    for one, other in zip(nearest_neighbours(points, among, 5), whole, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -102,18 +104,18 @@ def test_a_read_only_memory_map_is_enough(tmp_path):
 
 def test_too_few_rows_other_sizes_and_undefined_numbers_are_refused():
     with pytest.raises(GanError, match="2 images are too few; give at least 3"):
-        nearest(drawn(1, 9), drawn(2, 2), 3)
+        nearest_neighbours(drawn(1, 9), drawn(2, 2), 3)
     with pytest.raises(GanError, match="3 images are too few; give at least 4"):
-        nearest(drawn(1, 3), drawn(1, 3), 3, skip_self=True)
+        nearest_neighbours(drawn(1, 3), drawn(1, 3), 3, skip_self=True)
     with pytest.raises(GanError, match="cannot be compared"):
-        nearest(drawn(1, 9, 4), drawn(2, 9, 5), 3)
+        nearest_neighbours(drawn(1, 9, 4), drawn(2, 9, 5), 3)
     for bad in (np.nan, np.inf):
         broken = drawn(1, 9)
         broken[3, 2] = bad
         with pytest.raises(GanError, match="infinite or undefined"):
-            nearest(broken, drawn(2, 9), 3)
+            nearest_neighbours(broken, drawn(2, 9), 3)
         with pytest.raises(GanError, match="infinite or undefined"):
-            nearest(drawn(2, 9), broken, 3)
+            nearest_neighbours(drawn(2, 9), broken, 3)
 
 
 def test_who_is_within_limits_is_what_brute_force_says():
@@ -121,26 +123,26 @@ def test_who_is_within_limits_is_what_brute_force_says():
     rng = np.random.default_rng(13)
     limits = [rng.uniform(0, 4, size=shape) for shape in ((1, 260), (150, 1), (1, 260))]
     apart = cdist(points.astype(np.float64), among.astype(np.float64))
-    for count, limit in zip(within(points, among, limits), limits, strict=True):
+    for count, limit in zip(count_within(points, among, limits), limits, strict=True):
         np.testing.assert_array_equal(count.points, (apart <= limit).sum(axis=1))
-        np.testing.assert_array_equal(count.among, (apart <= limit).sum(axis=0))
+        np.testing.assert_array_equal(count.candidates, (apart <= limit).sum(axis=0))
         assert 0 < count.points.sum() < apart.size
 
 
 def test_a_point_exactly_on_the_limit_is_within_it():
     features = drawn(14, 130, 45, offset=7.0)
-    radii, rows = nearest(features, features, 3, skip_self=True)
-    (count,) = within(features, features, [radii[:, -1:]])
+    radii, rows = nearest_neighbours(features, features, 3, skip_self=True)
+    (count,) = count_within(features, features, [radii[:, -1:]])
     np.testing.assert_array_equal(count.points, 4)  # itself and three more, the last on the limit
     np.testing.assert_array_equal(
-        count.among, 1 + np.bincount(rows.ravel(), minlength=len(features))
+        count.candidates, 1 + np.bincount(rows.ravel(), minlength=len(features))
     )
-    (count,) = within(features, features, [np.nextafter(radii[:, -1:], 0)])
+    (count,) = count_within(features, features, [np.nextafter(radii[:, -1:], 0)])
     np.testing.assert_array_equal(count.points, 3)
 
 
 def test_limits_of_zero_hold_copies_only():
     features = np.tile(drawn(15, 40), (3, 1))
-    (count,) = within(features[:40], features, [np.zeros((1, 120))])
+    (count,) = count_within(features[:40], features, [np.zeros((1, 120))])
     np.testing.assert_array_equal(count.points, 3)
-    np.testing.assert_array_equal(count.among, 1)
+    np.testing.assert_array_equal(count.candidates, 1)

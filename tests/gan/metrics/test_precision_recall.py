@@ -5,7 +5,7 @@ from scipy.spatial.distance import cdist
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from gan.errors import GanError
-from gan.features import feature_checks
+from gan.metrics import feature_checks
 from gan.metrics import nearest_neighbours as distances
 from gan.metrics.precision_recall import PrecisionRecall, precision_recall
 
@@ -13,8 +13,8 @@ from gan.metrics.precision_recall import PrecisionRecall, precision_recall
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     monkeypatch.setattr(distances, "CHUNK", 160)
-    monkeypatch.setattr(distances, "POINTS", 64)
-    monkeypatch.setattr(distances, "AMONG", 100)
+    monkeypatch.setattr(distances, "BLOCK_ROWS", 64)
+    monkeypatch.setattr(distances, "BLOCK_COLUMNS", 100)
 
 
 def drawn(seed, count, dimensions=8, centre=0.0, scale=1.0):

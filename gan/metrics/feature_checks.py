@@ -1,4 +1,4 @@
-"""What metrics ask of the features they are given, and which rows of many they take."""
+"""Checks of the features that metrics are given, and subsampling of large sets."""
 
 from itertools import pairwise
 
@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 from gan.errors import GanError
 from gan.features.extraction import Features
 
-MAX_IMAGES = 10_000  # images of a side that metrics of all pairs look at
+MAX_IMAGES = 10_000  # on a side, for metrics over all pairs
 
 
 def check_features(*sets: NDArray[np.floating], least: int, purpose: str) -> None:
-    """Raise GanError unless all are (N, D) with one D and at least `least` rows each."""
+    """Raise GanError unless all sets are (N, D) with the same D and N of at least `least`."""
     for one, other in pairwise((sets[0], *sets)):
         if one.ndim != 2 or other.ndim != 2 or one.shape[1] != other.shape[1]:
             raise GanError(
                 f"{purpose}: features of shapes {one.shape} and {other.shape} cannot be compared; "
-                "give (images, numbers), all of one extractor"
+                "give (images, features), all of one extractor"
             )
     count = min(len(each) for each in sets)
     if count < least:
@@ -30,7 +30,7 @@ def not_finite_error() -> GanError:
 
 
 def subsample(features: Features, most: int = MAX_IMAGES) -> Features:
-    """At most `most` rows, evenly spaced from first to last: no chance, whole file, in order."""
+    """At most `most` features, evenly spaced over the set, so that no random draw is needed."""
     if len(features) <= most:
         return features
     return features[np.arange(most) * len(features) // most]
