@@ -56,14 +56,6 @@ def test_the_pairs_equal_a_search_of_all_pairs(draw, distance):
     assert same_pairs(near_pairs(hashes, distance), every_pair(hashes, distance))
 
 
-@pytest.mark.parametrize("bands", [1, 2, 3, 4])
-@pytest.mark.parametrize("distance", [1, 4, 7])
-def test_the_choice_of_bands_does_not_change_the_pairs(bands, distance, monkeypatch):
-    monkeypatch.setattr(near, "_bands_to_choose", lambda count, distance: bands)
-    hashes = np.concatenate([draw(np.random.default_rng(0), 150) for draw in (clustered, crowded)])
-    assert same_pairs(near_pairs(hashes, distance), every_pair(hashes, distance))
-
-
 @pytest.mark.parametrize("chunk", [1, 10, 1000])
 def test_chunks_of_any_size_give_all_pairs(chunk, monkeypatch):
     monkeypatch.setattr(near, "CHUNK", chunk)
@@ -93,14 +85,12 @@ def test_wherever_the_bits_differ_the_limit_is_exact(distance):
     assert len(near_pairs(beyond, distance)[0]) == 0
 
 
-@pytest.mark.parametrize("distance", [0, 4, 64])
+@pytest.mark.parametrize("distance", [0, 4, 32])
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
-def test_few_hashes_and_the_widest_distance_work(count, distance):
+def test_few_hashes_and_a_wide_distance_work(count, distance):
     hashes = uniform(np.random.default_rng(3), count)
-    if distance < 64:
-        assert same_pairs(near_pairs(hashes, distance), every_pair(hashes, distance))
+    assert same_pairs(near_pairs(hashes, distance), every_pair(hashes, distance))
     assert [part.dtype for part in near_pairs(hashes, distance)] == [np.int64, np.int64]
-    assert near._bands_to_choose(count, 64) == 1
 
 
 def test_an_error_names_the_setting_where_there_are_too_many_pairs(monkeypatch):
