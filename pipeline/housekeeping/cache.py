@@ -1,4 +1,4 @@
-"""`gan cache`: what a tensor cache is of, whether it is whole, and what is in it."""
+"""`gan cache`: facts, verification and pictures of a tensor cache."""
 
 import json
 import math
@@ -24,7 +24,7 @@ from pipeline.pictures.contact_sheet import contact_sheet
 
 
 def info(folder: Path, *, as_json: bool) -> None:
-    """Print what a cache is of: a table, or meta.json and `bytes` as one JSON object."""
+    """Print counts, digests and settings; as JSON: meta.json with `bytes`, the size on disk."""
     cache = TensorCache.open(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if as_json:
@@ -37,38 +37,36 @@ def info(folder: Path, *, as_json: bool) -> None:
 
 
 def verify(folder: Path) -> None:
-    """Read all of a cache and say that it is whole; GanError naming what is damaged."""
+    """Read all of a cache and print that it is intact; GanError naming what is damaged."""
     cache = TensorCache.open(folder)
     check(cache)
     count, digest = len(cache.images), cache.digest[:8]
-    sys.stdout.write(f"{folder}/: whole; {count:,} images, digest {digest}...\n")
+    sys.stdout.write(f"{folder}/: intact; {count:,} images, digest {digest}...\n")
 
 
 def show(folder: Path, out: Path, choice: Choice) -> None:
-    """Draw chosen images on a sheet; sorted ones are listed on stdout with their values."""
+    """Draw chosen images on a sheet; with a sort column their values go to stdout."""
     if out.suffix.lower() != ".png":
         raise GanError(f"--out {out}: a sheet is a PNG; end the name in .png")
     if out.resolve().is_relative_to(folder.resolve()):
-        raise GanError(
-            f"--out {out}: lies in the cache, which must stay as it is; write elsewhere"
-        )
+        raise GanError(f"--out {out}: lies in the cache, which must not change; write elsewhere")
     cache = TensorCache.open(folder)
     chosen = choose(cache, choice)
     columns = math.isqrt(len(chosen.rows) - 1) + 1
     sheet = contact_sheet(_tiles(cache, chosen), columns)
-    listed = "" if choice.by is None else "".join(_lines(folder, choice.by, chosen, columns))
+    table = "" if choice.by is None else "".join(_lines(folder, choice.by, chosen, columns))
     with open_atomically(out) as stream:
         sheet.save(stream, format="PNG")
-    sys.stdout.write(listed)
+    sys.stdout.write(table)
     sys.stdout.write(f"{out}: {len(chosen.rows):,} of {len(cache.images):,} images\n")
 
 
 def _tiles(cache: TensorCache, chosen: Chosen) -> Images:
-    """The images, enlarged by whole factors, each above its cache row and value."""
+    """The images, enlarged by integer factors, each above its cache row and value."""
     captions = [f"row {row}" for row in chosen.rows]
     if chosen.values is not None:
         pairs = zip(captions, chosen.values, strict=True)
-        captions = [f"{_number(value)}   {caption}" for caption, value in pairs]
+        captions = [f"{_format_number(value)}   {caption}" for caption, value in pairs]
     pictures = (Image.fromarray(image) for image in cache.images[chosen.rows])
     tiles = (
         add_caption(fit_into_tile(picture), caption)
@@ -77,17 +75,17 @@ def _tiles(cache: TensorCache, chosen: Chosen) -> Images:
     return np.stack([np.asarray(tile) for tile in tiles])
 
 
-def _number(value: Any) -> str:
+def _format_number(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, np.floating) else str(value)
 
 
 def _lines(folder: Path, name: str, chosen: Chosen, columns: int) -> Iterator[str]:
-    """A line an image, tab-separated; its place on the sheet is line:column, from 1."""
+    """Tab-separated lines, one an image; the place on the sheet is line:column, from 1."""
     yield f"row\t{name}\tmanifest_row\tplace\n"
     manifest = numbers(read_index(folder, ("row",)), "row")[chosen.rows]
     values = np.asarray(chosen.values)
     for i, (row, value, source) in enumerate(zip(chosen.rows, values, manifest, strict=True)):
-        yield f"{row}\t{_number(value)}\t{source}\t{i // columns + 1}:{i % columns + 1}\n"
+        yield f"{row}\t{_format_number(value)}\t{source}\t{i // columns + 1}:{i % columns + 1}\n"
 
 
 def _facts(cache: TensorCache, size: int) -> dict[str, str]:
@@ -98,19 +96,19 @@ def _facts(cache: TensorCache, size: int) -> dict[str, str]:
         "size": f"{cache.size} px",
         "on disk": f"{size / 1e6:,.1f} MB",
         "digest": cache.digest,
-        "snapshot": _shown(meta.get("snapshot", "?")),
-        "crop": _shown(meta["settings"].get("crop", "?")),
-        "filter": _shown(meta.get("filter", "?")),
+        "dataset": _format(meta.get("snapshot", "?")),
+        "crop": _format(meta["settings"].get("crop", "?")),
+        "filter": _format(meta.get("filter", "?")),
         "versions": ", ".join(f"{name} {value}" for name, value in _flat(meta.get("versions"))),
     }
 
 
-def _table(title: str, rows: Mapping[str, str]) -> Table:
+def _table(title: str, values: Mapping[str, str]) -> Table:
     table = Table(title=title, show_header=False, title_justify="left")
     table.add_column(overflow="fold")
-    table.add_column(overflow="fold")  # a digest is cut nowhere
-    for key, value in rows.items():
-        table.add_row(Text(key), Text(value))  # not str: [..] would be taken for a style
+    table.add_column(overflow="fold")  # digests are not cut
+    for key, value in values.items():
+        table.add_row(Text(key), Text(value))  # a str with [..] would be markup
     return table
 
 
@@ -120,12 +118,12 @@ def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", _shown(value)
+            yield f"{prefix}{key}", _format(value)
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, str) and value:
         return value
     if isinstance(value, list):
-        return ", ".join(_shown(each) for each in value)
+        return ", ".join(_format(each) for each in value)
     return f"{value:.6g}" if isinstance(value, float) else json.dumps(value)

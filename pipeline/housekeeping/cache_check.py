@@ -1,4 +1,4 @@
-"""Whether a tensor cache is what was written: index against images, pixels against digests."""
+"""Verification of a tensor cache: index against images, pixels against digests."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from gan.tensor_cache import TensorCache, cache_digest, damage_error
 from pipeline.console import progress
 from pipeline.housekeeping.cache_index import INDEX, digests, numbers, read_index
 
-NAMED = 5  # rows of which the numbers are told
+MOST_NAMED = 5  # rows in a message
 SHA256 = "^[0-9a-f]{64}$"
 COLUMNS = {"row": pa.int64(), "sha256": pa.string(), "split": pa.string(), "pixels": pa.binary(32)}
 
@@ -19,7 +19,7 @@ Rows = NDArray[np.intp]
 
 
 def check(cache: TensorCache) -> None:
-    """Read all of a cache, block by block; GanError naming what is not as it was written."""
+    """Read all of a cache, block by block; GanError naming what is damaged."""
     index = _read(cache.folder)
     _check_index(cache, index)
     listed = digests(index, "pixels")
@@ -32,7 +32,7 @@ def check(cache: TensorCache) -> None:
             if done < count:
                 advance(done, "")
         _check_pixels(cache, np.concatenate(read), listed)
-        advance(count, "")  # only now: of a damaged cache no log says that all is done
+        advance(count, "")  # only now: the log of a damaged cache does not end with all images
 
 
 def _read(folder: Path) -> pa.Table:
@@ -59,45 +59,48 @@ def _check_index(cache: TensorCache, index: pa.Table) -> None:
     for column, allowed, fault in (
         ("split", pc.equal(index["split"], splits), "another split than meta.json says"),
         ("sha256", pc.match_substring_regex(index["sha256"], SHA256), "no sha256 of a file"),
-        ("row", pc.greater_equal(index["row"], 0), "no row of the manifest"),
+        ("row", pc.greater_equal(index["row"], 0), "no index of a manifest entry"),
     ):
         wrong = np.flatnonzero(~allowed.to_numpy())
         if wrong.size:
             raise damage_error(
-                cache.folder, f"{INDEX}, column {column}: {fault} in {_tell(wrong)}"
+                cache.folder, f"{INDEX}, column {column}: {fault} in {_name_rows(wrong)}"
             )
     _check_files(cache.folder, index)
 
 
 def _check_files(folder: Path, index: pa.Table) -> None:
-    """A file is one row of the manifest, and stands in one split."""
+    """Check that each file is one manifest entry, in one split."""
     rows = numbers(index, "row")
     files = pa.concat_arrays(index["sha256"].chunks).dictionary_encode().indices.to_numpy()
     splits = pc.equal(index["split"], "train").to_numpy()
     for keys, values, fault in (
-        (files, rows, "a file of another manifest row before"),
-        (rows, files, "a manifest row of another file before"),
-        (files, splits, "a file that is in the other split too"),
+        (files, rows, "a file that is also another manifest entry"),
+        (rows, files, "a manifest entry that is also another file"),
+        (files, splits, "a file that is also in the other split"),
     ):
-        wrong = _unlike_the_first(keys, values)
+        wrong = _find_conflicts(keys, values)
         if wrong.size:
-            raise damage_error(folder, f"{INDEX} has {fault} in {_tell(wrong)}")
+            raise damage_error(folder, f"{INDEX} has {fault} in {_name_rows(wrong)}")
 
 
-def _unlike_the_first(keys: NDArray[np.generic], values: NDArray[np.generic]) -> Rows:
-    """Where the value is not the one that stands at the first place with the same key."""
+def _find_conflicts(keys: NDArray[np.generic], values: NDArray[np.generic]) -> Rows:
+    """Places where the value differs from that of the first place with the same key."""
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     return np.flatnonzero(values != values[first][group])
 
 
-def _check_pixels(cache: TensorCache, found: NDArray[np.uint8], listed: NDArray[np.uint8]) -> None:
-    """The digests of the images are `found`; of three files that don't fit, name the odd one."""
+def _check_pixels(
+    cache: TensorCache, computed: NDArray[np.uint8], listed: NDArray[np.uint8]
+) -> None:
+    """Compare digests of images.npy, the index and meta.json; GanError naming the one file that
+    differs from the other two."""
     meta = cache.meta
-    wrong = np.flatnonzero((found != listed).any(axis=1))
-    if cache_digest(found, meta["settings"], meta["counts"]) == cache.digest:
+    wrong = np.flatnonzero((computed != listed).any(axis=1))
+    if cache_digest(computed, meta["settings"], meta["counts"]) == cache.digest:
         if wrong.size:
             raise damage_error(
-                cache.folder, f"{INDEX}: other digests than the images' in {_tell(wrong)}"
+                cache.folder, f"{INDEX}: other digests than the images' in {_name_rows(wrong)}"
             )
     elif not wrong.size:
         raise damage_error(
@@ -105,16 +108,17 @@ def _check_pixels(cache: TensorCache, found: NDArray[np.uint8], listed: NDArray[
         )
     elif cache_digest(listed, meta["settings"], meta["counts"]) == cache.digest:
         raise damage_error(
-            cache.folder, f"images.npy: other pixels than were written in {_tell(wrong)}"
+            cache.folder, f"images.npy: other pixels than were written in {_name_rows(wrong)}"
         )
     else:
         raise damage_error(
-            cache.folder, f"images.npy, {INDEX} and meta.json do not fit; pixels of {_tell(wrong)}"
+            cache.folder,
+            f"images.npy, {INDEX} and meta.json do not agree; pixels of {_name_rows(wrong)}",
         )
 
 
-def _tell(rows: Rows) -> str:
+def _name_rows(rows: Rows) -> str:
     if len(rows) == 1:
         return f"row {rows[0]}"
-    more = ", ..." if len(rows) > NAMED else ""
-    return f"{len(rows):,} rows: {', '.join(map(str, rows[:NAMED]))}{more}"
+    more = ", ..." if len(rows) > MOST_NAMED else ""
+    return f"{len(rows):,} rows: {', '.join(map(str, rows[:MOST_NAMED]))}{more}"

@@ -1,4 +1,4 @@
-"""Which images of a tensor cache a sheet shows: evenly, by a column of the index, or by number."""
+"""Choice of images of a tensor cache: evenly, by a column of the index, or by number."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,7 +19,7 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Choice:
-    """What a person asked to see."""
+    """Options of `gan cache show`."""
 
     count: int | None = None  # None: COUNT, or all that `rows` names
     split: Literal["train", "holdout", "all"] = "all"
@@ -31,18 +31,18 @@ class Choice:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Cache rows in the order shown, and of each the value that they are sorted by, if any."""
+    """Cache rows in the order of the sheet, and the values that they are sorted by, if any."""
 
     rows: Rows
     values: NDArray[Any] | None = None
 
 
 def choose(cache: TensorCache, choice: Choice) -> Chosen:
-    """The images to show, evenly from all that are asked for; GanError if there are none."""
+    """Choose evenly among the images that fit the options; GanError if there are none."""
     if choice.first and choice.last:
         raise GanError("--first and --last exclude each other; leave both out to see all between")
     if choice.by is None and (choice.first or choice.last):
-        raise GanError("--first and --last go with --by COLUMN")
+        raise GanError("--first and --last go with --by COLUMN; add it")
     pool = _pool(cache, choice)
     count = choice.count or (len(pool) if choice.rows else COUNT)
     if choice.by is None:
@@ -50,7 +50,9 @@ def choose(cache: TensorCache, choice: Choice) -> Chosen:
     values = _values(cache, choice.by)[pool]
     known = np.flatnonzero(~np.isnan(values))
     if not known.size:
-        raise GanError(f"{cache.folder}: {choice.by} was not measured for these images")
+        raise GanError(
+            f"{cache.folder}: {choice.by} was not measured for these images; choose another --by"
+        )
     order = known[np.argsort(values[known], kind="stable")]
     if choice.first:
         order = order[:count]
@@ -62,23 +64,23 @@ def choose(cache: TensorCache, choice: Choice) -> Chosen:
 
 
 def _evenly(length: int, count: int) -> Rows:
-    """Places of at most `count` of `length`, the first and the last among them."""
-    shown = min(count, length)
-    return np.arange(shown) * (length - 1) // max(1, shown - 1)
+    """At most `count` places of `length`, evenly from the first to the last."""
+    number = min(count, length)
+    return np.arange(number) * (length - 1) // max(1, number - 1)
 
 
 def _pool(cache: TensorCache, choice: Choice) -> Rows:
     """The cache rows to choose from."""
     count, train = len(cache.images), cache.meta["counts"]["train"]
     if choice.rows is not None:
-        return _named(choice, count)
+        return _parse_rows(choice, count)
     pool = {"train": (0, train), "holdout": (train, count), "all": (0, count)}[choice.split]
     if pool[0] == pool[1]:
         raise GanError(f"{cache.folder}: no image is in the split {choice.split}; take another")
     return np.arange(*pool)
 
 
-def _named(choice: Choice, count: int) -> Rows:
+def _parse_rows(choice: Choice, count: int) -> Rows:
     text = choice.rows or ""
     if choice.split != "all":
         raise GanError("--rows names cache rows of any split; leave --split out")
@@ -89,9 +91,9 @@ def _named(choice: Choice, count: int) -> Rows:
 
 
 def _values(cache: TensorCache, column: str) -> NDArray[Any]:
-    there = number_columns(cache.folder)
-    if column not in there:
-        raise GanError(f"--by {column}: no column of numbers; there are {', '.join(there)}")
+    columns = number_columns(cache.folder)
+    if column not in columns:
+        raise GanError(f"--by {column}: no column of numbers; choose one of {', '.join(columns)}")
     values = numbers(read_index(cache.folder, (column,)), column)
     if len(values) != len(cache.images):
         raise damage_error(

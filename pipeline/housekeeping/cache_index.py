@@ -1,4 +1,4 @@
-"""index.parquet of a tensor cache, read: its columns."""
+"""Columns of a tensor cache's index.parquet."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

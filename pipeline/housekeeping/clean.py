@@ -1,4 +1,4 @@
-"""`gan clean`: trainings to go on from, records not sent, kept features; listed or removed."""
+"""`gan clean`: progress folders, unsent records and kept features, listed or removed."""
 
 import fcntl
 import json
@@ -18,53 +18,53 @@ from pipeline.training.progress_folder import ProgressFolder
 
 
 def run(paths: Paths, *, remove: bool, unsent: bool = False) -> None:
-    """List trainings to go on from, records and features; with `remove` delete those not in use.
+    """List trainings, unsent records and features; with `remove` delete those not in use.
 
-    unsent: also those that hold records which the tracker does not have.
+    unsent: also those with records that the tracker does not have.
     """
-    folders = _trainings(paths.progress, remove=remove, unsent=unsent)
-    records = _records(paths, remove=remove, unsent=unsent)
-    kept = _features(paths.features, remove=remove)
-    if not folders:
-        sys.stdout.write("no trainings to go on from\n")
-    if (folders or records or kept) and not remove:
-        sys.stdout.write("gan clean --remove deletes the idle ones\n")
+    trainings = _clean_trainings(paths.progress, remove=remove, unsent=unsent)
+    records = _clean_records(paths, remove=remove, unsent=unsent)
+    features = _clean_features(paths.features, remove=remove)
+    if not trainings:
+        sys.stdout.write("no trainings to resume\n")
+    if (trainings or records or features) and not remove:
+        sys.stdout.write("`gan clean --remove` deletes the idle ones\n")
 
 
-def _trainings(progress: Path, *, remove: bool, unsent: bool) -> int:
+def _clean_trainings(progress: Path, *, remove: bool, unsent: bool) -> int:
     if remove:
-        for half in progress.glob(".*.removed"):  # of a clean that was killed
-            shutil.rmtree(half, ignore_errors=True)
+        for partial in progress.glob(".*.removed"):  # of a `gan clean` that was killed
+            shutil.rmtree(partial, ignore_errors=True)
     folders = sorted(path.parent for path in progress.glob("[!.]*/identity.json"))
     for folder in folders:
-        with _held(folder) as ours:
-            missed = sum(unsent_in(spool) for spool in (folder / "tracking").glob("*/"))
-            described = _describe(folder) + _records_of(missed)
-            removed = remove and ours and (unsent or not missed)
+        with _lock(folder) as locked:
+            count = sum(unsent_in(records) for records in (folder / "tracking").glob("*/"))
+            description = _describe(folder) + _format_unsent(count)
+            removed = remove and locked and (unsent or not count)
             if removed:
                 _remove(folder)
-        state = _state(busy=not ours, remove=removed, unsent=remove and bool(missed))
-        sys.stdout.write(f"{folder.name}  {described}  {state}\n")
+        state = _state(busy=not locked, removed=removed, unsent=remove and bool(count))
+        sys.stdout.write(f"{folder.name}  {description}  {state}\n")
     return len(folders)
 
 
-def _records(paths: Paths, *, remove: bool, unsent: bool) -> int:
-    """What stages left in logs/spool/."""
-    left = [each for each in left_behind(paths) if each.training is None]
-    for each in left:
-        with ExitStack() as held:
+def _clean_records(paths: Paths, *, remove: bool, unsent: bool) -> int:
+    """List or remove records of the stages other than train."""
+    folders = [each for each in left_behind(paths) if each.training is None]
+    for each in folders:
+        with ExitStack() as locks:
             lock = SpoolLock(each.folder)
-            held.callback(lock.release)
-            ours, missed = _taken(lock), unsent_in(each.folder)
-            removed = remove and ours and (unsent or not missed)
+            locks.callback(lock.release)
+            locked, count = _try_lock(lock), unsent_in(each.folder)
+            removed = remove and locked and (unsent or not count)
             if removed:
                 lock.remove_folder()
-        state = _state(busy=not ours, remove=removed, unsent=remove and bool(missed))
-        sys.stdout.write(f"{each.folder.name}  {each.name}{_records_of(missed)}  {state}\n")
-    return len(left)
+        state = _state(busy=not locked, removed=removed, unsent=remove and bool(count))
+        sys.stdout.write(f"{each.folder.name}  {each.name}{_format_unsent(count)}  {state}\n")
+    return len(folders)
 
 
-def _taken(lock: SpoolLock) -> bool:
+def _try_lock(lock: SpoolLock) -> bool:
     try:
         lock.take()
     except (BusyError, OSError):
@@ -73,66 +73,70 @@ def _taken(lock: SpoolLock) -> bool:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[bool]:
+def _lock(folder: Path) -> Iterator[bool]:
     """Hold a training's lock and those of its records; False if a process has one of them."""
-    with ExitStack() as held:
-        lock = held.enter_context((folder / "lock").open("a+"))
+    with ExitStack() as locks:
+        lock = locks.enter_context((folder / "lock").open("a+"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             yield False
             return
-        spools = [SpoolLock(spool) for spool in (folder / "tracking").glob("*/")]
-        for spool in spools:
-            held.callback(spool.release)
-        yield all([_taken(spool) for spool in spools])
+        others = [SpoolLock(records) for records in (folder / "tracking").glob("*/")]
+        for other in others:
+            locks.callback(other.release)
+        yield all([_try_lock(other) for other in others])
 
 
 def _remove(folder: Path) -> None:
-    """Out of the way first: a training that begins meanwhile makes itself a folder of its own."""
+    """Rename it first: a training that starts meanwhile creates its folder anew."""
     aside = folder.with_name(f".{folder.name}.removed")
     try:
         folder.rename(aside)
         shutil.rmtree(aside)
     except OSError as error:
-        raise GanError(f"{folder}: cannot be removed: {error.strerror}") from None
+        raise GanError(
+            f"{folder}: cannot be removed: {error.strerror}; look at its owner"
+        ) from None
 
 
-def _records_of(unsent: int) -> str:
+def _format_unsent(unsent: int) -> str:
     return f", {unsent} records unsent" if unsent else ""
 
 
-def _features(folder: Path, *, remove: bool) -> int:
-    """Features that a process has opened stay readable to it when they are removed."""
+def _clean_features(folder: Path, *, remove: bool) -> int:
+    """List or remove features; a process that has them open can still read them."""
     kept = entries(folder)
     total = 0
     for entry in kept:
-        described, size = entry.described(), entry.size
-        busy = not _removed(entry) if remove else entry.in_use()
+        description, size = entry.described(), entry.size
+        busy = not _remove_features(entry) if remove else entry.in_use()
         total += size
         sys.stdout.write(
-            f"{entry.stem[:16]}  features: {described}, {size >> 20} MiB  "
-            f"{_state(busy=busy, remove=remove)}\n"
+            f"{entry.stem[:16]}  features: {description}, {size >> 20} MiB  "
+            f"{_state(busy=busy, removed=remove)}\n"
         )
     if kept:
         sys.stdout.write(f"features of {len(kept)} sets of images, {total >> 20} MiB\n")
     return len(kept)
 
 
-def _removed(entry: Entry) -> bool:
+def _remove_features(entry: Entry) -> bool:
     try:
         return entry.remove()
     except OSError as error:
         where = entry.folder / entry.stem
-        raise GanError(f"{where}: cannot be removed: {error.strerror}") from None
+        raise GanError(
+            f"{where}: cannot be removed: {error.strerror}; look at its owner"
+        ) from None
 
 
-def _state(*, busy: bool, remove: bool, unsent: bool = False) -> str:
+def _state(*, busy: bool, removed: bool, unsent: bool = False) -> str:
     if busy:
         return "in use"
-    if remove:
+    if removed:
         return "removed"
-    return "kept: `gan sync` first, or --unsent drops them" if unsent else "idle"
+    return "kept: `gan sync` sends the records, --unsent drops them" if unsent else "idle"
 
 
 def _describe(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""`gan doctor`: whether this checkout can work, a line a point, with what to do."""
+"""`gan doctor`: checks of the checkout, its tools and its store, with remedies."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -7,25 +7,25 @@ from pipeline.housekeeping import doctor_inputs as inputs
 from pipeline.housekeeping import doctor_leftovers as leftovers
 from pipeline.housekeeping import doctor_tools as tools
 from pipeline.housekeeping.doctor_point import Point, wrong
-from pipeline.housekeeping.doctor_tracker import tracker
+from pipeline.housekeeping.doctor_tracker import check_tracker
 from pipeline.paths import Paths
 
 Check = Callable[[], Point | Iterable[Point]]
 
 
-def run(paths: Paths, *, mend: bool) -> None:
-    """Print all points; exit code 1 if one is wrong. mend: put right where files of rows lie."""
-    bad = 0
-    for point in points(paths, mend=mend):
+def run(paths: Paths, *, repair: bool) -> None:
+    """Print a line a check; exit with 1 if something is wrong. repair: see `check_tracker`."""
+    wrong_points = 0
+    for point in run_checks(paths, repair=repair):
         sys.stdout.write(f"{point.line}\n")
         sys.stdout.flush()
-        bad += point.level == "wrong"
-    if bad:
+        wrong_points += point.level == "wrong"
+    if wrong_points:
         raise SystemExit(1)
 
 
-def points(paths: Paths, *, mend: bool = False) -> Iterator[Point]:
-    """Everything that is looked at, the foundations first."""
+def run_checks(paths: Paths, *, repair: bool = False) -> Iterator[Point]:
+    """Run all checks, those first on which others depend."""
     checks: dict[str, Check] = {
         "Python": tools.python,
         "torch": tools.torch,
@@ -36,18 +36,18 @@ def points(paths: Paths, *, mend: bool = False) -> Iterator[Point]:
         "data/": lambda: inputs.data(paths),
         "outs": lambda: inputs.outs(paths),
         "weights/": lambda: inputs.weights(paths),
-        "tracking store": lambda: tracker(paths, mend=mend),
+        "tracking store": lambda: check_tracker(paths, repair=repair),
         "unsent records": lambda: leftovers.unsent(paths),
-        "unfinished trainings": lambda: leftovers.unfinished(paths),
+        "unfinished trainings": lambda: leftovers.trainings(paths),
     }
     for name, check in checks.items():
-        yield from _looked(name, check)
+        yield from _run_check(name, check)
 
 
-def _looked(name: str, check: Check) -> Iterator[Point]:
-    """One check that breaks must not hide what the others find."""
+def _run_check(name: str, check: Check) -> Iterator[Point]:
+    """Results of one check; one that raises must not hide those of the others."""
     try:
         found = check()
         yield from [found] if isinstance(found, Point) else found
     except Exception as error:
-        yield wrong(f"{name}: can't be looked at ({type(error).__name__}: {error})")
+        yield wrong(f"{name}: can't be checked ({type(error).__name__}: {error})")

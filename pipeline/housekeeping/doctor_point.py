@@ -1,40 +1,31 @@
-"""One thing that `gan doctor` looked at, as a line."""
+"""Result of one check of `gan doctor`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
-
-MOST_NAMED = 4
 
 
 @dataclass(frozen=True)
 class Point:
-    """ok: fine. note: worth knowing, nothing fails. wrong: something will. advice: what to do."""
+    """Result of a check. note: worth knowing, but nothing fails; wrong: something will fail."""
 
     level: Literal["ok", "note", "wrong"]
-    what: str
-    advice: str = ""
+    text: str
+    remedy: str = ""
 
     @property
     def line(self) -> str:
-        """In the terminal."""
-        text = " ".join(f"{self.what}; {self.advice}".split() if self.advice else [self.what])
+        """Line for the terminal."""
+        text = " ".join(f"{self.text}; {self.remedy}".split() if self.remedy else [self.text])
         return f"{self.level:<5}  {text}"
 
 
-def ok(what: str) -> Point:
-    return Point("ok", what)
+def ok(text: str) -> Point:
+    return Point("ok", text)
 
 
-def note(what: str, advice: str = "") -> Point:
-    return Point("note", what, advice)
+def note(text: str, remedy: str = "") -> Point:
+    return Point("note", text, remedy)
 
 
-def wrong(what: str, advice: str = "") -> Point:
-    return Point("wrong", what, advice)
-
-
-def few(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    rest = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+def wrong(text: str, remedy: str = "") -> Point:
+    return Point("wrong", text, remedy)

@@ -1,4 +1,4 @@
-"""`gan doctor` on the machine: Python, torch, Git, DVC, room on the disk."""
+"""Checks of `gan doctor` on the machine: Python, torch, Git, DVC, disk space."""
 
 import os
 import platform
@@ -11,21 +11,23 @@ from pipeline.housekeeping.doctor_point import Point, note, ok, wrong
 from pipeline.paths import Paths
 from pipeline.tracking.provenance.git import Git
 
-INSTALL = "`make setup` installs all that is needed into .venv"
-LITTLE, TOO_LITTLE = 5 << 30, 1 << 30  # bytes
+INSTALL = "`make setup` installs all requirements into .venv"
+LOW, TOO_LOW = 5 << 30, 1 << 30  # bytes
 
 
 def python() -> Point:
-    """The interpreter, and whether it is one of those that the project is tested with."""
+    """Check that the interpreter's version is one that the project is tested with."""
     text = f"Python {platform.python_version()} ({sys.prefix})"
     fits = (3, 11) <= sys.version_info[:2] < (3, 14)
     return (
-        ok(text) if fits else wrong(text, "3.11 to 3.13 is needed: make PYTHON=python3.12 setup")
+        ok(text)
+        if fits
+        else wrong(text, "3.11 to 3.13 is required: `make PYTHON=python3.12 setup`")
     )
 
 
 def torch() -> Point:
-    """The version, and what `auto` chooses for device and precision."""
+    """Check torch, and show the device and precision that `auto` chooses."""
     try:
         import torch
 
@@ -43,49 +45,47 @@ def torch() -> Point:
 
 
 def git(paths: Paths) -> Point:
-    """Whether runs can say which code they ran."""
+    """Check that runs can record their commit."""
     if shutil.which("git") is None:
         return wrong(
-            "Git is not installed", "install it: DVC needs it, and runs name their commit"
+            "Git is not installed", "install it: DVC needs it, and runs record their commit"
         )
     asked = Git(paths.root)
     if asked.text("rev-parse", "--is-inside-work-tree") is None:
-        return note(
-            "no Git repository here", "runs can't say which code they ran; `git clone` one"
-        )
+        return note("no Git repository", "runs can't record their commit; `git clone` one")
     commit = asked.text("rev-parse", "--short", "HEAD")
     if commit is None:
-        return note("a Git repository without a commit", "`git commit`, so that runs can name it")
+        return note(
+            "a Git repository without a commit", "`git commit`, so that runs can record it"
+        )
     if not (asked.text("config", "user.name") and asked.text("config", "user.email")):
-        remedy = "`git config user.name` and `user.email` set it; `dvc exp run` needs both"
-        return note(f"Git at {commit} doesn't know who you are", remedy)
+        remedy = "`git config user.name` and `user.email` set them; `dvc exp run` needs both"
+        return note(f"Git at {commit}: no name or e-mail address is set", remedy)
     changes = asked.text("status", "--porcelain")
     lines = len((changes or "").splitlines())
-    return ok(f"Git at {commit}, " + (f"{lines} files changed" if lines else "nothing changed"))
+    return ok(f"Git at {commit}, " + (f"{lines} files changed" if lines else "no changes"))
 
 
 def dvc(paths: Paths) -> Point:
-    """Whether `dvc repro` can work here."""
+    """Check that `dvc repro` can run."""
     try:
         text = f"DVC {version('dvc')}"
     except PackageNotFoundError:
         return wrong("DVC is not installed", INSTALL)
     missing = [name for name in ("dvc.yaml", ".dvc") if not (paths.root / name).exists()]
     if missing:
-        return wrong(
-            f"{text}: no {' and no '.join(missing)} here", "go to the repository's folder"
-        )
+        return wrong(f"{text}: no {' and no '.join(missing)}", "change to the repository's folder")
     return ok(text)
 
 
 def disk(paths: Paths) -> Point:
-    """Room where stages write, and whether they may."""
+    """Check disk space and permission in the repository."""
     root = paths.main_root
     if not os.access(root, os.W_OK):
-        return wrong(f"{root} can't be written to", "no stage can work here")
+        return wrong(f"{root} is not writable", "change its owner or mode: the stages write there")
     free = shutil.disk_usage(root).free
-    text = f"{free / 2**30:,.1f} GiB of disk are free"
-    if free >= LITTLE:
+    text = f"{free / 2**30:,.1f} GiB of disk space are free"
+    if free >= LOW:
         return ok(text)
-    advice = "`gan clean --remove` and `dvc gc -w` make room"
-    return wrong(text, advice) if free < TOO_LITTLE else note(text, advice)
+    remedy = "`gan clean --remove` and `dvc gc -w` free some"
+    return wrong(text, remedy) if free < TOO_LOW else note(text, remedy)

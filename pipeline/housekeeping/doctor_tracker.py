@@ -1,12 +1,13 @@
-"""`gan doctor` on the tracking store: whether it takes records, and where it has its files."""
+"""Checks of `gan doctor` on the tracking store, and repair of its artefact locations."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gan.errors import GanError
-from pipeline.housekeeping.doctor_leftovers import continued
-from pipeline.housekeeping.doctor_point import Point, few, note, ok, wrong
+from pipeline.console import list_first
+from pipeline.housekeeping.doctor_leftovers import list_active
+from pipeline.housekeeping.doctor_point import Point, note, ok, wrong
 from pipeline.paths import Paths
 from pipeline.runs.evaluated import SHORT, one_line
 from pipeline.runs.find import NO_RUNS, Runs
@@ -16,93 +17,96 @@ from pipeline.tracking.mlflow.store import point_home, sqlite_file, store_exists
 from pipeline.tracking.spool.sender import without_secrets
 
 MOST = 500
-MEND = "`gan doctor --mend` lets the rows look there"
+REPAIR = "`gan doctor --repair` points its runs there"
 
 
-def tracker(paths: Paths, *, mend: bool) -> Iterator[Point]:
-    """The store and what is in it; `mend`: put its places right before."""
+def check_tracker(paths: Paths, *, repair: bool) -> Iterator[Point]:
+    """Check the store. repair: first point the runs of a local store to the artefacts beside it."""
     uri = tracking_uri(paths)
     database = sqlite_file(uri)
     if not store_exists(uri):
         yield note(f"{database}: {NO_RUNS}")
     elif database is None:
-        yield from _server(without_secrets(uri), paths)
+        yield from _check_server(without_secrets(uri), paths)
     else:
-        yield from _file(database, paths, mend=mend)
+        yield from _check_file(database, paths, repair=repair)
 
 
-def _server(place: str, paths: Paths) -> Iterator[Point]:
+def _check_server(place: str, paths: Paths) -> Iterator[Point]:
     try:
-        rows = Runs(paths).list_trainings(MOST)
+        runs = Runs(paths).list_trainings(MOST)
     except GanError as error:
-        nothing = NO_RUNS in str(error)
         text = str(error)
-        yield (
-            ok(text) if nothing else wrong(text, "records wait here; MLFLOW_TRACKING_URI names it")
-        )
+        yield ok(text) if NO_RUNS in text else wrong(text, "records are kept for `gan sync`")
         return
-    number = f"{MOST} or more" if len(rows) == MOST else str(len(rows))
+    number = f"{MOST} or more" if len(runs) == MOST else str(len(runs))
     yield ok(f"{place} answers: {number} trainings")
-    yield from _running([(row.run_id, row.name) for row in rows if row.status == "RUNNING"], paths)
+    running = [(run.run_id, run.name) for run in runs if run.status == "RUNNING"]
+    yield from _check_running(running, paths)
 
 
-def _file(database: Path, paths: Paths, *, mend: bool) -> Iterator[Point]:
+def _check_file(database: Path, paths: Paths, *, repair: bool) -> Iterator[Point]:
     try:
         health = Health.of(database)
     except sqlite3.Error as error:
-        yield wrong(f"{database}: no store, or damaged ({error})", "move it away, then `gan sync`")
+        yield wrong(
+            f"{database}: no store, or damaged ({error})",
+            "move it away, then `gan sync` fills a new one",
+        )
         return
-    yield _state(database, health)
+    yield _check_state(database, health)
     try:
-        if mend and (count := point_home(paths)):
-            yield ok(f"{count} places in {database.name} put right")
-        yield _places(look(database, paths.main_root))
+        if repair and (count := point_home(paths)):
+            yield ok(f"{database.name}: {count} artefact locations repaired")
+        yield _check_artifacts(look(database, paths.main_root))
     except (OSError, sqlite3.Error) as error:
-        yield wrong(f"{database}: where its files lie can't be looked up or put right ({error})")
-    yield from _running(health.running, paths)
+        yield wrong(f"{database}: its artefact locations can't be read or repaired ({error})")
+    yield from _check_running(health.running, paths)
 
 
-def _state(database: Path, health: Health) -> Point:
-    text = f"{database}: {health.trainings} trainings, {health.rows} rows"
+def _check_state(database: Path, health: Health) -> Point:
+    text = f"{database}: {health.trainings} trainings, {health.rows} runs"
     if problem := schema_problem(health.schema, newest_schema()):
         upgrade = f"copy it, then `mlflow db upgrade sqlite:///{database}`"
         return wrong(f"{text}; {problem}", upgrade if "older" in problem else "`make setup`")
     if health.busy:
-        return note(f"{text}; another process writes to it just now")
+        return note(f"{text}; another process is writing to it")
     if not health.writable:
-        return wrong(f"{text}; it can't be written to", "mend its owner or mode")
+        return wrong(f"{text}; not writable", "change its owner or mode")
     return ok(text)
 
 
-def _places(places: Places) -> Point:
-    """One point of the worst kind that there is."""
+def _check_artifacts(places: Places) -> Point:
+    """Result for the worst of the artefact locations."""
     if places.copied:
-        other = _folders(places.copied)
-        what = f"a copied store: its files are read from and written to {other}, not to "
-        return wrong(f"{what}{places.target}", MEND)
+        other = _list_folders(places.copied)
+        text = f"a copied store: its artefacts are read from and written to {other}, not to "
+        return wrong(f"{text}{places.target}", REPAIR)
     if places.lost:
-        what = f"files of some rows are gone: neither in {_folders(places.lost)} nor in "
-        advice = "bring them back, or `gan doctor --mend` lets new ones go there"
-        return wrong(f"{what}{places.target}", advice)
+        text = f"artefacts of some runs are lost: neither in {_list_folders(places.lost)} nor in "
+        remedy = "restore them, or `gan doctor --repair` puts new ones there"
+        return wrong(f"{text}{places.target}", remedy)
     if places.moved:
-        what = f"a moved store: its files lie in {places.target}, not in {_folders(places.moved)}"
-        return note(what, f"the next command that opens it, or {MEND}")
-    return ok(f"files of the rows: {places.target}")
+        moved = _list_folders(places.moved)
+        text = f"a moved store: its artefacts are in {places.target}, not in {moved}"
+        return note(text, f"the next command that opens it repairs that, or {REPAIR}")
+    return ok(f"artefacts: {places.target}")
 
 
-def _folders(prefixes: Sequence[str]) -> str:
-    return few([str(local_folder(each)) for each in prefixes])
+def _list_folders(prefixes: Sequence[str]) -> str:
+    return list_first([str(local_folder(each)) for each in prefixes])
 
 
-def _running(rows: Sequence[tuple[str, str]], paths: Paths) -> Iterator[Point]:
-    if not rows:
+def _check_running(runs: Sequence[tuple[str, str]], paths: Paths) -> Iterator[Point]:
+    """Compare the runs (id, name) that the store calls running with the processes here."""
+    if not runs:
         return
-    ours = continued(paths)
-    idle = [f"{run_id[:SHORT]} ({one_line(name)})" for run_id, name in rows if run_id not in ours]
+    ours = list_active(paths)
+    idle = [f"{run_id[:SHORT]} ({one_line(name)})" for run_id, name in runs if run_id not in ours]
     if idle:
         yield note(
-            f"marked RUNNING, though no process here works on it: {few(idle)}",
-            "killed, then `gan train` with its settings goes on; or it runs on another machine",
+            f"marked RUNNING, but no process on this machine records it: {list_first(idle)}",
+            "if it was killed, `gan train` with its settings resumes it",
         )
-    if len(idle) < len(rows):
-        yield ok(f"{len(rows) - len(idle)} rows of running processes")
+    if len(idle) < len(runs):
+        yield ok(f"{len(runs) - len(idle)} runs recorded by running processes")

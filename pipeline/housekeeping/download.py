@@ -1,7 +1,7 @@
-"""One file by HTTP, which goes on where an interrupted download of it ended.
+"""Download of a file by HTTP, resumed after an interruption.
 
-What has come lies in a partial file, and beside it what the server called that version of the file
-(RFC 9110, sections 13.1.5 and 14), so that parts of two versions are not joined.
+Received bytes are kept in a partial file, and in a file beside it the server's name of that
+version (RFC 9110, sections 13.1.5 and 14), so that parts of two versions are not joined.
 """
 
 import hashlib
@@ -19,28 +19,29 @@ from urllib3.exceptions import ProtocolError
 from gan.errors import GanError
 from pipeline.console import Advance, progress, say
 
-CHUNK = 1 << 16  # bytes; what is lost at most where a connection ends
+CHUNK = 1 << 16  # bytes; lost at most when a connection ends
 TIMEOUTS_S = (10.0, 30.0)  # to connect; between two reads
-PAUSES_S = (1.0, 3.0, 9.0)  # before the tries after the first
-PASSING = (408, 425, 429, 500, 502, 503, 504)
+PAUSES_S = (1.0, 3.0, 9.0)  # before the second and later attempts
+TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 MB = 1_000_000
 TAG = ".tag"
 PARTIAL, UNSATISFIABLE = 206, 416
+RESUME = "run the same command again, it resumes"
 
 
-class PassingError(Exception):
-    """What may be gone at the next try; one line, without an end."""
+class TransientError(Exception):
+    """An error that may be gone at the next attempt; the beginning of a line."""
 
 
 @dataclass(frozen=True)
 class Partial:
-    """The file of what has come so far; there may be nothing yet."""
+    """A partial file, which may not exist yet."""
 
     path: Path
 
     @property
     def size(self) -> int:
-        """Bytes that are there."""
+        """Bytes received."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
     @property
@@ -48,7 +49,7 @@ class Partial:
         return self.path.with_name(f"{self.path.name}{TAG}")
 
     def version(self, url: str) -> str | None:
-        """What the server at `url` called the file that this is the beginning of, if it did."""
+        """Name that the server at `url` gave this version of the file, if it did."""
         try:
             address, version = self._tag.read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError):
@@ -56,75 +57,74 @@ class Partial:
         return version if address == _digest(url) else None
 
     def begin(self, url: str, version: str | None) -> None:
-        """Empty the file; `version` is what will come."""
+        """Empty the file, to receive this version."""
         self.remove()
         if version:
             self._tag.write_text(f"{_digest(url)}\n{version}\n", encoding="utf-8")
 
     def remove(self) -> None:
-        """Forget all that has come."""
+        """Remove all received bytes."""
         for path in (self._tag, self.path):
             path.unlink(missing_ok=True)
 
     def place(self, target: Path) -> None:
-        """Give the whole file its name."""
+        """Rename the complete file."""
         self.path.replace(target)
         self._tag.unlink(missing_ok=True)
 
 
 def download(url: str, partial: Partial) -> bool:
-    """Bring all of `url` to `partial`; whether something that lay there before was kept.
+    """Download all of `url` to `partial`; True if earlier bytes were used.
 
-    Errors that may pass are tried again a few times. Raises GanError: one line of what is wrong
-    and what to do, to which an "or" can be added; what has come is kept.
+    After transient errors it tries again a few times. GanError in one line, to which an "or" can
+    be appended; received bytes are kept.
     """
-    kept = partial.size > 0
+    resumed = partial.size > 0
     with requests.Session() as session:
         attempt = _Attempt(session, url, partial)
         for pause in (*PAUSES_S, None):
             try:
-                return attempt.run() and kept
-            except PassingError as problem:
+                return attempt.run() and resumed
+            except TransientError as problem:
                 if pause is None:
-                    again = "run the same command again, it goes on"
-                    raise GanError(f"{shown(url)}: {problem}; {again}") from None
-                say(f"{shown(url)}: {problem}; trying again in {pause:g} s")
+                    raise GanError(f"{hide_secrets(url)}: {problem}; {RESUME}") from None
+                say(f"{hide_secrets(url)}: {problem}; trying again in {pause:g} s")
                 time.sleep(pause)
-            except OSError as error:  # of the file: the network's are others by now
+            except OSError as error:  # of the file: those of the network are converted before
                 raise GanError(
                     f"{partial.path.parent}: cannot be written ({error.strerror}) after "
-                    f"{partial.size:,} bytes; mend that and run the same command again, it goes on"
+                    f"{partial.size:,} bytes; repair that, then {RESUME}"
                 ) from None
-    raise AssertionError("the last try returns or raises")
+    raise AssertionError("the last attempt returns or raises")
 
 
 @dataclass
 class _Attempt:
-    """One request after another for what is still missing."""
+    """Requests for the missing bytes, one after another."""
 
     session: requests.Session
     url: str
     partial: Partial
     answered: bool = False
-    went_on: bool = True  # with what lay there at first
+    resumed: bool = True  # all bytes of the beginning were used
 
     def run(self) -> bool:
-        """Bring what is missing; whether all that lay there was used."""
+        """Download the missing bytes; True if all earlier ones were used."""
         have = self.partial.size
         with self._answer(have) as response:
             self.answered = True
             if response.status_code == UNSATISFIABLE and have:
-                return self._all_there(response, have)
+                return self._check_complete(response, have)
             _check_status(response, self.url)
             start = _start(response)
             if start not in (0, have):
                 self.partial.remove()
-                raise PassingError(f"it sends bytes from {start:,} on, not from {have:,}")
+                raise TransientError(f"the server sends bytes from {start:,}, not from {have:,}")
             if start == 0:
-                self.went_on = False
+                self.resumed = False
                 self.partial.begin(self.url, _version(response))
             self._receive(response, start)
-        return self.went_on
+        return self.resumed
 
     def _answer(self, have: int) -> requests.Response:
         headers = {"Accept-Encoding": "identity"}
@@ -135,19 +135,19 @@ class _Attempt:
         try:
             return self.session.get(self.url, headers=headers, stream=True, timeout=TIMEOUTS_S)
         except requests.RequestException as error:
-            if self.answered or _may_pass(error):
-                raise PassingError(_reason(error)) from None
+            if self.answered or _is_transient(error):
+                raise TransientError(_reason(error)) from None
             raise GanError(
-                f"{shown(self.url)}: cannot be fetched ({_reason(error)}); look at the network, "
-                "the proxy (HTTPS_PROXY) and the address (--url)"
+                f"{hide_secrets(self.url)}: cannot be fetched ({_reason(error)}); look at the "
+                "network, the proxy (HTTPS_PROXY) and the address (--url)"
             ) from None
 
-    def _all_there(self, response: requests.Response, have: int) -> bool:
-        """The server has nothing after what is here: that is all, or another file."""
+    def _check_complete(self, response: requests.Response, have: int) -> bool:
+        """Handle that the server has no further bytes: the file is complete, or another one."""
         if response.headers.get("Content-Range", "") != f"bytes */{have}":
             self.partial.remove()
-            raise PassingError("it has not the file that the first part is of")
-        return self.went_on
+            raise TransientError("the server has another file than that of the first part")
+        return self.resumed
 
     def _receive(self, response: requests.Response, done: int) -> None:
         length = response.headers.get("Content-Length", "")
@@ -161,16 +161,16 @@ class _Attempt:
                     advance(done // MB, "")
                 advance(-(-done // MB), "")
         except requests.RequestException as error:
-            how = "nothing came for too long" if _hung(error) else "the connection ended"
-            raise PassingError(f"{how} after {_of(done, total)}") from None
+            how = "no bytes for too long" if _is_timeout(error) else "the connection ended"
+            raise TransientError(f"{how} after {_format_bytes(done, total)}") from None
         if total is not None and done < total:
-            raise PassingError(f"the connection ended after {_of(done, total)}")
+            raise TransientError(f"the connection ended after {_format_bytes(done, total)}")
 
 
 @contextmanager
 def _bar(total: int | None) -> Iterator[Advance]:
     if total is None:
-        say("the server does not say how many bytes will come")
+        say("the server does not announce the size of the file")
         yield lambda _done, _note: None
     else:
         with progress("fetch weights, MB", -(-total // MB)) as advance:
@@ -179,17 +179,17 @@ def _bar(total: int | None) -> Iterator[Advance]:
 
 def _check_status(response: requests.Response, url: str) -> None:
     answer = f"{response.status_code} {response.reason or ''}".strip()
-    if response.status_code in PASSING:
-        raise PassingError(f"the server answers {answer}")
+    if response.status_code in TRANSIENT:
+        raise TransientError(f"the server answers {answer}")
     if response.status_code not in (200, PARTIAL):
         raise GanError(
-            f"{shown(url)}: cannot be fetched (the server answers {answer}); give another address "
-            "with --url"
+            f"{hide_secrets(url)}: cannot be fetched (the server answers {answer}); give another "
+            "address with --url"
         )
 
 
 def _start(response: requests.Response) -> int:
-    """Where in the file the answer begins."""
+    """Position in the file at which the answer begins."""
     if response.status_code != PARTIAL:
         return 0
     found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
@@ -197,25 +197,25 @@ def _start(response: requests.Response) -> int:
 
 
 def _version(response: requests.Response) -> str | None:
-    """A strong ETag or a date: what If-Range takes."""
+    """A strong ETag or a date, as If-Range takes it."""
     tag = response.headers.get("ETag", "")
     if tag and not tag.startswith("W/"):
         return tag
     return response.headers.get("Last-Modified")
 
 
-def _may_pass(error: requests.RequestException) -> bool:
-    """The server was reached, and did not answer as it should: not a matter of the address."""
+def _is_transient(error: requests.RequestException) -> bool:
+    """Whether the server was reached, so that the address is right and the error may pass."""
     broken = bool(error.args) and isinstance(error.args[0], ProtocolError)
     return broken or isinstance(error, requests.ReadTimeout)
 
 
-def _hung(error: BaseException) -> bool:
+def _is_timeout(error: BaseException) -> bool:
     return "timed out" in str(error)
 
 
 def _reason(error: BaseException) -> str:
-    """The first cause in few words, without addresses, which may hold a password."""
+    """The first cause in a few words, without addresses, which may hold a password."""
     if isinstance(error, requests.Timeout):
         return "no answer for too long"
     if not isinstance(error, requests.ConnectionError):
@@ -225,7 +225,7 @@ def _reason(error: BaseException) -> str:
     return " ".join((getattr(error, "strerror", None) or str(error)).split())
 
 
-def _of(done: int, total: int | None) -> str:
+def _format_bytes(done: int, total: int | None) -> str:
     return f"{done:,} of {total:,} bytes" if total is not None else f"{done:,} bytes"
 
 
@@ -233,8 +233,8 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def shown(url: str) -> str:
-    """An address without what may be secret in it: user, password, query."""
+def hide_secrets(url: str) -> str:
+    """An address without user, password and query, which may be secret."""
     try:
         parts = urlsplit(url)
     except ValueError:

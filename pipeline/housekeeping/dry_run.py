@@ -1,4 +1,4 @@
-"""`gan train --dry-run`: everything is built and tried for two steps, nothing is written."""
+"""`gan train --dry-run`: two steps of a training, of which nothing is written."""
 
 import time
 from contextlib import closing
@@ -44,7 +44,7 @@ def describe_dry_run(params: Params, paths: Paths) -> str:
     if (wanted := params.preprocess.size) != plan.cache.size:
         text.append(
             f"warning: {plan.cache.folder.name}/ is of {plan.cache.size} px, preprocess.size = "
-            f"{wanted}: run gan preprocess first"
+            f"{wanted}: run `gan preprocess` first"
         )
     recipe = yaml.safe_dump({"recipe": train.recipe.model_dump()}, sort_keys=False)
     return "\n".join([*text, recipe.rstrip()])

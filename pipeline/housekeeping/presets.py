@@ -1,4 +1,4 @@
-"""`gan params`: a whole params.yaml from a preset, an overlay file in preset_files/."""
+"""`gan params`: params.yaml with the settings of a preset, a file in preset_files/."""
 
 import sys
 from io import StringIO
@@ -15,45 +15,45 @@ from gan.params.file import parse_text, read_text
 
 PRESETS = Path(__file__).resolve().parent / "preset_files"
 
-WHOLE = ("model", "train")
-"""Sections that a preset replaces, comments included; of others it sets what it names."""
+REPLACED = ("model", "train")
+"""Sections that a preset replaces, comments included; in others it sets single keys."""
 
 
 def names() -> list[str]:
-    """The presets that there are."""
+    """Names of all presets."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def show() -> None:
-    """Print each preset's name and what it is."""
+    """Print name and title of each preset."""
     width = max(map(len, names()))
     for name in names():
         title = _head(_text(name)).splitlines()[0].removeprefix(f"# {name}: ")
         sys.stdout.write(f"{name:{width}}  {title}\n")
 
 
-def composed(name: str, params: Path) -> str:
-    """The text of params.yaml with the preset's settings and comments put in.
+def compose(name: str, params: Path) -> str:
+    """Text of params.yaml with the preset's settings and comments.
 
-    Raises GanError if there is no such preset, or if the whole is not valid.
+    GanError if there is no such preset, or if the result is not valid.
     """
     if name not in names():
-        raise GanError(f"--preset {name}: there is no such preset; there are {', '.join(names())}")
+        raise GanError(f"--preset {name}: no such preset; choose one of {', '.join(names())}")
     before = read_text(params)
     if not before.strip():
         raise GanError(
-            f"{params}: it is empty; if `>` has just emptied it, take it back from Git and use "
+            f"{params}: empty; if `>` has just emptied it, restore it from Git and use "
             f"--out {params}"
         )
-    for other in names():  # the file may be of one already
+    for other in names():  # the file may have been made from one
         before = before.removeprefix(f"{_head(_text(other))}\n")
-    text = f"{_head(_text(name))}\n{_put_in(_text(name), before, params)}"
+    text = f"{_head(_text(name))}\n{_merge(_text(name), before, params)}"
     parse_text(text, f"{params} with preset {name}")
     return text
 
 
 def write(text: str, out: Path | None) -> None:
-    """To the file `out`, which is replaced as a whole, or to stdout."""
+    """Write the text to the file `out`, atomically, or to stdout."""
     if out is None:
         sys.stdout.write(text)
     else:
@@ -65,12 +65,12 @@ def _text(name: str) -> str:
 
 
 def _head(preset: str) -> str:
-    """The comment at the top, which says what the preset is."""
+    """The comment at the top, which describes the preset."""
     lines = preset.splitlines(keepends=True)
     return "".join(takewhile(lambda line: line.startswith("#"), lines))
 
 
-def _put_in(preset: str, before: str, params: Path) -> str:
+def _merge(preset: str, before: str, params: Path) -> str:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096  # lines are broken where they were
@@ -80,9 +80,9 @@ def _put_in(preset: str, before: str, params: Path) -> str:
         problem = " ".join(str(error).split())
         raise GanError(f"{params}: not valid YAML: {problem}") from None
     if not isinstance(values, dict):
-        raise GanError(f"{params}: there are no sections in it")
+        raise GanError(f"{params}: no sections in it; restore it from Git")
     for section, settings in yaml.load(preset).items():
-        if section in WHOLE:
+        if section in REPLACED:
             values[section] = settings
         else:
             _set(values, section, settings)
