@@ -8,8 +8,8 @@ import typer
 from pipeline.cli.entry import PARAMS, ParamsFile, here, read
 
 cache = typer.Typer(no_args_is_help=True, help="Describe, verify and show a tensor cache.")
-weights = typer.Typer(no_args_is_help=True, help="Get Inception's weights, for FID.")
-results = typer.Typer(no_args_is_help=True, help="Make the results page from runs.")
+weights = typer.Typer(no_args_is_help=True, help="List and get Inception's weights, for FID.")
+results = typer.Typer(no_args_is_help=True, help="Collect results of runs and render their page.")
 
 CacheFolder = Annotated[Path, typer.Argument(help="Folder of the tensor cache.")]
 CACHE = Path("cache")
@@ -24,18 +24,18 @@ def params(
         Path | None, typer.Option(help="File to write; it may be params.yaml itself.")
     ] = None,
 ) -> None:
-    """List presets, or make params.yaml of one.
+    """List presets, or put one into params.yaml.
 
-    Reads params.yaml. Prints the same with the preset's size, networks and training put in, and
-    all comments; or writes it to OUT.
+    Reads params.yaml. Prints it with size, networks and training of the preset, comments
+    included; or writes it to OUT.
     """
     from gan.errors import GanError
     from pipeline.housekeeping import presets as command
 
     if preset:
-        command.write(command.composed(preset, params), out)
+        command.write(command.compose(preset, params), out)
     elif out is not None:
-        raise GanError("--out goes with --preset")
+        raise GanError("--out goes with --preset; name one")
     else:
         command.show()
 
@@ -60,8 +60,8 @@ def cache_info(
 def cache_verify(folder: CacheFolder = CACHE) -> None:
     """Verify all digests of a tensor cache.
 
-    Reads all of FOLDER. Prints one line if it is whole; otherwise says which file and which
-    images are damaged, and exits with 1.
+    Reads all of FOLDER. Prints one line if it is intact; otherwise names the file and the images
+    that are damaged, and exits with 1.
     """
     from pipeline.housekeeping import cache as command
 
@@ -77,11 +77,11 @@ def cache_show(
         typer.Option(min=1, max=1024, help="Images, at most; 64, or all that --rows names."),
     ] = None,
     split: Annotated[
-        Literal["train", "holdout", "all"], typer.Option(help="Which images to choose from.")
+        Literal["train", "holdout", "all"], typer.Option(help="Split to choose images from.")
     ] = "all",
     by: Annotated[
         str | None,
-        typer.Option(help="Sort by this column of the index, such as sharpness; list the values."),
+        typer.Option(help="Column of the index to sort by, such as sharpness; values are listed."),
     ] = None,
     first: Annotated[bool, typer.Option("--first", help="With --by: only the lowest.")] = False,
     last: Annotated[bool, typer.Option("--last", help="With --by: only the highest.")] = False,
@@ -143,7 +143,7 @@ def weights_fetch(
 
 @results.command("add")
 def results_add(name: Annotated[str, typer.Argument()], out: Path = Path("docs/results")) -> None:
-    """Collect the last run's facts.
+    """Collect the results of the last run.
 
     Reads reports/, params.yaml and logs/. Writes OUT/NAME.json and OUT/NAME.png.
     """

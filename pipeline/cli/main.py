@@ -94,7 +94,7 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RUN RUN...",
-            help="Id, name or run key (or the beginning) of a run in MLflow, latest, "
+            help="Id, name or run key (or 6 digits of one) of an MLflow run, latest, "
             "evaluation.json or its folder.",
         ),
     ],
@@ -104,7 +104,7 @@ def compare(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     other_data: Annotated[
-        bool, typer.Option("--other-data", help="The runs learned from different data.")
+        bool, typer.Option("--other-data", help="Also runs that were trained on different data.")
     ] = False,
 ) -> None:
     """Rank evaluated runs.
@@ -153,10 +153,10 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
     show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Open MLflow's UI on the right store.
+    """Open MLflow's UI on the store.
 
-    Reads mlflow.db, or says where the server of MLFLOW_TRACKING_URI is. Prepares the experiment's
-    view (columns, charts, description) unless somebody changed it; writes nothing else.
+    Serves mlflow.db, or prints the address of the server in MLFLOW_TRACKING_URI. Prepares the
+    experiment's view (columns, charts, description) unless it was changed; writes nothing else.
     """
     from pipeline.runs import ui as command
 

@@ -10,7 +10,7 @@ from pipeline.cli.entry import here
 Subject = Annotated[
     str,
     typer.Argument(
-        help="A PNG file, a checkpoint, or a run: id, name or run key (or the beginning), latest."
+        help="PNG file, checkpoint, or a run: id, name or run key (or 6 digits of one), latest."
     ),
 ]
 
@@ -47,15 +47,18 @@ def sync() -> None:
 
 
 def doctor(
-    mend: Annotated[bool, typer.Option("--mend", help="Put right what can be put right.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Point runs of mlflow.db to the artefacts beside it.")
+    ] = False,
+    mend: Annotated[bool, typer.Option("--mend", hidden=True)] = False,
 ) -> None:
     """Check the checkout, its tools and its MLflow store; print what to do.
 
-    Reads all, changes nothing but with --mend; exits with 1 if something is wrong.
+    Reads all, changes nothing without --repair; exits with 1 if something is wrong.
     """
     from pipeline.housekeeping import doctor as command
 
-    command.run(here(), mend=mend)
+    command.run(here(), repair=repair or mend)
 
 
 def lineage(

@@ -21,7 +21,7 @@ REPAIR = "`gan doctor --repair` points its runs there"
 
 
 def check_tracker(paths: Paths, *, repair: bool) -> Iterator[Point]:
-    """Check the store. repair: first point the runs of a local store to the artefacts beside it."""
+    """Check the store. repair: first point a local store's runs to the artefacts beside it."""
     uri = tracking_uri(paths)
     database = sqlite_file(uri)
     if not store_exists(uri):

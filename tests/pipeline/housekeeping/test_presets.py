@@ -1,4 +1,4 @@
-"""Presets: what `gan params` makes of them, and the networks that come of that."""
+"""Presets: params.yaml by `gan params`, and its networks."""
 
 import copy
 import re
@@ -19,7 +19,7 @@ from gan.objectives.build import build_objective
 from gan.objectives.penalties import gradient_penalty
 from gan.params.file import load_params, parse_text
 from gan.training.optimisers import build_optimiser
-from pipeline.housekeeping.presets import PRESETS, composed, names, show, write
+from pipeline.housekeeping.presets import PRESETS, compose, names, show, write
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SHIPPED = REPOSITORY / "params.yaml"
@@ -30,9 +30,9 @@ NORMS = nn.modules.batchnorm._NormBase | nn.GroupNorm | nn.LayerNorm
 
 @pytest.fixture(scope="module")
 def text():
-    """text("r3gan_64"): the params.yaml that is made of the shipped one."""
-    made = {name: composed(name, SHIPPED) for name in NAMES}
-    return made.__getitem__
+    """text("r3gan_64"): the shipped params.yaml with that preset."""
+    texts = {name: compose(name, SHIPPED) for name in NAMES}
+    return texts.__getitem__
 
 
 @pytest.fixture(scope="module")
@@ -56,20 +56,20 @@ def parts(network):
     return [module for module in network.modules() if not list(module.children())]
 
 
-def told(layers):
-    """Layers with their sizes, strides and slopes, but for what only changes shapes."""
-    shown = [layer for layer in layers if not isinstance(layer, nn.Flatten | nn.Unflatten)]
-    return [f"{torchs_own(type(layer))}({layer.extra_repr()})" for layer in shown]
+def describe(layers):
+    """Layers with their sizes, strides and slopes, without those that only change shapes."""
+    layers = [layer for layer in layers if not isinstance(layer, nn.Flatten | nn.Unflatten)]
+    return [f"{torchs_own(type(layer))}({layer.extra_repr()})" for layer in layers]
 
 
 def torchs_own(kind):
-    """Name of the class of torch that a layer is, or is a faster kind of."""
+    """Name of the class of torch that a layer is of, or is derived from."""
     return next(each.__name__ for each in kind.mro() if each.__module__.startswith("torch."))
 
 
 def assert_same(network, plain, inputs):
-    """The same layers, weights and function as those that torch alone would be written with."""
-    assert told(parts(network)) == told(plain)
+    """Compare layers, weights and function with those of a network written in plain torch."""
+    assert describe(parts(network)) == describe(plain)
     weights = list(plain.parameters())
     assert [tensor.shape for tensor in network.parameters()] == [w.shape for w in weights]
     with torch.no_grad():
@@ -79,15 +79,15 @@ def assert_same(network, plain, inputs):
     torch.testing.assert_close(outputs, plain.train()(inputs).view_as(outputs))
 
 
-def up(inner, outer, activation):
+def up(in_channels, out_channels, activation):
     return [
-        nn.ConvTranspose2d(inner, outer, 4, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(outer),
+        nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(out_channels),
         activation,
     ]
 
 
-def test_these_presets_are_there():
+def test_all_presets_are_listed():
     assert names() == NAMES
 
 
@@ -106,7 +106,7 @@ def test_the_output_has_all_comments_of_the_preset_and_of_the_other_sections(tex
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_output_differs_from_the_file_only_in_what_the_preset_names(text, name):
+def test_the_output_differs_from_the_file_only_in_the_keys_of_the_preset(text, name):
     before, after = yaml.safe_load(SHIPPED.read_text()), yaml.safe_load(text(name))
     preset = yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
     assert (after["model"], after["train"]) == (preset["model"], preset["train"])
@@ -133,11 +133,11 @@ def test_the_output_is_read_and_written_again_without_a_change(text, name):
 def test_a_preset_replaces_another_one_whole(text, tmp_path, before, name):
     file = tmp_path / "params.yaml"
     file.write_text(text(before))
-    assert composed(name, file) == text(name)
+    assert compose(name, file) == text(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_limits_of_looks_and_sizes_follow_the_size(params, name):
+def test_filters_and_limits_follow_the_size(params, name):
     shipped, made = load_params(SHIPPED).preprocess, params(name).preprocess
     scale = made.size / shipped.size
     assert made.filters.min_side == shipped.filters.min_side * scale
@@ -291,7 +291,7 @@ def test_networks_can_be_drawn_and_the_objective_built(params, name):
         ("r3gan_64", "relativistic", (2e-4, 2e-4), (0.0, 0.99), (0.0, 1.0, 1.0)),
     ],
 )
-def test_recipes_are_as_said(params, name, objective, rates, betas, penalties):
+def test_recipes(params, name, objective, rates, betas, penalties):
     train = params(name).train
     assert (train.objective, train.batch_size) == (objective, 64)
     assert (train.recipe.critic_steps, train.recipe.spectral_norm) == (1, False)
@@ -325,31 +325,31 @@ def test_the_list_has_a_line_for_each_preset(capsys):
 
 
 @pytest.mark.parametrize("name", ["foo", "../params", "", "r3gan_64.yaml"])
-def test_an_unknown_preset_is_told_which_there_are(name):
+def test_an_unknown_preset_is_refused_with_the_names_of_all(name):
     with pytest.raises(GanError, match=re.escape(", ".join(NAMES))) as caught:
-        composed(name, SHIPPED)
+        compose(name, SHIPPED)
     assert "\n" not in str(caught.value)
 
 
-def test_mistakes_in_the_other_sections_are_told_with_the_preset(tmp_path):
+def test_invalid_values_in_other_sections_are_named_with_the_preset(tmp_path):
     file = tmp_path / "params.yaml"
     file.write_text(SHIPPED.read_text().replace("holdout: 0.1 ", "holdout: 1.5 "))
-    with pytest.raises(GanError, match=r"params.yaml with preset r3gan_64: preprocess.holdout = "):
-        composed("r3gan_64", file)
+    with pytest.raises(GanError, match=r"r3gan_64: preprocess.holdout = "):
+        compose("r3gan_64", file)
 
 
-def test_mistakes_in_what_the_preset_replaces_do_not_matter(tmp_path, text):
+def test_invalid_values_in_replaced_sections_do_not_matter(tmp_path, text):
     file = tmp_path / "params.yaml"
     before, _, rest = SHIPPED.read_text().partition("\nmodel:")
     old = "\nmodel:\n  generator_width: 24\n\ntrain:\n  bce: {betas: [0.5, 0.9]}\n"
     file.write_text(before + old + rest[rest.index("\nfeatures:") :])
-    assert yaml.safe_load(composed("r3gan_64", file)) == yaml.safe_load(text("r3gan_64"))
+    assert yaml.safe_load(compose("r3gan_64", file)) == yaml.safe_load(text("r3gan_64"))
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "params.yaml: it is empty; if `>` has just emptied it"),
+        ("", "params.yaml: empty"),
         ("a: [1,\nb: 2", "not valid YAML"),
         ("a: 1\na: 2\n", "not valid YAML"),
         ("- 1\n", "no sections"),
@@ -357,18 +357,18 @@ def test_mistakes_in_what_the_preset_replaces_do_not_matter(tmp_path, text):
         ("preprocess: 5\n", "scrape is missing"),
     ],
 )
-def test_a_file_that_no_preset_can_be_put_into_is_one_line(tmp_path, content, message):
+def test_an_invalid_file_is_refused(tmp_path, content, message):
     file = tmp_path / "params.yaml"
     file.write_text(content)
     with pytest.raises(GanError, match=re.escape(message)) as caught:
-        composed("r3gan_64", file)
+        compose("r3gan_64", file)
     assert "\n" not in str(caught.value)
 
 
-def test_a_written_file_replaces_the_one_it_was_made_of(tmp_path, text):
+def test_writing_replaces_the_file(tmp_path, text):
     file = tmp_path / "params.yaml"
     file.write_text(SHIPPED.read_text())
-    write(composed("dcgan_bce_96", file), file)
+    write(compose("dcgan_bce_96", file), file)
     assert file.read_text() == text("dcgan_bce_96")
     assert list(tmp_path.iterdir()) == [file]
 

@@ -1,4 +1,4 @@
-"""Inception's file is brought to its place whole and right, or not at all, over a bad line too."""
+"""`gan weights`: the right file is complete in weights/, or none is; with bad connections too."""
 
 import hashlib
 import http.server
@@ -35,8 +35,8 @@ def paths(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _alone_in_the_world(tmp_path, monkeypatch):
-    """No proxy, no torch cache of this machine, and no waiting."""
+def _isolated(tmp_path, monkeypatch):
+    """Without proxies, the machine's torch cache and pauses."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -54,7 +54,7 @@ def file(tmp_path):
 
 @dataclass
 class Answer:
-    """How the server answers once."""
+    """One answer of the server."""
 
     content: bytes = CONTENT
     status: int = 200
@@ -62,19 +62,20 @@ class Answer:
     hangs: bool = False  # instead of closing the connection
     ranges: bool = True
     tag: str | None = '"one"'
-    says_length: bool = True
+    with_length: bool = True
     last_modified: str | None = None
 
 
 @dataclass
 class Server:
-    """Answers in turn, the last one for ever, and keeps what it was asked."""
+    """Gives its answers in turn, the last one repeatedly, and keeps the requests' headers."""
 
     address: str = ""
     answers: list[Answer] = field(default_factory=lambda: [Answer()])
     asked: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
+    answering: threading.Event = field(default_factory=threading.Event)
 
     def take(self) -> Answer:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -82,16 +83,17 @@ class Server:
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    said: Server
+    script: Server
 
     def log_message(self, *_):
         pass
 
     def do_GET(self):
-        self.said.asked.append({key.lower(): value for key, value in self.headers.items()})
-        self.said.paths.append(self.path)
+        self.script.asked.append({key.lower(): value for key, value in self.headers.items()})
+        self.script.paths.append(self.path)
+        self.script.answering.set()
         self.close_connection = True
-        answer = self.said.take()
+        answer = self.script.take()
         if answer.status != 200:
             self.send_error(answer.status)
             return
@@ -99,7 +101,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body[: answer.ends_after])
         self.wfile.flush()
         if answer.hangs:
-            self.said.closing.wait(10)
+            self.script.closing.wait(10)
 
     def head(self, answer):
         """Status and headers; returns the bytes to send."""
@@ -118,7 +120,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for name, value in (("ETag", answer.tag), ("Last-Modified", answer.last_modified)):
             if value:
                 self.send_header(name, value)
-        if answer.says_length:
+        if answer.with_length:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         return body
@@ -135,23 +137,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server():
-    said = Server()
-    handler = type("Said", (Handler,), {"said": said})
+    server = Server()
+    handler = type("ScriptedHandler", (Handler,), {"script": server})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
         thread = threading.Thread(target=listening.serve_forever, args=(0.02,))
         thread.start()
-        said.address = f"http://127.0.0.1:{listening.server_port}/weights.pth"
-        yield said
-        said.closing.set()
+        server.address = f"http://127.0.0.1:{listening.server_port}/weights.pth"
+        yield server
+        server.closing.set()
         listening.shutdown()
         thread.join()
 
 
-def left_in(paths):
+def names_in(paths):
     return sorted(path.name for path in paths.weights.iterdir())
 
 
-def failed(*arguments, **options):
+def failure(*arguments, **options):
     """The one line of a fetch that fails."""
     with pytest.raises(GanError) as caught:
         fetch(*arguments, **options)
@@ -160,14 +162,14 @@ def failed(*arguments, **options):
     return str(caught.value)
 
 
-def test_the_right_file_is_copied_to_its_place_and_said_so(file, paths, capsys):
+def test_the_right_file_is_copied(file, paths, capsys):
     add(file, paths, SHA256)
     assert weights_file(paths).read_bytes() == CONTENT
-    assert left_in(paths) == [NAME]
+    assert names_in(paths) == [NAME]
     assert "dvc repro" in capsys.readouterr().err
 
 
-def test_adding_the_file_that_is_already_in_place_keeps_it(file, paths):
+def test_adding_the_file_in_place_keeps_it(file, paths):
     add(file, paths, SHA256)
     add(weights_file(paths), paths, SHA256)
     assert weights_file(paths).read_bytes() == CONTENT
@@ -177,64 +179,62 @@ def test_a_wrong_file_is_refused_and_the_old_one_stays(file, paths, tmp_path):
     add(file, paths, SHA256)
     wrong = tmp_path / "wrong.pth"
     wrong.write_bytes(CONTENT[:-1])
-    with pytest.raises(GanError, match=r"sha256 is .* but features\.inception_sha256"):
+    with pytest.raises(GanError, match=r"features\.inception_sha256"):
         add(wrong, paths, SHA256)
     assert weights_file(paths).read_bytes() == CONTENT
-    assert left_in(paths) == [NAME]
+    assert names_in(paths) == [NAME]
 
 
 def test_an_absent_file_and_a_folder_are_refused(paths, tmp_path):
     for path in (tmp_path / "absent.pth", tmp_path):
-        with pytest.raises(GanError, match="no such file"):
+        with pytest.raises(GanError, match=str(path)):
             add(path, paths, SHA256)
 
 
-def test_a_file_where_the_folder_should_be_is_one_clear_line(file, paths, server):
+def test_a_file_in_place_of_the_folder_is_refused(file, paths, server):
     paths.root.mkdir()
     paths.weights.write_text("in the way")
-    with pytest.raises(GanError, match=r"weights.*cannot be written"):
+    with pytest.raises(GanError, match=str(paths.weights)):
         add(file, paths, SHA256)
-    with pytest.raises(GanError, match="weights: cannot be used"):
+    with pytest.raises(GanError, match=str(paths.weights)):
         fetch(paths, SHA256, server.address)
     assert paths.weights.read_text() == "in the way"
 
 
-def test_weights_are_fetched_and_checked(paths, server, capsys):
+def test_weights_are_downloaded_once_and_checked(paths, server):
     fetch(paths, SHA256, server.address)
     assert weights_file(paths).read_bytes() == CONTENT
-    assert left_in(paths) == [NAME]
+    assert names_in(paths) == [NAME]
     assert "range" not in server.asked[0]
     fetch(paths, SHA256, server.address)
     assert len(server.asked) == 1
-    assert "it is there already" in capsys.readouterr().err
 
 
-def test_a_cut_connection_is_gone_on_with_at_once_where_it_ended(paths, server, capsys):
+def test_a_download_is_resumed_at_once_when_the_connection_ends(paths, server):
     server.answers = [Answer(ends_after=CUT), Answer()]
     fetch(paths, SHA256, server.address)
     assert weights_file(paths).read_bytes() == CONTENT
-    assert left_in(paths) == [NAME]
+    assert names_in(paths) == [NAME]
     start = int(server.asked[1]["range"].removeprefix("bytes=").removesuffix("-"))
     assert CUT - download.CHUNK <= start <= CUT
     assert server.asked[1]["if-range"] == '"one"'
-    assert "of 2,400,000 bytes; trying again" in capsys.readouterr().err
 
 
-def test_what_has_come_is_kept_and_the_next_command_goes_on(paths, server):
+def test_received_bytes_are_kept_and_the_next_command_resumes(paths, server):
     server.answers = [Answer(ends_after=300_000)]
-    told = failed(paths, SHA256, server.address)
-    assert "the connection ended after" in told
-    assert "of 2,400,000 bytes; run the same command again, it goes on" in told
+    message = failure(paths, SHA256, server.address)
+    assert "of 2,400,000 bytes" in message
+    assert "run the same command again" in message
     assert len(server.asked) == 1 + len(download.PAUSES_S)
-    assert PARTIAL in left_in(paths)
-    assert NAME not in left_in(paths)
-    came = (paths.weights / PARTIAL).stat().st_size
-    assert came > 3 * (300_000 - download.CHUNK)
+    assert PARTIAL in names_in(paths)
+    assert NAME not in names_in(paths)
+    received = (paths.weights / PARTIAL).stat().st_size
+    assert received > 3 * (300_000 - download.CHUNK)
     server.answers = [Answer()]
     fetch(paths, SHA256, server.address)
-    assert server.asked[-1]["range"] == f"bytes={came}-"
+    assert server.asked[-1]["range"] == f"bytes={received}-"
     assert weights_file(paths).read_bytes() == CONTENT
-    assert left_in(paths) == [NAME]
+    assert names_in(paths) == [NAME]
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_what_has_come_is_kept_and_the_next_command_goes_on(paths, server):
     ],
     ids=["knows no ranges", "has another version", "names versions otherwise"],
 )
-def test_a_server_that_cannot_go_on_sends_all_again(paths, server, later):
+def test_a_server_that_cannot_resume_sends_all_again(paths, server, later):
     server.answers = [Answer(content=OTHER, ends_after=CUT), later]
     fetch(paths, SHA256, server.address)
     assert "range" in server.asked[1]
@@ -261,7 +261,7 @@ def test_a_weak_tag_is_no_version_but_the_date_is(paths, server):
     assert weights_file(paths).read_bytes() == CONTENT
 
 
-def test_a_mirror_goes_on_with_what_another_server_began(paths, server, file):
+def test_a_mirror_resumes_the_download_from_another_server(paths, server, file):
     paths.weights.mkdir(parents=True)
     (paths.weights / PARTIAL).write_bytes(CONTENT[:CUT])
     (paths.weights / f"{PARTIAL}.tag").write_text('of another address\n"two"\n')
@@ -271,7 +271,7 @@ def test_a_mirror_goes_on_with_what_another_server_began(paths, server, file):
     assert weights_file(paths).read_bytes() == CONTENT
 
 
-def test_parts_that_do_not_belong_together_are_thrown_away_and_fetched_again(paths, server):
+def test_parts_of_different_files_are_removed_and_downloaded_again(paths, server):
     paths.weights.mkdir(parents=True)
     (paths.weights / PARTIAL).write_bytes(OTHER[:CUT])
     fetch(paths, SHA256, server.address)
@@ -279,35 +279,35 @@ def test_parts_that_do_not_belong_together_are_thrown_away_and_fetched_again(pat
     assert weights_file(paths).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("lying", [CONTENT, CONTENT + b"and more"], ids=["whole", "too long"])
-def test_a_partial_file_with_nothing_missing_ends_well(paths, server, lying):
+@pytest.mark.parametrize("partial", [CONTENT, CONTENT + b"more"], ids=["complete", "too long"])
+def test_a_partial_file_without_missing_bytes_is_completed(paths, server, partial):
     paths.weights.mkdir(parents=True)
-    (paths.weights / PARTIAL).write_bytes(lying)
+    (paths.weights / PARTIAL).write_bytes(partial)
     fetch(paths, SHA256, server.address)
     assert weights_file(paths).read_bytes() == CONTENT
-    assert left_in(paths) == [NAME]
-    assert len(server.asked) == (1 if lying == CONTENT else 2)
+    assert names_in(paths) == [NAME]
+    assert len(server.asked) == (1 if partial == CONTENT else 2)
 
 
-def test_a_fetched_file_with_another_digest_leaves_nothing(paths, server):
-    told = failed(paths, "0" * 64, server.address)
-    assert f"sha256 is {SHA256}, but features.inception_sha256" in told
-    assert left_in(paths) == []
+def test_a_file_with_another_digest_is_removed(paths, server):
+    message = failure(paths, "0" * 64, server.address)
+    assert SHA256 in message
+    assert names_in(paths) == []
     assert len(server.asked) == 1
 
 
 def test_a_short_answer_of_unknown_length_is_found_by_its_digest(paths, server):
-    server.answers = [Answer(says_length=False, ends_after=CUT)]
-    assert "sha256" in failed(paths, SHA256, server.address)
-    assert left_in(paths) == []
-    server.answers = [Answer(says_length=False)]
+    server.answers = [Answer(with_length=False, ends_after=CUT)]
+    assert "sha256" in failure(paths, SHA256, server.address)
+    assert names_in(paths) == []
+    server.answers = [Answer(with_length=False)]
     fetch(paths, SHA256, server.address)
     assert weights_file(paths).read_bytes() == CONTENT
 
 
-def test_an_absent_file_is_told_at_once_and_an_overloaded_server_asked_again(paths, server):
+def test_a_missing_file_is_an_error_at_once_and_an_overloaded_server_asked_again(paths, server):
     server.answers = [Answer(status=404)]
-    assert "404 Not Found" in failed(paths, SHA256, server.address)
+    assert "404 Not Found" in failure(paths, SHA256, server.address)
     assert len(server.asked) == 1
     server.answers = [Answer(status=503), Answer()]
     fetch(paths, SHA256, server.address)
@@ -315,35 +315,32 @@ def test_an_absent_file_is_told_at_once_and_an_overloaded_server_asked_again(pat
 
 
 @pytest.mark.parametrize("after", [0, 300_000])
-def test_a_server_that_hangs_is_not_waited_for(paths, server, after):
+def test_a_server_that_hangs_is_given_up(paths, server, after):
     server.answers = [Answer(ends_after=after, hangs=True)]
-    begin = time.monotonic()
-    told = failed(paths, SHA256, server.address)
-    assert "nothing came for too long" in told
-    assert time.monotonic() - begin < 5
+    assert "too long" in failure(paths, SHA256, server.address)
     assert weights_file(paths).exists() is False
 
 
-def test_a_server_that_takes_the_request_and_says_nothing_is_not_waited_for(paths):
+def test_a_server_that_never_answers_is_given_up(paths):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/weights.pth"
-        assert "no answer for too long" in failed(paths, SHA256, url)
+        assert "too long" in failure(paths, SHA256, url)
 
 
-def test_a_server_that_goes_away_is_asked_again(paths, server, monkeypatch):
-    """It was there a moment ago, so it may come back."""
+def test_a_server_that_disappears_is_asked_again(paths, server, monkeypatch):
+    """It answered before, so it may come back."""
     server.answers = [Answer(ends_after=CUT)]
     send = download.requests.Session.get
     free = socket.create_server(("127.0.0.1", 0))
     nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
     free.close()
 
-    def moved(session, url, **options):
+    def redirect(session, url, **options):
         return send(session, url if not server.asked else nobody, **options)
 
-    monkeypatch.setattr(download.requests.Session, "get", moved)
-    told = failed(paths, SHA256, server.address)
-    assert "Connection refused; run the same command again, it goes on" in told
+    monkeypatch.setattr(download.requests.Session, "get", redirect)
+    message = failure(paths, SHA256, server.address)
+    assert "Connection refused; run the same command again" in message
     assert (paths.weights / PARTIAL).stat().st_size >= CUT - download.CHUNK
 
 
@@ -358,25 +355,23 @@ def test_a_server_that_goes_away_is_asked_again(paths, server, monkeypatch):
         ("http://weights.invalid./w.pth", "cannot be fetched"),
     ],
 )
-def test_without_a_server_one_line_says_how_to_bring_the_file(paths, url, words, monkeypatch):
+def test_without_a_server_one_line_names_the_reason(paths, url, words, monkeypatch):
     def unknown(*_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     if "invalid." in url:  # no look-up leaves this machine
         monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    begin = time.monotonic()
-    assert words in failed(paths, SHA256, url)
-    assert time.monotonic() - begin < 2
+    assert words in failure(paths, SHA256, url)
     assert not weights_file(paths).exists()
 
 
 def test_passwords_in_an_address_are_not_shown(paths, server, capsys):
     server.answers = [Answer(status=403)]
     url = server.address.replace("http://", "http://me:secret@") + "?token=secret"
-    assert "secret" not in failed(paths, SHA256, url) + capsys.readouterr().err
+    assert "secret" not in failure(paths, SHA256, url) + capsys.readouterr().err
     assert server.paths == ["/weights.pth?token=secret"]
     server.answers = [Answer(ends_after=300_000)]
-    failed(paths, SHA256, url)
+    failure(paths, SHA256, url)
     kept = b"".join(each.read_bytes() for each in paths.weights.glob("*.tag"))
     assert b'"one"' in kept
     assert b"secret" not in kept
@@ -404,36 +399,29 @@ except GanError as error:
 """
 
 
-def test_a_full_disk_is_one_line_and_what_has_come_is_kept(paths, server):
+def test_a_full_disk_is_one_line_and_received_bytes_are_kept(paths, server):
     command = [sys.executable, "-c", LIMITED, str(paths.root), SHA256, server.address]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert told.startswith(f"{paths.weights}: cannot be written (File too large) after 500,000")
-    assert told.count("\n") == 1
+    message = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert message.startswith(f"{paths.weights}: cannot be written (File too large) after 500,000")
+    assert message.count("\n") == 1
     fetch(paths, SHA256, server.address)
     assert server.asked[-1]["range"] == "bytes=500000-"
     assert weights_file(paths).read_bytes() == CONTENT
 
 
-def test_two_fetches_at_a_time_do_not_write_the_same_file(paths, server):
+def test_two_downloads_at_once_do_not_write_the_same_file(paths, server):
     server.answers = [Answer(ends_after=CUT, hangs=True), Answer()]
-    told = []
-
-    def first():
-        fetch(paths, SHA256, server.address)
-        told.append("fetched")
-
-    thread = threading.Thread(target=first)
+    thread = threading.Thread(target=fetch, args=(paths, SHA256, server.address))
     thread.start()
-    while not server.asked:
-        time.sleep(0.005)
-    with pytest.raises(GanError, match="another `gan weights fetch` is at work"):
+    assert server.answering.wait(60)
+    with pytest.raises(GanError, match=str(paths.weights)):
         fetch(paths, SHA256, server.address)
     thread.join()
-    assert told == ["fetched"]
-    assert left_in(paths) == [NAME]
+    assert weights_file(paths).read_bytes() == CONTENT
+    assert names_in(paths) == [NAME]
 
 
-def test_a_file_in_torch_s_cache_is_copied_and_nothing_is_asked_for(paths, server, capsys):
+def test_a_file_in_torch_s_cache_is_copied_and_not_downloaded(paths, server):
     hub_file().parent.mkdir(parents=True)
     hub_file().write_bytes(CONTENT)
     paths.weights.mkdir(parents=True)
@@ -441,15 +429,14 @@ def test_a_file_in_torch_s_cache_is_copied_and_nothing_is_asked_for(paths, serve
     fetch(paths, SHA256, server.address)
     assert server.asked == []
     assert weights_file(paths).read_bytes() == CONTENT
-    assert left_in(paths) == [NAME]
-    assert f"{hub_file()}: this is the right file" in capsys.readouterr().err
+    assert names_in(paths) == [NAME]
 
 
-def test_a_wrong_file_in_torch_s_cache_is_left_alone(paths, server, capsys):
+def test_a_wrong_file_in_torch_s_cache_is_not_used(paths, server, capsys):
     hub_file().parent.mkdir(parents=True)
     hub_file().write_bytes(OTHER)
     fetch(paths, SHA256, server.address)
-    assert f"{hub_file()}: left alone" in capsys.readouterr().err
+    assert str(hub_file()) in capsys.readouterr().err
     assert hub_file().read_bytes() == OTHER
     assert weights_file(paths).read_bytes() == CONTENT
 
@@ -458,7 +445,7 @@ def test_a_wrong_file_in_torch_s_cache_is_left_alone(paths, server, capsys):
     "variables",
     [{}, {"XDG_CACHE_HOME": "/x/cache"}, {"TORCH_HOME": "~/t", "XDG_CACHE_HOME": "/x/cache"}],
 )
-def test_torch_s_cache_is_where_torch_says(variables, monkeypatch):
+def test_the_path_of_torch_s_cache_is_torch_s(variables, monkeypatch):
     for name in ("TORCH_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
@@ -466,7 +453,7 @@ def test_torch_s_cache_is_where_torch_says(variables, monkeypatch):
     assert str(hub_file()) == f"{torch.hub.get_dir()}/checkpoints/{NAME}"
 
 
-def test_the_missing_message_names_the_place_and_both_ways(paths):
+def test_the_message_of_missing_weights_names_folder_and_commands(paths):
     message = missing_message(paths)
     assert f"{paths.weights.name}/" in message
     assert str(paths.root) not in message  # results hold it
@@ -476,55 +463,55 @@ def test_the_missing_message_names_the_place_and_both_ways(paths):
 
 
 @pytest.fixture
-def listed(paths, make_params, capsys):
-    """listed(**features): the rows of the table by file."""
+def table_of(paths, make_params, capsys):
+    """table_of(**features): the lines of the table by file."""
 
     def table(**features):
         changes = {f"features.{name}": value for name, value in features.items()}
         show(paths, make_params(changes).features)
-        _, *rows = capsys.readouterr().out.splitlines()
-        return {row.split()[0]: " ".join(row.split()[1:]) for row in rows}
+        _, *lines = capsys.readouterr().out.splitlines()
+        return {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
 
     return table
 
 
-def test_the_table_of_an_empty_folder_says_how_to_get_the_file(listed):
-    assert listed(extractors=["lite0"]) == {
+def test_the_table_of_an_empty_folder_names_the_commands(table_of):
+    assert table_of(extractors=["lite0"]) == {
         NAME: "- - absent: `gan weights fetch`, or `gan weights add FILE`"
     }
 
 
-def test_the_table_tells_right_from_wrong_and_official_from_others(file, paths, listed):
+def test_the_table_names_right_wrong_and_other_files(file, paths, table_of):
     assert inception.OFFICIAL_SHA256 == OFFICIAL_SHA256
     add(file, paths, SHA256)
-    row = listed(inception_sha256=SHA256)[NAME]
-    assert row.startswith(f"2.4 {SHA256[:8]} ")
-    assert f"called fd_inception_{SHA256[:8]}" in row
-    assert "wrong" in listed(inception_sha256=OFFICIAL_SHA256)[NAME]
+    line = table_of(inception_sha256=SHA256)[NAME]
+    assert line.startswith(f"2.4 {SHA256[:8]} ")
+    assert f"fd_inception_{SHA256[:8]}" in line
+    assert "wrong" in table_of(inception_sha256=OFFICIAL_SHA256)[NAME]
 
 
-def test_the_table_calls_pytorch_fid_s_own_file_official(file, paths, listed, monkeypatch):
+def test_the_table_names_the_official_file(file, paths, table_of, monkeypatch):
     monkeypatch.setattr("pipeline.housekeeping.weights.OFFICIAL_SHA256", SHA256)
     add(file, paths, SHA256)
-    assert "pytorch-fid's own: metrics are called fid" in listed(inception_sha256=SHA256)[NAME]
+    assert "pytorch-fid" in table_of(inception_sha256=SHA256)[NAME]
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")
-def test_the_table_has_unfinished_downloads_and_torchscript_files(paths, server, listed):
+def test_the_table_has_partial_downloads_and_torchscript_files(paths, server, table_of):
     server.answers = [Answer(ends_after=300_000)]
-    failed(paths, SHA256, server.address)
+    failure(paths, SHA256, server.address)
     torch.jit.script(torch.nn.Linear(2, 2)).save(paths.weights / "clip.pt")
     torch.save({"weight": torch.zeros(2)}, paths.weights / "state.pt")
     with zipfile.ZipFile(paths.weights / "empty.ts", "w"):
         pass
     (paths.weights / "note.ts").write_text("no archive")
-    rows = listed(extractors=["lite0", "clip.pt", "none.pt"])
-    assert "unfinished" in rows[PARTIAL]
-    assert rows["clip.pt"].endswith("TorchScript; features.extractors names it")
+    lines = table_of(extractors=["lite0", "clip.pt", "none.pt"])
+    assert "partial" in lines[PARTIAL]
+    assert lines["clip.pt"].endswith("TorchScript; features.extractors names it")
     for name in ("state.pt", "empty.ts", "note.ts"):
-        assert rows[name].endswith("not TorchScript; unused")
-    assert rows["none.pt"].startswith("- - absent: features.extractors names it")
-    assert len(rows) == 7
+        assert lines[name].endswith("not TorchScript; unused")
+    assert lines["none.pt"].startswith("- - absent: features.extractors names it")
+    assert len(lines) == 7
 
 
 @pytest.mark.slow
@@ -541,7 +528,7 @@ def test_the_commands_need_no_torch(gan, write_params, tmp_path, server):
 
 
 @pytest.mark.slow
-def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(gan, write_params, tmp_path, server):
+def test_ctrl_c_loses_nothing_and_the_same_command_resumes(gan, write_params, tmp_path, server):
     write_params(tmp_path / "params.yaml", {"features.inception_sha256": SHA256})
     server.answers = [Answer(ends_after=CUT, hangs=True), Answer()]
     process = gan("weights", "fetch", "--url", server.address, wait=False)
@@ -550,9 +537,9 @@ def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(gan, write_params, tm
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=20)
+    _, message = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert "nothing is lost, run the same command again" in told
+    assert "Traceback" not in message
     assert gan("weights", "fetch", "--url", server.address).returncode == 0
     assert int(server.asked[1]["range"].removeprefix("bytes=").removesuffix("-")) > 0
     assert weights_file(Paths(tmp_path)).read_bytes() == CONTENT
