@@ -226,7 +226,7 @@ def test_a_copy_is_told_and_changed_only_when_asked(moved, tmp_path, capsys):
     settle(copy)
     err = capsys.readouterr().err
     assert err.startswith(f"warning: {copy.root}/mlflow.db is a copy: ")
-    assert "gan doctor --mend" in err
+    assert "gan doctor --repair" in err
     assert places(copy) == before
 
     assert point_home(copy) > 0

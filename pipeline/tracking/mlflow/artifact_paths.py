@@ -128,7 +128,7 @@ def mend(database: Path, root: Path) -> None:
     elif places.copied:
         warn(
             f"{database} is a copy: files are read from and written to "
-            f"{local_folder(places.copied[0])}; `gan doctor --mend` lets it use its own"
+            f"{local_folder(places.copied[0])}; `gan doctor --repair` lets it use its own"
         )
 
 
