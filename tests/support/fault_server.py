@@ -49,9 +49,9 @@ class Urls:
         self.left_out = Counter()
 
     def start(self):
-        return ListingPage(images=self._listed())
+        return ListingPage(images=self._images())
 
-    def _listed(self):
+    def _images(self):
         for position, url in enumerate(self.urls):
             yield ListedImage(position, f"page:{position}", url)
 
@@ -101,6 +101,7 @@ class Server:
 
     def __init__(self):
         self.asked = Counter()
+        self.was_asked = threading.Event()
         self.headers = {}
         self.times = []
         self.robots = "User-agent: *\nDisallow: /private/\n"
@@ -171,6 +172,7 @@ class Server:
         if request.transport.get_extra_info("sockname")[0] in (FORBIDDEN_HOST, "::1"):
             path = "forbidden"
         self.asked[path] += 1
+        self.was_asked.set()
         self.headers[path] = dict(request.headers)
         self.times.append((time.monotonic(), path))
         stem = path.partition(".")[0].partition("/")[0].replace("-", "_")
@@ -180,8 +182,8 @@ class Server:
     async def do_robots(self, request):
         return web.Response(text=self.robots)
 
-    def seen(self, path):
-        """The moments at which a path was asked for."""
+    def times_of(self, path):
+        """The moments at which a path was requested."""
         return [moment for moment, each in self.times if each == path]
 
 

@@ -42,9 +42,10 @@ MAX_REPORTED_HOSTS = 10
 
 @dataclass
 class HostState:
-    """Delay, failures and next request of one host; times are seconds of the monotonic clock."""
+    """Delay, failures and next request of one host; times are seconds of `clock`."""
 
     delay: float
+    clock: Callable[[], float] = time.monotonic
     not_before: float = 0.0
     failures: int = 0
     is_reported: bool = False
@@ -55,24 +56,24 @@ class HostState:
     @property
     def is_ready(self) -> bool:
         """True where a request may be sent now."""
-        return time.monotonic() >= self.not_before
+        return self.clock() >= self.not_before
 
     async def wait(self) -> None:
         """Wait until a request may be sent, or the host is given up."""
         while not self.given_up.is_set() and not self.is_ready:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self.not_before - time.monotonic()):
+                async with asyncio.timeout(self.not_before - self.clock()):
                     await self.given_up.wait()
 
     def delay_next(self, seconds: float) -> None:
         """Send no request for at least so many seconds from now."""
-        self.not_before = max(self.not_before, time.monotonic() + seconds)
+        self.not_before = max(self.not_before, self.clock() + seconds)
 
     def back_off(self, sent_at: float, first: float, longest: float) -> None:
         """Delay the next request twice as long as before; requests sent together count once."""
         if sent_at < self._failed_at:
             return
-        self._failed_at = time.monotonic()
+        self._failed_at = self.clock()
         self.delay_next(min(longest, first * 2.0**self._doublings))
         self._doublings = min(self._doublings + 1, 30)
 

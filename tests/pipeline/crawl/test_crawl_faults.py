@@ -1,4 +1,4 @@
-"""A server that does everything wrong: each address ends as one right entry, and a crawl ends."""
+"""A server with every fault: each address ends as one right entry, and the crawl ends."""
 
 import asyncio
 import datetime
@@ -11,7 +11,6 @@ import ssl
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 
@@ -293,7 +292,7 @@ NAMES = {
     "0x7f000003": [["127.0.0.3"]],
 }
 
-FATES = {
+OUTCOMES = {
     # the table of faults that crawlers were compared on
     "{root}/missing.png": ("gone", "HTTP 404"),
     "{root}/busy.png": OK,
@@ -391,36 +390,40 @@ FATES = {
 
 
 @pytest.fixture(scope="module")
-def crawled(tmp_path_factory):
+def faults(tmp_path_factory):
     """One crawl of all faults: url template -> entry; the server; the folder it wrote into."""
     folder = tmp_path_factory.mktemp("faults")
     server = Faults()
     server.tls, _ = self_signed(tmp_path_factory.mktemp("keys"))
     with server.running():
         values = {**vars(server), "long": "x" * 3000}
-        urls = [template.format(**values) for template in FATES]
+        urls = [template.format(**values) for template in OUTCOMES]
         ports = [value for name, value in vars(server).items() if name.endswith("_port")]
         private = {server.forbidden_port, server.six_port}
         allowed = [f"127.0.0.1:{port}" for port in {server.port, *ports} - private]
         allowed += [f"cdn.test:{server.port}", f"tls.test:{server.tls_port}"]
         settings = {"retries": 1, "give_up_after": 1000, "max_bytes": LIMIT}
         resolver = Names(NAMES)
-        slow = [url for url, fate in zip(urls, FATES.values(), strict=True) if fate == TIMED_OUT]
+        slow = [
+            url
+            for url, outcome in zip(urls, OUTCOMES.values(), strict=True)
+            if outcome == TIMED_OUT
+        ]
         others = [url for url in urls if url not in slow]
         entries = crawl(others, folder / "crawl", allowed, resolver, timeout=30.0, **settings)
         entries += crawl(slow, folder / "slow", allowed, resolver, timeout=0.3, **settings)
         found = {entry.url: entry for entry in entries}
         assert len(found) == len(entries) == len(urls)
         assert [entry.url for entry in entries[: len(others)]] == others
-        entries_of = {template: found[url] for template, url in zip(FATES, urls, strict=True)}
+        entries_of = {template: found[url] for template, url in zip(OUTCOMES, urls, strict=True)}
         yield entries_of, server, folder
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", FATES)
-def test_each_fault_ends_as_its_own_entry(crawled, template):
-    entries, _, _ = crawled
-    status, reason = FATES[template]
+@pytest.mark.parametrize("template", OUTCOMES)
+def test_each_fault_ends_as_its_own_entry(faults, template):
+    entries, _, _ = faults
+    status, reason = OUTCOMES[template]
     entry = entries[template]
     assert entry.status == status, entry.reason
     whole = entry.reason if status != "bad" else entry.reason[: len(reason)]
@@ -429,31 +432,31 @@ def test_each_fault_ends_as_its_own_entry(crawled, template):
 
 
 @pytest.mark.slow
-def test_nobody_forbidden_was_asked_for_anything(crawled):
-    _, server, _ = crawled
+def test_no_forbidden_address_was_requested(faults):
+    _, server, _ = faults
     assert server.asked["forbidden"] == 0
     assert server.asked["private/1.png"] == server.asked["private/2.png"] == 0
     assert server.asked["robots.txt"] > 0
 
 
 @pytest.mark.slow
-def test_the_wait_that_a_server_asked_for_was_kept(crawled):
-    _, server, _ = crawled
-    first, second = server.seen("busy.png")
+def test_the_wait_that_a_server_asked_for_was_kept(faults):
+    _, server, _ = faults
+    first, second = server.times_of("busy.png")
     assert second - first >= 0.99
 
 
 @pytest.mark.slow
-def test_redirects_end_at_their_limit_and_cookies_are_never_sent(crawled):
-    _, server, _ = crawled
+def test_redirects_end_at_their_limit_and_cookies_are_never_sent(faults):
+    _, server, _ = faults
     assert server.asked["wall.png"] == 6
     assert sum(path.startswith("endless") for _, path in server.times) == 6
     assert "Cookie" not in server.headers["wall.png"]
 
 
 @pytest.mark.slow
-def test_nothing_is_written_under_a_name_that_a_server_chose(crawled):
-    _, _, folder = crawled
+def test_nothing_is_written_under_a_name_that_a_server_chose(faults):
+    _, _, folder = faults
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
     files = {f"{crawl}/{name}" for crawl in ("crawl", "slow") for name in (JOURNAL, IMAGES)}
     assert written == {"crawl", "slow", *files}
@@ -461,8 +464,8 @@ def test_nothing_is_written_under_a_name_that_a_server_chose(crawled):
 
 
 @pytest.mark.slow
-def test_reasons_name_no_port_class_or_address_of_this_machine(crawled):
-    entries, server, _ = crawled
+def test_reasons_name_no_port_class_or_address_of_this_machine(faults):
+    entries, server, _ = faults
     for entry in entries.values():
         assert "Error" not in entry.reason
         assert "127.0.0" not in entry.reason
@@ -509,9 +512,7 @@ def test_a_server_that_dies_in_the_middle_ends_the_crawl(server, tmp_path):
 
     server.do_dying = do_dying
     urls = [f"{server.root}/dying/{index}.png" for index in range(60)]
-    began = time.monotonic()
     entries = crawl(urls, tmp_path, [server.place], retries=1, give_up_after=3)
-    assert time.monotonic() - began < 10
     assert len(entries) == 60
     assert {entry.status for entry in entries} == {"ok", "failed"}
     assert {entry.reason for entry in entries} <= {
@@ -524,21 +525,22 @@ def test_a_server_that_dies_in_the_middle_ends_the_crawl(server, tmp_path):
 
 
 @pytest.mark.parametrize("talk", [never_answer, reset, close_at_once, talk_garbage, drip_header])
-def test_a_host_that_answers_nobody_ends_the_crawl(server, tmp_path, talk):
+def test_a_host_that_never_answers_ends_the_crawl(server, tmp_path, talk):
+    asked = []
+
     async def serve(reader, writer):
-        await reader.readuntil(b"\r\n\r\n")
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
         await talk(writer)
 
     port = server.call(server.raw(serve))
     urls = [f"http://127.0.0.1:{port}/{index}.png" for index in range(30)]
-    began = time.monotonic()
     entries = crawl(urls, tmp_path, [f"127.0.0.1:{port}"], timeout=0.3, retries=1)
-    assert time.monotonic() - began < 5
+    assert len(asked) <= 4  # robots.txt and one retry of it, each tried again by aiohttp
     assert {entry.status for entry in entries} == {"failed"}
     assert {entry.reason.partition(": ")[0] for entry in entries} == {"robots.txt"}
 
 
-def test_a_second_run_asks_only_for_what_failed(server, tmp_path):
+def test_a_second_run_requests_only_failed_addresses(server, tmp_path):
     async def do_broken(request):
         raise web.HTTPInternalServerError
 
@@ -558,9 +560,7 @@ def test_a_second_run_asks_only_for_what_failed(server, tmp_path):
     ("number", "is_full"),
     [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False), (errno.EROFS, False)],
 )
-def test_a_disk_that_takes_nothing_stops_the_crawl_with_its_reason(
-    server, tmp_path, number, is_full
-):
+def test_a_disk_error_stops_the_crawl_and_is_named(server, tmp_path, number, is_full):
     def fail(*_):
         raise OSError(number, os.strerror(number))
 
@@ -611,7 +611,7 @@ def test_a_bomb_takes_no_more_memory_than_three_times_the_limit(tmp_path):
         assert (peak - before) * 1024 < 3 * limit, (before, peak)
 
 
-def test_whatever_else_goes_wrong_has_a_reason_without_a_class_name():
+def test_any_other_error_has_a_reason_without_a_class_name():
     assert reasons.explain(RuntimeError("boom at 0x7f"), 10) == (
         "failed",
         "the crawler could not read it",

