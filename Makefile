@@ -25,6 +25,7 @@ lint: $(READY)
 	ruff format --check .
 	ruff check .
 	mypy
+	python tests/support/check_words.py
 
 # a file's tests stay in one process: they share servers and repositories; tests/conftest.py orders
 # the files

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -204,10 +205,15 @@ def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     """List differences between nested plain values: "key: there -> here"."""
     there, here = flatten(there), flatten(here)
     return [
-        f"{key}: {there.get(key)} -> {here.get(key)}"
+        f"{key}: {_shorten(there.get(key))} -> {_shorten(here.get(key))}"
         for key in sorted(set(here) | set(there))
         if there.get(key) != here.get(key)
     ]
+
+
+def _shorten(value: Any) -> Any:
+    """Cut a sha256 to digits that tell it from others."""
+    return value[:12] if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) else value
 
 
 def nearest(progress: Path, identity: dict[str, Any], *, any_data: bool = False) -> list[str]:
