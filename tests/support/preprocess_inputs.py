@@ -110,7 +110,7 @@ def numbers_in(text):
 
 
 def assert_counts_add_up(summary, faces=False):
-    assert summary.entries == sum(summary.without_image.values()) + summary.read
+    assert summary.rows == sum(summary.without_image.values()) + summary.read
     pictures = summary.pictures + summary.duplicate_files
     assert summary.read == summary.bad + summary.refused + pictures
     dropped = summary.faces_rejected + summary.filtered
