@@ -1,12 +1,11 @@
-"""The real UI in a real browser: what somebody sees who compares two trainings.
+"""MLflow's UI in a browser, with two trainings to compare.
 
-Screenshots of each run of these tests lie in logs/screenshots/.
+Each test leaves a screenshot in logs/screenshots/.
 """
 
 import json
 import math
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from browser import launched
 from PIL import Image
 from playwright.sync_api import expect
+from tracking_stores import apart, copy_store, empty_database, free_port
 
 from pipeline.gallery.painter import paint_jpeg
 from pipeline.paths import Paths
@@ -27,8 +27,8 @@ POINTS = [800 * number for number in range(1, 31)]
 GRID_STEPS = (0, 8000, 16000, 24000)
 
 
-def painted(folder, side=4):
-    """The pictures that a grid is made of, as one array."""
+def paint_grid(folder, side=4):
+    """A grid of gallery pictures, as one array."""
     file = folder / "avatar.jpg"
     rows = []
     for row in range(side):
@@ -41,7 +41,7 @@ def painted(folder, side=4):
 
 
 def write_training(paths, objective, level, distances, target):
-    """A training's row with curves, grids, dataset, evaluation, as the stages write them."""
+    """Record a training with curves, grids, dataset and evaluation, as the stages do."""
     key = objective[:1] * 64
     run = tracking.start(
         paths,
@@ -73,7 +73,7 @@ def write_training(paths, objective, level, distances, target):
     report.write_text(f"<html><body><h1>Report of {objective}</h1></body></html>")
     run.artifact(evaluation, "evaluation")
     run.artifact(report, "evaluation")
-    run.close(timeout_s=300.0)  # making a store can take a minute
+    run.close()
     assert run.unsent == 0
     return str(run.run_id)
 
@@ -93,21 +93,17 @@ def store(tmp_path_factory):
     """A folder with two trainings in a store of its own; their ids by objective."""
     root = tmp_path_factory.mktemp("ui")
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT"):
-            patch.delenv(name, raising=False)
-        target = painted(root)
-        paths = Paths(root)
-        rows = {name: write_training(paths, name, *each, target) for name, each in RUNS.items()}
-        yield root, rows
+        paths = copy_store(empty_database(tmp_path_factory), apart(root, patch))
+        target = paint_grid(root)
+        ids = {name: write_training(paths, name, *each, target) for name, each in RUNS.items()}
+        yield root, ids
 
 
 @pytest.fixture(scope="module")
-def said(store):
-    """What `gan ui` prints: the addresses of the table and of the charts."""
+def addresses(store):
+    """The addresses of table and charts that `gan ui` prints."""
     root, _ = store
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     code = "from pathlib import Path; from pipeline.paths import Paths; "
     code += "from pipeline.runs import ui; "
     code += f"ui.run(Paths(Path({str(root)!r})), {port})"
@@ -130,7 +126,7 @@ def browser():
 
 @pytest.fixture
 def page(browser, request):
-    """A page of a browser that was never here; its picture is kept, of a failed test too."""
+    """A new page; its screenshot is kept, also of a failed test."""
     opened = browser.new_page(viewport={"width": 1600, "height": 1000})
     opened.set_default_timeout(PATIENCE)
     # MLflow's assistant opens itself once, over a quarter of the page
@@ -144,15 +140,15 @@ def page(browser, request):
 
 
 def card(page, title):
-    """The chart with this title, in view: MLflow draws none that isn't."""
+    """The chart with this title, scrolled into view: MLflow draws no others."""
     cards = page.get_by_test_id("experiment-view-compare-runs-card")
     found = cards.filter(has=page.get_by_text(title, exact=True)).first
     found.scroll_into_view_if_needed()
     return found
 
 
-def drawn(page, title):
-    """Curves of a chart as plotly drew them: x and y by name, and the title of the x axis."""
+def read_chart(page, title):
+    """Curves of a chart as plotly has them: x and y by name, and the title of the x axis."""
     plot = card(page, title).locator(".js-plotly-plot")
     expect(plot.locator(".scatterlayer path.js-line").nth(len(RUNS) - 1)).to_be_visible()
     return plot.evaluate(
@@ -161,15 +157,15 @@ def drawn(page, title):
     )
 
 
-def run_page(said, run_id, tab=""):
+def run_page(addresses, run_id, tab=""):
     """Address of a training's page."""
-    base, experiment = re.match(r"(.*/#/experiments/\d+)(/runs)", said[0]).groups()
+    base, experiment = re.match(r"(.*/#/experiments/\d+)(/runs)", addresses[0]).groups()
     return f"{base}{experiment}/{run_id}{tab}"
 
 
-def test_the_table_of_runs_shows_losses_and_distances_of_both(said, page):
-    page.goto(said[0])
-    shown = {
+def test_the_table_of_runs_shows_losses_and_distances_of_both(addresses, page):
+    page.goto(addresses[0])
+    expected = {
         "loss/generator": (3.64, 1.64),
         "loss/discriminator": (0.944, 0.444),
         "fid_5k": (61.27, 48.31),
@@ -177,7 +173,7 @@ def test_the_table_of_runs_shows_losses_and_distances_of_both(said, page):
         "kd_lite0_5k": (2.456, 1.987),
         "best_images_seen": (24000, 24000),
     }
-    for key, (bce, wgan_gp) in shown.items():
+    for key, (bce, wgan_gp) in expected.items():
         expect(page.locator(f'.ag-header-cell[col-id="metrics.`{key}`"]')).to_be_visible()
         cells = page.locator(f'.ag-row [role=gridcell][col-id="metrics.`{key}`"]')
         expect(cells).to_have_count(2)
@@ -188,22 +184,22 @@ def test_the_table_of_runs_shows_losses_and_distances_of_both(said, page):
     expect(page.get_by_text("One row is one training")).to_be_visible()
 
 
-def test_comparing_draws_the_losses_of_both_over_images_seen(said, page):
-    page.goto(said[1])
+def test_comparing_draws_the_losses_of_both_over_images_seen(addresses, page):
+    page.goto(addresses[1])
     expect(page.get_by_text("Losses over images seen")).to_be_visible()
     for key in ("loss/generator", "loss/discriminator"):
-        found = drawn(page, key)
-        assert found["axis"] == "Step"  # MLflow's word; the section's title says what it counts
-        assert len(found["curves"]) == 2
-        assert all(x == POINTS for x, _ in found["curves"].values())
-        lower, higher = sorted(y[-1] for _, y in found["curves"].values())
+        chart = read_chart(page, key)
+        assert chart["axis"] == "Step"  # MLflow's word; the section's title says what it counts
+        assert len(chart["curves"]) == 2
+        assert all(x == POINTS for x, _ in chart["curves"].values())
+        lower, higher = sorted(y[-1] for _, y in chart["curves"].values())
         assert (lower, higher) == pytest.approx(
             {"loss/generator": (1.639, 3.639), "loss/discriminator": (0.444, 0.944)}[key], rel=0.01
         )
 
 
-def test_the_panel_of_pictures_steps_through_the_grids(said, page):
-    page.goto(said[1])
+def test_the_panel_of_pictures_steps_through_the_grids(addresses, page):
+    page.goto(addresses[1])
     grids = card(page, "grid")
     pictures = grids.locator("img")
     expect(pictures).to_have_count(2)
@@ -220,14 +216,14 @@ def test_the_panel_of_pictures_steps_through_the_grids(said, page):
     assert len(set(seen.values())) == len(GRID_STEPS)
 
 
-def test_a_runs_page_shows_description_dataset_and_tags(said, store, page):
-    page.goto(run_page(said, store[1]["bce"]))
+def test_a_runs_page_shows_description_dataset_and_tags(addresses, store, page):
+    page.goto(run_page(addresses, store[1]["bce"]))
     for text in ("bce on 4,603 avatars.", "avatars 64px", "cache_digest", "run_key"):
         expect(page.get_by_text(text).first).to_be_visible()
 
 
-def test_report_evaluation_and_grids_open_among_the_artefacts(said, store, page):
-    page.goto(run_page(said, store[1]["wgan_gp"], "/artifacts"))
+def test_report_evaluation_and_grids_open_among_the_artefacts(addresses, store, page):
+    page.goto(run_page(addresses, store[1]["wgan_gp"], "/artifacts"))
     page.get_by_text("evaluation", exact=True).click()
     page.get_by_text("report.html").click()
     report = page.frame_locator("iframe").get_by_role("heading", name="Report of wgan_gp")
@@ -239,13 +235,13 @@ def test_report_evaluation_and_grids_open_among_the_artefacts(said, store, page)
     expect(page.locator("img").first).to_be_visible()
 
 
-def test_a_server_that_is_configured_gets_the_view_too_and_its_password_stays_secret(
-    said, tmp_path, monkeypatch, capsys
+def test_a_configured_server_gets_the_view_too_and_its_password_stays_secret(
+    addresses, tmp_path, monkeypatch, capsys
 ):
-    server = said[0].split("/#", 1)[0]
+    server = addresses[0].split("/#", 1)[0]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.replace("://", "://me:secret@"))
     ui.run(Paths(tmp_path), 5000)
     assert capsys.readouterr().out.splitlines() == [
-        f"MLflow UI: {said[0]}",
-        f"curves and pictures: {said[1]}",
+        f"MLflow UI: {addresses[0]}",
+        f"curves and pictures: {addresses[1]}",
     ]
