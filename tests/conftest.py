@@ -60,6 +60,7 @@ LONGEST = (
     "test_sync.py",
     "test_ui_browser.py",
     "test_reproduce.py",
+    "test_flat_layout.py",
 )
 """Files that take minutes: begun first, or one process waits for the other at the end."""
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gan.errors import GanError
-from pipeline.console import list_first
+from pipeline.console import count_noun, list_first
 from pipeline.housekeeping.doctor_leftovers import list_active
 from pipeline.housekeeping.doctor_point import Point, note, ok, wrong
 from pipeline.paths import Paths
@@ -65,7 +65,7 @@ def _check_file(database: Path, paths: Paths, *, repair: bool) -> Iterator[Point
 
 
 def _check_state(database: Path, health: Health) -> Point:
-    text = f"{database}: {health.trainings} trainings, {health.rows} runs"
+    text = f"{database}: {count_noun(health.trainings, 'training')} in {count_noun(health.rows, 'run')}"
     if problem := schema_problem(health.schema, newest_schema()):
         upgrade = f"copy it, then `mlflow db upgrade sqlite:///{database}`"
         return wrong(f"{text}; {problem}", upgrade if "older" in problem else "`make setup`")
@@ -109,4 +109,4 @@ def _check_running(runs: Sequence[tuple[str, str]], paths: Paths) -> Iterator[Po
             "if it was killed, `gan train` with its settings resumes it",
         )
     if len(idle) < len(runs):
-        yield ok(f"{len(runs) - len(idle)} runs recorded by running processes")
+        yield ok(f"{count_noun(len(runs) - len(idle), 'run')} recorded by running processes")

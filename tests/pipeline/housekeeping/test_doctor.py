@@ -102,7 +102,7 @@ def test_an_intact_store(store):
     paths, _ = store
     state, artifacts = check_tracker(paths, repair=False)
     assert (state.level, artifacts.level) == ("ok", "ok")
-    assert state.text == f"{paths.root}/mlflow.db: 1 trainings, 1 runs"
+    assert state.text == f"{paths.root}/mlflow.db: 1 training in 1 run"
     assert f"{paths.root}/mlartifacts" in artifacts.text
 
 
