@@ -65,7 +65,8 @@ def _check_file(database: Path, paths: Paths, *, repair: bool) -> Iterator[Point
 
 
 def _check_state(database: Path, health: Health) -> Point:
-    text = f"{database}: {count_noun(health.trainings, 'training')} in {count_noun(health.rows, 'run')}"
+    trainings = count_noun(health.trainings, "training")
+    text = f"{database}: {trainings} in {count_noun(health.rows, 'run')}"
     if problem := schema_problem(health.schema, newest_schema()):
         upgrade = f"copy it, then `mlflow db upgrade sqlite:///{database}`"
         return wrong(f"{text}; {problem}", upgrade if "older" in problem else "`make setup`")
