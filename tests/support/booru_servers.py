@@ -65,7 +65,7 @@ class LocalServer:
             return web.Response(body=picture(int(re.sub(r"\D", "", request.path) or 0)))
         raise web.HTTPNotFound
 
-    def asked(self, path):
+    def requests_of(self, path):
         return [request for request in self.requests if request.path == path]
 
     @property
@@ -109,7 +109,7 @@ class DanbooruServer(LocalServer):
             **fields,
         }
 
-    def restricted(self, number, **fields):
+    def make_restricted(self, number, **fields):
         """A post for paying accounts: strangers get no md5, no file, and here no id."""
         post = {**self.post(number, **fields), "_id": number}
         for name in ("id", "md5", "file_url", "large_file_url"):
@@ -243,7 +243,7 @@ class MoebooruServer(LocalServer):
             **fields,
         }
 
-    def deleted(self, number):
+    def make_deleted(self, number):
         post = self.post(number, status="deleted")
         for name in ("file_url", "jpeg_url"):
             del post[name]

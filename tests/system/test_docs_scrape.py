@@ -1,4 +1,4 @@
-"""Every `gan scrape` in the documents is one that the command understands."""
+"""Every `gan scrape` in the documents is a valid command."""
 
 import re
 import shlex

@@ -65,7 +65,7 @@ def outcomes(entries):
         ("5f00::1", False),
     ],
 )
-def test_public_addresses_are_told_from_others(address, public):
+def test_public_addresses_differ_from_all_others(address, public):
     assert is_public(address) == public
 
 
@@ -78,7 +78,7 @@ def test_public_addresses_are_told_from_others(address, public):
         ("[0:0:0::1]:8000", "[::1]:8000"),
     ],
 )
-def test_an_allowed_place_has_one_spelling(written, meant):
+def test_an_allowed_host_and_port_has_one_spelling(written, meant):
     assert normalise(written) == meant
 
 
@@ -106,7 +106,7 @@ def test_a_name_that_turns_private_after_its_check_leads_nowhere(server, tmp_pat
     assert server.asked == {"robots.txt": 1, "open": 1}
 
 
-def test_what_is_connected_to_is_what_was_checked(server, tmp_path, monkeypatch):
+def test_the_address_of_a_connection_is_the_checked_one(server, tmp_path, monkeypatch):
     """A name is resolved once for a connection: its next answer is never looked at."""
     server.call(server.listen(FORBIDDEN_HOST, server.port))
 
@@ -198,7 +198,7 @@ def test_a_proxy_is_not_asked_where_a_private_site_is_allowed(server, tmp_path, 
     assert server.asked["forbidden"] == 0
 
 
-def test_a_server_learns_who_asks_and_how_to_reach_them(server, tmp_path):
+def test_a_server_gets_the_name_and_contact_of_the_crawler(server, tmp_path):
     crawl([f"{server.root}/a.png"], tmp_path / "a", [server.place])
     crawl([f"{server.root}/b.png"], tmp_path / "b", [server.place], contact="me@example.org")
     anonymous, named = (server.headers[f"{name}.png"]["User-Agent"] for name in "ab")
@@ -225,7 +225,7 @@ class Keyed:
         return ()
 
 
-def test_a_key_is_shown_to_the_host_it_is_for_and_to_no_other(server, tmp_path):
+def test_a_key_is_sent_to_its_own_host_alone(server, tmp_path):
     async def do_list(request):
         raise web.HTTPFound(f"http://cdn.test:{server.port}/mirror")
 

@@ -1,4 +1,4 @@
-"""What a person sees of a crawl: the pace, the words, a log, and a terminal."""
+"""Progress of a crawl: rate, counts, lines in a log, a bar in a terminal."""
 
 import os
 import pty
@@ -18,7 +18,7 @@ from pipeline.crawl.storage.journal import Journal
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def listed(number):
+def list_image(number):
     return ListedImage(number, f"p/{number}", f"https://example.org/{number}")
 
 
@@ -28,7 +28,7 @@ def sink(tmp_path):
         yield Sink(journal)
 
 
-def test_pace_counts_the_last_seconds_and_tells_the_time_left():
+def test_the_rate_is_of_the_last_seconds_and_gives_the_time_left():
     now = [100.0]
     pace = Pace(1000, lambda: now[0])
     assert (pace.rate, pace.left) == (0.0, "")
@@ -39,7 +39,7 @@ def test_pace_counts_the_last_seconds_and_tells_the_time_left():
     assert pace.left == "3:00"
 
 
-def test_hours_are_told_and_an_unknown_total_has_no_time_left():
+def test_hours_are_shown_and_an_unknown_total_has_no_time_left():
     now = [0.0]
     paces = [Pace(7301, lambda: now[0]), Pace(None, lambda: now[0])]
     for now[0] in (0.0, 1.0):
@@ -48,11 +48,13 @@ def test_hours_are_told_and_an_unknown_total_has_no_time_left():
     assert [pace.left for pace in paces] == ["2:01:40", ""]
 
 
-def test_words_name_every_status_with_its_reasons(sink):
+def test_every_status_is_counted_with_its_reasons(sink):
     for number in range(3):
-        sink.reject(listed(number), "gone", "HTTP 404")
+        sink.reject(list_image(number), "gone", "HTTP 404")
     for number in range(3, 8):
-        sink.reject(listed(number), "failed", "timed out" if number < 6 else "connection refused")
+        sink.reject(
+            list_image(number), "failed", "timed out" if number < 6 else "connection refused"
+        )
     assert describe(sink) == (
         "fetched 0, failed 5 (3x timed out, 2x connection refused), gone 3 (HTTP 404)"
     )
@@ -60,7 +62,9 @@ def test_words_name_every_status_with_its_reasons(sink):
 
 def test_details_of_one_reason_are_counted_together(sink):
     for number in range(4):
-        sink.reject(listed(number), "bad", f"damaged: image file is truncated ({number} bytes)")
+        sink.reject(
+            list_image(number), "bad", f"damaged: image file is truncated ({number} bytes)"
+        )
     assert describe(sink) == "fetched 0, bad 4 (damaged: image file is truncated)"
 
 
@@ -68,12 +72,12 @@ def test_a_resumed_crawl_counts_every_image_once(tmp_path):
     with Journal(tmp_path, {"source": "test"}) as journal:
         first = Sink(journal)
         for number in range(3):
-            first.reject(listed(number), "gone", "HTTP 404")
-        first.check_and_add(listed(3), picture(3))
+            first.reject(list_image(number), "gone", "HTTP 404")
+        first.check_and_add(list_image(3), picture(3))
     with Journal(tmp_path, {"source": "test"}) as journal:
         second = Sink(journal)
-        second.check_and_add(listed(4), picture(4))
-        second.check_and_add(listed(5), picture(5))
+        second.check_and_add(list_image(4), picture(4))
+        second.check_and_add(list_image(5), picture(5))
         assert count_done(second) == 6
         numbers = re.sub(r"\(.*?\)", "", describe(second))
         assert sum(map(int, re.findall(r"\d+", numbers))) == 6
@@ -82,7 +86,7 @@ def test_a_resumed_crawl_counts_every_image_once(tmp_path):
 def test_a_log_has_a_plain_last_line(sink, capsys):
     with show_progress(2) as show:
         show(sink)
-        sink.reject(listed(1), "gone", "HTTP 404")
+        sink.reject(list_image(1), "gone", "HTTP 404")
         show(sink)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("scrape: 1/2, ")

@@ -218,7 +218,7 @@ def test_half_of_a_picture_gives_half_of_the_pixels(tmp_path):
     assert colours["greyscale"] == 0
 
 
-def test_a_picture_that_cannot_be_decoded_is_said_and_a_grey_tile(tmp_path):
+def test_a_picture_that_cannot_be_decoded_is_counted_and_a_grey_tile(tmp_path):
     dataset = build(tmp_path, (encode(RED), {}), (b"no picture at all", {}))
     colours = measure(dataset)["colours"]
     assert (colours["pictures"], colours["unreadable"]) == (1, 1)
@@ -301,7 +301,7 @@ def test_equal_datasets_give_equal_bytes_and_no_trace_of_this_machine(tmp_path):
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_strangers_words_break_no_table_and_are_no_markup(tmp_path, text):
+def test_crawled_texts_break_no_table_and_are_no_markup(tmp_path, text):
     strange = {"tags": (text, "z"), "rating": text, "licence": text, "source": f"x:{text}"}
     dataset = build(
         tmp_path,
@@ -386,7 +386,7 @@ def test_http_codes_stay_apart_and_a_lone_reason_keeps_its_numbers():
     ]
 
 
-def test_what_is_not_among_the_first_is_summed_up():
+def test_less_frequent_values_are_summed_up():
     reasons = Reasons(100)
     for letter in "abcdefgaab":
         reasons.add("bad", letter)
@@ -395,7 +395,7 @@ def test_what_is_not_among_the_first_is_summed_up():
     assert (summary["other"], summary["different"]) == (5, 7)
 
 
-def test_a_tally_forgets_the_rarest_and_keeps_the_total():
+def test_counts_drop_the_rarest_values_and_keep_the_total():
     tally = ValueCounts(100)
     for i in range(10_000):
         tally.add("often" if i % 2 else f"rare {i}")

@@ -165,7 +165,7 @@ def parse(values):
     ],
     ids=lambda value: value.get("category", "empty") if isinstance(value, dict) else "",
 )
-def test_the_fields_of_each_site_become_a_entry(values, expected):
+def test_the_fields_of_each_site_become_an_entry(values, expected):
     assert parse(values) == expected
 
 
@@ -202,7 +202,7 @@ def test_tags_come_in_many_shapes(values, tags):
         ({"x": 1}, "danbooru", ""),
     ],
 )
-def test_ratings_are_said_in_one_vocabulary(rating, category, expected):
+def test_ratings_have_one_vocabulary(rating, category, expected):
     assert parse({"rating": rating, "category": category}).rating == expected
 
 
@@ -247,7 +247,7 @@ def test_addresses_inside_a_text_are_cleaned_too():
 
 
 @pytest.mark.parametrize("key", ["file_url", "url", "source", "post_url"])
-def test_no_field_of_a_entry_holds_a_credential(key):
+def test_no_field_of_an_entry_holds_a_credential(key):
     secret = "https://me:S3CRET@a.org/x.jpg?api_key=S3CRET&access_token=S3CRET"
     assert "S3CRET" not in repr(parse({key: secret, "category": "gelbooru"}))
 
@@ -280,7 +280,7 @@ def test_an_address_without_a_site_is_taken_from_the_page():
         b'{"id": ' + b"9" * 5000 + b"}",
     ],
 )
-def test_what_is_no_object_is_a_value_error(data):
+def test_anything_but_an_object_is_a_value_error(data):
     with pytest.raises(ValueError):  # noqa: PT011
         parse_sidecar(data)
 

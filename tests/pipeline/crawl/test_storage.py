@@ -149,7 +149,7 @@ def test_the_same_bytes_under_two_urls_are_stored_once(tmp_path):
     assert len(dataset.index()) == 1
 
 
-def test_a_failed_entry_is_tried_again_and_its_last_word_counts(tmp_path):
+def test_a_failed_entry_is_tried_again_and_its_last_outcome_counts(tmp_path):
     with Journal(tmp_path / "staging", SOURCE) as journal:
         journal.add(0, entry_of("a", status="failed"))
         assert not journal.is_done("u/a")
@@ -167,23 +167,23 @@ def test_no_image_at_all_is_an_error_and_publishes_nothing(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_cut_anywhere_the_journal_goes_on_to_the_same_digest(tmp_path):
+def test_a_journal_cut_anywhere_resumes_to_the_same_digest(tmp_path):
     whole = build(tmp_path / "whole")
     lines = (tmp_path / "whole/staging" / JOURNAL).read_bytes()
-    spool = (tmp_path / "whole/staging" / IMAGES).read_bytes()
+    images = (tmp_path / "whole/staging" / IMAGES).read_bytes()
     for cut in range(0, len(lines), 37):
         root = tmp_path / str(cut)
         (root / "staging").mkdir(parents=True)
         (root / "staging" / JOURNAL).write_bytes(lines[:cut])
-        (root / "staging" / IMAGES).write_bytes(spool)
+        (root / "staging" / IMAGES).write_bytes(images)
         assert build(root).digest == whole.digest
-        assert (root / "staging" / IMAGES).stat().st_size == len(spool)
+        assert (root / "staging" / IMAGES).stat().st_size == len(images)
 
 
 def test_entries_whose_bytes_a_power_cut_took_are_not_done(tmp_path):
     whole = build(tmp_path)
-    spool = tmp_path / "staging" / IMAGES
-    spool.write_bytes(spool.read_bytes()[:1000])
+    images = tmp_path / "staging" / IMAGES
+    images.write_bytes(images.read_bytes()[:1000])
     with Journal(tmp_path / "staging", SOURCE) as journal:
         assert [journal.is_done(f"u/{name}") for name in "cab"] == [True, False, False]
         fill(journal, ((0, "a"), (1, "b")))
@@ -191,14 +191,14 @@ def test_entries_whose_bytes_a_power_cut_took_are_not_done(tmp_path):
     assert again.digest == whole.digest
 
 
-def test_spooled_bytes_that_changed_are_not_published(tmp_path):
+def test_damaged_bytes_of_the_journal_are_not_published(tmp_path):
     with Journal(tmp_path / "staging", SOURCE) as journal:
         fill(journal, ((0, "a"),))
-        spool = tmp_path / "staging" / IMAGES
-        spool.write_bytes(b"\0" * spool.stat().st_size)
+        images = tmp_path / "staging" / IMAGES
+        images.write_bytes(b"\0" * images.stat().st_size)
         with pytest.raises(GanError, match="1 damaged"):
             publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
-    # the same command goes on: what was damaged is asked for again
+    # the same command resumes: damaged images are fetched again
     with Journal(tmp_path / "staging", SOURCE) as journal:
         assert not journal.is_done("u/a")
         fill(journal, ((0, "a"),))
@@ -210,22 +210,22 @@ def test_after_a_power_cut_only_bytes_that_still_fit_their_hash_count(tmp_path):
         fill(journal, ((0, "a"),))
         journal.sync()
         fill(journal, ((1, "b"), (2, "c")))
-    spool = tmp_path / IMAGES
-    data = bytearray(spool.read_bytes())
-    data[:10] = data[800:810] = bytes(10)  # in a, behind the mark, and in b, before none
-    spool.write_bytes(data)
+    images = tmp_path / IMAGES
+    data = bytearray(images.read_bytes())
+    data[:10] = data[800:810] = bytes(10)  # in a, before the last sync, and in b, after it
+    images.write_bytes(data)
     with Journal(tmp_path, SOURCE) as journal:
         assert [journal.is_done(f"u/{name}") for name in "abc"] == [True, False, False]
-    assert spool.stat().st_size == 700
+    assert images.stat().st_size == 700
 
 
 def grow(root, entries, source=SOURCE):
     """Add entries (position, name, status) to what stands in root/data."""
-    known = EarlierCrawl(Dataset.open(root / "data"))
-    with Journal(root / "more", {"source": "more"}, known) as journal:
+    earlier = EarlierCrawl(Dataset.open(root / "data"))
+    with Journal(root / "more", {"source": "more"}, earlier) as journal:
         for position, name, status in entries:
             data = name.encode() * 700
-            if not known.is_settled(f"u/{name}"):
+            if not earlier.is_settled(f"u/{name}"):
                 journal.add(position, entry_of(name, data, status), data)
         news = has_news(journal)
         counts = count_entries(journal)
@@ -257,7 +257,7 @@ def test_a_later_crawl_that_brings_nothing_changes_nothing(tmp_path):
     assert grown.digest == old.digest
 
 
-def test_a_entry_that_failed_is_replaced_in_its_place_by_a_later_crawl(tmp_path):
+def test_an_entry_that_failed_is_replaced_in_its_place_by_a_later_crawl(tmp_path):
     with Journal(tmp_path / "staging", SOURCE) as journal:
         for position, (name, status) in enumerate((("a", "ok"), ("b", "failed"), ("c", "ok"))):
             data = name.encode() * 700
@@ -279,8 +279,8 @@ def test_a_entry_that_failed_is_replaced_in_its_place_by_a_later_crawl(tmp_path)
 
 def test_bytes_that_an_old_shard_holds_are_not_stored_again(tmp_path):
     build(tmp_path)
-    known = EarlierCrawl(Dataset.open(tmp_path / "data"))
-    with Journal(tmp_path / "more", SOURCE, known) as journal:
+    earlier = EarlierCrawl(Dataset.open(tmp_path / "data"))
+    with Journal(tmp_path / "more", SOURCE, earlier) as journal:
         data = b"a" * 700
         journal.add(0, replace(entry_of("a", data), url="u/elsewhere"), data)
         assert (tmp_path / "more" / IMAGES).stat().st_size == 0
@@ -291,9 +291,9 @@ def test_bytes_that_an_old_shard_holds_are_not_stored_again(tmp_path):
 
 def test_a_crawl_that_lost_the_dataset_it_built_on_fetches_again(tmp_path):
     build(tmp_path)
-    known = EarlierCrawl(Dataset.open(tmp_path / "data"))
+    earlier = EarlierCrawl(Dataset.open(tmp_path / "data"))
     data = b"a" * 700
-    with Journal(tmp_path / "more", SOURCE, known) as journal:
+    with Journal(tmp_path / "more", SOURCE, earlier) as journal:
         journal.add(0, replace(entry_of("a", data), url="u/elsewhere"), data)
         journal.add(1, entry_of("new", b"new"), b"new")
     with Journal(tmp_path / "more", SOURCE, EarlierCrawl()) as journal:
@@ -315,9 +315,9 @@ from dataclasses import replace
 
 root, entries = Path(sys.argv[1]), int(sys.argv[3])
 tags = tuple(f"tag_number_{n}" for n in range(30))
-for known in (EarlierCrawl(), None):
-    known = known or EarlierCrawl(Dataset.open(root / "data"))
-    with Journal(root / "staging", SOURCE, known) as journal:
+for earlier in (EarlierCrawl(), None):
+    earlier = earlier or EarlierCrawl(Dataset.open(root / "data"))
+    with Journal(root / "staging", SOURCE, earlier) as journal:
         sink = Sink(journal)
         for position in range(entries):
             data = str(position).encode()
@@ -350,7 +350,7 @@ def test_a_journal_of_something_else_is_begun_anew(tmp_path):
     assert (tmp_path / IMAGES).stat().st_size == 0
 
 
-def test_two_scrapes_do_not_share_a_journal(tmp_path):
+def test_two_processes_do_not_share_a_journal(tmp_path):
     with Journal(tmp_path, SOURCE), pytest.raises(GanError, match="another"):
         Journal(tmp_path, SOURCE)
 

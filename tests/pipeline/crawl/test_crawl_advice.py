@@ -1,4 +1,4 @@
-"""What a person is told when a crawl brings nothing, or less than all: only what can help."""
+"""Advice where a crawl brings no image, or not all: another run, or an option, if it helps."""
 
 import pytest
 from page_server import PageServer, picture
@@ -57,7 +57,7 @@ def test_a_robots_txt_decides_by_its_own_reason(site, scrape):
 
 
 @pytest.mark.parametrize(("status", "may_pass"), [(404, False), (503, True)])
-def test_a_listing_that_breaks_off_keeps_what_came_and_promises_no_more_than_it_can(
+def test_a_listing_that_breaks_off_keeps_its_images_and_advises_another_run_where_it_helps(
     site, scrape, capsys, status, may_pass
 ):
     site.pages |= {"list": "<img src=p.png><a href=list2>", "list2": status}
@@ -75,7 +75,7 @@ def test_the_largest_number_of_pages_is_no_reason_to_run_again_unchanged(site, s
     assert RESUMES not in said
 
 
-def test_a_lost_linked_page_does_not_make_a_listing_that_ended_worth_another_run(site, scrape):
+def test_a_failed_linked_page_does_not_make_a_listing_that_ended_worth_another_run(site, scrape):
     site.pages |= {"list": "<b><a href=post></a></b><i><a href=list2></a></i>"}
     site.pages |= {"post": 500, "list2": 404}
     source = HtmlGallery(site.url("list"), "img", "i a", "b a", "unknown", None, site.policy())
@@ -84,7 +84,7 @@ def test_a_lost_linked_page_does_not_make_a_listing_that_ended_worth_another_run
     assert AGAIN not in str(caught.value)
 
 
-def test_a_server_of_ones_own_is_told_how_to_let_it_in(site, scrape, tmp_path):
+def test_the_option_that_allows_a_private_server_is_named(site, scrape, tmp_path):
     stranger = CrawlPolicy(site.policy().params)
     listing = HtmlGallery(site.url("list"), "img", "", "", "unknown", None, stranger)
     addresses = tmp_path / "list.txt"

@@ -1,0 +1,33 @@
+"""Fixtures of the archive source's tests."""
+
+import pytest
+
+from pipeline.crawl.archive.source import Archive
+from pipeline.crawl.image_check import PictureLimits
+from pipeline.crawl.sink import Sink
+from pipeline.crawl.storage.journal import Journal
+
+
+@pytest.fixture
+def archive(make_params):
+    """archive(path, limit=2, max_bytes=5000): the source, with these options and limits."""
+
+    def make(path, limit=None, licence="mine", **limits):
+        params = make_params({f"scrape.{key}": value for key, value in limits.items()})
+        return Archive(path, licence, params.scrape, limit)
+
+    return make
+
+
+@pytest.fixture
+def fetch(tmp_path):
+    """fetch(source): its entries, each address once; a second call resumes from the journal."""
+
+    def make(source, into="staging", sink_of=Sink):
+        with Journal(tmp_path / into, source.identity) as journal:
+            source.fetch(sink_of(journal, PictureLimits()))
+            entries = [record.entry for record in journal.records()]
+        assert len(entries) == source.total == len({entry.url for entry in entries})
+        return entries
+
+    return make
