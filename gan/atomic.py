@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, also after a kill or a power cut."""
+"""Atomic writes: a file is complete or absent, also after a kill or a power cut."""
 
 import os
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from gan.errors import GanError
 
 @contextmanager
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A stream whose content takes the place of `path` when the block ends well.
+    """Open a stream whose content replaces `path` when the block ends without an error.
 
-    Folders above are made. Raises GanError where the file can't be written; what stood at `path`
-    stays then, as it does when the block raises.
+    Creates missing parent folders. Raises GanError if the file can't be written; the old file
+    stays then, and also when the block raises.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -33,13 +33,13 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Replace `path` by `content`, text as UTF-8; GanError where it can't be written."""
+    """Replace `path` by `content`, text as UTF-8; GanError if it can't be written."""
     with open_atomically(path) as stream:
         stream.write(content.encode() if isinstance(content, str) else content)
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk: a rename is durable only after this."""
+    """Write a folder's entries to the disk (fsync), which makes a rename durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
 """Checkpoint files: tensors and plain values only, so that loading one can run no code.
 
-Two kinds in one format: `generator` (the averaged generator, to make avatars with) and `training`
-(that and everything that training needs to go on). Each holds the sha256 of its own content.
+There are two kinds in one format: `generator` holds the averaged generator, `training` also the
+state that a training resumes from. Each holds the sha256 of its own content.
 """
 
 import hashlib
@@ -21,19 +21,19 @@ from gan.models.interfaces import Generator
 from gan.params.model import ModelParams
 
 FORMAT = "avatar-gan checkpoint 3"
-READABLE = (FORMAT, "avatar-gan checkpoint 2")  # 2 had no lineage
+READABLE_FORMATS = (FORMAT, "avatar-gan checkpoint 2")  # 2 had no lineage
 
 
 class DamagedError(GanError):
-    """What stands in a checkpoint's file is not what was written."""
+    """The content of a checkpoint file is not what was written."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where weights come from: enough to build the network and to find its run and data.
+    """Origin of the weights: what builds the network again and finds its run and data.
 
-    lineage: plain values: `decided`, what the run key is the digest of, and where the data is
-    from; empty in checkpoints of format 2.
+    lineage: plain values: `decided`, which the run key is the digest of, and the sources of the
+    data; empty in checkpoints of format 2.
     """
 
     model: dict[str, Any]
@@ -46,7 +46,7 @@ class Origin:
 
 
 def describe_checkpoint(origin: Origin, weights: str = "averaged", **more: Any) -> dict[str, Any]:
-    """What results and pictures say of a checkpoint; plain values."""
+    """Describe a checkpoint in plain values, for results and pictures."""
     return {
         "name": origin.name,
         "size": origin.size,
@@ -60,7 +60,7 @@ def describe_checkpoint(origin: Origin, weights: str = "averaged", **more: Any) 
 
 
 def _canonical(value: Any) -> Any:
-    """Equal plain values as equal objects: pickle tells one object named twice from two alike."""
+    """Copy plain values so that equal ones pickle equally: pickle stores an object only once."""
     match value:
         case dict():
             return {_canonical(key): _canonical(each) for key, each in value.items()}
@@ -74,7 +74,7 @@ def _canonical(value: Any) -> Any:
 
 
 def content_digest(content: dict[str, Any]) -> str:
-    """sha256 (64 hex digits) of nested plain values and tensors, of every bit of them."""
+    """sha256 (64 hex digits) of all bits of nested plain values and tensors."""
     digest = hashlib.sha256()
     _hash(digest, {key: value for key, value in content.items() if key != "sha256"})
     return digest.hexdigest()
@@ -120,44 +120,44 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint to the CPU; GanError if it is absent, damaged or something else."""
+    """Load a checkpoint onto the CPU; GanError if it is absent, damaged or another file."""
     if not path.is_file():
         raise GanError(f"{path}: no such checkpoint file")
     try:
-        stored = path.read_bytes()  # apart: torch tells a file cut short as an error of the system
+        stored = path.read_bytes()  # separately: torch reports a cut file as an OSError too
     except OSError as error:
         raise GanError(f"{path}: cannot be read: {error.strerror or error}") from None
     try:
         content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
     except MemoryError:
         raise
-    except Exception as error:  # a damaged file raises whatever its bytes lead to
+    except Exception as error:  # damaged files raise all kinds of errors
         reason = type(error).__name__
         raise DamagedError(f"{path}: not a checkpoint of gan, or damaged ({reason})") from None
-    if not isinstance(content, dict) or content.get("format") not in READABLE:
+    if not isinstance(content, dict) or content.get("format") not in READABLE_FORMATS:
         raise GanError(f"{path}: not a checkpoint of gan (expected format {FORMAT!r})")
     if content.get("sha256") != content_digest(content):
-        raise DamagedError(f"{path}: damaged checkpoint: its content is not what its sha256 is of")
+        raise DamagedError(f"{path}: damaged checkpoint: its content does not match its sha256")
     return content
 
 
 def load_generator(path: Path, raw: bool = False) -> tuple[Generator, Origin]:
-    """The averaged generator of either kind of checkpoint, in eval mode on the CPU.
+    """Load the averaged generator of either kind of checkpoint, in eval mode, onto the CPU.
 
-    raw: the one that was trained, which only the kind `training` holds. GanError for a file that
-    is no whole checkpoint, or whose weights are not finite.
+    raw: the trained one instead, which only the kind `training` holds. Raises GanError for a file
+    that is not a complete checkpoint, or whose weights are not finite.
     """
     content = load_checkpoint(path)
     if raw and content["state"] is None:
         raise GanError(
-            f"{path}: holds the averaged generator only; models/final.pt has the raw one too"
+            f"{path}: holds only the averaged generator; models/final.pt has the raw one too"
         )
     try:
         origin = Origin(**content["origin"])
         generator = build_generator(ModelParams.model_validate(origin.model), origin.size)
         generator.load_state_dict(content["state"]["generator"] if raw else content["averaged"])
     except (AttributeError, TypeError, KeyError, ValueError, RuntimeError):
-        raise GanError(f"{path}: its weights and its description do not agree") from None
+        raise GanError(f"{path}: its weights do not fit its model params") from None
     if not all(bool(each.isfinite().all()) for each in generator.state_dict().values()):
         raise GanError(
             f"{path}: its weights are not finite (NaN or infinite), the training has diverged; "

@@ -1,5 +1,5 @@
-"""The one exception that stands for a user's mistake or a broken environment, not for a bug."""
+"""The exception for a user's mistake or a broken environment, as opposed to a bug."""
 
 
 class GanError(Exception):
-    """Carries one line: what is wrong, where, and what to do; shown without a traceback."""
+    """One line without a traceback: where and what is wrong, and the fix."""

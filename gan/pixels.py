@@ -1,4 +1,4 @@
-"""The one border between `images` (uint8, 0 to 255) and `pixels` (float in [-1, 1])."""
+"""Conversion between `images` (uint8, 0 to 255) and `pixels` (float in [-1, 1])."""
 
 import torch
 from torch import Tensor
@@ -17,9 +17,9 @@ def to_pixels(images: Tensor) -> Tensor:
 def to_images(pixels: Tensor) -> Tensor:
     """Quantise `pixels` of any float type and shape to uint8, the inverse of `to_pixels`.
 
-    Rounds to the nearest level, so that all 256 levels survive the way there and back exactly and
-    the error is at most half a level on either side; cutting off instead would darken every
-    picture by half a level, which FID sees. Values outside [-1, 1] are clamped.
+    Rounds to the nearest level, so that all 256 levels survive a round trip and the error is at
+    most half a level; truncation would darken every picture by half a level, which changes FID.
+    Values outside [-1, 1] are clamped.
     """
     if not pixels.is_floating_point():
         raise TypeError(f"pixels must be floating point, not {pixels.dtype}")

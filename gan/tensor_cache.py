@@ -1,8 +1,8 @@
-"""The tensor cache on disk: what a whole one is, how it is opened, and its digest.
+"""The tensor cache on disk: its format, opening, verification and digest.
 
-A cache is a folder with `images.npy` (N,H,W,3 uint8; the train rows, then the hold-out rows),
-`index.parquet` (which manifest row each image comes from) and `meta.json` (settings, counts,
-digest). Nothing is loaded here but the pages that are touched.
+A cache is a folder with `images.npy` (N,H,W,3 uint8; the train split, then the hold-out),
+`index.parquet` (the manifest entry of each image) and `meta.json` (settings, counts, digest).
+Images are memory-mapped, so only pages that are read are loaded.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ Split = Literal["train", "holdout"]
 Images = NDArray[np.uint8]
 
 FORMAT = 2
-BYTES_PER_READ = 1 << 26  # bytes
+BYTES_PER_READ = 1 << 26
 
 
 def pixel_digests(images: Images) -> NDArray[np.uint8]:
@@ -33,19 +33,19 @@ def pixel_digests(images: Images) -> NDArray[np.uint8]:
 def cache_digest(
     pixels: NDArray[np.uint8], settings: Mapping[str, Any], counts: Mapping[str, int]
 ) -> str:
-    """Digest (64 hex digits) of a cache: its `pixel_digests` in row order, settings and split.
+    """Digest (64 hex digits) of a cache: its `pixel_digests` in order, settings and counts.
 
-    A digest of digests: those of the images are made where they are decoded, on all cores.
+    A digest of digests, since the images are hashed where they are decoded, on all cores.
     """
-    decided = {"counts": dict(counts), "settings": dict(settings)}
-    whole = hashlib.sha256(np.ascontiguousarray(pixels).data)
-    whole.update(json.dumps(decided, sort_keys=True).encode())
-    return whole.hexdigest()
+    meta = {"counts": dict(counts), "settings": dict(settings)}
+    digest = hashlib.sha256(np.ascontiguousarray(pixels).data)
+    digest.update(json.dumps(meta, sort_keys=True).encode())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
 class TensorCache:
-    """A whole cache, opened read-only; `images` is a memory map, so opening costs nothing."""
+    """A complete cache, opened read-only; `images` is a memory map, so opening is cheap."""
 
     folder: Path
     images: "np.memmap[Any, np.dtype[np.uint8]]"
@@ -53,16 +53,16 @@ class TensorCache:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open the cache in `folder`; GanError if it is absent, damaged or half written."""
+        """Open the cache in `folder`; GanError if it is absent, damaged or incomplete."""
         meta = _read_meta(folder)
         images = _map_images(folder)
         try:
             size, counts = meta["settings"]["size"], meta["counts"]
             expected = (counts["train"] + counts["holdout"], size, size, 3)
-            known = meta["format"] == FORMAT and isinstance(meta["digest"], str)
+            readable = meta["format"] == FORMAT and isinstance(meta["digest"], str)
         except (KeyError, TypeError):
-            raise damage_error(folder, "meta.json lacks an entry") from None
-        if not known:
+            raise damage_error(folder, "meta.json lacks a key") from None
+        if not readable:
             raise damage_error(folder, "meta.json is of another version")
         if images.shape != expected:
             raise damage_error(
@@ -72,43 +72,43 @@ class TensorCache:
 
     @property
     def digest(self) -> str:
-        """Digest of pixels, settings and split: equal caches have equal digests."""
+        """Digest of pixels, settings and counts: equal caches have equal digests."""
         return str(self.meta["digest"])
 
     @property
     def size(self) -> int:
-        """Pixels of a side."""
+        """Side of the images in pixels."""
         return int(self.images.shape[1])
 
     def split(self, name: Split) -> Images:
-        """View of one split's rows (n,H,W,3)."""
+        """View of one split's images (n,H,W,3)."""
         train = self.meta["counts"]["train"]
         return self.images[:train] if name == "train" else self.images[train:]
 
     def iter_pixel_digests(self) -> Iterator[NDArray[np.uint8]]:
-        """Read every pixel, some at a time: the `pixel_digests` of the next rows."""
-        rows = max(1, BYTES_PER_READ // self.images[0].nbytes)
-        for start in range(0, len(self.images), rows):
-            yield pixel_digests(self.images[start : start + rows])
+        """Read all images, some at a time, and yield the `pixel_digests` of each part."""
+        count = max(1, BYTES_PER_READ // self.images[0].nbytes)
+        for start in range(0, len(self.images), count):
+            yield pixel_digests(self.images[start : start + count])
 
     def verify(self) -> None:
-        """Read every pixel and compare with the digest; GanError if they differ."""
+        """Read all images and compare with the digest; GanError if it differs."""
         pixels = np.concatenate(list(self.iter_pixel_digests()))
         if cache_digest(pixels, self.meta["settings"], self.meta["counts"]) != self.digest:
-            raise damage_error(self.folder, "the pixels are not the ones the digest was made of")
+            raise damage_error(self.folder, "the pixels do not match the digest")
 
 
-def damage_error(folder: Path, why: str) -> GanError:
-    """The error of a cache that is not what was written."""
+def damage_error(folder: Path, problem: str) -> GanError:
+    """The error of a damaged cache, with its fix."""
     return GanError(
-        f"{folder}: damaged cache: {why}; get it back with `dvc checkout --force {folder}`, or "
-        "build it again with `gan preprocess`"
+        f"{folder}: damaged cache: {problem}; restore it with `dvc checkout --force {folder}`, "
+        "or rebuild it with `gan preprocess`"
     )
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
-        raise GanError(f"{folder}: no tensor cache here; run `gan preprocess`")
+        raise GanError(f"{folder}: no tensor cache; run `gan preprocess`")
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -131,5 +131,5 @@ def _map_images(folder: Path) -> "np.memmap[Any, np.dtype[np.uint8]]":
     if not isinstance(images, np.memmap) or images.dtype != np.uint8:
         raise damage_error(folder, "images.npy is not an array of uint8")
     if not images.flags.c_contiguous or path.stat().st_size != images.offset + images.nbytes:
-        raise damage_error(folder, "images.npy is not as long as its header says")
+        raise damage_error(folder, "images.npy does not have the length that its header says")
     return images

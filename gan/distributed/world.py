@@ -191,7 +191,7 @@ def _connect(device: torch.device, place: _Place) -> None:
     try:
         rank, size = place.world.rank, place.world.size
         parent, _, _ = next(rendezvous("env://", rank, size, timeout=PATIENCE))
-        store = _unused_store(parent, place.world)
+        store = _open_new_store(parent, place.world)
         dist.init_process_group(
             backend, store=store, rank=rank, world_size=size, timeout=PATIENCE, device_id=own
         )
@@ -203,7 +203,7 @@ def _connect(device: torch.device, place: _Place) -> None:
         ) from None
 
 
-def _unused_store(store: Store, world: World) -> Store:
+def _open_new_store(store: Store, world: World) -> Store:
     """A part of the store that all processes of this attempt use, and no earlier attempt used.
 
     torchrun keeps its store when it restarts processes, and new processes would wait for the

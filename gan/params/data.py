@@ -1,4 +1,4 @@
-"""Sections of params.yaml about the data: how it is crawled, and what becomes of it."""
+"""Sections of params.yaml about the data: crawl and preprocessing."""
 
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
@@ -12,7 +12,7 @@ Channel = Annotated[int, Field(ge=0, le=255)]
 
 
 class ScrapeParams(Section):
-    """How a crawl behaves towards hosts, and what it refuses."""
+    """Behaviour of a crawl towards hosts, and its limits."""
 
     contact: Annotated[str, Field(max_length=200)]
     delay: Annotated[float, Field(ge=0, le=3600)]
@@ -32,14 +32,14 @@ class ScrapeParams(Section):
 
     @field_validator("contact")
     @classmethod
-    def _contact_fits_into_a_header(cls, contact: str) -> str:
+    def _check_contact(cls, contact: str) -> str:
         if not (contact.isascii() and contact.isprintable()):
             raise ValueError("must be one line of printable ASCII characters")
         return contact
 
 
 class FacesParams(Section):
-    """Where the faces of a picture come from, and which of them become avatars."""
+    """Detector of faces, and the rules by which faces become avatars."""
 
     detector: Literal["animeface", "cascade", "boxes"]
     file: str
@@ -51,7 +51,7 @@ class FacesParams(Section):
     max_faces: Annotated[int, Field(ge=1, le=256)]
 
     @model_validator(mode="after")
-    def _file_stands_in_its_folder(self) -> Self:
+    def _check_file(self) -> Self:
         if self.detector in ("cascade", "boxes") and not self.file:
             raise ValueError(
                 f"detector: {self.detector} reads a file: put it into faces/ and name it in `file`"
@@ -65,7 +65,7 @@ class FacesParams(Section):
 
 
 class FilterParams(Section):
-    """What is left out for its size or looks; all pass a least of 0, and a share of 1."""
+    """Limits on size and colours; minima of 0 and shares of 1 let everything pass."""
 
     min_side: Annotated[int, Field(ge=0)]
     max_aspect: Annotated[float, Field(ge=1)]
@@ -76,7 +76,7 @@ class FilterParams(Section):
 
 
 class DuplicateParams(Section):
-    """Which avatars are one picture: Hamming distances of their 64-bit perceptual hashes."""
+    """Duplicates: Hamming distances of 64-bit perceptual hashes, at most."""
 
     near: bool
     dhash: Annotated[int, Field(ge=0, le=10)]

@@ -46,7 +46,7 @@ def _no_value_twice(values: list[Any]) -> list[Any]:
 
 
 class FeaturesParams(Section):
-    """How images are looked at: real ones by `reference`, generated ones by `evaluate`."""
+    """Feature extraction, of real images by `reference` and of generated ones by `evaluate`."""
 
     extractors: Annotated[list[str], Field(min_length=1), AfterValidator(_no_value_twice)]
     precision: Literal["float32", "bf16"]
@@ -55,11 +55,13 @@ class FeaturesParams(Section):
 
     @field_validator("extractors")
     @classmethod
-    def _known_or_a_file(cls, extractors: list[str]) -> list[str]:
+    def _check_names(cls, extractors: list[str]) -> list[str]:
         for name in extractors:
             path = PurePosixPath(name)
             if name not in ("lite0", "inception") and path.suffix not in (".pt", ".ts"):
-                raise ValueError(f"{name!r} is neither lite0, inception nor a TorchScript file")
+                raise ValueError(
+                    f"{name!r} is neither lite0, inception nor a TorchScript file (.pt)"
+                )
             if path.is_absolute() or ".." in path.parts:
                 raise ValueError(f"{name!r} must be a name in weights/, which DVC watches")
         return extractors
@@ -75,10 +77,10 @@ class EvaluateParams(Section):
     selection_seed: Seed
 
     @model_validator(mode="after")
-    def _choose_and_report_apart(self) -> Self:
+    def _check_seeds(self) -> Self:
         if self.selection_seed in self.report_seeds:
             raise ValueError(
-                f"selection_seed = {self.selection_seed} is one of report_seeds: a number on the "
-                "seed that chose the snapshot is too good"
+                f"selection_seed = {self.selection_seed} is one of report_seeds: on the seed that "
+                "chose the snapshot, metrics are too good; use another seed"
             )
         return self

@@ -1,4 +1,4 @@
-"""Schema of params.yaml: every value is required, typed, bounded and frozen; no defaults here."""
+"""Schema of params.yaml: every value is required, typed, bounded and frozen; no defaults."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ class Params(Section):
 
 
 LONGEST_VALUE = 80
-"""Characters of a wrong value in a message; the rest is left out."""
+"""Characters of a wrong value in an error; the rest is cut off."""
 
 
 def _describe(error: Any) -> str:
@@ -39,12 +39,12 @@ def _describe(error: Any) -> str:
         case "extra_forbidden":
             return f"{where} is unknown"
         case "model_type" | "dict_type":
-            return f"{where}{_shown(error['input'])}: must be a section, with keys"
+            return f"{where}{_format_value(error['input'])}: must be a section, with keys"
     message = error["msg"].removeprefix("Value error, ")
-    return f"{where}{_shown(error['input'])}: {message[0].lower()}{message[1:]}"
+    return f"{where}{_format_value(error['input'])}: {message[0].lower()}{message[1:]}"
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, dict | BaseModel):
         return ""
     text = repr(value)
@@ -52,9 +52,9 @@ def _shown(value: Any) -> str:
 
 
 def parse_params(values: Any, source: str) -> Params:
-    """Validate a parsed YAML tree; every error is named, with key, value and what is allowed.
+    """Validate a parsed YAML tree; the GanError lists every wrong key, its value and the rule.
 
-    Raises GanError. `source` names the file in the message.
+    source: the name of the file in the error.
     """
     if not isinstance(values, dict):
         raise GanError(f"{source}: expected sections {', '.join(Params.model_fields)}")
@@ -66,7 +66,7 @@ def parse_params(values: Any, source: str) -> Params:
 
 
 class _Loader(yaml.SafeLoader):
-    """Knows numbers such as 1e-5, which DVC writes and PyYAML (YAML 1.1) takes for text."""
+    """Loader that reads 1e-5, as DVC writes it, as a number; YAML 1.1 takes it for text."""
 
 
 _Loader.add_implicit_resolver(
@@ -77,12 +77,12 @@ _Loader.add_implicit_resolver(
 
 
 def load_params(path: Path) -> Params:
-    """Read and validate params.yaml; GanError names file, key, value and what is allowed."""
+    """Read and validate params.yaml; the GanError names the file, keys, values and rules."""
     return parse_text(read_text(path), str(path))
 
 
 def read_text(path: Path) -> str:
-    """What stands in params.yaml; GanError if it can't be read."""
+    """Read the text of params.yaml; GanError if it can't be read."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -92,7 +92,7 @@ def read_text(path: Path) -> str:
 
 
 def parse_text(text: str, source: str) -> Params:
-    """Validate params.yaml's text, as `parse_params` does."""
+    """Parse the text of params.yaml and validate it, as `parse_params` does."""
     try:
         values = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist

@@ -1,4 +1,4 @@
-"""Section `model` of params.yaml: the two networks, layer by layer."""
+"""Section `model` of params.yaml: the two networks."""
 
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ Width = Annotated[int, Field(ge=1, le=1024)]
 
 
 class NetworkParams(Section):
-    """What both networks have; their layers near the picture have `width` channels."""
+    """Params of both networks; their layers next to the picture have `width` channels."""
 
     family: Annotated[str, one_of(FAMILIES)]
     width: Width
@@ -30,7 +30,7 @@ class GeneratorParams(NetworkParams):
 
 
 class DiscriminatorParams(NetworkParams):
-    """The rest of the discriminator, its norms, depends on the objective: see its recipe."""
+    """Only the common params: the discriminator's norms are in the recipe of the objective."""
 
 
 class ModelParams(Section):

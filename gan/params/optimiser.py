@@ -1,4 +1,4 @@
-"""How one network's weights are moved: optimiser, its arguments, learning rate and schedule."""
+"""Optimiser of one network: its arguments, learning rate and schedule."""
 
 import sys
 from typing import Any, Literal, Self
@@ -14,21 +14,21 @@ ARGUMENTS = {
     "rmsprop": ("alpha", "eps", "momentum", "weight_decay", "centered"),
     "sgd": ("momentum", "dampening", "nesterov", "weight_decay"),
 }
-"""Arguments of torch's optimisers that params.yaml may set; for others torch's defaults hold."""
+"""Arguments of torch's optimisers that params.yaml may set; the others keep torch's defaults."""
 
 KNOWN = tuple(dict.fromkeys(name for names in ARGUMENTS.values() for name in names))
 SHARES = ("alpha", "momentum", "dampening")
-"""Arguments that at 1 would forget nothing, or learn nothing."""
+"""Arguments that must be below 1: at 1 nothing is forgotten, or nothing learned."""
 
 Argument = bool | float | list[float]
 
 
 class ScheduleParams(Section):
-    """The learning rate over the training, as a share of `learning_rate`.
+    """Schedule of the learning rate, as a factor on `learning_rate`.
 
     It rises from 0 during `warm_up` images, and falls from 1 at image `begin` to `floor` at image
-    `end`. These are not tied to the training's length, so that a longer one goes on from a
-    shorter one.
+    `end`. These do not depend on the training's length, so that a longer training can resume from
+    a shorter one.
     """
 
     shape: Literal["constant", "linear", "cosine"]
@@ -56,7 +56,7 @@ class OptimiserParams(Section):
     @field_validator("arguments", mode="before")
     @classmethod
     def _arguments_are_right(cls, arguments: Any) -> Any:
-        # before their types are looked at: a union would tell what is wrong with each of its types
+        # before pydantic's check, whose error for a union lists every type of it
         for name, value in arguments.items() if isinstance(arguments, dict) else ():
             if problem := _problem(name, value):
                 raise ValueError(f"{name} = {value!r}: {problem}")
@@ -78,7 +78,7 @@ class OptimiserParams(Section):
 
 def _problem(name: Any, value: Any) -> str:
     if name not in KNOWN:
-        return f"there is no such argument; there are {', '.join(KNOWN)}"
+        return f"no such argument; use {', '.join(KNOWN)}"
     if name in SWITCHES:
         return "" if isinstance(value, bool) else "must be true or false"
     if name == "betas":

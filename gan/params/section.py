@@ -1,4 +1,4 @@
-"""What every section of params.yaml is made of."""
+"""Base class and types of the sections of params.yaml."""
 
 from collections.abc import Collection
 from typing import Annotated
@@ -9,7 +9,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Images = Annotated[int, Field(ge=0, le=2**53)]
-"""A moment of the training, in images seen."""
+"""A point of the training, in images seen."""
 
 
 class Section(BaseModel):
@@ -19,7 +19,7 @@ class Section(BaseModel):
 
 
 def one_of(names: Collection[str]) -> AfterValidator:
-    """For Annotated: a text that must be one of `names`, which an error lists."""
+    """Validator for Annotated: a text that is one of `names`, which the error lists."""
 
     def check(text: str) -> str:
         if text not in names:

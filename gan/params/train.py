@@ -1,4 +1,4 @@
-"""Section `train` of params.yaml: how the networks learn."""
+"""Section `train` of params.yaml: objective, optimisers, augmentation, intervals."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -14,11 +14,11 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 class PenaltyParams(Section):
-    """Weights of the penalties on the discriminator's gradient; 0 leaves one out.
+    """Weights of the penalties on the discriminator's gradient; 0 switches one off.
 
-    gradient: of the norm's distance from 1 between real and fake (WGAN-GP). r1, r2: half the
-    squared norm at real and at fake pictures is multiplied with it. every: discriminator steps
-    from one penalty to the next, which counts for all of them (lazy).
+    gradient: WGAN-GP's, of the norm's distance from 1 between real and fake pictures. r1, r2: of
+    half the squared norm at real and at fake pictures. every: only each `every`-th update of the
+    discriminator has penalties, times `every` (lazy regularisation).
     """
 
     gradient: Weight
@@ -28,12 +28,12 @@ class PenaltyParams(Section):
 
     @property
     def enabled(self) -> bool:
-        """Whether the discriminator is differentiated twice."""
+        """Whether any penalty is on, so that the discriminator needs a double backward."""
         return bool(self.gradient or self.r1 or self.r2)
 
 
 class RecipeParams(Section):
-    """What an objective needs to train well: norms, penalties, optimisers, rhythm."""
+    """Settings with which an objective trains well: norms, penalties, optimisers, critic steps."""
 
     critic_steps: Annotated[int, Field(ge=1, le=1000)]
     discriminator_norm: Norm
@@ -45,25 +45,25 @@ class RecipeParams(Section):
     discriminator: OptimiserParams
 
     @model_validator(mode="after")
-    def _penalised_samples_are_apart(self) -> Self:
+    def _check_norm(self) -> Self:
         if self.penalties.enabled and self.discriminator_norm == "batch":
             raise ValueError(
-                "discriminator_norm: batch is not allowed with penalties: they are on the "
-                "gradient of each sample, and batch norm makes samples depend on each other; "
-                "use none, layer, pixel or instance"
+                "discriminator_norm: batch is not allowed with penalties, which need the gradient "
+                "of each sample, since batch norm makes samples depend on each other; use none, "
+                "layer, pixel or instance"
             )
         return self
 
 
 class AverageParams(Section):
-    """The averaged generator: half-life in images seen, at most `warm_up` of all seen so far."""
+    """The averaged generator: half-life in images, at most the share `warm_up` of images seen."""
 
     half_life: PositiveInt
     warm_up: Annotated[float, Field(gt=0, le=1)]
 
 
 class AugmentParams(Section):
-    """What the discriminator sees of real and fake pictures alike."""
+    """Augmentation of real and fake pictures before the discriminator."""
 
     colour: bool
     translation: bool
@@ -78,14 +78,14 @@ class AugmentParams(Section):
 
 
 class NoiseParams(Section):
-    """Noise on the discriminator's inputs, falling from `deviation` to 0 at image `until`."""
+    """Instance noise on the discriminator's inputs, from `deviation` to 0 at image `until`."""
 
     deviation: Annotated[float, Field(ge=0, le=2)]
     until: PositiveInt
 
 
 class EarlyStopParams(Section):
-    """End after `patience` grids in a row less diverse than `share` of the best; 0: never."""
+    """Stop after `patience` grids in a row below `share` of the best diversity; 0: never."""
 
     patience: Annotated[int, Field(ge=0)]
     share: Share
@@ -114,36 +114,36 @@ class TrainParams(Section):
 
     @field_validator("recipes", mode="before")
     @classmethod
-    def _recipes_are_of_objectives(cls, recipes: Any) -> Any:
-        known = isinstance(recipes, dict)  # otherwise its type is told
-        if unknown := sorted({str(key) for key in recipes} - set(OBJECTIVES)) if known else []:
+    def _check_names(cls, recipes: Any) -> Any:
+        names = recipes if isinstance(recipes, dict) else ()  # pydantic reports another type
+        if unknown := sorted({str(name) for name in names} - set(OBJECTIVES)):
             raise ValueError(
-                f"there is no objective {', '.join(unknown)}; there are {', '.join(OBJECTIVES)}"
+                f"no objective {', '.join(unknown)}; there are {', '.join(OBJECTIVES)}"
             )
         return recipes
 
     @model_validator(mode="after")
-    def _objective_has_a_recipe(self) -> Self:
+    def _check_recipe(self) -> Self:
         if self.objective not in self.recipes:
             raise ValueError(f"objective = {self.objective!r} has no section in train.recipes")
         if self.objective == "wgan_gp" and not self.recipe.penalties.gradient:
             raise ValueError(
-                "recipes.wgan_gp.penalties.gradient = 0: without it the critic's scores have no "
-                "bound; the paper's weight is 10"
+                "recipes.wgan_gp.penalties.gradient = 0: without the penalty the critic's scores "
+                "have no bound; use the paper's 10"
             )
         return self
 
     @property
     def recipe(self) -> RecipeParams:
-        """The recipe of the objective that is switched on."""
+        """The recipe of the chosen objective."""
         return self.recipes[self.objective]
 
     @property
     def images_per_step(self) -> int:
-        """Real images that one step of both networks takes, on all devices together."""
+        """Real images that one step of both networks uses, on all devices together."""
         return self.batch_size * self.recipe.critic_steps
 
     def active(self) -> dict[str, Any]:
-        """All that decides the result, as plain values: one recipe, and without the length."""
+        """Plain values of the params that decide the result: one recipe, without the length."""
         values = self.model_dump(exclude={"images", "recipes", "keep_checkpoints"})
         return values | {"recipe": self.recipe.model_dump()}

@@ -37,14 +37,14 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(tmp_path):
     path = tmp_path / "a.pt"
     path.write_bytes(b"old")
     command = [sys.executable, "-c", FULL_DISK, str(path)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert told.startswith(f"{path}: cannot be written: ")
-    assert told.count("\n") == 1
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output.startswith(f"{path}: cannot be written: ")
+    assert output.count("\n") == 1
     assert path.read_bytes() == b"old"
     assert [each.name for each in tmp_path.iterdir()] == ["a.pt"]
 
 
-def test_a_file_where_a_folder_should_be_is_told_in_one_line(tmp_path):
+def test_a_file_where_a_folder_should_be_is_reported_in_one_line(tmp_path):
     (tmp_path / "models").write_text("in the way")
     with pytest.raises(GanError, match="cannot be written") as caught:
         write_atomically(tmp_path / "models" / "a.pt", b"content")

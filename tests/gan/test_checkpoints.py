@@ -124,13 +124,13 @@ def another_dict(path):
 
 
 @pytest.mark.parametrize("write", [not_a_zip, empty, another_zip, a_tensor, another_dict])
-def test_a_file_that_is_no_checkpoint_is_told_in_one_line(tmp_path, write):
+def test_a_file_that_is_no_checkpoint_is_reported_in_one_line(tmp_path, write):
     write(tmp_path / "x.pt")
     assert "not a checkpoint of gan" in refusal(tmp_path / "x.pt")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
-def test_a_truncated_checkpoint_is_told_in_one_line(tmp_path, generator, share):
+def test_a_truncated_checkpoint_is_reported_in_one_line(tmp_path, generator, share):
     path = tmp_path / "a.pt"
     save_checkpoint(path, ORIGIN, generator)
     content = path.read_bytes()
@@ -174,7 +174,7 @@ def test_the_digest_sees_values_names_types_and_shapes():
 
 
 @pytest.mark.parametrize("name", ["absent.pt", "folder"])
-def test_no_file_is_told_in_one_line(tmp_path, name):
+def test_no_file_is_reported_in_one_line(tmp_path, name):
     (tmp_path / "folder").mkdir()
     assert "no such checkpoint file" in refusal(tmp_path / name)
 
@@ -192,11 +192,9 @@ def test_no_file_is_told_in_one_line(tmp_path, name):
         {"averaged": 5},
     ],
 )
-def test_weights_that_do_not_fit_their_description_are_told_in_one_line(
-    tmp_path, generator, change
-):
+def test_weights_that_do_not_fit_their_params_are_refused_in_one_line(tmp_path, generator, change):
     path = tmp_path / "a.pt"
     save_checkpoint(path, ORIGIN, generator)
     content = load_checkpoint(path) | change
     torch.save(content | {"sha256": content_digest(content)}, path)
-    assert "do not agree" in refusal(path, load_generator)
+    assert "do not fit" in refusal(path, load_generator)

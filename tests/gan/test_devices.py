@@ -17,7 +17,7 @@ PRECISIONS = ["float64", "float32", "bf16", "fp16"]
 
 @pytest.fixture
 def machine(monkeypatch):
-    """machine(cuda=2, generation=8): what torch is told of the hardware."""
+    """machine(cuda=2, generation=8): the hardware that torch reports."""
     monkeypatch.delenv("LOCAL_RANK", raising=False)
 
     def build(*, cuda=0, generation=0, mps=False, cpu=()):

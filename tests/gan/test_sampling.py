@@ -23,31 +23,31 @@ def generator(make_params):
     return network.eval()
 
 
-def made(generator, latents):
+def generate_all(generator, latents):
     return torch.cat(list(generate(generator, latents)))
 
 
 @pytest.mark.parametrize("count", [1, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH])
 def test_every_latent_becomes_one_image(generator, count):
-    images = made(generator, seed_latents(range(count), 8))
+    images = generate_all(generator, seed_latents(range(count), 8))
     assert images.shape == (count, 3, 32, 32)
     assert images.dtype == torch.uint8
 
 
 def test_an_image_does_not_depend_on_what_else_is_asked_for(generator):
-    together = made(generator, seed_latents(range(40), 8))
+    together = generate_all(generator, seed_latents(range(40), 8))
     for seed in (0, 5, 17, 39):
-        assert torch.equal(made(generator, seed_latents([seed], 8))[0], together[seed])
+        assert torch.equal(generate_all(generator, seed_latents([seed], 8))[0], together[seed])
 
 
 def test_images_are_the_quantised_pixels_of_the_generator(generator):
     latents = seed_latents(range(BATCH), 8)
     with torch.inference_mode():
-        assert torch.equal(made(generator, latents), to_images(generator(latents)))
+        assert torch.equal(generate_all(generator, latents), to_images(generator(latents)))
 
 
 def test_order_and_repetition_of_seeds_are_kept(generator):
-    images = made(generator, seed_latents([7, 3, 7], 8))
+    images = generate_all(generator, seed_latents([7, 3, 7], 8))
     assert torch.equal(images[0], images[2])
     assert not torch.equal(images[0], images[1])
 

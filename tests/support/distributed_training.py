@@ -1,9 +1,9 @@
-"""What one process of several does in test_distributed.py, started by torchrun.
+"""Program of each process in test_distributed.py, started by torchrun.
 
     torchrun ... distributed_training.py exchange FOLDER
     torchrun ... distributed_training.py train FOLDER
 
-Each process leaves what it found as FOLDER/<rank>.pt.
+Each process writes its results to FOLDER/<rank>.pt.
 """
 
 import json
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from gan.devices import choose_compute
-from gan.distributed import collectives as exchange
+from gan.distributed import collectives as collectives
 from gan.distributed.world import World, join_world
 from gan.objectives.build import build_objective
 from gan.params.file import Params, parse_params
@@ -51,7 +51,7 @@ def with_gradients(rank: int) -> nn.Module:
     return network
 
 
-def normed() -> nn.Sequential:
+def build_normed() -> nn.Sequential:
     """A network with batch norm, float64: the norm's gradient goes on to earlier weights."""
     torch.manual_seed(1)
     layers = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3)
@@ -66,7 +66,7 @@ def pixels_of_all() -> Tensor:
     return pixels + torch.arange(8).view(-1, 1, 1, 1)
 
 
-def passed(network: nn.Module, world: World) -> dict[str, Any]:
+def run_passes(network: nn.Module, world: World) -> dict[str, Any]:
     """Two passes of this process's part of the batch: outputs, gradients, buffers."""
     offset, count = world.batch_part(8)
     pixels = pixels_of_all()[offset : offset + count].requires_grad_()
@@ -87,9 +87,9 @@ def passed(network: nn.Module, world: World) -> dict[str, Any]:
     }
 
 
-def exchanged(world: World) -> dict[str, Any]:
-    """What this process gets from each way of exchange."""
-    exchange.BUCKET_BYTES = 1000  # more than one bucket
+def exchange_all(world: World) -> dict[str, Any]:
+    """Results of every collective operation in this process."""
+    collectives.BUCKET_BYTES = 1000  # more than one bucket
     network = with_gradients(world.rank)
     world.average_gradients(network)
     own = {"a": torch.tensor(float(world.rank)), "b": torch.tensor([world.rank, 4.0]).double()}
@@ -101,12 +101,12 @@ def exchanged(world: World) -> dict[str, Any]:
         "one up": world.any(world.rank == 1),
         "all up": world.any(True),
         "shared": world.broadcast({"weights": torch.ones(3), "step": 7} if world.lead else None),
-        "norm": passed(world.synchronise_batch_norm(normed()), world),
+        "norm": run_passes(world.synchronise_batch_norm(build_normed()), world),
         "part": world.batch_part(10),
     }
 
 
-def trained(params: Params, world: World) -> dict[str, Any]:
+def train_steps(params: Params, world: World) -> dict[str, Any]:
     """The weights after some steps on noise, and the means of what was measured."""
     train = params.train
     compute = choose_compute(train.device, train.precision)
@@ -136,11 +136,12 @@ def main(mode: str, folder: Path) -> None:
     with join_world(CPU) as world:
         assert world.size == 2
         if mode == "exchange":
-            found = exchanged(world)
+            found = exchange_all(world)
         else:
             wanted = json.loads((folder / "params.json").read_text())
             found = {
-                name: trained(parse_params(values, name), world) for name, values in wanted.items()
+                name: train_steps(parse_params(values, name), world)
+                for name, values in wanted.items()
             }
         torch.save(found, folder / f"{world.rank}.pt")
 

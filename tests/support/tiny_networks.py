@@ -24,7 +24,7 @@ NETWORK = {"width": 2, "widest": 4, "blocks": 1, "activation": "leaky_relu"}
 LATENT_SIZE = 8
 
 
-def called(options: dict) -> str:
+def option_id(options: dict) -> str:
     """A test's id."""
     flags = [key for key in ("first_norm", "spectral_norm") if options[key]]
     return "-".join([options["norm"], *flags])

@@ -1,4 +1,4 @@
-"""Several processes on this machine, by gloo: they must compute what one would."""
+"""Distributed training by several gloo processes, which must equal that by a single process."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import psutil
 import pytest
 import torch
 import torch.distributed as dist
-from distributed_training import gradients_of, normed, passed, trained
+from distributed_training import build_normed, gradients_of, run_passes, train_steps
 from train_checkouts import outs, seen_by, states, wait_for
 
 from gan.checkpoints import load_checkpoint
@@ -50,7 +50,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def two_processes(mode: str, folder: Path) -> list[dict]:
-    """What both processes of the script found."""
+    """Results of both processes of the script."""
     command = [sys.executable, *TORCHRUN, script.__file__, mode, str(folder)]
     done = subprocess.run(
         command, env=environment(folder), capture_output=True, text=True, timeout=240, check=False
@@ -123,7 +123,7 @@ def test_without_torchrun_a_process_is_alone_and_no_group_is_made():
         assert not dist.is_initialized()
 
 
-def test_torchrun_with_one_process_makes_no_group(monkeypatch):
+def test_torchrun_with_one_process_run_makes_no_group(monkeypatch):
     place(monkeypatch, WORLD_SIZE="1", LOCAL_WORLD_SIZE="1")
     with join_world(CPU) as world:
         assert world == ALONE
@@ -131,7 +131,7 @@ def test_torchrun_with_one_process_makes_no_group(monkeypatch):
 
 
 def test_alone_every_exchange_hands_back_what_it_got():
-    network, values = normed(), {"loss": torch.tensor(2.0)}
+    network, values = build_normed(), {"loss": torch.tensor(2.0)}
     network[0].weight.grad = torch.ones_like(network[0].weight)
     kept = network[0].weight.grad
     ALONE.average_gradients(network)
@@ -174,32 +174,32 @@ def test_apples_gpu_is_refused_to_several_processes(monkeypatch):
     assert "train.device = mps" in refusal("mps")
 
 
-def test_fewer_gpus_than_processes_are_told(monkeypatch):
+def test_fewer_gpus_than_processes_are_refused(monkeypatch):
     place(monkeypatch)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert "2 processes on this machine" in refusal("cuda")
 
 
-def test_an_address_that_is_taken_is_told(monkeypatch):
+def test_an_address_that_is_taken_is_refused(monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         place(monkeypatch, MASTER_PORT=str(taken.getsockname()[1]))
-        told = refusal()
-    assert "process 0 of 2 could not connect to the others at 127.0.0.1:" in told
+        output = refusal()
+    assert "process 0 of 2 could not connect to the others at 127.0.0.1:" in output
 
 
 # two processes
 
 
 @pytest.fixture(scope="module")
-def exchanged(tmp_path_factory):
+def exchange_results(tmp_path_factory):
     return two_processes("exchange", tmp_path_factory.mktemp("exchange"))
 
 
 @pytest.mark.slow
-def test_gradients_are_the_mean_of_all_processes_to_the_bit_on_each(exchanged):
-    first, second = exchanged
+def test_gradients_are_the_mean_of_all_processes_to_the_bit_on_each(exchange_results):
+    first, second = exchange_results
     assert same_bits(first["gradients"], second["gradients"])
     for mean, *each in zip(first["gradients"], gradients_of(0), gradients_of(1), strict=True):
         if mean is None:
@@ -210,37 +210,37 @@ def test_gradients_are_the_mean_of_all_processes_to_the_bit_on_each(exchanged):
 
 
 @pytest.mark.slow
-def test_means_go_by_name_not_by_order_and_keep_their_types(exchanged):
-    for found in exchanged:
+def test_means_go_by_name_not_by_order_and_keep_their_types(exchange_results):
+    for found in exchange_results:
         assert same_bits(found["mean"]["a"], torch.tensor(0.5))
         assert same_bits(found["mean"]["b"], torch.tensor([0.5, 4.0]).double())
-    assert list(exchanged[1]["mean"]) == ["b", "a"]
+    assert list(exchange_results[1]["mean"]) == ["b", "a"]
 
 
 @pytest.mark.slow
-def test_a_flag_that_one_process_raises_is_seen_by_all(exchanged):
-    for found in exchanged:
+def test_a_flag_that_one_process_run_raises_is_seen_by_all(exchange_results):
+    for found in exchange_results:
         assert (found["none up"], found["one up"], found["all up"]) == (False, True, True)
 
 
 @pytest.mark.slow
-def test_the_lead_s_value_reaches_all(exchanged):
-    for found in exchanged:
+def test_the_lead_s_value_reaches_all(exchange_results):
+    for found in exchange_results:
         assert same_bits(found["shared"], {"weights": torch.ones(3), "step": 7})
 
 
 @pytest.mark.slow
-def test_each_process_has_its_part_of_the_batch(exchanged):
-    assert [found["part"] for found in exchanged] == [(0, 5), (5, 5)]
+def test_each_process_has_its_part_of_the_batch(exchange_results):
+    assert [found["part"] for found in exchange_results] == [(0, 5), (5, 5)]
 
 
 @pytest.mark.slow
-def test_batch_norm_of_two_processes_is_that_of_the_whole_batch(exchanged):
-    alone = passed(normed(), ALONE)
-    first, second = (found["norm"] for found in exchanged)
+def test_batch_norm_of_two_processes_is_that_of_the_whole_batch(exchange_results):
+    alone = run_passes(build_normed(), ALONE)
+    first, second = (found["norm"] for found in exchange_results)
     for name in ("output", "in eval", "to pixels"):
-        both = torch.cat([first[name], second[name]])
-        torch.testing.assert_close(both, alone[name], rtol=1e-11, atol=1e-13)
+        whole = torch.cat([first[name], second[name]])
+        torch.testing.assert_close(whole, alone[name], rtol=1e-11, atol=1e-13)
     for found in (first, second):
         torch.testing.assert_close(found["gradients"], alone["gradients"], rtol=1e-10, atol=1e-13)
         torch.testing.assert_close(found["state"], alone["state"], rtol=1e-12, atol=1e-13)
@@ -278,9 +278,9 @@ def test_the_loss_of_a_process_is_one_line(tmp_path):
     ]
     printed = workers[0].communicate(timeout=60)[0].splitlines()
     workers[1].wait(60)
-    told = [line for line in printed if not line.startswith("[Gloo]")]  # torch 2.9's own greeting
-    assert len(told) == 1
-    assert told[0].startswith("lost another process of this training")
+    lines = [line for line in printed if not line.startswith("[Gloo]")]  # torch 2.9's own greeting
+    assert len(lines) == 1
+    assert lines[0].startswith("lost another process of this training")
     assert workers[0].returncode == 0
 
 
@@ -351,26 +351,28 @@ TRAININGS = {
 
 
 @pytest.fixture(scope="module")
-def wanted(make_params):
+def all_params(make_params):
     """Params of every training, in float64: rounding is then far below what is compared."""
     exact = {"train.precision": "float64"}
     return {name: make_params(exact | changes) for name, changes in TRAININGS.items()}
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory, wanted):
-    """What two processes found, in one start of them for all trainings."""
+def results_of_two(tmp_path_factory, all_params):
+    """Results of two processes, which are started once for all trainings."""
     folder = tmp_path_factory.mktemp("train")
-    values = {name: params.model_dump(mode="json") for name, params in wanted.items()}
+    values = {name: params.model_dump(mode="json") for name, params in all_params.items()}
     (folder / "params.json").write_text(json.dumps(values))
     return two_processes("train", folder)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TRAININGS)
-def test_two_processes_train_what_one_with_their_whole_batch_does(name, both, wanted):
-    first, second = (found[name] for found in both)
-    alone = trained(wanted[name], ALONE)
+def test_two_processes_train_what_one_with_their_whole_batch_does(
+    name, results_of_two, all_params
+):
+    first, second = (found[name] for found in results_of_two)
+    alone = train_steps(all_params[name], ALONE)
     assert furthest(first, alone) < 1e-11
     assert same_bits(first, second)
 
@@ -428,22 +430,22 @@ def train():
 
 def end(process: subprocess.Popen) -> str:
     """Wait until it ends well; what it said on stderr."""
-    _, told = process.communicate(timeout=240)
-    assert process.returncode == 0, told
-    return told
+    _, output = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    return output
 
 
 @pytest.fixture(scope="module")
-def one(checkout, train):
-    """What one process makes."""
+def one_process_run(checkout, train):
+    """Checkout of a training by one process."""
     paths = checkout()
     end(train(paths))
     return paths
 
 
 @pytest.fixture(scope="module")
-def two(checkout, train):
-    """What two processes make that nobody disturbs."""
+def two_process_run(checkout, train):
+    """Checkout of an uninterrupted training by two processes."""
     paths = checkout()
     end(train(paths, *TORCHRUN))
     return paths
@@ -468,52 +470,57 @@ def workers(process: subprocess.Popen) -> dict[str, psutil.Process]:
     return found
 
 
-def saved_at(paths: Paths, least: int) -> bool:
+def has_state_at(paths: Paths, least: int) -> bool:
     """Whether there is a state of at least that many images seen."""
     return any(seen_by(state) >= least for state in states(paths))
 
 
 @pytest.mark.slow
-def test_two_processes_of_the_stage_publish_what_one_does(one, two):
-    checkpoints = sorted(one.models.rglob("*.pt"))
+def test_two_processes_of_the_stage_publish_what_one_does(one_process_run, two_process_run):
+    checkpoints = sorted(one_process_run.models.rglob("*.pt"))
     assert checkpoints
     for path in checkpoints:
         alone = load_checkpoint(path)
-        together = load_checkpoint(two.root / path.relative_to(one.root))
+        together = load_checkpoint(two_process_run.root / path.relative_to(one_process_run.root))
         assert together["origin"] == alone["origin"]
         assert furthest(together["averaged"], alone["averaged"]) < 1e-9
-    alone, together = (load_checkpoint(each.models / "final.pt")["state"] for each in (one, two))
+    alone, together = (
+        load_checkpoint(each.models / "final.pt")["state"]
+        for each in (one_process_run, two_process_run)
+    )
     for network in ("generator", "discriminator"):
         assert furthest(together[network], alone[network]) < 1e-9
     assert torch.equal(together["strength"], alone["strength"])
-    np.testing.assert_allclose(losses(two), losses(one), rtol=1e-5)
+    np.testing.assert_allclose(losses(two_process_run), losses(one_process_run), rtol=1e-5)
 
 
 @pytest.mark.slow
-def test_only_the_lead_writes(one, two):
-    assert names(two) == names(one)
-    assert len(list(two.logs.rglob("*"))) == len(list(one.logs.rglob("*")))
+def test_only_the_lead_writes(one_process_run, two_process_run):
+    assert names(two_process_run) == names(one_process_run)
+    assert len(list(two_process_run.logs.rglob("*"))) == len(list(one_process_run.logs.rglob("*")))
 
 
 @pytest.mark.soak
-def test_torchrun_restarts_a_training_that_lost_its_lead_and_it_goes_on(checkout, train, two):
+def test_torchrun_restarts_a_training_that_lost_its_lead_and_it_resumes(
+    checkout, train, two_process_run
+):
     paths = checkout()
     process = train(paths, *TORCHRUN, "--max-restarts=3")
-    wait_for(lambda: saved_at(paths, 64), process)
+    wait_for(lambda: has_state_at(paths, 64), process)
     lead = workers(process)["0"]
     lead.kill()
     assert "resuming at" in end(process)
     assert not lead.is_running()
-    assert outs(paths) == outs(two)
+    assert outs(paths) == outs(two_process_run)
 
 
 @pytest.mark.soak
 def test_a_torchrun_that_is_asked_to_stop_can_go_on_with_any_number_of_processes(
-    checkout, train, tmp_path, one, two
+    checkout, train, tmp_path, one_process_run, two_process_run
 ):
     paths = checkout()
     process = train(paths, *TORCHRUN)
-    wait_for(lambda: saved_at(paths, 64), process)
+    wait_for(lambda: has_state_at(paths, 64), process)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode != 0
@@ -521,6 +528,6 @@ def test_a_torchrun_that_is_asked_to_stop_can_go_on_with_any_number_of_processes
     copy = Paths(shutil.copytree(paths.root, tmp_path / "copy"))
     for process in (train(paths, *TORCHRUN), train(copy)):
         assert "resuming at" in end(process)
-    assert outs(paths) == outs(two)
-    alone, after = (load_checkpoint(each.models / "final.pt") for each in (one, copy))
+    assert outs(paths) == outs(two_process_run)
+    alone, after = (load_checkpoint(each.models / "final.pt") for each in (one_process_run, copy))
     assert furthest(after["averaged"], alone["averaged"]) < 1e-9

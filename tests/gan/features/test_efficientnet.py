@@ -60,7 +60,7 @@ def test_logits_are_those_of_the_whole_network(lite0):
 
 
 @pytest.mark.slow
-def test_bf16_is_near_float32_and_told_apart(lite0):
+def test_bf16_is_near_float32_and_named_differently(lite0):
     narrow = Lite0(CPU, "bf16")
     images = smooth_images(4, 32)
     exact, rounded = lite0(images), narrow(images)

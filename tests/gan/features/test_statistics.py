@@ -8,7 +8,7 @@ from gan.features.statistics import StreamingStatistics, statistics_of
 
 
 class Corners:
-    """A tiny extractor: eight corner values; remembers how many images it saw at once."""
+    """A tiny extractor: eight corner values; records its batch sizes."""
 
     name, dimensions, digest = "corners", 8, "0" * 64
 

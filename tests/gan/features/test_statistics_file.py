@@ -14,12 +14,12 @@ from gan.metrics.frechet_distance import frechet_distance
 LABELS = {"extractor": "tiny", "format": 1}
 
 
-def drawn(dimensions=5, count=40, seed=0):
+def draw(dimensions=5, count=40, seed=0):
     features = np.random.default_rng(seed).normal(3, 2, (count, dimensions))
     return Statistics(features.mean(axis=0), np.cov(features, rowvar=False), count)
 
 
-def refused(path):
+def refusal_of(path):
     with pytest.raises(GanError) as caught:
         load_statistics(path)
     message = str(caught.value)
@@ -29,7 +29,7 @@ def refused(path):
 
 
 def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
-    before = drawn()
+    before = draw()
     save_statistics(tmp_path / "a.npz", before, LABELS)
     after, labels = load_statistics(tmp_path / "a.npz")
     assert after.mean.tobytes() == before.mean.tobytes()
@@ -39,7 +39,7 @@ def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
 
 
 def test_pytorch_fid_reads_our_file(tmp_path):
-    ours = drawn()
+    ours = draw()
     save_statistics(tmp_path / "a.npz", ours, LABELS)
     mean, covariance = compute_statistics_of_path(str(tmp_path / "a.npz"), None, 1, 5, "cpu")
     np.testing.assert_array_equal(mean, ours.mean)
@@ -47,17 +47,17 @@ def test_pytorch_fid_reads_our_file(tmp_path):
 
 
 def test_a_file_of_pytorch_fid_is_read_without_a_count(tmp_path):
-    theirs = drawn(seed=1)
+    theirs = draw(seed=1)
     # as pytorch_fid.fid_score.save_fid_stats does
     np.savez_compressed(tmp_path / "a.npz", mu=theirs.mean, sigma=theirs.covariance)
     read, labels = load_statistics(tmp_path / "a.npz")
     assert read.count is None
     assert labels == {}
-    assert frechet_distance(read, drawn()) == frechet_distance(theirs, drawn())
+    assert frechet_distance(read, draw()) == frechet_distance(theirs, draw())
 
 
 def test_float32_statistics_are_read_as_float64(tmp_path):
-    known = drawn()
+    known = draw()
     mu, sigma = known.mean.astype(np.float32), known.covariance.astype(np.float32)
     np.savez(tmp_path / "a.npz", mu=mu, sigma=sigma)
     read, _ = load_statistics(tmp_path / "a.npz")
@@ -66,16 +66,16 @@ def test_float32_statistics_are_read_as_float64(tmp_path):
 
 
 def test_equal_content_gives_equal_bytes_at_any_time_and_place(tmp_path, monkeypatch):
-    save_statistics(tmp_path / "a.npz", drawn(), LABELS)
+    save_statistics(tmp_path / "a.npz", draw(), LABELS)
     monkeypatch.setattr("time.time", lambda: 2e9)
-    save_statistics(tmp_path / "deeper" / "b.npz", drawn(), dict(reversed(LABELS.items())))
+    save_statistics(tmp_path / "deeper" / "b.npz", draw(), dict(reversed(LABELS.items())))
     first = (tmp_path / "a.npz").read_bytes()
     assert first == (tmp_path / "deeper" / "b.npz").read_bytes()
     assert str(tmp_path).encode() not in first
 
 
 def test_what_other_programs_keep_under_our_names_does_no_harm(tmp_path):
-    known = drawn()
+    known = draw()
     arrays = {"mu": known.mean, "sigma": known.covariance}
     pickled = np.array([{"a": 1}], dtype=object)
     np.savez(tmp_path / "a.npz", **arrays, count=np.ones(3), labels=np.array("cat"))
@@ -107,25 +107,25 @@ def test_arrays_that_no_features_have_are_refused_in_one_line(tmp_path, arrays, 
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(GanError, match=said):
         load_statistics(tmp_path / "a.npz")
-    refused(tmp_path / "a.npz")
+    refusal_of(tmp_path / "a.npz")
 
 
 def test_files_that_are_no_archives_are_refused_in_one_line(tmp_path):
     path = tmp_path / "a.npz"
-    assert "No such file" in refused(path)
-    assert "Is a directory" in refused(tmp_path)
+    assert "No such file" in refusal_of(path)
+    assert "Is a directory" in refusal_of(tmp_path)
     path.write_bytes(b"")
-    assert "not an .npz file" in refused(path)
+    assert "not an .npz file" in refusal_of(path)
     np.save(path.with_suffix(".npy"), np.eye(3))
-    assert "not an .npz file" in refused(path.with_suffix(".npy"))
+    assert "not an .npz file" in refusal_of(path.with_suffix(".npy"))
     np.savez(path, mu=np.zeros(3), sigma=np.eye(3))
     path.write_bytes(path.read_bytes()[:-30])
-    assert "cut off" in refused(path)
+    assert "cut off" in refusal_of(path)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_damage_anywhere_in_a_file_is_one_line_or_does_no_harm(tmp_path, save):
-    known, buffer, path = drawn(), io.BytesIO(), tmp_path / "a.npz"
+    known, buffer, path = draw(), io.BytesIO(), tmp_path / "a.npz"
     save(buffer, mu=known.mean, sigma=known.covariance)
     whole, damaged = buffer.getvalue(), 0
     for place in range(0, len(whole), 7):
@@ -133,7 +133,7 @@ def test_damage_anywhere_in_a_file_is_one_line_or_does_no_harm(tmp_path, save):
         try:
             read, _ = load_statistics(path)
         except GanError:
-            refused(path)
+            refusal_of(path)
             damaged += 1
         else:
             assert read.mean.tobytes() == known.mean.tobytes()
@@ -148,12 +148,12 @@ def test_a_header_that_promises_more_than_memory_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("mu.npy", header.getvalue())
         archive.writestr("sigma.npy", header.getvalue())
-    assert "damaged statistics" in refused(tmp_path / "a.npz")
+    assert "damaged statistics" in refusal_of(tmp_path / "a.npz")
 
 
 def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "a.npz"
-    save_statistics(path, drawn())
+    save_statistics(path, draw())
     before = path.read_bytes()
 
     def full(descriptor):
@@ -161,6 +161,6 @@ def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path, monkeypat
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(GanError, match="No space left"):
-        save_statistics(path, drawn(seed=2))
+        save_statistics(path, draw(seed=2))
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.npz"]

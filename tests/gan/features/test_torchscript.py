@@ -81,7 +81,7 @@ class OneLogit(Colours):
         return features.sum()
 
 
-def saved(path, module):
+def save(path, module):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.script(module).save(str(path))
@@ -95,7 +95,7 @@ def noise(count, size):
 
 @pytest.mark.filterwarnings("error")
 def test_a_file_keeps_to_the_contract_and_is_named_by_its_hash(tmp_path):
-    file = saved(tmp_path / "colours.pt", Colours())
+    file = save(tmp_path / "colours.pt", Colours())
     extractor = TorchScriptExtractor(file, CPU)
     images = noise(20, 24)
     pixels = images.double() / 127.5 - 1
@@ -111,21 +111,21 @@ def test_a_file_keeps_to_the_contract_and_is_named_by_its_hash(tmp_path):
 
 
 def test_a_file_without_logits_has_no_classes(tmp_path):
-    extractor = TorchScriptExtractor(saved(tmp_path / "network.pt", Network(training=False)), CPU)
+    extractor = TorchScriptExtractor(save(tmp_path / "network.pt", Network(training=False)), CPU)
     assert extractor.logits(extractor(noise(2, 16))) is None
 
 
 def test_a_module_saved_in_training_mode_is_put_into_evaluation_mode(tmp_path):
     torch.manual_seed(0)
     module = Network(training=True)
-    extractor = TorchScriptExtractor(saved(tmp_path / "network.pt", module), CPU)
+    extractor = TorchScriptExtractor(save(tmp_path / "network.pt", module), CPU)
     with torch.no_grad():
         expected = module.eval()(noise(2, 16))
     assert torch.allclose(extractor(noise(2, 16)), expected, atol=1e-5)
 
 
 def test_features_of_an_image_are_the_same_bits_in_any_batch_and_call(tmp_path):
-    extractor = TorchScriptExtractor(saved(tmp_path / "network.pt", Network(training=False)), CPU)
+    extractor = TorchScriptExtractor(save(tmp_path / "network.pt", Network(training=False)), CPU)
     images = noise(50, 32)
     together = extractor(images)
     for part in (slice(49, 50), slice(15, 18), slice(20, 36), slice(0, 50)):
@@ -133,8 +133,8 @@ def test_features_of_an_image_are_the_same_bits_in_any_batch_and_call(tmp_path):
 
 
 def test_precision_and_file_stand_in_the_digest(tmp_path):
-    file = saved(tmp_path / "network.pt", Network(training=False))
-    other = saved(tmp_path / "colours.pt", Colours())
+    file = save(tmp_path / "network.pt", Network(training=False))
+    other = save(tmp_path / "colours.pt", Colours())
     extractors = [
         TorchScriptExtractor(file, CPU),
         TorchScriptExtractor(file, CPU, "bf16"),
@@ -160,7 +160,7 @@ def test_precision_and_file_stand_in_the_digest(tmp_path):
     ],
 )
 def test_a_module_that_breaks_the_contract_is_refused_in_one_line(tmp_path, module, problem):
-    file = saved(tmp_path / "wrong.pt", module)
+    file = save(tmp_path / "wrong.pt", module)
     with pytest.raises(GanError, match=problem) as caught:
         TorchScriptExtractor(file, CPU)
     assert str(caught.value).startswith(str(file))

@@ -24,7 +24,7 @@ def device():
 
 @pytest.fixture(scope="session")
 def settle(device):
-    """settle(): wait until the device has done all that it was told."""
+    """settle(): wait until the device has finished all its work."""
 
     def wait():
         if device.type == "cuda":
@@ -45,7 +45,7 @@ def waiting_is_an_error(device):
 
 
 @pytest.fixture(params=["resident", "read ahead"])
-def kept(request, device, monkeypatch):
+def image_location(request, device, monkeypatch):
     """Where the images are: on the device, or in a file, because the device is too small."""
     if request.param == "resident" and device.type == "cpu":
         pytest.skip("a CPU's images are where they are")

@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def mapped(noise_images, tmp_path):
+def map_images(noise_images, tmp_path):
     """The noise images as a file."""
     np.save(tmp_path / "images.npy", noise_images)
     return np.load(tmp_path / "images.npy", mmap_mode="r")
@@ -33,16 +33,16 @@ def read(batches, count):
     return found
 
 
-def test_images_are_kept_where_the_test_wants_them(device, kept, mapped):
-    with Batches(mapped, 1, 16, True, device) as batches:
+def test_images_are_kept_where_the_test_wants_them(device, image_location, map_images):
+    with Batches(map_images, 1, 16, True, device) as batches:
         kinds = {"resident": Resident, "read ahead": Prefetcher}
-        assert device.type != "cuda" or isinstance(batches._source, kinds[kept])
+        assert device.type != "cuda" or isinstance(batches._source, kinds[image_location])
 
 
 @pytest.mark.parametrize("flip", [True, False])
-def test_a_device_gives_the_pixels_that_a_cpu_gives(device, kept, mapped, flip):
-    here = Batches(mapped, 1, 16, flip, CPU)
-    with Batches(mapped, 1, 16, flip, device) as there:
+def test_a_device_gives_the_pixels_that_a_cpu_gives(device, image_location, map_images, flip):
+    here = Batches(map_images, 1, 16, flip, CPU)
+    with Batches(map_images, 1, 16, flip, device) as there:
         for expected, pixels in zip(read(here, 12), read(there, 12), strict=True):
             assert pixels.device.type == device.type
             assert pixels.dtype == torch.float32
@@ -53,15 +53,15 @@ def test_a_device_gives_the_pixels_that_a_cpu_gives(device, kept, mapped, flip):
 
 
 def test_images_in_a_file_give_bit_for_bit_what_images_on_the_device_give(
-    device, mapped, monkeypatch
+    device, map_images, monkeypatch
 ):
-    resident = Batches(mapped, 1, 16, True, device)
+    resident = Batches(map_images, 1, 16, True, device)
     monkeypatch.setattr("gan.training.batches.RESIDENT_SHARE", 0)
-    with Batches(mapped, 1, 16, True, device) as ahead:
+    with Batches(map_images, 1, 16, True, device) as ahead:
         assert all(map(torch.equal, read(resident, 20), read(ahead, 20)))
 
 
-def test_batches_are_whole_though_the_device_is_far_behind(device, kept, settle):
+def test_batches_are_whole_though_the_device_is_far_behind(device, image_location, settle):
     """Copies into memory that is still used, or out of buffers filled anew, would be seen."""
     images = np.arange(200, dtype=np.uint8).repeat(64 * 64 * 3).reshape(200, 64, 64, 3)
     side = 4096 if device.type == "cuda" else 64
@@ -85,8 +85,10 @@ def test_batches_are_whole_though_the_device_is_far_behind(device, kept, settle)
         torch.testing.assert_close(least, one, rtol=0, atol=2e-7)
 
 
-def test_reading_does_not_wait_for_the_device(device, kept, mapped, waiting_is_an_error):
-    with Batches(mapped, 1, 16, True, device) as batches:
+def test_reading_does_not_wait_for_the_device(
+    device, image_location, map_images, waiting_is_an_error
+):
+    with Batches(map_images, 1, 16, True, device) as batches:
         before = read(batches, 3)
         waiting_is_an_error()
         after = [*read(batches, 40), batches(1 << 20)]  # new epochs and new flips
@@ -94,31 +96,31 @@ def test_reading_does_not_wait_for_the_device(device, kept, mapped, waiting_is_a
         assert all(map(torch.equal, before, after))
 
 
-def test_memory_does_not_grow_with_batches(device, kept, mapped, settle):
+def test_memory_does_not_grow_with_batches(device, image_location, map_images, settle):
     if device.type != "cuda":
         pytest.skip("only CUDA counts what is allocated")
 
-    def held():
+    def device_memory():
         settle()
         return torch.cuda.memory_reserved(device)
 
-    with Batches(mapped, 1, 16, True, device) as batches:
+    with Batches(map_images, 1, 16, True, device) as batches:
         read(batches, 50)
-        before = held()
+        before = device_memory()
         for _ in range(5):
             read(batches, 50)
-        assert held() == before
+        assert device_memory() == before
 
 
-def test_the_thread_ends_with_its_batches(device, mapped, monkeypatch):
+def test_the_thread_ends_with_its_batches(device, map_images, monkeypatch):
     monkeypatch.setattr("gan.training.batches.RESIDENT_SHARE", 0)
     before = threading.active_count()
-    batches = Batches(mapped, 1, 16, True, device)
+    batches = Batches(map_images, 1, 16, True, device)
     read(batches, 3)
     assert device.type != "cuda" or threading.active_count() == before + 1
     batches.close()
     assert threading.active_count() == before
-    batches = Batches(mapped, 1, 16, True, device)
+    batches = Batches(map_images, 1, 16, True, device)
     read(batches, 3)
     del batches
     gc.collect()

@@ -39,7 +39,7 @@ def batches_of(params, images, device):
     return Batches(images, settings.seed, settings.batch_size, settings.flip, device)
 
 
-def trained(params, images, compute, count, state=None):
+def train_steps(params, images, compute, count, state=None):
     """The state after `count` more steps."""
     state = state or build_state(params.model, images.shape[1], params.train, compute)
     engine = engine_of(params, compute)
@@ -77,8 +77,8 @@ def test_every_objective_learns_in_every_precision(
 ):
     params = make_params({"train.objective": objective} | extras)
     compute = Compute(device, precision)
-    before = trained(params, noise_images, compute, 0)
-    after = trained(params, noise_images, compute, 12)
+    before = train_steps(params, noise_images, compute, 0)
+    after = train_steps(params, noise_images, compute, 12)
     assert all(np.isfinite(value) for value in means(after).values())
     assert weights(after).isfinite().all()
     for network in ("generator", "discriminator", "averaged"):
@@ -99,27 +99,27 @@ def test_every_objective_learns_in_every_precision(
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_step_gives_the_numbers_that_a_cpu_gives(device, make_params, noise_images, objective):
     params = make_params({"train.objective": objective})
-    here = trained(params, noise_images, Compute(torch.device("cpu"), "float32"), 1)
+    here = train_steps(params, noise_images, Compute(torch.device("cpu"), "float32"), 1)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        there = trained(params, noise_images, Compute(device, "float32"), 1)
+        there = train_steps(params, noise_images, Compute(device, "float32"), 1)
     assert means(there) == pytest.approx(means(here), rel=2e-3, abs=2e-3)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
 @pytest.mark.parametrize("objective", ["bce", "wgan_gp"])
-def test_a_training_that_was_saved_goes_on_as_it_would_have(
+def test_a_training_that_was_saved_resumes_exactly(
     device, make_params, noise_images, objective, precision
 ):
     """Bit for bit where the device repeats itself, else as near as it comes to that."""
     params = make_params({"train.objective": objective})
     compute = Compute(device, precision)
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-        whole, repeated = (trained(params, noise_images, compute, 10) for _ in range(2))
-        half = trained(params, noise_images, compute, 5)
+        whole, repeated = (train_steps(params, noise_images, compute, 10) for _ in range(2))
+        half = train_steps(params, noise_images, compute, 5)
         content = copy.deepcopy(half.state_dict())
-        state = trained(params, noise_images, compute, 0)
+        state = train_steps(params, noise_images, compute, 0)
         state.load_state_dict(content)
-        resumed = trained(params, noise_images, compute, 5, state)
+        resumed = train_steps(params, noise_images, compute, 5, state)
     unlike = (weights(whole) - weights(repeated)).abs().max().item()
     found = (weights(whole) - weights(resumed)).abs().max().item()
     print(f"{device}: {found:.1e} from resuming, {unlike:.1e} from running twice")  # noqa: T201
@@ -131,7 +131,14 @@ def test_a_training_that_was_saved_goes_on_as_it_would_have(
 @pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_step_does_not_wait_for_the_device(
-    device, make_params, noise_images, kept, objective, precision, extras, waiting_is_an_error
+    device,
+    make_params,
+    noise_images,
+    image_location,
+    objective,
+    precision,
+    extras,
+    waiting_is_an_error,
 ):
     params = make_params({"train.objective": objective} | extras)
     compute = Compute(device, precision)
@@ -207,7 +214,7 @@ def test_images_in_a_file_are_as_fast_as_images_on_the_device(
 
 
 def test_memory_of_a_training_is_counted(device, make_params, noise_images):
-    trained(make_params(), noise_images, Compute(device, "float32"), 2)
-    state = trained(make_params(), noise_images, Compute(device, "float32"), 2)
+    train_steps(make_params(), noise_images, Compute(device, "float32"), 2)
+    state = train_steps(make_params(), noise_images, Compute(device, "float32"), 2)
     held = sum(each.numel() * each.element_size() for each in state.generator.parameters())
     assert held < peak_memory(device) < 1e12

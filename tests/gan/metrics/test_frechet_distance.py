@@ -12,7 +12,7 @@ def gaussian(mean, covariance):
     return Statistics(np.asarray(mean, dtype=float), np.asarray(covariance, dtype=float), 5000)
 
 
-def sampled(rng, dimensions, count, scale=1.0):
+def sample(rng, dimensions, count, scale=1.0):
     mixing = rng.normal(size=(dimensions, dimensions)) / dimensions**0.5
     features = scale * rng.normal(size=(count, dimensions)) @ mixing + rng.normal(size=dimensions)
     return Statistics(features.mean(axis=0), np.cov(features, rowvar=False), count)
@@ -31,20 +31,20 @@ def test_distance_of_diagonal_gaussians_is_the_closed_form():
 
 
 def test_equal_covariances_leave_the_squared_distance_of_means():
-    a = sampled(np.random.default_rng(2), 40, 500)
+    a = sample(np.random.default_rng(2), 40, 500)
     b = Statistics(a.mean + 0.5, a.covariance, a.count)
     assert frechet_distance(a, b) == pytest.approx(40 * 0.25, rel=1e-10)
 
 
 @pytest.mark.parametrize("count", [500, 20])
 def test_distance_to_itself_is_zero_also_when_singular(count):
-    a = sampled(np.random.default_rng(3), 64, count)
+    a = sample(np.random.default_rng(3), 64, count)
     assert 0 <= frechet_distance(a, a) < 1e-9 * np.trace(a.covariance)
 
 
 def test_distance_is_symmetric():
     rng = np.random.default_rng(4)
-    a, b = sampled(rng, 64, 40), sampled(rng, 64, 300, scale=2.0)
+    a, b = sample(rng, 64, 40), sample(rng, 64, 300, scale=2.0)
     assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-10)
 
 
@@ -53,21 +53,21 @@ def test_distance_is_symmetric():
 )
 def test_distance_equals_pytorch_fid_for_whole_and_singular_covariances(left, right):
     rng = np.random.default_rng(5)
-    a, b = sampled(rng, 128, left), sampled(rng, 128, right, scale=1.3)
+    a, b = sample(rng, 128, left), sample(rng, 128, right, scale=1.3)
     assert frechet_distance(a, b) == pytest.approx(peers_distance(a, b), rel=1e-6)
 
 
 @pytest.mark.parametrize(("left", "right"), [(1000, 800), (300, 2000), (200, 129)])
 def test_distance_equals_torch_fidelity(left, right):
     rng = np.random.default_rng(9)
-    a, b = sampled(rng, 128, left), sampled(rng, 128, right, scale=1.3)
+    a, b = sample(rng, 128, left), sample(rng, 128, right, scale=1.3)
     sides = ({"mu": side.mean, "sigma": side.covariance} for side in (a, b))
     expected = fid_statistics_to_metric(*sides, verbose=False)["frechet_inception_distance"]
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
 
 
 def test_features_that_are_always_zero_change_nothing():
-    a, b = (sampled(np.random.default_rng(seed), 30, 200) for seed in (6, 7))
+    a, b = (sample(np.random.default_rng(seed), 30, 200) for seed in (6, 7))
     padded = [
         Statistics(np.pad(s.mean, (0, 5)), np.pad(s.covariance, ((0, 5), (0, 5))), s.count)
         for s in (a, b)

@@ -17,7 +17,7 @@ def gaussian(shift=0.0, stretch=1.0):
     return Statistics(np.full(SIZE, shift), np.diag(spectrum() * stretch), None)
 
 
-def drawn(seed, count, shift=0.0, stretch=1.0):
+def draw(seed, count, shift=0.0, stretch=1.0):
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(count, SIZE)) * np.sqrt(spectrum() * stretch) + shift
     return features.astype(np.float32)
@@ -28,7 +28,7 @@ def drawn(seed, count, shift=0.0, stretch=1.0):
 def test_extrapolated_distances_are_nearer_to_the_true_one(count, shift, stretch):
     real = gaussian()
     true = frechet_distance(real, gaussian(shift, stretch))
-    fakes = [drawn(seed, count, shift, stretch) for seed in range(25)]
+    fakes = [draw(seed, count, shift, stretch) for seed in range(25)]
     raw = np.array([frechet_distance(real, statistics_of(fake)) for fake in fakes]) - true
     found = np.array([frechet_infinity(real, fake) for fake in fakes]) - true
     assert abs(found.mean()) < 0.25 * raw.mean()
@@ -38,19 +38,19 @@ def test_extrapolated_distances_are_nearer_to_the_true_one(count, shift, stretch
 @pytest.mark.parametrize("count", [100, 301, 2000])
 def test_extrapolating_hardly_adds_to_the_spread_over_draws(count):
     real = gaussian()
-    fakes = [drawn(seed, count, 0.05, 1.3) for seed in range(60)]
+    fakes = [draw(seed, count, 0.05, 1.3) for seed in range(60)]
     raw = np.std([frechet_distance(real, statistics_of(fake)) for fake in fakes])
     assert np.std([frechet_infinity(real, fake) for fake in fakes]) < 1.25 * raw
 
 
 def test_many_fakes_of_the_same_distribution_come_out_near_zero_on_both_sides_of_it():
-    found = [frechet_infinity(gaussian(), drawn(seed, 3000)) for seed in range(30)]
+    found = [frechet_infinity(gaussian(), draw(seed, 3000)) for seed in range(30)]
     assert abs(np.mean(found)) < 3 * np.std(found) / 30**0.5 + 1e-4
     assert min(found) < 0 < max(found)
 
 
 def test_a_line_through_both_counts_is_what_is_extrapolated():
-    fake, real = drawn(1, 200, 0.3), gaussian()
+    fake, real = draw(1, 200, 0.3), gaussian()
     order = np.random.RandomState(2020).permutation(200)
     whole = frechet_distance(real, statistics_of(fake))
     halves = [frechet_distance(real, statistics_of(fake[np.sort(i)])) for i in np.split(order, 2)]
@@ -59,22 +59,22 @@ def test_a_line_through_both_counts_is_what_is_extrapolated():
 
 
 def test_memory_maps_are_enough_and_inputs_stay_as_they_are(tmp_path):
-    fake, real = drawn(2, 150), gaussian(0.1)
+    fake, real = draw(2, 150), gaussian(0.1)
     np.save(tmp_path / "fake.npy", fake)
     mapped = np.load(tmp_path / "fake.npy", mmap_mode="r")
     assert frechet_infinity(real, mapped) == frechet_infinity(real, fake)
-    np.testing.assert_array_equal(fake, drawn(2, 150))
+    np.testing.assert_array_equal(fake, draw(2, 150))
     np.testing.assert_array_equal(real.covariance, gaussian().covariance)
 
 
 def test_too_few_fakes_other_sizes_and_undefined_numbers_are_refused():
     needed = fakes_needed(SIZE)
-    assert np.isfinite(frechet_infinity(gaussian(), drawn(3, needed)))
+    assert np.isfinite(frechet_infinity(gaussian(), draw(3, needed)))
     with pytest.raises(GanError, match=f"{needed - 1} images are too few; give at least {needed}"):
-        frechet_infinity(gaussian(), drawn(3, needed - 1))
+        frechet_infinity(gaussian(), draw(3, needed - 1))
     with pytest.raises(GanError, match="cannot be compared"):
-        frechet_infinity(gaussian(), drawn(3, 100)[:, :20])
-    broken = drawn(3, 100)
+        frechet_infinity(gaussian(), draw(3, 100)[:, :20])
+    broken = draw(3, 100)
     broken[3, 2] = np.nan
     with pytest.raises(GanError, match="undefined"):
         frechet_infinity(gaussian(), broken)

@@ -7,7 +7,7 @@ from gan.errors import GanError
 from gan.metrics.inception_score import InceptionScore, inception_score
 
 
-def drawn(seed, count, classes=20, scale=3.0, offset=0.0):
+def draw(seed, count, classes=20, scale=3.0, offset=0.0):
     rng = np.random.default_rng(seed)
     return (rng.normal(size=(count, classes)) * scale + offset).astype(np.float32)
 
@@ -19,7 +19,7 @@ def sharp(classes, each):
 
 @pytest.mark.parametrize("count", [10, 503, 1000])
 def test_score_equals_torch_fidelity(count):
-    logits = drawn(1, count)
+    logits = draw(1, count)
     peers = isc_features_to_metric(torch.from_numpy(logits))
     ours = inception_score(logits)
     assert ours.value == pytest.approx(peers["inception_score_mean"], rel=1e-9)
@@ -55,7 +55,7 @@ def test_score_of_two_unequal_classes_is_exp_of_their_entropy():
 
 
 def test_what_is_added_to_all_logits_of_an_image_changes_nothing():
-    logits = np.round(drawn(2, 300) * 64) / 64
+    logits = np.round(draw(2, 300) * 64) / 64
     moved = logits + np.arange(300, dtype=np.float32)[:, None]
     assert inception_score(moved).value == pytest.approx(inception_score(logits).value, rel=1e-9)
 
@@ -68,17 +68,17 @@ def test_sorted_images_score_like_shuffled_ones():
 
 
 def test_memory_maps_are_enough_and_inputs_stay_as_they_are(tmp_path):
-    logits = drawn(3, 120)
+    logits = draw(3, 120)
     np.save(tmp_path / "logits.npy", logits)
     mapped = np.load(tmp_path / "logits.npy", mmap_mode="r")
     assert inception_score(mapped) == inception_score(logits)
-    np.testing.assert_array_equal(mapped, drawn(3, 120))
+    np.testing.assert_array_equal(mapped, draw(3, 120))
 
 
 def test_too_few_images_and_undefined_logits_are_refused():
     with pytest.raises(GanError, match="9 images are too few; give at least 10"):
-        inception_score(drawn(1, 9))
-    broken = drawn(1, 40)
+        inception_score(draw(1, 9))
+    broken = draw(1, 40)
     broken[3, 2] = np.inf
     with pytest.raises(GanError, match="infinite or undefined"):
         inception_score(broken)

@@ -9,7 +9,7 @@ from gan.metrics import kernel_distance as kernel
 from gan.metrics.kernel_distance import kernel_distance
 
 
-def drawn(seed, count, dimensions=24, shift=0.0):
+def draw(seed, count, dimensions=24, shift=0.0):
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(0).normal(size=(dimensions, dimensions)) / dimensions**0.5
     features = np.maximum(rng.normal(size=(count, dimensions)) @ mixing + 0.5 + shift, 0.0)
@@ -41,7 +41,7 @@ def double_loop(real, fake):
 
 def spread_and_error(count_real, count_fake, shift, draws=300):
     found = [
-        kernel_distance(drawn(2 * i, count_real), drawn(2 * i + 1, count_fake, shift=shift))
+        kernel_distance(draw(2 * i, count_real), draw(2 * i + 1, count_fake, shift=shift))
         for i in range(draws)
     ]
     return np.std([one.value for one in found]), np.mean([one.error for one in found])
@@ -51,20 +51,20 @@ def spread_and_error(count_real, count_fake, shift, draws=300):
 @pytest.mark.parametrize("block", [64, 1024])
 def test_distance_equals_torch_fidelity_on_whole_sets(monkeypatch, shift, block):
     monkeypatch.setattr(kernel, "BLOCK", block)
-    real, fake = drawn(1, 500), drawn(2, 500, shift=shift)
+    real, fake = draw(1, 500), draw(2, 500, shift=shift)
     expected, _ = peers_distance(real, fake)
     assert kernel_distance(real, fake).value == pytest.approx(expected, rel=1e-6)
 
 
 def test_distance_of_unequal_counts_is_that_of_a_double_loop(monkeypatch):
     monkeypatch.setattr(kernel, "BLOCK", 7)
-    real, fake = drawn(3, 31), drawn(4, 18, shift=0.2)
+    real, fake = draw(3, 31), draw(4, 18, shift=0.2)
     assert kernel_distance(real, fake).value == pytest.approx(double_loop(real, fake), rel=1e-9)
     assert kernel_distance(fake, real).value == pytest.approx(double_loop(real, fake), rel=1e-9)
 
 
 def test_torch_fidelitys_mean_over_subsets_lies_within_the_errors():
-    real, fake = drawn(5, 1000), drawn(6, 1000, shift=0.1)
+    real, fake = draw(5, 1000), draw(6, 1000, shift=0.1)
     ours = kernel_distance(real, fake)
     mean, deviation = peers_distance(real, fake, subsets=100, size=200)
     assert abs(ours.value - mean) < 3 * np.hypot(ours.error, deviation / 100**0.5)
@@ -81,25 +81,25 @@ def test_error_is_the_spread_of_repeated_draws(count_real, count_fake, shift):
 
 
 def test_distance_of_equal_distributions_is_zero_on_average():
-    found = [kernel_distance(drawn(2 * i, 50), drawn(2 * i + 1, 70)).value for i in range(300)]
+    found = [kernel_distance(draw(2 * i, 50), draw(2 * i + 1, 70)).value for i in range(300)]
     assert abs(np.mean(found)) < 3 * np.std(found) / 300**0.5
     assert min(found) < 0 < max(found)
 
 
 def test_what_does_not_explain_an_entry_is_measured_by_least_squares():
-    x, y = (kernel._embed(drawn(seed, count, 5)) for seed, count in ((7, 12), (8, 9)))
+    x, y = (kernel._embed(draw(seed, count, 5)) for seed, count in ((7, 12), (8, 9)))
     entries = (x @ y.T) ** 3
     row, column = np.indices(entries.shape)
     assert kernel._sums_across(x, y).residual == pytest.approx(
-        unexplained(entries, row, 12 + column, 21)
+        residual_variance(entries, row, 12 + column, 21)
     )
     entries = (x @ x.T) ** 3
     row, column = np.triu_indices(12, 1)
-    expected = unexplained(entries[row, column], row, column, 12)
+    expected = residual_variance(entries[row, column], row, column, 12)
     assert kernel._sums_within(x).residual == pytest.approx(expected)
 
 
-def unexplained(entries, first, second, effects):
+def residual_variance(entries, first, second, effects):
     """Residual variance of entries = effect + effect, by numpy's least squares."""
     entries, first, second = entries.ravel(), first.ravel(), second.ravel()
     design = np.zeros((entries.size, effects))
@@ -110,7 +110,7 @@ def unexplained(entries, first, second, effects):
 
 
 def test_more_rows_than_needed_are_thinned_evenly(monkeypatch):
-    real, fake = drawn(9, 103), drawn(10, 90, shift=0.1)
+    real, fake = draw(9, 103), draw(10, 90, shift=0.1)
     monkeypatch.setattr(feature_checks.subsample, "__defaults__", (30,))
     few = kernel_distance(real, fake)
     monkeypatch.undo()
@@ -119,7 +119,7 @@ def test_more_rows_than_needed_are_thinned_evenly(monkeypatch):
 
 
 def test_memory_maps_are_enough_and_inputs_stay_as_they_are(tmp_path):
-    real, fake = drawn(11, 80), drawn(12, 60)
+    real, fake = draw(11, 80), draw(12, 60)
     before = real.copy(), fake.copy()
     np.save(tmp_path / "real.npy", real)
     mapped = np.load(tmp_path / "real.npy", mmap_mode="r")
@@ -130,10 +130,10 @@ def test_memory_maps_are_enough_and_inputs_stay_as_they_are(tmp_path):
 
 def test_too_few_rows_other_sizes_and_undefined_numbers_are_refused():
     with pytest.raises(GanError, match="3 images are too few; give at least 4"):
-        kernel_distance(drawn(1, 9), drawn(2, 3))
+        kernel_distance(draw(1, 9), draw(2, 3))
     with pytest.raises(GanError, match="cannot be compared"):
-        kernel_distance(drawn(1, 9, 4), drawn(2, 9, 5))
-    broken = drawn(1, 9)
+        kernel_distance(draw(1, 9, 4), draw(2, 9, 5))
+    broken = draw(1, 9)
     broken[3, 2] = np.nan
     with pytest.raises(GanError, match="infinite or undefined"):
-        kernel_distance(drawn(2, 9), broken)
+        kernel_distance(draw(2, 9), broken)

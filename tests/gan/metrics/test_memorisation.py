@@ -48,23 +48,23 @@ def noisy(images, deviation, seed=0):
     return np.clip(np.rint(images + noise), 0, 255).astype(np.uint8)
 
 
-def seen(images):
+def extract(images):
     return Thumbnails()(torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)).numpy()
 
 
 TRAIN, HOLDOUT, NEW = faces(800, 1), faces(200, 2), faces(300, 3)
-TRAIN_SEEN, HOLDOUT_SEEN = seen(TRAIN), seen(HOLDOUT)
+TRAIN_FEATURES, HOLDOUT_FEATURES = extract(TRAIN), extract(HOLDOUT)
 
 
-def judged(fakes, train=TRAIN_SEEN, holdout=HOLDOUT_SEEN):
-    return memorisation(train, holdout, seen(fakes), VIEWS, mirror_columns())
+def measure(fakes, train=TRAIN_FEATURES, holdout=HOLDOUT_FEATURES):
+    return memorisation(train, holdout, extract(fakes), VIEWS, mirror_columns())
 
 
 @pytest.mark.parametrize("deviation", [0, 2, 10, 20, 40])
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_training_images_with_noise_are_caught(deviation, mirrored):
     copies = TRAIN[:300, :, ::-1] if mirrored else TRAIN[:300]
-    found = judged(noisy(copies, deviation))
+    found = measure(noisy(copies, deviation))
     assert found.suspicious
     assert found.share > 0.95
     assert found.p_value < 1e-9
@@ -75,22 +75,22 @@ def test_other_small_changes_are_caught():
     shifted = np.roll(TRAIN[:300], 1, axis=2)
     brighter = np.clip(TRAIN[:300] * 0.9 + 20, 0, 255).astype(np.uint8)
     blurred = gaussian_filter(TRAIN[:300], (0, 1, 1, 0))
-    assert [judged(each).suspicious for each in (shifted, brighter, blurred)] == [True] * 3
+    assert [measure(each).suspicious for each in (shifted, brighter, blurred)] == [True] * 3
 
 
 def test_new_images_are_not_suspicious():
-    found = judged(NEW)
+    found = measure(NEW)
     assert not found.suspicious
     assert found.share < 0.04
     assert found.expected == pytest.approx(2 / 201)
-    assert not judged(HOLDOUT).suspicious
+    assert not measure(HOLDOUT).suspicious
 
 
 def test_a_fifth_of_copies_is_caught_among_new_images_and_among_garbage():
     copies = noisy(TRAIN[:60], 10)
     garbage = np.random.default_rng(0).integers(0, 256, (240, 4, 4, 3), dtype=np.uint8)
     for others in (NEW[:240], garbage.repeat(8, 1).repeat(8, 2)):
-        found = judged(np.concatenate([others, copies]))
+        found = measure(np.concatenate([others, copies]))
         assert found.suspicious
         assert found.share == pytest.approx(0.2, abs=0.03)
         assert {each.fake for each in found.closest} <= set(range(240, 300))
@@ -104,7 +104,7 @@ def test_a_poor_generator_is_not_taken_for_one_that_copies():
     pale = (NEW * 0.5 + TRAIN.mean(axis=0) * 0.5).astype(np.uint8)
     collapsed = noisy(NEW[:1].repeat(300, 0), 10)
     for fakes in (blends, blurred, grey, pale, collapsed):
-        assert not judged(fakes).suspicious
+        assert not measure(fakes).suspicious
 
 
 def test_the_p_value_is_the_share_of_orders_with_as_many_fakes_in_front():
@@ -136,24 +136,24 @@ def test_false_alarms_are_as_rare_as_promised():
 
 
 def test_duplicates_among_the_training_images_hide_no_copy():
-    many = np.concatenate([TRAIN_SEEN[:100].repeat(8, 0), TRAIN_SEEN[100:]])
+    many = np.concatenate([TRAIN_FEATURES[:100].repeat(8, 0), TRAIN_FEATURES[100:]])
     copies = noisy(TRAIN[:100], 10)
-    found, plain = judged(copies, train=many), judged(copies)
+    found, plain = measure(copies, train=many), measure(copies)
     assert found.suspicious
     assert [(e.fake, e.relative) for e in found.closest] == [
         (e.fake, e.relative) for e in plain.closest
     ]
     assert all(each.row == 8 * each.fake for each in found.closest)
-    near = np.concatenate([seen(noisy(TRAIN[:100], 4, seed)) for seed in range(3)])
-    assert judged(copies, train=np.concatenate([TRAIN_SEEN, near])).suspicious
+    near = np.concatenate([extract(noisy(TRAIN[:100], 4, seed)) for seed in range(3)])
+    assert measure(copies, train=np.concatenate([TRAIN_FEATURES, near])).suspicious
 
 
 def test_only_the_ratios_matter_and_not_the_order():
     random = np.random.default_rng(0)
-    fakes = seen(np.concatenate([NEW[:100], noisy(TRAIN[:30], 10)]))
-    before = memorisation(TRAIN_SEEN, HOLDOUT_SEEN, fakes)
+    fakes = extract(np.concatenate([NEW[:100], noisy(TRAIN[:30], 10)]))
+    before = memorisation(TRAIN_FEATURES, HOLDOUT_FEATURES, fakes)
     rows, places = random.permutation(800), random.permutation(130)
-    after = memorisation(4 * TRAIN_SEEN[rows], 4 * HOLDOUT_SEEN[::-1], 4 * fakes[places])
+    after = memorisation(4 * TRAIN_FEATURES[rows], 4 * HOLDOUT_FEATURES[::-1], 4 * fakes[places])
     assert (after.share, after.p_value) == (before.share, before.p_value)
     assert {(rows[e.row], places[e.fake]) for e in after.closest} == {
         (e.row, e.fake) for e in before.closest
@@ -161,19 +161,19 @@ def test_only_the_ratios_matter_and_not_the_order():
 
 
 def test_nothing_that_is_given_is_changed(tmp_path):
-    np.save(tmp_path / "train.npy", TRAIN_SEEN)
+    np.save(tmp_path / "train.npy", TRAIN_FEATURES)
     mapped = np.load(tmp_path / "train.npy", mmap_mode="r")
-    holdout, fakes = HOLDOUT_SEEN.copy(), seen(NEW)
+    holdout, fakes = HOLDOUT_FEATURES.copy(), extract(NEW)
     fakes.setflags(write=False)
     found = memorisation(mapped, holdout, fakes, VIEWS, mirror_columns())
-    assert found == judged(NEW)
-    assert np.array_equal(holdout, HOLDOUT_SEEN)
+    assert found == measure(NEW)
+    assert np.array_equal(holdout, HOLDOUT_FEATURES)
 
 
 def test_the_closest_pairs_are_those_of_all_distances_and_show_every_image_once():
-    fakes = seen(np.concatenate([noisy(TRAIN[7:8].repeat(20, 0), 10), NEW[:60]]))
-    found = memorisation(TRAIN_SEEN, HOLDOUT_SEEN, fakes).closest
-    distances = cdist(fakes, TRAIN_SEEN)
+    fakes = extract(np.concatenate([noisy(TRAIN[7:8].repeat(20, 0), 10), NEW[:60]]))
+    found = memorisation(TRAIN_FEATURES, HOLDOUT_FEATURES, fakes).closest
+    distances = cdist(fakes, TRAIN_FEATURES)
     ordered = np.sort(distances, axis=1)
     relative = ordered[:, 0] / ordered[:, NEIGHBOURS - 1]
     assert (
@@ -189,7 +189,7 @@ def test_the_closest_pairs_are_those_of_all_distances_and_show_every_image_once(
 
 
 def test_a_collapsed_copier_still_has_sixteen_pairs():
-    found = judged(noisy(TRAIN[7:8].repeat(20, 0), 10))
+    found = measure(noisy(TRAIN[7:8].repeat(20, 0), 10))
     assert found.suspicious
     assert len({each.fake for each in found.closest}) == CLOSEST_PAIRS
     assert {each.row for each in found.closest} == {7}
@@ -197,38 +197,38 @@ def test_a_collapsed_copier_still_has_sixteen_pairs():
 
 def test_fifty_held_out_images_are_needed_and_enough_for_a_fifth_of_copies():
     fakes = np.concatenate([NEW[:240], noisy(TRAIN[:60], 10)])
-    assert judged(fakes, holdout=HOLDOUT_SEEN[:MIN_HOLDOUT]).p_value < ALARM
+    assert measure(fakes, holdout=HOLDOUT_FEATURES[:MIN_HOLDOUT]).p_value < ALARM
     with pytest.raises(GanError, match=r"49 hold-out images.*preprocess\.holdout"):
-        judged(fakes, holdout=HOLDOUT_SEEN[: MIN_HOLDOUT - 1])
+        measure(fakes, holdout=HOLDOUT_FEATURES[: MIN_HOLDOUT - 1])
 
 
 def test_what_cannot_be_compared_is_refused():
     with pytest.raises(GanError, match="too few"):
-        memorisation(TRAIN_SEEN[:4], HOLDOUT_SEEN, TRAIN_SEEN)
+        memorisation(TRAIN_FEATURES[:4], HOLDOUT_FEATURES, TRAIN_FEATURES)
     with pytest.raises(GanError, match="too few"):
-        memorisation(TRAIN_SEEN, HOLDOUT_SEEN, TRAIN_SEEN[:0])
+        memorisation(TRAIN_FEATURES, HOLDOUT_FEATURES, TRAIN_FEATURES[:0])
     with pytest.raises(GanError, match="cannot be compared"):
-        memorisation(TRAIN_SEEN, HOLDOUT_SEEN, TRAIN_SEEN[:, :9])
+        memorisation(TRAIN_FEATURES, HOLDOUT_FEATURES, TRAIN_FEATURES[:, :9])
     with pytest.raises(GanError, match="infinite or undefined"):
-        memorisation(TRAIN_SEEN, HOLDOUT_SEEN, np.full_like(HOLDOUT_SEEN, np.nan))
+        memorisation(TRAIN_FEATURES, HOLDOUT_FEATURES, np.full_like(HOLDOUT_FEATURES, np.nan))
 
 
 def relatives(fakes, views, mirror=None):
     """By fake, of the sixteen that are given."""
-    found = memorisation(TRAIN_SEEN, HOLDOUT_SEEN, fakes, views, mirror).closest
+    found = memorisation(TRAIN_FEATURES, HOLDOUT_FEATURES, fakes, views, mirror).closest
     return np.array([each.relative for each in sorted(found, key=lambda each: each.fake)])
 
 
 def test_an_image_is_near_only_if_it_is_near_in_every_view():
-    fakes = np.concatenate([seen(noisy(TRAIN[:8], 20)), seen(NEW[:8])])
-    fakes[4:8, VIEWS[1]] = seen(NEW[4:8])[:, VIEWS[1]]  # colours of a copy, shape of another
+    fakes = np.concatenate([extract(noisy(TRAIN[:8], 20)), extract(NEW[:8])])
+    fakes[4:8, VIEWS[1]] = extract(NEW[4:8])[:, VIEWS[1]]  # colours of a copy, shape of another
     colours, shapes = (relatives(fakes, [view]) for view in VIEWS)
     assert colours[:8].max() < 0.5 < shapes[4:8].min()
     assert np.array_equal(relatives(fakes, VIEWS), np.maximum(colours, shapes))
 
 
 def test_an_image_and_its_mirror_image_are_one_neighbour():
-    fakes, same = seen(NEW[:16]), np.arange(Thumbnails.dimensions)
+    fakes, same = extract(NEW[:16]), np.arange(Thumbnails.dimensions)
     assert np.array_equal(relatives(fakes, VIEWS, same), relatives(fakes, VIEWS))
 
 

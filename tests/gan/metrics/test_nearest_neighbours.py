@@ -14,7 +14,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(distances, "BLOCK_COLUMNS", 50)
 
 
-def drawn(seed, count, dimensions=37, offset=0.0, scale=1.0):
+def draw(seed, count, dimensions=37, offset=0.0, scale=1.0):
     rng = np.random.default_rng(seed)
     return (rng.normal(size=(count, dimensions)) * scale + offset).astype(np.float32)
 
@@ -37,26 +37,26 @@ def agrees(points, among, k, skip_self=False):
 
 @pytest.mark.parametrize("k", [1, 5, 60])
 def test_neighbours_are_those_of_brute_force(k):
-    agrees(drawn(1, 230), drawn(2, 310), k)
-    agrees(drawn(1, 230), drawn(1, 230), k, skip_self=True)
+    agrees(draw(1, 230), draw(2, 310), k)
+    agrees(draw(1, 230), draw(1, 230), k, skip_self=True)
 
 
 @pytest.mark.parametrize(
     ("offset", "scale"), [(1e4, 1.0), (0.0, 1e-30), (0.0, 1e30), (-3e5, 10.0), (0.0, 1e-12)]
 )
 def test_neighbours_survive_offsets_and_scales_that_float32_sums_do_not(offset, scale):
-    agrees(drawn(1, 100, 20, offset, scale), drawn(2, 120, 20, offset, scale), 4)
+    agrees(draw(1, 100, 20, offset, scale), draw(2, 120, 20, offset, scale), 4)
 
 
 def test_points_a_millionth_apart_keep_order_and_distance():
-    base = drawn(3, 40, 64, offset=20.0)
+    base = draw(3, 40, 64, offset=20.0)
     near = np.concatenate([base + np.float32(2e-6 * step) for step in (3, 1, 2)])
     agrees(base, near, 3)
     agrees(near, near, 2, skip_self=True)
 
 
 def test_a_copy_is_at_distance_zero_exactly():
-    among = drawn(4, 300, 513, offset=5.0)
+    among = draw(4, 300, 513, offset=5.0)
     found, rows = nearest_neighbours(among[70:90], among, 1)
     np.testing.assert_array_equal(found[:, 0], 0.0)
     np.testing.assert_array_equal(rows[:, 0], np.arange(70, 90))
@@ -69,20 +69,20 @@ def test_ties_come_in_the_order_of_rows():
     np.testing.assert_array_equal(rows, np.tile(np.arange(4), (130, 1)))
     _, rows = nearest_neighbours(points, points, 2, skip_self=True)
     np.testing.assert_array_equal(rows[:3], [[1, 2], [0, 2], [0, 1]])
-    repeated = np.tile(drawn(5, 40, 33), (6, 1))
+    repeated = np.tile(draw(5, 40, 33), (6, 1))
     _, rows = nearest_neighbours(repeated[:40], repeated, 6)
     np.testing.assert_array_equal(rows, np.arange(40)[:, None] + 40 * np.arange(6))
 
 
 def test_a_few_points_far_out_do_not_hide_the_others():
-    among = drawn(6, 200)
+    among = draw(6, 200)
     among[7] *= 1e9
-    agrees(drawn(7, 90), among, 3)
+    agrees(draw(7, 90), among, 3)
     agrees(among, among, 3, skip_self=True)
 
 
 def test_results_do_not_depend_on_the_batch_of_points_nor_on_blocks(monkeypatch):
-    points, among = drawn(8, 150, offset=9.0), drawn(9, 400, offset=9.0)
+    points, among = draw(8, 150, offset=9.0), draw(9, 400, offset=9.0)
     whole = nearest_neighbours(points, among, 5)
     parts = [
         nearest_neighbours(points[start : start + 11], among, 5) for start in range(0, 150, 11)
@@ -95,7 +95,7 @@ def test_results_do_not_depend_on_the_batch_of_points_nor_on_blocks(monkeypatch)
 
 
 def test_a_read_only_memory_map_is_enough(tmp_path):
-    among = drawn(10, 500)
+    among = draw(10, 500)
     np.save(tmp_path / "among.npy", among)
     mapped = np.load(tmp_path / "among.npy", mmap_mode="r")
     agrees(mapped[:64], mapped, 3)
@@ -104,22 +104,22 @@ def test_a_read_only_memory_map_is_enough(tmp_path):
 
 def test_too_few_rows_other_sizes_and_undefined_numbers_are_refused():
     with pytest.raises(GanError, match="2 images are too few; give at least 3"):
-        nearest_neighbours(drawn(1, 9), drawn(2, 2), 3)
+        nearest_neighbours(draw(1, 9), draw(2, 2), 3)
     with pytest.raises(GanError, match="3 images are too few; give at least 4"):
-        nearest_neighbours(drawn(1, 3), drawn(1, 3), 3, skip_self=True)
+        nearest_neighbours(draw(1, 3), draw(1, 3), 3, skip_self=True)
     with pytest.raises(GanError, match="cannot be compared"):
-        nearest_neighbours(drawn(1, 9, 4), drawn(2, 9, 5), 3)
+        nearest_neighbours(draw(1, 9, 4), draw(2, 9, 5), 3)
     for bad in (np.nan, np.inf):
-        broken = drawn(1, 9)
+        broken = draw(1, 9)
         broken[3, 2] = bad
         with pytest.raises(GanError, match="infinite or undefined"):
-            nearest_neighbours(broken, drawn(2, 9), 3)
+            nearest_neighbours(broken, draw(2, 9), 3)
         with pytest.raises(GanError, match="infinite or undefined"):
-            nearest_neighbours(drawn(2, 9), broken, 3)
+            nearest_neighbours(draw(2, 9), broken, 3)
 
 
-def test_who_is_within_limits_is_what_brute_force_says():
-    points, among = drawn(11, 150, 6, offset=50.0), drawn(12, 260, 6, offset=50.0)
+def test_pairs_within_radii_are_those_of_brute_force():
+    points, among = draw(11, 150, 6, offset=50.0), draw(12, 260, 6, offset=50.0)
     rng = np.random.default_rng(13)
     limits = [rng.uniform(0, 4, size=shape) for shape in ((1, 260), (150, 1), (1, 260))]
     apart = cdist(points.astype(np.float64), among.astype(np.float64))
@@ -130,7 +130,7 @@ def test_who_is_within_limits_is_what_brute_force_says():
 
 
 def test_a_point_exactly_on_the_limit_is_within_it():
-    features = drawn(14, 130, 45, offset=7.0)
+    features = draw(14, 130, 45, offset=7.0)
     radii, rows = nearest_neighbours(features, features, 3, skip_self=True)
     (count,) = count_within(features, features, [radii[:, -1:]])
     np.testing.assert_array_equal(count.points, 4)  # itself and three more, the last on the limit
@@ -142,7 +142,7 @@ def test_a_point_exactly_on_the_limit_is_within_it():
 
 
 def test_limits_of_zero_hold_copies_only():
-    features = np.tile(drawn(15, 40), (3, 1))
+    features = np.tile(draw(15, 40), (3, 1))
     (count,) = count_within(features[:40], features, [np.zeros((1, 120))])
     np.testing.assert_array_equal(count.points, 3)
     np.testing.assert_array_equal(count.candidates, 1)

@@ -17,7 +17,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(distances, "BLOCK_COLUMNS", 100)
 
 
-def drawn(seed, count, dimensions=8, centre=0.0, scale=1.0):
+def draw(seed, count, dimensions=8, centre=0.0, scale=1.0):
     rng = np.random.default_rng(seed)
     return (rng.normal(size=(count, dimensions)) * scale + centre).astype(np.float32)
 
@@ -43,14 +43,14 @@ def brute(real, fake):
     [(300, 300, 0.0, 1.0), (500, 170, 0.6, 1.0), (90, 350, 0.2, 0.5), (200, 200, 0.0, 2.0)],
 )
 def test_numbers_are_those_of_brute_force(reals, fakes, shift, scale):
-    real, fake = drawn(1, reals), drawn(2, fakes, centre=shift, scale=scale)
+    real, fake = draw(1, reals), draw(2, fakes, centre=shift, scale=scale)
     found, expected = precision_recall(real, fake), brute(real, fake)
     assert vars(found) == pytest.approx(vars(expected), rel=1e-12)
     assert 0 < found.precision < 1 or scale == 0.5
 
 
 def test_precision_and_recall_equal_torch_fidelity():
-    real, fake = drawn(3, 400), drawn(4, 250, centre=0.4)
+    real, fake = draw(3, 400), draw(4, 250, centre=0.4)
     sides = (torch.from_numpy(side.astype(np.float64)) for side in (fake, real))
     found = precision_recall(real, fake)
     assert (found.precision, found.recall) == pytest.approx(
@@ -59,7 +59,7 @@ def test_precision_and_recall_equal_torch_fidelity():
 
 
 def test_equal_sets_are_wholly_inside_each_other():
-    real = drawn(5, 300)
+    real = draw(5, 300)
     found = precision_recall(real, real.copy())
     assert (found.precision, found.recall, found.coverage) == (1.0, 1.0, 1.0)
     # each image lies in its own ball, and each ball holds its 5 nearest, the last on its surface
@@ -67,26 +67,26 @@ def test_equal_sets_are_wholly_inside_each_other():
 
 
 def test_equal_distributions_have_a_density_near_one():
-    assert precision_recall(drawn(6, 900), drawn(7, 900)).density == pytest.approx(1.0, abs=0.05)
+    assert precision_recall(draw(6, 900), draw(7, 900)).density == pytest.approx(1.0, abs=0.05)
 
 
 def test_disjoint_sets_share_nothing():
-    found = precision_recall(drawn(8, 200), drawn(9, 200, centre=100.0))
+    found = precision_recall(draw(8, 200), draw(9, 200, centre=100.0))
     assert found == PrecisionRecall(0.0, 0.0, 0.0, 0.0)
 
 
 def test_a_generator_that_drops_one_of_two_modes_loses_half_of_recall_and_coverage():
-    near, far = drawn(10, 300, dimensions=2), drawn(11, 300, dimensions=2, centre=500.0)
-    found = precision_recall(np.concatenate([near, far]), drawn(12, 600, dimensions=2))
+    near, far = draw(10, 300, dimensions=2), draw(11, 300, dimensions=2, centre=500.0)
+    found = precision_recall(np.concatenate([near, far]), draw(12, 600, dimensions=2))
     assert found.precision > 0.9
     assert found.recall == pytest.approx(0.5, abs=0.03)
     assert found.coverage == pytest.approx(0.5, abs=0.03)
 
 
 def test_an_outlier_among_reals_inflates_precision_but_hardly_density():
-    real = drawn(13, 400)
-    bad = drawn(14, 400, centre=20.0)
-    with_outlier = np.concatenate([real, drawn(15, 1, centre=40.0)])
+    real = draw(13, 400)
+    bad = draw(14, 400, centre=20.0)
+    with_outlier = np.concatenate([real, draw(15, 1, centre=40.0)])
     assert precision_recall(real, bad).precision == 0.0
     found = precision_recall(with_outlier, bad)
     assert found.precision > 0.9
@@ -95,7 +95,7 @@ def test_an_outlier_among_reals_inflates_precision_but_hardly_density():
 
 
 def test_copies_of_one_image_have_perfect_precision_and_next_to_no_variety():
-    real = drawn(16, 300)
+    real = draw(16, 300)
     found = precision_recall(real, np.repeat(real[:1], 200, axis=0))
     assert found.precision == 1.0
     assert found.recall == pytest.approx(1 / 300)
@@ -103,7 +103,7 @@ def test_copies_of_one_image_have_perfect_precision_and_next_to_no_variety():
 
 
 def test_neither_blocks_nor_offsets_change_a_number(monkeypatch):
-    real, fake = drawn(17, 300), drawn(18, 250, centre=0.3)
+    real, fake = draw(17, 300), draw(18, 250, centre=0.3)
     before = precision_recall(real, fake)
     assert precision_recall(
         np.round(real * 64) / 64 + 4096, np.round(fake * 64) / 64 + 4096
@@ -113,7 +113,7 @@ def test_neither_blocks_nor_offsets_change_a_number(monkeypatch):
 
 
 def test_more_rows_than_needed_are_thinned_evenly(monkeypatch):
-    real, fake = drawn(19, 103), drawn(20, 90)
+    real, fake = draw(19, 103), draw(20, 90)
     monkeypatch.setattr(feature_checks.subsample, "__defaults__", (30,))
     few = precision_recall(real, fake)
     monkeypatch.undo()
@@ -121,7 +121,7 @@ def test_more_rows_than_needed_are_thinned_evenly(monkeypatch):
 
 
 def test_memory_maps_are_enough(tmp_path):
-    real, fake = drawn(21, 120), drawn(22, 80)
+    real, fake = draw(21, 120), draw(22, 80)
     np.save(tmp_path / "real.npy", real)
     mapped = np.load(tmp_path / "real.npy", mmap_mode="r")
     assert precision_recall(mapped, fake) == precision_recall(real, fake)
@@ -129,12 +129,12 @@ def test_memory_maps_are_enough(tmp_path):
 
 def test_too_few_rows_other_sizes_and_undefined_numbers_are_refused():
     with pytest.raises(GanError, match="5 images are too few; give at least 6"):
-        precision_recall(drawn(1, 5), drawn(2, 9))
+        precision_recall(draw(1, 5), draw(2, 9))
     with pytest.raises(GanError, match="3 images are too few; give at least 4"):
-        precision_recall(drawn(1, 9), drawn(2, 3))
+        precision_recall(draw(1, 9), draw(2, 3))
     with pytest.raises(GanError, match="cannot be compared"):
-        precision_recall(drawn(1, 9, 4), drawn(2, 9, 5))
-    broken = drawn(1, 9)
+        precision_recall(draw(1, 9, 4), draw(2, 9, 5))
+    broken = draw(1, 9)
     broken[3, 2] = np.nan
     with pytest.raises(GanError, match="infinite or undefined"):
-        precision_recall(drawn(2, 9), broken)
+        precision_recall(draw(2, 9), broken)

@@ -67,7 +67,7 @@ def discriminator_of_96():
     )
 
 
-def scattered(network):
+def randomise(network):
     """Random numbers in all parameters and statistics, so that no part can hide."""
     with torch.no_grad():
         for value in network.state_dict().values():
@@ -111,7 +111,7 @@ def assert_equal_in_both_modes(network, oracle, inputs, oracle_inputs):
 def test_params_alone_make_torchgans_generator():
     changes = {"width": 6, "widest": 16, "activation": "leaky_relu", "latent_size": 100}
     made = generator("dcgan", 32, norm="batch", first_norm=True, **changes)
-    oracle = scattered(torchgan_generator(6))
+    oracle = randomise(torchgan_generator(6))
     take_weights(made, oracle)
     assert count(made) == count(oracle)
     assert_equal_in_both_modes(made, oracle, latents(5), latents(5)[:, :, None, None])
@@ -119,7 +119,7 @@ def test_params_alone_make_torchgans_generator():
 
 def test_params_alone_make_torchgans_discriminator():
     made = discriminator("dcgan", 32, norm="batch", width=6, widest=16)
-    oracle = scattered(torchgan_discriminator(6))
+    oracle = randomise(torchgan_discriminator(6))
     take_weights(made, oracle)
     assert count(made) == count(oracle) + 1  # the score's bias, which is drawn as 0
     assert_equal_in_both_modes(made, oracle, pixels(5, 32), pixels(5, 32))
@@ -128,7 +128,7 @@ def test_params_alone_make_torchgans_discriminator():
 def test_params_alone_make_the_generator_of_96_pixels():
     changes = {"width": 4, "widest": 16, "activation": "relu", "latent_size": 100}
     made = generator("dcgan", 96, norm="batch", first_norm=False, **changes)
-    oracle = scattered(generator_of_96(4))
+    oracle = randomise(generator_of_96(4))
     take_weights(made, oracle)
     assert count(made) == count(oracle)
     assert_equal_in_both_modes(made, oracle, latents(5), latents(5))
@@ -136,7 +136,7 @@ def test_params_alone_make_the_generator_of_96_pixels():
 
 def test_params_alone_make_the_discriminator_of_96_pixels():
     made = discriminator("dcgan", 96, norm="batch", first_norm=True, width=32, widest=16)
-    oracle = scattered(discriminator_of_96())
+    oracle = randomise(discriminator_of_96())
     take_weights(made, oracle)
     assert count(made) == count(oracle)
     assert_equal_in_both_modes(made, oracle, pixels(5, 96), pixels(5, 96))

@@ -12,7 +12,7 @@ from gan.models import fast, winograd
 from gan.models.fast import DownConv4x4, LeakyReLU, UpConv4x4, down_conv4x4, up_conv4x4
 
 
-def _drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+def _draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
     random = torch.Generator().manual_seed(seed)
     return torch.randn(shape, generator=random, dtype=dtype).requires_grad_()
 
@@ -36,9 +36,9 @@ def test_halving_and_doubling_are_the_convolutions_of_torch(
 ) -> None:
     monkeypatch.setattr(winograd, "CHUNK", chunk)
     weight, large, small = (
-        _drawn(7, 3, 4, 4),
-        _drawn(5, 3, 2 * side, 2 * side),
-        _drawn(5, 7, side, side),
+        _draw(7, 3, 4, 4),
+        _draw(5, 3, 2 * side, 2 * side),
+        _draw(5, 7, side, side),
     )
     for (ours, theirs), pixels, gradient in [
         (HALVINGS, large, small),
@@ -55,13 +55,13 @@ def test_halving_and_doubling_are_the_convolutions_of_torch(
 def test_derivatives_of_both_orders_are_those_of_differences(
     function: Callable[[Tensor, Tensor], Tensor], side: int
 ) -> None:
-    inputs = _drawn(2, 2, side, side), _drawn(2, 2, 4, 4, seed=1)
+    inputs = _draw(2, 2, side, side), _draw(2, 2, 4, 4, seed=1)
     assert gradcheck(function, inputs, fast_mode=True)
     assert gradgradcheck(function, inputs, fast_mode=True)
 
 
 def test_pixels_of_any_order_in_memory_give_the_same() -> None:
-    pixels, weight = _drawn(2, 3, 16, 16), _drawn(4, 3, 4, 4, seed=1)
+    pixels, weight = _draw(2, 3, 16, 16), _draw(4, 3, 4, 4, seed=1)
     last = pixels.contiguous(memory_format=torch.channels_last)
     assert torch.equal(down_conv4x4(last, weight), down_conv4x4(pixels, weight))
     assert down_conv4x4(pixels, weight).is_contiguous(memory_format=torch.channels_last)
@@ -69,7 +69,7 @@ def test_pixels_of_any_order_in_memory_give_the_same() -> None:
 
 def test_float32_is_as_near_to_the_truth_as_a_convolution_may_be() -> None:
     """Within a few times torch's own rounding, measured against float64."""
-    pixels, weight = _drawn(4, 64, 16, 16), _drawn(64, 64, 4, 4, seed=1)
+    pixels, weight = _draw(4, 64, 16, 16), _draw(64, 64, 4, 4, seed=1)
     truth = _halve_by_torch(pixels, weight)
     errors = [
         (function(pixels.float(), weight.float()) - truth).norm() / truth.norm()
@@ -85,7 +85,7 @@ def test_only_the_input_s_gradient_is_made_where_only_it_is_asked_for(
     """A gradient penalty would otherwise pay for weights' gradients that nobody wants."""
     made = []
     monkeypatch.setattr(fast, "from_factors", lambda *_: made.append(1))
-    pixels, weight = _drawn(1, 2, 8, 8), _drawn(2, 2, 4, 4, seed=1)
+    pixels, weight = _draw(1, 2, 8, 8), _draw(2, 2, 4, 4, seed=1)
     grad(down_conv4x4(pixels, weight).sum(), pixels, create_graph=True)
     assert not made
 
@@ -102,7 +102,7 @@ def test_layers_take_the_state_of_torch_s_and_give_its_results(
     ours: Layer, theirs: Layer, side: int
 ) -> None:
     layer, other = _pair(ours, theirs, 64)
-    pixels = _drawn(64, 64, side, side, dtype=torch.float32)
+    pixels = _draw(64, 64, side, side, dtype=torch.float32)
     expected = other(pixels)
     torch.testing.assert_close(layer(pixels), expected, rtol=0, atol=1e-4)
     assert not torch.equal(layer(pixels), expected)  # else the transforms were not in use
@@ -122,7 +122,7 @@ def test_layers_are_torch_s_own_where_the_transforms_do_not_pay(
     channels = 8 if reason == "few channels" else 64
     side = side * 5 // 4 if reason == "side" else side
     layer, other = _pair(ours, theirs, channels)
-    pixels = _drawn(64, channels, side, side, dtype=torch.float32)
+    pixels = _draw(64, channels, side, side, dtype=torch.float32)
     monkeypatch.setattr(fast, "is_compiling", lambda: reason == "compiling")
     with torch.autocast("cpu", torch.bfloat16, enabled=reason == "autocast"):
         assert torch.equal(layer(pixels), other(pixels))
@@ -130,7 +130,7 @@ def test_layers_are_torch_s_own_where_the_transforms_do_not_pay(
 
 @pytest.mark.parametrize("slope", [0.0, 0.2])
 def test_leaky_relu_is_torch_s_to_the_second_derivative(slope: float) -> None:
-    pixels = _drawn(3, 5)
+    pixels = _draw(3, 5)
     assert torch.equal(LeakyReLU(slope)(pixels), nn.LeakyReLU(slope)(pixels))
     assert gradcheck(LeakyReLU(slope), pixels)
     assert gradgradcheck(LeakyReLU(slope), pixels)
@@ -145,7 +145,7 @@ def test_a_penalty_on_the_gradient_gives_the_weights_what_torch_s_layers_give() 
         DownConv4x4(3, 48), LeakyReLU(0.2), DownConv4x4(48, 48), LeakyReLU(0.2)
     ).double()
     ours.load_state_dict(theirs.state_dict())
-    pixels = _drawn(32, 3, 32, 32)
+    pixels = _draw(32, 3, 32, 32)
     for network in (ours, theirs):
         (gradient,) = grad(network(pixels).sum(), pixels, create_graph=True)
         (gradient.flatten(1).norm(dim=1) - 1).square().mean().backward()
@@ -157,7 +157,7 @@ def test_a_penalty_on_the_gradient_gives_the_weights_what_torch_s_layers_give() 
 
 def test_a_penalty_sends_nothing_back_through_the_network_s_own_pass() -> None:
     """Leaky relu has no curvature: torch's own sends zeros, at the price of a whole pass."""
-    pixels = _drawn(3, 5)
+    pixels = _draw(3, 5)
     hidden = pixels * 1
     (gradient,) = grad(LeakyReLU(0.2)(hidden).square().sum() / 2, hidden, create_graph=True)
     slopes = grad(gradient.sum(), hidden, allow_unused=True)[0]

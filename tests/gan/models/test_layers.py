@@ -18,11 +18,11 @@ def maps(count=2, channels=6, side=5, dtype=torch.float32):
 def test_a_gain_keeps_the_mean_square_of_normal_numbers(kind):
     function = activation(kind)
 
-    def weighted(x):
+    def integrand(x):
         value = function(torch.tensor(x, dtype=torch.float64)).item()
         return (GAINS[kind] * value) ** 2 * torch.tensor(-x * x / 2).exp().item()
 
-    kept, _ = integrate.quad(weighted, -9, 9, points=[0.0])
+    kept, _ = integrate.quad(integrand, -9, 9, points=[0.0])
     assert kept / (2 * torch.pi) ** 0.5 == pytest.approx(1, rel=1e-5)
 
 
@@ -50,7 +50,7 @@ def test_pixel_norm_computes_in_float32_under_autocast():
     assert torch.allclose(half.double(), exact, rtol=2e-3, atol=1e-3)
 
 
-def test_pixel_norm_can_be_differentiated_twice():
+def test_pixel_norm_can_be_differentiated_with_a_double_backward():
     hidden = maps(1, 3, 2, torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(PixelNorm(), hidden)
     assert torch.autograd.gradgradcheck(PixelNorm(), hidden)
@@ -108,7 +108,7 @@ def test_first_norm_of_a_discriminator_is_one_norm_more(family):
     assert counts[1] == counts[0] + 1
 
 
-def normed_layers(network):
+def find_normed_layers(network):
     return [each for each in network.modules() if hasattr(each, "parametrizations")]
 
 
@@ -121,7 +121,7 @@ def test_spectral_norm_brings_the_largest_singular_value_to_one(family, make, in
     with torch.no_grad():
         for _ in range(60):
             network(inputs)
-    layers = normed_layers(network.eval())
+    layers = find_normed_layers(network.eval())
     weights = [each for each in network.parameters() if each.dim() > 1]
     assert len(layers) == len(weights)
     for layer in layers:
@@ -135,7 +135,7 @@ def test_spectral_norm_brings_the_largest_singular_value_to_one(family, make, in
 @pytest.mark.parametrize("family", FAMILIES)
 def test_spectral_norm_is_near_from_the_first_step(family):
     network = discriminator(family, 32, spectral_norm=True, width=8).eval()
-    for layer in normed_layers(network):
+    for layer in find_normed_layers(network):
         largest = torch.linalg.matrix_norm(layer.weight.flatten(1), ord=2).item()
         assert largest == pytest.approx(1, abs=0.15)
 

@@ -13,11 +13,11 @@ from tiny_networks import (
     SIZES,
     SOME_OPTIONS,
     assert_learns,
-    called,
     discriminator,
     generator,
     latents,
     model_params,
+    option_id,
     pixels,
 )
 
@@ -87,7 +87,7 @@ def test_networks_of_every_size_work_learn_and_survive_saving(family, size):
     check_discriminator(family, size)
 
 
-@pytest.mark.parametrize("options", SOME_OPTIONS, ids=called)
+@pytest.mark.parametrize("options", SOME_OPTIONS, ids=option_id)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_networks_with_every_norm_work_learn_and_survive_saving(family, options):
     check_generator(family, 32, **options)
@@ -102,7 +102,7 @@ def test_networks_with_every_activation_work_learn_and_survive_saving(family, ac
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", ALL_OPTIONS, ids=called)
+@pytest.mark.parametrize("options", ALL_OPTIONS, ids=option_id)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_networks_with_every_norm_and_flag_work_learn_and_survive_saving(family, options):
     blocks = 2 if family in DEEP else 1
@@ -111,7 +111,7 @@ def test_networks_with_every_norm_and_flag_work_learn_and_survive_saving(family,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", SOME_OPTIONS, ids=called)
+@pytest.mark.parametrize("options", SOME_OPTIONS, ids=option_id)
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_networks_of_every_size_and_norm_work_learn_and_survive_saving(family, size, options):

@@ -11,15 +11,15 @@ from tiny_networks import (
     NORMS,
     SOME_OPTIONS,
     assert_learns,
-    called,
     discriminator,
     generator,
     latents,
+    option_id,
     pixels,
 )
 
 OPTIONS = [
-    pytest.param(each, marks=() if each in SOME_OPTIONS else pytest.mark.slow, id=called(each))
+    pytest.param(each, marks=() if each in SOME_OPTIONS else pytest.mark.slow, id=option_id(each))
     for each in ALL_OPTIONS
 ]
 """All of them, the quick ones unmarked."""
@@ -46,7 +46,7 @@ def test_float64_and_channels_last_give_the_same_within_rounding(family, options
 
 
 def gradient_of_norms(score, images):
-    """What a gradient penalty gives each parameter."""
+    """Squared gradient norms by image, and the gradients of their sum by the parameters."""
     images = images.requires_grad_()
     (gradient,) = torch.autograd.grad(score(images).sum(), images, create_graph=True)
     norms = gradient.flatten(1).square().sum(1)
@@ -86,14 +86,14 @@ def test_the_gradient_of_a_gradient_is_what_finite_differences_say(family, norm)
     step = [torch.randn(p.shape, generator=torch.Generator().manual_seed(5)) for p in parameters]
     expected = sum((k * s).sum() for k, s in zip(kernels, step, strict=True))
 
-    def moved(distance):
+    def move(distance):
         with torch.no_grad():
             for parameter, direction in zip(parameters, step, strict=True):
                 parameter += distance * direction
         return gradient_of_norms(score, images)[0].sum().item()
 
     size = 1e-6
-    slope = (moved(size) - moved(-2 * size)) / (2 * size)
+    slope = (move(size) - move(-2 * size)) / (2 * size)
     assert slope == pytest.approx(expected.item(), rel=1e-4)
 
 

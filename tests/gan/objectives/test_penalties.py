@@ -72,7 +72,7 @@ def steep(norm, dtype=torch.float64):
     return weight * norm / weight.norm()
 
 
-def wanted(gradient=0.0, r1=0.0, r2=0.0, every=1):
+def penalty_params(gradient=0.0, r1=0.0, r2=0.0, every=1):
     return PenaltyParams(gradient=gradient, r1=r1, r2=r2, every=every)
 
 
@@ -137,9 +137,9 @@ def test_gradient_penalty_of_a_flat_critic_is_one_and_its_gradient_is_finite():
 
 def test_r1_and_r2_of_a_flat_critic_are_zero_and_so_is_their_gradient():
     critic = Linear(torch.zeros(PIXELS).double())
-    measured = measure(wanted(r1=1.0, r2=1.0), critic, batch(5, 1), batch(5, 2))
+    measured = measure(penalty_params(r1=1.0, r2=1.0), critic, batch(5, 1), batch(5, 2))
     assert values(measured) == {"penalty/r1": 0, "penalty/r2": 0}
-    penalty_loss(wanted(r1=1.0, r2=1.0), measured).backward()
+    penalty_loss(penalty_params(r1=1.0, r2=1.0), measured).backward()
     assert not critic.weight.grad.any()
 
 
@@ -159,13 +159,15 @@ def test_gradient_penalty_leaves_no_gradient_on_the_pictures():
 
 @pytest.mark.parametrize("count", [1, 7, 64])
 def test_r1_and_r2_of_a_linear_critic_are_its_squared_norm(count):
-    found = measure(wanted(r1=1.0, r2=1.0), Linear(steep(3.0)), batch(count, 1), batch(count, 2))
+    found = measure(
+        penalty_params(r1=1.0, r2=1.0), Linear(steep(3.0)), batch(count, 1), batch(count, 2)
+    )
     assert values(found) == pytest.approx({"penalty/r1": 9, "penalty/r2": 9})
 
 
 def test_r1_is_of_real_and_r2_of_fake_pictures():
     real, fake = batch(5, 1), 2 * batch(5, 2)
-    found = values(measure(wanted(r1=1.0, r2=1.0), Quadratic(), real, fake))
+    found = values(measure(penalty_params(r1=1.0, r2=1.0), Quadratic(), real, fake))
     assert found["penalty/r1"] == pytest.approx(real.square().sum().item() / 5)
     assert found["penalty/r2"] == pytest.approx(fake.square().sum().item() / 5)
 
@@ -188,10 +190,10 @@ SUBSETS = [
 @pytest.mark.parametrize("subset", SUBSETS, ids=lambda subset: "+".join(subset) or "none")
 def test_only_penalties_with_a_weight_are_computed_and_each_as_if_alone(subset):
     critic, real, fake = Smooth(), batch(5, 1), batch(5, 2)
-    found = measure(wanted(**dict.fromkeys(subset, 2.0)), critic, real, fake)
+    found = measure(penalty_params(**dict.fromkeys(subset, 2.0)), critic, real, fake)
     assert set(found) == {f"penalty/{name}" for name in subset}
     for name in subset:
-        alone = measure(wanted(**{name: 1.0}), critic, real, fake)
+        alone = measure(penalty_params(**{name: 1.0}), critic, real, fake)
         assert values(found)[f"penalty/{name}"] == pytest.approx(values(alone)[f"penalty/{name}"])
 
 
@@ -202,7 +204,7 @@ def test_weights_are_those_of_the_papers_times_every(every):
         "penalty/r1": torch.tensor(3.0),
         "penalty/r2": torch.tensor(5.0),
     }
-    params = wanted(gradient=10.0, r1=2.0, r2=0.2, every=every)
+    params = penalty_params(gradient=10.0, r1=2.0, r2=0.2, every=every)
     expected = every * (10 * 0.5 + 2 / 2 * 3 + 0.2 / 2 * 5)
     assert penalty_loss(params, measured).item() == pytest.approx(expected)
     assert penalty_loss(params, {"penalty/r1": torch.tensor(3.0)}).item() == pytest.approx(
@@ -211,10 +213,10 @@ def test_weights_are_those_of_the_papers_times_every(every):
 
 
 def test_a_penalty_each_fourth_step_moves_as_far_as_one_each_step():
-    def moved(every):
+    def move(every):
         critic = Linear(steep(2.0))
         optimiser = torch.optim.SGD(critic.parameters(), lr=1e-6)
-        params = wanted(r1=1.0, r2=1.0, every=every)
+        params = penalty_params(r1=1.0, r2=1.0, every=every)
         for turn in range(16):
             if turn % every == 0:
                 optimiser.zero_grad()
@@ -223,14 +225,14 @@ def test_a_penalty_each_fourth_step_moves_as_far_as_one_each_step():
                 optimiser.step()
         return critic.weight.detach() - steep(2.0)
 
-    assert moved(1).norm() > 1e-6
-    assert torch.allclose(moved(4), moved(1), rtol=1e-3, atol=0)
+    assert move(1).norm() > 1e-6
+    assert torch.allclose(move(4), move(1), rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("subset", SUBSETS[1:], ids="+".join)
 def test_gradients_for_the_weights_equal_finite_differences(subset):
     critic = Smooth()
-    params = wanted(**dict.fromkeys(subset, 3.0))
+    params = penalty_params(**dict.fromkeys(subset, 3.0))
     real, fake = batch(3, 1), batch(3, 2)
     names, weights = zip(*critic.named_parameters(), strict=True)
 
@@ -249,15 +251,15 @@ def test_gradients_for_the_weights_equal_finite_differences(subset):
 
 def test_the_penalty_of_a_steepness_has_the_derivative_of_its_square():
     critic, real = Quadratic(1.5), batch(4, 1)
-    found = measure(wanted(r1=1.0), critic, real, real)
-    penalty_loss(wanted(r1=1.0), found).backward()
+    found = measure(penalty_params(r1=1.0), critic, real, real)
+    penalty_loss(penalty_params(r1=1.0), found).backward()
     # r1 / 2 = steepness^2 E||x||^2 / 2
     expected = 1.5 * real.square().sum().item() / 4
     assert critic.steepness.grad.item() == pytest.approx(expected)
 
 
 def test_the_mean_of_two_halves_is_the_whole_so_that_processes_can_share_a_batch():
-    critic, params = Smooth(), wanted(gradient=10.0, r1=1.0, r2=1.0)
+    critic, params = Smooth(), penalty_params(gradient=10.0, r1=1.0, r2=1.0)
     real, fake, mix = batch(8, 1), batch(8, 2), mix_of(8)
     whole = values(measure(params, critic, real, fake, mix))
     halves = [
@@ -270,7 +272,7 @@ def test_the_mean_of_two_halves_is_the_whole_so_that_processes_can_share_a_batch
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_penalties_have_the_precision_of_the_pixels(dtype):
-    params = wanted(gradient=10.0, r1=1.0, r2=1.0)
+    params = penalty_params(gradient=10.0, r1=1.0, r2=1.0)
     found = measure(params, Linear(steep(3.0, dtype)), batch(3, 1, dtype), batch(3, 2, dtype))
     assert {value.dtype for value in found.values()} == {dtype}
     assert penalty_loss(params, found).dtype == dtype
@@ -281,7 +283,7 @@ def test_penalties_have_the_precision_of_the_pixels(dtype):
 
 def test_norms_are_float32_where_the_critic_computes_in_bf16():
     critic = Smooth().float()
-    params = wanted(gradient=10.0, r1=1.0, r2=1.0)
+    params = penalty_params(gradient=10.0, r1=1.0, r2=1.0)
     real, fake = batch(16, 1, torch.float32), batch(16, 2, torch.float32)
     precise = values(measure(params, critic, real, fake))
     with torch.autocast("cpu", dtype=torch.bfloat16):

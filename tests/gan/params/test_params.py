@@ -1,4 +1,4 @@
-"""What params.yaml may say, and how a mistake in it is told."""
+"""Schema of params.yaml: valid values, and errors that name key, value and rule."""
 
 import copy
 import inspect
@@ -25,7 +25,7 @@ RECIPE = "train.recipes.bce"
 OPTIMISER = f"{RECIPE}.generator"
 
 
-def edited(dotted: str, value: object, *more: tuple[str, object]) -> dict:
+def edit(dotted: str, value: object, *more: tuple[str, object]) -> dict:
     """Values of the shipped file with dotted keys set."""
     values = copy.deepcopy(VALUES)
     for path, new in ((dotted, value), *more):
@@ -37,8 +37,8 @@ def edited(dotted: str, value: object, *more: tuple[str, object]) -> dict:
     return values
 
 
-def accepted(dotted: str, value: object, *more: tuple[str, object]):
-    return parse_params(edited(dotted, value, *more), "test")
+def accept(dotted: str, value: object, *more: tuple[str, object]):
+    return parse_params(edit(dotted, value, *more), "test")
 
 
 def refusal(values: object) -> str:
@@ -66,18 +66,18 @@ def test_the_shipped_file_has_a_recipe_for_every_objective():
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_can_be_switched_on(name):
-    params = accepted("train.objective", name)
+    params = accept("train.objective", name)
     assert params.train.recipe is params.train.recipes[name]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_can_be_chosen_for_either_network(name):
-    params = accepted("model.generator.family", name, ("model.discriminator.family", name))
+    params = accept("model.generator.family", name, ("model.discriminator.family", name))
     assert (params.model.generator.family, params.model.discriminator.family) == (name, name)
 
 
 def test_an_unknown_key_is_named():
-    assert "train.learning_rate is unknown" in refusal(edited("train.learning_rate", 1.0))
+    assert "train.learning_rate is unknown" in refusal(edit("train.learning_rate", 1.0))
 
 
 def test_a_missing_key_is_named():
@@ -111,8 +111,8 @@ def test_there_is_no_default_for_any_key():
         assert f"{path} is missing" in refusal(less)
 
 
-def test_all_mistakes_are_told_at_once():
-    values = edited("preprocess.size", 50)
+def test_all_mistakes_are_reported_at_once():
+    values = edit("preprocess.size", 50)
     del values["evaluate"]["splits"]
     message = refusal(values)
     assert "preprocess.size" in message
@@ -214,40 +214,40 @@ def test_all_mistakes_are_told_at_once():
         ("features.inception_sha256", "abc", "pattern"),
     ],
 )
-def test_a_bad_value_is_told_with_its_key_and_what_is_allowed(key, value, allowed):
-    message = refusal(edited(key, value))
+def test_a_bad_value_is_refused_with_its_key_and_the_rule(key, value, allowed):
+    message = refusal(edit(key, value))
     assert key.rsplit(".", 1)[-1] in message
     assert key.split(".")[0] in message
     assert repr(value) in message
     assert allowed in message
 
 
-def test_a_value_inside_a_list_is_told_with_its_place():
-    message = refusal(edited("preprocess.background", [0, 300, 0]))
+def test_a_value_inside_a_list_is_reported_with_its_index():
+    message = refusal(edit("preprocess.background", [0, 300, 0]))
     assert "preprocess.background.1 = 300: input should be less than or equal to 255" in message
 
 
 def test_a_value_as_long_as_a_page_is_cut():
-    message = refusal(edited(RECIPE, "x" * 5000))
+    message = refusal(edit(RECIPE, "x" * 5000))
     assert f"{RECIPE} = 'xxx" in message
     assert len(message) < 200
 
 
-def test_a_key_with_a_line_break_is_still_told_in_one_line():
-    assert "train.a b is unknown" in refusal(edited("train.a\nb", 1))
+def test_a_key_with_a_line_break_is_still_reported_in_one_line():
+    assert "train.a b is unknown" in refusal(edit("train.a\nb", 1))
 
 
 @pytest.mark.parametrize("key", [5, None])
-def test_a_key_that_is_no_text_is_told(key):
+def test_a_key_that_is_no_text_is_refused(key):
     values = copy.deepcopy(VALUES)
     values["train"]["recipes"][key] = values["train"]["recipes"]["bce"]
-    assert f"train.recipes: there is no objective {key};" in refusal(values)
+    assert f"train.recipes: no objective {key};" in refusal(values)
 
 
-def test_a_recipe_for_no_objective_is_told_which_there_are():
+def test_a_recipe_for_no_objective_is_refused_with_the_names_there_are():
     recipe = copy.deepcopy(VALUES["train"]["recipes"])["bce"]
-    message = refusal(edited("train.recipes.wgangp", recipe))
-    assert "train.recipes: there is no objective wgangp;" in message
+    message = refusal(edit("train.recipes.wgangp", recipe))
+    assert "train.recipes: no objective wgangp;" in message
     assert ", ".join(OBJECTIVES) in message
 
 
@@ -255,9 +255,9 @@ def test_an_objective_without_its_recipe_is_refused_and_others_may_be_left_out()
     recipes = copy.deepcopy(VALUES["train"]["recipes"])
     one = {"hinge": recipes["hinge"]}
     assert "objective = 'bce' has no section in train.recipes" in refusal(
-        edited("train.recipes", one)
+        edit("train.recipes", one)
     )
-    params = accepted("train.recipes", one, ("train.objective", "hinge"))
+    params = accept("train.recipes", one, ("train.objective", "hinge"))
     assert list(params.train.recipes) == ["hinge"]
 
 
@@ -266,32 +266,31 @@ def test_an_objective_without_its_recipe_is_refused_and_others_may_be_left_out()
 def test_no_penalty_goes_with_batch_norm_in_the_discriminator(objective, penalty):
     recipe = f"train.recipes.{objective}"
     batch = (f"{recipe}.discriminator_norm", "batch")
-    message = refusal(edited(f"{recipe}.penalties.{penalty}", 0.1, batch))
+    message = refusal(edit(f"{recipe}.penalties.{penalty}", 0.1, batch))
     assert f"{recipe}: discriminator_norm: batch is not allowed with penalties" in message
-    assert "gradient of each sample" in message
-    assert "none, layer, pixel or instance" in message
+    for allowed in ("none", "layer", "pixel", "instance"):
+        assert allowed in message
 
 
 @pytest.mark.parametrize("norm", ["none", "layer", "pixel", "instance"])
 def test_penalties_go_with_norms_of_single_samples(norm):
     gradient = (f"{RECIPE}.penalties.gradient", 10.0)
-    params = accepted(f"{RECIPE}.discriminator_norm", norm, gradient)
+    params = accept(f"{RECIPE}.discriminator_norm", norm, gradient)
     assert params.train.recipe.penalties.enabled
 
 
 def test_batch_norm_goes_without_penalties():
-    recipe = accepted(f"{RECIPE}.discriminator_norm", "batch").train.recipe
+    recipe = accept(f"{RECIPE}.discriminator_norm", "batch").train.recipe
     assert (recipe.discriminator_norm, recipe.penalties.enabled) == ("batch", False)
 
 
 def test_wgan_gp_without_the_gradient_penalty_is_refused_only_if_it_is_switched_on():
     off = ("train.recipes.wgan_gp.penalties.gradient", 0.0)
-    message = refusal(edited(*off, ("train.objective", "wgan_gp")))
+    message = refusal(edit(*off, ("train.objective", "wgan_gp")))
     assert "train: recipes.wgan_gp.penalties.gradient = 0: " in message
-    assert "the paper's weight is 10" in message
     r1 = ("train.recipes.wgan_gp.penalties.r1", 10.0)
-    assert "penalties.gradient = 0" in refusal(edited(*off, r1, ("train.objective", "wgan_gp")))
-    assert accepted(*off).train.objective == "bce"
+    assert "penalties.gradient = 0" in refusal(edit(*off, r1, ("train.objective", "wgan_gp")))
+    assert accept(*off).train.objective == "bce"
 
 
 @pytest.mark.parametrize("shape", ["linear", "cosine"])
@@ -299,19 +298,19 @@ def test_wgan_gp_without_the_gradient_penalty_is_refused_only_if_it_is_switched_
 def test_a_schedule_ends_after_it_begins(shape, begin, end):
     schedule = f"{OPTIMISER}.schedule"
     message = refusal(
-        edited(f"{schedule}.shape", shape, (f"{schedule}.begin", begin), (f"{schedule}.end", end))
+        edit(f"{schedule}.shape", shape, (f"{schedule}.begin", begin), (f"{schedule}.end", end))
     )
     assert f"{schedule}: end = {end} must be after begin = {begin}, in images seen" in message
     assert f"shape: {shape}" in message
 
 
 def test_a_constant_schedule_needs_no_end():
-    schedule = accepted(f"{OPTIMISER}.schedule.begin", 10).train.recipe.generator.schedule
+    schedule = accept(f"{OPTIMISER}.schedule.begin", 10).train.recipe.generator.schedule
     assert (schedule.shape, schedule.begin, schedule.end) == ("constant", 10, 0)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         ({"betas": [0.5, "x"]}, "betas = [0.5, 'x']: must be two numbers from 0 to less than 1"),
         ({"betas": [0.5, 0.9, 0.99]}, "betas = [0.5, 0.9, 0.99]: must be two numbers"),
@@ -331,19 +330,19 @@ def test_a_constant_schedule_needs_no_end():
         ({"momentum": "fast"}, "momentum = 'fast': must be a number from 0 to less than 1"),
         ({"momentum": 1.0}, "momentum = 1.0: must be a number from 0 to less than 1"),
         ({"alpha": 1.5}, "alpha = 1.5: must be a number from 0 to less than 1"),
-        ({"beta": 0.5}, "beta = 0.5: there is no such argument; there are betas, eps"),
-        ({"lr": [{}]}, "lr = [{}]: there is no such argument"),
-        ({5: 5}, "5 = 5: there is no such argument"),
+        ({"beta": 0.5}, "beta = 0.5: no such argument; use betas, eps"),
+        ({"lr": [{}]}, "lr = [{}]: no such argument"),
+        ({5: 5}, "5 = 5: no such argument"),
     ],
 )
-def test_a_wrong_argument_of_an_optimiser_is_one_short_line(arguments, told):
-    message = refusal(edited(f"{OPTIMISER}.arguments", arguments))
-    assert message.startswith(f"params.yaml: {OPTIMISER}.arguments: {told}")
+def test_a_wrong_argument_of_an_optimiser_is_one_short_line(arguments, expected):
+    message = refusal(edit(f"{OPTIMISER}.arguments", arguments))
+    assert message.startswith(f"params.yaml: {OPTIMISER}.arguments: {expected}")
     assert len(message) < 200
 
 
 @pytest.mark.parametrize(
-    ("optimiser", "arguments", "told"),
+    ("optimiser", "arguments", "expected"),
     [
         ("sgd", {"betas": [0.5, 0.9]}, "sgd takes no argument 'betas'; it takes momentum, "),
         ("adam", {"momentum": 0.9}, "adam takes no argument 'momentum'; it takes betas, eps, "),
@@ -352,11 +351,11 @@ def test_a_wrong_argument_of_an_optimiser_is_one_short_line(arguments, told):
         ("sgd", {"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "and a dampening of 0"),
     ],
 )
-def test_arguments_that_the_optimiser_would_refuse_are_refused(optimiser, arguments, told):
+def test_arguments_that_the_optimiser_would_refuse_are_refused(optimiser, arguments, expected):
     changes = (f"{OPTIMISER}.optimiser", optimiser), (f"{OPTIMISER}.arguments", arguments)
-    message = refusal(edited(*changes[0], changes[1]))
+    message = refusal(edit(*changes[0], changes[1]))
     assert f"{OPTIMISER}: " in message
-    assert told in message
+    assert expected in message
 
 
 @pytest.mark.parametrize("optimiser", ARGUMENTS)
@@ -367,12 +366,12 @@ def test_arguments_that_may_be_set_are_those_that_torch_has(optimiser):
     values = {"betas": [0.5, 0.9], "nesterov": False, "amsgrad": True, "centered": True}
     arguments = {name: values.get(name, 0.5) for name in ARGUMENTS[optimiser]}
     changes = (f"{OPTIMISER}.optimiser", optimiser), (f"{OPTIMISER}.arguments", arguments)
-    assert accepted(*changes[0], changes[1]).train.recipe.generator.arguments == arguments
+    assert accept(*changes[0], changes[1]).train.recipe.generator.arguments == arguments
 
 
 def test_numbers_and_switches_of_arguments_keep_their_kinds():
     arguments = {"betas": [0, 0.9], "eps": 0, "amsgrad": True}
-    found = accepted(f"{OPTIMISER}.arguments", arguments).train.recipe.generator.arguments
+    found = accept(f"{OPTIMISER}.arguments", arguments).train.recipe.generator.arguments
     assert found["amsgrad"] is True
     assert [type(found["eps"]), *map(type, found["betas"])] == [float] * 3
 
@@ -382,18 +381,18 @@ def test_active_values_hold_one_recipe_and_no_length():
     assert {"images", "recipes", "keep_checkpoints"}.isdisjoint(active)
     assert active["recipe"] == load_params(SHIPPED).train.recipe.model_dump()
     other = ("train.recipes.hinge.critic_steps", 7)
-    longer = accepted("train.images", 10**9, ("train.keep_checkpoints", 9), other).train.active()
+    longer = accept("train.images", 10**9, ("train.keep_checkpoints", 9), other).train.active()
     assert longer == active
-    assert accepted(f"{RECIPE}.critic_steps", 2).train.active() != active
+    assert accept(f"{RECIPE}.critic_steps", 2).train.active() != active
 
 
 def test_a_step_shows_the_critic_a_batch_each_time():
     steps = (f"{RECIPE}.critic_steps", 5)
-    assert accepted("train.batch_size", 16, steps).train.images_per_step == 80
+    assert accept("train.batch_size", 16, steps).train.images_per_step == 80
 
 
 def test_the_seed_that_chooses_may_not_report():
-    message = refusal(edited("evaluate.report_seeds", [7, 1]))
+    message = refusal(edit("evaluate.report_seeds", [7, 1]))
     assert "selection_seed = 1 is one of report_seeds" in message
 
 
@@ -407,26 +406,26 @@ def test_the_seed_that_chooses_may_not_report():
     ],
 )
 def test_a_list_names_nothing_twice(key, value):
-    message = refusal(edited(key, value))
+    message = refusal(edit(key, value))
     assert f"{key} = {value!r}" in message
     assert "twice" in message
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED_METRICS.items())
 def test_the_old_id_of_a_metric_is_refused_with_the_new_one(old, new):
-    message = refusal(edited("evaluate.metrics", ["memorisation", old]))
+    message = refusal(edit("evaluate.metrics", ["memorisation", old]))
     assert f"evaluate.metrics.1 = {old!r}: now called {new}" in message
-    accepted("evaluate.metrics", ["memorisation", new])
+    accept("evaluate.metrics", ["memorisation", new])
 
 
 @pytest.mark.parametrize("name", ["vgg", "../clip.pt", "/clip.pt", "clip.onnx", ""])
 def test_an_extractor_is_known_or_a_file_in_its_folder(name):
-    assert f"{name!r}" in refusal(edited("features.extractors", [name]))
-    accepted("features.extractors", ["clip.pt", "deep/vgg.ts", "lite0"])
+    assert f"{name!r}" in refusal(edit("features.extractors", [name]))
+    accept("features.extractors", ["clip.pt", "deep/vgg.ts", "lite0"])
 
 
 @pytest.mark.parametrize("values", [None, [], "text", 5])
-def test_a_file_without_sections_is_told_which_it_needs(values):
+def test_a_file_without_sections_is_refused_with_the_names_it_needs(values):
     assert "preprocess, model, train, features, evaluate" in refusal(values)
 
 
@@ -440,7 +439,7 @@ def test_params_are_frozen():
 
 @pytest.mark.parametrize("text", ["1e-05", "1E-5", "1.e-5", "0.00001", "1.0e-5"])
 def test_numbers_as_dvc_writes_them_are_numbers(text):
-    values = edited(f"{OPTIMISER}.learning_rate", "HERE")
+    values = edit(f"{OPTIMISER}.learning_rate", "HERE")
     params = parse_text(yaml.safe_dump(values).replace("HERE", text), "test")
     assert params.train.recipe.generator.learning_rate == 1e-5
 
@@ -494,13 +493,13 @@ def test_no_file_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [(b"train: [1,\nb: 2", "not valid YAML"), (b"\xff\xfe\x00", "cannot be read")],
 )
-def test_a_file_that_is_not_yaml_is_one_line(tmp_path, content, told):
+def test_a_file_that_is_not_yaml_is_one_line(tmp_path, content, expected):
     file = tmp_path / "params.yaml"
     file.write_bytes(content)
-    with pytest.raises(GanError, match=told) as caught:
+    with pytest.raises(GanError, match=expected) as caught:
         load_params(file)
     assert "\n" not in str(caught.value)
 

@@ -36,12 +36,12 @@ def pictures(count, side=32, dtype=torch.float32, seed=0, low=-1.0):
     return torch.rand(count, 3, side, side, generator=random, dtype=dtype) * (1 - low) + low
 
 
-def applied(pixels, *on, strength=1.0, seed=1, stream="real", first=0):
+def apply(pixels, *on, strength=1.0, seed=1, stream="real", first=0):
     samples = torch.arange(first, first + len(pixels))
     return augment(pixels, params(*on), torch.tensor(strength), seed, stream, samples)
 
 
-def coloured(picture, brightness, saturation, contrast):
+def change_colours(picture, brightness, saturation, contrast):
     """DiffAugment's three functions for one picture (3, H, W), one after the other."""
     picture = picture + brightness
     grey = picture.mean(0, keepdim=True)
@@ -49,7 +49,7 @@ def coloured(picture, brightness, saturation, contrast):
     return (picture - picture.mean()) * contrast + picture.mean()
 
 
-def translated(picture, down, right):
+def translate(picture, down, right):
     """One picture (3, H, W), moved by slices."""
     height, width = picture.shape[1:]
     result = torch.zeros_like(picture)
@@ -63,7 +63,7 @@ def translated(picture, down, right):
 def shift_of(before, after, farthest):
     """The translation that makes `after` of `before`; exactly one must do it."""
     shifts = product(range(-farthest, farthest + 1), repeat=2)
-    (found,) = [shift for shift in shifts if torch.equal(translated(before, *shift), after)]
+    (found,) = [shift for shift in shifts if torch.equal(translate(before, *shift), after)]
     return found
 
 
@@ -76,16 +76,16 @@ def cut(picture, row, column, side):
 
 def test_colour_is_brightness_then_saturation_then_contrast():
     pixels = pictures(16, dtype=torch.float64)
-    result = applied(pixels, "colour", stream="any")
+    result = apply(pixels, "colour", stream="any")
     draws = uniform(1, "any/colour", torch.arange(16), 4).double()[:, 1:]
     for before, after, (first, second, third) in zip(pixels, result, draws, strict=True):
-        expected = coloured(before, first - 0.5, 2 * second, third + 0.5)
+        expected = change_colours(before, first - 0.5, 2 * second, third + 0.5)
         torch.testing.assert_close(after, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_brightness_saturation_and_contrast_fill_their_ranges():
     pixels = pictures(2000, 2, dtype=torch.float64)
-    result = applied(pixels, "colour")
+    result = apply(pixels, "colour")
     brightness = (result - pixels).mean((1, 2, 3))
     contrast_grey = result.mean(1).var((1, 2)) / pixels.mean(1).var((1, 2))
     contrast = contrast_grey.sqrt()
@@ -103,14 +103,14 @@ def test_brightness_saturation_and_contrast_fill_their_ranges():
 
 
 def test_pixels_may_leave_their_range():
-    assert applied(pictures(16), "colour").abs().max() > 1
+    assert apply(pictures(16), "colour").abs().max() > 1
 
 
 @pytest.mark.parametrize("side", [32, 48, 33])
 def test_a_translation_moves_whole_pixels_at_most_an_eighth_of_the_side(side):
     pixels = pictures(40, side, low=0.1)
     farthest = round(side / 8)
-    moved = applied(pixels, "translation")
+    moved = apply(pixels, "translation")
     shifts = [shift_of(*pair, farthest) for pair in zip(pixels, moved, strict=True)]
     assert len(set(shifts)) > 20
 
@@ -118,7 +118,7 @@ def test_a_translation_moves_whole_pixels_at_most_an_eighth_of_the_side(side):
 def test_all_translations_are_equally_frequent():
     pixels = torch.zeros(20_000, 1, 8, 8)
     pixels[:, :, 4, 4] = 1
-    moved = applied(pixels, "translation")
+    moved = apply(pixels, "translation")
     counts = moved.sum((0, 1))
     expected = len(pixels) / 9
     chi_square = ((counts[3:6, 3:6] - expected).square() / expected).sum().item()
@@ -128,7 +128,7 @@ def test_all_translations_are_equally_frequent():
 
 def test_pictures_need_not_be_square():
     pixels = pictures(20, low=0.1)[:, :, :, :16].contiguous()
-    for before, after in zip(pixels, applied(pixels, "translation"), strict=True):
+    for before, after in zip(pixels, apply(pixels, "translation"), strict=True):
         assert abs(shift_of(before, after, 4)[1]) <= 2
 
 
@@ -138,7 +138,7 @@ def test_a_cut_is_a_square_of_half_the_side_that_may_stand_out(side):
     length = (side + 1) // 2
     corners = list(product(range(-length, side + 1), repeat=2))
     found = set()
-    for before, after in zip(pixels, applied(pixels, "cutout"), strict=True):
+    for before, after in zip(pixels, apply(pixels, "cutout"), strict=True):
         fits = [corner for corner in corners if torch.equal(cut(before, *corner, length), after)]
         assert fits
         found.add(fits[0])
@@ -148,7 +148,7 @@ def test_a_cut_is_a_square_of_half_the_side_that_may_stand_out(side):
 
 def test_cuts_leave_the_share_that_diff_augment_leaves():
     side, count = 16, 20_000
-    left = applied(torch.ones(count, 1, side, side), "cutout").mean((0, 1))
+    left = apply(torch.ones(count, 1, side, side), "cutout").mean((0, 1))
     # by counting: along an axis the middle is at each of 0..side equally often
     chances = torch.tensor(
         [
@@ -162,13 +162,13 @@ def test_cuts_leave_the_share_that_diff_augment_leaves():
 
 def test_operations_follow_one_another_as_in_diff_augment():
     pixels = pictures(16)
-    step = applied(applied(pixels, "colour"), "translation")
-    assert torch.equal(applied(pixels, *SWITCHES), applied(step, "cutout"))
+    step = apply(apply(pixels, "colour"), "translation")
+    assert torch.equal(apply(pixels, *SWITCHES), apply(step, "cutout"))
 
 
 def test_nothing_switched_on_changes_nothing():
     pixels = pictures(4)
-    assert torch.equal(applied(pixels), pixels)
+    assert torch.equal(apply(pixels), pixels)
 
 
 @pytest.mark.parametrize("name", SWITCHES)
@@ -176,7 +176,7 @@ def test_strength_is_the_share_of_samples_that_an_operation_touches(name):
     count = 4000
     pixels = pictures(count, 8, low=0.1)
     for strength in (0.0, 0.25, 0.5, 1.0):
-        result = applied(pixels, name, strength=strength)
+        result = apply(pixels, name, strength=strength)
         touched = (result != pixels).flatten(1).any(1).double().mean().item()
         # translations by nothing, one of nine
         visible = 8 / 9 if name == "translation" else 1.0
@@ -196,13 +196,13 @@ def test_operations_touch_samples_independently():
     # and that these are the draws that decide
     pixels = pictures(count, 8, low=0.1)
     for name, expected in zip(SWITCHES[::2], touched[::2], strict=True):
-        changed = (applied(pixels, name, strength=0.5) != pixels).flatten(1).any(1)
+        changed = (apply(pixels, name, strength=0.5) != pixels).flatten(1).any(1)
         assert torch.equal(changed, expected.bool())
 
 
 def test_a_greater_strength_touches_the_same_samples_and_more():
     pixels = pictures(200, 8)
-    weak, strong = (applied(pixels, "cutout", strength=share) for share in (0.3, 0.6))
+    weak, strong = (apply(pixels, "cutout", strength=share) for share in (0.3, 0.6))
     same = (weak == strong).flatten(1).all(1)
     assert torch.equal(weak[~same], pixels[~same])
 
@@ -210,9 +210,9 @@ def test_a_greater_strength_touches_the_same_samples_and_more():
 @pytest.mark.parametrize("part", [1, 5, 16])
 def test_a_samples_augmentation_does_not_depend_on_its_batch(part):
     pixels = pictures(48)
-    whole = applied(pixels, *SWITCHES, strength=0.7)
+    whole = apply(pixels, *SWITCHES, strength=0.7)
     parts = [
-        applied(each, *SWITCHES, strength=0.7, first=index * part)
+        apply(each, *SWITCHES, strength=0.7, first=index * part)
         for index, each in enumerate(pixels.split(part))
     ]
     assert torch.equal(whole, torch.cat(parts))
@@ -221,9 +221,9 @@ def test_a_samples_augmentation_does_not_depend_on_its_batch(part):
 @pytest.mark.parametrize("name", SWITCHES)
 def test_streams_seeds_and_samples_differ(name):
     pixels = pictures(1, 64).expand(50, -1, -1, -1)
-    here = applied(pixels, name)
+    here = apply(pixels, name)
     for other in ({"stream": "fake"}, {"seed": 2}, {"first": 1000}):
-        there = applied(pixels, name, **other)
+        there = apply(pixels, name, **other)
         assert (here != there).flatten(1).any(1).double().mean() > 0.9
     assert (here[1:] != here[:-1]).flatten(1).any(1).double().mean() > 0.9
 
@@ -235,9 +235,9 @@ def test_shape_dtype_and_layout_stay(dtype, layout, autocast):
     pixels = pictures(6, dtype=torch.float64).to(dtype).contiguous(memory_format=layout)
     context = torch.autocast("cpu", dtype=torch.bfloat16) if autocast else nullcontext()
     with context:
-        result = applied(pixels, *SWITCHES)
+        result = apply(pixels, *SWITCHES)
         noise = add_instance_noise(pixels, 0.1, 1, "real", torch.arange(6))
-    expected = applied(pixels.contiguous(), *SWITCHES)
+    expected = apply(pixels.contiguous(), *SWITCHES)
     for each in (result, noise):
         assert (each.shape, each.dtype) == (pixels.shape, dtype)
         assert each.is_contiguous(memory_format=layout)
@@ -247,7 +247,7 @@ def test_shape_dtype_and_layout_stay(dtype, layout, autocast):
 def test_pixels_that_came_in_are_left_alone():
     pixels = pictures(8)
     before = pixels.clone()
-    applied(pixels, *SWITCHES)
+    apply(pixels, *SWITCHES)
     add_instance_noise(pixels, 0.5, 1, "real", torch.arange(8))
     assert torch.equal(pixels, before)
 
@@ -255,22 +255,22 @@ def test_pixels_that_came_in_are_left_alone():
 def test_the_gradient_of_a_translation_is_the_translation_back():
     pixels = pictures(20, low=0.1).requires_grad_()
     upstream = pictures(20, seed=1)
-    result = applied(pixels, "translation")
+    result = apply(pixels, "translation")
     (found,) = torch.autograd.grad(result, pixels, upstream)
     for index, (before, after) in enumerate(zip(pixels, result, strict=True)):
         down, right = shift_of(before, after, 4)
-        assert torch.equal(found[index], translated(upstream[index], -down, -right))
+        assert torch.equal(found[index], translate(upstream[index], -down, -right))
 
 
 @pytest.mark.parametrize("on", [*((name,) for name in SWITCHES), SWITCHES])
 def test_gradients_are_right_also_the_second_ones(on):
     pixels = pictures(3, 8, dtype=torch.float64).requires_grad_()
 
-    def squared(pixels):
-        return applied(pixels, *on, strength=0.7).square()
+    def mean_square(pixels):
+        return apply(pixels, *on, strength=0.7).square()
 
-    assert torch.autograd.gradcheck(squared, (pixels,), fast_mode=True)
-    assert torch.autograd.gradgradcheck(squared, (pixels,), fast_mode=True)
+    assert torch.autograd.gradcheck(mean_square, (pixels,), fast_mode=True)
+    assert torch.autograd.gradgradcheck(mean_square, (pixels,), fast_mode=True)
 
 
 def test_the_greatest_draw_stays_inside():
@@ -289,7 +289,7 @@ def test_the_greatest_draw_stays_inside():
         assert moved[0, 0, farthest, farthest] == 1
 
 
-def settled(start, images, gain, params, steps=4000):
+def settle(start, images, gain, params, steps=4000):
     """Overfitting and strength of a made-up discriminator that overfits more and more.
 
     Overfitting grows to 1 with time, and the strength takes `gain` times itself off.
@@ -304,7 +304,7 @@ def settled(start, images, gain, params, steps=4000):
 
 
 def test_strength_settles_where_overfitting_is_on_target():
-    overfitting, strength = settled(0.0, 2, 0.8, params(target=0.6, images=1000))
+    overfitting, strength = settle(0.0, 2, 0.8, params(target=0.6, images=1000))
     assert overfitting[-500:].mean().item() == pytest.approx(0.6, abs=0.01)
     assert overfitting[-500:].std() < 0.01
     # 1 - 0.8 s = 0.6 at the end
@@ -313,12 +313,12 @@ def test_strength_settles_where_overfitting_is_on_target():
 
 @pytest.mark.parametrize("start", [0.0, 1.0])
 def test_strength_recovers_from_either_end(start):
-    overfitting, _ = settled(start, 2, 0.8, params(target=0.6, images=1000))
+    overfitting, _ = settle(start, 2, 0.8, params(target=0.6, images=1000))
     assert overfitting[-500:].mean().item() == pytest.approx(0.6, abs=0.01)
 
 
 def test_strength_stays_at_the_end_if_that_is_not_enough():
-    _, strength = settled(0.0, 2, 0.1, params(target=0.6, images=1000))
+    _, strength = settle(0.0, 2, 0.1, params(target=0.6, images=1000))
     assert strength[-1] == 1
     assert strength.min() == 0
     assert strength.max() == 1

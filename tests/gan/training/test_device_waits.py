@@ -29,7 +29,7 @@ AUGMENTED = {
 
 @pytest.fixture(autouse=True)
 def no_autocast_without_values(monkeypatch):
-    """What switches autocast off for a block asks torch for the device's, and meta has none."""
+    """Replace torch.autocast, which has no meta device, by a null context there."""
     real = torch.autocast
 
     def autocast(kind, *arguments, **named):

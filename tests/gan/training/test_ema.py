@@ -23,7 +23,7 @@ def gap(average, network):
     return (network.weight - average.weight).abs().item()
 
 
-def mixed(norm=nn.BatchNorm2d, normed=False, width=8, seed=0):
+def mix(norm=nn.BatchNorm2d, normed=False, width=8, seed=0):
     """A small generator of (N, 8) latents with this norm, with or without spectral norm."""
     wrap = spectral_norm if normed else (lambda layer: layer)
     with torch.random.fork_rng(devices=[]):
@@ -49,7 +49,7 @@ NORMS = {
 }
 
 
-def trained(average, network, steps=30, size=0.05, half_life=200):
+def train_network(average, network, steps=30, size=0.05, half_life=200):
     """Let a network wander off, with its average behind it."""
     random = torch.Generator().manual_seed(5)
     for step in range(1, steps + 1):
@@ -121,7 +121,7 @@ def test_the_first_update_forgets_the_start():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("normed", [False, True])
 def test_the_average_converges_to_a_network_that_stands_still(normed, dtype, layout):
-    average, network = mixed(normed=normed), mixed(normed=normed, seed=1)
+    average, network = mix(normed=normed), mix(normed=normed, seed=1)
     for each in (average, network):
         each.to(dtype=dtype, memory_format=layout)
     assert not torch.allclose(average[4].bias, network[4].bias)
@@ -161,7 +161,7 @@ def test_recalibration_forgets_what_was_measured_before():
 
 
 def test_recalibration_leaves_parameters_alone():
-    generator = mixed(normed=True)
+    generator = mix(normed=True)
     before = [parameter.clone() for parameter in generator.parameters()]
     recalibrate(generator, torch.randn(3, 16, 8).unbind())
     assert all(map(torch.equal, before, generator.parameters()))
@@ -181,10 +181,10 @@ def test_a_network_without_batch_norm_is_only_put_into_eval_mode():
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_weights_of_the_average_have_a_spectral_norm_of_1(norm, dtype):
-    network = mixed(NORMS[norm], normed=True).to(dtype)
+    network = mix(NORMS[norm], normed=True).to(dtype)
     network.to(memory_format=torch.channels_last)
     average = copy.deepcopy(network).eval()
-    trained(average, network)
+    train_network(average, network)
     assert max(abs(gain - 1) for gain in gains(average)) > 0.02  # or there is nothing to mend
     recalibrate(average, torch.randn(2, 16, 8, dtype=dtype).unbind())
     precision = 1e-5 if dtype == torch.float32 else 1e-12
@@ -192,7 +192,7 @@ def test_weights_of_the_average_have_a_spectral_norm_of_1(norm, dtype):
     assert not any(module.training for module in average.modules())
 
 
-def test_singular_values_that_are_close_are_told_apart():
+def test_singular_values_that_are_close_are_distinguished():
     layer = spectral_norm(nn.Linear(40, 60, bias=False))
     values = torch.ones(40).double()
     values[7] = 1.001
@@ -207,10 +207,12 @@ def test_singular_values_that_are_close_are_told_apart():
 @pytest.mark.parametrize("normed", [False, True])
 def test_calibration_is_a_function_of_weights_and_inputs_alone(normed):
     inputs = torch.randn(3, 16, 8, generator=torch.Generator().manual_seed(0)).unbind()
-    once, twice = mixed(normed=normed), mixed(normed=normed)
+    once, twice = mix(normed=normed), mix(normed=normed)
     recalibrate(once, inputs)
     recalibrate(twice, [each * 5 + 3 for each in inputs])
-    trained(twice, mixed(normed=normed, seed=2), steps=3)  # another network's weights, for a while
+    train_network(
+        twice, mix(normed=normed, seed=2), steps=3
+    )  # another network's weights, for a while
     with torch.no_grad():
         for mine, theirs in zip(twice.parameters(), once.parameters(), strict=True):
             mine.copy_(theirs)
@@ -221,19 +223,19 @@ def test_calibration_is_a_function_of_weights_and_inputs_alone(normed):
 
 
 def test_the_averages_singular_vectors_survive_saving():
-    network, latents = mixed(normed=True), torch.randn(4, 8)
+    network, latents = mix(normed=True), torch.randn(4, 8)
     average = copy.deepcopy(network)
-    trained(average, network)
+    train_network(average, network)
     recalibrate(average, torch.randn(2, 16, 8).unbind())
-    loaded = mixed(normed=True, seed=9).eval()
+    loaded = mix(normed=True, seed=9).eval()
     loaded.load_state_dict(average.state_dict())
     assert torch.equal(loaded(latents), average(latents))
 
 
 def test_statistics_are_measured_through_the_weights_that_will_be_used():
-    network = mixed(normed=True)
+    network = mix(normed=True)
     average = copy.deepcopy(network)
-    trained(average, network)
+    train_network(average, network)
     latents = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
     recalibrate(average, [latents])
     hidden = average[1](average[0](latents))
@@ -248,7 +250,7 @@ def test_dropout_is_off_while_statistics_are_measured():
 
 def test_colours_of_the_average_are_those_of_its_weights_on_a_batch():
     random = torch.Generator().manual_seed(0)
-    network, average = mixed(width=16), mixed(width=16, seed=1)
+    network, average = mix(width=16), mix(width=16, seed=1)
     # running statistics that belong to very different weights, as late in a training
     for norm in (module for module in average.modules() if isinstance(module, nn.BatchNorm2d)):
         norm.running_mean.fill_(0.5)

@@ -48,7 +48,7 @@ class Witness:
         self.snapshots.append((images_seen, copy.deepcopy(averaged.state_dict())))
 
     def checkpoint(self, images_seen, state):
-        self.saved[images_seen] = saved(state)
+        self.saved[images_seen] = save(state)
 
     def step_done(self, images_seen):
         self.steps.append(images_seen)
@@ -57,14 +57,14 @@ class Witness:
         return self.stop_at is not None and bool(self.steps) and self.steps[-1] >= self.stop_at
 
 
-def saved(state):
+def save(state):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.pt"
         save_checkpoint(path, ORIGIN, state.averaged, state.state_dict())
         return path.read_bytes()
 
 
-def loaded(params, content):
+def load(params, content):
     state = fresh(params)
     content = torch.load(io.BytesIO(content), weights_only=True)
     state.load_state_dict(content["state"])
@@ -86,7 +86,7 @@ def batches_of(params, images):
     return Batches(images, settings.seed, settings.batch_size, settings.flip, CPU.device)
 
 
-def trained(params, images, state=None, stop_at=None):
+def run_training(params, images, state=None, stop_at=None):
     witness = Witness(stop_at=stop_at)
     state = state or fresh(params, images.shape[1])
     train(state, engine_of(params), batches_of(params, images), witness)
@@ -135,17 +135,17 @@ def test_the_norm_of_the_gradient_is_that_of_the_step_that_it_makes(make_params)
     measured = discriminator_step(
         state, engine, real, state.generator(latents).detach(), samples, 0
     )
-    assert moved(before, state.discriminator) == pytest.approx(
+    assert move(before, state.discriminator) == pytest.approx(
         0.5 * float(measured["gradient_norm/discriminator"]), rel=1e-4
     )
     before = weights(state.generator)
     measured = generator_step(state, engine, state.generator(latents), real, samples)
-    assert moved(before, state.generator) == pytest.approx(
+    assert move(before, state.generator) == pytest.approx(
         0.5 * float(measured["gradient_norm/generator"]), rel=1e-4
     )
 
 
-def moved(before, network):
+def move(before, network):
     after = weights(network)
     return float(sum(((after[name] - value) ** 2).sum() for name, value in before.items()) ** 0.5)
 
@@ -226,9 +226,9 @@ def test_a_training_that_was_cut_in_two_equals_one_that_was_not(
     # neither logs nor grids fall together with the checkpoint from which it goes on
     changes |= {"train.log_every": 48, "train.grid_every": 64, "train.checkpoint_every": 80}
     params = make_params(changes)
-    whole, heard = trained(params, noise_images)
-    again, rest = trained(params, noise_images, loaded(params, heard.saved[80]))
-    assert saved(again) == heard.saved[240] == saved(whole)
+    whole, heard = run_training(params, noise_images)
+    again, rest = run_training(params, noise_images, load(params, heard.saved[80]))
+    assert save(again) == heard.saved[240] == save(whole)
     assert rest.logs == [each for each in heard.logs if each[0] > 80]
     assert rest.grids == [seen for seen in heard.grids if seen > 80]
     assert [seen for seen, _ in rest.snapshots] == [s for s, _ in heard.snapshots if s > 80]
@@ -238,17 +238,17 @@ def test_a_training_that_was_cut_in_two_equals_one_that_was_not(
 
 def test_a_longer_training_from_a_finished_one_equals_one_that_was_long(make_params, noise_images):
     short, long = make_params({"train.images": 88}), make_params({"train.images": 240})
-    _, first = trained(short, noise_images)
-    _, heard = trained(long, noise_images)
-    _, rest = trained(long, noise_images, loaded(long, first.saved[88]))
+    _, first = run_training(short, noise_images)
+    _, heard = run_training(long, noise_images)
+    _, rest = run_training(long, noise_images, load(long, first.saved[88]))
     assert rest.saved[240] == heard.saved[240]
     assert first.logs + rest.logs == heard.logs
 
 
 def test_a_state_that_is_at_the_end_only_shows_the_end_again(make_params, noise_images):
     params = make_params()
-    _, heard = trained(params, noise_images)
-    _, again = trained(params, noise_images, loaded(params, heard.saved[192]))
+    _, heard = run_training(params, noise_images)
+    _, again = run_training(params, noise_images, load(params, heard.saved[192]))
     assert (again.logs, again.grids, again.steps) == ([], [192], [])
     assert same(again.snapshots[0][1], heard.snapshots[-1][1])
     assert again.saved == {192: heard.saved[192]}
@@ -257,7 +257,7 @@ def test_a_state_that_is_at_the_end_only_shows_the_end_again(make_params, noise_
 def test_results_are_due_where_their_intervals_are_crossed(make_params, noise_images):
     intervals = {"log": 20, "grid": 50, "snapshot": 70, "checkpoint": 100}
     params = make_params({f"train.{k}_every": v for k, v in intervals.items()})
-    _, heard = trained(params, noise_images)
+    _, heard = run_training(params, noise_images)
     assert [seen for seen, _ in heard.logs] == [24, 40, 64, 80, 104, 120, 144, 160, 184]
     assert heard.grids == [0, 56, 104, 152, 192]
     assert [seen for seen, _ in heard.snapshots] == [72, 144, 192]
@@ -265,20 +265,20 @@ def test_results_are_due_where_their_intervals_are_crossed(make_params, noise_im
 
 
 def test_an_interval_shorter_than_a_step_is_due_every_step(make_params, noise_images):
-    _, heard = trained(make_params({"train.log_every": 1, "train.images": 40}), noise_images)
+    _, heard = run_training(make_params({"train.log_every": 1, "train.images": 40}), noise_images)
     assert [seen for seen, _ in heard.logs] == [8, 16, 24, 32, 40]
 
 
 def test_a_training_ends_with_the_first_step_that_reaches_its_length(make_params, noise_images):
-    state, heard = trained(make_params({"train.images": 33}), noise_images)
+    state, heard = run_training(make_params({"train.images": 33}), noise_images)
     assert state.step == 5
     assert heard.snapshots[-1][0] == max(heard.saved) == 40
 
 
 @pytest.mark.slow
 def test_a_log_is_the_mean_since_the_last_one(make_params, noise_images):
-    _, fine = trained(make_params({"train.log_every": 8}), noise_images)
-    _, coarse = trained(make_params({"train.log_every": 32}), noise_images)
+    _, fine = run_training(make_params({"train.log_every": 8}), noise_images)
+    _, coarse = run_training(make_params({"train.log_every": 32}), noise_images)
     for i, (seen, measured) in enumerate(coarse.logs):
         parts = [each for _, each in fine.logs[4 * i : 4 * i + 4]]
         assert seen == 32 * (i + 1)
@@ -308,8 +308,8 @@ def test_steps_that_the_scaler_of_fp16_leaves_out_do_not_spoil_the_norms(
 
 @pytest.mark.slow
 def test_watching_closely_does_not_change_what_is_learned(make_params, noise_images):
-    rare, _ = trained(make_params(), noise_images)
-    often, _ = trained(
+    rare, _ = run_training(make_params(), noise_images)
+    often, _ = run_training(
         make_params({"train.grid_every": 8, "train.snapshot_every": 8}), noise_images
     )
     for network in ("generator", "discriminator", "averaged"):
@@ -318,10 +318,10 @@ def test_watching_closely_does_not_change_what_is_learned(make_params, noise_ima
 
 def test_seeds_give_different_networks_and_equal_seeds_equal_ones(make_params, noise_images):
     params = make_params({"train.images": 16})
-    state, _ = trained(params, noise_images)
-    same_seed, _ = trained(params, noise_images)
-    other, _ = trained(make_params({"train.images": 16, "train.seed": 2}), noise_images)
-    assert saved(state) == saved(same_seed)
+    state, _ = run_training(params, noise_images)
+    same_seed, _ = run_training(params, noise_images)
+    other, _ = run_training(make_params({"train.images": 16, "train.seed": 2}), noise_images)
+    assert save(state) == save(same_seed)
     assert not torch.equal(state.generator.project.weight, other.generator.project.weight)
 
 
@@ -339,7 +339,7 @@ def test_images_of_one_colour_are_learned(make_params, objective):
     images = np.broadcast_to(colour, (8, 32, 32, 3)).copy()
     params = make_params(changes)
     start = fresh(params)
-    state, _ = trained(params, images)
+    state, _ = run_training(params, images)
     latents = normal(9, "test", torch.arange(64), params.model.latent_size)
     with torch.no_grad():
         before = (start.averaged(latents).mean((0, 2, 3)) + 1) * 127.5
@@ -381,25 +381,25 @@ EVERYTHING = {
 
 def test_with_everything_switched_on_a_cut_training_equals_an_uncut_one(make_params, noise_images):
     params = make_params(EVERYTHING)
-    whole, heard = trained(params, noise_images)
-    again, rest = trained(params, noise_images, loaded(params, heard.saved[80]))
-    assert saved(again) == heard.saved[480] == saved(whole)
+    whole, heard = run_training(params, noise_images)
+    again, rest = run_training(params, noise_images, load(params, heard.saved[80]))
+    assert save(again) == heard.saved[480] == save(whole)
     assert rest.logs == [each for each in heard.logs if each[0] > 80]
     assert float(whole.augment_strength) > 0
     assert {"penalty/gradient", "penalty/r1", "penalty/r2"} <= heard.logs[0][1].keys()
 
 
 @pytest.mark.parametrize("moment", [8, 56, 100])
-def test_a_training_that_was_asked_to_stop_goes_on_as_if_it_had_not(
+def test_a_training_that_was_asked_to_stop_resumes_as_if_it_had_not_stopped(
     make_params, noise_images, moment
 ):
     params = make_params({"train.log_every": 24})
-    whole, heard = trained(params, noise_images)
-    _, cut = trained(params, noise_images, stop_at=moment)
+    whole, heard = run_training(params, noise_images)
+    _, cut = run_training(params, noise_images, stop_at=moment)
     (last,) = [seen for seen in cut.saved if seen >= moment]
     assert last < moment + 8
-    again, rest = trained(params, noise_images, loaded(params, cut.saved[last]))
-    assert saved(again) == saved(whole)
+    again, rest = run_training(params, noise_images, load(params, cut.saved[last]))
+    assert save(again) == save(whole)
     assert cut.logs + rest.logs == heard.logs
     assert cut.grids + rest.grids == heard.grids
 
@@ -418,7 +418,7 @@ def test_lazy_penalties_are_due_every_so_many_updates_of_the_discriminator(
     penalties = {"gradient": 0.0, "r1": 1.0, "r2": 0.0, "every": 4}
     changes = {"train.recipes.hinge.critic_steps": 2, "train.recipes.hinge.penalties": penalties}
     params = make_params(changes | {"train.log_every": 16, "train.images": 96})
-    _, heard = trained(params, noise_images)
+    _, heard = run_training(params, noise_images)
     assert ["penalty/r1" in measured for _, measured in heard.logs] == [True, False] * 3
 
 
@@ -427,7 +427,7 @@ def test_the_learning_rate_follows_the_schedule_and_the_scale(make_params, noise
     params = make_params({"train.recipes.hinge.generator.schedule": schedule})
     state = fresh(params)
     state.learning_rate_scale = 0.5
-    _, heard = trained(params, noise_images, state)
+    _, heard = run_training(params, noise_images, state)
     base = params.train.recipe.generator.learning_rate
     rates = [measured["learning_rate/generator"] for _, measured in heard.logs]
     expected = [0.5 * base * (1 - 0.5 * seen / 192) for seen, _ in heard.logs]
@@ -435,16 +435,12 @@ def test_the_learning_rate_follows_the_schedule_and_the_scale(make_params, noise
     assert heard.logs[-1][1]["learning_rate/discriminator"] == pytest.approx(0.5 * base)
 
 
-def spoiled(part):
-    """A state one of whose networks gives no numbers."""
-
-    def spoil(params):
-        state = fresh(params)
-        with torch.no_grad():
-            next(getattr(state, part).parameters()).fill_(float("nan"))
-        return state
-
-    return spoil
+def build_spoiled_state(params, part):
+    """A state one of whose networks returns NaN."""
+    state = fresh(params)
+    with torch.no_grad():
+        next(getattr(state, part).parameters()).fill_(float("nan"))
+    return state
 
 
 @pytest.mark.parametrize("part", ["generator", "discriminator"])
@@ -452,7 +448,7 @@ def test_numbers_that_are_not_finite_are_found_before_anything_is_kept(
     make_params, noise_images, part
 ):
     params, witness = make_params({"train.log_every": 1000}), Witness()
-    state = spoiled(part)(params)
+    state = build_spoiled_state(params, part)
     state.step = 1  # at the very beginning there is a grid
     with pytest.raises(DivergedError, match="not finite at 8 images seen"):
         train(state, engine_of(params), batches_of(params, noise_images), witness)
@@ -469,7 +465,7 @@ def test_a_weight_that_is_not_finite_is_named_though_no_loss_shows_it(make_param
         train(state, engine_of(params), batches_of(params, noise_images), witness)
 
 
-def collapsed(params):
+def build_collapsed_state(params):
     """A state whose generator paints one picture, after grids that were diverse."""
     state = fresh(params)
     with torch.no_grad():
@@ -485,19 +481,19 @@ def test_pictures_that_are_alike_raise_the_alarm_and_end_a_training_without_pati
     changes = {"train.early_stop.patience": 2, "train.grid_every": 16, "train.images": 1000}
     changes |= {f"train.recipes.hinge.{n}.learning_rate": 1e-12 for n in ("generator",)}
     params = make_params(changes)
-    _, heard = trained(params, noise_images, collapsed(params))
+    _, heard = run_training(params, noise_images, build_collapsed_state(params))
     assert heard.grids == [0, 16, 32]  # the first one is of networks that never learned
     assert all(measured["alarm/collapse"] for measured in heard.diversities.values())
     assert max(heard.saved) == heard.snapshots[-1][0] == 32
     patient = make_params(changes | {"train.early_stop.patience": 0, "train.images": 64})
-    _, heard = trained(patient, noise_images, collapsed(patient))
+    _, heard = run_training(patient, noise_images, build_collapsed_state(patient))
     assert heard.grids == [0, 16, 32, 48, 64]
 
 
 def test_a_discriminator_that_is_always_right_raises_the_alarm(make_params, noise_images):
     changes = {f"train.recipes.hinge.{n}.learning_rate": 1e-12 for n in ("generator",)}
     params = make_params(changes | {"train.recipes.hinge.discriminator.learning_rate": 0.01})
-    _, heard = trained(params, noise_images)
+    _, heard = run_training(params, noise_images)
     alarms = [measured["alarm/discriminator_wins"] for _, measured in heard.logs]
     right = [min(m["accuracy/real"], m["accuracy/fake"]) for _, m in heard.logs]
     assert alarms[-1] == 1
@@ -511,6 +507,6 @@ def test_every_family_learns_with_every_objective(make_params, noise_images, fam
     changes = {f"model.{n}.family": family for n in ("generator", "discriminator")}
     params = make_params(changes | {"train.objective": objective, "train.images": 16})
     start = weights(fresh(params).generator)
-    state, heard = trained(params, noise_images)
+    state, heard = run_training(params, noise_images)
     assert not same(start, weights(state.generator))
     assert all(np.isfinite(list(measured.values())).all() for _, measured in heard.logs)

@@ -158,7 +158,7 @@ def test_reading_is_done_by_one_other_thread(build_prefetcher):
     assert threading.current_thread() not in numbers.threads
 
 
-def test_what_goes_wrong_is_told_to_whoever_asks_for_the_batch(build_prefetcher):
+def test_what_goes_wrong_is_raised_where_the_batch_is_asked_for_for_the_batch(build_prefetcher):
     numbers = Numbers(broken=[3])
     prefetcher, copier = build_prefetcher(numbers)
     prefetcher.prefetch(3)
@@ -173,7 +173,7 @@ def test_what_goes_wrong_is_told_to_whoever_asks_for_the_batch(build_prefetcher)
     assert all(map(torch.equal, good, map(full, (2, 4, 3))))
 
 
-def ended(threads):
+def wait_for_end(threads):
     deadline = time.monotonic() + 10
     while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -205,7 +205,7 @@ def test_a_thread_does_not_outlive_its_owner():
     assert any(thread.is_alive() for thread in numbers.threads)
     del prefetcher
     gc.collect()
-    assert ended(numbers.threads)
+    assert wait_for_end(numbers.threads)
 
 
 def test_a_file_that_is_read_ahead_gives_the_batches_that_memory_gives(noise_images, tmp_path):
