@@ -103,7 +103,7 @@ print(np.abs(np.asarray(cache.images[places], int) - theirs).max())
 
 @dataclass
 class Pictures:
-    """A set of pictures three times: loose files, a snapshot, one file with all bytes."""
+    """A set of pictures three times: loose files, a dataset, one file with all bytes."""
 
     root: Path
     count: int

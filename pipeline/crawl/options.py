@@ -16,6 +16,7 @@ from pipeline.crawl.from_manifest import FromManifest
 from pipeline.crawl.html.source import HtmlGallery
 from pipeline.crawl.http.address_guard import normalise
 from pipeline.crawl.http.engine import CrawlPolicy
+from pipeline.crawl.public_url import names_secret
 from pipeline.crawl.source import Source
 from pipeline.crawl.url_list import UrlList
 from pipeline.dataset.source_file import EMBEDDED, is_embedded, read_source
@@ -23,13 +24,6 @@ from pipeline.paths import Paths
 
 KINDS = "embedded, booru:URL, gallery:URL, urls:FILE or archive:FILE|FOLDER"
 UNKNOWN = "unknown"
-
-SECRET = re.compile(
-    r"key|sig|jwt|.*(api_?key|access_?key|key_?pair|passw|pass_?hash|pwd|token|secret|signature"
-    r"|credential|session|auth(?!or)).*|x_amz_.*",
-    re.IGNORECASE,
-)
-"""Names of an address's query fields that hold credentials."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +170,7 @@ def _refuse_secrets(kind: str, query: str) -> None:
     """GanError, without the secret: addresses go into source.yaml, rows and pictures."""
     for field in re.split("[&;]", query):
         name, _, value = field.partition("=")
-        if value and SECRET.fullmatch(unquote(name).replace("-", "_")):
+        if value and names_secret(name):
             raise GanError(
                 f"--source {kind}:…?{ascii(unquote(name))[1:-1]}=…: an address is recorded, so it "
                 f"must hold no secret; for boorus set {USER} and {KEY}"

@@ -7,11 +7,11 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 LONGEST = 2000
 
 _SECRET = re.compile(
-    r"^(login|user_?name|user_?id|key|sig|jwt|policy|expires)$"
-    r"|api_?key|passw|pass_?hash|pwd|token|secret|signature|credential|session|auth(?!or)|key_pair"
-    r"|^x_amz_",
+    r"^(key|sig|jwt)$|^x_amz_|api_?key|access_?key|key_?pair|passw|pass_?hash|pwd|token|secret"
+    r"|signature|credential|session|auth(?!or)",
     re.IGNORECASE,
 )
+_PERSONAL = re.compile(r"login|user_?name|user_?id|policy|expires", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://\S+", re.IGNORECASE)
 
 
@@ -41,6 +41,11 @@ def public_url(text: str, page: str = "") -> str:
     )
 
 
+def names_secret(name: str) -> bool:
+    """True for the name of a query field that holds a credential, such as `api_key`."""
+    return _SECRET.search(unquote(name).replace("-", "_")) is not None
+
+
 def strip_secrets(text: str) -> str:
     """Free text with every web address in it made public; those that can't be are left out."""
     return " ".join(_ADDRESS.sub(lambda found: public_url(found[0]), text).split())
@@ -61,4 +66,5 @@ def _keep_harmless(query: str) -> str:
 
 def _is_secret(field: str) -> bool:
     name, equals, _ = field.partition("=")
-    return bool(equals and _SECRET.search(unquote(name).replace("-", "_")))
+    personal = _PERSONAL.fullmatch(unquote(name).replace("-", "_"))
+    return bool(equals) and (names_secret(name) or personal is not None)

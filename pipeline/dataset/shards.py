@@ -74,7 +74,7 @@ class ImageIndex:
         absent = np.flatnonzero(self.digests[found] != digests) if len(order) else [0]
         if len(absent):
             name = bytes(digests[absent[0]]).ljust(32, b"\0").hex()
-            folder = self.shards[0].parent if self.shards else "the snapshot"
+            folder = self.shards[0].parent if self.shards else "the dataset"
             raise GanError(f"{folder}: no shard has the image {name} of the manifest; {REPAIR}")
         return found
 
