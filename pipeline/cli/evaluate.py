@@ -155,15 +155,15 @@ def _apply_options(params: "Params", changes: dict[str, Any]) -> "Params":
     return parse_params(content, "options") if changes else params
 
 
-def _show(judgement: "Evaluation", out: Path | None) -> None:
-    subject = judgement.result["subject"]
+def _show(evaluation: "Evaluation", out: Path | None) -> None:
+    subject = evaluation.result["subject"]
     seen = f", {subject['images_seen']:,} images seen" if "images_seen" in subject else ""
-    others = [each["what"] for each in judgement.result["references"].values() if each["other"]]
+    others = [each["what"] for each in evaluation.result["references"].values() if each["other"]]
     typer.echo(f"{subject['name']}{seen}")
     if others and "trained_on" in subject:
         typer.echo(f"against other data than it was trained on: {', '.join(others)}")
-    for key, value in judgement.metrics.items():
-        deviation = judgement.spread.get(key)
+    for key, value in evaluation.metrics.items():
+        deviation = evaluation.deviations.get(key)
         typer.echo(f"{key}\t{value:g}" + ("" if deviation is None else f"\t± {deviation:g}"))
     if out is not None:
         typer.echo(f"report with pictures: {out / 'report.html'}")

@@ -1,4 +1,4 @@
-"""The picture of memorisation: the fakes nearest to training images, each beside its own."""
+"""Sheet of closest pairs: the fakes nearest to training images, each beside its nearest one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,31 +27,31 @@ COLUMNS = 4
 BORDER = 2
 FRAME = (150, 150, 150)
 LEGEND = (
-    "Left: fake. Right: nearest training image. Number: its distance over that to the fifth "
-    "nearest, 0 for a copy, near 1 for a new image."
+    "Left: fake. Right: nearest training image. Number: distance to it / distance to the fifth "
+    "nearest; 0 for a copy, near 1 for a new image. Index: in the training split."
 )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """What was found, and both images, (H, W, 3) uint8; `real` as it lies in the cache."""
+    """A fake and its nearest training image, (H, W, 3) uint8; `real` is not mirrored yet."""
 
     closest: Closest
     fake: NDArray[np.uint8]
     real: NDArray[np.uint8]
 
 
-def closest_sheet(pairs: Sequence[Pair], memory: Mapping[str, Any] | None) -> Image.Image:
-    """The pairs in the given order under a line with share, p-value and verdict.
+def closest_sheet(pairs: Sequence[Pair], test: Mapping[str, Any] | None) -> Image.Image:
+    """Draw the pairs in the given order under a title with share, p-value and verdict.
 
-    memory: share, expected, p_value and suspicious as an evaluation's result has them, or None
+    test: share, expected, p_value and suspicious as an evaluation's result has them, or None
     without the memorisation test. A training image is drawn mirrored if it is nearest mirrored.
     """
-    if memory is None:
-        return make_text_sheet("memorisation was not measured")
+    if test is None:
+        return make_text_sheet("memorisation was not tested")
     tiles = [_tile(rank, pair) for rank, pair in enumerate(pairs, start=1)]
     lines = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
-    title = _title(memory)
+    title = _title(test)
     widest = max(text_width(text, LARGE) for text in (title, LEGEND))
     across = max(min(len(tiles), COLUMNS) * (2 * (TILE + BORDER) + GAP), widest + GAP) + GAP
     top = 2 * TITLE + GAP
@@ -64,12 +64,13 @@ def closest_sheet(pairs: Sequence[Pair], memory: Mapping[str, Any] | None) -> Im
     return sheet
 
 
-def _title(memory: Mapping[str, Any]) -> str:
-    verdict = "SUSPICIOUS, it may copy" if memory["suspicious"] else "no sign of copies"
-    share, expected = (f"{100 * memory[name]:.2g} %" for name in ("share", "expected"))
+def _title(test: Mapping[str, Any]) -> str:
+    verdict = "SUSPICIOUS, possibly copies" if test["suspicious"] else "no sign of copies"
+    share, expected = (f"{100 * test[name]:.2g} %" for name in ("share", "expected"))
     return (
-        f"Memorisation: {share} of the fakes are that near, {expected} would be by chance, "
-        f"p = {memory['p_value']:.2g}: {verdict}"
+        f"Memorisation: {share} of the fakes lie very close to a training image, expected "
+        f"{expected}, "
+        f"p = {test['p_value']:.2g}: {verdict}"
     )
 
 
@@ -80,4 +81,6 @@ def _tile(rank: int, pair: Pair) -> Image.Image:
         both.paste(fit_into_tile(Image.fromarray(image)), (place * TILE, 0))
     framed = ImageOps.expand(both, BORDER, FRAME)
     how = ", mirrored" if pair.closest.mirrored else ""
-    return add_caption(framed, f"{rank}. {pair.closest.relative:.3f}, row {pair.closest.row}{how}")
+    return add_caption(
+        framed, f"{rank}. {pair.closest.relative:.3f}, index {pair.closest.row}{how}"
+    )

@@ -1,4 +1,4 @@
-"""Whether to believe an evaluation: what speaks for its numbers, and what against them."""
+"""Checks of an evaluation's credibility, for the report: sample sizes, seeds, selection, data."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,31 +8,37 @@ from gan.metrics.metric_names import ENOUGH_IMAGES
 from pipeline.evaluation.format_number import count
 
 ENOUGH_SEEDS = 3
-MOST_KEYS = 4  # named in one sentence
+MAX_KEYS = 4  # in one sentence
 
 State = Literal["ok", "doubt", "bad"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One question to the numbers, and its answer in a sentence."""
+    """One aspect of an evaluation, its state, and a sentence about it."""
 
     state: State
     about: str
-    answer: str
+    text: str
 
 
 Result = Mapping[str, Any]
 
 
-def checks(result: Result) -> list[Check]:
-    """Everything that a sceptical reader would ask, in a fixed order."""
-    found = [_data(result), _choice(result), _seeds(result), _counts(result), _fid(result)]
-    return [*found, *_narrow(result), _memorised(result), *_still_falling(result)]
+def check_result(result: Result) -> list[Check]:
+    """Check everything that a sceptical reader would ask, in a fixed order."""
+    always = [
+        _data(result),
+        _selection(result),
+        _seeds(result),
+        _sample_size(result),
+        _fid(result),
+    ]
+    return [*always, *_precision(result), _memorisation(result), *_still_improving(result)]
 
 
 def other_data(result: Result) -> list[str]:
-    """Names of references that are not the data which a checkpoint was trained on."""
+    """List the references that are not a checkpoint's training data."""
     if "trained_on" not in result["subject"]:
         return []
     return [name for name, each in result["references"].items() if each["other"]]
@@ -41,63 +47,69 @@ def other_data(result: Result) -> list[str]:
 def _data(result: Result) -> Check:
     about = "Data"
     if "trained_on" not in result["subject"]:
-        answer = "Given images: what their generator was trained on is unknown."
+        answer = "A folder of images: the training data of their generator is unknown."
         return Check("doubt", about, answer)
     if not result["references"]:
-        return Check("doubt", about, "Judged against no real images.")
+        return Check("doubt", about, "Compared with no real images.")
     others = other_data(result)
     if others:
-        return Check("bad", about, f"Not the data it was trained on: {_listed(others)}.")
-    return Check("ok", about, "Judged against the data it was trained on.")
+        return Check(
+            "bad", about, f"Compared with other data than its training data: {_join(others)}."
+        )
+    return Check("ok", about, "Compared with the data it was trained on.")
 
 
-def _choice(result: Result) -> Check:
-    about, selection = "Choice", result["selection"]
+def _selection(result: Result) -> Check:
+    about, selection = "Selection", result["selection"]
     if selection is None:
-        return Check("doubt", about, "Chosen elsewhere: nothing here says why it was judged.")
+        return Check(
+            "doubt", about, "A given checkpoint: it was not selected among snapshots here."
+        )
     if selection["key"] is None:
-        answer = "The newest snapshot: there are too few real images to choose by."
+        answer = "The newest snapshot: too few real images to select one by a distance."
         return Check("doubt", about, answer)
     if selection["seed"] in result["protocol"]["seeds"]:
-        answer = f"Seed {selection['seed']} chose the snapshot and reports on it: too good."
+        answer = f"Seed {selection['seed']} selects the snapshot and is reported: biased."
         return Check("bad", about, answer)
-    return Check("ok", about, f"Chosen on seed {selection['seed']}, reported on others.")
+    return Check("ok", about, f"Selected on seed {selection['seed']}, reported on other seeds.")
 
 
 def _seeds(result: Result) -> Check:
     about, seeds = "Spread", result["protocol"]["seeds"]
     deviations = [each["deviation"] for each in result["metrics"].values()]
     if not deviations:
-        return Check("doubt", about, "No number was measured.")
+        return Check("doubt", about, "No metric was computed.")
     if all(each is None for each in deviations):
-        return Check("doubt", about, "One set of fakes: what chance does to it is unknown.")
+        return Check("doubt", about, "One sample set: the deviation over latent seeds is unknown.")
     state: State = "ok" if len(seeds) >= ENOUGH_SEEDS else "doubt"
     return Check(state, about, f"Means and standard deviations over {len(seeds)} latent seeds.")
 
 
-def _counts(result: Result) -> Check:
-    about = "Counts"
-    distances = {
+def _sample_size(result: Result) -> Check:
+    about = "Sample size"
+    sizes = {
         key: None if each["reals"] is None else min(each["fakes"], each["reals"])
         for key, each in result["metrics"].items()
         if each["metric"] in ("frechet", "infinity")
     }
-    unknown = [key for key, smaller in distances.items() if smaller is None]
+    unknown = [key for key, smaller in sizes.items() if smaller is None]
     few = [
-        key
-        for key, smaller in distances.items()
-        if smaller is not None and smaller < ENOUGH_IMAGES
+        key for key, smaller in sizes.items() if smaller is not None and smaller < ENOUGH_IMAGES
     ]
     if few:
         return Check(
-            "doubt", about, f"Fewer than {count(ENOUGH_IMAGES)} images on a side: {_listed(few)}."
+            "doubt",
+            about,
+            f"Fewer than {count(ENOUGH_IMAGES)} fakes or real images: {_join(few)}.",
         )
     if unknown:
-        return Check("doubt", about, f"How many real images is unknown: {_listed(unknown)}.")
-    if not distances:
-        return Check("doubt", about, "No Fréchet distance was measured.")
+        return Check("doubt", about, f"Unknown number of real images: {_join(unknown)}.")
+    if not sizes:
+        return Check("doubt", about, "No Fréchet distance was computed.")
     return Check(
-        "ok", about, f"Every Fréchet distance has {count(ENOUGH_IMAGES)} images a side or more."
+        "ok",
+        about,
+        f"Every Fréchet distance has at least {count(ENOUGH_IMAGES)} fakes and real images.",
     )
 
 
@@ -107,34 +119,34 @@ def _fid(result: Result) -> Check:
         return Check(
             "ok",
             about,
-            "The features are of pytorch-fid's Inception network: its numbers are FIDs.",
+            "Features of pytorch-fid's Inception network: its Fréchet distances are FIDs.",
         )
     if "inception" in result["protocol"]["extractors"]:
-        return Check("doubt", about, "There are too few images for a number of Inception.")
+        return Check("doubt", about, "Too few images for any metric of Inception.")
     return Check(
-        "doubt", about, "Inception did not look: nothing here compares with published FIDs."
+        "doubt", about, "No Inception features: nothing here is comparable with published FIDs."
     )
 
 
-def _narrow(result: Result) -> Iterator[Check]:
+def _precision(result: Result) -> Iterator[Check]:
     extractors = result["protocol"]["extractors"].items()
     narrow = [name for name, each in extractors if each["precision"] != "float32"]
     if narrow:
-        yield Check("doubt", "Arithmetic", f"Features not in float32: {_listed(narrow)}.")
+        yield Check("doubt", "Precision", f"Features not in float32: {_join(narrow)}.")
 
 
-def _memorised(result: Result) -> Check:
+def _memorisation(result: Result) -> Check:
     about, tests = "Memorisation", result["memorisation"] or {}
     suspicious = [name for name, each in tests.items() if each["suspicious"]]
     if suspicious:
-        answer = f"Fakes lie too close to training images: {_listed(suspicious)}."
+        answer = f"Fakes lie too close to training images: {_join(suspicious)}."
         return Check("bad", about, answer)
     if not tests:
-        return Check("doubt", about, "Not measured: it may repeat its training images.")
+        return Check("doubt", about, "Not tested: copies of training images would go unnoticed.")
     return Check("ok", about, "Fakes lie no closer to training images than new images do.")
 
 
-def _still_falling(result: Result) -> Iterator[Check]:
+def _still_improving(result: Result) -> Iterator[Check]:
     selection = result["selection"]
     if selection and len(selection["curve"]) > 1:
         last = max(images for images, _ in selection["curve"])
@@ -143,7 +155,7 @@ def _still_falling(result: Result) -> Iterator[Check]:
             yield Check("doubt", "Training", answer)
 
 
-def _listed(names: list[str]) -> str:
-    rest = len(names) - MOST_KEYS
-    shown = ", ".join(names[:MOST_KEYS])
-    return f"{shown} and {rest} more" if rest > 0 else shown
+def _join(names: list[str]) -> str:
+    rest = len(names) - MAX_KEYS
+    first = ", ".join(names[:MAX_KEYS])
+    return f"{first} and {rest} more" if rest > 0 else first

@@ -21,8 +21,8 @@ from gan.params.evaluation import EvaluateParams
 from gan.tensor_cache import Images
 from pipeline.console import track
 from pipeline.evaluation.closest_sheet import Pair
-from pipeline.evaluation.references import Originals, References
-from pipeline.evaluation.results import Numbers, rounded
+from pipeline.evaluation.references import MemorisationData, References
+from pipeline.evaluation.results import MetricResults, round_value
 from pipeline.evaluation.subject import Subject
 
 FORMAT = "avatar-gan evaluation 1"
@@ -47,14 +47,14 @@ class Evaluation:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Value by key, as reports hold them."""
+        """Metric values by key."""
         return {key: each["value"] for key, each in self.result["metrics"].items()}
 
     @property
-    def spread(self) -> dict[str, float]:
-        """Deviation over the seeds by key, of those that have one."""
-        found = self.result["metrics"].items()
-        return {key: each["deviation"] for key, each in found if each["deviation"] is not None}
+    def deviations(self) -> dict[str, float]:
+        """Standard deviations over the seeds by key, of metrics that have one."""
+        metrics = self.result["metrics"].items()
+        return {key: each["deviation"] for key, each in metrics if each["deviation"] is not None}
 
 
 def evaluate_subject(
@@ -65,96 +65,101 @@ def evaluate_subject(
     batch_size: images that go through an extractor at once on a GPU.
     """
     seeds, count = subject.seeds(settings.report_seeds), subject.count(settings.num_fakes)
-    numbers = Numbers(settings, references.items, subject.marks)
+    metrics = MetricResults(settings, references.items, subject.marks)
     size = chunk_size(batch_size)
-    memory: Memorisation | None = None
+    memorisation: Memorisation | None = None
     statistics: list[Statistics] = []
     for seed in seeds:
         # memorisation is measured on the first sample set
-        originals = None if statistics else references.originals
-        also = [Thumbnails()] if originals else []
-        seen = extract_subject_features(
-            subject, seed, count, [*references.extractors, *also], size
+        data = None if statistics else references.memorisation
+        thumbnails = [Thumbnails()] if data else []
+        features = extract_subject_features(
+            subject, seed, count, [*references.extractors, *thumbnails], size
         )
         for extractor in references.extractors:
-            numbers.add(extractor, seen[extractor.name])
-        if originals:
-            memory = _memorised(originals, seen[Thumbnails.name], numbers)
-        statistics.append(seen[references.extractors[0].name].statistics)
+            metrics.add_sample_set(extractor, features[extractor.name])
+        if data:
+            memorisation = _test_memorisation(data, features[Thumbnails.name], metrics)
+        statistics.append(features[references.extractors[0].name].statistics)
     result = {
         "format": FORMAT,
-        "subject": subject.described(),
-        "references": {each.tag: each.described() for each in references.items},
+        "subject": subject.to_json(),
+        "references": {each.tag: each.to_json() for each in references.items},
         "protocol": {
             "fakes": count,
             "seeds": list(seeds),
-            "extractors": {each.name: _described(each) for each in references.extractors},
+            "extractors": {each.name: _extractor_json(each) for each in references.extractors},
         },
-        "metrics": {key: each.described() for key, each in numbers.found.items()},
-        "memorisation": {Thumbnails.name: _memory(memory)} if memory else {},
+        "metrics": {key: each.to_json() for key, each in metrics.by_key.items()},
+        "memorisation": {Thumbnails.name: _memorisation_json(memorisation)}
+        if memorisation
+        else {},
         "selection": None,
-        "notes": [*references.notes, *numbers.notes],
+        "notes": [*references.notes, *metrics.notes],
     }
-    pairs = _pairs(subject, seeds[0], references.originals, memory)
+    pairs = _closest_pairs(subject, seeds[0], references.memorisation, memorisation)
     return Evaluation(
         subject, result, subject.grid(), subject.interpolations(), pairs, statistics[0]
     )
 
 
 def refuse_empty(evaluation: Evaluation) -> None:
-    """Raise GanError if an evaluation has no number."""
+    """Raise GanError if an evaluation has no metric."""
     if not evaluation.metrics:
         notes = "; ".join(evaluation.result["notes"])
-        raise GanError(f"evaluate: nothing could be measured: {notes}")
+        raise GanError(f"evaluate: no metric could be computed: {notes}")
 
 
-def _memorised(originals: Originals, seen: FeatureSet, numbers: Numbers) -> Memorisation | None:
-    """None, with a note, where the images do not allow it."""
+def _test_memorisation(
+    data: MemorisationData, thumbnails: FeatureSet, metrics: MetricResults
+) -> Memorisation | None:
+    """Run the test and add its metrics; None, with a note, where the images do not allow it."""
     try:
-        found = originals.memorised(seen)
+        test = data.test(thumbnails)
     except GanError as error:
-        numbers.note(f"no {error}")
+        metrics.add_note(f"no {error}")
         return None
-    numbers.remember(Thumbnails(), originals.digest, len(originals.train), seen.count, found)
-    return found
+    metrics.add_memorisation(Thumbnails(), data.digest, len(data.train), thumbnails.count, test)
+    return test
 
 
-def _pairs(
-    subject: Subject, seed: int | None, originals: Originals | None, memory: Memorisation | None
+def _closest_pairs(
+    subject: Subject, seed: int | None, data: MemorisationData | None, test: Memorisation | None
 ) -> list[Pair]:
-    if originals is None or memory is None:
+    if data is None or test is None:
         return []
-    fakes = subject.rows(seed, [each.fake for each in memory.closest])
-    reals = originals.train.rows([each.row for each in memory.closest])
-    return [Pair(*both) for both in zip(memory.closest, fakes, reals, strict=True)]
+    fakes = subject.select(seed, [each.fake for each in test.closest])
+    reals = data.train.select([each.row for each in test.closest])
+    return [Pair(*both) for both in zip(test.closest, fakes, reals, strict=True)]
 
 
 def extract_subject_features(
     subject: Subject, seed: int | None, count: int, extractors: Sequence[Extractor], size: int
 ) -> dict[str, FeatureSet]:
-    """One pass over a lot of the subject's images: what each extractor saw, by its name."""
-    into = [allocate_features(count, each) for each in extractors]
+    """Extract features of a sample set in one pass, by the extractors' names."""
+    arrays = [allocate_features(count, each) for each in extractors]
     batches = rebatch(subject.batches(seed, count), size)
     label = "images" if seed is None else f"fakes of seed {seed}"
     extract_features(
-        track(batches, f"{label}, batches", math.ceil(count / size)), extractors, into
+        track(batches, f"{label}, batches", math.ceil(count / size)), extractors, arrays
     )
     return {
-        each.name: FeatureSet(statistics_of(rows), rows)
-        for each, rows in zip(extractors, into, strict=True)
+        each.name: FeatureSet(statistics_of(features), features)
+        for each, features in zip(extractors, arrays, strict=True)
     }
 
 
-def _described(extractor: Extractor) -> dict[str, str]:
-    kept = ("protocol", "precision", "digest")
-    return {name: getattr(extractor, name) for name in kept}
+def _extractor_json(extractor: Extractor) -> dict[str, str]:
+    return {name: getattr(extractor, name) for name in ("protocol", "precision", "digest")}
 
 
-def _memory(found: Memorisation) -> dict[str, Any]:
-    """With numbers rounded as everywhere."""
-    content = asdict(found)
+def _memorisation_json(test: Memorisation) -> dict[str, Any]:
+    """Return the test's part of a result, with values rounded as everywhere."""
+    content = asdict(test)
     content["closest"] = [
-        pair | {name: rounded(pair[name]) for name in ("distance", "relative")}
+        pair | {name: round_value(pair[name]) for name in ("distance", "relative")}
         for pair in content["closest"]
     ]
-    return content | {name: rounded(content[name]) for name in ("share", "expected", "p_value")}
+    return content | {
+        name: round_value(content[name]) for name in ("share", "expected", "p_value")
+    }

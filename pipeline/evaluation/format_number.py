@@ -1,24 +1,25 @@
-"""Numbers as a reader sees them: as many digits as mean something."""
+"""Numbers as text, with the digits that are significant."""
 
 import math
 
 MISSING = "\N{EN DASH}"
 DIGITS = 4
-"""Significant ones of a number whose deviation isn't known."""
+"""Significant digits of a number without a deviation."""
 
-MOST_DECIMALS = 6
-TINY = 1e-4  # below it as a power of ten
+MAX_DECIMALS = 6
+TINY = 1e-4
+"""Smaller numbers are written in scientific notation."""
 
 
 def figure(value: float | None, deviation: float | None = None) -> str:
-    """`value` to the second significant digit of its `deviation`, or to four of its own."""
+    """Format `value` to the second significant digit of its `deviation`, or to four of its own."""
     if value is None:
         return MISSING
     if not math.isfinite(value):
         return str(value)
     if 0 < abs(value) < TINY:
-        return _signed(f"{value:.1e}")
-    return _signed(f"{value:,.{min(_decimals(value, deviation), MOST_DECIMALS)}f}")
+        return _use_minus_sign(f"{value:.1e}")
+    return _use_minus_sign(f"{value:,.{min(_decimals(value, deviation), MAX_DECIMALS)}f}")
 
 
 def _decimals(value: float, deviation: float | None) -> int:
@@ -31,23 +32,23 @@ def _exponent(value: float) -> int:
     return math.floor(math.log10(abs(value)))
 
 
-def _signed(text: str) -> str:
+def _use_minus_sign(text: str) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
 def count(number: int | None) -> str:
-    """12000 as 12,000."""
+    """Format 12000 as 12,000."""
     return MISSING if number is None else f"{number:,}"
 
 
 def percent(share: float) -> str:
-    """0.051 as 5.1 %."""
+    """Format 0.051 as 5.1 %."""
     return f"{share * 100:.1f} %"
 
 
 def short(value: float) -> str:
-    """What stands at an axis: 0.05, 950, 1,500, 12k, 2M."""
+    """Format a tick label of an axis: 0.05, 950, 1,500, 12k, 2M."""
     for size, name in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= 10 * size:
-            return _signed(f"{value / size:g}{name}")
-    return _signed(f"{value:,g}")
+            return _use_minus_sign(f"{value / size:g}{name}")
+    return _use_minus_sign(f"{value:,g}")

@@ -1,8 +1,8 @@
-"""A user's folder of images as a source of real or generated ones.
+"""A user's folder of images as a source of real images or of fakes.
 
-All files are read once at first, for their hashes and headers; pixels are decoded each time they
-are asked for, a batch at a time, so that a million images take no more room than their names.
-Threads decode: Pillow lets go of the interpreter while it does, and processes were no faster
+All files are read once at first, for their hashes and headers; pixels are decoded a batch at a
+time, whenever they are needed, so that a million images take no more memory than their names.
+Threads decode: Pillow releases the interpreter lock meanwhile, and processes were no faster
 (64 px PNGs, two cores), since pixels must come back through a pipe.
 """
 
@@ -27,72 +27,73 @@ from gan.errors import GanError
 from gan.tensor_cache import Images
 from pipeline.console import progress, say
 from pipeline.evaluation.picture_file import EXTENSIONS, Header, read_header, read_pixels
-from pipeline.features.naming import tag_of
+from pipeline.features.sources import reference_tag
 
-SCANNED_AT_ONCE = 256  # files a task
-SHOWN_SIZES = 4  # of those that a folder of mixed sizes has
+SCAN_CHUNK = 256  # files of a task
+MAX_SIZES = 4  # in an error message
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class FolderSource:
     """The images of a folder and its subfolders, in the order of their relative paths.
 
     Hidden files, links to folders and files of other kinds are left out, and counted in
-    `ignored`. Grey images, palettes and transparency are read as RGB, and told of on stderr.
+    `ignored`. Grey images, palettes and transparency are read as RGB, which one line on stderr
+    reports.
     """
 
     def __init__(self, folder: Path, workers: int) -> None:
-        """Read all files; GanError if two images of one size are not to be had from them."""
+        """Read all files; GanError unless they are two images or more, all of one size."""
         self.folder = folder
         self._workers = workers
-        self.files, self.ignored = _listed(folder)
+        self.files, self.ignored = _list_images(folder)
         if len(self.files) < 2:
             raise _too_few(folder, self.files, self.ignored)
-        seen = _Seen(len(self.files))
+        summary = _Summary(len(self.files))
         with warnings.catch_warnings(action="ignore"), progress(self._title, len(self)) as advance:
-            for headers in _in_order(self._headers, _slices(len(self), SCANNED_AT_ONCE), workers):
-                seen.add(headers)
-                advance(seen.count, "")
-        self.size = seen.only_size(folder, self.files)
-        self._sha256 = seen.sha256
-        seen.tell(folder, self.ignored)
+            for headers in _in_order(self._read_headers, _slices(len(self), SCAN_CHUNK), workers):
+                summary.add(headers)
+                advance(summary.count, "")
+        self.size = summary.require_one_size(folder, self.files)
+        self._sha256 = summary.sha256
+        summary.report(folder, self.ignored)
 
     def __len__(self) -> int:
         return len(self.files)
 
     @property
-    def what(self) -> str:
-        """For a reader; no path, which would be of one machine."""
+    def description(self) -> str:
+        """Text for results and messages; no path, which would be of one machine."""
         return f"{len(self)} images of the folder {self._name}"
 
     @property
     def tag(self) -> str:
-        return tag_of(self._name, self.digest)
+        return reference_tag(self._name, self.digest)
 
     @cached_property
     def digest(self) -> str:
-        """Hex sha256 of all files' bytes in order, and of what decodes them.
+        """Hex sha256 of all files' bytes in order, and of the version of the decoder.
 
-        Of bytes, not of pixels: so nothing needs to be decoded to find features that are there
-        already. Another version of Pillow may decode a JPEG otherwise, and counts as other data.
+        Of bytes, not of pixels: so nothing needs to be decoded to find features that were computed
+        before. Another version of Pillow may decode a JPEG otherwise, and counts as other data.
         """
         whole = hashlib.sha256(f"folder 1, pillow {PIL.__version__}\n".encode())
         whole.update(self._sha256.data)
         return whole.hexdigest()
 
     def batches(self, size: int) -> Iterator[Tensor]:
-        """Yield all images as (n, 3, H, W) uint8; the next ones are decoded meanwhile.
+        """Yield all images as (n, 3, H, W) uint8, and decode the next ones meanwhile.
 
         GanError if a file is damaged, or changed since the source was made.
         """
-        for images in _in_order(self._decoded, _slices(len(self), size), self._workers):
+        for images in _in_order(self._decode, _slices(len(self), size), self._workers):
             yield torch.from_numpy(images).permute(0, 3, 1, 2)
 
-    def rows(self, indices: Sequence[int]) -> Images:
-        """The images (n, H, W, 3) uint8 at these places."""
-        return self._decoded(indices)
+    def select(self, indices: Sequence[int]) -> Images:
+        """Decode the images at these indices, (n, H, W, 3) uint8."""
+        return self._decode(indices)
 
     @property
     def _name(self) -> str:
@@ -102,23 +103,23 @@ class FolderSource:
     def _title(self) -> str:
         return f"{self._name}: files"
 
-    def _headers(self, indices: Sequence[int]) -> list[Header]:
+    def _read_headers(self, indices: Sequence[int]) -> list[Header]:
         return [read_header(self.folder / self.files[index]) for index in indices]
 
-    def _decoded(self, indices: Sequence[int]) -> Images:
+    def _decode(self, indices: Sequence[int]) -> Images:
         images = np.empty((len(indices), *self.size, 3), dtype=np.uint8)
-        for row, index in zip(images, indices, strict=True):
-            row[:] = read_pixels(self.folder / self.files[index], self._sha256[index].tobytes())
+        for image, index in zip(images, indices, strict=True):
+            image[:] = read_pixels(self.folder / self.files[index], self._sha256[index].tobytes())
         return images
 
 
-class _Seen:
-    """What the headers of a folder's images add up to."""
+class _Summary:
+    """Hashes, sizes and counts from the headers of a folder's images."""
 
     def __init__(self, count: int) -> None:
         self.count = self.grey = self.palette = self.alpha = 0
         self.sha256: NDArray[np.uint8] = np.empty((count, 32), dtype=np.uint8)
-        self._sizes: dict[tuple[int, int], list[int]] = {}  # how many, and the first of them
+        self._sizes: dict[tuple[int, int], list[int]] = {}  # count, and index of the first
 
     def add(self, headers: Iterable[Header]) -> None:
         for header in headers:
@@ -129,37 +130,37 @@ class _Seen:
             self.alpha += header.alpha
             self.count += 1
 
-    def only_size(self, folder: Path, files: Sequence[str]) -> tuple[int, int]:
-        """(height, width) of all; GanError with examples if there are several sizes."""
+    def require_one_size(self, folder: Path, files: Sequence[str]) -> tuple[int, int]:
+        """Return the (height, width) of all; GanError with examples if there are several sizes."""
         if len(self._sizes) == 1:
             return next(iter(self._sizes))
         by_count = sorted(self._sizes.items(), key=lambda item: (-item[1][0], item[1][1]))
-        shown = ", ".join(
+        examples = ", ".join(
             f"{count} of {width}x{height} ({files[first]})"
-            for (height, width), (count, first) in by_count[:SHOWN_SIZES]
+            for (height, width), (count, first) in by_count[:MAX_SIZES]
         )
-        more = f" and {len(by_count) - SHOWN_SIZES} more" if len(by_count) > SHOWN_SIZES else ""
+        more = f" and {len(by_count) - MAX_SIZES} more" if len(by_count) > MAX_SIZES else ""
         raise GanError(
-            f"{folder}: images of {len(by_count)} sizes: {shown}{more}; make them one size, all "
-            "with the same filter, or put the others elsewhere"
+            f"{folder}: images of {len(by_count)} sizes: {examples}{more}; resize all with one "
+            "filter, or move the others elsewhere"
         )
 
-    def tell(self, folder: Path, ignored: int) -> None:
-        """Tell on stderr what is not as it seems, once."""
-        found = (
+    def report(self, folder: Path, ignored: int) -> None:
+        """Print one line on stderr about images that aren't RGB and files that are ignored."""
+        conversions = (
             (self.grey, "grey and read as RGB"),
             (self.palette, "with a palette and read as RGB"),
             (self.alpha, "with transparency, which is dropped"),
         )
-        notes = [f"{number} {what}" for number, what in found if number]
+        notes = [f"{number} {text}" for number, text in conversions if number]
         if ignored:
             notes.append(f"{ignored} other or hidden files are ignored")
         if notes:
             say(f"{folder}: {self.count} images: {', '.join(notes)}")
 
 
-def _listed(folder: Path) -> tuple[list[str], int]:
-    """Sorted relative paths of the images, and how many other entries there are."""
+def _list_images(folder: Path) -> tuple[list[str], int]:
+    """List relative paths of the images, sorted, and count the other files and links."""
     if not folder.exists():
         raise GanError(f"{folder}: no such folder")
     if not folder.is_dir():
@@ -204,19 +205,19 @@ def _slices(count: int, size: int) -> Iterator[range]:
 
 
 def _in_order(
-    work: Callable[[Given], Made], items: Iterable[Given], workers: int
-) -> Iterator[Made]:
-    """Yield work(item) of each, made by threads; no more than one a thread lies ready."""
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """Yield function(item) of each, in order, from threads that work a few items ahead."""
     pool = ThreadPoolExecutor(workers)
     remaining = iter(items)
-    waiting: deque[Future[Made]] = deque()
+    waiting: deque[Future[Result]] = deque()
     try:
         for item in itertools.islice(remaining, 2 * workers):
-            waiting.append(pool.submit(work, item))
+            waiting.append(pool.submit(function, item))
         while waiting:
-            made = waiting.popleft().result()
+            result = waiting.popleft().result()
             for item in itertools.islice(remaining, 1):
-                waiting.append(pool.submit(work, item))
-            yield made
+                waiting.append(pool.submit(function, item))
+            yield result
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""How fakes are compared with a reference: the metrics, what each needs, what it may lack."""
+"""Metrics that compare fakes with a reference: how each is computed, and what it needs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -18,41 +18,45 @@ Values = dict[str, float]
 
 @dataclass(frozen=True)
 class Reference:
-    """Real images that fakes are compared with, as each extractor saw them (by its name).
+    """Real images that fakes are compared with; their features by the extractors' names.
 
-    tag: what keys call them. other: not the data that the judged checkpoint was trained on. size:
-    (height, width), None where it is not known.
+    tag: name in metric keys. count: None if unknown. other: not the training data of the
+    evaluated checkpoint. size: (height, width), None if unknown.
     """
 
     tag: str
-    what: str
+    description: str
     digest: str
     count: int | None
     other: bool
-    seen: Mapping[str, FeatureSet]
+    features: Mapping[str, FeatureSet]
     size: tuple[int, int] | None = None
 
-    def described(self) -> dict[str, Any]:
-        """What a result says of it."""
-        kept = ("what", "digest", "count", "other")
-        return {name: getattr(self, name) for name in kept}
+    def to_json(self) -> dict[str, Any]:
+        """Return its part of an evaluation's result."""
+        return {
+            "what": self.description,
+            "digest": self.digest,
+            "count": self.count,
+            "other": self.other,
+        }
 
 
 @dataclass(frozen=True)
-class Measure:
-    """How a metric comes from real and fake features, and what it needs.
+class Metric:
+    """Computation of a metric from features of real images and of fakes, and its requirements.
 
-    biased: it depends on the counts so much that few images need asking for. of_rows: the real
-    ones' features themselves, not only their statistics. least: images on each side. fakes: how
-    many it needs, of so many features. most: of more fakes it takes so many.
+    biased: depends so much on the sample size that few images need `allow_small`. needs_features:
+    of the real images; their statistics are not enough. min_images: on each side. min_fakes: by
+    the number of features. max_fakes: more are not used.
     """
 
-    numbers: Callable[[FeatureSet, FeatureSet], Values]
+    compute: Callable[[FeatureSet, FeatureSet], Values]
     biased: bool
-    of_rows: bool
-    least: int
-    fakes: Callable[[int], int] = lambda dimensions: 0
-    most: int | None = None
+    needs_features: bool
+    min_images: int
+    min_fakes: Callable[[int], int] = lambda dimensions: 0
+    max_fakes: int | None = None
 
 
 def _frechet(real: FeatureSet, fake: FeatureSet) -> Values:
@@ -64,46 +68,49 @@ def _infinity(real: FeatureSet, fake: FeatureSet) -> Values:
 
 
 def _kernel(real: FeatureSet, fake: FeatureSet) -> Values:
-    found = kernel_distance(real.vectors, fake.vectors)
-    return {"kernel": found.value, "kernel_error": found.error}
+    distance = kernel_distance(real.vectors, fake.vectors)
+    return {"kernel": distance.value, "kernel_error": distance.error}
 
 
-def _manifold(real: FeatureSet, fake: FeatureSet) -> Values:
+def _precision_recall(real: FeatureSet, fake: FeatureSet) -> Values:
     return asdict(precision_recall(real.vectors, fake.vectors))
 
 
-MEASURES = {
-    "frechet_distance": Measure(_frechet, biased=True, of_rows=False, least=2),
-    "frechet_infinity": Measure(
-        _infinity, biased=True, of_rows=False, least=2, fakes=fakes_needed
+METRICS = {
+    "frechet_distance": Metric(_frechet, biased=True, needs_features=False, min_images=2),
+    "frechet_infinity": Metric(
+        _infinity, biased=True, needs_features=False, min_images=2, min_fakes=fakes_needed
     ),
-    "kernel_distance": Measure(
-        _kernel, biased=False, of_rows=True, least=MIN_IMAGES, most=MAX_IMAGES
+    "kernel_distance": Metric(
+        _kernel, biased=False, needs_features=True, min_images=MIN_IMAGES, max_fakes=MAX_IMAGES
     ),
-    "precision_recall": Measure(_manifold, biased=True, of_rows=True, least=6, most=MAX_IMAGES),
+    "precision_recall": Metric(
+        _precision_recall, biased=True, needs_features=True, min_images=6, max_fakes=MAX_IMAGES
+    ),
 }
-"""By their ids in evaluate.metrics; `inception_score` and `memorisation` compare otherwise."""
+"""By their ids in evaluate.metrics; without `inception_score` and `memorisation`, which compare
+fakes with no reference and with both splits."""
 
 
-def obstacle(
-    measure: Measure, reference: Reference, extractor: str, fakes: int, settings: EvaluateParams
+def find_obstacle(
+    metric: Metric, reference: Reference, extractor: str, fakes: int, settings: EvaluateParams
 ) -> str | None:
-    """Why a metric can't be had of so many fakes against a reference, None if it can."""
-    if extractor not in reference.seen:
+    """Explain why a metric can't be computed for so many fakes, None if it can."""
+    if extractor not in reference.features:
         return f"its statistics are not {extractor}'s"
     reals = reference.count
     smaller = fakes if reals is None else min(fakes, reals)
     both = f"{fakes:,} fakes against {'an unknown number of' if reals is None else f'{reals:,}'} "
-    if smaller < measure.least:
-        return f"{both}real images; it needs {measure.least:,} on each side"
-    needed = measure.fakes(reference.seen[extractor].statistics.mean.size)
+    if smaller < metric.min_images:
+        return f"{both}real images; it needs {metric.min_images:,} on each side"
+    needed = metric.min_fakes(reference.features[extractor].statistics.mean.size)
     if fakes < needed:
         return f"{fakes:,} fakes; it needs {needed:,}"
-    if measure.biased and smaller < ENOUGH_IMAGES and not settings.allow_small:
+    if metric.biased and smaller < ENOUGH_IMAGES and not settings.allow_small:
         return (
             f"{both}real images, fewer than {ENOUGH_IMAGES:,} on a side; evaluate.allow_small: "
             "true (--allow-small with --against and --images) computes it under a key that says so"
         )
-    if measure.of_rows and reference.seen[extractor].features is None:
+    if metric.needs_features and reference.features[extractor].features is None:
         return "a statistics file has no features, only their mean and covariance"
     return None

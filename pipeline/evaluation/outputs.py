@@ -1,4 +1,4 @@
-"""Files of an evaluation: JSON, pictures and the page, a function of its inputs."""
+"""Files of an evaluation: JSON, pictures and the report, with no time, host or path in them."""
 
 import json
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ from pipeline.paths import Paths
 from pipeline.pictures.contact_sheet import contact_sheet, encode_png
 from pipeline.pictures.png_lineage import make_text_chunks
 
-REALS = 64  # shown beside the grid
+MAX_REALS = 64  # beside the grid
 
 
 def write_reports(evaluation: Evaluation, cache: TensorCache, paths: Paths) -> None:
-    """The outs of the stage in reports/: metrics and curve for DVC, pictures, page, result."""
+    """Write the stage's outs in reports/: metrics and curve for DVC, pictures, report, result."""
     result, reports = evaluation.result, paths.reports
     pictures = _pictures(evaluation, cache)
     write_atomically(reports / "best.png", pictures["grid"])
@@ -33,25 +33,25 @@ def write_reports(evaluation: Evaluation, cache: TensorCache, paths: Paths) -> N
     write_atomically(
         reports / "snapshots.tsv", "\n".join(["images_seen\tdistance", *curve]) + "\n"
     )
-    write_atomically(reports / "metrics.json", _flat(evaluation, "best_images_seen"))
+    write_atomically(reports / "metrics.json", _metrics_json(evaluation, "best_images_seen"))
     write_atomically(reports / "evaluation.json", _json(result))
     write_atomically(reports / "report.html", report_html(result, pictures))
 
 
 def write_folder(evaluation: Evaluation, cache: TensorCache | None, folder: Path) -> None:
-    """The same for one checkpoint or folder, into a folder of the user's."""
+    """Write the files of one checkpoint's or folder's evaluation into a folder of the user's."""
     pictures = _pictures(evaluation, cache)
     write_atomically(folder / "grid.png", pictures["grid"])
     write_atomically(folder / "closest.png", pictures["closest"])
     if "interpolation" in pictures:
         write_atomically(folder / "interpolation.png", pictures["interpolation"])
-    write_atomically(folder / "metrics.json", _flat(evaluation, "images_seen"))
+    write_atomically(folder / "metrics.json", _metrics_json(evaluation, "images_seen"))
     write_atomically(folder / "evaluation.json", _json(evaluation.result))
     write_atomically(folder / "report.html", report_html(evaluation.result, pictures))
 
 
 def check_out(out: Path, paths: Paths) -> None:
-    """Make the folder before the long part; what DVC versions isn't written to by hand."""
+    """Create the folder of --out; GanError if it isn't one, or lies in an out of DVC's stages."""
     owned = (paths.data, paths.cache, paths.reference, paths.models, paths.reports)
     for folder in (out.resolve(), *out.resolve().parents):
         if folder in [each.resolve() for each in owned]:
@@ -59,42 +59,45 @@ def check_out(out: Path, paths: Paths) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError:
-        raise GanError(f"{out}: is a file, or stands on one; --out names a folder") from None
+        raise GanError(f"{out}: it or a parent is a file; choose a folder for --out") from None
 
 
 def _pictures(evaluation: Evaluation, cache: TensorCache | None) -> dict[str, bytes]:
-    memory = evaluation.result["memorisation"].get(Thumbnails.name)
+    test = evaluation.result["memorisation"].get(Thumbnails.name)
     subject, text = evaluation.result["subject"], None
     if subject["kind"] == "checkpoint":
         text = make_text_chunks(subject, GRID_NAME)
-    found = {
+    pictures = {
         "grid": encode_png(contact_sheet(evaluation.grid, GRID_COLUMNS), text),
-        "closest": encode_png(closest_sheet(evaluation.closest, memory)),
+        "closest": encode_png(closest_sheet(evaluation.closest, test)),
     }
     if evaluation.interpolations is not None:
-        found["interpolation"] = encode_png(
+        pictures["interpolation"] = encode_png(
             contact_sheet(evaluation.interpolations, GRID_COLUMNS), text
         )
     if cache is not None:
-        found["reals"] = encode_png(contact_sheet(_reals(cache), GRID_COLUMNS))
-    return found
+        pictures["reals"] = encode_png(contact_sheet(_reals(cache), GRID_COLUMNS))
+    return pictures
 
 
 def _reals(cache: TensorCache) -> Images:
-    """Evenly from the training images."""
+    """Return evenly spaced training images."""
     train = cache.split("train")
-    shown = min(REALS, len(train))
-    return np.asarray(train[np.arange(shown) * (len(train) - 1) // max(1, shown - 1)])
+    count = min(MAX_REALS, len(train))
+    return np.asarray(train[np.arange(count) * (len(train) - 1) // max(1, count - 1)])
 
 
-def _flat(evaluation: Evaluation, seen: str) -> str:
-    """What `dvc metrics` shows: a number a key, then the deviations."""
+def _metrics_json(evaluation: Evaluation, images_key: str) -> str:
+    """Compose metrics.json for `dvc metrics`: a value by key, then the deviations.
+
+    images_key: name of the images that the checkpoint has seen.
+    """
     subject = evaluation.result["subject"]
     content: dict[str, Any] = dict(evaluation.metrics)
     if subject["kind"] == "checkpoint":
-        content |= {seen: subject["images_seen"], "run_key": subject["run_key"][:16]}
-    if evaluation.spread:
-        content["deviation"] = evaluation.spread
+        content |= {images_key: subject["images_seen"], "run_key": subject["run_key"][:16]}
+    if evaluation.deviations:
+        content["deviation"] = evaluation.deviations
     return _json(content)
 
 

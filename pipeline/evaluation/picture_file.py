@@ -1,4 +1,4 @@
-"""One picture of a user's folder: what its header says, and its pixels as pytorch-fid sees them.
+"""One picture of a user's folder: its header, and its pixels as pytorch-fid decodes them.
 
 Pixels are those of Pillow's `Image.open(file).convert("RGB")`: the first frame, not turned by
 EXIF, colour profiles not applied, alpha dropped (not laid over a colour).
@@ -36,15 +36,15 @@ EXTENSIONS = frozenset(
     )
 )
 MAX_PIXELS = 1 << 24
-"""Of one picture: 4096 x 4096. More is a mistake, or a small file that would fill the memory."""
+"""Of one picture: 4096 x 4096. More is a mistake, or a decompression bomb."""
 
-CUT_OFF = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
-"""Modes of more than 8 bits, all of whose values above 255 Pillow makes white."""
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+"""Modes of more than 8 bits, which Pillow clips to 255 instead of scaling them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is known of a file without decoding it: size is (height, width)."""
+    """Facts about a file without decoding it; size is (height, width)."""
 
     sha256: bytes
     size: tuple[int, int]
@@ -54,13 +54,13 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read a file and parse its header; GanError if it is no picture that can be used."""
+    """Read a file and parse its header; GanError if it can't be used."""
     data = _read(path)
-    with _opened(path, data) as image:
+    with _open_picture(path, data) as image:
         width, height = image.size
         mode, bands = image.mode, image.getbands()
         alpha = "transparency" in image.info or bands[-1].upper() == "A"
-    if mode in CUT_OFF:
+    if mode in DEEP_MODES:
         raise GanError(f"{path}: samples of more than 8 bits ({mode}); save it with 8 bits each")
     grey, palette = mode in ("1", "L", "LA", "La"), bands[0] == "P"
     return Header(hashlib.sha256(data).digest(), (height, width), grey, palette, alpha)
@@ -71,7 +71,7 @@ def read_pixels(path: Path, sha256: bytes) -> Images:
     data = _read(path)
     if hashlib.sha256(data).digest() != sha256:
         raise GanError(f"{path}: changed while it was evaluated; run again when it is complete")
-    with _opened(path, data) as image:
+    with _open_picture(path, data) as image:
         image.load()
         image.info.pop("transparency", None)  # else convert warns; it does not change the pixels
         return np.asarray(image.convert("RGB"))
@@ -85,17 +85,17 @@ def _read(path: Path) -> bytes:
 
 
 @contextmanager
-def _opened(path: Path, data: bytes) -> Iterator[Image.Image]:
-    """A picture whose header alone is read yet; whatever goes wrong in the block is a GanError."""
+def _open_picture(path: Path, data: bytes) -> Iterator[Image.Image]:
+    """Open a picture, reading its header only; any error in the block becomes a GanError."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise _huge(path, f"{image.width}x{image.height} pixels")
+                raise _too_large(path, f"{image.width}x{image.height} pixels")
             yield image
     except (GanError, MemoryError):
         raise
     except Image.DecompressionBombError:
-        raise _huge(path, "many pixels") from None
+        raise _too_large(path, "many pixels") from None
     except UnidentifiedImageError:
         raise GanError(
             f"{path}: not a picture in {', '.join(FORMATS)}, or damaged; save it anew or remove it"
@@ -106,5 +106,5 @@ def _opened(path: Path, data: bytes) -> Iterator[Image.Image]:
         raise GanError(f"{path}: damaged picture ({reason}); save it anew or remove it") from None
 
 
-def _huge(path: Path, what: str) -> GanError:
-    return GanError(f"{path}: {what}, more than {MAX_PIXELS}; resize it or remove it")
+def _too_large(path: Path, size: str) -> GanError:
+    return GanError(f"{path}: {size}, more than {MAX_PIXELS}; resize it or remove it")

@@ -14,36 +14,36 @@ from gan.params.evaluation import EvaluateParams
 from gan.tensor_cache import Split, TensorCache
 from pipeline.console import count_noun
 from pipeline.evaluation.image_folder import FolderSource
-from pipeline.evaluation.metrics import MEASURES, Reference, obstacle
+from pipeline.evaluation.metrics import METRICS, Reference, find_obstacle
 from pipeline.features.sources import CacheSplit, ImageSource, StatisticsFile
 from pipeline.features.store import FeatureStore
 
 SPLITS: tuple[Split, ...] = ("train", "holdout")
-FEWEST = MEASURES["frechet_distance"].least
+MIN_IMAGES = METRICS["frechet_distance"].min_images
 
 
 @dataclass(frozen=True)
-class Originals:
-    """The cache's splits and their thumbnails' features, for the memorisation test."""
+class MemorisationData:
+    """Thumbnails of both splits for the memorisation test; `digest` is of the cache."""
 
     digest: str
     train: CacheSplit
-    train_seen: FeatureSet
-    holdout_seen: FeatureSet
+    train_thumbnails: FeatureSet
+    holdout_thumbnails: FeatureSet
 
-    def memorised(self, fakes: FeatureSet) -> Memorisation:
-        """What the thumbnails of a lot of fakes say."""
-        train, holdout = self.train_seen.vectors, self.holdout_seen.vectors
+    def test(self, fakes: FeatureSet) -> Memorisation:
+        """Run the test on the thumbnails of a sample set; GanError if there are too few."""
+        train, holdout = self.train_thumbnails.vectors, self.holdout_thumbnails.vectors
         return memorisation(train, holdout, fakes.vectors, VIEWS, mirror_columns())
 
 
 @dataclass(frozen=True)
 class References:
-    """Extractors and references; notes say what is missing, in lines for a reader."""
+    """Extractors and references; notes name what is missing, in lines for a reader."""
 
     extractors: Sequence[Extractor]
     items: Sequence[Reference]
-    originals: Originals | None
+    memorisation: MemorisationData | None
     notes: Sequence[str] = ()
 
     def with_notes(self, notes: Sequence[str]) -> Self:
@@ -53,9 +53,10 @@ class References:
 
 @dataclass(frozen=True)
 class RealFeatures:
-    """Source of real images and their features.
+    """Features of real images, from the store.
 
-    cache: None only if no split of it is asked for.
+    cache: None only if no split of it is a reference. chunk: images in a batch. workers: threads
+    that decode the images of a folder.
     """
 
     store: FeatureStore
@@ -63,10 +64,10 @@ class RealFeatures:
     chunk: int
     workers: int = 1
 
-    def seen(self, source: ImageSource, extractors: Sequence[Extractor]) -> dict[str, FeatureSet]:
-        """Features of a source, by the extractors' names."""
-        found = self.store.get(source, extractors, self.chunk)
-        return {each.name: seen for each, seen in zip(extractors, found, strict=True)}
+    def get(self, source: ImageSource, extractors: Sequence[Extractor]) -> dict[str, FeatureSet]:
+        """Read or compute features of a source, by the extractors' names."""
+        features = self.store.get(source, extractors, self.chunk)
+        return {each.name: one for each, one in zip(extractors, features, strict=True)}
 
 
 def open_references(
@@ -77,111 +78,114 @@ def open_references(
     trained_on: str | None,
     size: tuple[int, int],
 ) -> References:
-    """Read or compute everything that an evaluation compares with, before the long part.
+    """Read or compute the features of all real images, before any fake is generated.
 
     against: `train` or `holdout` of the cache, folders of images, statistics files. trained_on:
-    digest of the cache that the judged generator knows. size: (height, width) of what is judged.
-    A split with fewer than two images is left out, with a note. Raises GanError for a reference
-    that can't be read, and for one that is named twice.
+    digest of the cache that the evaluated generator was trained on. size: (height, width) of the
+    subject's images. A split with fewer than two images is left out, with a note. Raises GanError
+    for a reference that can't be read, and for one that is named twice.
     """
-    _check_once("extractor", [each.name for each in extractors])
+    _check_unique("extractor", [each.name for each in extractors])
     notes: list[str] = []
     references = []
     for name in against:
-        held = len(real.cache.split(name)) if name in SPLITS and real.cache else None
-        if held is not None and held < FEWEST:
-            split = f"the {name} split of the cache: it has {count_noun(held, 'image')}"
-            notes.append(f"nothing against {split}; statistics need {FEWEST}")
+        count = len(real.cache.split(name)) if name in SPLITS and real.cache else None
+        if count is not None and count < MIN_IMAGES:
+            split = f"the {name} split of the cache: it has {count_noun(count, 'image')}"
+            notes.append(f"nothing against {split}; statistics need {MIN_IMAGES}")
             continue
-        references.append(_reference(name, real, extractors, trained_on))
-    _check_once("reference", [each.tag for each in references])
+        references.append(_open_reference(name, real, extractors, trained_on))
+    _check_unique("reference", [each.tag for each in references])
     notes += [
-        f"the {each.what} is of {each.size[1]}x{each.size[0]} pixels, what is judged of "
+        f"the {each.description} is of {each.size[1]}x{each.size[0]} pixels, what is judged of "
         f"{size[1]}x{size[0]}: numbers tell of this too"
         for each in references
         if each.size not in (None, size)
     ]
-    originals = None
+    data = None
     if "memorisation" in settings.metrics:
-        originals = _originals(real, against, trained_on, notes)
-    return References(extractors, references, originals, notes)
+        data = _open_memorisation_data(real, against, trained_on, notes)
+    return References(extractors, references, data, notes)
 
 
-def _check_once(what: str, names: Sequence[str]) -> None:
+def _check_unique(kind: str, names: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise GanError(f"evaluate: the {what} {name} is named twice; name each once")
+            raise GanError(f"evaluate: the {kind} {name} is named twice; name each once")
 
 
-def _reference(
+def _open_reference(
     name: str, real: RealFeatures, extractors: Sequence[Extractor], trained_on: str | None
 ) -> Reference:
     if name in SPLITS and real.cache is not None:
         split = CacheSplit(real.cache, name)
         digest = real.cache.digest
         other = trained_on is not None and trained_on != digest
-        tag = _other_tag(name, digest) if other else name
-        seen = real.seen(split, extractors)
-        return Reference(tag, split.what, split.digest, len(split), other, seen, split.size)
+        tag = _other_data_tag(name, digest) if other else name
+        features = real.get(split, extractors)
+        return Reference(
+            tag, split.description, split.digest, len(split), other, features, split.size
+        )
     path = Path(name)
     if path.suffix.lower() == ".npz":
         file = StatisticsFile.open(path)
-        count = file.statistics.count
-        known = _known(file, extractors)
-        return Reference(file.tag, file.what, file.digest, count, True, known, None)
-    source = FolderSource(path, real.workers)
-    seen = real.seen(source, extractors)
-    tag, what, digest = source.tag, source.what, source.digest
-    return Reference(tag, what, digest, len(source), True, seen, source.size)
+        features = _features_of_file(file, extractors)
+        return Reference(
+            file.tag, file.description, file.digest, file.statistics.count, True, features, None
+        )
+    folder = FolderSource(path, real.workers)
+    features = real.get(folder, extractors)
+    return Reference(
+        folder.tag, folder.description, folder.digest, len(folder), True, features, folder.size
+    )
 
 
-def _known(file: StatisticsFile, extractors: Sequence[Extractor]) -> dict[str, FeatureSet]:
-    """By the names of those extractors that can have made the file; GanError if none can."""
-    found, refusals = {}, []
+def _features_of_file(
+    file: StatisticsFile, extractors: Sequence[Extractor]
+) -> dict[str, FeatureSet]:
+    """Return statistics by the names of possible extractors; GanError if there is none."""
+    features, refusals = {}, []
     for extractor in extractors:
         try:
-            found[extractor.name] = file.seen_by(extractor)
+            features[extractor.name] = file.get_features(extractor)
         except GanError as error:
             refusals.append(error)
-    if not found:
+    if not features:
         raise refusals[0]
-    return found
+    return features
 
 
-def is_other(tag: str) -> bool:
-    """Whether a reference of this tag is a cache that the judged generator doesn't know."""
+def is_other_data(tag: str) -> bool:
+    """Return whether a reference's tag is of a cache that isn't the generator's training data."""
     return "other" in tag.split("_") and not tag.startswith("vs_")
 
 
-def _other_tag(split: str, digest: str) -> str:
-    """What keys call a split of a cache that the judged generator doesn't know."""
+def _other_data_tag(split: str, digest: str) -> str:
+    """Name, in metric keys, a split of a cache that isn't the generator's training data."""
     other = f"other_{digest[:8]}"
     return other if split == "train" else f"{split}_{other}"
 
 
 def check_distances(references: References, settings: EvaluateParams, fakes: int) -> None:
-    """Refuse an evaluation on request that would lack what it is asked for.
-
-    Raises GanError without any reference, and if Fréchet distances are wanted but no reference
-    allows one that is fair with so many fakes.
-    """
+    """Raise GanError without any reference, or if no wanted Fréchet distance can be computed."""
     if not references.items:
         raise GanError("evaluate: nothing to compare with: " + "; ".join(references.notes))
     if "frechet_distance" not in settings.metrics:
         return
+    metric = METRICS["frechet_distance"]
     reasons = []
     for extractor in references.extractors:
         for each in references.items:
-            why = obstacle(MEASURES["frechet_distance"], each, extractor.name, fakes, settings)
+            why = find_obstacle(metric, each, extractor.name, fakes, settings)
             if why is None:
                 return
-            reasons.append(f"{each.what}: {why}")
+            reasons.append(f"{each.description}: {why}")
     raise GanError("evaluate: no Fréchet distance: " + "; ".join(dict.fromkeys(reasons)))
 
 
-def _originals(
+def _open_memorisation_data(
     real: RealFeatures, against: Sequence[str], trained_on: str | None, notes: list[str]
-) -> Originals | None:
+) -> MemorisationData | None:
     if real.cache is None or not set(SPLITS) & set(against):
         notes.append("no memorisation: it compares with the cache's train and hold-out images")
         return None
@@ -196,6 +200,6 @@ def _originals(
         )
         return None
     train, holdout = (CacheSplit(real.cache, name) for name in SPLITS)
-    looking = Thumbnails()
-    seen = [real.seen(each, [looking])[looking.name] for each in (train, holdout)]
-    return Originals(real.cache.digest, train, *seen)
+    extractor = Thumbnails()
+    features = [real.get(each, [extractor])[extractor.name] for each in (train, holdout)]
+    return MemorisationData(real.cache.digest, train, *features)

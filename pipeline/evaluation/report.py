@@ -1,4 +1,4 @@
-"""The page about one evaluation: everything in one HTML file that needs nothing else."""
+"""Report of an evaluation: one self-contained HTML file."""
 
 import base64
 import struct
@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from pipeline.evaluation import format_number as figures
-from pipeline.evaluation.credibility import checks, other_data
+from pipeline.evaluation.credibility import check_result, other_data
 from pipeline.evaluation.metric_texts import MEANINGS, Meaning, meaning_of
 from pipeline.evaluation.svg_curve import curve_svg
 
@@ -20,14 +20,14 @@ TEMPLATE = "report.html"
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
 HEADLINES = ("frechet", "infinity", "kernel", "precision", "recall", "score")
-MOST_HEADLINES = 6
+MAX_HEADLINES = 6
 
-Metric = Mapping[str, Any]
+MetricResult = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG inside the page; width and height keep its place while it is decoded."""
+    """A PNG as a data URI, and its size, which fixes the layout before it is decoded."""
 
     address: str
     width: int
@@ -35,19 +35,19 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Family:
-    """All numbers of one metric."""
+class MetricGroup:
+    """All results of one metric, by key."""
 
     meaning: Meaning
-    rows: dict[str, Metric]
+    results: dict[str, MetricResult]
 
 
 def report_html(result: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
-    """One self-contained page about `result`; equal inputs give equal text.
+    """Render one self-contained page about `result`; equal inputs give equal text.
 
     pictures: PNG files `grid` (fakes), `reals` beside it and `closest` (pairs of a fake and its
-    nearest training image), each of which may be missing. `result["notes"]`, sentences about what
-    is missing and why, may be too. Raises ValueError for a picture that isn't a PNG file.
+    nearest training image), each of which may be missing, as may `result["notes"]`, sentences
+    about missing metrics. Raises ValueError for a picture that isn't a PNG file.
     """
     return (
         _environment()
@@ -58,13 +58,13 @@ def report_html(result: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str
             protocol=result["protocol"],
             notes=result.get("notes", []),
             others=[result["references"][name] for name in other_data(result)],
-            checks=checks(result),
-            headlines=headlines(result["metrics"]),
-            families=list(families(result["metrics"])),
+            checks=check_result(result),
+            headlines=select_headlines(result["metrics"]),
+            groups=list(group_by_metric(result["metrics"])),
             seeds=[seed for seed in result["protocol"]["seeds"] if seed is not None],
-            seed_names=seed_names(result["protocol"]["seeds"], result["metrics"]),
+            seed_headings=seed_headings(result["protocol"]["seeds"], result["metrics"]),
             curve=_curve(result["selection"]),
-            pictures={name: picture(content) for name, content in pictures.items()},
+            pictures={name: embed_picture(content) for name, content in pictures.items()},
         )
     )
 
@@ -79,7 +79,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "breakable": breakable,
+        "breakable": allow_breaks,
         "count": figures.count,
         "figure": figures.figure,
         "percent": figures.percent,
@@ -88,13 +88,13 @@ def _environment() -> Environment:
     return environment
 
 
-def breakable(name: str) -> Markup:
-    """`name`, escaped, with places after underscores where a narrow column may break it."""
+def allow_breaks(name: str) -> Markup:
+    """Escape a name, and let a narrow column break it after underscores."""
     return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
 
 
-def picture(content: bytes) -> Picture:
-    """A PNG file as a data URI. Raises ValueError for anything else."""
+def embed_picture(content: bytes) -> Picture:
+    """Encode a PNG file as a data URI. Raises ValueError for anything else."""
     if not content.startswith(PNG_START) or len(content) < 24:
         raise ValueError(
             f"{len(content)} bytes that start with {content[:8]!r} are not a PNG file"
@@ -104,38 +104,40 @@ def picture(content: bytes) -> Picture:
     return Picture(f"data:image/png;base64,{encoded}", width, height)
 
 
-def headlines(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
-    """Choose up to six numbers to begin with: of Inception, else of the first extractor."""
+def select_headlines(metrics: Mapping[str, MetricResult]) -> dict[str, MetricResult]:
+    """Select up to six results for the summary: of Inception, else of the first extractor."""
     names = [each["extractor"] for each in metrics.values()]
     first = "inception" if "inception" in names else next(iter(names), None)
     own = {key: each for key, each in metrics.items() if each["extractor"] == first}
-    chosen = (
+    ordered = (
         (key, each) for name in HEADLINES for key, each in own.items() if each["metric"] == name
     )
-    found = list(_one_a_metric(chosen)) or list(metrics.items())
-    return dict(found[:MOST_HEADLINES])
+    selected = list(_first_references(ordered)) or list(metrics.items())
+    return dict(selected[:MAX_HEADLINES])
 
 
-def _one_a_metric(rows: Iterator[tuple[str, Metric]]) -> Iterator[tuple[str, Metric]]:
-    """The first of each metric, which is against the first reference; Fréchet against all."""
+def _first_references(
+    results: Iterator[tuple[str, MetricResult]],
+) -> Iterator[tuple[str, MetricResult]]:
+    """Keep each metric against the first reference only, Fréchet distances against all."""
     seen: set[str] = set()
-    for key, each in rows:
+    for key, each in results:
         if each["metric"] not in seen or each["metric"] == "frechet":
             yield key, each
         seen.add(each["metric"])
 
 
-def families(metrics: Mapping[str, Metric]) -> Iterator[Family]:
-    """Numbers by metric, described ones first and in their order."""
+def group_by_metric(metrics: Mapping[str, MetricResult]) -> Iterator[MetricGroup]:
+    """Group results by metric, in the order of the meanings; unknown metrics come last."""
     names = list(dict.fromkeys(each["metric"] for each in metrics.values()))
     known = [name for name in MEANINGS if name in names]
     for name in [*known, *(each for each in names if each not in MEANINGS)]:
-        rows = {key: each for key, each in metrics.items() if each["metric"] == name}
-        yield Family(meaning_of(name), rows)
+        results = {key: each for key, each in metrics.items() if each["metric"] == name}
+        yield MetricGroup(meaning_of(name), results)
 
 
-def seed_names(seeds: Sequence[int | None], metrics: Mapping[str, Metric]) -> list[str]:
-    """Headings for the values of each seed; none where each number has one value."""
+def seed_headings(seeds: Sequence[int | None], metrics: Mapping[str, MetricResult]) -> list[str]:
+    """Return headings for the values of each seed; none if every result has a single value."""
     if all(len(each["values"]) < 2 for each in metrics.values()):
         return []
     return [f"seed {seed}" for seed in seeds]

@@ -1,8 +1,8 @@
-"""The choice of the best snapshot: one cheap distance of each, on latents of a seed of their own.
+"""Selection of the best snapshot: one cheap distance for each, on a latent seed of its own.
 
-The first extractor measures it, against the first reference that allows it: a Fréchet distance,
-or where there are too few images for that the kernel distance, which is unbiased. With hopelessly
-few images the newest snapshot is taken.
+The distance is of the first extractor and the first possible reference: a Fréchet distance, or
+with too few images for that the kernel distance, which is unbiased. With too few even for that,
+the newest snapshot is taken.
 """
 
 from collections.abc import Sequence
@@ -19,19 +19,20 @@ from gan.metrics.metric_names import metric_key, precision_marks, small_side
 from gan.params.evaluation import EvaluateParams
 from gan.tensor_cache import TensorCache
 from pipeline.evaluation.evaluate_subject import extract_subject_features
-from pipeline.evaluation.metrics import MEASURES, Reference, obstacle
+from pipeline.evaluation.metrics import METRICS, Reference, find_obstacle
 from pipeline.evaluation.references import References
-from pipeline.evaluation.results import rounded
+from pipeline.evaluation.results import round_value
 from pipeline.evaluation.subject import CheckpointSubject, require_same_data
 
 PREFERRED = {"frechet_distance": "frechet", "kernel_distance": "kernel"}
-"""Metrics to choose by, the first one that is possible, and the names of their numbers."""
+"""Distances in the order of preference, and their names in a result."""
+
 USUAL = next(iter(PREFERRED))
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A candidate: its file, and how far the training was."""
+    """A candidate: its file, and the images that its training had seen."""
 
     path: Path
     images_seen: int
@@ -39,10 +40,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Selection:
-    """The best snapshot, and by which distances it was chosen, in the order of the training.
+    """The best snapshot, and the distances of all in the order of training.
 
-    key and seed are None and the curve is empty if the newest one was taken unmeasured. notes:
-    lines for a reader about a choice other than the usual one.
+    key and seed are None and the curve is empty if the newest snapshot was taken without a
+    distance. notes: lines for a reader, if it wasn't selected by a Fréchet distance.
     """
 
     best: Snapshot
@@ -51,13 +52,13 @@ class Selection:
     curve: Sequence[tuple[int, float]]
     notes: Sequence[str]
 
-    def described(self) -> dict[str, Any]:
-        """Its part of an evaluation's result."""
+    def to_json(self) -> dict[str, Any]:
+        """Return its part of an evaluation's result."""
         return {
             "key": self.key,
             "seed": self.seed,
             "best": self.best.images_seen,
-            "curve": [[seen, rounded(distance)] for seen, distance in self.curve],
+            "curve": [[seen, round_value(distance)] for seen, distance in self.curve],
         }
 
 
@@ -77,10 +78,10 @@ def find_snapshots(folder: Path, cache: TensorCache) -> list[Path]:
 def select_snapshot(
     snapshots: Sequence[Path], references: References, settings: EvaluateParams, batch_size: int
 ) -> Selection:
-    """Choose among a training's snapshots, given in its order; of equally near ones the first."""
+    """Select among a training's snapshots, given in its order; of equal ones the first."""
     for metric in PREFERRED:
-        if reference := _reference(metric, references, settings):
-            return _nearest(
+        if reference := _find_reference(metric, references, settings):
+            return _select_by(
                 snapshots, metric, reference, references.extractors[0], settings, batch_size
             )
     note = (
@@ -91,19 +92,21 @@ def select_snapshot(
     return Selection(Snapshot(newest.path, newest.origin.images_seen), None, None, [], [note])
 
 
-def _reference(metric: str, references: References, settings: EvaluateParams) -> Reference | None:
-    """The first one that such a distance can be measured against."""
+def _find_reference(
+    metric: str, references: References, settings: EvaluateParams
+) -> Reference | None:
+    """Find the first reference that allows this distance, None if none does."""
     extractor = references.extractors[0].name
-    # few fakes of a snapshot need no asking for: all snapshots have equally many
+    # few selection_fakes need no allow_small: all snapshots have equally many
     fakes = max(settings.num_fakes, settings.selection_fakes)
     for each in references.items:
         enough = min(each.count or fakes, settings.selection_fakes) >= MIN_IMAGES
-        if enough and obstacle(MEASURES[metric], each, extractor, fakes, settings) is None:
+        if enough and find_obstacle(METRICS[metric], each, extractor, fakes, settings) is None:
             return each
     return None
 
 
-def _nearest(
+def _select_by(
     snapshots: Sequence[Path],
     metric: str,
     reference: Reference,
@@ -111,19 +114,19 @@ def _nearest(
     settings: EvaluateParams,
     batch_size: int,
 ) -> Selection:
-    """The snapshot with the smallest distance to the reference."""
+    """Select the snapshot with the smallest distance to the reference."""
     seed, count = settings.selection_seed, settings.selection_fakes
     size = chunk_size(batch_size)
-    measure, real = MEASURES[metric], reference.seen[extractor.name]
+    definition, real = METRICS[metric], reference.features[extractor.name]
     points: list[tuple[Snapshot, float]] = []
     for path in snapshots:
         subject = CheckpointSubject.open(path)
         fake = extract_subject_features(subject, seed, count, [extractor], size)[extractor.name]
-        distance = measure.numbers(real, fake)[PREFERRED[metric]]
+        distance = definition.compute(real, fake)[PREFERRED[metric]]
         points.append((Snapshot(path, subject.origin.images_seen), distance))
     best, _ = min(points, key=lambda point: point[1])
-    used = min(count, measure.most or count)
-    small = small_side(used, reference.count or used) if measure.biased else None
+    used = min(count, definition.max_fakes or count)
+    small = small_side(used, reference.count or used) if definition.biased else None
     marks = precision_marks(extractor.precision)
     key = metric_key(PREFERRED[metric], extractor.name, used, reference.tag, small, marks)
     notes = []

@@ -1,4 +1,4 @@
-"""What is judged: a generator's checkpoint, or a folder of images that anything made."""
+"""Subject of an evaluation: a generator's checkpoint, or a folder of images."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -29,45 +29,45 @@ from pipeline.evaluation.image_folder import FolderSource
 
 Weights = Literal["averaged", "raw"]
 
-SHOWN = len(GRID_SEEDS)
+GRID_IMAGES = len(GRID_SEEDS)
 
 
 class Subject(Protocol):
-    """Images to judge, of which there may be another lot for each seed."""
+    """Source of fakes: one sample set per latent seed, or a single one."""
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """What keys of metrics must say of it."""
+        """Parts of metric keys that name what is unusual about it, such as `raw`."""
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of an image."""
 
     def seeds(self, wanted: Sequence[int]) -> Sequence[int | None]:
-        """Which lots there are; None: the one and only."""
+        """Return the seeds of its sample sets; [None] for the single set of a folder."""
 
     def count(self, wanted: int) -> int:
-        """Images of a lot."""
+        """Return the images of a sample set."""
 
     def batches(self, seed: int | None, count: int) -> Iterator[Tensor]:
-        """A lot, as (n, 3, H, W) uint8."""
+        """Yield a sample set, as (n, 3, H, W) uint8."""
 
-    def rows(self, seed: int | None, numbers: Sequence[int]) -> Images:
-        """Some images of a lot, (n, H, W, 3) uint8."""
+    def select(self, seed: int | None, indices: Sequence[int]) -> Images:
+        """Return the images of a sample set at these indices, (n, H, W, 3) uint8."""
 
     def grid(self) -> Images:
-        """Images to look at, (n, H, W, 3) uint8."""
+        """Return images for the report's grid, (n, H, W, 3) uint8."""
 
     def interpolations(self) -> Images | None:
-        """Images between images, where the subject can make them: (n, H, W, 3) uint8."""
+        """Return latent interpolations, (n, H, W, 3) uint8; None for a folder."""
 
-    def described(self) -> dict[str, Any]:
-        """What a result says of it."""
+    def to_json(self) -> dict[str, Any]:
+        """Return its part of an evaluation's result."""
 
 
 @dataclass(frozen=True)
 class CheckpointSubject:
-    """The generator of a checkpoint, which draws from seeded latents; it is left as it was."""
+    """The generator of a checkpoint, applied to seeded latents and never changed."""
 
     path: Path
     generator: Generator
@@ -77,7 +77,7 @@ class CheckpointSubject:
 
     @classmethod
     def open(cls, path: Path, weights: Weights = "averaged") -> "CheckpointSubject":
-        """Read a checkpoint; GanError if it is damaged or doesn't hold such weights."""
+        """Read a checkpoint; GanError if it is damaged or lacks these weights."""
         generator, origin = load_generator(path, raw=weights == "raw")
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         device = choose_compute("auto", "float32").device
@@ -98,27 +98,27 @@ class CheckpointSubject:
         return wanted
 
     def batches(self, seed: int | None, count: int) -> Iterator[Tensor]:
-        return self._generated(self._latents(seed, count))
+        return self._generate(self._latents(seed, count))
 
-    def rows(self, seed: int | None, numbers: Sequence[int]) -> Images:
-        return self._images(self._latents(seed, max(numbers) + 1)[list(numbers)])
+    def select(self, seed: int | None, indices: Sequence[int]) -> Images:
+        return self._images(self._latents(seed, max(indices) + 1)[list(indices)])
 
     def grid(self) -> Images:
         return self._images(seed_latents(GRID_SEEDS, self.generator.latent_size))
 
     def interpolations(self) -> Images:
-        """A row of avatars on the way from one of the grid's first seeds to the next."""
+        """Interpolate from each of the grid's first seeds to the next, in one line of a sheet."""
         ends = seed_latents(GRID_SEEDS[: GRID_COLUMNS + 1], self.generator.latent_size)
-        ways = [interpolate_latents(*pair, GRID_COLUMNS) for pair in pairwise(ends)]
-        return self._images(torch.cat(ways))
+        lines = [interpolate_latents(*pair, GRID_COLUMNS) for pair in pairwise(ends)]
+        return self._images(torch.cat(lines))
 
     def _latents(self, seed: int | None, count: int) -> Tensor:
         if seed is None:
             raise ValueError("a generator's images have a seed")
         return draw_latents(seed, "evaluate", count, self.generator.latent_size)
 
-    def _generated(self, latents: Tensor) -> Iterator[Tensor]:
-        """In float32: cuDNN's convolutions use TF32 unless they are told not to."""
+    def _generate(self, latents: Tensor) -> Iterator[Tensor]:
+        """Generate in float32: cuDNN's convolutions use TF32 by default."""
         device = next(self.generator.parameters()).device
         for part in torch.split(latents, BATCH):
             with exact_inference(device):
@@ -126,18 +126,18 @@ class CheckpointSubject:
             yield from images
 
     def _images(self, latents: Tensor) -> Images:
-        whole = torch.cat(list(self._generated(latents)))
-        images: Images = whole.permute(0, 2, 3, 1).numpy()
+        batch = torch.cat(list(self._generate(latents)))
+        images: Images = batch.permute(0, 2, 3, 1).numpy()
         return images
 
-    def described(self) -> dict[str, Any]:
-        about = describe_checkpoint(self.origin, self.weights, sha256=self.sha256)
-        return {"kind": "checkpoint", **about}
+    def to_json(self) -> dict[str, Any]:
+        content = describe_checkpoint(self.origin, self.weights, sha256=self.sha256)
+        return {"kind": "checkpoint", **content}
 
 
 @dataclass(frozen=True)
 class FolderSubject:
-    """Images that lie in a folder, whoever made them."""
+    """Images of a folder, whichever program generated them."""
 
     source: FolderSource
 
@@ -158,19 +158,19 @@ class FolderSubject:
     def batches(self, seed: int | None, count: int) -> Iterator[Tensor]:
         return self.source.batches(64)
 
-    def rows(self, seed: int | None, numbers: Sequence[int]) -> Images:
-        return self.source.rows(numbers)
+    def select(self, seed: int | None, indices: Sequence[int]) -> Images:
+        return self.source.select(indices)
 
     def grid(self) -> Images:
-        """Evenly from the first to the last."""
-        shown = min(SHOWN, len(self.source))
+        """Return evenly spaced images from the first to the last."""
+        count = min(GRID_IMAGES, len(self.source))
         last = len(self.source) - 1
-        return self.source.rows([i * last // max(1, shown - 1) for i in range(shown)])
+        return self.source.select([i * last // max(1, count - 1) for i in range(count)])
 
     def interpolations(self) -> None:
         return None
 
-    def described(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {
             "kind": "folder",
             "name": self.source.folder.resolve().name,

@@ -1,4 +1,4 @@
-"""Charts of the report: a curve over snapshots, drawn as SVG that takes the page's colours.
+"""Chart of the report: a distance over snapshots, as SVG in the page's colours.
 
 Drawn by hand: Matplotlib costs over a second to import, its files change with its version and
 fonts, and it knows nothing of a page that may be light or dark, wide or narrow.
@@ -14,16 +14,16 @@ from pipeline.evaluation.format_number import count, figure, short
 
 WIDTH, HEIGHT = 560, 280
 LEFT, RIGHT, TOP, BOTTOM = 62, 530, 34, 230
-"""Edges of the plotted area; the numbers at the axes stand outside."""
+"""Edges of the plotted area; tick labels stand outside."""
 
-ACROSS, UPWARD = 7, 5
-"""Intervals at each axis, about."""
+X_INTERVALS, Y_INTERVALS = 7, 5
+"""Intervals between ticks of each axis, about."""
 
-MOST_DOTS = 60  # more touch each other
-FAR_APART = 20  # times the smallest, from which on the scale is logarithmic
+MAX_DOTS = 60  # more touch each other
+LOG_RATIO = 20  # of largest to smallest value, above which the axis is logarithmic
 
 Point = tuple[int, float]
-"""Images seen and what was measured."""
+"""Images seen, and the distance."""
 
 
 @dataclass(frozen=True)
@@ -36,51 +36,51 @@ class Axis:
     logarithmic: bool = False
 
     def at(self, value: float) -> float:
-        """Coordinate of a value, to a hundredth."""
-        low, high = self._scaled(self.ticks[0]), self._scaled(self.ticks[-1])
-        share = (self._scaled(value) - low) / (high - low)
+        """Return the coordinate of a value, to a hundredth."""
+        low, high = self._scale(self.ticks[0]), self._scale(self.ticks[-1])
+        share = (self._scale(value) - low) / (high - low)
         return round(self.start + share * (self.end - self.start), 2)
 
-    def _scaled(self, value: float) -> float:
+    def _scale(self, value: float) -> float:
         return math.log10(value) if self.logarithmic else value
 
 
 def curve_svg(points: Sequence[Point], best: int | None, name: str) -> Markup:
-    """A line through `points` with the one at `best` images marked, as an SVG element.
+    """Draw a line through `points` with the one at `best` images marked, as an SVG element.
 
-    `name` is what was measured. Points that aren't finite are left out; Markup("") if none is
-    left. A scale that starts above 0 shows it by its numbers.
+    name: key of the distance. Points that aren't finite are left out; Markup("") if none is left.
+    The vertical axis need not start at 0.
     """
     finite = [(images, value) for images, value in sorted(points) if math.isfinite(value)]
     if not finite:
         return Markup("")
-    across = _across([images for images, _ in finite])
-    upward = _upward([value for _, value in finite])
+    x_axis = _x_axis([images for images, _ in finite])
+    y_axis = _y_axis([value for _, value in finite])
     marked = [point for point in finite if point[0] == best][:1]
     parts = [
-        _scales(across, upward),
-        _line(finite, across, upward),
-        *(_best(point, across, upward) for point in marked),
-        *(_dot(point, across, upward) for point in finite if len(finite) <= MOST_DOTS),
+        _ticks(x_axis, y_axis),
+        _line(finite, x_axis, y_axis),
+        *(_best(point, x_axis, y_axis) for point in marked),
+        *(_dot(point, x_axis, y_axis) for point in finite if len(finite) <= MAX_DOTS),
     ]
     return Markup(
         '<svg class="curve" viewBox="0 0 {} {}" role="img" aria-label="{}">\n{}\n</svg>'
     ).format(WIDTH, HEIGHT, f"{name} over images seen", Markup("\n").join(parts))
 
 
-def _across(images: Sequence[int]) -> Axis:
-    return Axis(even_ticks(min(images), max(images), ACROSS), LEFT, RIGHT)
+def _x_axis(images: Sequence[int]) -> Axis:
+    return Axis(even_ticks(min(images), max(images), X_INTERVALS), LEFT, RIGHT)
 
 
-def _upward(values: Sequence[float]) -> Axis:
+def _y_axis(values: Sequence[float]) -> Axis:
     low, high = min(values), max(values)
-    if low > 0 and high > FAR_APART * low:
+    if low > 0 and high > LOG_RATIO * low:
         return Axis(decade_ticks(low, high), BOTTOM, TOP, logarithmic=True)
-    return Axis(even_ticks(low, high, UPWARD), BOTTOM, TOP)
+    return Axis(even_ticks(low, high, Y_INTERVALS), BOTTOM, TOP)
 
 
 def even_ticks(low: float, high: float, intervals: int) -> tuple[float, ...]:
-    """Round numbers that enclose `low` and `high`, at most `intervals` + 2 of them."""
+    """Return round numbers that enclose `low` and `high`, at most `intervals` + 2 of them."""
     if low == high:
         margin = abs(low) / 10 or 1.0
         low, high = low - margin, high + margin
@@ -90,16 +90,16 @@ def even_ticks(low: float, high: float, intervals: int) -> tuple[float, ...]:
 
 
 def _round_up(step: float) -> float:
-    """The next of 1, 2, 5, 10, ... at a power of ten."""
+    """Round up to 1, 2, 5 or 10 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(step))
     return next(power * part for part in (1, 2, 5, 10) if power * part >= step * (1 - 1e-9))
 
 
 def decade_ticks(low: float, high: float) -> tuple[float, ...]:
-    """Numbers 1, 2, 5, 10, ... that enclose `low` and `high`, both above 0; or powers of ten."""
+    """Return 1, 2, 5, 10, ... or powers of ten that enclose `low` and `high`, both above 0."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     powers = tuple(10.0**power for power in range(first, last + 1))
-    if len(powers) > UPWARD - 1:
+    if len(powers) > Y_INTERVALS - 1:
         return powers
     fine = [power * part for power in powers for part in (1, 2, 5)]
     inside = [each for each in fine if low <= each <= high]
@@ -108,45 +108,45 @@ def decade_ticks(low: float, high: float) -> tuple[float, ...]:
     return tuple(dict.fromkeys((below, *inside, above)))
 
 
-def _scales(across: Axis, upward: Axis) -> Markup:
-    rows = (
+def _ticks(x_axis: Axis, y_axis: Axis) -> Markup:
+    horizontal = (
         Markup(
             '<line class="rule" x1="{}" x2="{}" y1="{y}" y2="{y}"/>'
             '<text class="tick up" x="{}" y="{y}" dy=".35em">{}</text>'
-        ).format(LEFT, RIGHT, LEFT - 8, short(tick), y=upward.at(tick))
-        for tick in upward.ticks
+        ).format(LEFT, RIGHT, LEFT - 8, short(tick), y=y_axis.at(tick))
+        for tick in y_axis.ticks
     )
-    columns = (
+    vertical = (
         Markup('<text class="tick" x="{}" y="{}">{}</text>').format(
-            across.at(tick), BOTTOM + 20, short(tick)
+            x_axis.at(tick), BOTTOM + 20, short(tick)
         )
-        for tick in across.ticks
+        for tick in x_axis.ticks
     )
     title = Markup('<text class="tick" x="{}" y="{}">images seen</text>').format(
         (LEFT + RIGHT) / 2, BOTTOM + 42
     )
-    return Markup("\n").join((*rows, *columns, title))
+    return Markup("\n").join((*horizontal, *vertical, title))
 
 
-def _line(points: Sequence[Point], across: Axis, upward: Axis) -> Markup:
-    path = " ".join(f"{across.at(images)},{upward.at(value)}" for images, value in points)
+def _line(points: Sequence[Point], x_axis: Axis, y_axis: Axis) -> Markup:
+    path = " ".join(f"{x_axis.at(images)},{y_axis.at(value)}" for images, value in points)
     return Markup('<polyline class="line" points="{}"/>').format(path)
 
 
-def _dot(point: Point, across: Axis, upward: Axis) -> Markup:
+def _dot(point: Point, x_axis: Axis, y_axis: Axis) -> Markup:
     images, value = point
     return Markup('<circle class="dot" cx="{}" cy="{}" r="3"><title>{}</title></circle>').format(
-        across.at(images), upward.at(value), _said(point)
+        x_axis.at(images), y_axis.at(value), _tooltip(point)
     )
 
 
-def _best(point: Point, across: Axis, upward: Axis) -> Markup:
-    """A ring, a line down to the axis and the value above; at an edge it is written inwards."""
-    x, y = across.at(point[0]), upward.at(point[1])
+def _best(point: Point, x_axis: Axis, y_axis: Axis) -> Markup:
+    """Draw a ring, a line down to the axis and the value above, inwards at an edge."""
+    x, y = x_axis.at(point[0]), y_axis.at(point[1])
     anchor = "start" if x < LEFT + 60 else "end" if x > RIGHT - 60 else "middle"
     return Markup(
         '<line class="guide" x1="{x}" x2="{x}" y1="{y}" y2="{bottom}"/>'
-        '<circle class="best" cx="{x}" cy="{y}" r="7"><title>{said}</title></circle>'
+        '<circle class="best" cx="{x}" cy="{y}" r="7"><title>{tooltip}</title></circle>'
         '<text class="value" x="{x}" y="{above}" text-anchor="{anchor}">best {value}</text>'
     ).format(
         x=x,
@@ -154,10 +154,10 @@ def _best(point: Point, across: Axis, upward: Axis) -> Markup:
         bottom=BOTTOM,
         above=y - 14,
         anchor=anchor,
-        said=_said(point),
+        tooltip=_tooltip(point),
         value=figure(point[1]),
     )
 
 
-def _said(point: Point) -> str:
+def _tooltip(point: Point) -> str:
     return f"{count(point[0])} images: {point[1]!r}"

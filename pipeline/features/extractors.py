@@ -1,4 +1,4 @@
-"""Which feature extractors there are: what `reference` and `evaluate` both look with."""
+"""Feature extractors by name: those of params.yaml, and TorchScript files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,49 +14,49 @@ from gan.params.evaluation import FeaturesParams
 from pipeline.features.inception_file import missing_message, weights_file
 from pipeline.paths import Paths
 
-KNOWN = "lite0, inception and TorchScript files, by path or by name in weights/"
+ALLOWED = "lite0, inception, or a TorchScript file (a path, or a name in weights/)"
 
 
 def available_extractors(
     params: FeaturesParams, paths: Paths, device: torch.device
 ) -> Sequence[Extractor]:
-    """Those that features.extractors names, in its order; the first one chooses snapshots.
+    """Open the extractors of features.extractors in that order; the first selects snapshots.
 
-    `inception` is left out while weights/ does not have its file. Raises GanError if none is
-    left, if a file is absent, or if a file is not what it should be.
+    `inception` is left out while weights/ lacks its file. Raises GanError if none is left, if a
+    file is absent, or if a file is not an extractor.
     """
-    here = weights_file(paths).exists()
-    names = [name for name in params.extractors if here or name != "inception"]
+    has_inception = weights_file(paths).exists()
+    names = [name for name in params.extractors if has_inception or name != "inception"]
     if not names:
-        raise GanError(f"{missing_message(paths)}; or name lite0 in features.extractors too")
-    return [extractor(name, params, paths, device) for name in names]
+        raise GanError(f"{missing_message(paths)}; or add lite0 to features.extractors")
+    return [open_extractor(name, params, paths, device) for name in names]
 
 
-def extractor(
+def open_extractor(
     name: str | Path, params: FeaturesParams, paths: Paths, device: torch.device
 ) -> Extractor:
-    """The extractor called lite0 or inception, or a TorchScript file in weights/ or elsewhere.
+    """Open lite0, inception, or a TorchScript file in weights/ or elsewhere.
 
-    Raises GanError if there is none of that name, or if its file is not what it should be.
+    Raises GanError for any other name, and if the file is not an extractor.
     """
     if name == "lite0":
         return Lite0(device, params.precision, params.batch_size)
     if name == "inception":
-        return _inception(params, paths, device)
+        return _open_inception(params, paths, device)
     return TorchScriptExtractor(
-        _script(Path(name), paths), device, params.precision, params.batch_size
+        _find_script(Path(name), paths), device, params.precision, params.batch_size
     )
 
 
-def _inception(params: FeaturesParams, paths: Paths, device: torch.device) -> Inception:
+def _open_inception(params: FeaturesParams, paths: Paths, device: torch.device) -> Inception:
     weights = weights_file(paths)
     if not weights.exists():
         raise GanError(missing_message(paths))
     return Inception(weights, params.inception_sha256, device, params.precision, params.batch_size)
 
 
-def _script(name: Path, paths: Paths) -> Path:
+def _find_script(name: Path, paths: Paths) -> Path:
     for path in (paths.weights / name, name):
         if path.is_file():
             return path
-    raise GanError(f"{name}: no such extractor and no such file; known are {KNOWN}")
+    raise GanError(f"{name}: no such feature extractor or file; use {ALLOWED}")

@@ -1,4 +1,4 @@
-"""File of Inception's weights: its place, and the message where it is missing."""
+"""File of Inception's weights: its path, and the message while it is missing."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ NAME = "pt_inception-2015-12-05-6726825d.pth"
 
 
 def weights_file(paths: Paths) -> Path:
-    """Return the place of the weights, whether they are there or not."""
+    """Return the path of the weights, whether the file exists or not."""
     return paths.weights / NAME
 
 
 def missing_message(paths: Paths) -> str:
-    """Compose one line: FID is missing, and how to get it; no path, since results hold it."""
+    """Compose one line: FID is missing, and how to get it; no full path, since results hold it."""
     return (
         f"fid is missing: no Inception weights in {paths.weights.name}/; run `gan weights fetch`, "
         f"or bring the file {NAME} and run `gan weights add FILE`"
@@ -22,6 +22,6 @@ def missing_message(paths: Paths) -> str:
 
 
 def missing_note(params: FeaturesParams, paths: Paths) -> list[str]:
-    """Return the message above in a list if Inception is wanted and its weights are missing."""
-    wanted = "inception" in params.extractors and not weights_file(paths).exists()
-    return [missing_message(paths)] if wanted else []
+    """Return the message above in a list if params name Inception and its weights are missing."""
+    missing = "inception" in params.extractors and not weights_file(paths).exists()
+    return [missing_message(paths)] if missing else []

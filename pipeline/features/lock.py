@@ -1,4 +1,4 @@
-"""Files that one process at a time may hold; the kernel lets go when it ends, however it ends."""
+"""Lock files: held by one process at a time, released by the kernel however that process ends."""
 
 import fcntl
 import os
@@ -10,60 +10,62 @@ from typing import IO, Any
 
 from pipeline.console import say
 
-SILENT_S = 1.0  # of waiting
-ASK_EVERY_S = 0.02
+SILENT_S = 1.0
+"""Seconds of waiting before the message."""
+
+POLL_S = 0.02
 
 
 @contextmanager
-def alone(path: Path, waiting: str) -> Iterator[None]:
-    """Hold a lock for the block; says `waiting` on stderr if that takes over a second.
+def hold_lock(path: Path, message: str) -> Iterator[None]:
+    """Hold the lock for the block; prints `message` if another process keeps it over a second.
 
-    Raises OSError where the file can't be made or locked.
+    Raises OSError where the file can't be created or locked.
     """
     while True:
-        with path.open("a") as lock:
-            _wait(lock, waiting)
-            if _is_at(lock, path):
+        with path.open("a") as file:
+            _wait(file, message)
+            if _is_at(file, path):
                 yield
                 return
 
 
 @contextmanager
-def alone_now(path: Path) -> Iterator[bool]:
-    """Hold a lock for the block, which may remove it; False if another process does."""
-    with path.open("a") as lock:
-        yield _taken(lock) and _is_at(lock, path)
+def try_lock(path: Path) -> Iterator[bool]:
+    """Yield whether this process got the lock, which it may then remove; never waits."""
+    with path.open("a") as file:
+        yield _acquire(file) and _is_at(file, path)
 
 
-def in_use(path: Path) -> bool:
-    """Whether a process holds the lock; makes no file."""
+def is_locked(path: Path) -> bool:
+    """Return whether a process holds the lock; creates no file."""
     if not path.exists():
         return False
-    with path.open("a") as lock:
-        return not _taken(lock)
+    with path.open("a") as file:
+        return not _acquire(file)
 
 
-def _wait(lock: IO[Any], waiting: str) -> None:
-    until = time.monotonic() + SILENT_S
-    while not _taken(lock):
-        if time.monotonic() > until:
-            say(waiting)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+def _wait(file: IO[Any], message: str) -> None:
+    deadline = time.monotonic() + SILENT_S
+    while not _acquire(file):
+        if time.monotonic() > deadline:
+            say(message)
+            fcntl.flock(file, fcntl.LOCK_EX)
             return
-        time.sleep(ASK_EVERY_S)
+        time.sleep(POLL_S)
 
 
-def _taken(lock: IO[Any]) -> bool:
+def _acquire(file: IO[Any]) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
-def _is_at(lock: IO[Any], path: Path) -> bool:
-    """Whether an open file is still the one of that name: who removes an entry takes its lock."""
+def _is_at(file: IO[Any], path: Path) -> bool:
+    """Return whether an open file still lies at its path: its last holder may have removed it."""
     try:
-        return os.path.samestat(os.fstat(lock.fileno()), path.stat())
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False

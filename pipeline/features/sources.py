@@ -1,6 +1,7 @@
-"""Where images to look at come from, and files that hold statistics in their place."""
+"""Real images of a reference: a split of the tensor cache, or a file of their statistics."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,19 +17,21 @@ from gan.features.extractor import Extractor
 from gan.features.statistics import Statistics
 from gan.features.statistics_file import Labels, load_statistics
 from gan.tensor_cache import Images, Split, TensorCache
-from pipeline.features.naming import tag_of
+
+MAX_NAME = 24
+"""Characters of a name in a metric key; longer names are cut, and the digest tells them apart."""
 
 
 class ImageSource(Protocol):
     """Two images or more, all of one size, in a fixed order."""
 
     @property
-    def what(self) -> str:
-        """For a reader: `train split of the cache`."""
+    def description(self) -> str:
+        """Text for results and messages: `train split of the cache`."""
 
     @property
     def tag(self) -> str:
-        """What keys of metrics call it: `train`, `holdout`, `vs_<folder>_<8 hex digits>`."""
+        """Name in metric keys: `train`, `holdout`, `vs_<folder>_<8 hex digits>`."""
 
     @property
     def digest(self) -> str:
@@ -39,13 +42,19 @@ class ImageSource(Protocol):
         """(height, width) in pixels."""
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Count the images."""
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """Yield all images in order, as (n, 3, H, W) uint8, n = size but for the last."""
 
-    def rows(self, indices: Sequence[int]) -> Images:
-        """The images (n, H, W, 3) uint8 at these places."""
+    def select(self, indices: Sequence[int]) -> Images:
+        """Return the images at these indices, (n, H, W, 3) uint8."""
+
+
+def reference_tag(name: str, digest: str) -> str:
+    """Return `vs_<name>_<8 digits of digest>`, the name in letters, digits and dashes only."""
+    cleaned = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_NAME].strip("-")
+    return "_".join(part for part in ("vs", cleaned, digest[:8]) if part)
 
 
 class CacheSplit:
@@ -67,7 +76,7 @@ class CacheSplit:
         return len(self._images)
 
     @property
-    def what(self) -> str:
+    def description(self) -> str:
         return f"{self.tag} split of the cache"
 
     @property
@@ -79,20 +88,20 @@ class CacheSplit:
         return self._cache.size, self._cache.size
 
     def batches(self, size: int) -> Iterator[Tensor]:
-        """As of every source; GanError if the pixels are not those of the cache's digest.
+        """Yield all images; GanError if the pixels don't match the cache's digest.
 
-        Features are kept by that digest: those of damaged pixels would stay.
+        Features are stored by that digest: those of damaged pixels would be found for ever.
         """
         self._cache.verify()
         return image_batches(self._images, size)
 
-    def rows(self, indices: Sequence[int]) -> Images:
+    def select(self, indices: Sequence[int]) -> Images:
         return np.array(self._images[np.asarray(indices, dtype=np.int64)])
 
 
 @dataclass(frozen=True)
 class StatisticsFile:
-    """Statistics of images that are not here, as pytorch-fid or this project wrote them."""
+    """Statistics of images without the images, as pytorch-fid or this project saved them."""
 
     name: str
     digest: str
@@ -108,20 +117,20 @@ class StatisticsFile:
         return cls(path.name, digest, statistics, labels)
 
     @property
-    def what(self) -> str:
-        """For a reader; no path, which would be of one machine."""
+    def description(self) -> str:
+        """Text for results and messages; no path, which would be of one machine."""
         count = self.statistics.count
         return f"statistics file {self.name}" + ("" if count is None else f", {count} images")
 
     @cached_property
     def tag(self) -> str:
-        """What keys of metrics call it."""
-        return tag_of(self.name.removesuffix(".npz"), self.digest)
+        """Name in metric keys."""
+        return reference_tag(self.name.removesuffix(".npz"), self.digest)
 
-    def seen_by(self, extractor: Extractor) -> FeatureSet:
-        """What the extractor saw of those images; GanError if another one made the file.
+    def get_features(self, extractor: Extractor) -> FeatureSet:
+        """Return the statistics as those of an extractor; GanError if another one computed them.
 
-        A file of pytorch-fid doesn't say what made it: then the number of features must do.
+        A file of pytorch-fid doesn't name its extractor: the number of features must match.
         """
         dimensions = self.statistics.mean.size
         if dimensions != extractor.dimensions:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from gan.errors import GanError
-from pipeline.features.stored import Entry, entries
+from pipeline.features.entry import Entry, list_entries
 from pipeline.paths import Paths
 from pipeline.tracking.spool.left_behind import left_behind
 from pipeline.tracking.spool.lock import BusyError, SpoolLock
@@ -106,11 +106,11 @@ def _format_unsent(unsent: int) -> str:
 
 def _clean_features(folder: Path, *, remove: bool) -> int:
     """List or remove features; a process that has them open can still read them."""
-    kept = entries(folder)
+    kept = list_entries(folder)
     total = 0
     for entry in kept:
-        description, size = entry.described(), entry.size
-        busy = not _remove_features(entry) if remove else entry.in_use()
+        description, size = entry.describe(), entry.size
+        busy = not _remove_features(entry) if remove else entry.is_locked()
         total += size
         sys.stdout.write(
             f"{entry.stem[:16]}  features: {description}, {size >> 20} MiB  "

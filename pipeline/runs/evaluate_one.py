@@ -1,4 +1,4 @@
-"""Evaluation on request: one checkpoint, recorded run or folder of images, whoever made it."""
+"""Evaluation on request: of one checkpoint, a recorded run, or a folder of images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from pipeline.evaluation.subject import (
     Weights,
     require_same_data,
 )
-from pipeline.features.extractors import available_extractors, extractor
+from pipeline.features.extractors import available_extractors, open_extractor
 from pipeline.features.inception_file import missing_note
 from pipeline.features.store import FeatureStore
 from pipeline.paths import Paths
@@ -33,12 +33,13 @@ from pipeline.tracking.evaluation_row import Own, log_one
 
 @dataclass(frozen=True)
 class Request:
-    """Subject and manner of an evaluation: exactly one of ckpt and images.
+    """Subject and options of an evaluation; exactly one of ckpt and images is set.
 
-    against: `train`, `holdout`, folders, statistics files; none: evaluate.splits. extractors:
-    names, or TorchScript files anywhere; none: features.extractors. out: folder of the results.
-    statistics: file for the statistics of the subject. own: the MLflow run whose own metrics these
-    become; without it they are those of one checkpoint among others.
+    against: `train`, `holdout`, folders, statistics files; empty: evaluate.splits. extractors:
+    names or TorchScript files; empty: features.extractors. other_data: the cache need not be the
+    training data. workers: threads that decode folders. out: folder of the results. statistics:
+    file for the statistics of the subject. own: the MLflow run whose metrics are replaced; without
+    it they are logged as `checkpoint/...`.
     """
 
     ckpt: Path | None = None
@@ -58,19 +59,21 @@ def evaluate_run(
 ) -> Evaluation:
     """Evaluate the best checkpoint of a recorded run: id, name, run key or `latest`.
 
-    as_stage: with the settings of the stage, so that the metrics become the run's own if it is
-    the snapshot that the run calls its best. GanError if there is no such run or checkpoint.
+    as_stage: the settings are the stage's, so that the metrics replace those of the run if the
+    checkpoint is its best snapshot. GanError if there is no such run or checkpoint.
     """
-    with checkpoint_of(run, paths) as found:
-        own = Own(found.run_id, found.last_step) if as_stage and found.best else None
-        return evaluate_one(replace(request, ckpt=found.file, own=own), params, paths)
+    with checkpoint_of(run, paths) as checkpoint:
+        own = (
+            Own(checkpoint.run_id, checkpoint.last_step) if as_stage and checkpoint.best else None
+        )
+        return evaluate_one(replace(request, ckpt=checkpoint.file, own=own), params, paths)
 
 
 def evaluate_one(request: Request, params: Params, paths: Paths) -> Evaluation:
-    """Evaluate one checkpoint or folder; write and log what was asked for.
+    """Evaluate one checkpoint or folder; write the files of the request, log to MLflow.
 
-    GanError if the checkpoint was trained on other data than the cache's, unless the request
-    says so.
+    GanError if a checkpoint was trained on other data than the cache's, unless the request
+    allows other data.
     """
     settings, batch_size = params.evaluate, params.features.batch_size
     subject = _open_subject(request)
@@ -78,7 +81,7 @@ def evaluate_one(request: Request, params: Params, paths: Paths) -> Evaluation:
     cache = TensorCache.open(paths.cache) if set(SPLITS) & set(against) else None
     trained_on = subject.origin.cache_digest if isinstance(subject, CheckpointSubject) else None
     if trained_on and cache and not request.other_data:
-        remedy = "--other-data compares all the same, and says so"
+        remedy = "--other-data evaluates it all the same, under keys that say so"
         require_same_data(request.ckpt or Path(), trained_on, cache, remedy)
     if request.out is not None:
         check_out(request.out, paths)
@@ -117,20 +120,21 @@ def _extractors(request: Request, params: Params, paths: Paths) -> Sequence[Extr
     device = choose_compute("auto", "float32").device
     if not request.extractors:
         return available_extractors(params.features, paths, device)
-    return [extractor(name, params.features, paths, device) for name in request.extractors]
+    return [open_extractor(name, params.features, paths, device) for name in request.extractors]
 
 
 def _check_statistics(file: Path, extractors: Sequence[Extractor]) -> None:
     if len(extractors) > 1:
         names = ", ".join(each.name for each in extractors)
-        raise GanError(f"--save-statistics writes those of one extractor, here are {names}; "
-                       "choose with --extractor")  # fmt: skip
+        raise GanError(
+            f"--save-statistics takes one extractor, not {names}; name it with --extractor"
+        )
     if file.suffix.lower() != ".npz" or file.is_dir():
-        raise GanError(f"{file}: not the name of a statistics file, NAME.npz")
+        raise GanError(f"{file}: statistics files are called NAME.npz")
 
 
 def _labels(extractor: Extractor) -> Labels:
-    """Return the labels by which a reader tells whether the statistics are of its own kind."""
+    """Return the labels that name the extractor in a statistics file."""
     return {
         "extractor": extractor.name,
         "extractor_digest": extractor.digest,

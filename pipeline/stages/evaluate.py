@@ -1,7 +1,7 @@
-"""The evaluate stage: every snapshot compared, the best one kept, its metrics reported.
+"""The evaluate stage: select the best snapshot, keep it, report its metrics.
 
-The best is chosen on one seed of latents and reported on others, so that the metrics are not the
-luck of the sample set that chose it.
+The snapshot is selected on one latent seed and reported on others, so that the selection doesn't
+bias the metrics.
 """
 
 from gan.atomic import write_atomically
@@ -24,8 +24,8 @@ from pipeline.paths import Paths
 def run(params: Params, paths: Paths) -> Evaluation:
     """Evaluate models/snapshots/; write models/best.pt and reports/.
 
-    Metrics that too few images don't allow are left out, with notes. Raises GanError if there is
-    no snapshot, or one of other data than cache/.
+    Metrics for which there are too few images are left out, with notes. Raises GanError if there
+    is no snapshot, or one of other data than cache/.
     """
     settings, batch_size = params.evaluate, params.features.batch_size
     cache = TensorCache.open(paths.cache)
@@ -42,7 +42,7 @@ def run(params: Params, paths: Paths) -> Evaluation:
     selection = select_snapshot(snapshots, references, settings, batch_size)
     best = CheckpointSubject.open(selection.best.path)
     evaluation = evaluate_subject(best, references, settings, batch_size)
-    evaluation.result["selection"] = selection.described()
+    evaluation.result["selection"] = selection.to_json()
     evaluation.result["notes"] += selection.notes
 
     for note in evaluation.result["notes"]:

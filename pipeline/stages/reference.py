@@ -22,13 +22,12 @@ from pipeline.features.store import FeatureStore
 from pipeline.paths import Paths
 
 SPLITS: tuple[Split, ...] = ("train", "holdout")
-FEWEST = 2
-"""Images of a split that has statistics."""
+MIN_SPLIT = 2  # images that statistics need
 
 
 @dataclass(frozen=True)
 class ReferenceSummary:
-    """Result of the stage: names of extractors, files, images by split, real distances by key."""
+    """Result of the stage: extractors, files, images by split, distances between splits by key."""
 
     extractors: Sequence[str]
     files: Sequence[Path]
@@ -39,14 +38,15 @@ class ReferenceSummary:
 def run(params: Params, paths: Paths) -> ReferenceSummary:
     """Read cache/ and weights/, write reference/ and reports/reference.json.
 
-    The report holds distances between the real images of both splits: a generator can hardly fall
-    below them, and they show how much of a hold-out metric is due to the count. Splits with fewer
-    than two images are left out. Raises GanError if the cache is absent or damaged.
+    The report holds distances between the real images of both splits: a floor that a generator
+    can hardly reach, and the share of a hold-out metric that is due to the sample size. Splits
+    with fewer than two images are left out. Raises GanError if the cache is absent or damaged.
     """
     cache = TensorCache.open(paths.cache)
-    splits = {name: CacheSplit(cache, name) for name in SPLITS if len(cache.split(name)) >= FEWEST}
+    sizes = {name: len(cache.split(name)) for name in SPLITS}
+    splits = {name: CacheSplit(cache, name) for name in SPLITS if sizes[name] >= MIN_SPLIT}
     for name in SPLITS:
-        if 0 < len(cache.split(name)) < FEWEST:
+        if 0 < sizes[name] < MIN_SPLIT:
             say(f"reference: the {name} split has a single image; statistics need 2: left out")
     for note in missing_note(params.features, paths):
         say(note)
@@ -55,11 +55,11 @@ def run(params: Params, paths: Paths) -> ReferenceSummary:
     )
 
     store, size = FeatureStore(paths.features, paths.reference), params.features.batch_size
-    paths.reference.mkdir(parents=True, exist_ok=True)  # an out, even if nothing is in it
+    paths.reference.mkdir(parents=True, exist_ok=True)  # an out, even if it stays empty
     chunk = chunk_size(size)
     files = [file for split in splits.values() for file in store.export(split, extractors, chunk)]
     for path in paths.reference.glob("*.np[yz]"):
-        if path not in files:  # of weights that are gone or of an earlier format
+        if path not in files:  # of an extractor that is no longer named, or of an earlier format
             path.unlink()
 
     features = {name: store.get(split, extractors, chunk) for name, split in splits.items()}
@@ -76,13 +76,13 @@ def run(params: Params, paths: Paths) -> ReferenceSummary:
 def _real_distances(
     extractor: Extractor, train: FeatureSet, holdout: FeatureSet
 ) -> dict[str, float]:
-    """Compute distances of the hold-out's images to the training's, rounded as all metrics are."""
+    """Compute distances between the splits, rounded as all metrics are."""
     counts = train.count, holdout.count
     small = small_side(*counts)
     marks = precision_marks(extractor.precision)
     frechet = metric_key("frechet", extractor.name, counts[0], "holdout", small, marks)
-    found = {f"{frechet}_real": frechet_distance(train.statistics, holdout.statistics)}
+    distances = {f"{frechet}_real": frechet_distance(train.statistics, holdout.statistics)}
     if min(counts) >= MIN_IMAGES:
         kernel = metric_key("kernel", extractor.name, counts[0], "holdout", None, marks)
-        found[f"{kernel}_real"] = kernel_distance(train.vectors, holdout.vectors).value
-    return {key: float(f"{value:.6g}") for key, value in found.items()}
+        distances[f"{kernel}_real"] = kernel_distance(train.vectors, holdout.vectors).value
+    return {key: float(f"{value:.6g}") for key, value in distances.items()}

@@ -12,7 +12,7 @@ from gan.checkpoints import Origin
 from gan.params.evaluation import EvaluateParams
 from pipeline.evaluation.evaluate_subject import Evaluation
 from pipeline.evaluation.outputs import write_folder
-from pipeline.evaluation.references import is_other
+from pipeline.evaluation.references import is_other_data
 from pipeline.evaluation.subject import CheckpointSubject
 from pipeline.paths import Paths
 from pipeline.tracking import rows as tracking
@@ -72,7 +72,7 @@ def log_one(
     Unless they become the row's own they have names apart, `checkpoint/...`, since the row's are
     those of its best snapshot.
     """
-    if any(is_other(tag) for tag in evaluation.result["references"]):
+    if any(is_other_data(tag) for tag in evaluation.result["references"]):
         return
     seen = subject.origin.images_seen
     row = _open(subject.origin, settings, paths, own.run_id if own else None)

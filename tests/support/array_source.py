@@ -1,4 +1,4 @@
-"""Images in memory as a source, which counts how often it was gone through."""
+"""Images in memory as a source, which counts the passes over it."""
 
 import hashlib
 
@@ -10,8 +10,8 @@ from gan.features.extraction import image_batches
 class ArraySource:
     """(N,H,W,3) uint8."""
 
-    def __init__(self, images, tag="train", what="pictures of a test"):
-        self.images, self.tag, self.what = images, tag, what
+    def __init__(self, images, tag="train", description="pictures of a test"):
+        self.images, self.tag, self.description = images, tag, description
         self.digest = hashlib.sha256(images.tobytes()).hexdigest()
         self.size = images.shape[1:3]
         self.passes = 0
@@ -23,5 +23,5 @@ class ArraySource:
         self.passes += 1
         return image_batches(self.images, size)
 
-    def rows(self, indices):
+    def select(self, indices):
         return np.array(self.images[list(indices)])

@@ -1,4 +1,4 @@
-"""An extractor small enough to be known in full, for the tests of what hands it images."""
+"""A feature extractor that tests can compute by hand."""
 
 import hashlib
 import time
@@ -8,7 +8,7 @@ import torch
 
 
 class Projection:
-    """Fixed random projections of an image's mean colours by quarters; counts what it saw."""
+    """Fixed random projections of an image's mean colours by quarters; counts the images."""
 
     precision = "float32"
 
@@ -32,6 +32,6 @@ class Projection:
 
 
 def direct(extractor, images):
-    """What the extractor sees of (N,H,W,3) images, all at once."""
+    """Extract features of (N,H,W,3) images, all at once."""
     batch = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
     return type(extractor)(extractor.name, extractor.dimensions)(batch).numpy()

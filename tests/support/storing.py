@@ -1,4 +1,4 @@
-"""A process that asks a feature store, slowly: storing.py STORE IMAGES.npy SECONDS_A_BATCH."""
+"""A process that gets features from a store, slowly: STORE IMAGES.npy SECONDS_A_BATCH."""
 
 import sys
 from pathlib import Path
@@ -15,6 +15,6 @@ if __name__ == "__main__":
     source = ArraySource(np.load(images))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    sys.stdin.readline()  # importing takes longer than the work: begin when told
-    (seen,) = FeatureStore(Path(store)).get(source, [extractor], 5)
-    sys.stdout.write(f"{extractor.seen} {float(seen.features.sum())}\n")
+    sys.stdin.readline()  # importing takes longer than the work: wait for the start signal
+    (features,) = FeatureStore(Path(store)).get(source, [extractor], 5)
+    sys.stdout.write(f"{extractor.seen} {float(features.features.sum())}\n")

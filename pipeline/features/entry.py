@@ -1,4 +1,4 @@
-"""One entry of a feature store on disk: whole, absent or damaged, and the lock that guards it.
+"""One entry of a feature store on disk: its files, and the lock that guards them.
 
 `<stem>.npy` holds features, `<stem>.npz` their statistics, with the hash of the former among its
 labels. The second is written last, so that a kill at any moment leaves no entry that looks whole.
@@ -22,20 +22,20 @@ from gan.errors import GanError
 from gan.features.extraction import Features, FeatureSet
 from gan.features.statistics import Statistics, statistics_of
 from gan.features.statistics_file import Labels, load_statistics, read_labels, save_statistics
-from pipeline.features.lock import alone, alone_now, in_use
+from pipeline.features.lock import hold_lock, is_locked, try_lock
 
 FEATURES_SHA256 = "features_sha256"
-COPIED_AT_ONCE = 4096  # rows
+COPY_CHUNK = 4096  # feature vectors
 STEM = re.compile(r"\.?([0-9a-f]{32})\.")
 
 
 class DamagedError(Exception):
-    """An entry that is not what was written; the text says why."""
+    """An entry whose files are not as they were written; the text names the file and the fault."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where features with one key lie, or will."""
+    """Files of the features with one key, whether they exist yet or not."""
 
     folder: Path
     stem: str
@@ -49,12 +49,12 @@ class Entry:
         return self.folder / f"{self.stem}.npz"
 
     @property
-    def _lock(self) -> Path:
+    def _lock_file(self) -> Path:
         return self.folder / f"{self.stem}.lock"
 
     @property
     def _files(self) -> list[Path]:
-        """All but the lock, also what a kill left; the statistics first."""
+        """All files but the lock, also partial ones that a kill left; the statistics first."""
         found = [*self.folder.glob(f"{self.stem}.np?"), *self.folder.glob(f".{self.stem}.*")]
         return sorted(found, key=lambda path: path != self.statistics)
 
@@ -64,9 +64,9 @@ class Entry:
         return sum(path.stat().st_size for path in self._files)
 
     def read(self, key: str) -> FeatureSet | None:
-        """The features, mapped read-only; None if there are none, or of another key.
+        """Map the features read-only; None if there are none, or those of another key.
 
-        Reads every byte. Raises DamagedError.
+        Verifies every byte. Raises DamagedError.
         """
         if not self.statistics.exists():
             return None
@@ -78,41 +78,41 @@ class Entry:
             return None
         if _sha256(self.features) != labels.get(FEATURES_SHA256):
             raise DamagedError(f"{self.features}: absent, or not as it was written")
-        return FeatureSet(statistics, _mapped(self.features))
+        return FeatureSet(statistics, _map(self.features))
 
     @contextmanager
-    def drafted(self, count: int, dimensions: int) -> Iterator[Features]:
-        """Rows to fill, on the disk; they are the features file when the block ends well.
+    def create_features(self, count: int, dimensions: int) -> Iterator[Features]:
+        """Yield a mapped array (count, dimensions) to fill; the features file if all goes well.
 
-        Their room is taken at once: where a mapped page finds the disk full, the process dies.
-        Raises GanError if there is no room.
+        Its bytes are allocated first: where a mapped page finds the disk full, the process dies.
+        Raises GanError if the disk has no room.
         """
         with open_atomically(self.features) as stream:
             stream.write(_header(count, dimensions))
             start, length = stream.tell(), 4 * count * dimensions
             _reserve(stream, length)
             shape = (count, dimensions)
-            rows = np.memmap(stream.name, np.float32, mode="r+", offset=start, shape=shape)
-            yield rows
-            rows.flush()
+            array = np.memmap(stream.name, np.float32, mode="r+", offset=start, shape=shape)
+            yield array
+            array.flush()
 
-    def copy(self, seen: FeatureSet, labels: Labels) -> None:
-        """Write an entry of features that are known; equal content gives equal bytes."""
-        rows = seen.vectors
+    def write(self, features: FeatureSet, labels: Labels) -> None:
+        """Write a whole entry; equal content gives equal bytes."""
+        vectors = features.vectors
         with open_atomically(self.features) as stream:
-            stream.write(_header(*rows.shape))
-            for start in range(0, len(rows), COPIED_AT_ONCE):
-                stream.write(np.ascontiguousarray(rows[start : start + COPIED_AT_ONCE]).data)
-        self._complete(seen.statistics, labels)
+            stream.write(_header(*vectors.shape))
+            for start in range(0, len(vectors), COPY_CHUNK):
+                stream.write(np.ascontiguousarray(vectors[start : start + COPY_CHUNK]).data)
+        self._save_statistics(features.statistics, labels)
 
-    def complete(self, labels: Labels) -> FeatureSet:
-        """Write the statistics of the features that are there: from now on the entry is whole."""
-        features = _mapped(self.features)
+    def finish(self, labels: Labels) -> FeatureSet:
+        """Write the statistics of the features file, which makes the entry whole."""
+        features = _map(self.features)
         statistics = statistics_of(features)
-        self._complete(statistics, labels)
+        self._save_statistics(statistics, labels)
         return FeatureSet(statistics, features)
 
-    def _complete(self, statistics: Statistics, labels: Labels) -> None:
+    def _save_statistics(self, statistics: Statistics, labels: Labels) -> None:
         signed = {**labels, FEATURES_SHA256: _sha256(self.features)}
         save_statistics(self.statistics, statistics, signed)
 
@@ -121,51 +121,53 @@ class Entry:
         for path in self._files:
             path.unlink(missing_ok=True)
 
-    def described(self) -> str:
-        """What it is of, in a line for a reader."""
+    def describe(self) -> str:
+        """Compose one line: extractor and images."""
         try:
             labels = read_labels(self.statistics)
         except GanError:
             return "unfinished or damaged"
         return f"{labels.get('extractor')} of {labels.get('what')}"
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Hold the entry for this process; waits for another one, and says so after a second.
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the entry's lock; waits for another process, with a message after a second.
 
-        Raises OSError where no lock can be made.
+        Raises OSError where the lock file can't be created.
         """
-        return alone(self._lock, "features are being computed by another process; waiting for it")
+        return hold_lock(
+            self._lock_file, "features are being computed by another process; waiting for it"
+        )
 
-    def in_use(self) -> bool:
-        """Whether a process computes or looks for it right now."""
-        return in_use(self._lock)
+    def is_locked(self) -> bool:
+        """Return whether a process is computing or reading the entry."""
+        return is_locked(self._lock_file)
 
     def remove(self) -> bool:
-        """Remove it, lock included; False if a process holds it."""
-        with alone_now(self._lock) as mine:
-            if mine:
+        """Remove all files and the lock; False if a process holds the lock."""
+        with try_lock(self._lock_file) as locked:
+            if locked:
                 self.clear()
-                self._lock.unlink()
-        return mine
+                self._lock_file.unlink()
+        return locked
 
 
-def entries(folder: Path) -> list[Entry]:
-    """All that lies in a local store, also what was never finished."""
+def list_entries(folder: Path) -> list[Entry]:
+    """List the entries of a local store, also unfinished ones."""
     names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
     stems = {match[1] for name in names if (match := STEM.match(name))}
     return [Entry(folder, stem) for stem in sorted(stems)]
 
 
 def _header(count: int, dimensions: int) -> bytes:
-    """The beginning of an .npy file of (count, dimensions) float32."""
+    """Header of an .npy file of (count, dimensions) float32."""
     buffer = io.BytesIO()
-    described = {"descr": "<f4", "fortran_order": False, "shape": (count, dimensions)}
-    npy.write_array_header_1_0(buffer, described)
+    content = {"descr": "<f4", "fortran_order": False, "shape": (count, dimensions)}
+    npy.write_array_header_1_0(buffer, content)
     return buffer.getvalue()
 
 
 def _reserve(stream: IO[bytes], length: int) -> None:
-    """Have `length` more bytes in the file, none of which can be refused later."""
+    """Allocate `length` more bytes, so that no later write finds the disk full."""
     stream.flush()
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(stream.fileno(), stream.tell(), length)
@@ -175,7 +177,7 @@ def _reserve(stream: IO[bytes], length: int) -> None:
     stream.flush()
 
 
-def _mapped(path: Path) -> Features:
+def _map(path: Path) -> Features:
     try:
         features: Features = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -184,7 +186,7 @@ def _mapped(path: Path) -> Features:
 
 
 def _sha256(path: Path) -> str:
-    """Empty if the file can't be read."""
+    """Hex digest of a file, empty if it can't be read."""
     with suppress(OSError), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
     return ""
