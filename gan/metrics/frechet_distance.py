@@ -83,9 +83,9 @@ def _factor(covariance: Array) -> Array:
     return factor
 
 
-def _clip_rounding(value: float, scale: float, what: str) -> float:
+def _clip_rounding(value: float, scale: float, name: str) -> float:
     """Set rounding errors below zero to zero; GanError for more than rounding explains."""
     if value < -TOLERANCE * scale:
-        raise GanError(f"{what} is {value:.3g}, which rounding cannot explain; the statistics "
+        raise GanError(f"{name} is {value:.3g}, which rounding cannot explain; the statistics "
                        "are damaged: compute them again")  # fmt: skip
     return max(value, 0.0)

@@ -24,8 +24,8 @@ class KernelDistance:
 def kernel_distance(real: Features, fake: Features) -> KernelDistance:
     """Squared maximum mean discrepancy of real (N, D) and fake (M, D) with kernel (x.y/D + 1)^3.
 
-    Bińkowski et al. 2018 (arXiv:1801.01401), equation 4: the unbiased estimate, here from all
-    pairs at once and not from drawn subsets. Takes at most 10,000 images of each
+    Bińkowski et al. 2018 (arXiv:1801.01401), equation 4: the unbiased estimate, from all
+    pairs at once instead of random subsets. Takes at most 10,000 images of each
     side, evenly spaced. The error counts both sides as samples, see `_variance`. Raises GanError
     with fewer than 4 images on a side, for unequal sizes and features that are not finite.
     """

@@ -4,7 +4,7 @@ import gc
 import subprocess
 import sys
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -121,8 +121,11 @@ def test_prefetching_does_not_wait_and_asking_does(build_prefetcher):
     prefetcher.prefetch(1)
     prefetcher.prefetch(1)
     assert numbers.read == []
-    threading.Timer(0.05, numbers.gate.set).start()
-    got = prefetcher(1)
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(prefetcher, 1)
+        assert not asking.done()
+        numbers.gate.set()
+        got = asking.result(10)
     copier.settle()
     assert torch.equal(got, full(1))
     assert numbers.read == [1]
@@ -174,9 +177,8 @@ def test_what_goes_wrong_is_raised_where_the_batch_is_asked_for_for_the_batch(bu
 
 
 def wait_for_end(threads):
-    deadline = time.monotonic() + 10
-    while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    for thread in threads:
+        thread.join(10)
     return not any(thread.is_alive() for thread in threads)
 
 
