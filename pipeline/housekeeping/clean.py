@@ -95,9 +95,7 @@ def _remove(folder: Path) -> None:
         folder.rename(aside)
         shutil.rmtree(aside)
     except OSError as error:
-        raise GanError(
-            f"{folder}: cannot be removed: {error.strerror}; look at its owner"
-        ) from None
+        raise _removal_error(folder, error) from None
 
 
 def _format_unsent(unsent: int) -> str:
@@ -125,10 +123,11 @@ def _remove_features(entry: Entry) -> bool:
     try:
         return entry.remove()
     except OSError as error:
-        where = entry.folder / entry.stem
-        raise GanError(
-            f"{where}: cannot be removed: {error.strerror}; look at its owner"
-        ) from None
+        raise _removal_error(entry.folder / entry.stem, error) from None
+
+
+def _removal_error(path: Path, error: OSError) -> GanError:
+    return GanError(f"{path}: cannot be removed: {error.strerror}; change its owner or mode")
 
 
 def _state(*, busy: bool, removed: bool, unsent: bool = False) -> str:
