@@ -1,4 +1,4 @@
-"""What tracking costs a training: CPU seconds of the tracker against those of the steps.
+"""Cost of tracking for a training: CPU seconds of the tracker against those of the steps.
 
     python benchmarks/tracking.py [--steps 20000] [--repeats 3] [--server] [--whole]
 
@@ -8,17 +8,17 @@ Processes take turns, and each one's CPU seconds count whole, from its start to 
 its threads and of the processes that it starts:
 
 null     the loop of logs and commits with a tracker that keeps nothing
-tracked  the same loop with the real one: imports MLflow, creates the store, opens and describes
-         the row, asks Git and makes the patch, spools, sends, flushes. It waits at each commit
+tracked  the same loop with the real one: imports MLflow, creates the store, starts and describes
+         the run, asks Git and makes the patch, records, sends, flushes. It waits at each commit
          until all is sent: a real training gives it the time, and small batches cost more
-files    the same, and grids, snapshots and the last state as a training hands them over
+files    the same, and grids, snapshots and the last state, as a training records them
 
-What the tracker costs is the median of tracked - null. What it is compared with are CPU seconds of
-real steps on one thread, of which a sample is timed in this run (--sample) and multiplied; --whole
-makes all the steps in both processes instead, which takes hours. With --server records go to an
+The tracker's cost is the median of tracked - null. It is compared with CPU seconds of real steps
+on one thread, of which a sample is timed here (--sample) and multiplied; --whole makes all the
+steps in both processes instead, which takes hours. With --server records go to an
 `mlflow server` on this machine, whose own CPU seconds do not count; without, to a new SQLite file.
 
-The last line is JSON: `overhead`, the tracker's share of the training, and what it is made of.
+The last line is JSON: `overhead`, the tracker's share of the training, and its parts.
 """
 
 import argparse
@@ -52,7 +52,8 @@ from gan.training.batches import Batches
 from gan.training.state import TrainState, build_state
 from gan.training.steps import Engine, train_step
 from pipeline.paths import Paths
-from pipeline.tracking import rows as tracking
+from pipeline.tracking.descriptions import describe_training
+from pipeline.tracking.open_run import start_run
 from pipeline.tracking.run import Run
 
 SIZE, WIDTH = 64, 32
@@ -104,7 +105,7 @@ def seconds_per_step(params: Params, sample: int) -> float:
 
 
 def lineage(params: Params) -> dict[str, object]:
-    """As a checkpoint has it."""
+    """Lineage as a checkpoint has it."""
     train = params.train.active() | {"init_from": ""}
     decided = {"model": params.model.model_dump(), "train": train, "images": params.train.images}
     digests = {"cache_digest": "c" * 64, "code_digest": "d" * 64}
@@ -119,57 +120,60 @@ def lineage(params: Params) -> dict[str, object]:
 
 
 def contestant(kind: str, steps: int, *, whole: bool) -> None:
-    """One process: opens its row in the current folder and tells it of a whole training."""
+    """Run one process: start a run in the current folder and record a whole training."""
     params, here = settings(), Path.cwd()
     torch.set_num_threads(1)
-    row = _row(kind, params, here)
+    run = _open_run(kind, params, here)
     training = Training(params) if whole else None
     every, batch = params.train, params.train.batch_size
-    handed = _files(params, here)  # by all of them, so that making them is no difference
+    files = _files(params, here)  # made by all processes alike
     if kind != "files":
-        handed = {}
+        files = {}
     for step in range(1, steps + 1):
         if training:
             training.steps(1)
         seen = step * batch
         if _due(seen, every.log_every, batch):
-            row.metrics({key: 1 / seen for key in METRICS}, seen)
-            row.metrics({"throughput/images_per_second": 100.0}, seen)
-            row.system(seen)
-        if handed and _due(seen, every.grid_every, batch):
-            row.image("grid", handed["grid"], seen)
-        if handed and _due(seen, every.snapshot_every, batch):
-            row.artifact(handed["snapshot"], "checkpoints")
+            run.metrics({key: 1 / seen for key in METRICS}, seen)
+            run.metrics({"throughput/images_per_second": 100.0}, seen)
+            run.system(seen)
+        if files and _due(seen, every.grid_every, batch):
+            run.image("grid", files["grid"], seen)
+        if files and _due(seen, every.snapshot_every, batch):
+            run.artifact(files["snapshot"], "checkpoints")
         if _due(seen, every.checkpoint_every, batch):
-            row.prepare(seen)
-            row.commit()
-            _wait(row)
-    if handed:
-        row.artifact(handed["state"], "checkpoints")
-    row.close(timeout_s=120)
-    if row.unsent:
-        raise SystemExit(f"{row.unsent} records were not sent")
+            run.prepare(seen)
+            run.commit()
+            _wait(run)
+    if files:
+        run.artifact(files["state"], "checkpoints")
+    run.close(timeout_s=120)
+    if run.unsent:
+        raise SystemExit(f"{run.unsent} records were not sent")
 
 
 def _due(seen: int, every: int, batch: int) -> bool:
     return seen // every > (seen - batch) // every
 
 
-def _row(kind: str, params: Params, folder: Path) -> Run:
+def _open_run(kind: str, params: Params, folder: Path) -> Run:
     if kind == "null":
         return Run(None, lambda: None, "")  # type: ignore[arg-type, return-value]
-    spool = folder / "spool"
-    row = tracking.start(
-        Paths(folder), experiment="avatars", name="benchmark", run_key="k" * 64, spool=spool
+    run = start_run(
+        Paths(folder),
+        experiment="avatars",
+        name="benchmark",
+        run_key="k" * 64,
+        folder=folder / "run",
     )
-    tracking.describe_training(row, lineage(params))
-    row.links()
-    row.commit()
-    return row
+    describe_training(run, lineage(params))
+    run.links()
+    run.commit()
+    return run
 
 
-def _wait(row: Run) -> None:
-    while row.spool and row.spool.state["sent"] < row.spool.committed:
+def _wait(run: Run) -> None:
+    while run.folder and run.folder.state["sent"] < run.folder.committed:
         time.sleep(0.05)
 
 
@@ -186,7 +190,7 @@ def _files(params: Params, folder: Path) -> Mapping[str, Path]:
 
 
 def _checkout(folder: Path) -> None:
-    """A clone with a change, so that Git has something to tell; a bare folder where none is."""
+    """Make a clone with an uncommitted change, or an empty folder outside a repository."""
     clone = ["git", "clone", "-q", "--shared", str(ROOT), str(folder)]
     if subprocess.run(clone, capture_output=True).returncode:
         folder.mkdir(exist_ok=True)
@@ -209,9 +213,9 @@ def run(kind: str, arguments: argparse.Namespace, store: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, cwd=folder, env=environment, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    taken = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"  {kind}: {taken:.2f} CPU s")
-    return taken
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"  {kind}: {seconds:.2f} CPU s")
+    return seconds
 
 
 @contextmanager
@@ -231,14 +235,14 @@ def server(wanted: bool) -> Iterator[str]:
         quiet = subprocess.DEVNULL
         process = subprocess.Popen(command, cwd=name, stdout=quiet, stderr=quiet)
         try:
-            _until_it_answers(f"http://127.0.0.1:{port}/health", process)
+            _wait_for(f"http://127.0.0.1:{port}/health", process)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
             process.wait()
 
 
-def _until_it_answers(address: str, process: "subprocess.Popen[bytes]") -> None:
+def _wait_for(address: str, process: "subprocess.Popen[bytes]") -> None:
     for _ in range(240):
         with suppress(OSError), urllib.request.urlopen(address, timeout=5):
             return
@@ -248,10 +252,10 @@ def _until_it_answers(address: str, process: "subprocess.Popen[bytes]") -> None:
     raise SystemExit("mlflow server does not come up")
 
 
-def overhead(taken: Mapping[str, list[float]], steps: float) -> dict[str, float]:
+def overhead(seconds: Mapping[str, list[float]], steps: float) -> dict[str, float]:
     """Shares of the training's CPU seconds `steps`, from those of each contestant's processes."""
-    tracker = _difference(taken["tracked"], taken["null"])
-    files = _difference(taken["files"], taken["tracked"])
+    tracker = _difference(seconds["tracked"], seconds["null"])
+    files = _difference(seconds["files"], seconds["tracked"])
     return {
         "overhead": round(tracker / steps, 5),
         "files": round(files / steps, 5),
@@ -268,34 +272,34 @@ def _difference(one: list[float], other: list[float]) -> float:
 
 def compare(arguments: argparse.Namespace) -> None:
     """All contestants in turns, then the table."""
-    taken: dict[str, list[float]] = {"null": [], "tracked": [], "files": []}
-    each = [] if arguments.whole else [seconds_per_step(settings(), arguments.sample)]
+    seconds: dict[str, list[float]] = {"null": [], "tracked": [], "files": []}
+    samples = [] if arguments.whole else [seconds_per_step(settings(), arguments.sample)]
     with server(arguments.server) as store:
         for _ in range(arguments.repeats):
-            for kind, list_of in taken.items():
-                list_of.append(run(kind, arguments, store))
+            for kind, runs in seconds.items():
+                runs.append(run(kind, arguments, store))
             if not arguments.whole:
-                each.append(seconds_per_step(settings(), arguments.sample))
-    found = overhead(taken, steps_of(arguments, taken, each))
-    _tell(found, arguments)
-    print(json.dumps(found))
+                samples.append(seconds_per_step(settings(), arguments.sample))
+    result = overhead(seconds, steps_of(arguments, seconds, samples))
+    _print_table(result, arguments)
+    print(json.dumps(result))
 
 
 def steps_of(
-    arguments: argparse.Namespace, taken: Mapping[str, list[float]], each: list[float]
+    arguments: argparse.Namespace, seconds: Mapping[str, list[float]], samples: list[float]
 ) -> float:
     """CPU seconds of the training without a tracker."""
     if arguments.whole:
-        return float(statistics.median(taken["null"]))
-    return float(arguments.steps * statistics.median(each))
+        return float(statistics.median(seconds["null"]))
+    return float(arguments.steps * statistics.median(samples))
 
 
-def _tell(found: Mapping[str, float], arguments: argparse.Namespace) -> None:
-    share, files = found["overhead"], found["files"]
+def _print_table(result: Mapping[str, float], arguments: argparse.Namespace) -> None:
+    share, files = result["overhead"], result["files"]
     how = "measured whole" if arguments.whole else f"from samples of {arguments.sample} steps"
-    print(f"{arguments.steps:,} steps  {found['training_cpu_s']:9.1f} CPU s  ({how})")
-    print(f"tracker       {found['tracker_cpu_s']:9.2f} CPU s  {share:7.3%}")
-    print(f"and its files {found['files_cpu_s']:9.2f} CPU s  {files:7.3%}")
+    print(f"{arguments.steps:,} steps  {result['training_cpu_s']:9.1f} CPU s  ({how})")
+    print(f"tracker       {result['tracker_cpu_s']:9.2f} CPU s  {share:7.3%}")
+    print(f"and its files {result['files_cpu_s']:9.2f} CPU s  {files:7.3%}")
 
 
 def main() -> None:

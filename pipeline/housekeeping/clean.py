@@ -11,9 +11,9 @@ from pathlib import Path
 from gan.errors import GanError
 from pipeline.features.entry import Entry, list_entries
 from pipeline.paths import Paths
-from pipeline.tracking.spool.left_behind import left_behind
-from pipeline.tracking.spool.lock import BusyError, SpoolLock
-from pipeline.tracking.spool.records import unsent_in
+from pipeline.tracking.run_folder.folder import count_unsent
+from pipeline.tracking.run_folder.kept_folders import find_kept_folders
+from pipeline.tracking.run_folder.lock import BusyError, FolderLock
 from pipeline.training.progress_folder import ProgressFolder
 
 
@@ -38,7 +38,7 @@ def _clean_trainings(progress: Path, *, remove: bool, unsent: bool) -> int:
     folders = sorted(path.parent for path in progress.glob("[!.]*/identity.json"))
     for folder in folders:
         with _lock(folder) as locked:
-            count = sum(unsent_in(records) for records in (folder / "tracking").glob("*/"))
+            count = sum(count_unsent(records) for records in (folder / "tracking").glob("*/"))
             description = _describe(folder) + _format_unsent(count)
             removed = remove and locked and (unsent or not count)
             if removed:
@@ -50,12 +50,12 @@ def _clean_trainings(progress: Path, *, remove: bool, unsent: bool) -> int:
 
 def _clean_records(paths: Paths, *, remove: bool, unsent: bool) -> int:
     """List or remove records of the stages other than train."""
-    folders = [each for each in left_behind(paths) if each.training is None]
+    folders = [each for each in find_kept_folders(paths) if each.training is None]
     for each in folders:
         with ExitStack() as locks:
-            lock = SpoolLock(each.folder)
+            lock = FolderLock(each.folder)
             locks.callback(lock.release)
-            locked, count = _try_lock(lock), unsent_in(each.folder)
+            locked, count = _try_lock(lock), count_unsent(each.folder)
             removed = remove and locked and (unsent or not count)
             if removed:
                 lock.remove_folder()
@@ -64,7 +64,7 @@ def _clean_records(paths: Paths, *, remove: bool, unsent: bool) -> int:
     return len(folders)
 
 
-def _try_lock(lock: SpoolLock) -> bool:
+def _try_lock(lock: FolderLock) -> bool:
     try:
         lock.take()
     except (BusyError, OSError):
@@ -82,7 +82,7 @@ def _lock(folder: Path) -> Iterator[bool]:
         except OSError:
             yield False
             return
-        others = [SpoolLock(records) for records in (folder / "tracking").glob("*/")]
+        others = [FolderLock(records) for records in (folder / "tracking").glob("*/")]
         for other in others:
             locks.callback(other.release)
         yield all([_try_lock(other) for other in others])

@@ -7,8 +7,8 @@ from pathlib import Path
 from pipeline.console import list_first
 from pipeline.housekeeping.doctor_point import Point, note, ok
 from pipeline.paths import Paths
-from pipeline.tracking.spool.left_behind import left_behind
-from pipeline.tracking.spool.records import state_of, unsent_in
+from pipeline.tracking.run_folder.folder import count_unsent, read_state
+from pipeline.tracking.run_folder.kept_folders import find_kept_folders
 
 
 def is_locked(folder: Path) -> bool:
@@ -25,14 +25,14 @@ def is_locked(folder: Path) -> bool:
 
 def list_active(paths: Paths) -> set[str]:
     """Ids of the MLflow runs that processes on this machine record."""
-    folders = (left.folder for left in left_behind(paths) if is_locked(left.folder))
-    return {str(state_of(folder).get("run_id")) for folder in folders}
+    folders = (left.folder for left in find_kept_folders(paths) if is_locked(left.folder))
+    return {str(read_state(folder).get("run_id")) for folder in folders}
 
 
 def unsent(paths: Paths) -> Point:
     """Check for records that the store lacks; those of running processes are being sent."""
-    idle = [left for left in left_behind(paths) if not is_locked(left.folder)]
-    waiting = [(left.name, number) for left in idle if (number := unsent_in(left.folder))]
+    idle = [left for left in find_kept_folders(paths) if not is_locked(left.folder)]
+    waiting = [(left.name, number) for left in idle if (number := count_unsent(left.folder))]
     if not waiting:
         return ok("no unsent records")
     total = sum(number for _, number in waiting)

@@ -11,10 +11,15 @@ from pipeline.housekeeping.doctor_point import Point, note, ok, wrong
 from pipeline.paths import Paths
 from pipeline.runs.evaluated import SHORT, one_line
 from pipeline.runs.find import NO_RUNS, Runs
-from pipeline.tracking.mlflow.artifact_paths import Places, local_folder, look
-from pipeline.tracking.mlflow.sqlite_health import Health, newest_schema, schema_problem
-from pipeline.tracking.mlflow.store import point_home, sqlite_file, store_exists, tracking_uri
-from pipeline.tracking.spool.sender import without_secrets
+from pipeline.tracking.mlflow.artifact_paths import ArtifactRoots, inspect_roots, local_folder
+from pipeline.tracking.mlflow.database_status import DatabaseStatus, newest_schema, schema_problem
+from pipeline.tracking.mlflow.store import (
+    repair_artifact_paths,
+    sqlite_file,
+    store_exists,
+    tracking_uri,
+)
+from pipeline.tracking.run_folder.sender import without_secrets
 
 MOST = 500
 REPAIR = "`gan doctor --repair` points its runs there"
@@ -47,51 +52,51 @@ def _check_server(place: str, paths: Paths) -> Iterator[Point]:
 
 def _check_file(database: Path, paths: Paths, *, repair: bool) -> Iterator[Point]:
     try:
-        health = Health.of(database)
+        status = DatabaseStatus.read(database)
     except sqlite3.Error as error:
         yield wrong(
             f"{database}: no store, or damaged ({error})",
             "move it away, then `gan sync` fills a new one",
         )
         return
-    yield _check_state(database, health)
+    yield _check_state(database, status)
     try:
-        if repair and (count := point_home(paths)):
+        if repair and (count := repair_artifact_paths(paths)):
             yield ok(f"{database.name}: {count} artefact locations repaired")
-        yield _check_artifacts(look(database, paths.main_root))
+        yield _check_artifacts(inspect_roots(database, paths.main_root))
     except (OSError, sqlite3.Error) as error:
         yield wrong(f"{database}: its artefact locations can't be read or repaired ({error})")
-    yield from _check_running(health.running, paths)
+    yield from _check_running(status.running, paths)
 
 
-def _check_state(database: Path, health: Health) -> Point:
-    trainings = count_noun(health.trainings, "training")
-    text = f"{database}: {trainings} in {count_noun(health.rows, 'run')}"
-    if problem := schema_problem(health.schema, newest_schema()):
+def _check_state(database: Path, status: DatabaseStatus) -> Point:
+    trainings = count_noun(status.trainings, "training")
+    text = f"{database}: {trainings} in {count_noun(status.runs, 'run')}"
+    if problem := schema_problem(status.schema, newest_schema()):
         upgrade = f"copy it, then `mlflow db upgrade sqlite:///{database}`"
         return wrong(f"{text}; {problem}", upgrade if "older" in problem else "`make setup`")
-    if health.busy:
+    if status.busy:
         return note(f"{text}; another process is writing to it")
-    if not health.writable:
+    if not status.writable:
         return wrong(f"{text}; not writable", "change its owner or mode")
     return ok(text)
 
 
-def _check_artifacts(places: Places) -> Point:
+def _check_artifacts(roots: ArtifactRoots) -> Point:
     """Result for the worst of the artefact locations."""
-    if places.copied:
-        other = _list_folders(places.copied)
+    if roots.copied:
+        other = _list_folders(roots.copied)
         text = f"a copied store: its artefacts are read from and written to {other}, not to "
-        return wrong(f"{text}{places.target}", REPAIR)
-    if places.lost:
-        text = f"artefacts of some runs are lost: neither in {_list_folders(places.lost)} nor in "
+        return wrong(f"{text}{roots.target}", REPAIR)
+    if roots.lost:
+        text = f"artefacts of some runs are lost: neither in {_list_folders(roots.lost)} nor in "
         remedy = "restore them, or `gan doctor --repair` puts new ones there"
-        return wrong(f"{text}{places.target}", remedy)
-    if places.moved:
-        moved = _list_folders(places.moved)
-        text = f"a moved store: its artefacts are in {places.target}, not in {moved}"
+        return wrong(f"{text}{roots.target}", remedy)
+    if roots.moved:
+        moved = _list_folders(roots.moved)
+        text = f"a moved store: its artefacts are in {roots.target}, not in {moved}"
         return note(text, f"the next command that opens it repairs that, or {REPAIR}")
-    return ok(f"artefacts: {places.target}")
+    return ok(f"artefacts: {roots.target}")
 
 
 def _list_folders(prefixes: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ from pipeline.features.inception_file import missing_note
 from pipeline.features.store import FeatureStore
 from pipeline.paths import Paths
 from pipeline.runs.checkpoint import checkpoint_of
-from pipeline.tracking.evaluation_row import Own, log_one
+from pipeline.tracking.evaluation_run import Own, log_one
 
 
 @dataclass(frozen=True)

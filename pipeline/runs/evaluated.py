@@ -9,7 +9,7 @@ from typing import Any
 
 from gan.errors import GanError
 from pipeline.tracking.mlflow.reader import StoredRun
-from pipeline.tracking.run import flat
+from pipeline.tracking.run import flatten
 
 FORMAT = "avatar-gan evaluation 1"
 SHORT = 8  # digits of an id in a label
@@ -90,7 +90,7 @@ def _read_result(content: Mapping[str, Any], where: str) -> EvaluatedRun:
 
 
 def _data_settings(lineage: Mapping[str, Any]) -> dict[str, str]:
-    settings = dict(flat({"cache": lineage.get("preprocess", {})}))
+    settings = dict(flatten({"cache": lineage.get("preprocess", {})}))
     return settings | _dataset(lineage.get("snapshot"))
 
 

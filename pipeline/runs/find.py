@@ -21,9 +21,9 @@ from pipeline.runs.evaluated import (
     read_evaluation,
     to_count,
 )
-from pipeline.tracking.mlflow.reader import MlflowRows, StoredRun
+from pipeline.tracking.mlflow.reader import MlflowReader, StoredRun
 from pipeline.tracking.mlflow.store import store_exists, tracking_uri
-from pipeline.tracking.spool.sender import without_secrets
+from pipeline.tracking.run_folder.sender import without_secrets
 
 FILE = "evaluation.json"
 LATEST = "latest"
@@ -138,10 +138,10 @@ class Runs:
         yield from {run.run_id: run for run in [*by_id, *drop_repetitions(others)]}.values()
 
     @cached_property
-    def _store(self) -> MlflowRows:
+    def _store(self) -> MlflowReader:
         if not store_exists(self._uri):
             raise UnknownRunError(f"{self._place}: {NO_RUNS}")
-        return call_within(OPEN_S, lambda: MlflowRows(self._uri, self._paths.main_root))
+        return call_within(OPEN_S, lambda: MlflowReader(self._uri, self._paths.main_root))
 
     def _query(self, question: Callable[[], T]) -> T:
         try:

@@ -16,12 +16,13 @@ from pipeline.paths import Paths
 from pipeline.runs.checkpoint import checkpoint_of
 from pipeline.runs.evaluated import one_line
 from pipeline.runs.find import FILE
-from pipeline.tracking import rows as tracking
+from pipeline.tracking.descriptions import describe_training
 from pipeline.tracking.mlflow.store import tracking_uri
 from pipeline.tracking.model.card import model_card, without_front
 from pipeline.tracking.model.log_model import Weights, generator_only
 from pipeline.tracking.model.registry import LONGEST, MlflowRegistry, Version
-from pipeline.tracking.spool.sender import without_secrets
+from pipeline.tracking.open_run import attach_to_run, experiment_name
+from pipeline.tracking.run_folder.sender import without_secrets
 
 PORT = 5001  # 5000 is the UI's
 RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
@@ -41,7 +42,7 @@ def run(subject: str, paths: Paths, *, name: str, alias: str = "") -> None:
         store = _call(paths, lambda: MlflowRegistry(tracking_uri(paths), paths.main_root))
         version = _call(paths, lambda: _register(store, weights, run_id, paths, name))
         if alias:
-            _call(paths, lambda: store.point(name, alias, version.number))
+            _call(paths, lambda: store.set_alias(name, alias, version.number))
         sys.stdout.write(_usage(weights.origin, version, name, alias, paths))
 
 
@@ -72,30 +73,30 @@ def _weights(subject: str, paths: Paths) -> Iterator[tuple[Weights, str | None]]
 def _register(
     store: MlflowRegistry, weights: Weights, run_id: str | None, paths: Paths, name: str
 ) -> Version:
-    run_id = run_id or store.row_of(weights.origin.run_key) or _create_run(weights.origin, paths)
+    run_id = run_id or store.find_run(weights.origin.run_key) or _create_run(weights.origin, paths)
     evaluation = _find_evaluation(store, weights, run_id, paths)
     card = None
     if evaluation is not None or not store.has_model(run_id, weights):
         subject = describe_checkpoint(weights.origin, sha256=weights.sha256)
         card = model_card(evaluation["subject"] if evaluation else subject, evaluation)
-    model_id, text = store.logged(run_id, weights, card)
+    model_id, text = store.ensure_model(run_id, weights, card)
     return store.register(name, model_id, run_id, weights, _description(text))
 
 
 def _create_run(origin: Origin, paths: Paths) -> str:
     """An MLflow run for a training that the store does not have; returns its id."""
-    run = tracking.attach(
+    run = attach_to_run(
         paths,
-        experiment=tracking.experiment_name(),
+        experiment=experiment_name(),
         run_key=origin.run_key,
         name=origin.name,
         params={"model": origin.model},
         tags={"cache_digest": origin.cache_digest},
     )
     if origin.lineage:
-        tracking.describe_training(run, origin.lineage)
+        describe_training(run, origin.lineage)
     run.flush()
-    run.tidy()
+    run.remove_if_sent()
     if run.run_id is None:
         raise GanError("the store refuses a run for this checkpoint; see the line above")
     return run.run_id

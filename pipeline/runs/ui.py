@@ -17,9 +17,9 @@ from gan.errors import GanError
 from pipeline.paths import Paths
 from pipeline.runs.find import NO_RUNS
 from pipeline.signals import interrupting, keep_exit_code
-from pipeline.tracking.mlflow.store import SETTINGS, settle, store_exists, tracking_uri
-from pipeline.tracking.rows import experiment_name
-from pipeline.tracking.spool.sender import without_secrets
+from pipeline.tracking.mlflow.store import SETTINGS, repair_if_moved, store_exists, tracking_uri
+from pipeline.tracking.open_run import experiment_name
+from pipeline.tracking.run_folder.sender import without_secrets
 
 START_S = 120.0  # importing the server takes 20 s on two busy cores
 STOP_S = 10.0
@@ -38,7 +38,7 @@ def run(paths: Paths, port: int, host: str = "127.0.0.1", show: bool = False) ->
     if not store_exists(uri):
         raise GanError(f"{uri.removeprefix('sqlite:///')}: {NO_RUNS}")
     _check_port(host, port)
-    settle(paths)
+    repair_if_moved(paths)
     _say("starting the MLflow UI ... (Ctrl-C ends it)")
     log = paths.main_root / "logs" / "mlflow-ui.log"
     with _ending_by_signals(), _server(uri, host, port, log) as process:
@@ -54,7 +54,7 @@ def _view(uri: str, paths: Paths) -> str:
     from pipeline.tracking.mlflow.ui_view import MlflowView
 
     try:
-        return MlflowView(uri, paths.main_root).prepared(experiment_name())
+        return MlflowView(uri, paths.main_root).prepare(experiment_name())
     except Exception:  # of whatever kind: MLflow's own page is still there
         return ""
 

@@ -1,7 +1,7 @@
-"""What a row says before its first number.
+"""Descriptions of MLflow runs: params, tags, dataset and a sentence, before the first metric.
 
-Of a training all of it comes from the checkpoint's lineage, so that a row that is made later, from
-files alone, says the same as the one that the training made.
+Those of a training come from its checkpoint's lineage alone, so that a run that is made from files
+later has the same as the one that the training made.
 """
 
 import tempfile
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.paths import Paths
-from pipeline.tracking.provenance.uncommitted import empty, uncommitted, whole
+from pipeline.tracking.provenance.uncommitted import is_complete, is_empty, make_patch
 from pipeline.tracking.run import Run
 
 DESCRIPTION = "mlflow.note.content"
-"""The tag that MLflow's UI shows above a run, as Markdown."""
+"""Tag that MLflow's UI shows above a run, as Markdown."""
 
 SOURCE = ("params.yaml", "dvc.yaml", "source.yaml")
-"""Small files that tell what ran to somebody who has only the row."""
+"""Settings that are kept as artefacts, for somebody who has only the MLflow run."""
 
 OBJECTIVES = {
     "bce": "Non-saturating GAN",
@@ -29,22 +29,22 @@ OBJECTIVES = {
 FAMILIES = {"dcgan": "DCGAN", "upsample": "upsampling", "resnet": "ResNet"}
 
 
-def describe_training(row: Run, lineage: Mapping[str, Any]) -> None:
-    """Hyperparameters, digests, dataset, a sentence, and where the data's own rows are."""
+def describe_training(run: Run, lineage: Mapping[str, Any]) -> None:
+    """Record a training's hyperparameters, digests, dataset and description."""
     decided = lineage["decided"]
     length = {"images": decided["images"]}
-    row.params({"model": decided["model"], "train": decided["train"] | length})
-    row.params({"cache": lineage["preprocess"]})
-    row.tags(
+    run.params({"model": decided["model"], "train": decided["train"] | length})
+    run.params({"cache": lineage["preprocess"]})
+    run.tags(
         {
             "cache_digest": decided["cache_digest"],
             "code_digest": decided["code_digest"],
             "snapshot_digest": lineage["snapshot"],
-            DESCRIPTION: description(lineage),
+            DESCRIPTION: training_description(lineage),
         }
     )
     size = lineage["preprocess"]["size"]
-    row.dataset(
+    run.dataset(
         f"avatars {size}px",
         decided["cache_digest"],
         source={
@@ -57,22 +57,22 @@ def describe_training(row: Run, lineage: Mapping[str, Any]) -> None:
     )
 
 
-def keep_source(row: Run, paths: Paths) -> None:
-    """The settings as artefacts, and what the commit lacks as a patch, with a tag that says so."""
+def log_source(run: Run, paths: Paths) -> None:
+    """Record the settings as artefacts, and uncommitted changes as a patch with a tag."""
     for name in SOURCE:
         if (paths.root / name).is_file():
-            row.artifact(paths.root / name, "source")
-    if patch := uncommitted(paths.root):
+            run.artifact(paths.root / name, "source")
+    if patch := make_patch(paths.root):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "uncommitted.patch"
             file.write_bytes(patch)
-            row.artifact(file, "source")
-        part = "nothing of it" if empty(patch) else "in part"
-        row.tags({"git_patch": "whole" if whole(patch) else part})
+            run.artifact(file, "source")
+        part = "nothing of it" if is_empty(patch) else "in part"
+        run.tags({"git_patch": "whole" if is_complete(patch) else part})
 
 
-def description(lineage: Mapping[str, Any]) -> str:
-    """The sentence, and below it what is looked for first, as Markdown."""
+def training_description(lineage: Mapping[str, Any]) -> str:
+    """Description of a training in Markdown: a sentence, and source, licence and digests."""
     source, licences = lineage["source"], ", ".join(lineage["licences"])
     facts = {
         "data": source.get("source"),
@@ -81,32 +81,33 @@ def description(lineage: Mapping[str, Any]) -> str:
         "cache": lineage["decided"]["cache_digest"][:12],
     }
     listed = ", ".join(f"{name} `{text}`" for name, text in facts.items() if text)
-    return f"{sentence(lineage)}\n\n{listed}"
+    return f"{training_sentence(lineage)}\n\n{listed}"
 
 
-def sentence(lineage: Mapping[str, Any]) -> str:
-    """One sentence: what learned, from what, for how long."""
+def training_sentence(lineage: Mapping[str, Any]) -> str:
+    """One sentence on a training: objective, dataset, networks, length."""
     decided = lineage["decided"]
     model, train = decided["model"], decided["train"]
-    of = _named(lineage["source"].get("source"))
+    source = _source_name(lineage["source"].get("source"))
+    origin = f" from {source}" if source else ""
     size = lineage["preprocess"]["size"]
     return (
         f"{OBJECTIVES.get(train['objective'], train['objective'])} on "
-        f"{lineage['counts']['train']:,} avatars of {size} px{f' from {of}' if of else ''}: "
+        f"{lineage['counts']['train']:,} avatars of {size} px{origin}: "
         f"{_networks(model['generator'], model['discriminator'])}, {decided['images']:,} images "
         f"in batches of {train['batch_size']}, seed {train['seed']}."
     )
 
 
-def _named(source: str | None) -> str | None:
+def _source_name(source: str | None) -> str | None:
     return "the embedded gallery" if source == "embedded" else source
 
 
 def _networks(generator: Mapping[str, Any], discriminator: Mapping[str, Any]) -> str:
-    one, other = _network(generator), _network(discriminator)
-    if one == other:
-        return f"generator and discriminator {one}"
-    return f"generator {one} against discriminator {other}"
+    first, second = _network(generator), _network(discriminator)
+    if first == second:
+        return f"generator and discriminator {first}"
+    return f"generator {first} against discriminator {second}"
 
 
 def _network(settings: Mapping[str, Any]) -> str:
@@ -114,23 +115,25 @@ def _network(settings: Mapping[str, Any]) -> str:
     return f"{family} of width {settings['width']}"
 
 
-def of_scrape(counts: Mapping[str, int], source: str, fetched: int) -> str:
-    """A sentence about a dataset. counts: rows by status; fetched: pictures new in this call."""
-    whole_of, kept = sum(counts.values()), counts.get("ok", 0)
-    lost = f", {whole_of - kept:,} others could not be had" if whole_of > kept else ""
-    told = f"{kept:,} pictures{lost}; {fetched:,} came in this call."
-    return f"Dataset of {_named(source)}: {told}"
-
-
-def of_preprocess(size: int, read: int, train: int, holdout: int) -> str:
-    """A sentence about a tensor cache."""
+def describe_scrape(counts: Mapping[str, int], source: str, fetched: int) -> str:
+    """One sentence on a dataset. counts: entries by status; fetched: pictures new in this call."""
+    total, kept = sum(counts.values()), counts.get("ok", 0)
+    failed = f", {total - kept:,} others could not be fetched" if total > kept else ""
     return (
-        f"Tensor cache of {train + holdout:,} avatars of {size} px from {read:,} pictures: "
-        f"{train:,} to learn from, {holdout:,} held out."
+        f"Dataset of {_source_name(source)}: {kept:,} pictures{failed}; "
+        f"{fetched:,} fetched in this call."
     )
 
 
-def of_reference(extractors: list[str], counts: Mapping[str, int]) -> str:
-    """A sentence about features of real images."""
+def describe_preprocess(size: int, read: int, train: int, holdout: int) -> str:
+    """One sentence on a tensor cache."""
+    return (
+        f"Tensor cache of {train + holdout:,} avatars of {size} px from {read:,} pictures: "
+        f"{train:,} for training, {holdout:,} held out."
+    )
+
+
+def describe_reference(extractors: list[str], counts: Mapping[str, int]) -> str:
+    """One sentence on the features of real images."""
     splits = " and ".join(f"{n:,} of {split}" for split, n in counts.items())
     return f"Features of the real images by {', '.join(extractors) or 'no extractor'}: {splits}."

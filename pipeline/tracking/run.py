@@ -1,30 +1,30 @@
-"""One run on its way to the tracker: what a stage may record, and when it counts."""
+"""Recorder of one MLflow run: params, metrics and files that are sent after a `commit`."""
 
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from pipeline.tracking.spool.sender import Receiver, Sender, warn
-from pipeline.tracking.spool.spool import Spool
-from pipeline.tracking.system_metrics import Machine
+from pipeline.tracking.run_folder.folder import RunFolder
+from pipeline.tracking.run_folder.sender import RecordWriter, Sender, warn
+from pipeline.tracking.system_metrics import SystemMonitor
 
 FLUSH_S = 20.0  # for a server that may hang
 LOCAL_FLUSH_S = 180.0  # a file doesn't hang, but many that begin at once wait for each other
 PARAM_LENGTH, TAG_LENGTH, DIGEST_LENGTH = 6000, 8000, 36  # MLflow's limits, in characters
 
 
-def flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flatten(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Dotted names and short texts of a nested mapping."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", str(value)[:PARAM_LENGTH]
 
 
-def cut(values: Mapping[str, str]) -> dict[str, str]:
-    """Tags as long as MLflow takes them."""
+def truncate_tags(values: Mapping[str, str]) -> dict[str, str]:
+    """Tags, each at most as long as MLflow accepts."""
     return {key: str(value)[:TAG_LENGTH] for key, value in values.items()}
 
 
@@ -35,7 +35,7 @@ def dataset_fields(
     profile: Mapping[str, object],
     context: str,
 ) -> dict[str, str]:
-    """What a record of kind "dataset" holds."""
+    """Fields of a record of kind "dataset"."""
     return {
         "name": name,
         "digest": digest[:DIGEST_LENGTH],
@@ -46,81 +46,83 @@ def dataset_fields(
 
 
 class Run:
-    """One MLflow row. Every method returns at once; nothing is sent before `commit`."""
+    """Recorder of one MLflow run. Methods return at once; nothing is sent before `commit`."""
 
-    def __init__(self, spool: Spool | None, connect: Callable[[], Receiver], target: str) -> None:
-        """`target` names the store, without secrets. Without a spool everything is dropped."""
-        self.spool = spool
+    def __init__(
+        self, folder: RunFolder | None, connect: Callable[[], RecordWriter], target: str
+    ) -> None:
+        """`target` names the store, without secrets. Without a folder all records are dropped."""
+        self.folder = folder
         self._target = target
-        self._sender = Sender(spool, connect, target) if spool else None
-        self._machine = Machine()
+        self._sender = Sender(folder, connect, target) if folder else None
+        self._monitor = SystemMonitor()
         self._warned = False
 
     @property
     def run_id(self) -> str | None:
-        """MLflow's id of the row, as soon as it has one."""
-        return self.spool.state.get("run_id") if self.spool else None
+        """MLflow's id of the run, as soon as it has one."""
+        return self.folder.state.get("run_id") if self.folder else None
 
     @property
     def unsent(self) -> int:
-        """Committed records that the tracker doesn't have yet."""
-        return self.spool.unsent if self.spool else 0
+        """Committed records that the store has not confirmed."""
+        return self.folder.unsent if self.folder else 0
 
     @property
     def url(self) -> str:
-        """Where to look: the server's address, or the command that opens the local store."""
+        """Address of the server, or the command that shows the local store."""
         return self._target if self._target.startswith("http") else "gan ui"
 
-    def guarded(self, work: Callable[[Spool], None]) -> None:
-        """Do something to the spool; an error is said once on stderr, never raised."""
-        if self.spool is None or self._sender is None:
+    def guard(self, action: Callable[[RunFolder], None]) -> None:
+        """Call `action` with the folder; an error is printed once on stderr, never raised."""
+        if self.folder is None or self._sender is None:
             return
         try:
-            work(self.spool)
+            action(self.folder)
         except Exception as error:
-            if not self._warned:  # apart from what the tracker costs: this is the disk, or a bug
+            if not self._warned:  # not the store's, which the sender reports: the disk's, or a bug
                 self._warned = True
                 warn(f"not recorded: {error}")
 
-    def attempt(self, work: Callable[[], None]) -> None:
-        """Do what leads to a record; an error is treated as in `guarded`."""
-        self.guarded(lambda _: work())
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Call `action`, which makes a record; errors as in `guard`."""
+        self.guard(lambda _: action())
 
     def params(self, values: Mapping[str, object]) -> None:
-        """Hyperparameters; nested mappings become dotted names."""
-        self.guarded(lambda spool: spool.add("params", values=dict(flat(values))))
+        """Record hyperparameters; nested mappings become dotted names."""
+        self.guard(lambda folder: folder.add("params", values=dict(flatten(values))))
 
     def tags(self, values: Mapping[str, str]) -> None:
-        """Tags; a later value replaces an earlier one."""
-        self.guarded(lambda spool: spool.add("tags", values=cut(values)))
+        """Record tags; a later value replaces an earlier one."""
+        self.guard(lambda folder: folder.add("tags", values=truncate_tags(values)))
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Numbers at a step (images seen)."""
+        """Record numbers at a step (images seen)."""
         numbers = {key: float(value) for key, value in values.items()}
-        self.guarded(lambda spool: spool.add("metrics", values=numbers, step=int(step)))
+        self.guard(lambda folder: folder.add("metrics", values=numbers, step=int(step)))
 
     def system(self, step: int) -> None:
-        """What the process takes of its machine since the last call, at a step."""
-        self.guarded(lambda _: self.metrics(self._machine.measured(), step))
+        """Record the load of the machine since the last call, at a step."""
+        self.guard(lambda _: self.metrics(self._monitor.measure(), step))
 
     def image(self, key: str, file: Path, step: int) -> None:
-        """A picture of a series: the UI steps through the steps of one key."""
+        """Record a picture of a series: the UI steps through the steps of one key."""
 
-        def keep(spool: Spool) -> None:
-            if not spool.knows(key, {"step": step}):
-                name = spool.keep(file, f"images/{key.replace('/', '~')}-{step}.png")
-                spool.add("image", key=key, step=int(step), file=name)
+        def add(folder: RunFolder) -> None:
+            if not folder.has_point(key, step):
+                name = folder.copy_file(file, f"images/{key.replace('/', '~')}-{step}.png")
+                folder.add("image", key=key, step=int(step), file=name)
 
-        self.guarded(keep)
+        self.guard(add)
 
-    def artifact(self, file: Path, folder: str = "") -> None:
-        """A copy of a file, under `folder` in the row's artefacts."""
+    def artifact(self, file: Path, artifact_path: str = "") -> None:
+        """Record a copy of a file, under `artifact_path` in the run's artefacts."""
 
-        def keep(spool: Spool) -> None:
-            name = spool.keep(file, f"artifacts/{uuid.uuid4().hex}/{file.name}")
-            spool.add("artifact", file=name, folder=folder)
+        def add(folder: RunFolder) -> None:
+            name = folder.copy_file(file, f"artifacts/{uuid.uuid4().hex}/{file.name}")
+            folder.add("artifact", file=name, folder=artifact_path)
 
-        self.guarded(keep)
+        self.guard(add)
 
     def dataset(
         self,
@@ -130,73 +132,76 @@ class Run:
         profile: Mapping[str, object],
         context: str = "training",
     ) -> None:
-        """What the run looked at. source, profile: plain values that MLflow keeps as JSON."""
+        """Record the run's dataset. source, profile: plain values that MLflow keeps as JSON."""
         fields = dataset_fields(name, digest, source, profile, context)
-        self.guarded(lambda spool: spool.add("dataset", **fields))
+        self.guard(lambda folder: folder.add("dataset", **fields))
 
     def links(self) -> None:
-        """Let rows of the stages that share data with this one name it, and it name them."""
-        self.guarded(lambda spool: spool.add("links"))
+        """Link this run and the runs of stages that share its data with each other."""
+        self.guard(lambda folder: folder.add("links"))
 
     def model(self, checkpoint: Path, card: Path) -> None:
-        """The generator of a checkpoint as a model of MLflow, with its card (Markdown)."""
+        """Record the generator of a checkpoint as an MLflow model, with its card (Markdown)."""
 
-        def keep(spool: Spool) -> None:
-            folder = f"models/{uuid.uuid4().hex}"
-            kept = [spool.keep(file, f"{folder}/{file.name}") for file in (checkpoint, card)]
-            spool.add("model", files=kept)
+        def add(folder: RunFolder) -> None:
+            parent = f"models/{uuid.uuid4().hex}"
+            names = [
+                folder.copy_file(file, f"{parent}/{file.name}") for file in (checkpoint, card)
+            ]
+            folder.add("model", files=names)
 
-        self.guarded(keep)
+        self.guard(add)
 
     def prepare(self, step: int) -> None:
-        """Keep what was handed over beside a checkpoint at `step`; `commit` follows it.
+        """Write records down beside a checkpoint at `step`; `commit` follows it.
 
-        A kill between the two loses nothing: whoever goes on from that checkpoint takes it up.
+        A kill between the two loses nothing: a training that resumes from that checkpoint commits
+        them.
         """
-        self.guarded(lambda spool: spool.prepare(step))
+        self.guard(lambda folder: folder.prepare(step))
 
     def commit(self) -> None:
-        """Make everything handed over durable and let it be sent; call after a checkpoint."""
-        self.guarded(Spool.commit)
+        """Make records durable and let them be sent; call after a checkpoint."""
+        self.guard(RunFolder.commit)
         if self._sender:
             self._sender.wake()
 
     def drop(self) -> None:
-        """Forget what was handed over since the last commit: it is going to be measured again."""
-        self.guarded(Spool.drop)
+        """Forget records since the last commit: their steps are going to be repeated."""
+        self.guard(RunFolder.drop)
 
     def close(self, status: str = "FINISHED", timeout_s: float | None = None) -> None:
-        """End the row and send what is left, within `timeout_s` (20 s, 180 s for a local file).
+        """End the run and send what is left, within `timeout_s` (20 s, 180 s for a local file).
 
-        Status FINISHED, FAILED or KILLED. What isn't committed is dropped unless FINISHED: those
+        Status FINISHED, FAILED or KILLED. Uncommitted records are dropped unless FINISHED: those
         points lie behind the last checkpoint, and a resumed run measures them again.
         """
         if status != "FINISHED":
             self.drop()
-        self.guarded(lambda spool: spool.add("end", status=status))
+        self.guard(lambda folder: folder.add("end", status=status))
         self.flush(timeout_s)
 
     def flush(self, timeout_s: float | None = None) -> None:
-        """Like `close`, but leaves the row's status alone. The run takes nothing afterwards."""
-        self.guarded(Spool.commit)
-        if self._sender is None or self.spool is None:
+        """Like `close`, but leaves the run's status alone. Nothing is recorded afterwards."""
+        self.guard(RunFolder.commit)
+        if self._sender is None or self.folder is None:
             return
-        usual = LOCAL_FLUSH_S if self._target.startswith("sqlite:") else FLUSH_S
-        self._sender.finish(usual if timeout_s is None else timeout_s)
-        self.guarded(self._say_what_is_unsent)
+        default = LOCAL_FLUSH_S if self._target.startswith("sqlite:") else FLUSH_S
+        self._sender.finish(default if timeout_s is None else timeout_s)
+        self.guard(self._warn_of_unsent)
 
-    def _say_what_is_unsent(self, spool: Spool) -> None:
-        if unsent := spool.unsent:
+    def _warn_of_unsent(self, folder: RunFolder) -> None:
+        if unsent := folder.unsent:
             warn(
-                f"{unsent} records not sent to {self._target}, kept in {spool.folder}; "
+                f"{unsent} records not sent to {self._target}, kept in {folder.folder}; "
                 "`gan sync` sends them"
             )
 
-    def tidy(self) -> None:
-        """Remove the spool if the tracker has everything; for runs that nobody continues."""
+    def remove_if_sent(self) -> None:
+        """Remove the run folder if all is sent; for runs that no process continues."""
 
-        def remove(spool: Spool) -> None:
-            if self.run_id and not spool.unsent:
-                spool.remove()
+        def remove(folder: RunFolder) -> None:
+            if self.run_id and not folder.unsent:
+                folder.remove()
 
-        self.guarded(remove)
+        self.guard(remove)

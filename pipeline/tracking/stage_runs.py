@@ -18,9 +18,14 @@ from pipeline.stages import scrape as scrape_stage
 from pipeline.stages import train as train_stage
 from pipeline.stages.reference import ReferenceSummary
 from pipeline.stages.scrape import ScrapeSummary
-from pipeline.tracking.descriptions import DESCRIPTION, of_preprocess, of_reference, of_scrape
-from pipeline.tracking.evaluation_row import log_best
-from pipeline.tracking.rows import stage_run
+from pipeline.tracking.descriptions import (
+    DESCRIPTION,
+    describe_preprocess,
+    describe_reference,
+    describe_scrape,
+)
+from pipeline.tracking.evaluation_run import log_best
+from pipeline.tracking.open_run import stage_run
 from pipeline.tracking.training_run import MlflowTracker
 
 
@@ -29,7 +34,7 @@ def scrape(request: ScrapeRequest, settings: ScrapeParams | None, paths: Paths) 
     with stage_run(paths, "scrape") as run:
         summary = scrape_stage.run(request, settings, paths)
         run.params({"source": summary.source})
-        text = of_scrape(summary.counts, str(summary.source["source"]), summary.fetched)
+        text = describe_scrape(summary.counts, str(summary.source["source"]), summary.fetched)
         run.tags({"snapshot_digest": summary.digest, DESCRIPTION: text})
         run.metrics({f"rows/{status}": n for status, n in summary.counts.items()}, 0)
         run.metrics({"rows/new": summary.fetched}, 0)
@@ -46,7 +51,9 @@ def preprocess(params: Params, paths: Paths) -> PreprocessSummary:
     name = f"preprocess {params.preprocess.size}px"
     with stage_run(paths, "preprocess", name=name, params=settings) as run:
         summary = preprocess_stage.run(params, paths)
-        text = of_preprocess(params.preprocess.size, summary.read, summary.train, summary.holdout)
+        text = describe_preprocess(
+            params.preprocess.size, summary.read, summary.train, summary.holdout
+        )
         run.tags(
             {
                 "cache_digest": summary.digest,
@@ -73,7 +80,7 @@ def reference(params: Params, paths: Paths) -> ReferenceSummary:
             {
                 "cache_digest": TensorCache.open(paths.cache).digest,
                 "extractors": ", ".join(summary.extractors),
-                DESCRIPTION: of_reference(list(summary.extractors), summary.counts),
+                DESCRIPTION: describe_reference(list(summary.extractors), summary.counts),
             }
         )
         run.metrics(summary.floors, 0)

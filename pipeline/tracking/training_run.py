@@ -8,7 +8,7 @@ from typing import Self
 from pipeline.paths import Paths
 from pipeline.tracking import run_times
 from pipeline.tracking.descriptions import describe_training
-from pipeline.tracking.rows import experiment_name, start
+from pipeline.tracking.open_run import experiment_name, start_run
 from pipeline.tracking.run import Run
 from pipeline.training.tracker import Status, TrainingRun
 
@@ -38,7 +38,7 @@ class MlflowTracker:
         trace: TracebackType | None,
     ) -> None:
         if error is None and self._run is not None:
-            self._run.tidy()
+            self._run.remove_if_sent()
             run_times.finish(self._paths, self._run_key)
 
     @property
@@ -51,13 +51,13 @@ class MlflowTracker:
     def open(self, run: TrainingRun, images_seen: int) -> None:
         run_times.begin(self._paths, run.run_key)
         self._run_key = run.run_key
-        self._run = start(
+        self._run = start_run(
             self._paths,
             experiment=experiment_name(),
             name=run.name,
             run_key=run.run_key,
-            spool=run.folder,
-            reached=images_seen,
+            folder=run.folder,
+            resumed_from=images_seen,
         )
         describe_training(self._run, run.lineage)
         self._run.tags(run.environment)

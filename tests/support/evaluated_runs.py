@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from pipeline.paths import Paths
-from pipeline.tracking import rows as tracking
+from pipeline.tracking.open_run import attach_to_run, start_run
 
 SAME = "a" * 16
 
@@ -26,10 +26,8 @@ def write_run(
     tagged: bool = True,
 ) -> str:
     """Record a training, then its evaluation; returns the run's id."""
-    folder = paths.root / "spool" / f"{experiment}-{key[:12]}-{name.replace(' ', '-')}"
-    run = tracking.start(
-        paths, experiment=experiment, name=name, run_key=key, spool=folder / "train"
-    )
+    folder = paths.root / "runs" / f"{experiment}-{key[:12]}-{name.replace(' ', '-')}"
+    run = start_run(paths, experiment=experiment, name=name, run_key=key, folder=folder / "train")
     run.params({"train": {"objective": "hinge"}})
     run.tags({"cache_digest": data})
     run.metrics({"loss/discriminator": 1.0}, 100)
@@ -44,7 +42,7 @@ def write_run(
 
 def evaluate_run(paths, key, metrics, experiment="avatars", best=36000, tagged=True):
     """Record an evaluation: value, deviation and protocol by key."""
-    run = tracking.attach(paths, experiment=experiment, run_key=key, name="unused")
+    run = attach_to_run(paths, experiment=experiment, run_key=key, name="unused")
     run.metrics({each: value for each, (value, _, _) in metrics.items()}, 48000)
     run.metrics({f"deviation/{k}": d for k, (_, d, _) in metrics.items() if d is not None}, 48000)
     run.metrics({"best_images_seen": best, "selection/fd_lite0_2048": 950.0}, 48000)

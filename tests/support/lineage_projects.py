@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from dvc_checkouts import Checkout, small_project
-from tracking_stores import apart, copy_store, rows
+from tracking_stores import apart, copy_store, read_runs
 
 from gan.params.file import load_params
 from pipeline.paths import Paths
@@ -19,7 +19,7 @@ from pipeline.runs.lineage.tracked_run import PATCH
 from pipeline.runs.reproduce import reproduce
 from pipeline.runs.reproduce.checkout import MARKER, ReproductionFolder
 from pipeline.tracking import stage_runs
-from pipeline.tracking.provenance.uncommitted import uncommitted
+from pipeline.tracking.provenance.uncommitted import make_patch
 
 SEED = 5
 """train.seed of the run; the commit has another one."""
@@ -90,7 +90,7 @@ def keep_patch(checkout: Checkout, run_id: str) -> None:
     folder = str(Path(PATCH).parent)
     if not checkout.client.list_artifacts(run_id, folder):
         kept = checkout.root.parent / Path(PATCH).name
-        kept.write_bytes(uncommitted(checkout.root) or b"")
+        kept.write_bytes(make_patch(checkout.root) or b"")
         checkout.client.log_artifact(run_id, str(kept), folder)
 
 
@@ -107,7 +107,7 @@ def trained_project(folder: Path, write_cache: Callable[..., Path], store: Path)
         set_seed(checkout.root, SEED)
         patch.chdir(checkout.root)
         stage_runs.train(load_params(Path("params.yaml")), paths)
-        (row,) = rows(paths)
+        (row,) = read_runs(paths)
         (picture,) = generate.run(Path("models/final.pt"), "7", Path("avatars"), grid=False)
         project = Project(
             checkout,

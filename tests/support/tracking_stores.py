@@ -1,6 +1,7 @@
-"""Stores that tests record into: SQLite files, a server to kill and start again; how to look."""
+"""Stores of tests: SQLite files, a server to kill and restart; functions that read them."""
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -19,15 +20,17 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline.paths import Paths
-from pipeline.tracking import rows as tracking
+from pipeline.tracking.mlflow.store import MlflowStore, tracking_uri
+from pipeline.tracking.open_run import start_run
+from pipeline.tracking.run import Run
 
 SETTINGS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT", "DVC_EXP_NAME")
 
 REFUSED = "http://127.0.0.1:9"
 
 START = (
-    "run = tracking.start(paths, experiment='avatars', name='n', run_key='k1', "
-    "spool=paths.root / 'spool' / 'k1')\n"
+    "run = start_run(paths, experiment='avatars', name='n', run_key='k1', "
+    "folder=paths.root / 'runs' / 'k1')\n"
 )
 """Code for `python`."""
 
@@ -41,14 +44,14 @@ def apart(root: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
 
 
 def empty_database(factory: pytest.TempPathFactory) -> Path:
-    """A store without runs, one for all test files: making it takes seconds, copying it none."""
+    """A store without runs, one for all test files: creating it takes seconds, copying it none."""
     base = factory.getbasetemp()
     root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "empty-store"
     root.mkdir(exist_ok=True)
     with (root / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (root / "mlflow.db").is_file():
-            assert tracking.find_run(Paths(root), "none", "none") is None
+            MlflowStore(f"sqlite:///{root}/mlflow.db", root)
     return root / "mlflow.db"
 
 
@@ -57,21 +60,22 @@ def copy_store(empty: Path, paths: Paths) -> Paths:
     return paths
 
 
-def begin(paths: Paths, key: str = "k1", spool: Path | None = None) -> tracking.Run:
-    return tracking.start(
+def begin(paths: Paths, key: str = "k1", folder: Path | None = None) -> Run:
+    """Start or resume a training's run; its records are in `runs/KEY`."""
+    return start_run(
         paths,
         experiment="avatars",
         name="hinge 64px",
         run_key=key,
-        spool=spool or paths.root / "spool" / key,
+        folder=folder or paths.root / "runs" / key,
     )
 
 
 def client_of(paths: Paths) -> MlflowClient:
-    return MlflowClient(tracking.tracking_uri(paths))
+    return MlflowClient(tracking_uri(paths))
 
 
-def rows(paths: Paths, experiment: str = "avatars"):
+def read_runs(paths: Paths, experiment: str = "avatars"):
     client = client_of(paths)
     found = client.get_experiment_by_name(experiment)
     return [] if found is None else client.search_runs([found.experiment_id])
@@ -84,28 +88,61 @@ def history(paths: Paths, run_id: str, key: str) -> list[tuple[int, float]]:
 
 
 def images(paths: Paths, run_id: str) -> list[str]:
-    """Names of the row's pictures, without their thumbnails."""
+    """Names of the run's pictures, without their thumbnails."""
     found = client_of(paths).list_artifacts(run_id, "images")
     return sorted(each.path for each in found if each.path.endswith(".png"))
 
 
+def artifacts(paths: Paths, run_id: str, folder: str) -> list[str]:
+    """Paths of the run's files in a folder."""
+    return sorted(each.path for each in client_of(paths).list_artifacts(run_id, folder))
+
+
+def training_folder(paths: Paths, key: str = "k1") -> Path:
+    """Run folder of a training, where `gan sync` finds it."""
+    return paths.progress / "abcd" / "tracking" / key
+
+
+def local_points(paths: Paths, key: str = "k1") -> list[tuple[str, int, float, int]]:
+    """(key, step, value, time) of the metrics in the training's run folder."""
+    lines = (training_folder(paths, key) / "records.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    return sorted(
+        (name, record["step"], value, record["time"])
+        for record in records
+        if record["kind"] == "metrics"
+        for name, value in record["values"].items()
+    )
+
+
+def stored_points(paths: Paths, run_id: str) -> list[tuple[str, int, float, int]]:
+    """The same of the store, with every double."""
+    client = client_of(paths)
+    return sorted(
+        (name, point.step, point.value, point.timestamp)
+        for name in client.get_run(run_id).data.metrics
+        for point in client.get_metric_history(run_id, name)
+    )
+
+
 def database_points(database: Path) -> int:
-    """All rows of the table that holds the points of metrics."""
+    """All lines of the table that holds the points of metrics."""
     with closing(sqlite3.connect(database)) as connection:
         return int(connection.execute("SELECT count(*) FROM metrics").fetchone()[0])
 
 
-def until(true: Callable[[], object], seconds: float = 120) -> None:
+def until(condition: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
-    while not true():
+    while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
 
 
 def python(paths: Paths, code: str, **env: str) -> subprocess.Popen[str]:
-    """Run code in a process that has `paths` and `tracking`."""
+    """Run code in a process that has `paths`, `start_run` and `sync`."""
     head = "from pathlib import Path; from pipeline.paths import Paths; "
-    head += "from pipeline.tracking import rows as tracking; "
+    head += "from pipeline.tracking.open_run import start_run; "
+    head += "from pipeline.tracking.sync import sync; "
     head += f"paths = Paths(Path({str(paths.root)!r}))\n"
     return subprocess.Popen(
         [sys.executable, "-c", head + textwrap.dedent(code)],

@@ -1,4 +1,4 @@
-"""The arithmetic of benchmarks/tracking.py, and that its tracker is told of every log."""
+"""Arithmetic of benchmarks/tracking.py; its tracker records every log."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A repository that was moved or copied: its rows find their pictures, files and models again."""
+"""A moved or copied repository: its runs find their pictures, files and models again."""
 
 import shutil
 import sqlite3
@@ -11,10 +11,14 @@ from PIL import Image
 
 from pipeline.paths import Paths
 from pipeline.runs.find import Runs
-from pipeline.tracking import rows as tracking
-from pipeline.tracking.mlflow.artifact_paths import COLUMNS, local_folder, look
-from pipeline.tracking.mlflow.reader import MlflowRows
-from pipeline.tracking.mlflow.store import point_home, settle, tracking_uri
+from pipeline.tracking.mlflow.artifact_paths import COLUMNS, inspect_roots, local_folder
+from pipeline.tracking.mlflow.store import (
+    MlflowStore,
+    repair_artifact_paths,
+    repair_if_moved,
+    tracking_uri,
+)
+from pipeline.tracking.open_run import start_run
 
 KEY = "a" * 64
 ODD = "wörk a b%41"  # quoted in a URI, and again where it looks like one already
@@ -58,8 +62,8 @@ def record(paths: Paths, key: str) -> str:
     """A run with a picture and a file; returns its id."""
     picture = paths.root / "grid.png"
     Image.new("RGB", (32, 32), "teal").save(picture)
-    run = tracking.start(
-        paths, experiment="avatars", name="n", run_key=key, spool=paths.root / "spool" / key
+    run = start_run(
+        paths, experiment="avatars", name="n", run_key=key, folder=paths.root / "runs" / key
     )
     run.image("grid", picture, 100)
     run.artifact(picture, "reports")
@@ -68,8 +72,10 @@ def record(paths: Paths, key: str) -> str:
     return str(run.run_id)
 
 
-def client_of(paths: Paths):
-    return MlflowRows(tracking_uri(paths), paths.root)._client
+def client_of(paths: Paths) -> MlflowClient:
+    """A client on the store as every command opens it."""
+    MlflowStore(tracking_uri(paths), paths.root)
+    return MlflowClient(tracking_uri(paths))
 
 
 @pytest.fixture
@@ -78,8 +84,8 @@ def moved(parked, tmp_path):
     return Paths(tmp_path / "new"), parked[1]
 
 
-def places(paths: Paths) -> set[str]:
-    """Everything in the database that names a file or a server."""
+def artifact_paths(paths: Paths) -> set[str]:
+    """All paths and URIs of artefacts in the database."""
     with closing(sqlite3.connect(paths.root / "mlflow.db")) as connection:
         return {
             place
@@ -102,7 +108,7 @@ def test_a_moved_repository_finds_its_pictures_files_and_models(moved, tmp_path,
     runs = Runs(paths)
     row = runs.find_training(KEY)
     err = capsys.readouterr().err
-    assert err.startswith(f"{paths.root}/mlflow.db: moved; its rows now find their files in ")
+    assert err.startswith(f"{paths.root}/mlflow.db: moved")
     assert len(err.splitlines()) == 1
     file = runs.download(row.run_id, "reports/grid.png", tmp_path)
     with Image.open(file) as image:
@@ -116,7 +122,7 @@ def test_a_moved_repository_finds_its_pictures_files_and_models(moved, tmp_path,
         uri = client.get_logged_model(uri[8:]).artifact_location if uri[:8] == "models:/" else uri
         assert (local_folder(uri) / "MLmodel").is_file()
     home = (paths.root / "mlartifacts").as_uri()
-    others = {place for place in places(paths) if not place.startswith(home)}
+    others = {place for place in artifact_paths(paths) if not place.startswith(home)}
     assert {place.partition("/m-")[0] for place in others} == {"models:", f"{old}/mlruns/0"}
 
 
@@ -129,9 +135,9 @@ def test_a_run_after_the_move_leaves_nothing_at_the_old_place(moved):
 
 
 @pytest.mark.slow
-def test_another_program_finds_the_files_once_the_store_is_settled(moved, capsys):
+def test_another_program_finds_the_files_of_a_repaired_store(moved, capsys):
     paths, _ = moved
-    settle(paths)
+    repair_if_moved(paths)
     assert "moved" in capsys.readouterr().err
     client = MlflowClient(tracking_uri(paths))
     experiment = client.get_experiment_by_name("avatars").experiment_id
@@ -141,7 +147,7 @@ def test_another_program_finds_the_files_once_the_store_is_settled(moved, capsys
 
 
 @pytest.mark.slow
-def test_places_on_servers_and_odd_ones_stay_as_they_are(moved):
+def test_paths_on_servers_and_malformed_ones_stay_as_they_are(moved):
     paths, old = moved
     kept = [
         "s3://bucket/mlartifacts",
@@ -159,37 +165,37 @@ def test_places_on_servers_and_odd_ones_stay_as_they_are(moved):
         )
     plain = str(old / "mlartifacts")
     execute(paths, "INSERT INTO experiments VALUES (99, 'plain', ?, 'deleted', 0, 0, 'd')", plain)
-    settle(paths)
-    assert places(paths) >= {*kept, str(paths.root / "mlartifacts")}
-    assert plain not in places(paths)
+    repair_if_moved(paths)
+    assert artifact_paths(paths) >= {*kept, str(paths.root / "mlartifacts")}
+    assert plain not in artifact_paths(paths)
 
 
 @pytest.mark.slow
-def test_nothing_changes_while_the_old_place_leads_here_or_nothing_lies_here(moved, capsys):
+def test_nothing_changes_while_the_old_path_leads_here_or_no_files_are_here(moved, capsys):
     paths, old = moved
-    before = places(paths)
+    before = artifact_paths(paths)
     old.symlink_to(paths.root)
     try:
-        settle(paths)
-        assert places(paths) == before
+        repair_if_moved(paths)
+        assert artifact_paths(paths) == before
     finally:
         old.unlink()
     (paths.root / "mlartifacts").rename(paths.root / "put away")
-    settle(paths)
-    assert places(paths) == before
+    repair_if_moved(paths)
+    assert artifact_paths(paths) == before
     assert capsys.readouterr().err == ""
-    lost = look(paths.root / "mlflow.db", paths.root)
+    lost = inspect_roots(paths.root / "mlflow.db", paths.root)
     assert [local_folder(each) for each in lost.lost] == [old / "mlartifacts"]
 
 
 @pytest.mark.slow
-def test_all_places_are_rewritten_or_none(moved, capsys):
+def test_all_paths_are_rewritten_or_none(moved, capsys):
     paths, _ = moved
-    before = places(paths)
+    before = artifact_paths(paths)
     refuse = "BEGIN SELECT RAISE(ABORT, 'full'); END"
     execute(paths, f"CREATE TRIGGER t BEFORE UPDATE ON model_versions {refuse}")
-    settle(paths)
-    assert places(paths) == before
+    repair_if_moved(paths)
+    assert artifact_paths(paths) == before
     err = capsys.readouterr().err
     assert err.startswith("warning: ")
     assert "full" in err
@@ -198,50 +204,50 @@ def test_all_places_are_rewritten_or_none(moved, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "sqlite:///{root}/mlflow.db"])
-def test_a_store_that_the_environment_names_is_settled_if_its_files_lie_beside_it(
+def test_a_store_that_the_environment_names_is_repaired_if_its_files_are_beside_it(
     moved, monkeypatch, uri, tmp_path
 ):
     paths, old = moved
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(root=paths.root))
-    settle(paths if "{" not in uri else Paths(tmp_path / "another"))
-    found = look(paths.root / "mlflow.db", paths.root)
+    repair_if_moved(paths if "{" not in uri else Paths(tmp_path / "another"))
+    found = inspect_roots(paths.root / "mlflow.db", paths.root)
     assert (found.moved, found.lost) == ((), ())
-    assert not any(place.startswith(old.as_uri()) for place in places(paths))
+    assert not any(place.startswith(old.as_uri()) for place in artifact_paths(paths))
 
 
 # copied
 
 
 @pytest.mark.slow
-def test_a_copy_is_told_and_changed_only_when_asked(moved, tmp_path, capsys):
+def test_a_copy_costs_a_warning_and_is_changed_only_on_request(moved, tmp_path, capsys):
     paths, _ = moved
-    settle(paths)
+    repair_if_moved(paths)
     copy = Paths(tmp_path / "copy")
     shutil.copytree(paths.root, copy.root)
-    later = record(paths, "c" * 64)  # a row of the original only
+    later = record(paths, "c" * 64)  # a run of the original only
     shutil.copyfile(paths.root / "mlflow.db", copy.root / "mlflow.db")
     original = (paths.root / "mlflow.db").read_bytes()
-    before = places(copy)
+    before = artifact_paths(copy)
     capsys.readouterr()
-    settle(copy)
+    repair_if_moved(copy)
     err = capsys.readouterr().err
     assert err.startswith(f"warning: {copy.root}/mlflow.db is a copy: ")
     assert "gan doctor --repair" in err
-    assert places(copy) == before
+    assert artifact_paths(copy) == before
 
-    assert point_home(copy) > 0
+    assert repair_artifact_paths(copy) > 0
     assert (paths.root / "mlflow.db").read_bytes() == original
     home, there = ((each.root / "mlartifacts").as_uri() for each in (copy, paths))
-    kept = {place for place in places(copy) if place.startswith(there)}
+    kept = {place for place in artifact_paths(copy) if place.startswith(there)}
     assert kept == {f"{there}/{later}/artifacts"}
-    assert home in places(copy)
+    assert home in artifact_paths(copy)
 
 
 # what needs no store
 
 
 @pytest.mark.parametrize(
-    ("place", "folder"),
+    ("uri", "folder"),
     [
         ("file:///a%20b/%C3%B6/mlartifacts", "/a b/ö/mlartifacts"),
         ("file:///a%2520b", "/a%20b"),
@@ -255,16 +261,16 @@ def test_a_copy_is_told_and_changed_only_when_asked(moved, tmp_path, capsys):
         ("file:///a#b", None),
     ],
 )
-def test_a_place_is_a_folder_or_none(place, folder):
-    assert local_folder(place) == (Path(folder) if folder else None)
+def test_a_uri_is_a_folder_or_none(uri, folder):
+    assert local_folder(uri) == (Path(folder) if folder else None)
 
 
 def test_a_file_that_is_no_store_is_one_line(tmp_path, capsys):
     (tmp_path / "mlflow.db").write_bytes(b"no database" * 1000)
-    settle(Paths(tmp_path))
+    repair_if_moved(Paths(tmp_path))
     assert "file is not a database" in capsys.readouterr().err
     (tmp_path / "mlflow.db").unlink()
-    settle(Paths(tmp_path))
+    repair_if_moved(Paths(tmp_path))
     assert capsys.readouterr().err == ""
     assert [each.name for each in tmp_path.iterdir()] == ["mlflow.db.lock"]
 
@@ -274,5 +280,5 @@ def test_a_database_of_something_else_is_left_alone(tmp_path):
         connection.execute("CREATE TABLE experiments (name)")
         connection.execute("INSERT INTO experiments VALUES ('file:///gone/mlartifacts')")
     before = (tmp_path / "mlflow.db").read_bytes()
-    settle(Paths(tmp_path))
+    repair_if_moved(Paths(tmp_path))
     assert (tmp_path / "mlflow.db").read_bytes() == before

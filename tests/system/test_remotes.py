@@ -69,7 +69,7 @@ def test_a_pull_brings_data_cache_models_and_pictures_and_leaves_nothing_to_do(a
 
 
 @pytest.mark.soak
-def test_a_pulled_model_draws_and_is_judged(author, colleague, tmp_path):
+def test_a_pulled_model_draws_and_is_evaluated(author, colleague, tmp_path):
     command = ("gan", "generate", "--ckpt", "models/best.pt", "--seeds", "0-3")
     pictures = []
     for checkout, folder in ((author, tmp_path / "here"), (colleague, tmp_path / "there")):
@@ -78,10 +78,10 @@ def test_a_pulled_model_draws_and_is_judged(author, colleague, tmp_path):
     assert len(pictures[0]) >= 4
     assert pictures[0] == pictures[1]
     out = colleague.run(
-        "gan", "evaluate", "--ckpt", "models/best.pt", "--out", str(tmp_path / "judged")
+        "gan", "evaluate", "--ckpt", "models/best.pt", "--out", str(tmp_path / "evaluated")
     )
     published = json.loads(author.read("reports/metrics.json"))
-    again = json.loads((tmp_path / "judged" / "evaluation.json").read_text())
+    again = json.loads((tmp_path / "evaluated" / "evaluation.json").read_text())
     assert "fd_lite0_32_small30" in out
     assert published["run_key"] in json.dumps(again)
 
@@ -93,7 +93,7 @@ def change_objective(checkout, objective):
     file.write_text(yaml.safe_dump(values, sort_keys=False))
 
 
-def test_a_training_restored_by_its_author_is_the_row_that_is_there(author):
+def test_a_training_restored_by_its_author_has_its_run_already(author):
     before = {row.info.run_id for row in author.rows()}
     change_objective(author, "wgan_gp")
     try:

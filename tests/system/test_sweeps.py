@@ -1,4 +1,4 @@
-"""Sweeps of DVC's queue, several jobs at once: each setting is one whole row in one store."""
+"""Sweeps of DVC's queue, several jobs at once: each setting is one complete run in one store."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from dvc_checkouts import copied, shared_project, trainings
 from mlflow import MlflowClient
 
 STEPS = [16, 32, 48, 64]
-PATIENCE_S = 900
+TIMEOUT_S = 900
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +39,12 @@ def clone(built, tmp_path):
 def queue(checkout, seeds):
     """Put one training a seed into the queue; returns the names of the experiments."""
     values = ",".join(map(str, seeds))
-    said = checkout.dvc("exp", "run", "--queue", "-s", "-S", f"train.seed={values}", "train")
-    return [line.split("'")[1] for line in said.splitlines() if line.startswith("Queued")]
+    out = checkout.dvc("exp", "run", "--queue", "-s", "-S", f"train.seed={values}", "train")
+    return [line.split("'")[1] for line in out.splitlines() if line.startswith("Queued")]
 
 
 def ended(checkout):
-    """Exit codes of the queue's tasks that have come to an end."""
+    """Exit codes of the queue's tasks that have ended."""
     found = []
     for file in checkout.root.glob(".dvc/tmp/exps/run/*/*.json"):
         text = file.read_text()
@@ -61,7 +61,7 @@ def work_off(*checkouts, tasks):
     ]
     for process in starting:
         assert process.wait(timeout=120) == 0
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while any(len(ended(checkout)) < tasks for checkout in checkouts):
         assert time.monotonic() < deadline, [ended(checkout) for checkout in checkouts]
         time.sleep(0.5)
@@ -70,22 +70,22 @@ def work_off(*checkouts, tasks):
 
 
 def complaints(checkout):
-    """What trainings in the queue said about their tracker."""
+    """Lines of the tracker that trainings in the queue printed."""
     logs = checkout.root.glob(".dvc/tmp/exps/run/*/*.out")
     return [line for log in logs for line in log.read_text().splitlines() if "tracking:" in line]
 
 
-def check_rows(client, names, seeds):
-    """One finished row a setting, each with its whole series and its files."""
+def check_runs(client, names, seeds):
+    """One finished run a setting, each with its whole series and its files."""
     found = trainings(client)
-    assert sorted(int(row.data.params["train.seed"]) for row in found) == sorted(seeds)
-    assert {row.info.status for row in found} == {"FINISHED"}
-    assert sorted(row.data.tags["dvc_exp_name"] for row in found) == sorted(names)
-    assert len({row.data.tags["run_key"] for row in found}) == len(seeds)
-    for row in found:
-        losses = client.get_metric_history(row.info.run_id, "loss/generator")
+    assert sorted(int(run.data.params["train.seed"]) for run in found) == sorted(seeds)
+    assert {run.info.status for run in found} == {"FINISHED"}
+    assert sorted(run.data.tags["dvc_exp_name"] for run in found) == sorted(names)
+    assert len({run.data.tags["run_key"] for run in found}) == len(seeds)
+    for run in found:
+        losses = client.get_metric_history(run.info.run_id, "loss/generator")
         assert sorted(point.step for point in losses) == STEPS
-        files = {each.path for each in client.list_artifacts(row.info.run_id)}
+        files = {each.path for each in client.list_artifacts(run.info.run_id)}
         assert {"checkpoints", "images", "lineage"} <= files
 
 
@@ -96,11 +96,11 @@ def sweep_from_two_clones(clone, tmp_path, settings):
     names = [name for each, some in zip(clones, seeds, strict=True) for name in queue(each, some)]
     work_off(*clones, tasks=settings)
     assert [line for each in clones for line in complaints(each)] == []
-    check_rows(MlflowClient(store), names, [*seeds[0], *seeds[1]])
+    check_runs(MlflowClient(store), names, [*seeds[0], *seeds[1]])
 
 
 @pytest.mark.soak
-def test_two_sweeps_of_four_settings_at_once_on_a_fresh_store_are_eight_rows(clone, tmp_path):
+def test_two_sweeps_of_four_settings_at_once_on_a_fresh_store_are_eight_runs(clone, tmp_path):
     sweep_from_two_clones(clone, tmp_path, 4)
 
 
@@ -110,5 +110,5 @@ def test_two_sweeps_in_one_queue_fill_the_repositorys_own_fresh_store(clone):
     names = queue(repository, range(10, 14)) + queue(repository, range(20, 24))
     work_off(repository, tasks=8)
     assert complaints(repository) == []
-    check_rows(repository.client, names, [*range(10, 14), *range(20, 24)])
+    check_runs(repository.client, names, [*range(10, 14), *range(20, 24)])
     assert repository.git("status", "--porcelain") == ""

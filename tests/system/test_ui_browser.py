@@ -20,7 +20,7 @@ from tracking_stores import apart, copy_store, empty_database, free_port
 from pipeline.gallery.painter import paint_jpeg
 from pipeline.paths import Paths
 from pipeline.runs import ui
-from pipeline.tracking import rows as tracking
+from pipeline.tracking import open_run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 POINTS = [800 * number for number in range(1, 31)]
@@ -43,12 +43,12 @@ def paint_grid(folder, side=4):
 def write_training(paths, objective, level, distances, target):
     """Record a training with curves, grids, dataset and evaluation, as the stages do."""
     key = objective[:1] * 64
-    run = tracking.start(
+    run = open_run.start_run(
         paths,
         experiment="avatars",
         name=f"{objective} 64px w24 s1",
         run_key=key,
-        spool=paths.root / "spool" / objective,
+        folder=paths.root / "runs" / objective,
     )
     model = {"generator": {"family": "dcgan", "width": 24}}
     run.params({"train": {"objective": objective, "images": 24000, "seed": 1}, "model": model})

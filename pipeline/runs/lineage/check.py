@@ -13,7 +13,7 @@ from pipeline.runs.lineage.trace import Code, Lineage
 from pipeline.runs.lineage.tracked_run import PATCH
 from pipeline.runs.lineage.verify_metadata import find_edited
 from pipeline.runs.other_checkout import code_digest_in
-from pipeline.tracking.provenance.uncommitted import whole
+from pipeline.tracking.provenance.uncommitted import is_complete
 
 FOLDERS = ("checkpoints", "best")  # of a run's artefacts
 
@@ -93,7 +93,7 @@ def _check_patch(patch: Path | None) -> Finding:
         text = f"the MLflow run has no {PATCH}; they are lost, unless `gan sync` still sends them"
         return Finding(name, False, text)
     content = patch.read_bytes()
-    if not whole(content):
+    if not is_complete(content):
         lines = content.decode(errors="replace").splitlines()
         return Finding(name, False, f"{PATCH} is not complete: {lines[0].lstrip('# ')}")
     return Finding(name, True, PATCH)

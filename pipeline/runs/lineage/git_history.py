@@ -64,7 +64,7 @@ class GitHistory:
         return Git(self.folder, PATIENCE_S).text(*arguments)
 
     def _bytes(self, *arguments: str) -> bytes | None:
-        return Git(self.folder, PATIENCE_S).answer(*arguments)
+        return Git(self.folder, PATIENCE_S).output(*arguments)
 
 
 def apply_patch(patch: Path, folder: Path) -> None:

@@ -203,9 +203,9 @@ def explain(
     expected: Expected, reproduction: ReproductionFolder, identity: Mapping[str, Any]
 ) -> str:
     """Whether another machine or torch is the reason of a difference, in one line."""
-    from pipeline.tracking.provenance.tags import origin
+    from pipeline.tracking.provenance.tags import provenance_tags
 
-    machine = origin(Paths(reproduction.folder), "train") | dict(identity)
+    machine = provenance_tags(Paths(reproduction.folder), "train") | dict(identity)
     known = [key for key in MACHINE if key in expected.machine and key in machine]
     changed = [
         f"{key} {expected.machine[key]} -> {machine[key]}"

@@ -1,7 +1,7 @@
-"""Where a local store's artefacts lie: absolute places in its database, put right after a move.
+"""Artefact paths of a local store: absolute in its database, rewritten after a move.
 
-MLflow writes the whole path of the artefacts' folder into every row. A repository that was moved
-has its artefacts beside mlflow.db, and rows that look for them where the repository was.
+MLflow writes the absolute path of the artefacts' folder into every run. A repository that was
+moved has its artefacts beside mlflow.db, and runs that name the folder where the repository was.
 """
 
 import sqlite3
@@ -22,16 +22,16 @@ COLUMNS = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-"""What may hold a place; a table that this store lacks is passed over."""
+"""Columns that hold artefact locations; tables that a store lacks are skipped."""
 
 
 @dataclass(frozen=True)
-class Places:
-    """Beginnings of places, as the database has them, that don't lead to `target`.
+class ArtifactRoots:
+    """Artefact roots in the database that are other folders than `target`.
 
-    target: where the artefacts belong. moved: the folder is gone, and `target` holds what was in
-    it. copied: the folder is there, and `target` holds the same rows. lost: the folder is gone,
-    and `target` has nothing of it.
+    target: the folder of this store's artefacts. moved: the root is gone, and `target` has its
+    files. copied: the root exists, and `target` has files of the same runs. lost: the root is
+    gone, and `target` has none of its files.
     """
 
     target: Path
@@ -40,57 +40,57 @@ class Places:
     lost: tuple[str, ...] = ()
 
 
-def target_of(database: Path, root: Path) -> Path:
-    """The folder of the artefacts: the repository's, else the one beside the database."""
+def artifact_folder(database: Path, root: Path) -> Path:
+    """Folder of the artefacts: the repository's, else the one beside the database."""
     root = root.resolve()
     home = root if database.is_relative_to(root) else database.parent
     return (home / NAME).resolve()
 
 
-def look(database: Path, root: Path) -> Places:
-    """What is wrong with the places in a SQLite store; sqlite3.Error if it can't be read."""
-    target = target_of(database, root)
-    found: dict[str, list[str]] = {"moved": [], "copied": [], "lost": []}
+def inspect_roots(database: Path, root: Path) -> ArtifactRoots:
+    """Classify the artefact roots of a SQLite store; sqlite3.Error if it can't be read."""
+    target = artifact_folder(database, root)
+    classes: dict[str, list[str]] = {"moved": [], "copied": [], "lost": []}
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True)) as connection:
-        rows_of = _prefixes(connection)
-    for prefix, rows in rows_of.items():
-        if verdict := _verdict(prefix, rows, target):
-            found[verdict].append(prefix)
-    return Places(target, **{name: tuple(sorted(each)) for name, each in found.items()})
+        run_ids = _runs_by_root(connection)
+    for uri, ids in run_ids.items():
+        if kind := _classify(uri, ids, target):
+            classes[kind].append(uri)
+    return ArtifactRoots(target, **{name: tuple(sorted(uris)) for name, uris in classes.items()})
 
 
-def _prefixes(connection: sqlite3.Connection) -> Mapping[str, Sequence[str]]:
-    """Places of experiments and, less what each row appends, of runs; with the runs' ids."""
-    found: dict[str, list[str]] = {}
+def _runs_by_root(connection: sqlite3.Connection) -> Mapping[str, Sequence[str]]:
+    """Ids of runs by artefact root: an experiment's location, a run's less its own ending."""
+    runs: dict[str, list[str]] = {}
     if {"experiments", "runs"} <= _tables(connection):
-        for (place,) in connection.execute("SELECT artifact_location FROM experiments"):
-            found.setdefault(place or "", [])
-        for place, run_id in connection.execute("SELECT artifact_uri, run_uuid FROM runs"):
-            if (place or "").endswith(end := f"/{run_id}/artifacts"):
-                found.setdefault(place.removesuffix(end), []).append(run_id)
-    return found
+        for (uri,) in connection.execute("SELECT artifact_location FROM experiments"):
+            runs.setdefault(uri or "", [])
+        for uri, run_id in connection.execute("SELECT artifact_uri, run_uuid FROM runs"):
+            if (uri or "").endswith(end := f"/{run_id}/artifacts"):
+                runs.setdefault(uri.removesuffix(end), []).append(run_id)
+    return runs
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:
     return {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
 
 
-def _verdict(prefix: str, rows: Sequence[str], target: Path) -> str | None:
-    folder = local_folder(prefix)
+def _classify(uri: str, run_ids: Sequence[str], target: Path) -> str | None:
+    folder = local_folder(uri)
     if folder is None or folder.name not in (NAME, target.name) or folder == target:
         return None
-    here = target.is_dir() and any((target / run_id).is_dir() for run_id in rows)
+    here = target.is_dir() and any((target / run_id).is_dir() for run_id in run_ids)
     if _exists(folder):
         return "copied" if here and not _same(folder, target) else None
-    return "moved" if here or (target.is_dir() and not rows) else "lost"
+    return "moved" if here or (target.is_dir() and not run_ids) else "lost"
 
 
-def local_folder(place: str) -> Path | None:
-    """The folder that a URI or an absolute path names; None for servers, buckets, odd ones."""
-    if place.startswith("/"):
-        return Path(place)
+def local_folder(uri: str) -> Path | None:
+    """Folder that a URI or an absolute path names; None for servers, buckets, malformed ones."""
+    if uri.startswith("/"):
+        return Path(uri)
     try:
-        parts = urlsplit(place)
+        parts = urlsplit(uri)
     except ValueError:
         return None
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
@@ -100,42 +100,40 @@ def local_folder(place: str) -> Path | None:
 
 
 def _exists(path: Path) -> bool:
-    """Also what this user may not look at."""
+    """Whether a path exists; True where this user may not read its folder."""
     try:
         return path.exists()
     except OSError:
         return True
 
 
-def _same(one: Path, other: Path) -> bool:
+def _same(first: Path, second: Path) -> bool:
     try:
-        return one.samefile(other)
+        return first.samefile(second)
     except OSError:
         return False
 
 
-def mend(database: Path, root: Path) -> None:
-    """Let a store that was moved with its artefacts find them, and say so; warn of a copy.
+def repair_moved(database: Path, root: Path) -> None:
+    """Rewrite the paths of a store that was moved with its artefacts, and say so; warn of a copy.
 
-    The caller has the store for itself. sqlite3.Error if it can't be read or written.
+    The caller holds the store's lock. sqlite3.Error if it can't be read or written.
     """
-    places = look(database, root)
-    if places.moved:
-        count = rewrite(database, places.moved, places.target)
-        say(
-            f"{database}: moved; its rows now find their files in {places.target} ({count} places)"
-        )
-    elif places.copied:
+    roots = inspect_roots(database, root)
+    if roots.moved:
+        count = rewrite_roots(database, roots.moved, roots.target)
+        say(f"{database}: moved; {count} artefact paths now lead to {roots.target}")
+    elif roots.copied:
         warn(
-            f"{database} is a copy: files are read from and written to "
-            f"{local_folder(places.copied[0])}; `gan doctor --repair` lets it use its own"
+            f"{database} is a copy: artefacts are read from and written to "
+            f"{local_folder(roots.copied[0])}; `gan doctor --repair` lets it use its own"
         )
 
 
-def rewrite(database: Path, prefixes: Sequence[str], target: Path) -> int:
-    """Replace beginnings of places by `target`, all or none; returns how many places changed.
+def rewrite_roots(database: Path, roots: Sequence[str], target: Path) -> int:
+    """Replace artefact roots by `target`, all or none; returns the number of paths changed.
 
-    What lies at its old place only keeps it.
+    The path of a folder that exists at its old root alone stays.
     """
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -143,7 +141,7 @@ def rewrite(database: Path, prefixes: Sequence[str], target: Path) -> int:
             change
             for table, column in COLUMNS
             if table in _tables(connection)
-            for change in _changes(connection, table, column, prefixes, target)
+            for change in _changes(connection, table, column, roots, target)
         ]
         for statement, values in changes:
             connection.execute(statement, values)
@@ -155,23 +153,23 @@ def _changes(
     connection: sqlite3.Connection,
     table: str,
     column: str,
-    prefixes: Sequence[str],
+    roots: Sequence[str],
     target: Path,
 ) -> Iterator[tuple[str, tuple[str, int]]]:
     statement = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"
-    for number, place in connection.execute(f"SELECT rowid, {column} FROM {table}"):
-        for prefix in prefixes:
-            if place == prefix or (place or "").startswith(f"{prefix}/"):
-                new = _replaced(place, prefix, target)
-                if table == "experiments" or not _only_at(place, new):
-                    yield statement, (new, number)
+    for rowid, uri in connection.execute(f"SELECT rowid, {column} FROM {table}"):
+        for root in roots:
+            if uri == root or (uri or "").startswith(f"{root}/"):
+                new = _replace_root(uri, root, target)
+                if table == "experiments" or not _exists_only_at(uri, new):
+                    yield statement, (new, rowid)
 
 
-def _replaced(place: str, prefix: str, target: Path) -> str:
-    beginning = str(target) if prefix.startswith("/") else target.as_uri()
-    return beginning + place.removeprefix(prefix)
+def _replace_root(uri: str, root: str, target: Path) -> str:
+    beginning = str(target) if root.startswith("/") else target.as_uri()
+    return beginning + uri.removeprefix(root)
 
 
-def _only_at(old: str, new: str) -> bool:
+def _exists_only_at(old: str, new: str) -> bool:
     before, after = local_folder(old), local_folder(new)
     return bool(before and after and _exists(before) and not _exists(after))

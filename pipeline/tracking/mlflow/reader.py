@@ -1,4 +1,4 @@
-"""Reading trainings back from the MLflow store: rows, files, copies of files."""
+"""Reader of an MLflow store: runs of trainings, their files, copies of their files."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ PAGE = 500  # a server answers within seconds, which is all that the client wait
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A training's row as it is read.
+    """MLflow run of a training.
 
     started: milliseconds since 1970; metrics: latest values, `steps`: at which; experiment: name.
     """
@@ -28,8 +28,8 @@ class StoredRun:
     experiment: str = ""
 
 
-def _read(row: Any, experiments: Mapping[str, str]) -> StoredRun:
-    info, data = row.info, row.data
+def _read(run: Any, experiments: Mapping[str, str]) -> StoredRun:
+    info, data = run.info, run.data
     return StoredRun(
         info.run_id,
         info.run_name or info.run_id,
@@ -43,35 +43,35 @@ def _read(row: Any, experiments: Mapping[str, str]) -> StoredRun:
     )
 
 
-class MlflowRows(MlflowStore):
-    """The store as somebody reads it who asks for runs."""
+class MlflowReader(MlflowStore):
+    """Store opened for reading runs."""
 
     def trainings(self, condition: str, most: int, order: Sequence[str] = ()) -> list[StoredRun]:
-        """Rows with a run key in any experiment that fit MLflow's filter.
+        """Runs with a run key in any experiment that match MLflow's filter.
 
-        In MLflow's `order`, and where that leaves it open the newest first.
+        In MLflow's `order`, among equals the newest first.
         """
         experiments = {e.experiment_id: e.name for e in self._client.search_experiments()}
-        fit = " AND ".join(["tags.run_key LIKE '_%'", *([condition] if condition else [])])
-        found = self._pages(list(experiments), fit, [*order, "start_time DESC"], most)
-        return [_read(row, experiments) for row in found]
+        query = " AND ".join(["tags.run_key LIKE '_%'", *([condition] if condition else [])])
+        runs = self._pages(list(experiments), query, [*order, "start_time DESC"], most)
+        return [_read(run, experiments) for run in runs]
 
     def _pages(
-        self, experiments: list[str], fit: str, order: list[str], most: int
+        self, experiments: list[str], query: str, order: list[str], most: int
     ) -> Iterator[Any]:
         token: str | None = None
         while most > 0:
             size = min(most, PAGE)
-            rows = self._client.search_runs(
-                experiments, fit, order_by=order, max_results=size, page_token=token
+            page = self._client.search_runs(
+                experiments, query, order_by=order, max_results=size, page_token=token
             )
-            yield from rows
-            most, token = most - len(rows), rows.token
+            yield from page
+            most, token = most - len(page), page.token
             if not token:
                 return
 
     def files(self, run_id: str, folder: str) -> dict[str, int]:
-        """Paths of the files in a folder of a row's artefacts, with their bytes; {} if none."""
+        """Paths of the files in a folder of a run's artefacts, with their sizes; {} if none."""
         found = self._client.list_artifacts(run_id, folder)
         return {each.path: each.file_size or 0 for each in found if not each.is_dir}
 

@@ -1,8 +1,9 @@
-"""The first look of MLflow's UI: which columns, curves and pictures, and what they mean.
+"""First view of MLflow's UI: columns, curves and pictures, and a note on their meaning.
 
-MLflow's table of runs shows no metric, and its charts come in alphabetical order. Both follow from
-the state of a view, which MLflow's UI keeps as a tag of the experiment and takes from the address.
-The state's format is the UI's own: one that it doesn't understand shows the usual page.
+By default MLflow's table of runs shows no metric, and its charts are in alphabetical order. Both
+follow from the state of a view, which MLflow's UI keeps as a tag of the experiment and takes from
+the address. The state's format is the UI's own; for one that it doesn't understand it shows the
+default page.
 """
 
 import base64
@@ -18,55 +19,55 @@ from pipeline.tracking.descriptions import DESCRIPTION
 from pipeline.tracking.mlflow.store import MlflowStore
 
 VIEW = "training"
-"""What the view is called in addresses."""
+"""Name of the view in addresses."""
 
 MENU = {"workflowType": "machine_learning"}
-"""The part of the UI's menu for this kind of work; without it that for chat programs shows."""
+"""Part of the UI's menu for model training; without it the part for chat programs shows."""
 
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 KIND_TAG = "mlflow.experimentKind"  # without it the UI asks what the experiment is for
 PREPARED_TAG = "mlflow.prepared"  # the UI lists no tag that begins like this
 
-ROWS = 50  # the newest, to see which metrics there are
+RUNS = 50  # the newest, to see which metrics there are
 GRID = "diversity/grid"  # has a point for each grid of pictures
 FIRST_COLUMNS = ("loss/generator", "loss/discriminator")
 SETTINGS = ("train.objective", "model.generator.width", "train.images", "train.seed")
 DISTANCE = re.compile(r"(fid|fd|kid|kd)_(?!inf_|se_)(?!.*_holdout)")
 
 NOTE = """\
-One row is one training. **Step** on every x axis is *images seen*: real images shown to the
+One run is one training. **Step** on every x axis is *images seen*: real images shown to the
 discriminator.
 
 * `loss/...`, `score/...`, `gradient_norm/...`: means since the point before.
 * `fid_10k`, `fd_lite0_5k`, `kid_...`, `kd_...`: distances to the real images, less is better; the
-  number counts the generated images, `lite0` is who looked. They belong to the snapshot of
-  `best_images_seen`. Compare only equal names, or ask `gan compare`, which checks more.
+  number counts the generated images, `lite0` is the feature extractor. They belong to the snapshot
+  of `best_images_seen`. Compare only equal names, or ask `gan compare`, which checks more.
 * Pictures: `grid` shows the same latents through training (move the slider), `best` the best
   snapshot, `closest` its pictures beside the training images nearest to them.
 * Artefacts: `evaluation/report.html`, checkpoints, and the uncommitted patch, if there was one.
 
-Tags say the commit, the digests of code and data, and the machine. More: docs/tracking.md.
+Tags name the commit, the digests of code and data, and the machine. More: docs/tracking.md.
 """
 
 
 class MlflowView(MlflowStore):
-    """The store as somebody opens it who is going to look at an experiment."""
+    """Store opened to prepare the view of an experiment."""
 
-    def prepared(self, experiment: str) -> str:
-        """Prepare an experiment's view; returns what follows the server's address to open it.
+    def prepare(self, experiment: str) -> str:
+        """Prepare an experiment's view; returns its path on the server.
 
-        That is "" if there is no such experiment. Raises MLflow's errors where it refuses.
+        "" if there is no such experiment. Raises MLflow's errors.
         """
         known = self._client.get_experiment_by_name(experiment)
         if known is None:
             return ""
-        rows = self._client.search_runs([known.experiment_id], max_results=ROWS)
-        keys = {key for row in rows for key in row.data.metrics}
-        shown = self._last_grid([row.info.run_id for row in rows if GRID in row.data.metrics])
-        prepare_view(self._client, known.experiment_id, keys, shown)
-        there = VIEW_TAG in self._client.get_experiment(known.experiment_id).tags
-        asked = MENU | ({"viewStateShareKey": VIEW} if there else {})
-        return f"/#/experiments/{known.experiment_id}/runs?{urlencode(asked)}"
+        runs = self._client.search_runs([known.experiment_id], max_results=RUNS)
+        keys = {key for run in runs for key in run.data.metrics}
+        step = self._last_grid([run.info.run_id for run in runs if GRID in run.data.metrics])
+        prepare_view(self._client, known.experiment_id, keys, step)
+        has_view = VIEW_TAG in self._client.get_experiment(known.experiment_id).tags
+        query = MENU | ({"viewStateShareKey": VIEW} if has_view else {})
+        return f"/#/experiments/{known.experiment_id}/runs?{urlencode(query)}"
 
     def _last_grid(self, newest_first: Sequence[str]) -> int:
         points = (self._client.get_metric_history(each, GRID) for each in newest_first[:1])
@@ -74,20 +75,20 @@ class MlflowView(MlflowStore):
 
 
 def prepare_view(
-    client: Any, experiment_id: str, metric_keys: Iterable[str], shown: int = 0
+    client: Any, experiment_id: str, metric_keys: Iterable[str], grid_step: int = 0
 ) -> None:
-    """Give an experiment its view and its description; never touch what a person changed.
+    """Give an experiment its view and its description; tags that a person changed stay.
 
-    metric_keys: of the metrics that its rows have. shown: images seen by the grid that shows
-    first. Twice changes nothing.
+    metric_keys: of the metrics that its runs have. grid_step: images seen, of the grid that is
+    shown first. A second call changes nothing.
     """
     experiment = client.get_experiment(experiment_id)
     wanted = {
-        VIEW_TAG: _envelope(view(metric_keys, shown), experiment.creation_time or 0),
+        VIEW_TAG: _envelope(build_view(metric_keys, grid_step), experiment.creation_time or 0),
         DESCRIPTION: NOTE,
         KIND_TAG: "custom_model_development",
     }
-    written = _written(experiment.tags)
+    written = _digests_written(experiment.tags)
     ours = [key for key in wanted if _digest(experiment.tags.get(key)) == written.get(key)]
     changed = {key: wanted[key] for key in ours if wanted[key] != experiment.tags.get(key)}
     for key, value in changed.items():
@@ -101,8 +102,8 @@ def _digest(value: str | None) -> str | None:
     return None if value is None else hashlib.sha256(value.encode()).hexdigest()
 
 
-def _written(tags: Mapping[str, str]) -> dict[str, str | None]:
-    """Digests of what was written here before, by tag."""
+def _digests_written(tags: Mapping[str, str]) -> dict[str, str | None]:
+    """Digests of the texts that an earlier call wrote, by tag."""
     try:
         return dict(json.loads(tags.get(PREPARED_TAG, "{}")))
     except (ValueError, TypeError):
@@ -115,13 +116,13 @@ def _envelope(state: Mapping[str, object], created: int) -> str:
     return json.dumps({"name": "Training", "createdAt": created, "state": f"deflate;{packed}"})
 
 
-def view(metric_keys: Iterable[str], shown: int = 0) -> dict[str, object]:
-    """The state of MLflow's page of runs: columns of the table, sections of charts.
+def build_view(metric_keys: Iterable[str], grid_step: int = 0) -> dict[str, object]:
+    """State of MLflow's page of runs: columns of the table, sections of charts.
 
     For the arguments see `prepare_view`.
     """
     distances = sorted(filter(DISTANCE.match, metric_keys), key=_fid_first)
-    sections = list(_sections(distances, shown))
+    sections = list(_sections(distances, grid_step))
     columns = list(_columns(distances))
     return {
         "selectedColumns": columns,
@@ -138,7 +139,7 @@ def view(metric_keys: Iterable[str], shown: int = 0) -> dict[str, object]:
 
 
 def _width(column: str) -> int:
-    """Pixels in which a column's name stands whole: MLflow gives all of them 100."""
+    """Width in pixels that shows a column's whole name; MLflow's default is 100."""
     return max(100, 7 * len(column.split("`")[1]) + 36)
 
 
@@ -156,11 +157,11 @@ def _columns(distances: Sequence[str]) -> Iterator[str]:
 
 
 def _sections(
-    distances: Sequence[str], shown: int
+    distances: Sequence[str], grid_step: int
 ) -> Iterator[tuple[dict[str, object], list[Any]]]:
     losses = [_curves(key) for key in FIRST_COLUMNS]
     yield _section("losses", "Losses over images seen", losses, columns=2)
-    pictures = [_pictures("grid", shown), _pictures("best", shown)]
+    pictures = [_pictures("grid", grid_step), _pictures("best", grid_step)]
     yield _section("pictures", "Pictures over images seen", pictures, columns=1)
     bars = [_bars(key) for key in distances]
     yield _section("distances", "Distance to real images, less is better", bars, columns=2)
@@ -202,6 +203,6 @@ def _bars(key: str) -> dict[str, object]:
     return _chart("BAR", key) | {"metricKey": key}
 
 
-def _pictures(key: str, shown: int) -> dict[str, object]:
-    chart = _chart("IMAGE", key) | {"imageKeys": [key], "step": shown}
+def _pictures(key: str, step: int) -> dict[str, object]:
+    chart = _chart("IMAGE", key) | {"imageKeys": [key], "step": step}
     return chart | {"showRunParams": False}  # all hundred of them, above each picture

@@ -1,4 +1,4 @@
-"""Files on their way to the store: whether they can be sent, and how long that may take."""
+"""Files to upload: whether they can be sent, and the timeout that they need."""
 
 import os
 import shutil
@@ -10,64 +10,64 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.tracking.mlflow.store import TIMEOUT
-from pipeline.tracking.spool.sender import RejectedError
+from pipeline.tracking.run_folder.sender import RejectedError
 
 SLOWEST = 1 << 20  # bytes a second from the server to its bucket
 
 
-class _Patience:
-    """The timeout of all requests of this process: as long as the biggest upload needs."""
+class _RequestTimeout:
+    """Timeout of all requests of this process: as long as the biggest upload needs."""
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._needed: list[int] = []
-        self._usual = ""
+        self._default = ""
 
     def begin(self, seconds: int) -> None:
-        with self._guard:
+        with self._lock:
             if not self._needed:
-                self._usual = os.environ[TIMEOUT]
+                self._default = os.environ[TIMEOUT]
             self._needed.append(seconds)
             self._set()
 
     def end(self, seconds: int) -> None:
-        with self._guard:
+        with self._lock:
             self._needed.remove(seconds)
             self._set()
 
     def _set(self) -> None:
         more = max(self._needed, default=0)
-        os.environ[TIMEOUT] = str(int(self._usual) + more) if more else self._usual
+        os.environ[TIMEOUT] = str(int(self._default) + more) if more else self._default
 
 
-_patience = _Patience()
+_request_timeout = _RequestTimeout()
 
 
 @contextmanager
-def patience_for(*files: Path) -> Iterator[None]:
-    """Wait as long as files take: a server answers an upload when its own bucket has all of it.
+def upload_timeout(*files: Path) -> Iterator[None]:
+    """Lengthen MLflow's timeout for an upload, which a server answers once its bucket has it all.
 
-    MLflow reads the variable at each request; several rows may be sent at once.
+    MLflow reads the variable at each request; several runs may be sent at once.
     """
     seconds = sum(file.stat().st_size for file in files) // SLOWEST
-    _patience.begin(seconds)
+    _request_timeout.begin(seconds)
     try:
         yield
     finally:
-        _patience.end(seconds)
+        _request_timeout.end(seconds)
 
 
-def existing(file: Path) -> Path:
-    """The file; RejectedError if it is not there, for it won't come back."""
+def require_file(file: Path) -> Path:
+    """Return the file; RejectedError if it does not exist, for it won't come back."""
     if not file.is_file():
         raise RejectedError(f"{file} is gone")
     return file
 
 
-def as_it_is(file: Path) -> Any:
-    """A picture that MLflow saves by its bytes: encoded anew it wouldn't say where it is from.
+def open_verbatim(file: Path) -> Any:
+    """Open a picture that MLflow saves byte for byte: encoding it anew would lose its PNG text.
 
-    RejectedError if it is none.
+    RejectedError if it is no picture.
     """
     from PIL import Image
 

@@ -1,33 +1,40 @@
-"""What a spool's records become in the MLflow store: rows, points, pictures, files."""
+"""Writer of records into an MLflow store: runs, metrics, pictures, files."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.tracking.mlflow.errors import is_active, is_gone, is_refusal, takes_others
-from pipeline.tracking.mlflow.row_links import link
+from pipeline.tracking.mlflow.errors import (
+    FOLDER_TAG,
+    is_active,
+    is_gone,
+    is_rejection,
+    is_writable,
+)
+from pipeline.tracking.mlflow.run_links import link_stages
 from pipeline.tracking.mlflow.store import MlflowStore
-from pipeline.tracking.mlflow.uploads import as_it_is, existing, patience_for
-from pipeline.tracking.model.log_model import log_model, takes_no_more
-from pipeline.tracking.spool.sender import RejectedError, RowLostError
-from pipeline.tracking.spool.spool import Record
+from pipeline.tracking.mlflow.uploads import open_verbatim, require_file, upload_timeout
+from pipeline.tracking.model.log_model import log_model, needs_no_model
+from pipeline.tracking.run_folder.folder import Record
+from pipeline.tracking.run_folder.sender import RejectedError, RunLostError
 
 
-def _parts(items: list[Any], most: int) -> Iterator[list[Any]]:
-    """Cut into what one call of MLflow's log_batch takes."""
-    return (items[first : first + most] for first in range(0, len(items), most))
+def _split(items: list[Any], size: int) -> Iterator[list[Any]]:
+    """Split into parts that one call of MLflow's log_batch accepts."""
+    return (items[first : first + size] for first in range(0, len(items), size))
 
 
-def _address(source: Mapping[str, Any]) -> dict[str, str]:
-    """Where the UI can lead to, if the data came from the web."""
-    of = source.get("source")
-    _, _, address = str(of.get("source", "")).partition(":") if isinstance(of, dict) else ("",) * 3
+def source_url(source: Mapping[str, Any]) -> dict[str, str]:
+    """Address that the UI links to, if the data came from the web."""
+    crawl = source.get("source")
+    text = str(crawl.get("source", "")) if isinstance(crawl, dict) else ""
+    _, _, address = text.partition(":")
     return {"url": address} if address.startswith(("http://", "https://")) else {}
 
 
 def _source(record: Record) -> dict[str, Any]:
-    """Of a dataset; RejectedError if it is damaged."""
+    """Parse the source of a dataset; RejectedError if it is damaged."""
     try:
         source: dict[str, Any] = dict(json.loads(record["source"]))
         dict(source.get("columns", {}))
@@ -36,34 +43,34 @@ def _source(record: Record) -> dict[str, Any]:
     return source
 
 
-class MlflowReceiver(MlflowStore):
-    """A `Receiver` over MlflowClient."""
+class MlflowWriter(MlflowStore):
+    """A `RecordWriter` over MlflowClient."""
 
-    def open(self, row: Mapping[str, Any]) -> str:
-        """The row of a spool, or for `attach` the newest of its run key; created if missing.
+    def open_run(self, header: Mapping[str, Any]) -> str:
+        """Find the run of a run folder, or for `attach` the newest of its run key; else create it.
 
-        A row that is named by its id comes first, unless somebody deleted it.
+        A run named by its id comes first, unless it was deleted.
         """
-        if row.get("run_id") and is_active(self._client, row["run_id"]):
-            return str(row["run_id"])
-        attached = "attach" in row
-        key = f"run_key = '{row['attach']}'" if attached else f"spool = '{row['id']}'"
-        found = self.newest(row["experiment"], key)
-        if found is None and attached:
-            found = self._newest_anywhere(key)
-        return found or self._create(row)
+        if header.get("run_id") and is_active(self._client, header["run_id"]):
+            return str(header["run_id"])
+        attached = "attach" in header
+        tag = f"run_key = '{header['attach']}'" if attached else f"{FOLDER_TAG} = '{header['id']}'"
+        run_id = self.newest(header["experiment"], tag)
+        if run_id is None and attached:
+            run_id = self._newest_anywhere(tag)
+        return run_id or self._create(header)
 
-    def _create(self, row: Mapping[str, Any]) -> str:
+    def _create(self, header: Mapping[str, Any]) -> str:
         run = self._client.create_run(
-            self._experiment(row["experiment"]),
-            start_time=row["start_time"],
-            tags={**row["tags"], "spool": row["id"]},
-            run_name=row["name"],
+            self._experiment(header["experiment"]),
+            start_time=header["start_time"],
+            tags={**header["tags"], FOLDER_TAG: header["id"]},
+            run_name=header["name"],
         )
         run_id = str(run.info.run_id)
-        if "attach" in row:
-            self._params(run_id, row["params"])
-            self._client.set_terminated(run_id, "FINISHED", row["start_time"])
+        if "attach" in header:
+            self._params(run_id, header["params"])
+            self._client.set_terminated(run_id, "FINISHED", header["start_time"])
         return run_id
 
     def _experiment(self, name: str) -> str:
@@ -79,49 +86,49 @@ class MlflowReceiver(MlflowStore):
                 return str(known.experiment_id)
             raise
 
-    def send(self, row_id: str, records: Sequence[Record], files: Path) -> None:
-        """See `Receiver`."""
+    def write(self, run_id: str, records: Sequence[Record], files: Path) -> None:
+        """Write records of one kind; see `RecordWriter`."""
         try:
-            self._all(row_id, records, files)
+            self._write_all(run_id, records, files)
         except Exception as error:
-            if is_gone(error, self._client, row_id):
-                raise RowLostError from error
-            if not is_refusal(error):
+            if is_gone(error, self._client, run_id):
+                raise RunLostError from error
+            if not is_rejection(error):
                 raise
             if len(records) == 1:
-                self._once_more(row_id, records, files, error)
+                self._retry(run_id, records, files, error)
                 return
             raise RejectedError(str(error)) from error
 
-    def _once_more(
-        self, row_id: str, records: Sequence[Record], files: Path, refusal: Exception
+    def _retry(
+        self, run_id: str, records: Sequence[Record], files: Path, rejection: Exception
     ) -> None:
-        """RejectedError if it is still refused; `refusal` itself if the row takes nothing."""
-        if not takes_others(self._client, row_id):
-            raise refusal
+        """RejectedError if rejected again; `rejection` itself if the run accepts nothing."""
+        if not is_writable(self._client, run_id):
+            raise rejection
         try:
-            self._all(row_id, records, files)
+            self._write_all(run_id, records, files)
         except Exception as error:
-            if is_refusal(error):
+            if is_rejection(error):
                 raise RejectedError(str(error)) from error
             raise
 
-    def _all(self, row_id: str, records: Sequence[Record], files: Path) -> None:
+    def _write_all(self, run_id: str, records: Sequence[Record], files: Path) -> None:
         if records[0]["kind"] == "metrics":
-            self._metrics(row_id, records)
+            self._metrics(run_id, records)
             return
         for record in records:
-            self._one(row_id, record, files)
+            self._write_one(run_id, record, files)
 
-    def has_model_of(self, row_id: str, checkpoint: Path) -> bool:
-        """Whether the row needs no model of a checkpoint any more, or can't have one."""
-        return takes_no_more(self._client, row_id, checkpoint)
+    def needs_no_model(self, run_id: str, checkpoint: Path) -> bool:
+        """Whether the run has a model of a checkpoint, or its store knows no models."""
+        return needs_no_model(self._client, run_id, checkpoint)
 
-    def listed(self, row_id: str, folder: str) -> frozenset[str]:
-        """Paths of the row's files in a folder."""
-        return frozenset(each.path for each in self._client.list_artifacts(row_id, folder))
+    def list_files(self, run_id: str, folder: str) -> frozenset[str]:
+        """Paths of the run's files in a folder."""
+        return frozenset(each.path for each in self._client.list_artifacts(run_id, folder))
 
-    def _metrics(self, row_id: str, records: Sequence[Record]) -> None:
+    def _metrics(self, run_id: str, records: Sequence[Record]) -> None:
         from mlflow.entities import Metric
 
         points = [
@@ -129,75 +136,75 @@ class MlflowReceiver(MlflowStore):
             for record in records
             for key, value in record["values"].items()
         ]
-        for part in _parts(points, 1000):
-            self._client.log_batch(row_id, metrics=part)
+        for batch in _split(points, 1000):
+            self._client.log_batch(run_id, metrics=batch)
 
-    def _one(self, row_id: str, record: Record, files: Path) -> None:
+    def _write_one(self, run_id: str, record: Record, files: Path) -> None:
         match record["kind"]:
             case "params":
-                self._params(row_id, record["values"])
+                self._params(run_id, record["values"])
             case "tags":
-                self._tags(row_id, record["values"])
+                self._tags(run_id, record["values"])
             case "image":
-                self._image(row_id, record, existing(files / record["file"]))
+                self._image(run_id, record, require_file(files / record["file"]))
             case "artifact":
-                file = existing(files / record["file"])
-                with patience_for(file):
-                    self._client.log_artifact(row_id, str(file), record["folder"] or None)
+                file = require_file(files / record["file"])
+                with upload_timeout(file):
+                    self._client.log_artifact(run_id, str(file), record["folder"] or None)
             case "dataset":
-                self._dataset(row_id, record)
+                self._dataset(run_id, record)
             case "links":
-                link(self._client, row_id)
+                link_stages(self._client, run_id)
             case "model":
-                checkpoint, card = (existing(files / name) for name in record["files"])
-                with patience_for(checkpoint, card):
-                    log_model(self._client, row_id, checkpoint, card)
+                checkpoint, card = (require_file(files / name) for name in record["files"])
+                with upload_timeout(checkpoint, card):
+                    log_model(self._client, run_id, checkpoint, card)
             case "resume":
-                self._client.update_run(row_id, "RUNNING")
+                self._client.update_run(run_id, "RUNNING")
             case "end":
-                self._client.set_terminated(row_id, record["status"], record["time"])
+                self._client.set_terminated(run_id, record["status"], record["time"])
 
-    def _params(self, row_id: str, values: Mapping[str, str]) -> None:
-        """Log new ones; MLflow refuses to change a parameter, so a changed one becomes a tag."""
+    def _params(self, run_id: str, values: Mapping[str, str]) -> None:
+        """Log new params; MLflow refuses to change one, so a changed one becomes a tag."""
         from mlflow.entities import Param
 
-        known = self._client.get_run(row_id).data.params
+        known = self._client.get_run(run_id).data.params
         new = [Param(key, value) for key, value in values.items() if key not in known]
-        for part in _parts(new, 100):
-            self._client.log_batch(row_id, params=part)
+        for batch in _split(new, 100):
+            self._client.log_batch(run_id, params=batch)
         changed = [(k, v) for k, v in values.items() if known.get(k, v) != v]
-        self._tags(row_id, {f"changed.{key}": value for key, value in changed})
+        self._tags(run_id, {f"changed.{key}": value for key, value in changed})
 
-    def _tags(self, row_id: str, values: Mapping[str, str]) -> None:
+    def _tags(self, run_id: str, values: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
 
         tags = [RunTag(key, value) for key, value in values.items()]
-        for part in _parts(tags, 100):
-            self._client.log_batch(row_id, tags=part)
+        for batch in _split(tags, 100):
+            self._client.log_batch(run_id, tags=batch)
 
-    def _image(self, row_id: str, record: Record, file: Path) -> None:
-        """Log unless it is there: MLflow puts a random part into the names of images."""
+    def _image(self, run_id: str, record: Record, file: Path) -> None:
+        """Log unless the run has it: MLflow puts a random part into the names of images."""
         key, step, when = record["key"], record["step"], record["time"]
         start = f"images/{key.replace('/', '~')}+step+{step}+timestamp+{when}+"
-        there = [each.path for each in self._client.list_artifacts(row_id, "images")]
-        if not any(path.startswith(start) and path.endswith(".webp") for path in there):
+        logged = [each.path for each in self._client.list_artifacts(run_id, "images")]
+        if not any(path.startswith(start) and path.endswith(".webp") for path in logged):
             self._client.log_image(
-                row_id, as_it_is(file), key=key, step=step, timestamp=when, synchronous=True
+                run_id, open_verbatim(file), key=key, step=step, timestamp=when, synchronous=True
             )
 
-    def _dataset(self, row_id: str, record: Record) -> None:
+    def _dataset(self, run_id: str, record: Record) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         source = _source(record)
         columns = [{"name": k, "type": v} for k, v in source.pop("columns", {}).items()]
-        address = _address(source)
+        url = source_url(source)
         dataset = Dataset(
             record["name"],
             record["digest"],
-            source_type="http" if address else "dvc",
-            source=json.dumps(source | address, sort_keys=True),
+            source_type="http" if url else "dvc",
+            source=json.dumps(source | url, sort_keys=True),
             schema=json.dumps({"mlflow_colspec": columns}) if columns else None,
             profile=record["profile"],
         )
         context = [InputTag("mlflow.data.context", record["context"])]
-        self._client.log_inputs(row_id, [DatasetInput(dataset, context)])
+        self._client.log_inputs(run_id, [DatasetInput(dataset, context)])

@@ -1,4 +1,4 @@
-"""The card of a generator, in Markdown: what it is, what it learned from, how good, how to use it.
+"""Model card of a generator, in Markdown: description, training data, evaluation, usage.
 
 Headings and front matter are those of Hugging Face's model cards, so that the card serves there
 too (Mitchell et al. 2019, arXiv:1810.03993, for the idea).
@@ -14,20 +14,19 @@ import yaml
 
 from pipeline.evaluation.format_number import figure
 from pipeline.evaluation.metric_texts import meaning_of
-from pipeline.tracking.descriptions import sentence
+from pipeline.tracking.descriptions import training_sentence
 from pipeline.tracking.run import Run
 
-LICENCES = {  # names that Hugging Face knows, for pictures that all have the one
+LICENCES = {  # Hugging Face's names, for a dataset whose pictures share one licence
     "CC0-1.0": "cc0-1.0",
     "CC-BY-4.0": "cc-by-4.0",
     "CC-BY-SA-4.0": "cc-by-sa-4.0",
     "CC-BY-NC-4.0": "cc-by-nc-4.0",
 }
 TASK = "unconditional-image-generation"
-LENGTH = ("images", "batch_size", "seed", "objective")  # said by `sentence`
 BETTER = {"lower": "lower is better", "higher": "higher is better", "neither": ""}
 FACTS = {"git_commit": "Commit", "git_dirty": "Uncommitted changes", "data_md5": "DVC data md5"}
-"""Tags of a training's row that its card repeats, and what they are called there."""
+"""Tags of a training's MLflow run that its card repeats, with their names there."""
 
 USES = """\
 ## Uses
@@ -39,21 +38,21 @@ seed gives the same avatar; `truncation` below 1 gives more typical and less var
 
 ### Out-of-Scope Use
 
-Pictures of a wanted person, pose or style (nothing but the seed can be chosen), photographs,
+Pictures of a given person, pose or style (nothing but the seed can be chosen), photographs,
 larger pictures, and passing avatars off as an artist's work.
 
 ## Bias, Risks, and Limitations
 
-What the training data shows often comes out often, and what it lacks never comes out. Pictures may
-be malformed. Like any generator it may repeat what it learned from; see the finding on
-memorisation below, which looks for near copies in small thumbnails and can't prove that there are
-none.
+Motifs that are frequent in the training data are frequent among the avatars, and motifs that it
+lacks never appear. Pictures may be malformed. Like any generator it may repeat training images;
+see the finding on memorisation below, which searches for near copies in small thumbnails and can't
+prove that there are none.
 """
 
 START = """\
 ## How to Get Started with the Model
 
-The folder of this file is a model of MLflow; `requirements.txt` says what it needs.
+The folder of this file is an MLflow model; `requirements.txt` lists the packages that it needs.
 
 ```python
 import mlflow
@@ -64,13 +63,13 @@ files = model.predict({{"seed": [7]}}, params={{"output": "png", "truncation": 0
 ```
 
 `mlflow models serve -m FOLDER --env-manager local -p 5001` answers requests with JSON. With the
-project at hand `gan generate --ckpt FOLDER/data/generator.pt --seeds 0-63` writes PNG files; each
-says in itself where it is from.
+project installed `gan generate --ckpt FOLDER/data/generator.pt --seeds 0-63` writes PNG files;
+each carries its origin in its metadata.
 """
 
 
-def add_model(row: Run, checkpoint: Path, result: Mapping[str, Any]) -> None:
-    """Hand an evaluated checkpoint over as a model; an error costs a line, as all of a run's do.
+def log_model_with_card(run: Run, checkpoint: Path, result: Mapping[str, Any]) -> None:
+    """Record an evaluated checkpoint as a model; an error costs a line, as all errors of a run do.
 
     result: of the evaluation, whose subject is the checkpoint.
     """
@@ -79,16 +78,16 @@ def add_model(row: Run, checkpoint: Path, result: Mapping[str, Any]) -> None:
         with tempfile.TemporaryDirectory(prefix="gan-") as folder:
             card = Path(folder) / "README.md"
             card.write_text(model_card(result["subject"], result), encoding="utf-8")
-            row.model(checkpoint, card)
+            run.model(checkpoint, card)
 
-    row.attempt(add)
+    run.attempt(add)
 
 
 def model_card(subject: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> str:
-    """The card of a checkpoint.
+    """Write the card of a checkpoint.
 
     subject: as `gan.checkpoints.describe_checkpoint` has it; its lineage may be empty. evaluation:
-    what `gan evaluate` found, None if nobody looked.
+    what `gan evaluate` found, None if there was none.
     """
     parts = [
         _front(subject, evaluation),
@@ -102,14 +101,14 @@ def model_card(subject: Mapping[str, Any], evaluation: Mapping[str, Any] | None)
     return "\n".join(parts)
 
 
-def completed(card: str, tags: Mapping[str, str]) -> str:
-    """The card with what its run's row knows of the code; the provenance's table is its end."""
+def add_code_facts(card: str, tags: Mapping[str, str]) -> str:
+    """Append the commit from the run's tags to the card, which ends with the provenance table."""
     known = [(name, tags[key]) for key, name in FACTS.items() if tags.get(key)]
-    return card + "".join(_row(name, _code(value)) for name, value in known)
+    return card + "".join(_line(name, _code(value)) for name, value in known)
 
 
-def measured(card: str) -> dict[str, float]:
-    """The metrics in a card's front matter; {} if it has none."""
+def read_metrics(card: str) -> dict[str, float]:
+    """Read the metrics in a card's front matter; {} if it has none."""
     try:
         front = yaml.safe_load(card.split("---\n")[1])
         found = front["model-index"][0]["results"][0]["metrics"]
@@ -119,7 +118,7 @@ def measured(card: str) -> dict[str, float]:
 
 
 def without_front(card: str) -> str:
-    """The card's Markdown alone."""
+    """Strip the front matter from a card."""
     return re.sub(r"\A---\n.*?\n---\n+", "", card, count=1, flags=re.DOTALL)
 
 
@@ -142,13 +141,13 @@ def _licence(lineage: Mapping[str, Any]) -> str:
 
 
 def _index(subject: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Hugging Face's list of results."""
+    """Results in Hugging Face's form."""
     metrics = [
         {"type": each["metric"], "name": key, "value": each["value"]}
         for key, each in evaluation["metrics"].items()
     ]
-    of = subject["lineage"].get("source", {}).get("source") or "unknown"
-    dataset = {"name": f"avatars of {subject['size']} px from {of}", "type": "avatars"}
+    source = subject["lineage"].get("source", {}).get("source") or "unknown"
+    dataset = {"name": f"avatars of {subject['size']} px from {source}", "type": "avatars"}
     return {
         "name": subject["name"],
         "results": [{"task": {"type": TASK}, "dataset": dataset, "metrics": metrics}],
@@ -157,7 +156,11 @@ def _index(subject: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[st
 
 def _model(subject: Mapping[str, Any]) -> str:
     lineage = subject["lineage"]
-    what = sentence(lineage) if lineage else "Its checkpoint does not say how it was trained."
+    what = (
+        training_sentence(lineage)
+        if lineage
+        else "Its checkpoint does not say how it was trained."
+    )
     return (
         f"# {_plain(subject['name'])}\n\n"
         "A generator of anime avatars, one half of a generative adversarial network: seeds in, "
@@ -180,22 +183,22 @@ def _training(lineage: Mapping[str, Any]) -> str:
     settings = {key: value for key, value in decided["train"].items() if value not in ("", None)}
     recipe |= {"latent_size": decided["model"].get("latent_size"), **settings}
     recipe |= {"images": f"{decided['images']:,}"}
-    rows = "".join(_row(key, _code(_short(value))) for key, value in recipe.items())
+    lines = "".join(_line(key, _code(_short(value))) for key, value in recipe.items())
     return (
         "## Training Details\n\n### Training Data\n\n"
         f"{counts['train']:,} avatars, {counts.get('holdout', 0):,} more held out.\n\n"
         f"{_table('Source', 'Value')}"
-        f"{''.join(_row(key, _code(_short(value))) for key, value in source.items())}\n"
+        f"{''.join(_line(key, _code(_short(value))) for key, value in source.items())}\n"
         f"{_table('Licence', 'Pictures')}"
-        f"{''.join(_row(key, '' if n is None else f'{n:,}') for key, n in licences.items())}\n"
+        f"{''.join(_line(key, '' if n is None else f'{n:,}') for key, n in licences.items())}\n"
         "No licence beyond those of the pictures is claimed: whoever passes model or avatars on "
         "has to see what they allow.\n\n"
-        f"### Training Procedure\n\n{_table('Setting', 'Value')}{rows}"
+        f"### Training Procedure\n\n{_table('Setting', 'Value')}{lines}"
     )
 
 
 def _short(value: Any) -> str:
-    """Nested settings in one line."""
+    """Format nested settings in one line."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_short(each)}" for key, each in value.items())
     return str(value)
@@ -203,12 +206,12 @@ def _short(value: Any) -> str:
 
 def _evaluation(evaluation: Mapping[str, Any] | None) -> str:
     if evaluation is None:
-        return "## Evaluation\n\nNobody has evaluated it yet; `gan evaluate` does.\n"
+        return "## Evaluation\n\nNot evaluated yet; `gan evaluate` does that.\n"
     protocol = evaluation["protocol"]
     seeds = ", ".join(str(each) for each in protocol["seeds"])
     notes = "".join(f"* {_plain(each)}\n" for each in evaluation["notes"])
-    rows = "".join(_numbers(evaluation))
-    table = f"| Metric | Value | What it says |\n|---|---|---|\n{rows}" if rows else "No number.\n"
+    lines = "".join(_numbers(evaluation))
+    table = f"| Metric | Value | Meaning |\n|---|---|---|\n{lines}" if lines else "No number.\n"
     return (
         f"## Evaluation\n\n{protocol['fakes']:,} avatars a seed, seeds {seeds}, against real "
         "images of the cache. ± is the standard deviation over these seeds; another training seed "
@@ -226,22 +229,22 @@ def _numbers(evaluation: Mapping[str, Any]) -> Iterator[str]:
         number = figure(value, spread) + (f" ± {spread:.2g}" if spread else "")
         meaning = meaning_of(each["metric"])
         says = ""
-        if each["metric"] not in explained:  # the same words twice make a table nobody reads
+        if each["metric"] not in explained:  # once is enough
             better = BETTER[meaning.better]
             says = f"{meaning.title}{f', {better}' if better else ''}. {meaning.text}"
         explained.add(each["metric"])
         yield f"| {_code(key)} | {number} | {_plain(says)} |\n"
 
 
-def _memorisation(found: Mapping[str, Any]) -> str:
-    if not found:
-        return "Not looked for.\n"
+def _memorisation(results: Mapping[str, Any]) -> str:
+    if not results:
+        return "Not tested.\n"
     return "".join(
-        f"{figure(100 * each['share'])} % of the avatars come nearer to one training image than "
-        f"nearly all of the hold-out does; {figure(100 * each['expected'])} % would if nothing "
+        f"{figure(100 * each['share'])} % of the avatars are nearer to one training image than "
+        f"nearly all hold-out images are; {figure(100 * each['expected'])} % would if nothing "
         f"was memorised (p = {each['p_value']:.2g}, {_plain(name)}): "
         f"{'evidence of copies.' if each['suspicious'] else 'no evidence of copies.'}\n"
-        for name, each in found.items()
+        for name, each in results.items()
     )
 
 
@@ -255,10 +258,10 @@ def _provenance(subject: Mapping[str, Any]) -> str:
         "Data snapshot": lineage.get("snapshot"),
         "Code of the training": lineage.get("decided", {}).get("code_digest"),
     }
-    rows = (_row(name, _code(value)) for name, value in facts.items() if value)
+    lines = (_line(name, _code(value)) for name, value in facts.items() if value)
     return (
         "## Provenance\n\n`gan lineage` leads from an avatar, a checkpoint or a run to all of "
-        f"this.\n\n{_table('What', 'Value')}{''.join(rows)}"
+        f"this.\n\n{_table('Fact', 'Value')}{''.join(lines)}"
     )
 
 
@@ -266,16 +269,16 @@ def _table(*heads: str) -> str:
     return f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}\n"
 
 
-def _row(name: str, value: str) -> str:
+def _line(name: str, value: str) -> str:
     return f"| {_plain(name)} | {value} |\n"
 
 
 def _plain(text: Any) -> str:
-    """Words of others in one line, without the signs that Markdown and HTML take for theirs."""
+    """Escape foreign text for one line of Markdown and HTML."""
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(text).split()))
 
 
 def _code(text: Any) -> str:
-    """A name or digest as code, in one line of a table's cell."""
+    """Format a name or digest as code in a table's cell."""
     line = " ".join(str(text).split()).replace("`", "'").replace("|", "\\|")
     return f"`{line}`" if line else ""

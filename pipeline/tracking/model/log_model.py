@@ -1,4 +1,4 @@
-"""A generator as a model of MLflow: seeds in, avatars out."""
+"""Generator logged as an MLflow model: seeds in, avatars out."""
 
 import hashlib
 import importlib.metadata
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan.errors import GanError
-from pipeline.tracking.model.card import completed, measured
-from pipeline.tracking.spool.sender import RejectedError
+from pipeline.tracking.model.card import add_code_facts, read_metrics
+from pipeline.tracking.run_folder.sender import RejectedError
 
 if TYPE_CHECKING:  # a store is opened by commands that have no use for torch
     from gan.checkpoints import Origin
 
 LOADER = "pipeline.tracking.model.loader"
-CODE = (  # besides the whole of gan/: what LOADER imports
+CODE = (  # imports of LOADER besides gan/, which is copied whole
     "pipeline/__init__.py",
     "pipeline/pictures/__init__.py",
     "pipeline/pictures/contact_sheet.py",
@@ -31,35 +31,36 @@ CODE = (  # besides the whole of gan/: what LOADER imports
 PACKAGES = ("mlflow", "torch", "numpy", "pandas", "pillow", "pydantic")
 CARD = "README.md"
 NEVER = ("ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED", "PERMISSION_DENIED")
-"""What a server says that will take no model later either, though it takes other things."""
+"""Error codes of a server that will never accept a model, though it accepts other records."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A checkpoint of kind `generator`; sha256: of its file."""
+    """Checkpoint of kind `generator`; sha256: of its file."""
 
     file: Path
     origin: "Origin"
     sha256: str
 
 
-def log_model(client: Any, row_id: str, checkpoint: Path, card: Path) -> str:
-    """Log the checkpoint's generator onto the row, as one model however often; returns its id.
+def log_model(client: Any, run_id: str, checkpoint: Path, card: Path) -> str:
+    """Log the checkpoint's generator onto the run, as one model however often; returns its id.
 
-    A changed card replaces the one that is there. RejectedError if the checkpoint is damaged.
+    A changed card replaces the earlier one. RejectedError if the checkpoint is damaged.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="gan-") as folder:
             weights = generator_only(checkpoint, Path(folder))
-            return _log(client, client.get_run(row_id), weights, card.read_text(encoding="utf-8"))
+            return _log(client, client.get_run(run_id), weights, card.read_text(encoding="utf-8"))
     except GanError as error:
         raise RejectedError(str(error)) from None
 
 
 def generator_only(checkpoint: Path, folder: Path) -> Weights:
-    """The checkpoint without what only training needs, in `folder` if there was any.
+    """Strip optimisers and discriminator from a checkpoint; the copy, if needed, is in `folder`.
 
-    The same bytes as the snapshot that training writes then. GanError if it is damaged.
+    Its bytes equal those of the snapshot that training writes at the same step. GanError if the
+    checkpoint is damaged.
     """
     from gan.checkpoints import load_checkpoint, load_generator, save_checkpoint
 
@@ -71,24 +72,24 @@ def generator_only(checkpoint: Path, folder: Path) -> Weights:
     return Weights(file, origin, hashlib.sha256(file.read_bytes()).hexdigest())
 
 
-def known_model(client: Any, run: Any, sha256: str) -> Any:
-    """The row's model of these weights, finished or not; None if there is none."""
-    found = client.search_logged_models(
+def find_model(client: Any, run: Any, sha256: str) -> Any:
+    """Find the run's model of these weights, finished or not; None if there is none."""
+    models = client.search_logged_models(
         [run.info.experiment_id],
         f"source_run_id = '{run.info.run_id}' AND tags.checkpoint_sha256 = '{sha256}'",
         order_by=[{"field_name": "creation_timestamp", "ascending": True}],
     )
-    return found[0] if found else None
+    return models[0] if models else None
 
 
-def takes_no_more(client: Any, row_id: str, checkpoint: Path) -> bool:
-    """Whether the row has the finished model of a checkpoint, or its store knows no models."""
+def needs_no_model(client: Any, run_id: str, checkpoint: Path) -> bool:
+    """Whether the run has the finished model of a checkpoint, or its store knows no models."""
     from mlflow.exceptions import MlflowException
 
     with tempfile.TemporaryDirectory(prefix="gan-") as folder:
         sha256 = generator_only(checkpoint, Path(folder)).sha256
     try:
-        model = known_model(client, client.get_run(row_id), sha256)
+        model = find_model(client, client.get_run(run_id), sha256)
     except MlflowException as error:
         if error.error_code in NEVER:
             return True
@@ -97,36 +98,36 @@ def takes_no_more(client: Any, row_id: str, checkpoint: Path) -> bool:
 
 
 def _log(client: Any, run: Any, weights: Weights, card: str) -> str:
-    card = completed(card, run.data.tags)
+    card = add_code_facts(card, run.data.tags)
     digest = hashlib.sha256(card.encode()).hexdigest()
-    model = known_model(client, run, weights.sha256) or _created(client, run, weights)
+    model = find_model(client, run, weights.sha256) or _create(client, run, weights)
     model_id = str(model.model_id)
     if str(model.status) != "READY":
-        with _saved(model, run.info.run_id, weights, card) as folder:
+        with _save(model, run.info.run_id, weights, card) as folder:
             client.log_model_artifacts(model_id, str(folder))
         client.finalize_logged_model(model_id, "READY")
     elif model.tags.get("card_sha256") != digest:
         _replace_card(client, model_id, card)
     client.set_logged_model_tags(model_id, {"card_sha256": digest})
     _link(client, run, model, weights.origin.images_seen)
-    _link_metrics(client, run.info.run_id, model, measured(card))
+    _link_metrics(client, run.info.run_id, model, read_metrics(card))
     return model_id
 
 
-def _created(client: Any, run: Any, weights: Weights) -> Any:
+def _create(client: Any, run: Any, weights: Weights) -> Any:
     origin = weights.origin
     name = f"{origin.name}, {origin.images_seen:,} images"
     return client.create_logged_model(
         run.info.experiment_id,
         name="".join("-" if each in "/:.%\"'" else each for each in name),  # MLflow refuses them
         source_run_id=run.info.run_id,
-        tags=described_by(weights),
+        tags=model_tags(weights),
         params=dict(run.data.params),
         model_type="generator",
     )
 
 
-def described_by(weights: Weights) -> dict[str, str]:
+def model_tags(weights: Weights) -> dict[str, str]:
     """Tags of a model and of its registered versions."""
     origin = weights.origin
     return {
@@ -146,8 +147,8 @@ def _replace_card(client: Any, model_id: str, card: str) -> None:
 
 
 @contextmanager
-def _saved(model: Any, row_id: str, weights: Weights, card: str) -> Iterator[Path]:
-    """A folder with all files of the model; gone after the block."""
+def _save(model: Any, run_id: str, weights: Weights, card: str) -> Iterator[Path]:
+    """Save all files of the model into a folder that is removed after the block."""
     from mlflow import pyfunc
     from mlflow.models import Model
 
@@ -162,14 +163,14 @@ def _saved(model: Any, row_id: str, weights: Weights, card: str) -> Iterator[Pat
             code_paths=_code(work / "code"),
             mlflow_model=Model(
                 artifact_path=model.artifact_location,
-                run_id=row_id,
+                run_id=run_id,
                 model_uuid=model.model_id,
                 model_id=model.model_id,
             ),
             signature=_signature(weights.origin.size),
             input_example={"seed": [0, 1, 2, 3]},
             pip_requirements=requirements(),
-            metadata=described_by(weights),
+            metadata=model_tags(weights),
             uv_project_path=work / "no-project",
         )
         (work / "model" / CARD).write_text(card, encoding="utf-8")
@@ -177,7 +178,7 @@ def _saved(model: Any, row_id: str, weights: Weights, card: str) -> Iterator[Pat
 
 
 def _code(folder: Path) -> list[str]:
-    """Copy what LOADER needs; returns the packages."""
+    """Copy the code that LOADER imports; returns the packages."""
     root = Path(__file__).resolve().parents[3]
     unneeded = shutil.ignore_patterns("__pycache__", "*.pyc")
     shutil.copytree(root / "gan", folder / "gan", ignore=unneeded)
@@ -188,10 +189,9 @@ def _code(folder: Path) -> list[str]:
 
 
 def requirements() -> list[str]:
-    """What the model was made with, for pip.
+    """Versions of the packages here, for pip.
 
-    Without local parts such as +cpu: these are on no public index, and pip takes a release that
-    has one for equal.
+    Without local parts such as +cpu, which no public index has; for pip 2.1+cpu satisfies ==2.1.
     """
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return [f"{name}=={version.split('+')[0]}" for name, version in versions.items()]
@@ -212,27 +212,27 @@ def _signature(size: int) -> Any:
 
 
 def _link(client: Any, run: Any, model: Any, step: int) -> None:
-    """Let the run's page show the model; MLflow would list it once more each time."""
+    """Show the model on the run's page, once: MLflow would list it again at each call."""
     from mlflow.entities import LoggedModelOutput
 
-    there = run.outputs.model_outputs if run.outputs else []
-    if model.model_id not in [each.model_id for each in there]:
+    outputs = run.outputs.model_outputs if run.outputs else []
+    if model.model_id not in [each.model_id for each in outputs]:
         client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step)])
 
 
-def _link_metrics(client: Any, row_id: str, model: Any, values: dict[str, float]) -> None:
-    """Let the model show those of the card's numbers that the row has: the same points."""
+def _link_metrics(client: Any, run_id: str, model: Any, values: dict[str, float]) -> None:
+    """Link the card's metrics to the model: those points of the run that have the same values."""
     from mlflow.entities import Metric
 
     known = {(each.key, each.value) for each in model.metrics or ()}
     points = []
     for key, value in values.items():
-        history = client.get_metric_history(row_id, key)
+        history = client.get_metric_history(run_id, key)
         same = [each for each in history if each.value == value]
         if same and (key, value) not in known:
             last = max(same, key=lambda each: (each.step, each.timestamp))
             points.append(
-                Metric(key, value, last.timestamp, last.step, model.model_id, run_id=row_id)
+                Metric(key, value, last.timestamp, last.step, model.model_id, run_id=run_id)
             )
     if points:
-        client.log_batch(row_id, metrics=points)
+        client.log_batch(run_id, metrics=points)

@@ -1,4 +1,4 @@
-"""What somebody asks a served generator for, checked: seeds, truncations, kind of output."""
+"""Request to a served generator, validated: seeds, truncations, kind of output."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,28 +14,28 @@ LARGEST_SEED = 2**63 - 1
 
 @dataclass(frozen=True)
 class Request:
-    """Avatars that are asked for: a truncation in [0, 1] to each seed."""
+    """Requested avatars: a truncation in [0, 1] for each seed."""
 
     seeds: list[int]
     truncations: list[float]
     output: Output
 
 
-def request(given: Any, params: Mapping[str, Any]) -> Request:
-    """Read `given`: a table with `seed` and maybe `truncation`, or seeds alone (list, array).
+def parse_request(model_input: Any, params: Mapping[str, Any]) -> Request:
+    """Parse a table with `seed` and maybe `truncation`, or seeds alone (list, array).
 
-    params: `truncation` of rows that have none (1 if missing) and `output`, array or png.
+    params: `truncation` for seeds that have none (1 if missing) and `output`, array or png.
     ValueError, in one line, for anything else.
     """
-    tabular = hasattr(given, "columns") or isinstance(given, Mapping)
-    if tabular and "seed" not in given:
+    tabular = hasattr(model_input, "columns") or isinstance(model_input, Mapping)
+    if tabular and "seed" not in model_input:
         raise ValueError("the column `seed` is missing")
-    seeds = _seeds(given["seed"] if tabular else given)
-    usual = _truncations([params.get("truncation", 1.0)])[0]
-    truncations = [usual] * len(seeds)
-    if tabular and "truncation" in given:
-        own = np.ravel(np.asarray(given["truncation"], dtype=object))
-        truncations = _truncations([usual if _missing(each) else each for each in own])
+    seeds = _parse_seeds(model_input["seed"] if tabular else model_input)
+    default = _parse_truncations([params.get("truncation", 1.0)])[0]
+    truncations = [default] * len(seeds)
+    if tabular and "truncation" in model_input:
+        column = np.ravel(np.asarray(model_input["truncation"], dtype=object))
+        truncations = _parse_truncations([default if _is_missing(t) else t for t in column])
     if len(truncations) != len(seeds):
         raise ValueError(f"{len(truncations)} truncations for {len(seeds)} seeds")
     output = params.get("output", "array")
@@ -44,8 +44,8 @@ def request(given: Any, params: Mapping[str, Any]) -> Request:
     return Request(seeds, truncations, cast(Output, output))
 
 
-def _seeds(given: Any) -> list[int]:
-    seeds = np.ravel(np.asarray(given))
+def _parse_seeds(values: Any) -> list[int]:
+    seeds = np.ravel(np.asarray(values))
     if len(seeds) > MOST_SEEDS:
         raise ValueError(f"{len(seeds):,} seeds: at most {MOST_SEEDS:,} at a time")
     for seed in seeds.tolist():
@@ -56,13 +56,13 @@ def _seeds(given: Any) -> list[int]:
     return [int(seed) for seed in seeds]
 
 
-def _missing(value: Any) -> bool:
+def _is_missing(value: Any) -> bool:
     return value is None or value != value
 
 
-def _truncations(given: list[Any]) -> list[float]:
-    for value in given:
+def _parse_truncations(values: list[Any]) -> list[float]:
+    for value in values:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not 0 <= value <= 1:
             raise ValueError(f"truncation = {str(value)[:40]!r}: a number from 0 to 1 is needed")
-    return [float(value) for value in given]
+    return [float(value) for value in values]

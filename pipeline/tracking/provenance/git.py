@@ -1,4 +1,4 @@
-"""Questions to Git that give up: an answer that does not come in time is none."""
+"""Git queries with a timeout: an answer that does not come in time is None."""
 
 import os
 import subprocess
@@ -6,28 +6,29 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 ALWAYS = ("--no-optional-locks", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
-"""Only look: no lock is taken, no hook or daemon of the user's is run."""
+"""Read-only: no lock is taken, no hook or daemon of the user's is run."""
 
 
 class Git:
-    """Asks about one folder; all questions together take at most PATIENCE_S."""
+    """Git queries about one folder; all of them together take at most `timeout_s`."""
 
-    def __init__(self, folder: Path, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, folder: Path, timeout_s: float | None = None) -> None:
+        """timeout_s: None for TIMEOUT_S."""
         self.folder = folder
-        self._until = time.monotonic() + patience_s
+        self._deadline = time.monotonic() + (TIMEOUT_S if timeout_s is None else timeout_s)
 
     def text(self, *arguments: str) -> str | None:
-        """What a command prints, without blanks around; None if it fails or takes too long."""
-        answer = self.answer(*arguments)
-        return None if answer is None else answer.decode("utf-8", "replace").strip()
+        """Output of a command, stripped; None if it fails or takes too long."""
+        output = self.output(*arguments)
+        return None if output is None else output.decode("utf-8", "replace").strip()
 
-    def answer(
+    def output(
         self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None
     ) -> bytes | None:
-        """The same as bytes."""
-        left = self._until - time.monotonic()
+        """Output of a command as bytes; None if it fails or takes too long."""
+        left = self._deadline - time.monotonic()
         if left <= 0:
             return None
         try:

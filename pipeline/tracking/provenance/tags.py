@@ -1,4 +1,4 @@
-"""Where a run comes from, as tags: code, data, experiment, machine and versions."""
+"""Provenance of a run as tags: code, data, experiment, machine and versions."""
 
 import contextlib
 import getpass
@@ -17,14 +17,14 @@ import yaml
 
 from pipeline.paths import Paths
 from pipeline.tracking.provenance.git import Git
-from pipeline.tracking.provenance.uncommitted import changed_files
-from pipeline.tracking.spool.sender import without_secrets
+from pipeline.tracking.provenance.uncommitted import list_changed_files
+from pipeline.tracking.run_folder.sender import without_secrets
 
 PACKAGES = ("torch", "torchvision", "numpy", "mlflow", "dvc")
 
 
-def origin(paths: Paths, stage: str) -> dict[str, str]:
-    """Tags of a run of `stage` in this checkout; what can't be found out is left out."""
+def provenance_tags(paths: Paths, stage: str) -> dict[str, str]:
+    """Tags of a run of `stage` in this checkout; unknown ones are left out."""
     tags = {
         "stage": stage,
         "data_md5": _data_md5(paths.pin),
@@ -36,20 +36,23 @@ def origin(paths: Paths, stage: str) -> dict[str, str]:
         "mlflow.source.type": "LOCAL",
     }
     return (
-        {k: v for k, v in tags.items() if v} | code(paths.root) | dict(_hardware()) | _versions()
+        {k: v for k, v in tags.items() if v}
+        | code_tags(paths.root)
+        | dict(_hardware())
+        | _versions()
     )
 
 
-def code(root: Path) -> dict[str, str]:
-    """Tags of what is checked out: commit, whether it is all, branch, where it was cloned from.
+def code_tags(root: Path) -> dict[str, str]:
+    """Tags of the checkout: commit, uncommitted changes, branch, remote.
 
-    Some a second time by the names of which MLflow's UI makes links.
+    Some twice, also by the names of which MLflow's UI makes links.
     """
     git = Git(root)
     commit = git.text("rev-parse", "--verify", "HEAD")
-    changes = changed_files(git)
+    changes = list_changed_files(git)
     branch = git.text("symbolic-ref", "--short", "HEAD")
-    remote = _address(git.text("remote", "get-url", "origin"))
+    remote = _remote_url(git.text("remote", "get-url", "origin"))
     tags = {
         "git_commit": commit,
         "git_dirty": _dirty(changes) if commit else None,
@@ -63,12 +66,12 @@ def code(root: Path) -> dict[str, str]:
 
 
 def _dirty(changes: list[bytes] | None) -> str:
-    """`unknown` where Git was too slow to say: no commit is to be taken for clean then."""
+    """Value of `git_dirty`; `unknown` if Git was too slow, so that no commit passes for clean."""
     return "unknown" if changes is None else str(bool(changes)).lower()
 
 
-def _address(remote: str | None) -> str | None:
-    """Without user, password or token."""
+def _remote_url(remote: str | None) -> str | None:
+    """URL of a remote without user, password or token."""
     return without_secrets(re.sub(r"[?#].*", "", remote)) if remote else None
 
 
@@ -76,7 +79,7 @@ def _hardware() -> Iterator[tuple[str, str]]:
     yield "hardware.host", platform.node()
     yield "hardware.cpu", _processor()
     yield "hardware.cores", str(os.cpu_count())
-    with contextlib.suppress(Exception):  # containers hide this and that
+    with contextlib.suppress(Exception):  # hidden in some containers
         yield "hardware.memory", f"{psutil.virtual_memory().total / 2**30:.0f} GiB"
     if gpus := ", ".join(_gpus()):
         yield "hardware.gpu", gpus
@@ -92,7 +95,7 @@ def _processor() -> str:
 
 
 def _torch() -> Any:
-    """torch if somebody imported it: that takes seconds."""
+    """torch if it is imported already, for that takes seconds."""
     return sys.modules.get("torch")
 
 

@@ -1,7 +1,7 @@
-"""What a checkout has that its commit lacks, as a patch that `git apply` takes.
+"""Uncommitted changes of a checkout, as a patch for `git apply`.
 
-Made beside the user's index and objects, never in them: a training that starts must not disturb
-what somebody is about to commit.
+Made with an index and objects of its own: a training that starts must not disturb what the user is
+about to commit.
 """
 
 import os
@@ -15,9 +15,9 @@ from pipeline.tracking.provenance.git import Git
 
 WRITTEN_BY_STAGES = (":!dvc.lock", ":!reports")  # a running `dvc repro` changes them: not "dirty"
 MOST_BYTES = 5_000_000
-"""Of a patch; larger files that nobody ignores are most likely data that was forgotten."""
+"""Limit of a patch; larger untracked files are most likely data missing from .gitignore."""
 LEFT_OUT = b"# left out, "
-"""How the lines begin that name what a patch lacks; `git apply` skips them."""
+"""Beginning of the lines that name files left out; `git apply` skips them."""
 TOO_LARGE, SECRET, SECRET_CODE = "too large", "may hold secrets", "code that may hold secrets"
 
 SECRETS = (
@@ -46,7 +46,7 @@ SECRETS = (
     *("client_secret*", "kaggle.json", ".s3cfg", ".boto", "kubeconfig", "config.local"),
     *(".ssh", ".aws", ".gnupg", ".kube", ".docker"),
 )
-"""Names, in lower case, of files and folders whose content must not leave the machine."""
+"""Patterns, in lower case, of files and folders whose content must not leave the machine."""
 
 DIFF = (
     *("-c", "core.quotePath=true", "-c", "diff.renames=false", "-c", "diff.ignoreSubmodules=none"),
@@ -54,7 +54,7 @@ DIFF = (
     *("--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", "HEAD", "--", "."),
     *WRITTEN_BY_STAGES,
 )
-"""Whatever the user's configuration says about diffs."""
+"""Independent of the user's configuration of diffs."""
 
 ADD = (
     *("add", "--all", "--force", "--ignore-errors"),
@@ -62,13 +62,13 @@ ADD = (
 )
 
 
-def uncommitted(root: Path) -> bytes | None:
-    """Changes of tracked files and files that are new and not ignored, below `root`.
+def make_patch(root: Path) -> bytes | None:
+    """Make a patch of changed tracked files and untracked files that are not ignored.
 
-    Without what the stages write. `git apply` on a clean checkout of the commit gives the same
-    files. None if nothing is changed, if there is no commit, or if Git gives no answer in time.
-    What makes it larger than MOST_BYTES, and what may hold secrets by its name, is left out and
-    named in its first lines.
+    Below `root`, without files that stages write. `git apply` on a clean checkout of the commit
+    gives the same files. None if nothing is changed, if there is no commit, or if Git does not
+    answer in time. Files that make it larger than MOST_BYTES, and files that may hold secrets by
+    their names, are left out and named in its first lines.
     """
     git = Git(root)
     top, changed = git.text("rev-parse", "--show-toplevel"), _changes(git)
@@ -90,28 +90,28 @@ def _note(reason: str, name: bytes) -> bytes:
     return LEFT_OUT + f"{reason}: {os.fsdecode(name)!a}\n".encode()
 
 
-def whole(patch: bytes) -> bool:
-    """Whether nothing was left out of a patch but files with secrets that are no code."""
+def is_complete(patch: bytes) -> bool:
+    """Whether a patch has all code: only files with secrets that are no code are left out."""
     harmless = LEFT_OUT + SECRET.encode()
     notes = [line for line in patch.split(b"diff --git ")[0].splitlines() if line]
     return all(line.startswith(harmless) for line in notes)
 
 
-def empty(patch: bytes) -> bool:
-    """Whether it only names files."""
+def is_empty(patch: bytes) -> bool:
+    """Whether a patch changes no file and only names those left out."""
     return b"diff --git " not in patch
 
 
 @dataclass(frozen=True)
 class _Change:
-    """A path from the top of the repository, and the two letters of `git status` for it."""
+    """Changed path from the top of the repository, and its two letters of `git status`."""
 
     state: bytes
     name: bytes
 
     @property
     def secret(self) -> str:
-        """Why its content must not be kept; empty where it may be."""
+        """Reason why its content must not be kept; empty if it may be."""
         path = PurePosixPath(os.fsdecode(self.name).lower())
         if not any(fnmatchcase(part, each) for part in path.parts for each in SECRETS):
             return ""
@@ -121,30 +121,30 @@ class _Change:
         return SECRET_CODE if self.state[:1] in b"?A" else ""
 
 
-def changed_files(git: Git) -> list[bytes] | None:
-    """Paths, from the top of the repository, that differ from the commit; None if unknown.
+def list_changed_files(git: Git) -> list[bytes] | None:
+    """Paths that differ from the commit, from the top of the repository; None if unknown.
 
-    Without those that may hold secrets and are no code: no training depends on them.
+    Without files that may hold secrets and are no code: no training depends on them.
     """
     changes = _changes(git)
     return None if changes is None else [c.name for c in changes if c.secret != SECRET]
 
 
 def _changes(git: Git) -> list[_Change] | None:
-    listed = git.answer(
+    status = git.output(
         *("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all"),
         *("--", ".", *WRITTEN_BY_STAGES),
     )
-    if listed is None:
+    if status is None:
         return None
-    entries = (entry for entry in listed.split(b"\0") if entry)
+    entries = (entry for entry in status.split(b"\0") if entry)
     # staged and then deleted is as the commit has it
     return [_Change(each[:2], each[3:]) for each in entries if each[:2] != b"AD"]
 
 
 def _small_enough(top: Path, names: Iterable[bytes]) -> Iterator[bytes]:
-    """The smaller files, as many as there is room for: a patch of text is no larger than these."""
-    room = 4 * MOST_BYTES  # of what Git may have to read; it compresses
+    """Choose files from the smallest up while they fit; a patch of text is no larger than them."""
+    room = 4 * MOST_BYTES  # bytes that Git may have to read; it compresses
     for size, name in sorted((_size(top / os.fsdecode(name)), name) for name in names):
         room -= size
         if size <= MOST_BYTES and room >= 0:
@@ -159,24 +159,26 @@ def _size(path: Path) -> int:
 
 
 def _diff(git: Git, names: Iterable[bytes]) -> bytes | None:
-    """The files as an index and objects of their own hold them, against the commit.
+    """Diff the files against the commit, in a temporary index and object store.
 
-    That index begins as the commit's: what the user staged is in it only if it is named here.
+    That index begins as the commit's: staged files are in it only if they are named here.
     """
     objects = git.text("rev-parse", "--git-path", "objects")
     if objects is None:
         return None
     with tempfile.TemporaryDirectory(prefix="gan-patch-") as name:
-        apart = _apart(Path(name), git.folder / objects)
-        if git.answer("read-tree", "HEAD", environment=apart) is None:
+        environment = _separate_index(Path(name), git.folder / objects)
+        if git.output("read-tree", "HEAD", environment=environment) is None:
             return None
         paths = b"".join(b":(top,literal)" + each + b"\0" for each in names)
-        git.answer(*ADD, stdin=paths, environment=apart)  # fails for one file, and adds the others
-        return git.answer(*DIFF, environment=apart)
+        git.output(
+            *ADD, stdin=paths, environment=environment
+        )  # fails for one file, and adds the others
+        return git.output(*DIFF, environment=environment)
 
 
-def _apart(folder: Path, objects: Path) -> Mapping[str, str]:
-    """An environment in which Git changes nothing but `folder`."""
+def _separate_index(folder: Path, objects: Path) -> Mapping[str, str]:
+    """Environment in which Git writes to nothing but `folder`."""
     (folder / "objects").mkdir()
     others = os.environ.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")
     behind = os.pathsep.join([str(objects.resolve()), *([others] if others else [])])

@@ -1,4 +1,4 @@
-"""What a row lacks: takes all that a training and an evaluation record, keeps the rest of it."""
+"""Missing parts of an MLflow run: the records of training and evaluation that the run lacks."""
 
 import json
 import math
@@ -7,57 +7,57 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gan.errors import GanError
-from pipeline.tracking.mlflow.row_contents import Contents
-from pipeline.tracking.run import Run, cut, dataset_fields, flat
-from pipeline.tracking.spool.records import Record
-from pipeline.tracking.spool.sender import Receiver, short
+from pipeline.tracking.mlflow.logged_run import LoggedRun
+from pipeline.tracking.run import Run, dataset_fields, flatten, truncate_tags
+from pipeline.tracking.run_folder.folder import Record
+from pipeline.tracking.run_folder.sender import RecordWriter, short
 
 RECREATED = "recreated"
-"""Tag of a row that was made from files."""
+"""Tag of a run that was made from files."""
 
 TOLERANCE = 1e-5
-"""Relative: what the six digits of losses.tsv leave open, and a little."""
+"""Relative: the rounding of losses.tsv to six digits, and a little."""
 
 
 class MissingParts(Run):
-    """A run whose records stay in memory: those that a row of the store lacks.
+    """A run whose records stay in memory: those that a run of the store lacks.
 
-    Unlike a run's, its methods raise what goes wrong.
+    Unlike a run's, its methods raise errors.
     """
 
     def __init__(
         self,
-        there: Contents | None,
-        when: Callable[[int | None], int],
+        logged: LoggedRun | None,
+        time_of: Callable[[int | None], int],
         has_model: Callable[[Path], bool],
-        kept: Path,
+        workspace: Path,
     ) -> None:
-        """there: the row, None where there is none. when: the time (ms) of a step, or the end.
+        """logged: the store's run, None if there is none. time_of: time of a step, or of the end.
 
-        has_model: asks the row for the model of a checkpoint. kept: a folder that stays until all
-        is sent.
+        has_model: whether the store's run has the model of a checkpoint. workspace: a folder that
+        stays until all is sent. Times are in milliseconds.
         """
-        super().__init__(None, _nowhere, "")
+        super().__init__(None, _no_writer, "")
         self.problems: list[str] = []
-        self._has_model, self._kept = has_model, kept
+        self._has_model, self._workspace = has_model, workspace
         self.records: list[Record] = []
         self.points = self.files = self.different = 0
-        self._there, self._when = there, when
+        self._logged, self._time_of = logged, time_of
 
     def _add(self, kind: str, step: int | None = None, **fields: object) -> None:
         at = {} if step is None else {"step": int(step)}
-        self.records.append({"kind": kind, "time": self._when(step), **at, **fields})
+        self.records.append({"kind": kind, "time": self._time_of(step), **at, **fields})
 
     def params(self, values: Mapping[str, object]) -> None:
-        known = self._there.params if self._there else ()
-        if new := {key: text for key, text in flat(values) if key not in known}:
+        known = self._logged.params if self._logged else ()
+        if new := {key: text for key, text in flatten(values) if key not in known}:
             self._add("params", values=new)
 
     def tags(self, values: Mapping[str, str]) -> None:
-        known = self._there.tags if self._there else {}
-        new = {key: text for key, text in cut(values).items() if key not in known}
+        known = self._logged.tags if self._logged else {}
+        new = {key: text for key, text in truncate_tags(values).items() if key not in known}
         if "protocols" in values and "protocols" in known:
-            new |= _joined(known["protocols"], values["protocols"])
+            new |= _merge_protocols(known["protocols"], values["protocols"])
         if new:
             self._add("tags", values=new)
 
@@ -68,7 +68,7 @@ class MissingParts(Run):
             self._add("metrics", step, values=new)
 
     def _lacks(self, key: str, value: float, step: int) -> bool:
-        known = self._there.points.get(key, {}) if self._there else {}
+        known = self._logged.points.get(key, {}) if self._logged else {}
         if step not in known:
             return True
         same = math.isclose(value, known[step], rel_tol=TOLERANCE, abs_tol=1e-12)
@@ -76,21 +76,21 @@ class MissingParts(Run):
         return False
 
     def image(self, key: str, file: Path, step: int) -> None:
-        known = self._there.images if self._there else ()
+        known = self._logged.images if self._logged else ()
         if file.is_file() and (key, step) not in known:
             self.files += 1
             self._add("image", step, key=key, file=str(file.absolute()))
 
     def first_image(self, key: str, file: Path, step: int) -> None:
-        """A picture of a series of which the row has none."""
-        if not self._there or not any(known == key for known, _ in self._there.images):
+        """Add a picture of a series of which the run has none."""
+        if not self._logged or not any(known == key for known, _ in self._logged.images):
             self.image(key, file, step)
 
-    def artifact(self, file: Path, folder: str = "") -> None:
-        known = self._there.files if self._there else ()
-        if file.is_file() and f"{folder}/{file.name}" not in known:
+    def artifact(self, file: Path, artifact_path: str = "") -> None:
+        known = self._logged.files if self._logged else ()
+        if file.is_file() and f"{artifact_path}/{file.name}" not in known:
             self.files += 1
-            self._add("artifact", file=str(file.absolute()), folder=folder)
+            self._add("artifact", file=str(file.absolute()), folder=artifact_path)
 
     def dataset(
         self,
@@ -101,46 +101,50 @@ class MissingParts(Run):
         context: str = "training",
     ) -> None:
         fields = dataset_fields(name, digest, source, profile, context)
-        if not self._there or fields["digest"] not in self._there.datasets:
+        if not self._logged or fields["digest"] not in self._logged.datasets:
             self._add("dataset", None, **fields)
 
-    def attempt(self, work: Callable[[], None]) -> None:
-        """A checkpoint may be damaged, and an older evaluation say less than a card needs."""
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Call `action`: a checkpoint may be damaged, an older evaluation lack parts of a card."""
         try:
-            work()
+            action()
         except (GanError, KeyError, TypeError, ValueError) as error:
             self.problems.append(f"no model ({short(error)})")
 
     def model(self, checkpoint: Path, card: Path) -> None:
-        if checkpoint.is_file() and not (self._there and self._has_model(checkpoint)):
+        if checkpoint.is_file() and not (self._logged and self._has_model(checkpoint)):
             self.files += 1
-            files = [str(checkpoint.absolute()), str(shutil.copy(card, self._kept))]
+            files = [str(checkpoint.absolute()), str(shutil.copy(card, self._workspace))]
             self._add("model", files=files)
 
     def links(self) -> None:
-        if self._there is None:
+        if self._logged is None:
             self._add("links")
 
-    def ended(self) -> None:
-        """The training is over: say so where the row does not; comes after all else."""
-        there = self._there
-        if there is None or there.status != "FINISHED" or _begun_only(there, self._when(None)):
+    def end(self) -> None:
+        """Set status and end where the run lacks them; comes after all other records."""
+        logged = self._logged
+        if (
+            logged is None
+            or logged.status != "FINISHED"
+            or _is_unfinished(logged, self._time_of(None))
+        ):
             self._add("end", None, status="FINISHED")
 
 
-def _begun_only(there: Contents, end: int) -> bool:
-    """Whether a row was made from files by somebody who did not come to its end."""
-    return RECREATED in there.tags and there.ended == there.started != end
+def _is_unfinished(logged: LoggedRun, end: int) -> bool:
+    """Whether a `gan sync` that made the run from files was stopped before its end."""
+    return RECREATED in logged.tags and logged.ended == logged.started != end
 
 
-def _nowhere() -> Receiver:
-    raise NotImplementedError("what is missing is sent by whoever asked for it")
+def _no_writer() -> RecordWriter:
+    raise NotImplementedError("missing parts are sent by their caller")
 
 
-def _joined(known: str, new: str) -> dict[str, str]:
+def _merge_protocols(known: str, new: str) -> dict[str, str]:
     try:
-        there = json.loads(known)
+        old = json.loads(known)
     except ValueError:
-        there = {}
-    joined = json.loads(new) | there
-    return {"protocols": json.dumps(joined)} if joined != there else {}
+        old = {}
+    merged = json.loads(new) | old
+    return {"protocols": json.dumps(merged)} if merged != old else {}

@@ -1,4 +1,4 @@
-"""`gan sync`: brings the store to what spools and outs say. Doing it twice changes nothing."""
+"""`gan sync`: sends kept records and missing parts of outs. Doing it twice changes nothing."""
 
 import fcntl
 import os
@@ -10,28 +10,34 @@ from pathlib import Path
 
 from gan.errors import GanError
 from pipeline.paths import Paths
-from pipeline.tracking import rows as tracking
-from pipeline.tracking.mlflow.row_contents import MlflowContents
-from pipeline.tracking.spool.left_behind import BUSY, Left, Told, left_behind, send
-from pipeline.tracking.spool.sender import short, without_secrets
+from pipeline.tracking.mlflow.logged_run import SyncStore
+from pipeline.tracking.mlflow.store import tracking_uri
+from pipeline.tracking.run_folder.kept_folders import (
+    BUSY,
+    KeptFolder,
+    SyncResult,
+    find_kept_folders,
+    send_kept,
+)
+from pipeline.tracking.run_folder.sender import short, without_secrets
 
 TIMEOUT_S = "15"
-"""For one answer of a server; a big checkpoint takes longer than what a training waits for."""
+"""For one answer of a server: longer than a training waits, for big checkpoints."""
 
 
 def run(paths: Paths) -> None:
-    """Send every spool that no process uses, then what the outs know and their row lacks.
+    """Send every run folder that no process uses, then the parts of outs that their run lacks.
 
-    Prints a line a row. GanError if the store can't be reached or something stays unsent.
+    Prints a line a run. GanError if the store can't be reached or something stays unsent.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", TIMEOUT_S)
-    with _alone(paths.main_root / "logs" / "sync.lock"):
-        _run(paths, _Store(paths))
+    with _lock(paths.main_root / "logs" / "sync.lock"):
+        _send_all(paths, _Store(paths))
 
 
 @contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """One at a time: two that find no row of a training would make it twice."""
+def _lock(file: Path) -> Iterator[None]:
+    """One `gan sync` at a time: two that find no run of a training would create it twice."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a") as lock:
         try:
@@ -43,71 +49,69 @@ def _alone(file: Path) -> Iterator[None]:
         yield
 
 
-def _run(paths: Paths, store: "_Store") -> None:
-    left = left_behind(paths)
-    told = [line for each in left if (line := _said(store.tell(each)))]
+def _send_all(paths: Paths, store: "_Store") -> None:
+    results = []
+    for kept in find_kept_folders(paths):
+        if result := store.send(kept):
+            results.append(_print(result))
     if (paths.models / "final.pt").is_file():
-        from pipeline.tracking.sync.complete import complete  # not at once: torch takes seconds
+        from pipeline.tracking.sync.outs import send_outs  # torch takes seconds
 
-        told.append(_shown(complete(paths, lambda: store.opened)))
-    if not told:
+        results.append(_print(send_outs(paths, lambda: store.opened)))
+    if not results:
         sys.stdout.write("nothing to send: no records are kept, and there is no models/final.pt\n")
         return
-    _conclude(told, store)
+    _conclude(results, store)
 
 
-def _shown(told: Told) -> Told:
-    sys.stdout.write(f"{told.name:<28}  {told.text}\n")
+def _print(result: SyncResult) -> SyncResult:
+    sys.stdout.write(f"{result.name:<28}  {result.text}\n")
     sys.stdout.flush()
-    return told
+    return result
 
 
-def _said(told: Told | None) -> Told | None:
-    return None if told is None else _shown(told)
-
-
-def _conclude(told: Sequence[Told], store: "_Store") -> None:
-    kept = [each for each in told if not each.whole]
-    if kept:
+def _conclude(results: Sequence[SyncResult], store: "_Store") -> None:
+    incomplete = [each for each in results if not each.complete]
+    if incomplete:
         raise GanError(
-            f"{len(kept)} of {len(told)} not whole in {store.target}; `gan sync` again, when what "
-            "is in the way is gone"
+            f"{len(incomplete)} of {len(results)} runs are incomplete in {store.target}; remove "
+            "the cause named above, then `gan sync` again"
         )
-    busy = any(BUSY in each.text for each in told)
-    sent = any(each.sent for each in told)
-    what = "sent what was missing in" if sent else "nothing is missing in"
-    sys.stdout.write(f"{what} {store.target}{', but for what is in use' if busy else ''}\n")
+    busy = any(BUSY in each.text for each in results)
+    sent = any(each.sent for each in results)
+    text = "sent what was missing in" if sent else "nothing is missing in"
+    sys.stdout.write(f"{text} {store.target}{', except runs in use' if busy else ''}\n")
 
 
 class _Store:
-    """The configured store, opened when it is first needed."""
+    """Configured store, opened when it is first needed."""
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
-        self._uri = tracking.tracking_uri(paths)
+        self._uri = tracking_uri(paths)
         self.target = without_secrets(self._uri)
 
     @cached_property
-    def opened(self) -> MlflowContents:
-        """GanError where it can't be reached."""
+    def opened(self) -> SyncStore:
+        """The open store; GanError where it can't be reached."""
         try:
-            return MlflowContents(self._uri, self.paths.main_root)
+            return SyncStore(self._uri, self.paths.main_root)
         except Exception as error:
             raise GanError(
                 f"{self.target} can't be reached ({without_secrets(short(error))}); nothing is "
-                "lost, `gan sync` again when it is there"
+                "lost, `gan sync` again when it is back"
             ) from None
 
-    def tell(self, left: Left) -> Told | None:
-        """Send a spool. GanError where the store is gone, as a whole."""
-        told = send(left, lambda: self.opened, self.target)
-        self._check(told)
-        return told
+    def send(self, kept: KeptFolder) -> SyncResult | None:
+        """Send a run folder. GanError where the store as a whole can't be reached."""
+        result = send_kept(kept, lambda: self.opened, self.target)
+        self._check(result)
+        return result
 
-    def _check(self, told: Told | None) -> None:
-        if told is None or told.failed is None:
+    def _check(self, result: SyncResult | None) -> None:
+        if result is None or result.error is None:
             return
-        if isinstance(told.failed, GanError):
-            raise told.failed
+        if isinstance(result.error, GanError):
+            raise result.error
         self.__dict__.pop("opened", None)
         _ = self.opened

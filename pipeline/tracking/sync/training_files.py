@@ -1,4 +1,4 @@
-"""Files that a training makes for its row alone, made again from its outs."""
+"""Files that a training makes for its MLflow run alone, made again from its outs."""
 
 import hashlib
 import json
@@ -13,8 +13,8 @@ from pipeline.pictures.contact_sheet import contact_sheet, save_png
 from pipeline.training.lead import REAL_IMAGES
 
 
-def hashes(origin: Origin, paths: Paths, folder: Path) -> Path:
-    """A file in `folder` with the sha256 of the outs; the machine of the training is unknown."""
+def write_hashes(origin: Origin, paths: Paths, folder: Path) -> Path:
+    """Write the sha256 of the outs to a file in `folder`; the training's machine is unknown."""
     files = [paths.models / "final.pt", *sorted((paths.models / "snapshots").glob("[0-9]*.pt"))]
     files += [paths.reports / "losses.tsv", paths.reports / "samples.png"]
     outs = {
@@ -22,14 +22,14 @@ def hashes(origin: Origin, paths: Paths, folder: Path) -> Path:
         for file in files
         if file.is_file()
     }
-    written = folder / "outs.json"
+    target = folder / "outs.json"
     content = {"run_key": origin.run_key, "outs": outs}
-    written.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return written
+    target.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return target
 
 
-def real_sheet(origin: Origin, paths: Paths, folder: Path) -> Path | None:
-    """The sheet of pictures that it learned from, None if cache/ has others or is not there."""
+def draw_real_sheet(origin: Origin, paths: Paths, folder: Path) -> Path | None:
+    """Draw the sheet of training images; None if cache/ is missing or has other images."""
     try:
         cache = TensorCache.open(paths.cache)
     except GanError:

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.housekeeping import clean
 from pipeline.paths import Paths
-from pipeline.tracking.spool.spool import Spool
+from pipeline.tracking.run_folder.folder import RunFolder
 from pipeline.training.progress_folder import digest_of, open_progress_folder
 
 IDENTITY = {"train": {"objective": "bce", "seed": 3}}
@@ -28,7 +28,7 @@ def make_training(paths, unsent=0):
 
 
 def write_records(folder, count):
-    spool = Spool(folder, {"name": "bce 64px", "tags": {"run_key": "k"}})
+    spool = RunFolder(folder, {"name": "bce 64px", "tags": {"run_key": "k"}})
     for step in range(count):
         spool.add("metrics", values={"loss": 1.0}, step=step)
     spool.commit()
@@ -64,7 +64,7 @@ def test_a_training_with_all_records_sent_is_removed(paths):
 
 def test_a_training_whose_records_are_being_sent_is_in_use(paths, capsys):
     folder = make_training(paths, unsent=3)
-    sending = Spool.left(next(folder.glob("tracking/*")))
+    sending = RunFolder.open_existing(next(folder.glob("tracking/*")))
     clean.run(paths, remove=True, unsent=True)
     assert lines_of(capsys)[0].endswith("in use")
     sending.release()

@@ -23,7 +23,7 @@ from pipeline.housekeeping import doctor_tools as tools
 from pipeline.housekeeping.doctor_point import Point, note, wrong
 from pipeline.housekeeping.doctor_tracker import check_tracker
 from pipeline.paths import Paths
-from pipeline.tracking.mlflow.sqlite_health import Health, newest_schema, schema_problem
+from pipeline.tracking.mlflow.database_status import DatabaseStatus, newest_schema, schema_problem
 
 KEY = "a" * 64
 
@@ -42,7 +42,7 @@ def store(tmp_path_factory):
         file = paths.root / "note.txt"
         file.write_text("kept")
         run_id = write_run(paths, KEY, name="killed one", files={file: "notes"})
-        shutil.rmtree(paths.root / "spool")
+        shutil.rmtree(paths.root / "runs")
     return paths, run_id
 
 
@@ -169,7 +169,7 @@ def test_a_store_of_another_mlflow_is_wrong(copied, revision, words):
 @pytest.mark.slow
 def test_the_newest_schema_is_the_one_that_mlflow_makes(store):
     head, known = newest_schema()
-    assert Health.of(store[0].root / "mlflow.db").schema == head
+    assert DatabaseStatus.read(store[0].root / "mlflow.db").schema == head
     assert head in known
     assert schema_problem(head, (head, known)) == ""
 

@@ -18,7 +18,7 @@ from pipeline.paths import Paths
 from pipeline.runs.checkpoint import checkpoint_of
 from pipeline.runs.evaluated import FORMAT, read_evaluation
 from pipeline.runs.find import Runs, UnknownRunError, call_within, drop_repetitions
-from pipeline.tracking import rows as tracking
+from pipeline.tracking import open_run
 from pipeline.tracking.mlflow.reader import StoredRun
 
 FID = one_protocol(fid_10k=(30.0, 1.0))
@@ -51,7 +51,7 @@ def store(tmp_path_factory):
             "old": write_run(paths, OLD, FID, name="o'old", tagged=False),
             "bare": write_run(paths, BARE, name="bare"),
         }
-        with tracking.stage_run(paths, "preprocess", name="only one") as stage:
+        with open_run.stage_run(paths, "preprocess", name="only one") as stage:
             pass
         return paths, ids | {"stage": stage.run_id}
 
@@ -308,7 +308,7 @@ def test_a_checkpoint_is_fetched_from_the_artefacts_and_gone_afterwards(
     assert not file.exists()
     assert "checkpoints/000000000192.pt" in capsys.readouterr().err
 
-    run = tracking.attach(recorded, experiment="avatars", run_key=ONE, name="unused")
+    run = open_run.attach_to_run(recorded, experiment="avatars", run_key=ONE, name="unused")
     run.artifact(files[64], "best")
     run.artifact(files[128], "best")
     run.metrics({"best_images_seen": 64}, 192)

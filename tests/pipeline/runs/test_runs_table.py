@@ -19,7 +19,7 @@ from pipeline.paths import Paths
 from pipeline.runs import table as runs_table
 from pipeline.runs.find import Runs, UnknownRunError, digits_of_ids
 from pipeline.runs.table import all_columns, choose_columns, metrics_to_show
-from pipeline.tracking import rows as tracking
+from pipeline.tracking import open_run
 from pipeline.tracking.mlflow.reader import StoredRun
 
 NOW = int(datetime.now().timestamp() * 1000)
@@ -42,11 +42,11 @@ def store(tmp_path_factory):
             "two": write_run(paths, TWO, one_protocol(fid_10k=(20.0, 0.5)), name="two"),
             "bare": write_run(paths, THREE, name="bare"),
         }
-        shutil.rmtree(paths.root / "spool")
+        shutil.rmtree(paths.root / "runs")
         patch.setenv("DVC_EXP_NAME", "lofty-cats")
         ids["again"] = write_run(paths, ONE, name="again", experiment="elsewhere")
         evaluate_run(paths, TWO, {"fid_10k": (math.nan, None, "x"), "is_10k": (2.0, None, "x")})
-        with tracking.stage_run(paths, "preprocess"):
+        with open_run.stage_run(paths, "preprocess"):
             pass
         gone = write_run(paths, "4" * 64, name="deleted")
         client_of(paths).delete_run(gone)

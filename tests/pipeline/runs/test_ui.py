@@ -19,7 +19,7 @@ from tracking_stores import apart, copy_store, empty_database, free_port
 
 from gan.errors import GanError
 from pipeline.runs import ui
-from pipeline.tracking import rows as tracking
+from pipeline.tracking import open_run
 from pipeline.tracking.mlflow.ui_view import DESCRIPTION, VIEW_TAG, MlflowView
 
 
@@ -29,7 +29,7 @@ def paths(tmp_path, monkeypatch):
 
 
 def log(paths, metrics, key="k", step=1):
-    run = tracking.attach(paths, experiment="avatars", run_key=key, name="n")
+    run = open_run.attach_to_run(paths, experiment="avatars", run_key=key, name="n")
     run.metrics(metrics, step)
     run.flush()
     assert run.unsent == 0

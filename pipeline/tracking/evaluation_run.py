@@ -1,0 +1,124 @@
+"""Results of an evaluation, logged onto the MLflow run of the training they belong to."""
+
+import json
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gan.checkpoints import Origin
+from gan.params.evaluation import EvaluateParams
+from pipeline.evaluation.evaluate_subject import Evaluation
+from pipeline.evaluation.outputs import write_folder
+from pipeline.evaluation.references import is_other_data
+from pipeline.evaluation.subject import CheckpointSubject
+from pipeline.paths import Paths
+from pipeline.tracking.model.card import log_model_with_card
+from pipeline.tracking.open_run import attach_to_run, experiment_name
+from pipeline.tracking.run import Run
+
+
+def log_best(evaluation: Evaluation, settings: EvaluateParams, paths: Paths) -> None:
+    """Log the stage's metrics, selection curve and pictures as the run's own."""
+    subject = evaluation.subject
+    assert isinstance(subject, CheckpointSubject)
+    run = _attach(subject.origin, settings, paths)
+    add_best(run, evaluation.result, paths.reports, subject.path)
+    run.flush()
+    run.remove_if_sent()
+
+
+def add_best(run: Run, result: Mapping[str, Any], reports: Path, snapshot: Path) -> None:
+    """Record the stage's result, its files in `reports` and the best snapshot."""
+    selection = result["selection"]
+    curve = selection["curve"]  # empty where there were too few images to choose by
+    for seen, distance in curve:
+        run.metrics({f"selection/{selection['key']}": distance}, seen)
+    # all at the end of the training: MLflow's table shows the value of the latest step, and a
+    # later evaluation may choose an earlier snapshot
+    last = curve[-1][0] if curve else selection["best"]
+    run.metrics({"best_images_seen": selection["best"]}, last)
+    _add_metrics(run, result["metrics"], last)
+    for key in ("best", "closest", "interpolation"):
+        run.image(key, reports / f"{key}.png", last)
+    for name in ("evaluation.json", "report.html"):
+        run.artifact(reports / name, "evaluation")
+    run.artifact(snapshot, "best")
+    run.links()
+    log_model_with_card(run, snapshot, result)
+
+
+@dataclass(frozen=True)
+class Own:
+    """Target of metrics that become those of the training's run itself.
+
+    run_id: MLflow's, None for the newest run of the run key. last_step: the greatest that the run
+    has; MLflow's table shows the value of the latest step.
+    """
+
+    run_id: str | None
+    last_step: int | None
+
+
+def log_one(
+    evaluation: Evaluation,
+    subject: CheckpointSubject,
+    settings: EvaluateParams,
+    paths: Paths,
+    own: Own | None = None,
+) -> None:
+    """Log the metrics of one checkpoint, unless they were measured against other data.
+
+    Without `own` their names begin with `checkpoint/`, since the run's own metrics are those of
+    its best snapshot.
+    """
+    if any(is_other_data(tag) for tag in evaluation.result["references"]):
+        return
+    seen = subject.origin.images_seen
+    run = _attach(subject.origin, settings, paths, own.run_id if own else None)
+    if own:
+        step = max(seen, own.last_step or 0)
+        run.metrics({"best_images_seen": seen}, step)
+        _add_metrics(run, evaluation.result["metrics"], step)
+        with tempfile.TemporaryDirectory() as folder:
+            write_folder(evaluation, None, Path(folder))
+            run.image("closest", Path(folder) / "closest.png", step)
+            for name in ("evaluation.json", "report.html"):
+                run.artifact(Path(folder) / name, "evaluation")
+    else:
+        run.metrics({f"checkpoint/{key}": v for key, v in evaluation.metrics.items()}, seen)
+    run.flush()
+    run.remove_if_sent()
+
+
+def _add_metrics(run: Run, metrics: Mapping[str, Any], step: int) -> None:
+    run.metrics({key: each["value"] for key, each in metrics.items()}, step)
+    # NaN where there is none now: an earlier evaluation's must not stay beside the new values
+    spread = {key: each["deviation"] for key, each in metrics.items()}
+    run.metrics(
+        {f"deviation/{key}": math.nan if d is None else d for key, d in spread.items()}, step
+    )
+    run.tags({"protocols": json.dumps({k: each["protocol"] for k, each in metrics.items()})})
+
+
+def _attach(
+    origin: Origin, settings: EvaluateParams, paths: Paths, run_id: str | None = None
+) -> Run:
+    return attach_to_run(
+        paths,
+        experiment=experiment_name(),
+        run_key=origin.run_key,
+        name=origin.name,
+        params={**_training_params(origin), "evaluate": settings.model_dump()},
+        tags={"cache_digest": origin.cache_digest},
+        run_id=run_id,
+    )
+
+
+def _training_params(origin: Origin) -> dict[str, object]:
+    """Hyperparameters for a run that the training itself did not create."""
+    decided = origin.lineage.get("decided", {})
+    train = {"train": decided["train"] | {"images": decided["images"]}} if decided else {}
+    return {"model": origin.model, **train}

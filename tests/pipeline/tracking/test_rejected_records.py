@@ -1,0 +1,173 @@
+"""Records that a store rejects are dropped alone; temporary errors lose none."""
+
+import os
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import CUSTOMER_UNAUTHORIZED, PERMISSION_DENIED
+from PIL import Image
+from tracking_stores import artifacts, client_of, history, images, read_runs
+
+from pipeline.tracking.mlflow.store import TIMEOUT, tracking_uri
+from pipeline.tracking.mlflow.uploads import upload_timeout
+from pipeline.tracking.mlflow.writer import MlflowWriter
+from pipeline.tracking.run_folder.folder import RunFolder
+from pipeline.tracking.run_folder.sender import Delivery, without_secrets
+
+HEADER = {"experiment": "avatars", "name": "n", "start_time": 1, "tags": {"run_key": "k1"}}
+
+
+@pytest.fixture
+def writer(stored):
+    return MlflowWriter(tracking_uri(stored), stored.main_root)
+
+
+@pytest.fixture
+def folder(paths):
+    """A run folder with two files and a point to send."""
+    folder = RunFolder(paths.root / "run", HEADER)
+    for name in ("a.pt", "b.pt"):
+        (paths.root / name).write_bytes(b"weights")
+        copy = folder.copy_file(paths.root / name, name)
+        folder.add("artifact", file=copy, folder="checkpoints")
+    folder.add("metrics", values={"loss": 1.0}, step=5)
+    folder.commit()
+    yield folder
+    folder.release()
+
+
+def send(folder, writer, target="sqlite:///here.db"):
+    """Send all records; the number confirmed, and why others were rejected."""
+    rejected = []
+    delivery = Delivery(folder, lambda: writer, target, rejected.append)
+    return sum(delivery.send_batches()), rejected
+
+
+def checkpoints(paths):
+    (run,) = read_runs(paths)
+    return artifacts(paths, run.info.run_id, "checkpoints")
+
+
+@contextmanager
+def rejecting(monkeypatch, code, *methods, word=""):
+    """Let these methods of every client raise an error, where an argument has the word."""
+
+    def reject(method):
+        def answer(self, *arguments, **named):
+            if word in str(arguments):
+                raise MlflowException("no", code)
+            return method(self, *arguments, **named)
+
+        return answer
+
+    with monkeypatch.context() as patch:
+        for name in methods:
+            patch.setattr(MlflowClient, name, reject(getattr(MlflowClient, name)))
+        yield
+
+
+@pytest.mark.slow
+def test_a_rejected_record_is_dropped_alone_and_costs_a_line(paths, writer, folder, monkeypatch):
+    with rejecting(monkeypatch, PERMISSION_DENIED, "log_artifact", word="a.pt"):
+        count, rejected = send(folder, writer)
+    assert (count, folder.unsent) == (3, 0)
+    assert len(rejected) == 1
+    assert checkpoints(paths) == ["checkpoints/b.pt"]
+    assert history(paths, read_runs(paths)[0].info.run_id, "loss") == [(5, 1.0)]
+
+
+WRITING = ("log_artifact", "log_batch", "set_tag")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", [PERMISSION_DENIED, CUSTOMER_UNAUTHORIZED])
+def test_a_permission_that_is_missing_for_the_whole_run_costs_no_record(
+    paths, writer, folder, monkeypatch, code
+):
+    with rejecting(monkeypatch, code, *WRITING), pytest.raises(MlflowException, match="no"):
+        send(folder, writer)
+    assert folder.unsent == 3
+    assert send(folder, writer) == (3, [])
+    assert checkpoints(paths) == ["checkpoints/a.pt", "checkpoints/b.pt"]
+
+
+@pytest.mark.slow
+def test_a_wrong_address_of_the_bucket_costs_no_file(paths, writer, folder, monkeypatch):
+    client_of(paths).create_experiment("avatars", "s3://bucket/mlflow")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "key")
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "localhost:9000")
+    with pytest.raises(ValueError, match="localhost:9000"):
+        send(folder, writer)
+    assert folder.unsent == 3
+    assert (folder.files / "a.pt").is_file()
+
+
+@pytest.mark.slow
+def test_damaged_and_missing_files_are_never_tried_again(paths, writer):
+    folder = RunFolder(paths.root / "run", HEADER)
+    Image.effect_noise((64, 64), 50).save(paths.root / "whole.png")
+    (paths.root / "cut.png").write_bytes((paths.root / "whole.png").read_bytes()[:2000])
+    (paths.root / "none.png").write_bytes(b"no picture")
+    for step, name in enumerate(("cut.png", "none.png", "whole.png")):
+        folder.add("image", key="grid", step=step, file=folder.copy_file(paths.root / name, name))
+    folder.add("dataset", name="d", digest="d", source="{", profile="{}", context="training")
+    folder.add("metrics", values={"loss": 1.0}, step=5)
+    folder.commit()
+    count, rejected = send(folder, writer)
+    folder.release()
+    assert (count, len(rejected)) == (5, 3)
+    run_id = read_runs(paths)[0].info.run_id
+    assert [name.split("+")[2] for name in images(paths, run_id)] == ["2"]
+    assert history(paths, run_id, "loss") == [(5, 1.0)]
+
+
+@pytest.mark.slow
+def test_results_for_a_deleted_run_go_to_another_run_of_its_training(paths, writer):
+    first, second = (writer.open_run({**HEADER, "id": name}) for name in "ab")
+    results = {**HEADER, "id": "c", "attach": "k1", "params": {}, "run_id": first}
+    assert writer.open_run(results) == first
+    client_of(paths).delete_run(first)
+    assert writer.open_run(results) == second
+    assert writer.open_run({**results, "run_id": "0" * 32}) == second
+
+
+@pytest.mark.slow
+def test_a_store_that_was_moved_is_sent_nothing_twice(writer, folder):
+    assert send(folder, writer, "sqlite:///here.db")[0] == 3
+    assert send(folder, writer, "sqlite:///there.db")[0] == 0
+    assert folder.state["target"] == "sqlite:///there.db"
+    assert send(folder, writer, "http://there:5000")[0] > 0  # another kind of store
+
+
+def test_uploads_at_once_leave_the_timeout_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setenv(TIMEOUT, "5")
+    for name, size in (("small", 10 << 20), ("big", 20 << 20)):
+        with (tmp_path / name).open("wb") as stream:
+            stream.truncate(size)
+    with ExitStack() as big:
+        with upload_timeout(tmp_path / "small"):
+            assert os.environ[TIMEOUT] == "15"
+            big.enter_context(upload_timeout(tmp_path / "big"))
+            assert os.environ[TIMEOUT] == "25"
+        assert os.environ[TIMEOUT] == "25"
+    assert os.environ[TIMEOUT] == "5"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://u:p@h:5000/x", "http://h:5000/x"),
+        ("https://u:p/w@h/x", "https://h/x"),
+        ("https://u:p@ss@h/x", "https://h/x"),
+        ("postgresql://h/d?user=u&password=SECRET", "postgresql://h/d?user=u&password=..."),
+        ("postgresql+psycopg2://u:p%40w@h:5432/d", "postgresql+psycopg2://h:5432/d"),
+        ("git+https://token@h/x.git", "git+https://h/x.git"),
+        ("http://h:5000/x@y", "http://h:5000/x@y"),
+        ("sqlite:////a/b@c/mlflow.db", "sqlite:////a/b@c/mlflow.db"),
+    ],
+)
+def test_no_user_or_password_of_an_address_is_shown(text, shown):
+    assert without_secrets(text) == shown
