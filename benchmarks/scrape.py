@@ -35,7 +35,7 @@ import resource, sys, time
 from pathlib import Path
 import yaml
 from gan.params.file import parse_params
-from pipeline.crawl.options import ScrapeRequest
+from pipeline.crawl.request import ScrapeRequest
 from pipeline.paths import Paths
 from pipeline.stages.scrape import run
 

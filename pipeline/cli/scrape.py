@@ -55,7 +55,7 @@ def scrape(
     (tar shards and a manifest), data.ok, reports/data_card.md and .json and, without --ensure,
     source.yaml and data.dvc. A dataset of the same source grows, that of another is replaced.
     """
-    from pipeline.crawl.options import ScrapeRequest
+    from pipeline.crawl.request import ScrapeRequest
     from pipeline.tracking import stage_runs
 
     request = ScrapeRequest(

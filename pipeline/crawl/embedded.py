@@ -1,6 +1,6 @@
 """Source `embedded`: the gallery that this repository draws, crawled over HTTP like any other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +10,7 @@ from pipeline.console import count_noun
 from pipeline.crawl.booru.danbooru import Danbooru
 from pipeline.crawl.booru.posts import Search
 from pipeline.crawl.http.engine import CrawlPolicy, crawl
+from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink
 from pipeline.dataset.reader import Dataset
 from pipeline.gallery.page import page_size, page_tags, paint_page_jpeg
@@ -72,3 +73,9 @@ class Embedded(GallerySettings):
         if failed := sink.counts["failed"]:
             pictures = count_noun(failed, "picture")
             raise GanError(f"{pictures} of the embedded gallery failed; run again")
+
+
+def build(place: str, request: ScrapeRequest, settings: ScrapeParams) -> Embedded:
+    """Build the embedded gallery; its settings of a crawl are its own."""
+    source = Embedded(count=request.limit) if request.limit else Embedded()
+    return replace(source, licence=request.licence) if request.licence else source

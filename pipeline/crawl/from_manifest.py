@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from gan.errors import GanError
+from gan.params.data import ScrapeParams
 from pipeline.crawl.http.engine import CrawlPolicy
 from pipeline.crawl.http.image_list import fetch_images, report_left_out
 from pipeline.crawl.image_check import ListedImage
+from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
 from pipeline.crawl.storage.earlier_crawl import url_key
@@ -177,3 +179,8 @@ def _is_copied(entry: ManifestEntry, sink: Sink) -> bool:
     journal = sink.journal
     copied = journal.earlier.has_entry(entry.url) or journal.entry_of(entry.url) == entry
     return sink.is_done(_list(0, entry)) or copied
+
+
+def build(place: str, request: ScrapeRequest, settings: ScrapeParams) -> FromManifest:
+    """Build the source of another's manifest."""
+    return FromManifest(Path(place), request.policy(settings))

@@ -12,10 +12,12 @@ from typing import Any
 from urllib.parse import urldefrag
 
 from gan.errors import GanError
+from gan.params.data import ScrapeParams
 from pipeline.crawl.archive.archive_file import printable
 from pipeline.crawl.http.engine import CrawlPolicy
 from pipeline.crawl.http.image_list import fetch_images, report_left_out
 from pipeline.crawl.image_check import ListedImage
+from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
 from pipeline.crawl.storage.earlier_crawl import url_key
@@ -175,3 +177,9 @@ def _without_fragment(url: str) -> str:
         return urldefrag(url).url if re.match("https?://", url, re.IGNORECASE) else url
     except ValueError:
         return url
+
+
+def build(place: str, request: ScrapeRequest, settings: ScrapeParams) -> UrlList:
+    """Build the source `urls:PLACE`."""
+    policy = request.policy(settings)
+    return UrlList(Path(place), request.licence_note, request.limit, policy)

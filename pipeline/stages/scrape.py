@@ -17,7 +17,8 @@ from pipeline.crawl.data_card.files import write_card
 from pipeline.crawl.data_folder import DataFolder
 from pipeline.crawl.ensure import ensure_dataset
 from pipeline.crawl.image_check import PictureLimits
-from pipeline.crawl.options import ScrapeRequest, choose_source
+from pipeline.crawl.registry import choose_source
+from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.dataset.source_file import write_source
 from pipeline.paths import Paths

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from gan.params.data import ScrapeParams
 from gan.params.file import Params
 from gan.tensor_cache import TensorCache
-from pipeline.crawl.options import ScrapeRequest
+from pipeline.crawl.request import ScrapeRequest
 from pipeline.dataset.reader import Dataset
 from pipeline.evaluation.evaluate_subject import Evaluation
 from pipeline.paths import Paths

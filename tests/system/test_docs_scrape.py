@@ -13,7 +13,8 @@ from typer.main import get_command
 from gan.errors import GanError
 from gan.params.file import parse_params
 from pipeline.cli.main import app
-from pipeline.crawl.options import ScrapeRequest, source_of
+from pipeline.crawl.registry import source_of
+from pipeline.crawl.request import ScrapeRequest
 from pipeline.dataset.manifest import ManifestEntry
 from pipeline.paths import Paths
 from pipeline.stages.scrape import run

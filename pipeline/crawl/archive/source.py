@@ -9,6 +9,7 @@ from gan.params.data import ScrapeParams
 from pipeline.crawl.archive.archive_file import ArchiveFile, printable
 from pipeline.crawl.archive.contents import Contents, read_content, read_contents, walk_pictures
 from pipeline.crawl.image_check import ListedImage
+from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
 from pipeline.crawl.storage.earlier_crawl import url_key
@@ -99,3 +100,8 @@ class Archive(GrowingSource):
             sink.reject(listed, "failed", "changed since the archive was listed")
         else:
             sink.check_and_add(listed, content.data)
+
+
+def build(place: str, request: ScrapeRequest, settings: ScrapeParams) -> Archive:
+    """Build the source `archive:PLACE`."""
+    return Archive(Path(place), request.licence_note, settings, request.limit)

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gan.errors import GanError
+from gan.params.data import ScrapeParams
 from pipeline.crawl.booru.credentials import KEY, USER, read_credentials
 from pipeline.crawl.booru.danbooru import Danbooru
 from pipeline.crawl.booru.gelbooru import Gelbooru
@@ -15,6 +16,7 @@ from pipeline.crawl.http.engine import CrawlPolicy, crawl
 from pipeline.crawl.http.image_list import report_left_out
 from pipeline.crawl.http.listing import ListingPage, PageAnswer, PageRequest
 from pipeline.crawl.http.spider import NOT_EXPECTED, ListingError
+from pipeline.crawl.request import ScrapeRequest, check_web_address
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
 from pipeline.crawl.storage.journal import Journal
@@ -160,3 +162,14 @@ class _ApiProbe:
 def _advise(error: str) -> str:
     hint = next((hint for sign, hint in ADVICE.items() if sign in error), "")
     return f"{error}; {hint}" if hint else error
+
+
+def build(place: str, request: ScrapeRequest, settings: ScrapeParams) -> Booru:
+    """Build the source `booru:PLACE`; GanError for options that don't fit."""
+    root = check_web_address("booru", place).rstrip("/")
+    if request.limit is None:
+        raise GanError("--source booru:… needs --limit, the largest number of images to fetch")
+    ratings = frozenset(request.ratings.replace(",", " ").split()) or SAFE
+    policy, licence = request.policy(settings), request.licence_note
+    api = request.api or AUTO
+    return Booru(root, request.tags, request.limit, licence, policy, ratings, api)

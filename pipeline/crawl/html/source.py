@@ -8,12 +8,15 @@ from urllib.parse import urldefrag
 
 from w3lib.url import safe_url_string
 
+from gan.errors import GanError
+from gan.params.data import ScrapeParams
 from pipeline.crawl.html.page import EMBEDDED, WEB, HtmlPage, check_selector, scheme_of
 from pipeline.crawl.http.engine import CrawlPolicy, crawl
 from pipeline.crawl.http.image_list import report_left_out
 from pipeline.crawl.http.listing import ListingPage, PageAnswer, PageRequest
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.image_check import ListedImage
+from pipeline.crawl.request import ScrapeRequest, check_web_address
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
 from pipeline.crawl.storage.earlier_crawl import url_key
@@ -228,3 +231,19 @@ class GalleryListing:
 
 def _describe_address(url: str) -> str:
     return f"a {scheme_of(url)}: address" if url else "no address"
+
+
+def build(place: str, request: ScrapeRequest, settings: ScrapeParams) -> HtmlGallery:
+    """Build the source `gallery:PLACE`; GanError for options that don't fit."""
+    if not request.image:
+        raise GanError("--source gallery:… needs --image, a CSS selector such as 'img.full'")
+    return HtmlGallery(
+        check_web_address("gallery", place),
+        image=request.image,
+        next=request.next,
+        link=request.link,
+        tags=request.tags,
+        licence=request.licence_note,
+        limit=request.limit,
+        policy=request.policy(settings),
+    )

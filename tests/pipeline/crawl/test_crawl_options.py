@@ -3,7 +3,8 @@
 import pytest
 
 from gan.errors import GanError
-from pipeline.crawl.options import ScrapeRequest, source_of
+from pipeline.crawl.registry import source_of
+from pipeline.crawl.request import ScrapeRequest
 
 GALLERY = {"image": "img"}
 

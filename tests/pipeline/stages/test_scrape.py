@@ -18,7 +18,7 @@ from gan.errors import GanError
 from gan.params.file import parse_params
 from pipeline.crawl.data_folder import DataFolder
 from pipeline.crawl.data_pin import SKELETON, DataPin
-from pipeline.crawl.options import ScrapeRequest
+from pipeline.crawl.request import ScrapeRequest
 from pipeline.dataset.dvc_md5 import directory_md5
 from pipeline.dataset.reader import Dataset
 from pipeline.paths import Paths
@@ -460,7 +460,7 @@ def test_the_committed_pin_has_two_deps_and_its_source_is_valid():
 
 SCRAPE = (
     "import sys; from pathlib import Path; from pipeline.paths import Paths; "
-    "from pipeline.stages.scrape import run; from pipeline.crawl.options import ScrapeRequest\n"
+    "from pipeline.stages.scrape import run; from pipeline.crawl.request import ScrapeRequest\n"
     "try: run(ScrapeRequest(ensure=True), None, Paths(Path(sys.argv[1])))\n"
     "except KeyboardInterrupt: sys.exit(130)"
 )

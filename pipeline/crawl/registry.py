@@ -1,0 +1,82 @@
+"""The sources by kind; a new one is a module with `build`, and one line here.
+
+`gan scrape --source KIND:PLACE` calls `build(place, request, settings)`, which returns a Source.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gan.errors import GanError
+from gan.params.data import ScrapeParams
+from pipeline.crawl import embedded, from_manifest, url_list
+from pipeline.crawl.archive import source as archive
+from pipeline.crawl.booru import source as booru
+from pipeline.crawl.html import source as html
+from pipeline.crawl.request import ScrapeRequest
+from pipeline.crawl.source import Source
+from pipeline.dataset.source_file import EMBEDDED, is_embedded, read_source
+from pipeline.paths import Paths
+
+
+@dataclass(frozen=True)
+class SourceKind:
+    """A kind of source: its place as messages show it, the options it understands, its builder."""
+
+    place: str
+    options: str
+    build: Callable[[str, ScrapeRequest, ScrapeParams], Source]
+
+
+SOURCES = {
+    EMBEDDED: SourceKind("", "limit licence", embedded.build),
+    "booru": SourceKind("URL", "limit tags ratings api licence allow_private", booru.build),
+    "gallery": SourceKind("URL", "limit tags image next link licence allow_private", html.build),
+    "urls": SourceKind("FILE", "limit licence allow_private", url_list.build),
+    "archive": SourceKind("FILE|FOLDER", "limit licence", archive.build),
+}
+"""By the word before the colon of --source; any option that a kind doesn't name is refused."""
+
+MANIFEST = SourceKind("FILE", "allow_private", from_manifest.build)
+"""The source of --from-manifest."""
+
+KINDS = ", ".join(f"{kind}:{each.place}".rstrip(":") for kind, each in SOURCES.items())
+
+
+def choose_source(request: ScrapeRequest, settings: ScrapeParams, paths: Paths) -> Source:
+    """Build the source that the options name; without any of them the gallery of source.yaml.
+
+    Raises GanError where an option is wrong or useless, or source.yaml is not of the gallery.
+    """
+    if request.source_options:
+        return source_of(request, settings)
+    description = read_source(paths.source)
+    if not is_embedded(description):
+        what = f"{paths.source.name} is of {description['source']}, no embedded gallery"
+        raise GanError(f"{what}: give --source (one of {KINDS}) or --from-manifest FILE")
+    return embedded.Embedded.parse(description, paths.source)
+
+
+def source_of(request: ScrapeRequest, settings: ScrapeParams) -> Source:
+    """Build the source that the options name; GanError where one of them is wrong or useless."""
+    kind, place = _kind(request)
+    shown = (
+        "--from-manifest" if request.from_manifest else f"--source {request.source or EMBEDDED}"
+    )
+    understood = {"source", "from_manifest", *kind.options.split()}
+    for name in sorted(request.source_options - understood):
+        raise GanError(f"--{name.replace('_', '-')}: {shown} has no use for it")
+    if request.limit is not None and request.limit < 1:
+        raise GanError(f"--limit {request.limit}: must be at least 1")
+    return kind.build(place, request, settings)
+
+
+def _kind(request: ScrapeRequest) -> tuple[SourceKind, str]:
+    if request.from_manifest is not None:
+        if request.source:
+            raise GanError("--from-manifest and --source: one of them, not both")
+        return MANIFEST, str(request.from_manifest)
+    name, colon, place = (request.source or EMBEDDED).partition(":")
+    kind = SOURCES.get(name)
+    if kind is None or bool(place) != bool(kind.place) or (colon and not kind.place):
+        raise GanError(f"--source {request.source!r}: must be one of {KINDS}")
+    return kind, place

@@ -1,0 +1,93 @@
+"""The options of one `gan scrape`, and checks of the addresses among them."""
+
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from gan.errors import GanError
+from gan.params.data import ScrapeParams
+from pipeline.crawl.booru.credentials import KEY, USER
+from pipeline.crawl.http.address_guard import normalise
+from pipeline.crawl.http.engine import CrawlPolicy
+from pipeline.crawl.public_url import names_secret
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class ScrapeRequest:
+    """The options of one `gan scrape`; empty where one was not given.
+
+    Raises GanError where --ensure stands beside an option that it would ignore.
+    """
+
+    source: str = ""
+    from_manifest: Path | None = None
+    limit: int | None = None
+    tags: str = ""
+    ratings: str = ""
+    api: str = ""
+    image: str = ""
+    next: str = ""
+    link: str = ""
+    licence: str = ""
+    allow_private: tuple[str, ...] = ()
+    ensure: bool = False
+    replace: bool = False
+
+    def __post_init__(self) -> None:
+        if self.ensure and (self.source_options or self.replace):
+            raise GanError("--ensure keeps to source.yaml: it goes with no other option")
+
+    @property
+    def source_options(self) -> frozenset[str]:
+        """Names of the options given that describe the source."""
+        given = {field.name for field in fields(self) if getattr(self, field.name)}
+        return frozenset(given - {"ensure", "replace"})
+
+    @property
+    def licence_note(self) -> str:
+        """The licence as given, else UNKNOWN."""
+        return self.licence or UNKNOWN
+
+    def policy(self, settings: ScrapeParams) -> CrawlPolicy:
+        """The behaviour of a crawl; GanError if --allow-private names no HOST:PORT."""
+        return CrawlPolicy(settings, frozenset(map(_host_and_port, self.allow_private)))
+
+
+def check_web_address(kind: str, text: str) -> str:
+    """Return `text` if it is an HTTP address without credentials; GanError if not."""
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme in ("http", "https") and parts.hostname and not parts.username
+        right = right and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        right = False
+    if not right:
+        raise GanError(f"--source {kind}:{text}: must be {kind}:https://SITE")
+    _refuse_secrets(kind, f"{parts.query}&{parts.fragment}")
+    return text
+
+
+def _refuse_secrets(kind: str, query: str) -> None:
+    """GanError, without the secret: addresses go into source.yaml, rows and pictures."""
+    for field in re.split("[&;]", query):
+        name, _, value = field.partition("=")
+        if value and names_secret(name):
+            raise GanError(
+                f"--source {kind}:…?{ascii(unquote(name))[1:-1]}=…: an address is recorded, so it "
+                f"must hold no secret; for boorus set {USER} and {KEY}"
+            )
+
+
+def _host_and_port(text: str) -> str:
+    """`text` if it is HOST:PORT or [IPv6]:PORT; GanError if not."""
+    shape = re.fullmatch(r"([^:/\s@\[\]]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", text)
+    try:
+        right = shape is not None and int(shape[2]) > 0 and bool(normalise(text))
+    except ValueError:  # a port or an IPv6 address that is none
+        right = False
+    if not right:
+        raise GanError(f"--allow-private {text}: must be HOST:PORT, such as 127.0.0.1:8000")
+    return text
