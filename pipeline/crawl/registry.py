@@ -1,17 +1,15 @@
-"""The sources by kind; a new one is a module with `build`, and one line here.
+"""The sources by kind; a new one is a module with `build`, and one line in SOURCES.
 
 `gan scrape --source KIND:PLACE` calls `build(place, request, settings)`, which returns a Source.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from typing import cast
 
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
-from pipeline.crawl import embedded, from_manifest, url_list
-from pipeline.crawl.archive import source as archive
-from pipeline.crawl.booru import source as booru
-from pipeline.crawl.html import source as html
+from pipeline.crawl.embedded import Embedded
 from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.source import Source
 from pipeline.dataset.source_file import EMBEDDED, is_embedded, read_source
@@ -20,23 +18,32 @@ from pipeline.paths import Paths
 
 @dataclass(frozen=True)
 class SourceKind:
-    """A kind of source: its place as messages show it, the options it understands, its builder."""
+    """A kind of source: its place as messages show it, the options it understands, its module."""
 
     place: str
     options: str
-    build: Callable[[str, ScrapeRequest, ScrapeParams], Source]
+    module: str
 
+    def build(self, place: str, request: ScrapeRequest, settings: ScrapeParams) -> Source:
+        """Build the source; GanError for options that don't fit."""
+        return cast(Source, import_module(self.module).build(place, request, settings))
+
+
+WEB = "licence allow_private"
+"""Options that every source on the web understands."""
 
 SOURCES = {
-    EMBEDDED: SourceKind("", "limit licence", embedded.build),
-    "booru": SourceKind("URL", "limit tags ratings api licence allow_private", booru.build),
-    "gallery": SourceKind("URL", "limit tags image next link licence allow_private", html.build),
-    "urls": SourceKind("FILE", "limit licence allow_private", url_list.build),
-    "archive": SourceKind("FILE|FOLDER", "limit licence", archive.build),
+    EMBEDDED: SourceKind("", "limit licence", "pipeline.crawl.embedded"),
+    "booru": SourceKind("URL", f"limit tags ratings api {WEB}", "pipeline.crawl.booru.source"),
+    "gallery": SourceKind(
+        "URL", f"limit tags image next link {WEB}", "pipeline.crawl.html.source"
+    ),
+    "urls": SourceKind("FILE", f"limit {WEB}", "pipeline.crawl.url_list"),
+    "archive": SourceKind("FILE|FOLDER", "limit licence", "pipeline.crawl.archive.source"),
 }
 """By the word before the colon of --source; any option that a kind doesn't name is refused."""
 
-MANIFEST = SourceKind("FILE", "allow_private", from_manifest.build)
+MANIFEST = SourceKind("FILE", "allow_private", "pipeline.crawl.from_manifest")
 """The source of --from-manifest."""
 
 KINDS = ", ".join(f"{kind}:{each.place}".rstrip(":") for kind, each in SOURCES.items())
@@ -53,7 +60,7 @@ def choose_source(request: ScrapeRequest, settings: ScrapeParams, paths: Paths) 
     if not is_embedded(description):
         what = f"{paths.source.name} is of {description['source']}, no embedded gallery"
         raise GanError(f"{what}: give --source (one of {KINDS}) or --from-manifest FILE")
-    return embedded.Embedded.parse(description, paths.source)
+    return Embedded.parse(description, paths.source)
 
 
 def source_of(request: ScrapeRequest, settings: ScrapeParams) -> Source:

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import json
 import math
 import re
 import shutil
@@ -14,11 +15,14 @@ import pytest
 import torch
 import yaml
 from markdown_it import MarkdownIt
+from page_server import PageServer, picture
 
 from gan.checkpoints import load_checkpoint
 from gan.errors import GanError
 from gan.models.interfaces import DiscriminatorNorms
 from gan.params.model import DiscriminatorParams, GeneratorParams
+from pipeline.code_digest import closure
+from pipeline.dataset.reader import Dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs/extending.md"
@@ -104,6 +108,27 @@ def documented(tmp_path, monkeypatch):
         return module
 
     return load
+
+
+LIMIT = 40
+"""Lines of code that a reader writes for a task, without blank ones."""
+
+TASKS = {
+    "objective": ("gan/objectives/reverse_kl.py", "gan/objectives/registry.py", "params.yaml"),
+    "grids": ("pipeline/tracking/training_run.py",),
+    "source": ("pipeline/crawl/json_feed.py", "pipeline/crawl/registry.py"),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_common_change_takes_few_lines(task):
+    blocks = [block for block in BLOCKS if block.file in TASKS[task]]
+    assert {block.file for block in blocks} == set(TASKS[task])
+    lines = [line for block in blocks for line in block.text.splitlines() if line.strip()]
+    context = sum(
+        block.kind == "diff" for block in blocks
+    )  # a diff begins with a line that is there
+    assert 0 < len(lines) - context <= LIMIT
 
 
 def test_every_file_that_the_document_names_exists_or_is_made_by_it():
@@ -221,8 +246,39 @@ def test_the_example_family_refuses_what_it_cannot_do(network, documented):
         build_both(family, 32, **{network: {"blocks": 2}})
 
 
+def test_another_way_to_log_grids_is_part_of_no_stage(copy):
+    for stage in ("preprocess", "reference", "train", "evaluate"):
+        entry = f"pipeline/stages/{stage}.py"
+        assert "pipeline/tracking/training_run.py" not in closure(entry, copy)
+
+
 @pytest.mark.slow
-def test_both_examples_train_and_generate_as_the_document_says(
+def test_the_example_source_is_crawled_as_the_document_says(copy, gan, write_params):
+    write_params(copy / "params.yaml")
+    (copy / "source.yaml").write_text((ROOT / "source.yaml").read_text())
+    with PageServer() as server:
+        items = [
+            {"url": server.url(f"post/{n}"), "image": server.url(f"{n}.png")} for n in range(5)
+        ]
+        server.pages |= {f"{n}.png": picture(n) for n in range(5)}
+        first = {"items": items[:3], "next_url": server.url("older.json")}
+        server.pages["feed.json"] = json.dumps(first)
+        server.pages["older.json"] = json.dumps({"items": items[3:]})
+        server.pages["wrong.json"] = json.dumps({"entries": []})
+        command = ("scrape", "--allow-private", server.place, "--source")
+        wrong = gan(*command, f"feed:{server.url('wrong.json')}", cwd=copy)
+        done = gan(*command, f"feed:{server.url('feed.json')}", "--licence", "CC0-1.0", cwd=copy)
+    assert wrong.returncode == 1
+    assert "wrong.json" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+    assert done.returncode == 0, done.stderr
+    entries = list(Dataset.open(copy / "data").entries())
+    assert [entry.url for entry in entries] == [item["image"] for item in items]
+    assert {(entry.status, entry.licence) for entry in entries} == {("ok", "CC0-1.0")}
+
+
+@pytest.mark.slow
+def test_the_examples_train_log_and_generate_as_the_document_says(
     copy, gan, write_params, write_cache, noise_images
 ):
     recipes = yaml.safe_load((copy / "params.yaml").read_text())["train"]["recipes"]
@@ -231,7 +287,7 @@ def test_both_examples_train_and_generate_as_the_document_says(
     plan = gan("train", "--dry-run", cwd=copy)
     assert plan.returncode == 0, plan.stderr
     assert "reverse_kl shuffle" in plan.stdout
-    trained = gan("train", cwd=copy)
+    trained = gan("train", cwd=copy, store=f"sqlite:///{copy / 'mlflow.db'}")
     assert trained.returncode == 0, trained.stderr
     origin = load_checkpoint(copy / "models/final.pt")["origin"]
     assert origin["name"].startswith("reverse_kl shuffle 32px")
@@ -241,5 +297,7 @@ def test_both_examples_train_and_generate_as_the_document_says(
     for row in rows:
         assert math.isfinite(float(row["loss/discriminator"]))
         assert math.isfinite(float(row["loss/generator"]))
+    grids = list(copy.rglob("artifacts/grids/*.png"))
+    assert {int(file.stem) for file in grids} == {0, 64, 128, 192}
     made = gan("generate", "--ckpt", "models/final.pt", "--seeds", "0-3", cwd=copy)
     assert made.returncode == 0, made.stderr
