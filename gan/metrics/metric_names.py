@@ -12,7 +12,7 @@ KEY_PREFIXES = {
     "kernel_error": ("kid_se", "kd_se"),
     "score": ("is", "is"),
 }
-"""Beginnings of a metric's keys, with Inception and with other extractors, if they differ."""
+"""Beginnings of keys, with Inception and with other extractors, by the name in evaluation.json."""
 
 
 def metric_key(
