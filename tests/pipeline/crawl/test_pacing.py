@@ -110,7 +110,7 @@ def test_no_more_requests_are_in_flight_than_connections(server, tmp_path):
     assert flying["most"] == 3
 
 
-def unused_port(server, host="127.0.0.1"):
+def free_port(server, host="127.0.0.1"):
     """An address where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         return f"{host}:{nobody.getsockname()[1]}"
@@ -120,7 +120,7 @@ def unused_port(server, host="127.0.0.1"):
 def test_the_first_failure_of_a_host_is_one_line_with_its_wait(
     server, tmp_path, capsys, retries, lines
 ):
-    place = unused_port(server)
+    place = free_port(server)
     urls = [f"http://{place}/{number}.png" for number in range(5)]
     crawl(urls, tmp_path, [place], retries=retries, backoff=0.06)
     said = capsys.readouterr().err.splitlines()
