@@ -136,7 +136,7 @@ def contestant(kind: str, steps: int, *, whole: bool) -> None:
         if _due(seen, every.log_every, batch):
             run.metrics({key: 1 / seen for key in METRICS}, seen)
             run.metrics({"throughput/images_per_second": 100.0}, seen)
-            run.system(seen)
+            run.system_metrics(seen)
         if files and _due(seen, every.grid_every, batch):
             run.image("grid", files["grid"], seen)
         if files and _due(seen, every.snapshot_every, batch):

@@ -101,7 +101,7 @@ class Run:
         numbers = {key: float(value) for key, value in values.items()}
         self.guard(lambda folder: folder.add("metrics", values=numbers, step=int(step)))
 
-    def system(self, step: int) -> None:
+    def system_metrics(self, step: int) -> None:
         """Record the load of the machine since the last call, at a step."""
         self.guard(lambda _: self.metrics(self._monitor.measure(), step))
 
@@ -174,7 +174,7 @@ class Run:
         """End the run and send what is left, within `timeout_s` (20 s, 180 s for a local file).
 
         Status FINISHED, FAILED or KILLED. Uncommitted records are dropped unless FINISHED: those
-        points lie behind the last checkpoint, and a resumed run measures them again.
+        points are behind the last checkpoint, and a resumed run measures them again.
         """
         if status != "FINISHED":
             self.drop()

@@ -70,7 +70,7 @@ class MlflowTracker:
         self.run.metrics(values, step)
 
     def system_metrics(self, step: int) -> None:
-        self.run.system(step)
+        self.run.system_metrics(step)
 
     def image(self, key: str, file: Path, step: int) -> None:
         self.run.image(key, file, step)

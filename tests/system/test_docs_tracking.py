@@ -1,4 +1,4 @@
-"""docs/tracking.md: its commands are understood, its table is that of a real row."""
+"""docs/tracking.md: its commands are valid, its table fits a real run."""
 
 import os
 import re
@@ -33,10 +33,10 @@ NOT_EVERYWHERE = {"*_run_id", "world_size", "data_md5", "git_*", "dvc_exp_*"}
 
 
 def table(title: str) -> dict[str, str]:
-    """Rows of the table under a heading: first cell -> second."""
+    """Lines of the table under a heading: first cell -> second."""
     section = TEXT.split(f"\n## {title}\n")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| (.+?) \| (.+) \|$", section, re.MULTILINE)
-    return dict(rows[1:])
+    lines = re.findall(r"^\| (.+?) \| (.+) \|$", section, re.MULTILINE)
+    return dict(lines[1:])
 
 
 def named(*cells: str) -> list[str]:
@@ -108,8 +108,8 @@ def test_links_lead_somewhere():
 
 
 @pytest.fixture(scope="module")
-def row(tmp_path_factory, write_params, write_cache, noise_images):
-    """The row of a tiny training, and where its artefacts lie."""
+def recorded(tmp_path_factory, write_params, write_cache, noise_images):
+    """A client, and the MLflow run of a tiny training."""
     root = tmp_path_factory.mktemp("documented")
     write_params(root / "params.yaml")
     new_checkout(root, write_cache(tmp_path_factory.mktemp("made") / "cache", noise_images))
@@ -121,43 +121,43 @@ def row(tmp_path_factory, write_params, write_cache, noise_images):
         done = CliRunner().invoke(cli.app, ["train"], catch_exceptions=False)
         assert done.exit_code == 0, done.output
         client = MlflowClient(store)
-        (found,) = client.search_runs([client.get_experiment_by_name("avatars").experiment_id])
-    return client, found
+        (run,) = client.search_runs([client.get_experiment_by_name("avatars").experiment_id])
+    return client, run
 
 
 @pytest.mark.slow
-def test_a_row_has_what_the_table_says_and_nothing_else(row):
-    _, found = row
-    said = table("What is recorded")
-    wanted = named(said["parameters"])
-    assert {key.partition(".")[0] for key in found.data.params} == {
+def test_a_run_has_the_params_metrics_and_tags_of_the_table(recorded):
+    _, run = recorded
+    cells = table("What is recorded")
+    wanted = named(cells["parameters"])
+    assert {key.partition(".")[0] for key in run.data.params} == {
         each.removesuffix(".*") for each in wanted
     }
-    metrics = named(said["metrics, by images seen"])
-    keys = list(found.data.metrics)
+    metrics = named(cells["metrics, by images seen"])
+    keys = list(run.data.metrics)
     assert [key for key in keys if not any(fnmatch(key, each) for each in metrics)] == []
     without = [each for each in metrics if not any(fnmatch(key, each) for key in keys)]
     assert without == ["penalty/*"]  # of other objectives
-    tags = named(*(cell for title, cell in said.items() if title.startswith("tags")))
-    own = {key for key in found.data.tags if not key.startswith("mlflow.")} - {"spool", "stage"}
+    tags = named(*(cell for title, cell in cells.items() if title.startswith("tags")))
+    own = {key for key in run.data.tags if not key.startswith("mlflow.")} - {"spool", "stage"}
     assert [key for key in own if not any(fnmatch(key, each) for each in tags)] == []
     without = [each for each in tags if not any(fnmatch(key, each) for key in own)]
     assert [tag for tag in without if not any(fnmatch(tag, each) for each in NOT_EVERYWHERE)] == []
-    assert found.inputs.dataset_inputs
+    assert run.inputs.dataset_inputs
 
 
 @pytest.mark.slow
-def test_a_row_has_the_images_and_files_of_the_table(row):
-    client, found = row
-    said = table("What is recorded")
-    own, _, by_evaluation = said["images"].partition("gan evaluate")
+def test_a_run_has_the_images_and_files_of_the_table(recorded):
+    client, run = recorded
+    cells = table("What is recorded")
+    own, _, by_evaluation = cells["images"].partition("gan evaluate")
     assert by_evaluation
-    listed = client.list_artifacts(found.info.run_id, "images")
+    listed = client.list_artifacts(run.info.run_id, "images")
     keys = {Path(each.path).name.split("+")[0] for each in listed}
     assert keys == set(named(own.replace("`gan evaluate", "").rstrip("`")))
-    folders = {each.path for each in client.list_artifacts(found.info.run_id)}
-    artefacts = {name.split("/")[0] for name in named(said["artefacts"]) if "/" in name}
+    folders = {each.path for each in client.list_artifacts(run.info.run_id)}
+    artefacts = {name.split("/")[0] for name in named(cells["artefacts"]) if "/" in name}
     assert {"checkpoints", "lineage"} <= folders
     assert folders - {"images"} <= artefacts
-    (outs,) = [each.path for each in client.list_artifacts(found.info.run_id, "lineage")]
-    assert outs in named(said["artefacts"])
+    (outs,) = [each.path for each in client.list_artifacts(run.info.run_id, "lineage")]
+    assert outs in named(cells["artefacts"])

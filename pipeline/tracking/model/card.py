@@ -57,7 +57,7 @@ The folder of this file is an MLflow model; `requirements.txt` lists the package
 ```python
 import mlflow
 
-model = mlflow.pyfunc.load_model("FOLDER")  # or models:/NAME@ALIAS, where it is registered
+model = mlflow.pyfunc.load_model("FOLDER")  # or models:/NAME@ALIAS of a registered model
 images = model.predict({{"seed": [0, 1, 2]}})  # (3, {size}, {size}, 3) uint8
 files = model.predict({{"seed": [7]}}, params={{"output": "png", "truncation": 0.7}})
 ```
@@ -87,7 +87,7 @@ def model_card(subject: Mapping[str, Any], evaluation: Mapping[str, Any] | None)
     """Write the card of a checkpoint.
 
     subject: as `gan.checkpoints.describe_checkpoint` has it; its lineage may be empty. evaluation:
-    what `gan evaluate` found, None if there was none.
+    the result of `gan evaluate`, None if there is none.
     """
     parts = [
         _front(subject, evaluation),
@@ -111,8 +111,8 @@ def read_metrics(card: str) -> dict[str, float]:
     """Read the metrics in a card's front matter; {} if it has none."""
     try:
         front = yaml.safe_load(card.split("---\n")[1])
-        found = front["model-index"][0]["results"][0]["metrics"]
-        return {each["name"]: float(each["value"]) for each in found}
+        metrics = front["model-index"][0]["results"][0]["metrics"]
+        return {each["name"]: float(each["value"]) for each in metrics}
     except (IndexError, KeyError, TypeError, ValueError, yaml.YAMLError):
         return {}
 
@@ -156,17 +156,13 @@ def _index(subject: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[st
 
 def _model(subject: Mapping[str, Any]) -> str:
     lineage = subject["lineage"]
-    what = (
-        training_sentence(lineage)
-        if lineage
-        else "Its checkpoint does not say how it was trained."
-    )
+    training = training_sentence(lineage) if lineage else "Its training is unknown."
     return (
         f"# {_plain(subject['name'])}\n\n"
         "A generator of anime avatars, one half of a generative adversarial network: seeds in, "
         f"pictures of {subject['size']} px out.\n\n"
         "## Model Details\n\n"
-        f"{_plain(what)}\n\n"
+        f"{_plain(training)}\n\n"
         f"These are the {_plain(subject['weights'])} weights after {subject['images_seen']:,} "
         "images seen.\n"
     )
@@ -174,7 +170,7 @@ def _model(subject: Mapping[str, Any]) -> str:
 
 def _training(lineage: Mapping[str, Any]) -> str:
     if not lineage:
-        return "## Training Details\n\nNot known.\n"
+        return "## Training Details\n\nUnknown.\n"
     counts, source = lineage["counts"], lineage["source"]
     licences = lineage["licences"] or {source.get("licence") or "unknown": None}
     decided = lineage["decided"]
@@ -191,8 +187,8 @@ def _training(lineage: Mapping[str, Any]) -> str:
         f"{''.join(_line(key, _code(_short(value))) for key, value in source.items())}\n"
         f"{_table('Licence', 'Pictures')}"
         f"{''.join(_line(key, '' if n is None else f'{n:,}') for key, n in licences.items())}\n"
-        "No licence beyond those of the pictures is claimed: whoever passes model or avatars on "
-        "has to see what they allow.\n\n"
+        "No licence beyond those of the pictures is claimed: check that they allow it before you "
+        "pass on model or avatars.\n\n"
         f"### Training Procedure\n\n{_table('Setting', 'Value')}{lines}"
     )
 
@@ -211,11 +207,11 @@ def _evaluation(evaluation: Mapping[str, Any] | None) -> str:
     seeds = ", ".join(str(each) for each in protocol["seeds"])
     notes = "".join(f"* {_plain(each)}\n" for each in evaluation["notes"])
     lines = "".join(_numbers(evaluation))
-    table = f"| Metric | Value | Meaning |\n|---|---|---|\n{lines}" if lines else "No number.\n"
+    table = f"| Metric | Value | Meaning |\n|---|---|---|\n{lines}" if lines else "No metric.\n"
     return (
         f"## Evaluation\n\n{protocol['fakes']:,} avatars a seed, seeds {seeds}, against real "
         "images of the cache. ± is the standard deviation over these seeds; another training seed "
-        "may move a number further.\n\n"
+        "may change a metric more.\n\n"
         f"{table}\n"
         + (f"{notes}\n" if notes else "")
         + f"### Memorisation\n\n{_memorisation(evaluation['memorisation'])}\n"
@@ -228,12 +224,12 @@ def _numbers(evaluation: Mapping[str, Any]) -> Iterator[str]:
         value, spread = each["value"], each["deviation"]
         number = figure(value, spread) + (f" ± {spread:.2g}" if spread else "")
         meaning = meaning_of(each["metric"])
-        says = ""
-        if each["metric"] not in explained:  # once is enough
+        text = ""
+        if each["metric"] not in explained:
             better = BETTER[meaning.better]
-            says = f"{meaning.title}{f', {better}' if better else ''}. {meaning.text}"
+            text = f"{meaning.title}{f', {better}' if better else ''}. {meaning.text}"
         explained.add(each["metric"])
-        yield f"| {_code(key)} | {number} | {_plain(says)} |\n"
+        yield f"| {_code(key)} | {number} | {_plain(text)} |\n"
 
 
 def _memorisation(results: Mapping[str, Any]) -> str:
@@ -255,13 +251,13 @@ def _provenance(subject: Mapping[str, Any]) -> str:
         "Images seen": f"{subject['images_seen']:,}",
         "Checkpoint's sha256": subject.get("sha256"),
         "Tensor cache": subject["trained_on"],
-        "Data snapshot": lineage.get("snapshot"),
+        "Dataset": lineage.get("snapshot"),
         "Code of the training": lineage.get("decided", {}).get("code_digest"),
     }
     lines = (_line(name, _code(value)) for name, value in facts.items() if value)
     return (
-        "## Provenance\n\n`gan lineage` leads from an avatar, a checkpoint or a run to all of "
-        f"this.\n\n{_table('Fact', 'Value')}{''.join(lines)}"
+        "## Provenance\n\n`gan lineage` prints this for an avatar, a checkpoint or a run.\n\n"
+        f"{_table('Fact', 'Value')}{''.join(lines)}"
     )
 
 

@@ -251,7 +251,7 @@ class RunFolder:
         return name
 
     def prepare(self, step: int) -> None:
-        """Write down what waits, for a later process that resumes from `step` to commit."""
+        """Write uncommitted records down, for a process that resumes from `step` to commit."""
         write_atomically(self.folder / _name_prepared(step), self._waiting_lines())
 
     def _waiting_lines(self) -> bytes:

@@ -40,7 +40,7 @@ class SyncResult:
 
 @dataclass(frozen=True)
 class KeptFolder:
-    """Run folder on disk. training: the progress folder that it lies in, None for a stage's."""
+    """Run folder on disk. training: the progress folder around it, None for a stage's."""
 
     folder: Path
     training: Path | None

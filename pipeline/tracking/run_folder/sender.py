@@ -123,7 +123,7 @@ class Delivery:
     def send_batches(self, size: int = BATCH) -> Iterator[int]:
         """Send unsent records, at most `size` at a time; yields how many were confirmed.
 
-        Raises what the writer raises; the next call resumes behind the last confirmed record.
+        Raises errors of the writer; the next call resumes behind the last confirmed record.
         """
         self.open_run()
         while entries := self._folder.read(self._folder.state["sent"], size):

@@ -62,7 +62,7 @@ def test_a_run_arrives_complete(stored, paths, picture):
     run.image("grid/fixed", picture, 200)
     run.artifact(picture, "reports")
     run.dataset("faces", "d" * 64, {"licences": {"CC0": 3}}, {"train": 3}, "training")
-    run.system(100)
+    run.system_metrics(100)
     run.commit()
     run.close()
     assert run.unsent == 0
