@@ -120,7 +120,7 @@ def test_it_serves_page_and_runs_and_leaves_no_process_behind(recorded, end):
 
 
 def prepare(paths):
-    return MlflowView(f"sqlite:///{paths.root}/mlflow.db", paths.root).prepared("avatars")
+    return MlflowView(f"sqlite:///{paths.root}/mlflow.db", paths.root).prepare("avatars")
 
 
 def tags(paths):

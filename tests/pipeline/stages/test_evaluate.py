@@ -276,7 +276,7 @@ def test_pixels_that_are_not_the_digests_leave_no_features(
     best = checkout.models / "snapshots" / f"{64:012d}.pt"
     whole = (paths.cache / "images.npy").read_bytes()
     (paths.cache / "images.npy").write_bytes(whole[:-5] + b"wrong")
-    with pytest.raises(GanError, match="the pixels are not the ones the digest was made of"):
+    with pytest.raises(GanError, match="pixels"):
         evaluate_one(Request(ckpt=best), params, paths)
     (paths.cache / "images.npy").write_bytes(whole)
     found = evaluate_one(Request(ckpt=best), params, paths).metrics
@@ -373,7 +373,7 @@ def test_the_raw_generator_is_another_one_and_its_keys_say_so(checkout, make_par
     assert all("lite0_raw_24" in key for key in raw)
     assert raw["fd_lite0_raw_24_small24"] != averaged["fd_lite0_24_small24"]
     first = checkout.models / "snapshots" / f"{64:012d}.pt"
-    with pytest.raises(GanError, match="holds the averaged generator only"):
+    with pytest.raises(GanError, match="averaged generator"):
         evaluate_one(Request(ckpt=first, weights="raw"), params, checkout)
 
 
