@@ -1,6 +1,5 @@
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,24 +11,8 @@ from gan.features.statistics import statistics_of
 from gan.features.statistics_file import load_statistics
 from gan.metrics.frechet_distance import frechet_distance
 from gan.metrics.kernel_distance import kernel_distance
-from gan.params.file import load_params
-from gan.tensor_cache import FORMAT, cache_digest, pixel_digests
 from pipeline.paths import Paths
 from pipeline.stages.reference import run
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def write_cache(folder, train, holdout):
-    rng = np.random.default_rng(1)
-    images = rng.integers(0, 256, size=(train + holdout, 32, 32, 3), dtype=np.uint8)
-    settings, counts = {"size": 32}, {"train": train, "holdout": holdout}
-    meta = {"format": FORMAT, "settings": settings, "counts": counts}
-    meta["digest"] = cache_digest(pixel_digests(images), settings, counts)
-    folder.mkdir(parents=True)
-    np.save(folder / "images.npy", images)
-    (folder / "meta.json").write_text(json.dumps(meta))
-    return images, meta["digest"]
 
 
 @pytest.fixture
@@ -38,30 +21,34 @@ def paths(tmp_path):
 
 
 @pytest.fixture
-def params():
-    return load_params(ROOT / "params.yaml")
+def params(make_params):
+    return make_params({"features.extractors": ["lite0", "inception"]})
 
 
 @pytest.mark.slow
-def test_each_split_is_looked_at_and_the_files_hold_what_was_seen(paths, params, capsys):
-    images, _ = write_cache(paths.cache, train=20, holdout=5)
+def test_the_files_hold_the_features_and_statistics_of_each_split(
+    paths, params, capsys, write_cache, noise_images
+):
+    write_cache(paths.cache, noise_images[:25], holdout=5)
     summary = run(params, paths)
     assert summary.counts == {"train": 20, "holdout": 5}
     assert summary.extractors == ["lite0"]
-    features = Lite0(torch.device("cpu"))(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+    features = Lite0(torch.device("cpu"))(
+        torch.from_numpy(noise_images[:25]).permute(0, 3, 1, 2)
+    ).numpy()
     expected = {"train": features[:20], "holdout": features[20:]}
-    for name, rows in expected.items():
-        np.testing.assert_array_equal(np.load(paths.reference / f"lite0-{name}.npy"), rows)
+    for name, vectors in expected.items():
+        np.testing.assert_array_equal(np.load(paths.reference / f"lite0-{name}.npy"), vectors)
         statistics, _ = load_statistics(paths.reference / f"lite0-{name}.npz")
-        assert statistics.count == len(rows)
-        np.testing.assert_allclose(statistics.mean, rows.mean(axis=0), atol=1e-5)
-        np.testing.assert_allclose(statistics.covariance, np.cov(rows.T), atol=1e-4)
+        assert statistics.count == len(vectors)
+        np.testing.assert_allclose(statistics.mean, vectors.mean(axis=0), atol=1e-5)
+        np.testing.assert_allclose(statistics.covariance, np.cov(vectors.T), atol=1e-4)
     assert "gan weights fetch" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_the_report_holds_distances_of_real_images_to_real_ones(paths, params):
-    write_cache(paths.cache, train=20, holdout=5)
+def test_the_report_holds_distances_between_the_splits(paths, params, write_cache, noise_images):
+    write_cache(paths.cache, noise_images[:25], holdout=5)
     run(params, paths)
     floors = json.loads((paths.reports / "reference.json").read_text())
     train, holdout = (
@@ -76,10 +63,12 @@ def test_the_report_holds_distances_of_real_images_to_real_ones(paths, params):
 
 
 @pytest.mark.slow
-def test_running_again_gives_equal_bytes_and_removes_files_of_other_extractors(paths, params):
-    write_cache(paths.cache, train=4, holdout=0)
+def test_running_again_gives_equal_bytes_and_removes_files_of_other_extractors(
+    paths, params, write_cache, noise_images
+):
+    write_cache(paths.cache, noise_images[:4], holdout=0)
     first = [file.read_bytes() for file in run(params, paths).files]
-    (paths.reference / "inception-train.npz").write_bytes(b"of weights that are gone")
+    (paths.reference / "inception-train.npz").write_bytes(b"of missing weights")
     summary = run(params, paths)
     assert [file.read_bytes() for file in summary.files] == first
     assert summary.counts == {"train": 4}
@@ -105,8 +94,10 @@ def test_an_absent_cache_is_refused(paths, params):
         (4, 4, {"train", "holdout"}, 2),
     ],
 )
-def test_what_few_images_do_not_allow_is_left_out(paths, params, train, holdout, exported, floors):
-    write_cache(paths.cache, train=train, holdout=holdout)
+def test_splits_and_distances_without_enough_images_are_left_out(
+    paths, params, train, holdout, exported, floors, write_cache, noise_images
+):
+    write_cache(paths.cache, noise_images[: train + holdout], holdout=holdout)
     summary = run(params, paths)
     assert set(summary.counts) == exported
     names = {f"lite0-{split}.np{kind}" for split in exported for kind in "yz"}
@@ -115,8 +106,10 @@ def test_what_few_images_do_not_allow_is_left_out(paths, params, train, holdout,
     assert json.loads((paths.reports / "reference.json").read_text()) == summary.floors
 
 
-def test_weights_with_another_digest_are_refused_before_any_work(paths, params):
-    write_cache(paths.cache, train=4, holdout=0)
+def test_weights_with_another_digest_are_refused_before_any_work(
+    paths, params, write_cache, noise_images
+):
+    write_cache(paths.cache, noise_images[:4], holdout=0)
     paths.weights.mkdir()
     (paths.weights / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"something else")
     with pytest.raises(GanError, match=r"features\.inception_sha256"):

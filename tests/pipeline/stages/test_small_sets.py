@@ -1,14 +1,13 @@
-"""Reference, train, evaluate on sets of few pictures: they end well and say what is missing."""
+"""Reference, train, evaluate on few images: they succeed, and notes name missing metrics."""
 
 import json
 import shutil
-import warnings
 from types import SimpleNamespace
 
 import lxml.html
 import numpy as np
 import pytest
-import torch
+from corner_features import FILE, save_corners
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -24,7 +23,7 @@ CHANGES = {
     "train.images": 64,
     "train.snapshot_every": 32,
     "train.grid_every": 32,
-    "features.extractors": ["corners.pt"],
+    "features.extractors": [FILE],
     "evaluate.num_fakes": 40,
     "evaluate.selection_fakes": 24,
     "evaluate.report_seeds": [2, 3],
@@ -41,68 +40,54 @@ SETS = {
 }
 """Images to train on and held out."""
 
-LEAST = {
+MIN_REALS = {
     "frechet_distance": 2,
     "frechet_infinity": 2,
     "kernel_distance": 4,
     "precision_recall": 6,
 }
-"""Real images that each metric needs; of fakes there are enough."""
+"""Real images that each metric needs; there are enough fakes."""
 
-NUMBERS = {
+RESULTS = {
     "frechet_distance": "frechet",
     "frechet_infinity": "infinity",
     "kernel_distance": "kernel",
     "precision_recall": "recall",
 }
-"""A number that comes of each metric, as a result names it."""
-
-
-class Corners(torch.nn.Module):
-    """Mean colours of the four quarters: 12 numbers, next to no time, and no classes."""
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.adaptive_avg_pool2d(images / 255, 2).flatten(1)
-
-
-def save_corners(folder):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.script(Corners()).save(str(folder / "corners.pt"))
+"""Name in a result of one value of each metric."""
 
 
 @pytest.fixture(scope="module", params=SETS)
-def trained(request, tmp_path_factory, make_params, write_cache):
+def checkout(request, tmp_path_factory, make_params, write_cache):
     """A checkout after reference and train, and how many images each split has."""
     known, held = SETS[request.param]
     paths = Paths(tmp_path_factory.mktemp(request.param))
     images = np.random.default_rng(0).integers(0, 256, (known + held, 32, 32, 3), dtype=np.uint8)
     write_cache(paths.cache, images, holdout=held)
-    paths.weights.mkdir()
     save_corners(paths.weights)
     reference.run(make_params(CHANGES), paths)
     train.run(make_params(CHANGES), paths, NullTracker())
     return SimpleNamespace(paths=paths, counts={"train": known, "holdout": held})
 
 
-def allowed(metric, reals, allow_small):
-    return reals >= LEAST[metric] and (allow_small or metric == "kernel_distance")
+def is_computed(metric, reals, allow_small):
+    return reals >= MIN_REALS[metric] and (allow_small or metric == "kernel_distance")
 
 
 @pytest.mark.parametrize("allow_small", [True, False])
-def test_every_number_is_measured_or_named_as_missing(trained, make_params, allow_small, capsys):
-    paths, counts = trained.paths, trained.counts
+def test_every_metric_is_computed_or_named_in_a_note(checkout, make_params, allow_small, capsys):
+    paths, counts = checkout.paths, checkout.counts
     params = make_params(CHANGES | {"evaluate.allow_small": allow_small})
     result = evaluate.run(params, paths).result
-    told = capsys.readouterr().err.splitlines()
-    assert all(told.count(note) == 1 for note in result["notes"])
+    printed = capsys.readouterr().err.splitlines()
+    assert all(printed.count(note) == 1 for note in result["notes"])
 
-    measured = {(each["metric"], each["against"]) for each in result["metrics"].values()}
+    computed = {(each["metric"], each["against"]) for each in result["metrics"].values()}
     for split, reals in counts.items():
         about = [note for note in result["notes"] if f"{split} split" in note]
-        for metric in LEAST:
-            there = (NUMBERS[metric], split) in measured
-            assert there == allowed(metric, reals, allow_small)
+        for metric in MIN_REALS:
+            there = (RESULTS[metric], split) in computed
+            assert there == is_computed(metric, reals, allow_small)
             named = [note for note in about if metric in note or note.startswith("nothing")]
             assert bool(named) != there
     memorised = counts["holdout"] >= 50
@@ -116,11 +101,13 @@ def test_every_number_is_measured_or_named_as_missing(trained, make_params, allo
 
 
 @pytest.mark.parametrize("allow_small", [True, False])
-def test_the_snapshot_is_chosen_by_what_there_is(trained, make_params, allow_small):
-    paths, most = trained.paths, max(trained.counts.values())
+def test_the_snapshot_is_selected_by_a_distance_that_is_possible(
+    checkout, make_params, allow_small
+):
+    paths, most = checkout.paths, max(checkout.counts.values())
     params = make_params(CHANGES | {"evaluate.allow_small": allow_small})
-    judgement = evaluate.run(params, paths)
-    selection, notes = judgement.result["selection"], judgement.result["notes"]
+    evaluation = evaluate.run(params, paths)
+    selection, notes = evaluation.result["selection"], evaluation.result["notes"]
     curve = dict(selection["curve"])
     if most < 4:
         assert (selection["key"], selection["seed"], curve) == (None, None, {})
@@ -135,8 +122,8 @@ def test_the_snapshot_is_chosen_by_what_there_is(trained, make_params, allow_sma
     assert (paths.models / "best.pt").read_bytes() == chosen.read_bytes()
 
 
-def test_every_out_is_written_and_can_be_read(trained, make_params):
-    paths = trained.paths
+def test_every_out_is_written_and_readable(checkout, make_params):
+    paths = checkout.paths
     result = evaluate.run(make_params(CHANGES), paths).result
     assert json.loads((paths.reports / "evaluation.json").read_text()) == result
     metrics = json.loads((paths.reports / "metrics.json").read_text())
@@ -154,11 +141,12 @@ def test_every_out_is_written_and_can_be_read(trained, make_params):
     assert len(page.xpath("//svg")) == bool(result["selection"]["curve"])
 
 
-def test_commands_bear_a_run_without_any_number(tmp_path, write_cache, write_params, monkeypatch):
-    """Three pictures and `allow_small: false`, as params.yaml had it: nothing can be measured."""
+def test_commands_accept_a_run_without_any_metric(
+    tmp_path, write_cache, write_params, monkeypatch
+):
+    """With three images and `allow_small: false` no metric can be computed."""
     images = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     write_cache(tmp_path / "cache", images)
-    (tmp_path / "weights").mkdir()
     save_corners(tmp_path / "weights")
     write_params(tmp_path / "params.yaml", CHANGES | {"evaluate.allow_small": False})
     (tmp_path / "reports").mkdir()
@@ -179,8 +167,8 @@ def test_commands_bear_a_run_without_any_number(tmp_path, write_cache, write_par
     metrics = json.loads((tmp_path / "reports" / "metrics.json").read_text())
     assert set(metrics) == {"best_images_seen", "run_key"}
     assert metrics["run_key"] in gan("summary")
-    (row,) = json.loads(gan("runs", "--json"))
-    assert row["metrics"]["best_images_seen"] == 64
+    (run,) = json.loads(gan("runs", "--json"))
+    assert run["metrics"]["best_images_seen"] == 64
     shutil.copytree(tmp_path / "reports", tmp_path / "again")
     for runs in (["latest", "again"], ["reports", "again"]):
         with pytest.raises(GanError):
@@ -192,6 +180,6 @@ def test_commands_bear_a_run_without_any_number(tmp_path, write_cache, write_par
     result = json.loads((tmp_path / "reports" / "evaluation.json").read_text())
     text = card.read_text().replace("\\", "")
     assert all(note in text for note in result["notes"])
-    gan("sync", store="another.db")  # makes the run of the files that lie here
-    (row,) = json.loads(gan("runs", "--json", store="another.db"))
-    assert row["metrics"]["best_images_seen"] == 64
+    gan("sync", store="another.db")  # creates the run from the files of this checkout
+    (run,) = json.loads(gan("runs", "--json", store="another.db"))
+    assert run["metrics"]["best_images_seen"] == 64
