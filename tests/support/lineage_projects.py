@@ -45,7 +45,7 @@ class Project:
     def artifacts(self) -> Path:
         return self.paths.root / "mlartifacts" / self.run_id / "artifacts"
 
-    def copied(self, folder: Path) -> Paths:
+    def copy_to(self, folder: Path) -> Paths:
         """A copy to spoil; its store still names the files of the original."""
         shutil.copytree(self.paths.root, folder, symlinks=True)
         return Paths(folder)
@@ -94,7 +94,7 @@ def keep_patch(checkout: Checkout, run_id: str) -> None:
         checkout.client.log_artifact(run_id, str(kept), folder)
 
 
-def trained_project(folder: Path, write_cache: Callable[..., Path], store: Path) -> Project:
+def train_project(folder: Path, write_cache: Callable[..., Path], store: Path) -> Project:
     """The project of this checkout with small settings, trained with another seed.
 
     store: an empty one to begin with.
@@ -107,13 +107,13 @@ def trained_project(folder: Path, write_cache: Callable[..., Path], store: Path)
         set_seed(checkout.root, SEED)
         patch.chdir(checkout.root)
         stage_runs.train(load_params(Path("params.yaml")), paths)
-        (row,) = read_runs(paths)
+        (run,) = read_runs(paths)
         (picture,) = generate.run(Path("models/final.pt"), "7", Path("avatars"), grid=False)
         project = Project(
             checkout,
             paths,
-            row.info.run_id,
-            row.data.tags["run_key"],
+            run.info.run_id,
+            run.data.tags["run_key"],
             checkout.root / picture,
         )
         keep_patch(checkout, project.run_id)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from dvc_checkouts import Checkout, small_project
-from lineage_projects import keep_patch, reproduce_until_data, set_seed, trained_project
+from lineage_projects import keep_patch, reproduce_until_data, set_seed, train_project
 from tracking_stores import apart, empty_database
 
 from gan.errors import GanError
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, write_cache):
     store = empty_database(tmp_path_factory)
-    return trained_project(tmp_path_factory.mktemp("reproduce"), write_cache, store)
+    return train_project(tmp_path_factory.mktemp("reproduce"), write_cache, store)
 
 
 @pytest.fixture

@@ -133,16 +133,16 @@ def test_an_evaluation_without_its_training_is_found(recorded):
     assert found.objective is None
 
 
-def stored_run(run_id: str, key: str, started: int, *tags: str) -> StoredRun:
+def make_stored_run(run_id: str, key: str, started: int, *tags: str) -> StoredRun:
     return StoredRun(run_id, "n", started, {"run_key": key, **dict.fromkeys(tags, "{}")}, {}, {})
 
 
 def test_of_runs_with_one_run_key_the_newest_evaluated_one_counts():
     runs = [
-        stored_run("d", "k2", 40),
-        stored_run("c", "k1", 30),
-        stored_run("b", "k1", 20, "protocols"),
-        stored_run("a", "k1", 10, "protocols"),
+        make_stored_run("d", "k2", 40),
+        make_stored_run("c", "k1", 30),
+        make_stored_run("b", "k1", 20, "protocols"),
+        make_stored_run("a", "k1", 10, "protocols"),
     ]
     assert [run.run_id for run in drop_repetitions(runs)] == ["d", "b"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from dvc_checkouts import BIN
-from lineage_projects import SEED, SNAPSHOT, set_seed, trained_project
+from lineage_projects import SEED, SNAPSHOT, set_seed, train_project
 from mlflow import MlflowClient
 from PIL import Image
 from tracking_stores import apart, empty_database
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, write_cache):
     store = empty_database(tmp_path_factory)
-    return trained_project(tmp_path_factory.mktemp("lineage"), write_cache, store)
+    return train_project(tmp_path_factory.mktemp("lineage"), write_cache, store)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def here(project, monkeypatch):
 @pytest.fixture
 def copy(project, tmp_path, monkeypatch):
     """A copy of the repository to remove things from; MLflow artefacts stay in the original."""
-    paths = project.copied(tmp_path / "copy")
+    paths = project.copy_to(tmp_path / "copy")
     monkeypatch.chdir(paths.root)
     return apart(paths.root, monkeypatch)
 
