@@ -30,7 +30,7 @@ PASSWORDS = {"admin": "an admin's long secret", "ann": "ann's long secret", "bob
 
 
 def block(kind: str, word: str) -> str:
-    """The document's one block of a kind in which a word stands."""
+    """The one block of a kind in the document that has a word."""
     blocks = re.findall(rf"^```{kind}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     (found,) = [each for each in blocks if word in each]
     return found
@@ -83,8 +83,8 @@ def empty_database() -> Iterator[dict[str, str]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class Lane:
-    """The way to a port, as wide as `rate` (bytes a second) says."""
+class SlowProxy:
+    """Proxy to a port, limited to `rate` bytes a second."""
 
     def __init__(self, port: int) -> None:
         self.rate = float("inf")
@@ -111,32 +111,32 @@ class Lane:
 
 
 @contextmanager
-def empty_bucket() -> Iterator[Lane]:
-    """The lane to a store that speaks S3, with one bucket."""
+def empty_bucket() -> Iterator[SlowProxy]:
+    """The proxy to a store that speaks S3, with one bucket."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     try:
-        lane = Lane(server.get_host_and_port()[1])
-        bucket_of(lane).create()
-        yield lane
+        proxy = SlowProxy(server.get_host_and_port()[1])
+        bucket_of(proxy).create()
+        yield proxy
     finally:
         server.stop()
 
 
-def bucket_of(lane: Lane):
+def bucket_of(proxy: SlowProxy):
     """The bucket, as boto3 has it."""
     keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
-    store = boto3.resource("s3", endpoint_url=lane.address, region_name="us-east-1", **keys)
+    store = boto3.resource("s3", endpoint_url=proxy.address, region_name="us-east-1", **keys)
     return store.Bucket(BUCKET)
 
 
 @dataclass
 class Team:
-    """The running server, and what a member of the team has in the environment."""
+    """Running server, and the environment of a member of the team."""
 
     port: int
     log: Path
-    s3: Lane
+    s3: SlowProxy
 
     @property
     def address(self) -> str:
@@ -149,7 +149,7 @@ class Team:
             "MLFLOW_TRACKING_PASSWORD": PASSWORDS[name],
         }
 
-    def asked(self, path: str, user: str = "", **headers: str) -> int:
+    def request_status(self, path: str, user: str = "", **headers: str) -> int:
         """The HTTP status of a request."""
         if user:
             secret = base64.b64encode(f"{user}:{PASSWORDS[user]}".encode()).decode()
@@ -163,7 +163,7 @@ class Team:
 
 
 @contextmanager
-def _served(command: list[str], env: dict[str, str], team: Team) -> Iterator[None]:
+def _serve(command: list[str], env: dict[str, str], team: Team) -> Iterator[None]:
     with team.log.open("ab") as log:
         process = subprocess.Popen(
             command, env=env, stdout=log, stderr=log, cwd=team.log.parent, start_new_session=True
@@ -172,7 +172,7 @@ def _served(command: list[str], env: dict[str, str], team: Team) -> Iterator[Non
         deadline = time.monotonic() + 180
         while True:
             with suppress(OSError):
-                if team.asked("/health") == 200:
+                if team.request_status("/health") == 200:
                     break
             assert process.poll() is None, team.log.read_text()
             assert time.monotonic() < deadline, team.log.read_text()
@@ -189,17 +189,17 @@ def serving_team(folder: Path) -> Iterator[Team]:
     """The server by the document's files and command; users as it makes them."""
     if find_spec("flask_wtf") is None:
         pytest.fail("Flask-WTF is missing: .venv/bin/pip install -e '.[server,s3]'")
-    with empty_database() as database, empty_bucket() as lane:
-        team = Team(free_port(), folder / "log", lane)
-        env = {**os.environ, **_documented(team), **database}
-        with _served(_command(team.port), env, team):
+    with empty_database() as database, empty_bucket() as proxy:
+        team = Team(free_port(), folder / "log", proxy)
+        env = {**os.environ, **_read_environment(team), **database}
+        with _serve(_command(team.port), env, team):
             for name in ("ann", "bob"):
                 _make_user(team, name)
             yield team
 
 
-def _documented(team: Team) -> dict[str, str]:
-    """The document's variables, with what is this machine's own; writes its auth.ini."""
+def _read_environment(team: Team) -> dict[str, str]:
+    """Variables of the document, some with values of this machine; writes its auth.ini."""
     auth = team.log.with_name("auth.ini")
     auth.write_text(block("ini", "database_uri"))
     lines = [line for line in block("ini", "MLFLOW_FLASK").splitlines() if "=" in line]

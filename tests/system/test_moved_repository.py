@@ -106,16 +106,16 @@ def execute(paths: Paths, statement: str, *values: str) -> None:
 def test_a_moved_repository_finds_its_pictures_files_and_models(moved, tmp_path, capsys):
     paths, old = moved
     runs = Runs(paths)
-    row = runs.find_training(KEY)
+    run = runs.find_training(KEY)
     err = capsys.readouterr().err
     assert err.startswith(f"{paths.root}/mlflow.db: moved")
     assert len(err.splitlines()) == 1
-    file = runs.download(row.run_id, "reports/grid.png", tmp_path)
+    file = runs.download(run.run_id, "reports/grid.png", tmp_path)
     with Image.open(file) as image:
         assert image.size == (32, 32)
     client = client_of(paths)
     assert capsys.readouterr().err == ""
-    pictures = [each.path for each in client.list_artifacts(row.run_id, "images")]
+    pictures = [each.path for each in client.list_artifacts(run.run_id, "images")]
     assert sum(path.endswith(".png") for path in pictures) == 1
     for version in "12":
         uri = client.get_model_version_download_uri("avatars", version)
@@ -141,8 +141,8 @@ def test_another_program_finds_the_files_of_a_repaired_store(moved, capsys):
     assert "moved" in capsys.readouterr().err
     client = MlflowClient(tracking_uri(paths))
     experiment = client.get_experiment_by_name("avatars").experiment_id
-    (row,) = client.search_runs([experiment])
-    found = client.list_artifacts(row.info.run_id, "reports")
+    (run,) = client.search_runs([experiment])
+    found = client.list_artifacts(run.info.run_id, "reports")
     assert [each.path for each in found] == ["reports/grid.png"]
 
 

@@ -94,18 +94,18 @@ def change_objective(checkout, objective):
 
 
 def test_a_training_restored_by_its_author_has_its_run_already(author):
-    before = {row.info.run_id for row in author.rows()}
+    before = {run.info.run_id for run in author.rows()}
     change_objective(author, "wgan_gp")
     try:
         out = author.dvc("repro")
         assert "Stage 'train' is cached - skipping run, checking out outputs" in out
         restored = json.loads(author.read("reports/metrics.json"))["run_key"]
-        rows = author.rows()
-        assert {row.info.run_id for row in rows} == before
+        runs = author.rows()
+        assert {run.info.run_id for run in runs} == before
         assert [
-            row.data.params["train.objective"]
-            for row in rows
-            if row.data.tags["run_key"].startswith(restored)
+            run.data.params["train.objective"]
+            for run in runs
+            if run.data.tags["run_key"].startswith(restored)
         ] == ["wgan_gp"]
     finally:
         author.git("checkout", "-q", ".")

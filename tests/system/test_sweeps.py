@@ -32,7 +32,7 @@ def clone(built, tmp_path):
 
     yield make
     for checkout in made:
-        if not ended(checkout):
+        if not exit_codes(checkout):
             checkout.dvc("queue", "stop", "--kill")
 
 
@@ -43,7 +43,7 @@ def queue(checkout, seeds):
     return [line.split("'")[1] for line in out.splitlines() if line.startswith("Queued")]
 
 
-def ended(checkout):
+def exit_codes(checkout):
     """Exit codes of the queue's tasks that have ended."""
     found = []
     for file in checkout.root.glob(".dvc/tmp/exps/run/*/*.json"):
@@ -62,11 +62,11 @@ def work_off(*checkouts, tasks):
     for process in starting:
         assert process.wait(timeout=120) == 0
     deadline = time.monotonic() + TIMEOUT_S
-    while any(len(ended(checkout)) < tasks for checkout in checkouts):
-        assert time.monotonic() < deadline, [ended(checkout) for checkout in checkouts]
+    while any(len(exit_codes(checkout)) < tasks for checkout in checkouts):
+        assert time.monotonic() < deadline, [exit_codes(checkout) for checkout in checkouts]
         time.sleep(0.5)
     for checkout in checkouts:
-        assert ended(checkout) == [0] * tasks
+        assert exit_codes(checkout) == [0] * tasks
 
 
 def complaints(checkout):

@@ -37,7 +37,7 @@ def team(tmp_path_factory):
         yield running
 
 
-def started(folder: Path, env: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+def start(folder: Path, env: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
     """`gan` as a member of the team types it."""
     environment = {
         "PATH": os.environ["PATH"],
@@ -56,8 +56,8 @@ def started(folder: Path, env: dict[str, str], *arguments: str) -> subprocess.Po
     )
 
 
-def done(process: subprocess.Popen[str]) -> str:
-    """What a command printed that succeeded, without a secret and without complaints."""
+def output_of(process: subprocess.Popen[str]) -> str:
+    """Output of a command, which must succeed without a warning and print no secret."""
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert "tracking:" not in err
@@ -74,11 +74,11 @@ def trained(team, tmp_path_factory, write_params, write_cache, noise_images) -> 
         folders[name] = tmp_path_factory.mktemp(name)
         new_checkout(folders[name], cache)
         write_params(folders[name] / "params.yaml", SMALL | {"train.seed": seed})
-    both = [started(folders[name], team.member(name), "train") for name in folders]
+    both = [start(folders[name], team.member(name), "train") for name in folders]
     for process in both:
-        done(process)
+        output_of(process)
     for name, folder in folders.items():  # a busy machine takes longer than a training waits
-        done(started(folder, team.member(name), "sync"))
+        output_of(start(folder, team.member(name), "sync"))
     return folders
 
 
@@ -134,12 +134,12 @@ def test_a_third_machine_evaluates_both_and_compares_them(
     write_params(tmp_path / "params.yaml", SMALL)
     secret = quote(PASSWORDS["bob"], safe="")
     env = {"MLFLOW_TRACKING_URI": team.address.replace("//", f"//bob:{secret}@")}
-    done(started(tmp_path, env, "reference"))
+    output_of(start(tmp_path, env, "reference"))
     runs = runs_by_user(team, monkeypatch)
     for run in runs.values():
-        out = done(started(tmp_path, env, "evaluate", "--run", run.info.run_id[:12]))
+        out = output_of(start(tmp_path, env, "evaluate", "--run", run.info.run_id[:12]))
         assert "fd_lite0_24" in out
-    compared = done(started(tmp_path, env, "compare", *(r.info.run_id for r in runs.values())))
+    compared = output_of(start(tmp_path, env, "compare", *(r.info.run_id for r in runs.values())))
     assert all(run.info.run_id[:6] in compared for run in runs.values())
     for run in runs_by_user(team, monkeypatch).values():
         assert run.data.metrics["fd_lite0_24_small24"] > 0
@@ -147,16 +147,16 @@ def test_a_third_machine_evaluates_both_and_compares_them(
 
 def test_strangers_and_other_names_are_refused(team):
     search = "/api/2.0/mlflow/experiments/search?max_results=5"
-    assert team.asked(search) == 401
-    assert team.asked(search, "ann") == 200
-    assert team.asked(search, "ann", Host="tracker.example.net") == 403
+    assert team.request_status(search) == 401
+    assert team.request_status(search, "ann") == 200
+    assert team.request_status(search, "ann", Host="tracker.example.net") == 403
 
 
 def test_a_wrong_password_costs_a_line_and_no_training(team, trained, tmp_path):
     shutil.copytree(trained["ann"] / "cache", tmp_path / "cache")
     shutil.copy(trained["ann"] / "params.yaml", tmp_path)
     env = team.member("ann") | {"MLFLOW_TRACKING_PASSWORD": "mistyped"}
-    process = started(tmp_path, env, "train")
+    process = start(tmp_path, env, "train")
     _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert (tmp_path / "models/final.pt").exists()

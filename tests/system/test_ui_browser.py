@@ -181,7 +181,7 @@ def test_the_table_of_runs_shows_losses_and_distances_of_both(addresses, page):
         assert found == pytest.approx(sorted([bce, wgan_gp]), rel=0.01)
     objectives = page.locator('.ag-row [role=gridcell][col-id="params.`train.objective`"]')
     assert sorted(objectives.all_inner_texts()) == ["bce", "wgan_gp"]
-    expect(page.get_by_text("One row is one training")).to_be_visible()
+    expect(page.get_by_text("One run is one training")).to_be_visible()
 
 
 def test_comparing_draws_the_losses_of_both_over_images_seen(addresses, page):

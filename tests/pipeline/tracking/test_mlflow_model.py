@@ -59,7 +59,7 @@ LINEAGE = {
 KEY = "e" * 64
 
 
-def written(file, make_params, seen=128, state=None):
+def write_checkpoint(file, make_params, seen=128, state=None):
     params = make_params()
     generator = build_generator(params.model, 32)
     initialise(generator, params.model.generator, torch.Generator().manual_seed(seen))
@@ -89,7 +89,7 @@ def tracked(tmp_path_factory, make_params):
     with pytest.MonkeyPatch.context() as patch:
         paths = apart(tmp_path_factory.mktemp("tracked"), patch)
         copy_store(empty_database(tmp_path_factory), paths)
-        file = written(paths.root / "128.pt", make_params)
+        file = write_checkpoint(paths.root / "128.pt", make_params)
         run = start_run(
             paths, experiment="avatars", name="n", run_key=KEY, folder=paths.root / "run"
         )
@@ -155,7 +155,7 @@ def test_a_seed_without_a_truncation_of_its_own_has_the_usual_one():
 def test_pixels_and_files_are_those_of_gan_generate_whatever_else_is_asked_for(
     tmp_path, make_params
 ):
-    file = written(tmp_path / "128.pt", make_params)
+    file = write_checkpoint(tmp_path / "128.pt", make_params)
     model = Avatars(file)
     together = model.predict({"seed": list(range(20)), "truncation": [1.0, 0.7] * 10})
     assert together.shape == (20, 32, 32, 3)
@@ -215,7 +215,7 @@ def test_the_same_checkpoint_makes_no_second_model_and_a_new_card_replaces_the_o
     store, tracked, tmp_path, make_params
 ):
     before, card = model_of(store), tmp_path / "card.md"
-    whole = written(tmp_path / "final.pt", make_params, state={"more": torch.zeros(3)})
+    whole = write_checkpoint(tmp_path / "final.pt", make_params, state={"more": torch.zeros(3)})
     card.write_text(model_card(result(tracked.file)["subject"], None))
     for file in (tracked.file, whole):  # what only training needs makes no other generator
         assert log_model(store, tracked.run_id, file, card) == before.model_id
@@ -231,7 +231,7 @@ def test_the_same_checkpoint_makes_no_second_model_and_a_new_card_replaces_the_o
 def test_an_interrupted_logging_is_finished_by_the_next_attempt(
     store, tracked, tmp_path, make_params, monkeypatch
 ):
-    file, card = written(tmp_path / "64.pt", make_params, 64), tmp_path / "card.md"
+    file, card = write_checkpoint(tmp_path / "64.pt", make_params, 64), tmp_path / "card.md"
     card.write_text("no front matter")
     with monkeypatch.context() as patch:
         patch.setattr(type(store), "log_model_artifacts", lambda *_: 1 / 0)
@@ -354,7 +354,7 @@ def test_registering_twice_makes_one_version_and_the_alias_moves(
     assert not first.description.startswith("---")
     assert len(first.description) <= 5000
     register.run(str(tracked.file), paths, name="avatars", alias="second")
-    other = written(tmp_path / "other.pt", make_params, 192)
+    other = write_checkpoint(tmp_path / "other.pt", make_params, 192)
     register.run(str(other), paths, name="avatars", alias="champion")
     version = store.get_model_version_by_alias("avatars", "champion")
     assert (int(version.version), version.tags["images_seen"]) == (2, "192")
@@ -395,7 +395,7 @@ def test_a_store_that_cannot_register_costs_one_line(tracked, monkeypatch, uri):
         register.run(str(tracked.file), tracked.paths, name="avatars")
 
 
-def asked(port: int, body: object) -> object:
+def predict(port: int, body: object) -> object:
     data = json.dumps(body).encode()
     address = f"http://127.0.0.1:{port}/invocations"
     question = urllib.request.Request(address, data, {"Content-Type": "application/json"})
@@ -425,18 +425,18 @@ def test_mlflow_serves_arrays_and_png_files(store, tracked, tmp_path):
     try:
         until(lambda: server.poll() is not None or listens(port), 180)
         assert server.poll() is None, (tmp_path / "log").read_text()
-        images = asked(port, {"inputs": {"seed": [4, 5], "truncation": [1.0, 0.5]}})
+        images = predict(port, {"inputs": {"seed": [4, 5], "truncation": [1.0, 0.5]}})
         here = Avatars(tracked.file).predict({"seed": [4, 5], "truncation": [1.0, 0.5]})
         assert np.array_equal(np.array(images, np.uint8), here)
         split = {"dataframe_split": {"columns": ["seed"], "data": [[4]]}}
-        assert np.array_equal(np.array(asked(port, split), np.uint8), here[:1])
-        (text,) = asked(port, {"inputs": {"seed": [4]}, "params": {"output": "png"}})
+        assert np.array_equal(np.array(predict(port, split), np.uint8), here[:1])
+        (text,) = predict(port, {"inputs": {"seed": [4]}, "params": {"output": "png"}})
         picture = tmp_path / "4.png"
         picture.write_bytes(base64.b64decode(text))
         assert np.array_equal(np.asarray(Image.open(picture)), here[0])
         assert read_lineage(picture)["run_key"] == KEY
         with pytest.raises(urllib.error.HTTPError) as caught:
-            asked(port, {"inputs": {"seed": [4]}, "params": {"output": "jpeg"}})
+            predict(port, {"inputs": {"seed": [4]}, "params": {"output": "jpeg"}})
         assert caught.value.code == 400
         assert "array or png" in json.loads(caught.value.read())["message"]
     finally:
