@@ -57,7 +57,6 @@ LONGEST = (
     "test_distributed.py",
     "test_pytorch_fid.py",
     "test_dvc_views.py",
-    "test_sync.py",
     "test_ui_browser.py",
     "test_reproduce.py",
     "test_flat_layout.py",
