@@ -1,38 +1,40 @@
-"""Stages run under a tracker: each opens its MLflow run first, so that a failed one leaves it."""
+"""Stages run under a tracker: each opens its MLflow run first, so that a failed one leaves it.
+
+Stages are imported inside functions only: the others' torch takes seconds, and once it is imported
+an MLflow run asks it for the GPUs.
+"""
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from gan.params.data import ScrapeParams
-from gan.params.file import Params
-from gan.tensor_cache import TensorCache
-from pipeline.crawl.request import ScrapeRequest
-from pipeline.dataset.reader import Dataset
-from pipeline.evaluation.evaluate_subject import Evaluation
 from pipeline.paths import Paths
-from pipeline.preprocessing.cache_contents import flatten_statistics
-from pipeline.preprocessing.report import PreprocessSummary
-from pipeline.stages import evaluate as evaluate_stage
-from pipeline.stages import preprocess as preprocess_stage
-from pipeline.stages import reference as reference_stage
-from pipeline.stages import scrape as scrape_stage
-from pipeline.stages import train as train_stage
-from pipeline.stages.reference import ReferenceSummary
-from pipeline.stages.scrape import ScrapeSummary
 from pipeline.tracking.descriptions import (
     DESCRIPTION,
     describe_preprocess,
     describe_reference,
     describe_scrape,
 )
-from pipeline.tracking.evaluation_run import log_best
 from pipeline.tracking.open_run import stage_run
 from pipeline.tracking.training_run import MlflowTracker
 
+if TYPE_CHECKING:
+    from gan.params.data import ScrapeParams
+    from gan.params.file import Params
+    from pipeline.crawl.request import ScrapeRequest
+    from pipeline.evaluation.evaluate_subject import Evaluation
+    from pipeline.preprocessing.report import PreprocessSummary
+    from pipeline.stages.reference import ReferenceSummary
+    from pipeline.stages.scrape import ScrapeSummary
 
-def scrape(request: ScrapeRequest, settings: ScrapeParams | None, paths: Paths) -> ScrapeSummary:
+
+def scrape(
+    request: "ScrapeRequest", settings: "ScrapeParams | None", paths: Paths
+) -> "ScrapeSummary":
     """Run the scrape stage; log the source, counts by status, contact sheet and data card."""
+    from pipeline.stages import scrape as stage
+
     with stage_run(paths, "scrape") as run:
-        summary = scrape_stage.run(request, settings, paths)
+        summary = stage.run(request, settings, paths)
         run.params({"source": summary.source})
         text = describe_scrape(summary.counts, str(summary.source["source"]), summary.fetched)
         run.tags({"snapshot_digest": summary.digest, DESCRIPTION: text})
@@ -45,12 +47,16 @@ def scrape(request: ScrapeRequest, settings: ScrapeParams | None, paths: Paths) 
     return summary
 
 
-def preprocess(params: Params, paths: Paths) -> PreprocessSummary:
+def preprocess(params: "Params", paths: Paths) -> "PreprocessSummary":
     """Run the preprocess stage; log its settings, counts, statistics and sheets."""
+    from pipeline.dataset.reader import Dataset
+    from pipeline.preprocessing.cache_contents import flatten_statistics
+    from pipeline.stages import preprocess as stage
+
     settings = params.preprocess.model_dump()
     name = f"preprocess {params.preprocess.size}px"
     with stage_run(paths, "preprocess", name=name, params=settings) as run:
-        summary = preprocess_stage.run(params, paths)
+        summary = stage.run(params, paths)
         text = describe_preprocess(
             params.preprocess.size, summary.read, summary.train, summary.holdout
         )
@@ -72,10 +78,13 @@ def preprocess(params: Params, paths: Paths) -> PreprocessSummary:
     return summary
 
 
-def reference(params: Params, paths: Paths) -> ReferenceSummary:
+def reference(params: "Params", paths: Paths) -> "ReferenceSummary":
     """Run the reference stage; log its extractors, counts and statistics files."""
+    from gan.tensor_cache import TensorCache
+    from pipeline.stages import reference as stage
+
     with stage_run(paths, "reference", params=params.features.model_dump()) as run:
-        summary = reference_stage.run(params, paths)
+        summary = stage.run(params, paths)
         run.tags(
             {
                 "cache_digest": TensorCache.open(paths.cache).digest,
@@ -92,14 +101,19 @@ def reference(params: Params, paths: Paths) -> ReferenceSummary:
     return summary
 
 
-def train(params: Params, paths: Paths, *, resume: bool = False) -> None:
+def train(params: "Params", paths: Paths, *, resume: bool = False) -> None:
     """Run the train stage with MLflow as its tracker."""
+    from pipeline.stages import train as stage
+
     with MlflowTracker(paths) as tracker:
-        train_stage.run(params, paths, tracker, resume=resume)
+        stage.run(params, paths, tracker, resume=resume)
 
 
-def evaluate(params: Params, paths: Paths) -> Evaluation:
+def evaluate(params: "Params", paths: Paths) -> "Evaluation":
     """Run the evaluate stage; log its metrics and pictures onto the training's MLflow run."""
-    evaluation = evaluate_stage.run(params, paths)
+    from pipeline.stages import evaluate as stage
+    from pipeline.tracking.evaluation_run import log_best
+
+    evaluation = stage.run(params, paths)
     log_best(evaluation, params.evaluate, paths)
     return evaluation

@@ -366,6 +366,9 @@ def test_ctrl_c_during_the_start_gives_no_traceback_of_a_worker(tmp_path, after)
     assert not paths.cache.with_name("cache.staging").exists()
 
 
-def test_the_stage_does_not_import_torch():
-    code = "import sys, pipeline.stages.preprocess; sys.exit('torch' in sys.modules)"
+@pytest.mark.parametrize("stage", ["scrape", "preprocess"])
+def test_a_stage_without_networks_does_not_import_torch(stage):
+    """Neither itself nor in the module that opens its MLflow run."""
+    code = f"import sys, pipeline.stages.{stage}, pipeline.tracking.stage_runs"
+    code += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
