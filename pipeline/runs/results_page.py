@@ -8,7 +8,7 @@ from gan.atomic import write_atomically
 from gan.errors import GanError
 from gan.params.file import load_params
 from pipeline.paths import Paths
-from pipeline.tracking import run_times as runlog
+from pipeline.tracking import run_times
 
 COLUMNS = ("fid_", "fd_", "kid_", "kd_", "precision_", "recall_", "best_images_seen")
 """Metrics that have a column; the others are in the JSON only."""
@@ -40,7 +40,7 @@ def add(name: str, paths: Paths, folder: Path) -> None:
         "model": params.model.model_dump(),
         "preprocess": params.preprocess.model_dump(),
         "train": params.train.active(),
-        "minutes": runlog.minutes(runlog.read(paths, metrics["run_key"])),
+        "minutes": run_times.minutes(run_times.read(paths, metrics["run_key"])),
         "images_seen": params.train.images,
     }
     text = json.dumps(facts, indent=1, sort_keys=True) + "\n"

@@ -8,7 +8,7 @@ from rich.table import Table
 from gan.errors import GanError
 from pipeline.features.inception_file import weights_file
 from pipeline.paths import Paths
-from pipeline.tracking import run_times as runlog
+from pipeline.tracking import run_times
 
 
 def run(paths: Paths) -> None:
@@ -22,7 +22,7 @@ def run(paths: Paths) -> None:
         raise GanError(f"{file}: damaged; `gan evaluate` writes it anew") from None
     table = Table(title="This run", show_header=False)
     table.add_row("run key", str(metrics.get("run_key", "?")))
-    times = runlog.read(paths, str(metrics.get("run_key") or "none"))
+    times = run_times.read(paths, str(metrics.get("run_key") or "none"))
     table.add_row("started", times.get("started", "not on this machine"))
     table.add_row("finished", times.get("finished", "-"))
     deviations = metrics.get("deviation", {})

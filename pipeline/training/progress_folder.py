@@ -191,16 +191,6 @@ def _lock(lock: Any, folder: Path) -> None:
     lock.flush()
 
 
-def in_use(folder: Path) -> bool:
-    """Whether a process trains in a progress folder."""
-    with (folder / "lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
-
-
 def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     """List differences between nested plain values: "key: there -> here"."""
     there, here = flatten(there), flatten(here)
