@@ -59,16 +59,6 @@ def test_the_state_of_a_training_comes_back_as_it_was(tmp_path, generator):
     assert load_generator(tmp_path / "a.pt")[1] == ORIGIN
 
 
-def test_a_checkpoint_without_lineage_is_still_read(tmp_path, generator):
-    save_checkpoint(tmp_path / "new.pt", replace(ORIGIN, lineage={"snapshot": "s"}), generator)
-    content = load_checkpoint(tmp_path / "new.pt")
-    assert load_generator(tmp_path / "new.pt")[1].lineage == {"snapshot": "s"}
-    del content["origin"]["lineage"]
-    content["format"] = "avatar-gan checkpoint 2"
-    torch.save(content | {"sha256": content_digest(content)}, tmp_path / "old.pt")
-    assert load_generator(tmp_path / "old.pt")[1] == ORIGIN
-
-
 def test_equal_content_gives_equal_bytes_under_any_name(tmp_path, generator):
     save_checkpoint(tmp_path / "a.pt", ORIGIN, generator)
     save_checkpoint(

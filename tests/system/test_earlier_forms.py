@@ -1,0 +1,326 @@
+"""Files of the flat layout in today's commands: checkpoints, pictures, data, caches, runs."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from corner_features import FILE, save_corners
+from earlier_forms import (
+    GENERATOR,
+    MODEL,
+    RUN_KEY,
+    draw_images,
+    identity_of,
+    lineage_of,
+    training_state,
+    write_avatar,
+    write_cache,
+    write_checkpoint,
+    write_dataset,
+    write_evaluation,
+    write_progress,
+    write_run,
+    write_stage_records,
+    write_training_records,
+)
+from tracking_stores import (
+    apart,
+    artifacts,
+    client_of,
+    copy_store,
+    empty_database,
+    history,
+    images,
+    read_runs,
+)
+
+from gan.checkpoints import load_checkpoint, load_generator
+from gan.devices import choose_compute
+from gan.params.model import ModelParams
+from gan.tensor_cache import TensorCache
+from gan.training.state import build_state
+from pipeline.cli.main import main
+from pipeline.housekeeping.doctor_leftovers import trainings, unsent
+from pipeline.pictures.png_lineage import read_lineage
+from pipeline.stages import train as train_stage
+from pipeline.training.tracker import NullTracker
+from pipeline.training.warm_start import warm_start
+
+EARLIER = {
+    "preprocess.holdout": 0.25,
+    "model.generator.width": 4,
+    "train.objective": "bce",
+    "train.images": 16,
+    "train.recipes.bce.generator.learning_rate": 0.0004,
+    "train.recipes.bce.discriminator.learning_rate": 0.0004,
+    "evaluate.num_fakes": 8,
+    "evaluate.report_seeds": [2],
+    "evaluate.allow_small": True,
+    "evaluate.metrics": ["frechet_distance"],
+    "features.extractors": [FILE],
+}
+
+
+@pytest.fixture
+def paths(tmp_path, monkeypatch):
+    """An empty project in the current folder, whose store is its own mlflow.db."""
+    monkeypatch.chdir(tmp_path)
+    return apart(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def store(paths, tmp_path_factory):
+    """An empty store in `paths`."""
+    copy_store(empty_database(tmp_path_factory), paths)
+
+
+@pytest.fixture
+def gan(monkeypatch, capsys):
+    """gan("cache verify cache"): stdout and stderr of the command, which must succeed."""
+
+    def run(line):
+        monkeypatch.setattr(sys, "argv", ["gan", *line.split()])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capsys.readouterr()
+        assert stop.value.code == 0, err
+        return out, err
+
+    return run
+
+
+def fresh_state(make_params):
+    params = make_params(EARLIER)
+    return build_state(params.model, 32, params.train, choose_compute("cpu", "float32"))
+
+
+def assert_equal(left, right):
+    """Compare nested plain values and tensors, with their types and the order of keys."""
+    if isinstance(left, dict):
+        assert list(left) == list(right)
+        for key in left:
+            assert_equal(left[key], right[key])
+    elif isinstance(left, list | tuple):
+        assert type(left) is type(right)
+        assert len(left) == len(right)
+        for one, other in zip(left, right, strict=True):
+            assert_equal(one, other)
+    elif isinstance(left, torch.Tensor):
+        assert left.dtype == right.dtype
+        assert torch.equal(left, right)
+    else:
+        assert (type(left), left) == (type(right), right)
+
+
+# checkpoints
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("training", [False, True])
+def test_a_checkpoint_makes_avatars(paths, gan, version, training):
+    weights = write_checkpoint(paths.root / "old.pt", version, training=training)
+    gan("generate --ckpt old.pt --seeds 7 --out avatars")
+    generator, origin = load_generator(paths.root / "old.pt")
+    assert_equal(dict(generator.state_dict()), weights)
+    assert origin.run_key == RUN_KEY
+    told = read_lineage(paths.root / "avatars" / "000007.png")
+    assert told["lineage"] == (lineage_of(origin.cache_digest) if version == 3 else {})
+    assert (told["run_key"], told["images_seen"]) == (RUN_KEY, 192)
+
+
+def test_a_training_checkpoint_restores_the_whole_state(tmp_path, make_params):
+    weights = write_checkpoint(tmp_path / "state.pt", training=True)
+    state = fresh_state(make_params)
+    state.load_state_dict(load_checkpoint(tmp_path / "state.pt")["state"])
+    assert_equal(dict(state.state_dict()), training_state(weights))
+    assert float(state.augment_strength) == 0.25
+    assert int(state.first_nonfinite_step) == -1
+    assert state.metric_sums["loss/generator"] == 1.5
+    assert state.metric_counts == {"loss/generator": 2, "gradient_norm/generator": 2}
+    assert state.learning_rate_scale == 0.5
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("training", [False, True])
+def test_a_training_begins_with_a_checkpoint(tmp_path, make_params, version, training):
+    weights = write_checkpoint(tmp_path / "old.pt", version, training=training)
+    state, model = fresh_state(make_params), ModelParams.model_validate(MODEL)
+    start = warm_start("old.pt", tmp_path, model, state.generator, state.discriminator)
+    start.fill(state)
+    saved = training_state(weights)
+    assert_equal(dict(state.averaged.state_dict()), weights)
+    raw = saved["generator"] if training else weights
+    assert_equal(dict(state.generator.state_dict()), raw)
+    if training:
+        assert_equal(dict(state.discriminator.state_dict()), saved["discriminator"])
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_checkpoint_tells_its_lineage(paths, gan, version):
+    write_checkpoint(paths.root / "old.pt", version)
+    lineage = json.loads(gan("lineage old.pt --json")[0])
+    assert RUN_KEY in json.dumps(lineage)
+    assert (lineage_of("d3" * 32)["source"]["source"] in json.dumps(lineage)) == (version == 3)
+
+
+def test_a_picture_tells_its_lineage(paths, gan):
+    write_avatar(paths.root / "old.png")
+    lineage = json.dumps(json.loads(gan("lineage old.png --json")[0]))
+    about = lineage_of("d3" * 32)
+    for value in (RUN_KEY, about["snapshot"], about["decided"]["code_digest"], "d3" * 32):
+        assert value in lineage
+
+
+# evaluations
+
+
+def test_evaluations_compare(paths, gan):
+    write_evaluation(paths.root / "a", 1004.0, 64)
+    write_evaluation(paths.root / "b", 900.0, 192)
+    out, _ = gan("compare a/evaluation.json b --json")
+    assert "fd_lite0_64_small6" in out
+    assert "900.0" in out
+    assert "1004.0" in out
+
+
+# data/ and cache/
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("store")
+def test_a_dataset_is_kept_and_preprocessed(paths, gan, write_params):
+    digest = write_dataset(paths.root, draw_images(8))
+    write_params(paths.root / "params.yaml", EARLIER)
+    before = {file.name: file.read_bytes() for file in paths.data.iterdir()}
+    gan("scrape --ensure")
+    assert {file.name: file.read_bytes() for file in paths.data.iterdir()} == before
+    assert json.loads(paths.receipt.read_text())["digest"] == digest
+    gan("preprocess")
+    cache = TensorCache.open(paths.cache)
+    assert sum(cache.meta["counts"].values()) == 8
+    assert cache.meta["snapshot"] == digest
+    left = {image.tobytes() for image in draw_images(8)}
+    assert {np.asarray(image).tobytes() for image in cache.images} == left
+
+
+def test_a_cache_is_intact_and_shown(paths, gan):
+    digest = write_cache(paths.cache, draw_images(8), holdout=2)
+    gan("cache verify cache")
+    assert json.loads(gan("cache info cache --json")[0])["digest"] == digest
+    gan("cache show cache --out sheet.png --by sharpness")
+    assert (paths.root / "sheet.png").is_file()
+
+
+def test_a_training_on_a_cache_begins_with_a_checkpoint(paths, make_params):
+    digest = write_cache(paths.cache, draw_images(24), holdout=4)
+    write_checkpoint(paths.root / "old.pt", 2, training=True)
+    train_stage.run(make_params(EARLIER | {"train.init_from": "old.pt"}), paths, NullTracker())
+    content = load_checkpoint(paths.models / "final.pt")
+    assert content["origin"]["cache_digest"] == digest
+    assert list(content["averaged"]) == list(GENERATOR)
+    earlier = load_checkpoint(paths.root / "old.pt")
+    assert list(content) == list(earlier)
+    assert list(content["state"]) == list(earlier["state"])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("store")
+def test_a_checkpoint_is_evaluated_on_its_cache(paths, gan, write_params):
+    digest = write_cache(paths.cache, draw_images(24), holdout=8)
+    write_checkpoint(paths.root / "old.pt", 2, cache_digest=digest)
+    write_params(paths.root / "params.yaml", EARLIER)
+    save_corners(paths.weights)
+    gan("evaluate --ckpt old.pt --out judged")
+    result = json.loads((paths.root / "judged" / "evaluation.json").read_text())
+    assert result["subject"]["trained_on"] == digest
+    assert not any(reference["other"] for reference in result["references"].values())
+    assert len(result["metrics"]) == 2
+
+
+# progress of trainings
+
+
+def test_an_unfinished_training_is_listed(paths, gan):
+    folder = write_progress(paths.progress, identity_of("d3" * 32))
+    (note,) = trainings(paths)
+    assert folder.name in note.text
+    out, _ = gan("clean")
+    assert out.startswith(f"{folder.name}  bce s1  32 images, unfinished")
+
+
+def test_a_training_of_other_code_starts_afresh_and_says_so(paths, make_params, capsys):
+    params = make_params(EARLIER)
+    digest = write_cache(paths.cache, draw_images(24), holdout=4)
+    folder = write_progress(paths.progress, identity_of(digest))
+    before = (folder / "state-000000000032.pt").read_bytes()
+    train_stage.run(params, paths, NullTracker())
+    (line,) = [text for text in capsys.readouterr().err.splitlines() if "code_digest" in text]
+    assert identity_of(digest)["code_digest"][:12] in line
+    assert load_checkpoint(paths.models / "final.pt")["origin"]["images_seen"] == 16
+    assert (folder / "state-000000000032.pt").read_bytes() == before
+
+
+# records and runs
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("store")
+def test_unsent_records_are_listed_and_sent(paths, gan):
+    progress = write_progress(paths.progress, identity_of("d3" * 32))
+    number = write_training_records(progress / "tracking" / RUN_KEY[:16])
+    stage = paths.root / "logs" / "spool" / "preprocess-aa4685785632"
+    more = write_stage_records(stage)
+    out, _ = gan("clean")
+    assert f"{number} records unsent" in out
+    assert f"{stage.name}  preprocess 32px, {more} records unsent" in out
+    assert str(number + more) in unsent(paths).text
+    gan("sync")
+    (run,) = read_runs(paths)
+    assert (run.info.run_name, run.info.status) == ("bce 32px w4 s1", "FINISHED")
+    assert run.data.tags["run_key"] == RUN_KEY
+    assert run.data.params["train.objective"] == "bce"
+    assert history(paths, run.info.run_id, "loss/generator") == [(32, 0.75), (64, 0.5)]
+    assert len(images(paths, run.info.run_id)) == 1
+    assert artifacts(paths, run.info.run_id, "checkpoints") == ["checkpoints/000000000064.pt"]
+    (preprocessed,) = read_runs(paths, "avatars-stages")
+    assert preprocessed.info.status == "KILLED"
+    assert preprocessed.data.metrics["images/train"] == 6
+    assert not stage.exists()
+    assert "unsent" not in gan("clean")[0]
+    assert unsent(paths).level == "ok"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("store")
+def test_a_recorded_run_is_listed_completed_and_evaluated(paths, gan, write_params):
+    digest = write_cache(paths.cache, draw_images(24), holdout=8)
+    snapshot = paths.root / "kept" / "000000000064.pt"
+    write_checkpoint(snapshot, images_seen=64, cache_digest=digest)
+    run_id = write_run(
+        f"sqlite:///{paths.root}/mlflow.db",
+        paths.root / "mlartifacts",
+        snapshot,
+    )
+    (listed,) = json.loads(gan("runs --json")[0])
+    assert run_id in json.dumps(listed)
+    assert "1004" in json.dumps(listed)
+
+    write_params(paths.root / "params.yaml", EARLIER)
+    save_corners(paths.weights)
+    gan(f"evaluate --run {run_id[:8]} --out judged")
+    result = json.loads((paths.root / "judged" / "evaluation.json").read_text())
+    assert (result["subject"]["run_key"], result["subject"]["images_seen"]) == (RUN_KEY, 64)
+    values = client_of(paths).get_run(run_id).data.metrics
+    assert set(result["metrics"]) <= set(values)
+
+    write_checkpoint(paths.models / "final.pt", training=True, cache_digest=digest)
+    paths.reports.mkdir(exist_ok=True)
+    table = "images_seen\tloss/generator\n64\t0.75\n128\t0.625\n192\t0.5\n"
+    (paths.reports / "losses.tsv").write_text(table)
+    gan("sync")
+    assert [run.info.run_id for run in read_runs(paths)] == [run_id]
+    points = [(64, 0.75), (128, 0.625), (192, 0.5)]
+    assert history(paths, run_id, "loss/generator") == points
