@@ -324,7 +324,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(checkout, make_
     stage_runs.train(params, paths)
     told = capfd.readouterr().err
     assert f"warning: {newest}" in told
-    assert "the one before is used" in told
+    assert "the checkpoint before is used" in told
     assert f"resuming at {seen_by(older):,} images seen" in told
     assert outs(paths) == before
 
