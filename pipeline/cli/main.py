@@ -65,7 +65,7 @@ def train(
         typer.Option("--resume", help="Fail unless there is an unfinished training to resume."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Try two steps; print memory and time.")
+        bool, typer.Option("--dry-run", help="Try a few steps; print memory and time.")
     ] = False,
 ) -> None:
     """Train the GAN, or resume a training that was killed.

@@ -1,7 +1,8 @@
-"""`gan train --dry-run`: two steps of a training, of which nothing is written."""
+"""`gan train --dry-run`: a few steps of a training, of which nothing is written."""
 
 import time
 from contextlib import closing
+from statistics import median
 
 import yaml
 
@@ -14,11 +15,12 @@ from gan.training.steps import train_step
 from pipeline.paths import Paths
 from pipeline.training.plan import Plan, make_plan
 
-STEPS = 2
+STEPS, SECONDS = 12, 10.0
+"""Timed steps, unless they take longer than this: then fewer."""
 
 
 def describe_dry_run(params: Params, paths: Paths) -> str:
-    """Try two steps; describe networks, memory and time. GanError if the training can't work."""
+    """Try a few steps; describe networks, memory and time. GanError if the training can't work."""
     plan = make_plan(params.model, params.train, TensorCache.open(paths.cache), paths)
     train, device = plan.train, plan.compute.device
     state = plan.fresh_state()
@@ -36,7 +38,7 @@ def describe_dry_run(params: Params, paths: Paths) -> str:
         "train images": len(plan.cache.split("train")),
         "parameters": f"generator {counts['generator']:,}, discriminator {counts['critic']:,}",
         "device": f"{device.type}, {plan.compute.precision}",
-        "memory": f"{peak_memory(device) / 2**20:,.0f} MiB at most in {STEPS} steps",
+        "memory": f"{peak_memory(device) / 2**20:,.0f} MiB at most",
         "length": f"{train.images:,} images seen, {steps:,} steps",
         "time": f"about {_format_duration(steps * seconds)}, at {rate:,.1f} images a second",
     }
@@ -51,7 +53,11 @@ def describe_dry_run(params: Params, paths: Paths) -> str:
 
 
 def _time_step(plan: Plan, state: TrainState) -> float:
-    """Return seconds of a step, on average; the first step also warms up."""
+    """Return seconds of a step, on average.
+
+    Of each kind of step, with and without lazy penalties, the median counts: the first one warms
+    up, and others may have waited for other programs.
+    """
     train, device = plan.train, plan.compute.device
     engine, batches = plan.engine(ALONE), plan.batches(ALONE)
     every = train.recipe.penalties.every if train.recipe.penalties.enabled else 1
@@ -63,10 +69,13 @@ def _time_step(plan: Plan, state: TrainState) -> float:
         return time.perf_counter() - began
 
     with closing(batches), fast_training(device):
-        first, usual = time_one(0), time_one(1)
-        if every == 1:
-            return min(first, usual)  # one may have waited for other programs
-        return usual + max(time_one(every) - usual, 0) / every  # the one with lazy penalties
+        began = time.perf_counter()
+        lazy, plain = [time_one(0)], [time_one(1)]
+        while len(plain) < STEPS and time.perf_counter() - began < SECONDS:
+            plain.append(time_one(1))
+            lazy.append(time_one(0))
+        usual = median(plain) if every > 1 else median(plain + lazy)
+        return usual + max(median(lazy) - usual, 0) / every
 
 
 def _format_duration(seconds: float) -> str:

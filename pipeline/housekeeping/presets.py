@@ -58,6 +58,7 @@ def write(text: str, out: Path | None) -> None:
         sys.stdout.write(text)
     else:
         write_atomically(out, text.encode())
+        sys.stdout.write(f"{out}: written\n")
 
 
 def _text(name: str) -> str:

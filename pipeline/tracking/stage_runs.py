@@ -31,8 +31,11 @@ def scrape(
     request: "ScrapeRequest", settings: "ScrapeParams | None", paths: Paths
 ) -> "ScrapeSummary":
     """Run the scrape stage; log the source, counts by status, contact sheet and data card."""
+    from pipeline.crawl.registry import choose_source
     from pipeline.stages import scrape as stage
 
+    if settings is not None:
+        choose_source(request, settings, paths)  # a mistyped option is no failed run
     with stage_run(paths, "scrape") as run:
         summary = stage.run(request, settings, paths)
         run.params({"source": summary.source})
