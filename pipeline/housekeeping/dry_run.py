@@ -74,8 +74,9 @@ def _time_step(plan: Plan, state: TrainState) -> float:
         while len(plain) < STEPS and time.perf_counter() - began < SECONDS:
             plain.append(time_one(1))
             lazy.append(time_one(0))
-        usual = median(plain) if every > 1 else median(plain + lazy)
-        return usual + max(median(lazy) - usual, 0) / every
+    if every == 1:
+        return median(plain + lazy)
+    return median(plain) + max(median(lazy) - median(plain), 0) / every
 
 
 def _format_duration(seconds: float) -> str:
