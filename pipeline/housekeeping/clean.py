@@ -28,9 +28,7 @@ def run(paths: Paths, *, remove: bool, unsent: bool = False) -> None:
     if not trainings:
         sys.stdout.write("no trainings to resume\n")
     if (trainings or records or features) and not remove:
-        sys.stdout.write(
-            "`gan clean --remove` deletes the idle ones; unsent records only with --unsent\n"
-        )
+        sys.stdout.write("`gan clean --remove` deletes the idle ones\n")
 
 
 def _clean_trainings(progress: Path, *, remove: bool, unsent: bool) -> int:

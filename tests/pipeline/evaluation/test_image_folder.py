@@ -259,7 +259,9 @@ def test_ctrl_c_ends_the_process(pictures):
         "from pipeline.evaluation.image_folder import FolderSource\n"
         f"for _ in FolderSource(Path({str(pictures)!r}), 2).batches(1):\n"
         "    print('one', flush=True)\n"
-        "    time.sleep(100)\n"
+        # short ones: a signal just before a sleep's system call does not end that sleep
+        "    for _ in range(1000):\n"
+        "        time.sleep(0.1)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
