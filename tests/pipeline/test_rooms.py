@@ -11,7 +11,7 @@ from pipeline.code_digest import find_imported_files
 ROOT = Path(__file__).resolve().parents[2]
 
 ROOMS = (
-    *("gan", "paths", "console", "signals", "code_digest", "number_ranges"),
+    *("gan", "paths", "console", "signals", "code_digest", "number_ranges", "markdown"),
     *("dataset", "pictures", "gallery", "crawl", "preprocessing", "features", "training"),
     *("evaluation", "stages", "tracking", "runs", "housekeeping", "cli"),
 )
@@ -26,7 +26,7 @@ GAN = (
 EXCEPTIONS = {("params", "models"), ("params", "objectives")}
 """The schema reads the names in models/registry.py and objectives/registry.py, without torch."""
 
-MOST_ROOMS, MOST_LAYERS, MOST_EDGES, MOST_ROOT_FILES = 22, 9, 100, 6
+MOST_ROOMS, MOST_LAYERS, MOST_EDGES, MOST_ROOT_FILES = 23, 9, 100, 7
 
 
 def sources(*packages):

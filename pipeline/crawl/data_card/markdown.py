@@ -1,34 +1,10 @@
-"""GitHub Markdown from numbers and crawled texts: tables, text bars, safe code spans.
+"""GitHub Markdown from numbers: tables, text bars, shares."""
 
-A crawled text (a tag, a host, a reason) becomes a code span: in it nothing is markup, neither HTML
-nor links nor emphasis, except three characters: the backtick that ends it, the bar that ends a
-table's cell, the backslash that may escape a bar. Lookalikes replace these.
-"""
-
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 BAR_WIDTH = 20
-LONGEST = 80
-EMPTY = "*(empty)*"
 
-# The card's JSON has the true text.
-_LOOKALIKES = str.maketrans({"`": "'", "|": "¦", "\\": "\N{REVERSE SOLIDUS OPERATOR}"})
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-
-
-def code(text: str, longest: int = LONGEST) -> str:
-    """Any text as one line of code, shortened to `longest` characters."""
-    flat = "".join(_plain(character) for character in text[: 4 * longest])
-    flat = " ".join(flat.split()).translate(_LOOKALIKES)
-    if len(flat) > longest:
-        flat = flat[: longest - 1] + "…"
-    return f"`{flat}`" if flat else EMPTY
-
-
-def _plain(character: str) -> str:
-    """A character, or a space for one that ends a line, changes direction or is invisible."""
-    return " " if unicodedata.category(character)[0] in "CZ" else character
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -9,7 +9,8 @@ from pipeline.crawl.data_card.figures import (
     describe_sizes,
     span,
 )
-from pipeline.crawl.data_card.markdown import bars, code, number, share_of, size, table
+from pipeline.crawl.data_card.markdown import bars, number, share_of, size, table
+from pipeline.markdown import code
 
 MEANINGS = {
     "ok": "kept",
