@@ -1,5 +1,9 @@
-"""Notices and progress bars on stderr: live in a terminal, a plain line now and then in a log."""
+"""Notices and progress bars on stderr: live in a terminal, a plain line now and then in a log.
 
+Texts of strangers and errors are made fit for one line here.
+"""
+
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +26,7 @@ Advance = Callable[[int, str], None]
 """advance(done, note): `done` counts from the start, `note` is shown beside the bar."""
 
 LOG_EVERY_S = 10.0
+SECRET = r"(?i)\b(password|passwd|token|secret|api_key)=[^&\s]+"
 
 
 def say(text: str) -> None:
@@ -32,6 +37,23 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Print one line on stderr that begins with `warning:`."""
     say(f"warning: {text}")
+
+
+def one_line(text: str) -> str:
+    """Make a text fit for one line: spaces for line ends, escapes for lone surrogates."""
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+
+
+def without_secrets(text: str) -> str:
+    """Remove user names and passwords from addresses in a text, also such as are not escaped."""
+    text = re.sub(SECRET, r"\1=...", text)
+    return re.sub(r"//(?:[^/\s]*@|[^/@\s:]+:(?!\d+/)[^@\s]*@)", "//", text)
+
+
+def short(error: Exception) -> str:
+    """Kind and first line of an error."""
+    first = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}"[:240]
 
 
 def count_noun(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""Numbers as a person names them on a command line: 7, 0-63, 1,5,10-12."""
+"""Choice of numbers: as a person names them (7, 0-63, 1,5,10-12), or evenly spaced."""
 
 import re
 
@@ -25,3 +25,9 @@ def parse_ranges(text: str, option: str, most: int) -> list[int]:
             raise GanError(f"{option} {text!r}: {most:,} numbers at most; name fewer")
         numbers += range(first, last + 1)
     return numbers
+
+
+def evenly_spaced(length: int, count: int) -> list[int]:
+    """At most `count` indices below `length`, evenly from the first to the last."""
+    number = min(count, length)
+    return [i * (length - 1) // max(1, number - 1) for i in range(number)]

@@ -1,5 +1,6 @@
 """Places of every artefact of the repository; no other module knows these names."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,3 +72,9 @@ class Paths:
     def features(self) -> Path:
         """Features of real images, by their content: computed once, whoever asks."""
         return self.progress / "features"
+
+
+def sha256_of(file: Path) -> str:
+    """Hex digest of a file's content; OSError if it can't be read."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -15,6 +15,7 @@ from gan.tensor_cache import Images, TensorCache
 from pipeline.evaluation.closest_sheet import closest_sheet
 from pipeline.evaluation.evaluate_subject import Evaluation
 from pipeline.evaluation.report import report_html
+from pipeline.number_ranges import evenly_spaced
 from pipeline.paths import Paths
 from pipeline.pictures.contact_sheet import contact_sheet, encode_png
 from pipeline.pictures.png_lineage import make_text_chunks
@@ -83,8 +84,7 @@ def _pictures(evaluation: Evaluation, cache: TensorCache | None) -> dict[str, by
 def _reals(cache: TensorCache) -> Images:
     """Return evenly spaced training images."""
     train = cache.split("train")
-    count = min(MAX_REALS, len(train))
-    return np.asarray(train[np.arange(count) * (len(train) - 1) // max(1, count - 1)])
+    return np.asarray(train[evenly_spaced(len(train), MAX_REALS)])
 
 
 def _metrics_json(evaluation: Evaluation, images_key: str) -> str:

@@ -26,6 +26,7 @@ from gan.sampling import (
 )
 from gan.tensor_cache import Images, TensorCache
 from pipeline.evaluation.image_folder import FolderSource
+from pipeline.number_ranges import evenly_spaced
 
 Weights = Literal["averaged", "raw"]
 
@@ -163,9 +164,7 @@ class FolderSubject:
 
     def grid(self) -> Images:
         """Return evenly spaced images from the first to the last."""
-        count = min(GRID_IMAGES, len(self.source))
-        last = len(self.source) - 1
-        return self.source.select([i * last // max(1, count - 1) for i in range(count)])
+        return self.source.select(evenly_spaced(len(self.source), GRID_IMAGES))
 
     def interpolations(self) -> None:
         return None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gan.errors import GanError
 from gan.tensor_cache import TensorCache, damage_error
 from pipeline.housekeeping.cache_index import INDEX, number_columns, numbers, read_index
-from pipeline.number_ranges import parse_ranges
+from pipeline.number_ranges import evenly_spaced, parse_ranges
 
 COUNT = 64
 MOST = 1024  # a sheet of them still opens in a viewer
@@ -46,7 +46,7 @@ def choose(cache: TensorCache, choice: Choice) -> Chosen:
     pool = _pool(cache, choice)
     count = choice.count or (len(pool) if choice.rows else COUNT)
     if choice.by is None:
-        return Chosen(pool[_evenly(len(pool), count)])
+        return Chosen(pool[evenly_spaced(len(pool), count)])
     values = _values(cache, choice.by)[pool]
     known = np.flatnonzero(~np.isnan(values))
     if not known.size:
@@ -59,14 +59,8 @@ def choose(cache: TensorCache, choice: Choice) -> Chosen:
     elif choice.last:
         order = order[-count:]
     else:
-        order = order[_evenly(len(order), count)]
+        order = order[evenly_spaced(len(order), count)]
     return Chosen(pool[order], values[order])
-
-
-def _evenly(length: int, count: int) -> Rows:
-    """At most `count` places of `length`, evenly from the first to the last."""
-    number = min(count, length)
-    return np.arange(number) * (length - 1) // max(1, number - 1)
 
 
 def _pool(cache: TensorCache, choice: Choice) -> Rows:

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gan.errors import GanError
-from pipeline.console import count_noun, list_first
+from pipeline.console import count_noun, list_first, one_line, without_secrets
 from pipeline.housekeeping.doctor_leftovers import list_active
 from pipeline.housekeeping.doctor_point import Point, note, ok, wrong
 from pipeline.paths import Paths
-from pipeline.runs.evaluated import SHORT, one_line
+from pipeline.runs.evaluated import SHORT
 from pipeline.runs.find import NO_RUNS, Runs
 from pipeline.tracking.mlflow.artifact_paths import ArtifactRoots, inspect_roots, local_folder
 from pipeline.tracking.mlflow.database_status import DatabaseStatus, newest_schema, schema_problem
@@ -19,7 +19,6 @@ from pipeline.tracking.mlflow.store import (
     store_exists,
     tracking_uri,
 )
-from pipeline.tracking.run_folder.sender import without_secrets
 
 MOST = 500
 REPAIR = "`gan doctor --repair` points its runs there"

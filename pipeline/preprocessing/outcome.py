@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan.errors import GanError
+from pipeline.console import one_line
 from pipeline.dataset.reader import Dataset
 from pipeline.preprocessing.duplicates.leaders import NOT_COMPUTED
 from pipeline.preprocessing.faces.box import Box
@@ -14,14 +15,7 @@ from pipeline.preprocessing.faces.rules import Reject
 from pipeline.preprocessing.filters import NO_LIMITS, QUALITY_REASONS, FilterRules, describe_fault
 from pipeline.preprocessing.plan import Plan
 from pipeline.preprocessing.selection import Selection
-from pipeline.preprocessing.tables import (
-    NEAR,
-    SAME_FILE,
-    SAME_PIXELS,
-    Duplicate,
-    Rejected,
-    one_line,
-)
+from pipeline.preprocessing.tables import NEAR, SAME_FILE, SAME_PIXELS, Duplicate, Rejected
 from pipeline.preprocessing.workers.tasks import Decoded
 
 Integers = NDArray[np.int64]

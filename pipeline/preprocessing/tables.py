@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
+from pipeline.console import one_line
 from pipeline.preprocessing.faces.rules import Reject
 
 SAME_FILE, SAME_PIXELS, NEAR = "same file", "same pixels", "near"
@@ -60,8 +61,3 @@ def duplicates_table(duplicates: Iterable[Duplicate]) -> Iterator[str]:
         urls = one_line(each.kept_url), one_line(each.url)
         fields = (str(each.kept_entry), str(each.entry), *urls, each.kind, *distances)
         yield "\t".join(fields) + "\n"
-
-
-def one_line(text: str) -> str:
-    """Text made fit for one line: spaces for line ends, escapes for lone surrogates."""
-    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())

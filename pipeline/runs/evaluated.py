@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gan.errors import GanError
+from pipeline.console import one_line
 from pipeline.tracking.mlflow.reader import StoredRun
 from pipeline.tracking.run import flatten
 
@@ -152,11 +153,6 @@ def _read_protocols(run: StoredRun) -> dict[str, str]:
 def label_of(run: StoredRun) -> str:
     """Name and id of an MLflow run, for messages."""
     return f"{one_line(run.name)} ({run.run_id[:SHORT]})"
-
-
-def one_line(text: str) -> str:
-    """The text without line breaks and double spaces."""
-    return " ".join(text.split())
 
 
 def to_count(value: float | None) -> int | None:

@@ -10,20 +10,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from gan.errors import GanError
-from pipeline.console import list_first
+from pipeline.console import list_first, one_line, without_secrets
 from pipeline.paths import Paths
 from pipeline.runs.evaluated import (
     SHORT,
     EvaluatedRun,
     evaluated_from,
     label_of,
-    one_line,
     read_evaluation,
     to_count,
 )
 from pipeline.tracking.mlflow.reader import MlflowReader, StoredRun
 from pipeline.tracking.mlflow.store import store_exists, tracking_uri
-from pipeline.tracking.run_folder.sender import without_secrets
 
 FILE = "evaluation.json"
 LATEST = "latest"

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from gan.checkpoints import Origin, describe_checkpoint
 from gan.errors import GanError
+from pipeline.console import one_line, without_secrets
 from pipeline.paths import Paths
 from pipeline.runs.checkpoint import checkpoint_of
-from pipeline.runs.evaluated import one_line
 from pipeline.runs.find import FILE
 from pipeline.tracking.descriptions import describe_training
 from pipeline.tracking.mlflow.store import tracking_uri
@@ -22,7 +22,6 @@ from pipeline.tracking.model.card import model_card, without_front
 from pipeline.tracking.model.log_model import Weights, generator_only
 from pipeline.tracking.model.registry import LONGEST, MlflowRegistry, Version
 from pipeline.tracking.open_run import attach_to_run, experiment_name
-from pipeline.tracking.run_folder.sender import without_secrets
 
 PORT = 5001  # 5000 is the UI's
 RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)

@@ -16,10 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gan.errors import GanError
-from pipeline.console import list_first
+from pipeline.console import list_first, one_line
 from pipeline.evaluation.format_number import MISSING, figure
 from pipeline.paths import Paths
-from pipeline.runs.evaluated import one_line
 from pipeline.runs.find import Runs, digits_of_ids
 from pipeline.runs.metric_keys import TRUST, direction_of, metric_of, trust_order
 from pipeline.runs.ranking import first_keys

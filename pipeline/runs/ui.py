@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gan.errors import GanError
+from pipeline.console import without_secrets
 from pipeline.paths import Paths
 from pipeline.runs.find import NO_RUNS
 from pipeline.signals import interrupting, keep_exit_code
 from pipeline.tracking.mlflow.store import SETTINGS, repair_if_moved, store_exists, tracking_uri
 from pipeline.tracking.open_run import experiment_name
-from pipeline.tracking.run_folder.sender import without_secrets
 
 START_S = 120.0  # importing the server takes 20 s on two busy cores
 STOP_S = 10.0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gan.errors import GanError
+from pipeline.console import without_secrets
 from pipeline.paths import Paths
 from pipeline.tracking.descriptions import log_source
 from pipeline.tracking.mlflow.store import tracking_uri
@@ -21,7 +22,7 @@ from pipeline.tracking.provenance.tags import provenance_tags
 from pipeline.tracking.run import Run, flatten
 from pipeline.tracking.run_folder.folder import RunFolder, now_ms
 from pipeline.tracking.run_folder.lock import BusyError
-from pipeline.tracking.run_folder.sender import warn, without_secrets
+from pipeline.tracking.run_folder.sender import warn
 
 
 def experiment_name() -> str:

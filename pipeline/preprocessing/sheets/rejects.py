@@ -6,6 +6,7 @@ from textwrap import wrap
 
 from PIL import Image, ImageDraw
 
+from pipeline.console import one_line
 from pipeline.pictures.captions import (
     CAPTION,
     GAP,
@@ -26,7 +27,7 @@ from pipeline.pictures.captions import (
 )
 from pipeline.preprocessing.faces.box import Box
 from pipeline.preprocessing.faces.rules import Reject
-from pipeline.preprocessing.tables import Rejected, count_reasons, one_line
+from pipeline.preprocessing.tables import Rejected, count_reasons
 
 SHOWN = 8  # of each reason
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from gan.errors import GanError
+from pipeline.console import one_line
 from pipeline.paths import Paths
 from pipeline.pictures.png_lineage import read_lineage
-from pipeline.runs.evaluated import one_line
 
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM")
 """First bytes of pictures: only PNG files carry metadata, but errors should speak of pictures."""

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.console import one_line
 from pipeline.paths import Paths
-from pipeline.runs.evaluated import one_line
 from pipeline.runs.lineage.git_history import COMMIT, GitHistory
 from pipeline.runs.lineage.subject import Subject, find_subject
 from pipeline.runs.lineage.tracked_run import PATCH, TrackedRun, find_tracked

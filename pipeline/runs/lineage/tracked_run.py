@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from gan.errors import GanError
+from pipeline.console import one_line, without_secrets
 from pipeline.paths import Paths
-from pipeline.runs.evaluated import one_line
 from pipeline.runs.find import Runs
 from pipeline.tracking.mlflow.reader import StoredRun
 from pipeline.tracking.mlflow.store import sqlite_file, tracking_uri
-from pipeline.tracking.run_folder.sender import without_secrets
 from pipeline.tracking.sync.missing_parts import RECREATED
 
 PATCH = "source/uncommitted.patch"

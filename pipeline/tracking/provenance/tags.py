@@ -15,10 +15,10 @@ from typing import Any
 import psutil
 import yaml
 
+from pipeline.console import without_secrets
 from pipeline.paths import Paths
 from pipeline.tracking.provenance.git import Git
 from pipeline.tracking.provenance.uncommitted import list_changed_files
-from pipeline.tracking.run_folder.sender import without_secrets
 
 PACKAGES = ("torch", "torchvision", "numpy", "mlflow", "dvc")
 

@@ -6,17 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from gan.errors import GanError
-from pipeline.console import progress
+from pipeline.console import progress, short, without_secrets
 from pipeline.paths import Paths
 from pipeline.tracking.run_folder.folder import RunFolder, count_unsent, read_header
 from pipeline.tracking.run_folder.lock import BusyError
-from pipeline.tracking.run_folder.sender import (
-    Delivery,
-    RecordWriter,
-    RunLostError,
-    short,
-    without_secrets,
-)
+from pipeline.tracking.run_folder.sender import Delivery, RecordWriter, RunLostError
 
 BUSY = "in use by a running process"
 BATCH = 1000  # records: as many points as MLflow accepts in one call, where each has one

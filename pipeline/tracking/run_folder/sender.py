@@ -1,6 +1,5 @@
 """Sending of a run folder's records, at once or in a background thread."""
 
-import re
 import sys
 import threading
 import time
@@ -8,15 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipeline.console import short, without_secrets
 from pipeline.tracking.run_folder.folder import DAMAGED, Record, RunFolder, record_files
 
 BATCH = 200  # records read at a time; consecutive metrics among them are sent together
 RETRY_S = 30.0
 CLOSING_ATTEMPTS = 3  # two writers of one SQLite file may have to wait for each other
 SLOW_ATTEMPT_S = 5.0  # an attempt that fails slower than this was a hanging server: no retry
-
-
-SECRET = r"(?i)\b(password|passwd|token|secret|api_key)=[^&\s]+"
 
 
 class RejectedError(Exception):
@@ -37,21 +34,9 @@ class RecordWriter(Protocol):
         """Write records of one kind; writing the same ones again must change nothing."""
 
 
-def without_secrets(text: str) -> str:
-    """Remove user names and passwords from addresses in a text, also such as are not escaped."""
-    text = re.sub(SECRET, r"\1=...", text)
-    return re.sub(r"//(?:[^/\s]*@|[^/@\s:]+:(?!\d+/)[^@\s]*@)", "//", text)
-
-
 def warn(message: str) -> None:
     """Print one line on stderr."""
     sys.stderr.write(f"tracking: {without_secrets(' '.join(message.split()))}\n")
-
-
-def short(error: Exception) -> str:
-    """Kind and first line of an error."""
-    first = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first}"[:240]
 
 
 def group_metrics(records: Sequence[tuple[int, Record]]) -> list[list[tuple[int, Record]]]:

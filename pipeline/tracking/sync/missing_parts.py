@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gan.errors import GanError
+from pipeline.console import short
 from pipeline.tracking.mlflow.logged_run import LoggedRun
 from pipeline.tracking.run import Run, dataset_fields, flatten, truncate_tags
 from pipeline.tracking.run_folder.folder import Record
-from pipeline.tracking.run_folder.sender import RecordWriter, short
+from pipeline.tracking.run_folder.sender import RecordWriter
 
 RECREATED = "recreated"
 """Tag of a run that was made from files."""

@@ -15,7 +15,7 @@ from typing import Any
 from gan.checkpoints import Origin, load_checkpoint
 from gan.errors import GanError
 from pipeline.code_digest import TRAINING, code_digest
-from pipeline.console import progress
+from pipeline.console import progress, short, without_secrets
 from pipeline.dataset.reader import Dataset
 from pipeline.evaluation.evaluate_subject import FORMAT
 from pipeline.paths import Paths
@@ -27,12 +27,7 @@ from pipeline.tracking.open_run import experiment_name
 from pipeline.tracking.provenance.tags import provenance_tags
 from pipeline.tracking.run_folder.folder import count_unsent
 from pipeline.tracking.run_folder.kept_folders import BATCH, BUSY, SyncResult, find_kept_folders
-from pipeline.tracking.run_folder.sender import (
-    group_metrics,
-    short,
-    without_secrets,
-    write_records,
-)
+from pipeline.tracking.run_folder.sender import group_metrics, write_records
 from pipeline.tracking.sync.missing_parts import RECREATED, MissingParts
 from pipeline.tracking.sync.times import Span, find_span
 from pipeline.tracking.sync.training_files import draw_real_sheet, write_hashes

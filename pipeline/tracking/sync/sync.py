@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from gan.errors import GanError
+from pipeline.console import short, without_secrets
 from pipeline.paths import Paths
 from pipeline.tracking.mlflow.logged_run import SyncStore
 from pipeline.tracking.mlflow.store import tracking_uri
@@ -19,7 +20,6 @@ from pipeline.tracking.run_folder.kept_folders import (
     find_kept_folders,
     send_kept,
 )
-from pipeline.tracking.run_folder.sender import short, without_secrets
 
 TIMEOUT_S = "15"
 """For one answer of a server: longer than a training waits, for big checkpoints."""

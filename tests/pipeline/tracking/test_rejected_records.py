@@ -10,11 +10,12 @@ from mlflow.protos.databricks_pb2 import CUSTOMER_UNAUTHORIZED, PERMISSION_DENIE
 from PIL import Image
 from tracking_stores import artifacts, client_of, history, images, read_runs
 
+from pipeline.console import without_secrets
 from pipeline.tracking.mlflow.store import TIMEOUT, tracking_uri
 from pipeline.tracking.mlflow.uploads import upload_timeout
 from pipeline.tracking.mlflow.writer import MlflowWriter
 from pipeline.tracking.run_folder.folder import RunFolder
-from pipeline.tracking.run_folder.sender import Delivery, without_secrets
+from pipeline.tracking.run_folder.sender import Delivery
 
 HEADER = {"experiment": "avatars", "name": "n", "start_time": 1, "tags": {"run_key": "k1"}}
 
