@@ -13,9 +13,9 @@ from pipeline.crawl.http.engine import CrawlPolicy, crawl
 from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink
 from pipeline.dataset.reader import Dataset
-from pipeline.gallery.page import page_size, page_tags, paint_page_jpeg
+from pipeline.gallery.page import page_tags, paint_page_jpeg
 from pipeline.gallery.painter import paint_jpeg, tags
-from pipeline.gallery.server import Describe, Gallery, Measure, Paint, serve, square
+from pipeline.gallery.server import Describe, Gallery, Paint, serve
 from pipeline.gallery.settings import GallerySettings
 
 RECORDED_ROOT = "gallery:"
@@ -39,11 +39,11 @@ AT_HOME = ScrapeParams(
 )
 """The gallery's own settings of a crawl: params.yaml must not change its dataset."""
 
-PAINTERS: dict[str, tuple[Paint, Describe, Measure]] = {
-    "avatars": (paint_jpeg, tags, square),
-    "pages": (paint_page_jpeg, page_tags, page_size),
+PAINTERS: dict[str, tuple[Paint, Describe]] = {
+    "avatars": (paint_jpeg, tags),
+    "pages": (paint_page_jpeg, page_tags),
 }
-"""By view, how its posts are painted, tagged and measured."""
+"""By view, how its posts are painted and tagged."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 
 from pipeline.gallery.curves import Path
 from pipeline.gallery.palette import Colour
@@ -18,24 +18,16 @@ _RADIAL = Image.radial_gradient("L").point([max(0, 255 - 2 * level) for level in
 
 
 class Canvas:
-    """A picture in units of 1/100 of `size`, origin top left until `stand` moves it.
-
-    `shape` is its width and height in pixels: `size` x `size` if None. Each pixel is the mean of
-    `supersample` x `supersample`.
+    """A square picture in units of 1/100 of `size`, origin top left until `stand` moves it.
 
     Coordinates are cut to 1/100 pixel, so that the last bits of libm never reach the bytes.
     """
 
-    def __init__(
-        self, size: int, shape: tuple[int, int] | None = None, supersample: int = SUPERSAMPLE
-    ) -> None:
-        self.size = size
-        self.supersample = supersample
-        self.pixels = size * supersample
-        self.unit = self.pixels / UNITS
+    def __init__(self, size: int) -> None:
+        pixels = size * SUPERSAMPLE
+        self.unit = pixels / UNITS
         self.stand()
-        wide, high = shape or (size, size)
-        self._take(Image.new("RGB", (wide * supersample, high * supersample)), (0, 0))
+        self._take(Image.new("RGB", (pixels, pixels)), (0, 0))
 
     def _take(self, image: Image.Image, corner: tuple[int, int]) -> None:
         """Draw on `image` from now on; its top left is at `corner` of the picture."""
@@ -57,7 +49,6 @@ class Canvas:
         sin = round(math.sin(math.radians(tilt)), 6) * zoom
         left = x + sin * pivot
         top = y + zoom * pivot - cos * pivot
-        self.origin = (x, y)
         self.zoom = zoom
         self._matrix = (cos * self.unit, sin * self.unit, left * self.unit, top * self.unit)
 
@@ -138,13 +129,6 @@ class Canvas:
         size = (box[2] - box[0], box[3] - box[1])
         self.image.paste(colour, box, faint.resize(size, Image.Resampling.NEAREST, source))
 
-    def soften(self, radius: float) -> None:
-        """Blur everything drawn so far, as if it were out of focus."""
-        # At the size of the finished picture: several times as fast, the detail is lost anyway.
-        small = self.image.reduce(self.supersample)
-        blurred = small.filter(ImageFilter.BoxBlur(radius * self.unit / self.supersample))
-        self.image.paste(blurred.resize(self.image.size, Image.Resampling.BILINEAR))
-
     @contextmanager
     def clip(self, path: Path, within: Path | None = None) -> Iterator[None]:
         """Limit drawing in the block to the polygon `path`.
@@ -165,7 +149,7 @@ class Canvas:
 
     def finish(self) -> Image.Image:
         """The picture at its own size."""
-        return self.image.reduce(self.supersample)
+        return self.image.reduce(SUPERSAMPLE)
 
 
 def _mask(points: Path, box: Box) -> Image.Image:

@@ -4,7 +4,6 @@ import math
 
 from pipeline.gallery.canvas import Canvas
 from pipeline.gallery.curves import Path, oval, quad, rotate, smooth
-from pipeline.gallery.design import Design
 from pipeline.gallery.head import Head
 from pipeline.gallery.palette import INK, WHITE, Colour, mix, pen
 
@@ -113,10 +112,6 @@ def draw_glasses(canvas: Canvas, head: Head) -> None:
 def cast_light(canvas: Canvas, head: Head) -> None:
     """Cast coloured light from one side over the whole picture."""
     canvas.stand()
-    cast_light_from(canvas, head.design, 50 - head.design.light_side * 55, 20, 95)
-
-
-def cast_light_from(canvas: Canvas, design: Design, x: float, y: float, reach: float) -> None:
-    """Cast the design's coloured light, if it has any, from a point."""
+    design = head.design
     if design.light != "none":
-        canvas.glow(x, y, reach, reach, _LIGHTS[design.light], 0.34)
+        canvas.glow(50 - design.light_side * 55, 20, 95, 95, _LIGHTS[design.light], 0.34)

@@ -2,6 +2,7 @@
 
 from pipeline.gallery.canvas import Canvas
 from pipeline.gallery.curves import Path, mirror, oval, quad, smooth
+from pipeline.gallery.design import Design
 from pipeline.gallery.head import Head
 from pipeline.gallery.palette import INK, WHITE, Colour, mix
 
@@ -31,12 +32,10 @@ def draw_outfit(canvas: Canvas, head: Head) -> None:
     design = head.design
     colour = WHITE if design.outfit == "sailor" else design.cloth
     _shoulders(canvas, colour, mix(design.cloth, INK, 0.68), _NECKLINES[design.outfit])
-    draw_collar(canvas, head)
+    _draw_collar(canvas, design)
 
 
-def draw_collar(canvas: Canvas, head: Head) -> None:
-    """Draw the collar, over any kind of shoulders."""
-    design = head.design
+def _draw_collar(canvas: Canvas, design: Design) -> None:
     cloth, accent = design.cloth, design.accent
     line = mix(cloth, INK, 0.68)
     match design.outfit:

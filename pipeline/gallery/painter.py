@@ -1,12 +1,11 @@
 """Painter: the anime face of a seed, drawn with Pillow, the same on every machine."""
 
 import io
-from collections.abc import Callable
 
 from PIL import Image
 
 from pipeline.gallery import backdrop, extras, eyes, face, hair, headwear, outfit
-from pipeline.gallery.back_hair import Mass, back_hair
+from pipeline.gallery.back_hair import back_hair
 from pipeline.gallery.canvas import Canvas
 from pipeline.gallery.curves import Path
 from pipeline.gallery.design import Design, design
@@ -15,39 +14,28 @@ from pipeline.gallery.head import NECK, Head
 from pipeline.gallery.tagging import tags_of
 
 PAINTER_VERSION: int = 1
-Dress = Callable[[Canvas, Head], None]
 _JPEG_QUALITY = 95
 _THROUGH_HAIR = 0.3
 _EYES_AND_BROWS: Path = [(-36, -20), (36, 24)]
 
 
-def _face_the_head(canvas: Canvas, traits: Design) -> None:
+def stand_at_head(canvas: Canvas, traits: Design) -> None:
+    """Draw in head units from now on."""
     pose = traits.pose
     canvas.stand(pose.x, pose.y, pose.zoom, pose.tilt, NECK)
 
 
-def _stand_upright(canvas: Canvas, traits: Design) -> None:
-    pose = traits.pose
-    canvas.stand(pose.x, pose.y, pose.zoom)
-
-
 def draw(canvas: Canvas, traits: Design) -> None:
     """Draw the whole picture of a design, from back to front."""
-    head = Head(traits)
+    head, bangs = Head(traits), front(Head(traits))
+    mass, pose = back_hair(head), traits.pose
     backdrop.draw_backdrop(canvas, traits)
-    draw_figure(canvas, head, back_hair(head), outfit.draw_outfit)
-    extras.cast_light(canvas, head)
-
-
-def draw_figure(canvas: Canvas, head: Head, mass: Mass, dress: Dress) -> None:
-    """Draw a character where its pose says; `dress` draws the clothes, upright under the head."""
-    traits, bangs = head.design, front(head)
-    _face_the_head(canvas, traits)
+    stand_at_head(canvas, traits)
     hair.draw_back(canvas, head, mass.behind)
-    _stand_upright(canvas, traits)
+    canvas.stand(pose.x, pose.y, pose.zoom)
     face.draw_neck(canvas, head)
-    dress(canvas, head)
-    _face_the_head(canvas, traits)
+    outfit.draw_outfit(canvas, head)
+    stand_at_head(canvas, traits)
     if traits.back == "braids":
         hair.draw_beads(canvas, head, mass)
     else:
@@ -71,6 +59,7 @@ def draw_figure(canvas: Canvas, head: Head, mass: Mass, dress: Dress) -> None:
     extras.draw_glasses(canvas, head)
     extras.draw_pin(canvas, head)
     headwear.draw_headwear(canvas, head)
+    extras.cast_light(canvas, head)
 
 
 def paint(seed: int, size: int = 128) -> Image.Image:
@@ -80,11 +69,16 @@ def paint(seed: int, size: int = 128) -> Image.Image:
     return canvas.finish()
 
 
-def paint_jpeg(seed: int, size: int = 128) -> bytes:
-    """The face as JPEG bytes: quality 95, 4:4:4, no metadata, equal for equal arguments."""
+def encode_jpeg(picture: Image.Image) -> bytes:
+    """JPEG bytes of quality 95, 4:4:4, without metadata, equal for equal pictures."""
     buffer = io.BytesIO()
-    paint(seed, size).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling="4:4:4")
+    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling="4:4:4")
     return buffer.getvalue()
+
+
+def paint_jpeg(seed: int, size: int = 128) -> bytes:
+    """The face with this seed as JPEG bytes."""
+    return encode_jpeg(paint(seed, size))
 
 
 def tags(seed: int) -> list[str]:

@@ -1,17 +1,14 @@
 """Local booru: Danbooru's JSON API over pictures that are drawn on request."""
 
 import asyncio
-import html
-import json
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 
 from aiohttp import web
 
@@ -21,17 +18,9 @@ Paint = Callable[[int, int], bytes]
 """paint(seed, size) -> JPEG bytes; sent to other processes, so a module-level function."""
 Describe = Callable[[int], list[str]]
 """describe(seed) -> tags of the picture painted from it."""
-Measure = Callable[[int, int], tuple[int, int]]
-"""measure(seed, size) -> width and height in pixels of what paint(seed, size) paints."""
 
 LARGEST_PAGE = 200
-CREATED = "2026-01-01T00:00:00.000+00:00"
 ROBOTS = "User-agent: *\nDisallow: /private/\n"
-
-
-def square(seed: int, size: int) -> tuple[int, int]:
-    """Size of avatars in pixels, a Measure."""
-    return size, size
 
 
 @dataclass(frozen=True)
@@ -43,14 +32,21 @@ class Gallery:
     seed: int
     paint: Paint
     describe: Describe
-    measure: Measure = square
 
     def path_of(self, post: int) -> str:
         folder = "private" if fault_of(post) == "forbidden" else "data"
         return f"/{folder}/{post}.jpg"
 
-    def tags_of(self, post: int) -> list[str]:
-        return sorted(self.describe(self.seed + picture_of(post)))
+    def describe_post(self, post: int, root: str) -> dict[str, object]:
+        """The fields of Danbooru's API that a crawl reads."""
+        seed = self.seed + picture_of(post)
+        return {
+            "id": post,
+            "source": f"painter:{seed}",
+            "rating": "g",
+            "tag_string": " ".join(sorted(self.describe(seed))),
+            "file_url": f"{root}{self.path_of(post)}",
+        }
 
 
 @contextmanager
@@ -60,13 +56,26 @@ def serve(gallery: Gallery, processes: int | None = None) -> Iterator[str]:
     The server runs in a thread of this process and paints in `processes` others (one a core by
     default), which end with it, even if it is killed.
     """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     with _painters(processes or os.cpu_count() or 1) as pool:
-        server = _Server(gallery, pool)
-        server.start()
+        # Half a second for open responses: a crawl that was interrupted must not wait for them.
+        application = _Server(gallery, pool).application()
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
+        thread.start()
         try:
-            yield f"http://127.0.0.1:{server.port}"
+            asyncio.run_coroutine_threadsafe(_open(runner), loop).result()
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
         finally:
-            server.stop()
+            asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+
+async def _open(runner: web.AppRunner) -> None:
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
 
 
 @contextmanager
@@ -94,115 +103,42 @@ def _follow_parent() -> None:
 
 
 class _Server:
-    """The HTTP server, on its own event loop in a thread."""
+    """The answers to a crawl: robots.txt, pages of posts, pictures, some of them faulty."""
 
     def __init__(self, gallery: Gallery, pool: ProcessPoolExecutor) -> None:
-        self.port = 0
         self._gallery = gallery
         self._pool = pool
         self._was_busy = False
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
-
-    def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    async def _open(self) -> None:
+    def application(self) -> web.Application:
         application = web.Application()
         application.router.add_get("/robots.txt", self._robots)
         application.router.add_get("/posts.json", self._list)
-        application.router.add_get(r"/posts/{post:\d+}", self._page)
         application.router.add_get(r"/{folder:data|private}/{post:\d+}.jpg", self._picture)
-        # Half a second for open responses: a crawl that was interrupted must not wait for them.
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        return application
 
     async def _robots(self, request: web.Request) -> web.Response:
         return web.Response(text=ROBOTS)
 
-    async def _page(self, request: web.Request) -> web.Response:
-        post = self._post(request)
-        tags = html.escape(" ".join(self._gallery.tags_of(post)))
-        body = f'<!doctype html><title>{tags}</title><img src="{self._gallery.path_of(post)}">'
-        return web.Response(text=body, content_type="text/html")
-
     async def _list(self, request: web.Request) -> web.Response:
-        try:
-            posts = select_posts(self._gallery, request.query)
-        except ValueError:
-            raise web.HTTPBadRequest(text="limit or page is no number") from None
+        """The newest posts, or with `page=b<id>` those before one; `limit` up to 200."""
+        limit = min(int(request.query.get("limit", "20")), LARGEST_PAGE)
+        before = int(request.query.get("page", f"b{self._gallery.count + 1}")[1:])
+        newest = min(before - 1, self._gallery.count)
         root = f"{request.scheme}://{request.host}"
-        answer = [_describe(self._gallery, post, root) for post in posts]
-        return web.Response(text=json.dumps(answer), content_type="application/json")
+        posts = range(newest, max(0, newest - limit), -1)
+        return web.json_response([self._gallery.describe_post(post, root) for post in posts])
 
     async def _picture(self, request: web.Request) -> web.Response:
-        post = self._post(request)
+        gallery, post = self._gallery, int(request.match_info["post"])
         fault = fault_of(post)
-        if fault == "missing" or request.path != self._gallery.path_of(post):
+        if fault == "missing" or request.path != gallery.path_of(post):
             raise web.HTTPNotFound
         if fault == "busy" and not self._was_busy:
             self._was_busy = True
             raise web.HTTPTooManyRequests(headers={"Retry-After": "1"})
-        seed = self._gallery.seed + picture_of(post)
+        seed = gallery.seed + picture_of(post)
         loop = asyncio.get_running_loop()
-        data = await loop.run_in_executor(
-            self._pool, self._gallery.paint, seed, self._gallery.size
-        )
+        data = await loop.run_in_executor(self._pool, gallery.paint, seed, gallery.size)
         body = data[: len(data) // 2] if fault == "truncated" else data
         return web.Response(body=body, content_type="image/jpeg")
-
-    def _post(self, request: web.Request) -> int:
-        post = int(request.match_info["post"])
-        if not 1 <= post <= self._gallery.count:
-            raise web.HTTPNotFound
-        return post
-
-
-def select_posts(gallery: Gallery, query: Mapping[str, str]) -> list[int]:
-    """Post numbers of one page of a listing, newest first, by Danbooru's parameters.
-
-    `limit` up to 200 (20 by default), `page` a number or b<id> for the posts before one, `tags`
-    words that all must apply, rating:general among them. Raises ValueError on anything else.
-    """
-    limit = min(int(query.get("limit", "20")), LARGEST_PAGE)
-    page, words = query.get("page", "1"), query.get("tags", "").split()
-    before = int(page[1:]) if page.startswith("b") else gallery.count + 1
-    skipped = 0 if page.startswith("b") else (int(page) - 1) * limit
-    if limit < 1 or skipped < 0:
-        raise ValueError(page)
-    posts = range(min(before - 1, gallery.count), 0, -1)
-    matching = (post for post in posts if _matches(gallery, post, words))
-    return list(islice(matching, skipped, skipped + limit))
-
-
-def _matches(gallery: Gallery, post: int, words: list[str]) -> bool:
-    wanted = set(words) - {"rating:g", "rating:general"}
-    return not wanted or wanted <= set(gallery.tags_of(post))
-
-
-def _describe(gallery: Gallery, post: int, root: str) -> dict[str, object]:
-    tags = gallery.tags_of(post)
-    seed = gallery.seed + picture_of(post)
-    width, height = gallery.measure(seed, gallery.size)
-    return {
-        "id": post,
-        "created_at": CREATED,
-        "source": f"painter:{seed}",
-        "rating": "g",
-        "tag_string": " ".join(tags),
-        "tag_count": len(tags),
-        "file_ext": "jpg",
-        "image_width": width,
-        "image_height": height,
-        "file_url": f"{root}{gallery.path_of(post)}",
-    }

@@ -7,11 +7,12 @@ from typing import Any, Self
 
 from gan.errors import GanError
 from pipeline.dataset.source_file import EMBEDDED
+from pipeline.gallery.page import PAGE_VERSION
 from pipeline.gallery.painter import PAINTER_VERSION
 
 LICENCE = "CC0-1.0"
-VIEWS = ("avatars", "pages")
-"""One face a picture, or whole pages whose shorter side is `size`."""
+PAINTERS = {"avatars": PAINTER_VERSION, "pages": PAGE_VERSION}
+"""By view, the version of its pictures: one face each, or pages whose shorter side is `size`."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class GallerySettings:
     seed: int = 1
     painter: int = PAINTER_VERSION
     licence: str = LICENCE
-    view: str = VIEWS[0]
+    view: str = "avatars"
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -42,13 +43,12 @@ class GallerySettings:
                 raise GanError(f"{where}: {key} = {description[key]!r}: must be like {example!r}")
         if description["count"] < 1 or not 16 <= description["size"] <= 1024:
             raise GanError(f"{where}: count must be at least 1 and size between 16 and 1024")
-        if description["view"] not in VIEWS:
+        view, painter = description["view"], description["painter"]
+        if view not in PAINTERS:
+            raise GanError(f"{where}: view = {view!r}: must be {' or '.join(PAINTERS)}")
+        if painter != PAINTERS[view]:
             raise GanError(
-                f"{where}: view = {description['view']!r}: must be {' or '.join(VIEWS)}"
-            )
-        if description["painter"] != PAINTER_VERSION:
-            raise GanError(
-                f"{where}: painter = {description['painter']}, but this version of the repository "
-                f"draws with painter {PAINTER_VERSION}; write that there to draw the dataset anew"
+                f"{where}: painter = {painter}, but this version of the repository draws {view} "
+                f"with painter {PAINTERS[view]}; write that there to draw the dataset anew"
             )
         return cls(**{key: value for key, value in description.items() if key != "source"})

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from pipeline.gallery import painter
-from pipeline.gallery.canvas import Canvas
+from pipeline.gallery.canvas import SUPERSAMPLE, Canvas
 from pipeline.gallery.design import AHOGE, BACK_HAIR, FRINGES, Design, design
 from pipeline.gallery.fringe import front
-from pipeline.gallery.head import NECK, Head
-from pipeline.gallery.palette import EYE_COLOURS, HAIR_COLOURS, INK, HairColour, mix
+from pipeline.gallery.head import Head
+from pipeline.gallery.palette import EYE_COLOURS, HAIR_COLOURS, HairColour
 from pipeline.gallery.tagging import tags_of
 
 _DIGESTS = """
@@ -26,15 +26,6 @@ print(hashlib.sha256(b"".join(paint_jpeg(seed, 64) for seed in range(12))).hexdi
 """
 
 
-def _on_canvas(traits: Design, point: tuple[float, float], size: int) -> tuple[int, int]:
-    """Where a point of the head lands in the finished picture."""
-    canvas = Canvas(size)
-    pose = traits.pose
-    canvas.stand(pose.x, pose.y, pose.zoom, pose.tilt, NECK)
-    ((x, y),) = canvas.place([point])
-    return (int(x * size / canvas.pixels), int(y * size / canvas.pixels))
-
-
 def _plain(seed: int, **traits: object) -> Design:
     """A design with nothing in front of eyes and crown."""
     bare = {"headwear": "none", "glasses": "none", "lids": "open", "light": "none", "pin": "none"}
@@ -42,9 +33,11 @@ def _plain(seed: int, **traits: object) -> Design:
 
 
 def _patch(traits: Design, point: tuple[float, float], reach: int = 2) -> np.ndarray:
+    """The pixels of the finished picture around a point of the head."""
     canvas = Canvas(128)
     painter.draw(canvas, traits)
-    x, y = _on_canvas(traits, point, 128)
+    painter.stand_at_head(canvas, traits)
+    x, y = (int(part / SUPERSAMPLE) for part in canvas.place([point])[0])
     pixels = np.asarray(canvas.finish(), dtype=float)
     return pixels[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
 
@@ -69,21 +62,10 @@ def test_another_process_paints_the_same_bytes() -> None:
     assert there.stdout.strip() == here.hexdigest()
 
 
-def test_the_order_of_painting_does_not_matter() -> None:
-    forward = [painter.paint_jpeg(seed, 64) for seed in range(6)]
-    assert forward[::-1] == [painter.paint_jpeg(seed, 64) for seed in reversed(range(6))]
-
-
 @pytest.mark.parametrize("size", [32, 64, 128, 224])
-def test_size_is_respected_in_picture_and_jpeg(size: int) -> None:
-    assert painter.paint(3, size).size == (size, size)
-    assert painter.paint(3, size).mode == "RGB"
+def test_size_is_respected_and_a_jpeg_holds_no_metadata(size: int) -> None:
     jpeg = Image.open(io.BytesIO(painter.paint_jpeg(3, size)))
     assert (jpeg.format, jpeg.mode, jpeg.size) == ("JPEG", "RGB", (size, size))
-
-
-def test_a_jpeg_holds_no_metadata() -> None:
-    jpeg = Image.open(io.BytesIO(painter.paint_jpeg(5)))
     assert set(jpeg.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
 
 
@@ -167,13 +149,10 @@ def test_eyes_stand_out_from_the_skin() -> None:
         assert patch.mean(axis=2).std() > 25, f"seed {seed}"
 
 
-def test_mixing_ends_at_its_colours() -> None:
-    assert mix((10, 20, 30), INK, 0) == (10, 20, 30)
-    assert mix((10, 20, 30), INK, 1) == INK
-
-
-def test_distinct_seeds_give_distinct_bytes() -> None:
-    assert len({painter.paint_jpeg(seed, 48) for seed in range(100)}) == 100
+def test_distinct_seeds_give_distinct_bytes_in_any_order() -> None:
+    forward = [painter.paint_jpeg(seed, 48) for seed in range(60)]
+    assert len(set(forward)) == 60
+    assert forward[::-1] == [painter.paint_jpeg(seed, 48) for seed in reversed(range(60))]
 
 
 @pytest.mark.slow
