@@ -1,4 +1,4 @@
-"""Public parts of addresses, fit to be recorded: no credentials, no hosts of a local network."""
+"""Names and addresses as they are recorded: printable, without credentials and local hosts."""
 
 import ipaddress
 import re
@@ -13,6 +13,12 @@ _SECRET = re.compile(
 )
 _PERSONAL = re.compile(r"login|user_?name|user_?id|policy|expires", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://\S+", re.IGNORECASE)
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """`text` with escapes for control characters and for bytes in no encoding."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def public_url(text: str, page: str = "") -> str:

@@ -13,10 +13,10 @@ from urllib.parse import urldefrag
 
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
-from pipeline.crawl.archive.archive_file import printable
 from pipeline.crawl.http.engine import CrawlPolicy
 from pipeline.crawl.http.image_list import fetch_images, report_left_out
 from pipeline.crawl.image_check import ListedImage
+from pipeline.crawl.public_url import printable
 from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource

@@ -13,8 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.crawl.archive.archive_file import printable
-from pipeline.crawl.public_url import public_url, strip_secrets
+from pipeline.crawl.public_url import printable, public_url, strip_secrets
 
 MAX_BYTES = 2**20
 """A larger file is no sidecar."""
@@ -22,6 +21,7 @@ MAX_BYTES = 2**20
 LONGEST_TEXT = 2000
 ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
 
+GELBOORU_PAGE = "index.php?page=post&s=view&id={}"
 POSTS = {
     "aibooru": "https://aibooru.online/posts/{}",
     "artstation": "https://www.artstation.com/artwork/{}",
@@ -29,18 +29,18 @@ POSTS = {
     "derpibooru": "https://derpibooru.org/images/{}",
     "e621": "https://e621.net/posts/{}",
     "e926": "https://e926.net/posts/{}",
-    "gelbooru": "https://gelbooru.com/index.php?page=post&s=view&id={}",
-    "hypnohub": "https://hypnohub.net/index.php?page=post&s=view&id={}",
+    "gelbooru": f"https://gelbooru.com/{GELBOORU_PAGE}",
+    "hypnohub": f"https://hypnohub.net/{GELBOORU_PAGE}",
     "konachan": "https://konachan.com/post/show/{}",
     "pixiv": "https://www.pixiv.net/artworks/{}",
-    "rule34": "https://rule34.xxx/index.php?page=post&s=view&id={}",
-    "safebooru": "https://safebooru.org/index.php?page=post&s=view&id={}",
+    "rule34": f"https://rule34.xxx/{GELBOORU_PAGE}",
+    "safebooru": f"https://safebooru.org/{GELBOORU_PAGE}",
     "sakugabooru": "https://www.sakugabooru.com/post/show/{}",
     "sankaku": "https://chan.sankakucomplex.com/posts/{}",
-    "tbib": "https://tbib.org/index.php?page=post&s=view&id={}",
+    "tbib": f"https://tbib.org/{GELBOORU_PAGE}",
     "twitter": "https://x.com/i/web/status/{}",
     "wallhaven": "https://wallhaven.cc/w/{}",
-    "xbooru": "https://xbooru.com/index.php?page=post&s=view&id={}",
+    "xbooru": f"https://xbooru.com/{GELBOORU_PAGE}",
     "yandere": "https://yande.re/post/show/{}",
     "zerochan": "https://www.zerochan.net/{}",
 }
@@ -60,23 +60,8 @@ RATINGS = {
     "r-18g": "explicit",
     "r18+": "explicit",
 }
-
-S_MEANS_SAFE = frozenset(
-    {
-        "e621",
-        "e926",
-        "hypnohub",
-        "konachan",
-        "rule34",
-        "safebooru",
-        "sakugabooru",
-        "sankaku",
-        "tbib",
-        "xbooru",
-        "yandere",
-    }
-)
-"""Categories whose rating `s` means safe; elsewhere it is Danbooru's sensitive."""
+S_MEANS_SENSITIVE = {"aibooru", "danbooru", "gelbooru"}
+"""Categories of POSTS whose rating `s` is Danbooru's sensitive; elsewhere there it means safe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +89,7 @@ def parse_sidecar(data: bytes) -> Provenance:
     return Provenance(
         _find_file(values, page),
         page,
-        tuple(dict.fromkeys(_find_tags(values))),
+        tuple(dict.fromkeys(filter(None, map(_text, _find_tags(values))))),
         _find_rating(values, category),
         _find_source(values),
         _find_licence(values),
@@ -116,55 +101,49 @@ def _find_file(values: dict[str, Any], page: str) -> str:
         value = values.get(key)
         text = _text(value.get("url") if isinstance(value, dict) else value)
         # Some sites' `url` is the page.
-        if text and (key != "url" or _names_picture(text)):
-            url = public_url(text, page)
-            if url:
-                return url
+        if text and (key != "url" or _names_picture(text)) and (url := public_url(text, page)):
+            return url
     return ""
 
 
 def _find_page(values: dict[str, Any], category: str) -> str:
-    number = values.get("tweet_id" if category == "twitter" else "id")
-    if category in POSTS and re.fullmatch(r"[\w-]{1,64}", _text(number), re.ASCII):
-        return POSTS[category].format(_text(number))
+    number = _text(values.get("tweet_id" if category == "twitter" else "id"))
+    if category in POSTS and re.fullmatch(r"[\w-]{1,64}", number, re.ASCII):
+        return POSTS[category].format(number)
     for key in ("post_url", "page_url", "permalink", "webpage_url", "descriptionurl", "url"):
         text = _text(values.get(key))
-        if key != "url" or not _names_picture(text):
-            url = public_url(text)
-            if url:
-                return url
+        if (key != "url" or not _names_picture(text)) and (url := public_url(text)):
+            return url
     return ""
 
 
 def _names_picture(text: str) -> bool:
     try:
-        path = urlsplit(text).path
+        return PurePosixPath(urlsplit(text).path).suffix.lower() in ENDINGS
     except ValueError:
         return False
-    return PurePosixPath(path).suffix.lower() in ENDINGS
 
 
-def _find_tags(values: dict[str, Any]) -> Iterator[str]:
+def _find_tags(values: dict[str, Any]) -> Iterator[Any]:
     """`tags`, else `tag_string`, else all of `tags_artist`, `tag_string_general`, … together."""
     for key in ("tags", "tag_string", "hashtags"):
         if values.get(key):
-            yield from _split_tags(values[key])
-            return
-    for key, value in values.items():
-        if key.startswith(("tags_", "tag_string_")) and key != "tags_bookmark":
-            yield from _split_tags(value)
+            return _split_tags(values[key])
+    others = (
+        value
+        for key, value in values.items()
+        if key.startswith(("tags_", "tag_string_")) and key != "tags_bookmark"
+    )
+    return (tag for value in others for tag in _split_tags(value))
 
 
-def _split_tags(value: Any) -> Iterator[str]:
+def _split_tags(value: Any) -> Iterator[Any]:
     if isinstance(value, str):
-        for part in value.split(", ") if ", " in value else value.split():
-            if tag := printable(html.unescape(part)).strip():
-                yield tag
+        yield from map(html.unescape, value.split(", ") if ", " in value else value.split())
     elif isinstance(value, list):
         for each in value:
             name = each.get("name") if isinstance(each, dict) else each
-            if tag := html.unescape(_text(name)):
-                yield tag
+            yield html.unescape(name) if isinstance(name, str) else name
     elif isinstance(value, dict):
         for each in value.values():
             yield from _split_tags(each)
@@ -172,7 +151,7 @@ def _split_tags(value: Any) -> Iterator[str]:
 
 def _find_rating(values: dict[str, Any], category: str) -> str:
     rating = _text(values.get("rating") or values.get("purity")).lower()
-    if rating == "s" and category in S_MEANS_SAFE:
+    if rating == "s" and category in POSTS.keys() - S_MEANS_SENSITIVE:
         return "general"
     if not rating and values.get("sensitive") is True:
         return "sensitive"

@@ -1,19 +1,40 @@
 """Source `archive:PATH`: pictures in a folder, tar, compressed tar or zip on this machine."""
 
-from dataclasses import dataclass
+import hashlib
+import json
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from posixpath import splitext
+from typing import Any, NamedTuple
 
+from gan.errors import GanError
 from gan.params.data import ScrapeParams
-from pipeline.crawl.archive.archive_file import ArchiveFile, printable
-from pipeline.crawl.archive.contents import Contents, read_content, read_contents, walk_pictures
-from pipeline.crawl.image_check import ListedImage
+from pipeline.console import count_noun, progress, say
+from pipeline.crawl.archive.gallery_dl import ENDINGS, MAX_BYTES, Provenance, parse_sidecar
+from pipeline.crawl.archive.walk import (
+    DAMAGED_ARCHIVE,
+    LINKED_FOLDER,
+    TAR_ENDINGS,
+    ZIP_ENDINGS,
+    ArchiveFile,
+    Refusal,
+    UnreadableError,
+    walk_files,
+)
+from pipeline.crawl.image_check import ListedImage, describe_excess
+from pipeline.crawl.public_url import printable
 from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
 from pipeline.crawl.storage.earlier_crawl import url_key
 from pipeline.dataset.reader import Dataset
+
+SIDECAR = ".json"
+UNOPENED = (*TAR_ENDINGS, *ZIP_ENDINGS, ".7z", ".rar", ".cbz", ".cbr", ".cb7", ".tar.zst")
 
 
 @dataclass(frozen=True)
@@ -49,10 +70,10 @@ class Archive(GrowingSource):
         """True where the archive has only grown: it shares a picture, and none differs."""
         if not super().continues(dataset):
             return False
-        digests = {}
-        for name, position in self._contents.positions.items():
-            key = url_key(self._list(name, position).url)
-            digests[key] = self._contents.digests[position]
+        digests = {
+            url_key(self._list(name, position).url): self._contents.digests[position]
+            for name, position in self._contents.positions.items()
+        }
         shared = False
         for entry in dataset.entries():
             digest = digests.get(url_key(entry.url)) if entry.status == "ok" else None
@@ -62,26 +83,21 @@ class Archive(GrowingSource):
         return shared
 
     def fetch(self, sink: Sink) -> None:
-        positions = self._contents.positions
-        found = bytearray(len(positions))
-        for name, file in walk_pictures(self.path, self.limits):
-            position = positions.get(name)
-            if position is not None:
-                found[position] = True
-                listed = self._list(name, position)
-                if not sink.is_done(listed):
-                    self._deliver(file, listed, sink)
-        for name, position in positions.items():
-            listed = self._list(name, position)
-            if not found[position] and not sink.is_done(listed):
+        missing = dict(self._contents.positions)
+        for name, file in _walk_named(self.path, self.limits):
+            position = missing.pop(name, None)
+            if position is not None and not sink.is_done(listed := self._list(name, position)):
+                self._deliver(file, listed, sink)
+        for name, position in missing.items():
+            if not sink.is_done(listed := self._list(name, position)):
                 sink.reject(listed, "failed", "gone since the archive was listed")
 
     @cached_property
-    def _contents(self) -> Contents:
+    def _contents(self) -> "Contents":
         return read_contents(self.path, self.limits, self.limit)
 
     def _list(self, name: str, position: int) -> ListedImage:
-        origin, own_url = self._contents.provenance(position), f"archive:{name}"
+        origin, own_url = _unpack(self._contents.provenances[position]), f"archive:{name}"
         return ListedImage(
             position=position,
             page=origin.page or own_url,
@@ -93,13 +109,186 @@ class Archive(GrowingSource):
         )
 
     def _deliver(self, file: ArchiveFile, listed: ListedImage, sink: Sink) -> None:
-        content = read_content(file, self.limits.max_bytes)
+        content = _read(file, self.limits.max_bytes)
         if content.refusal:
             sink.reject(listed, *content.refusal)
         elif content.digest != self._contents.digests[listed.position]:
             sink.reject(listed, "failed", "changed since the archive was listed")
         else:
             sink.check_and_add(listed, content.data)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The chosen pictures; 200 bytes of memory each, and 300 more with a sidecar.
+
+    `positions` are by name; `digests` and `provenances` (packed) are by position. `sha256` is of
+    all of it.
+    """
+
+    positions: dict[str, int]
+    digests: list[bytes]
+    provenances: list[bytes]
+    sha256: str
+
+
+def read_contents(path: Path, limits: ScrapeParams, limit: int | None) -> Contents:
+    """List the archive, choose the first `limit` pictures by name, and read these.
+
+    The caps are checked before any content is read. Raises GanError, also where there is no
+    picture.
+    """
+    names = _choose_names(path, limits)[:limit]
+    if not names:
+        raise GanError(f"{path}: holds no {', '.join(sorted(ENDINGS))} file")
+    positions = {name: position for position, name in enumerate(names)}
+    digests = [b""] * len(names)
+    sidecars: dict[str, bytes | None] = {"": b""}
+    done = 0
+    with progress("list", len(names)) as advance:
+        for name, file in _walk_named(path, limits):
+            if name in positions:
+                digests[positions[name]] = _read(file, limits.max_bytes).digest
+                done += 1
+                advance(done, "")
+            elif not name and (stem := _find_stem(file.name, positions)) not in sidecars:
+                sidecars[stem] = _read_sidecar(file)
+    if unreadable := sum(packed is None for packed in sidecars.values()):
+        _say(path, f"{count_noun(unreadable, 'sidecar')} left out: cannot be read")
+    provenances = list(_assign(names, sidecars))
+    return Contents(positions, digests, provenances, _hash(names, digests, provenances))
+
+
+def _walk_named(path: Path, limits: ScrapeParams) -> Iterator[tuple[str, ArchiveFile]]:
+    """The files, each with a printable name of its own: the second of one name ends in `#2`.
+
+    The name is empty where a file gets no entry of the manifest: where it is neither a picture
+    nor a damaged archive, whose entry stands for all that it held.
+    """
+    uses: Counter[str] = Counter()
+    for file in walk_files(path, limits):
+        name = ""
+        if _is_picture(file.name) or file.refusal == DAMAGED_ARCHIVE:
+            name = printable(file.name)
+            uses[name] += 1
+            # No other file has this name: its own ends like a picture or an archive.
+            name += f"#{uses[name]}" if uses[name] > 1 else ""
+        yield name, file
+
+
+def _is_picture(name: str) -> bool:
+    """By its ending; a `._` file, which macOS puts beside every file of its zips, is none."""
+    base = name.rpartition("/")[2]
+    return splitext(base)[1].lower() in ENDINGS and not base.startswith("._")
+
+
+def _choose_names(path: Path, limits: ScrapeParams) -> list[str]:
+    """All names that get an entry, sorted; says what is left out."""
+    names: list[str] = []
+    damaged: list[str] = []
+    left_out: Counter[tuple[str, str]] = Counter()
+    for name, file in _walk_named(path, limits):
+        if file.refusal == LINKED_FOLDER:
+            left_out["linked folder", "links are not followed"] += 1
+        elif file.refusal == DAMAGED_ARCHIVE:
+            damaged.append(name)
+            # Its own files came right before it.
+            while names and names[-1].startswith(f"{name}/"):
+                names.pop()
+        elif name:
+            names.append(name)
+        elif file.name.lower().endswith(UNOPENED):
+            left_out["packed file", "only tar and zip are opened, and none inside another"] += 1
+    for name in damaged:
+        _say(path, f"{name} is damaged: its pictures are left out, the others are taken")
+    for (what, why), count in left_out.items():
+        _say(path, f"{count_noun(count, what)} left out: {why}")
+    return sorted(names + damaged)
+
+
+class _Content(NamedTuple):
+    """A file's bytes, or the refusal why it brings no picture; the digest tells either apart."""
+
+    digest: bytes
+    data: bytes
+    refusal: Refusal | None
+
+
+def _read(file: ArchiveFile, most: int) -> _Content:
+    """Read a file of at most `most` bytes; the digest is its sha256, or the reason against it."""
+    refusal: Refusal | None = file.refusal
+    if refusal is None and file.size > most:
+        refusal = ("too_large", describe_excess(most))
+    if refusal is None:
+        try:
+            data = file.read(most)
+            return _Content(hashlib.sha256(data).digest(), data, None)
+        except UnreadableError as error:
+            refusal = error.refusal
+    return _Content(f"{refusal[1]}; {file.size}".encode(), b"", refusal)
+
+
+def _find_stem(name: str, positions: dict[str, int]) -> str:
+    """The name of a sidecar without its ending; empty where it belongs to no picture.
+
+    `a.jpg.json` belongs to a.jpg, `a.json` to any a.*
+    """
+    if not name.lower().endswith(SIDECAR):
+        return ""
+    stem = printable(name[: -len(SIDECAR)])
+    endings = ("", *ENDINGS, *map(str.upper, ENDINGS))
+    return stem if any(stem + ending in positions for ending in endings) else ""
+
+
+def _read_sidecar(file: ArchiveFile) -> bytes | None:
+    """A sidecar's provenance, packed; None where it can't be read."""
+    content = _read(file, MAX_BYTES)
+    try:
+        return None if content.refusal else _pack(parse_sidecar(content.data))
+    except ValueError:
+        return None
+
+
+def _assign(names: list[str], sidecars: dict[str, bytes | None]) -> Iterator[bytes]:
+    """The provenance of each name, packed; `a.jpg.json` is preferred to `a.json`.
+
+    Where several pictures claim one address, the first by name keeps it.
+    """
+    seen: set[bytes] = set()
+    for name in names:
+        stem = splitext(name)[0] if _is_picture(name) else name
+        packed = sidecars.get(name, sidecars.get(stem)) or b""
+        origin = _unpack(packed)
+        if origin.url:
+            key = url_key(origin.url)
+            yield _pack(replace(origin, url="")) if key in seen else packed
+            seen.add(key)
+        else:
+            yield packed
+
+
+def _hash(names: list[str], digests: list[bytes], provenances: list[bytes]) -> str:
+    total = hashlib.sha256()
+    for name, digest, packed in zip(names, digests, provenances, strict=True):
+        provenance = f"  {zlib.decompress(packed).decode()}" if packed else ""
+        total.update(f"{digest.hex()}  {name!a}{provenance}\n".encode())
+    return total.hexdigest()
+
+
+def _pack(provenance: Provenance) -> bytes:
+    values = [getattr(provenance, field.name) for field in fields(provenance)]
+    return zlib.compress(json.dumps(values, separators=(",", ":")).encode())
+
+
+def _unpack(packed: bytes) -> Provenance:
+    if not packed:
+        return Provenance()
+    url, page, tags, rating, source, licence = json.loads(zlib.decompress(packed))
+    return Provenance(url, page, tuple(tags), rating, source, licence)
+
+
+def _say(path: Path, text: str) -> None:
+    say(f"{printable(path.name)}: {text}")
 
 
 def build(place: str, request: ScrapeRequest, settings: ScrapeParams) -> Archive:

@@ -22,13 +22,13 @@ from scrapy.utils.httpobj import urlparse_cached
 
 from gan.params.data import ScrapeParams
 from pipeline.console import count_noun
-from pipeline.crawl.archive.archive_file import printable
 from pipeline.crawl.http.failure_reasons import (
     TEMPORARY_STATUSES,
     RequestInterrupted,
     RequestRefused,
     classify,
 )
+from pipeline.crawl.public_url import printable
 
 PARAMS = "SCRAPE_PARAMS"
 """Setting: the ScrapeParams of the crawl."""

@@ -2,13 +2,11 @@
 
 import errno
 import gzip
-import io
 import os
 import random
 import signal
 import stat
 import struct
-import subprocess
 import tarfile
 import tempfile
 import tracemalloc
@@ -19,8 +17,7 @@ import pytest
 from archive_files import write_tar, write_zip
 
 from gan.errors import GanError
-from pipeline.crawl.archive.archive_file import UnreadableError
-from pipeline.crawl.archive.walk import walk_files
+from pipeline.crawl.archive.walk import UnreadableError, walk_files
 
 MB = 2**20
 
@@ -214,16 +211,6 @@ def test_links_and_devices_in_a_zip_are_blocked(kind, tmp_path, limits):
     ]
 
 
-def test_a_sparse_tar_member_is_blocked_and_counts_nothing(tmp_path, limits):
-    sparse = {"GNU.sparse.size": str(10**11), "GNU.sparse.map": "0,3", "GNU.sparse.major": "0"}
-    path = tmp_path / "x.tar"
-    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
-        info = tarfile.TarInfo("a.jpg")
-        info.size, info.pax_headers = 3, {**sparse, "GNU.sparse.minor": "1"}
-        tar.addfile(info, io.BytesIO(b"abc"))
-    assert walk(path, limits(archive_bytes=10)) == [("a.jpg", ("blocked", "a sparse file"))]
-
-
 def test_links_and_pipes_in_a_folder_are_neither_followed_nor_waited_for(tmp_path, limits):
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -300,21 +287,6 @@ def test_a_pipe_given_as_the_archive_is_an_error_and_not_a_wait(tmp_path, limits
     os.mkfifo(tmp_path / "x.zip")
     with pytest.raises(GanError, match=r"x\.zip"):
         walk(tmp_path / "x.zip", limits())
-
-
-@pytest.mark.slow
-def test_very_deep_folders_are_walked(tmp_path, limits):
-    deep = str(tmp_path / "x")
-    os.mkdir(deep)
-    for _ in range(1100):
-        deep += "/d"
-        os.mkdir(deep)
-    with open(f"{deep}/a.jpg", "wb") as stream:
-        stream.write(b"1")
-    try:
-        assert walk(tmp_path / "x", limits()) == [("d/" * 1100 + "a.jpg", None)]
-    finally:
-        subprocess.run(["rm", "-rf", tmp_path / "x"], check=True)
 
 
 @pytest.mark.parametrize("ending", [".TAR", ".Tar.GZ", ".TGZ", ".tbz2", ".txz", ".ZIP"])
@@ -416,7 +388,7 @@ def test_a_disk_that_cannot_be_read_is_not_called_a_damaged_archive(tmp_path, li
         walk(tmp_path, limits())
 
 
-def test_a_zip_with_too_many_entries_stops_while_its_directory_is_read(tmp_path, limits):
+def test_the_entries_of_a_zip_in_a_folder_count_with_the_others(tmp_path, limits):
     folder = tmp_path / "x"
     folder.mkdir()
     (folder / "a.jpg").write_bytes(b"1")
@@ -424,13 +396,6 @@ def test_a_zip_with_too_many_entries_stops_while_its_directory_is_read(tmp_path,
     assert sum(1 for _ in walk_files(folder, limits(archive_members=6_001))) == 6_001
     with pytest.raises(GanError, match="6000"):
         walk(folder, limits(archive_members=6_000))
-
-    def walk_refused():
-        with pytest.raises(GanError, match="archive_members"):
-            walk(folder, limits(archive_members=50))
-
-    # the bytes of the directory, 52 an entry; as objects it would take ten times as many
-    assert peak_of(walk_refused) < MB
 
 
 def test_the_headers_of_a_tar_are_not_kept(tmp_path, limits):

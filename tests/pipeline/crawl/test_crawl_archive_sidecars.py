@@ -10,7 +10,7 @@ import pytest
 from archive_files import write_folder, write_tar, write_zip
 from PIL import Image
 
-from pipeline.crawl.archive.contents import read_contents
+from pipeline.crawl.archive.source import read_contents
 from pipeline.crawl.image_check import PictureLimits
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import JOURNAL, Journal
