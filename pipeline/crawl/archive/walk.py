@@ -89,9 +89,9 @@ def walk_files(path: Path, limits: ScrapeParams) -> Iterator[ArchiveFile]:
     """
     walk = _Walk(path, limits)
     if path.is_dir():
-        yield from walk.folder()
+        yield from walk.walk_folder()
     elif path.is_file():
-        yield from walk.archive(path)
+        yield from walk.walk_archive(path)
     else:
         problem = "a special file" if path.exists() else "no such file or folder"
         raise GanError(f"{path}: {problem}")
@@ -104,39 +104,39 @@ class _Walk:
         self._path, self._limits = path, limits
         self._entries = self._bytes = 0
 
-    def folder(self) -> Iterator[ArchiveFile]:
+    def walk_folder(self) -> Iterator[ArchiveFile]:
         start = len(os.path.join(self._path, ""))
         for folder, below, names in os.walk(self._path, onerror=_refuse_folder):
             below.sort()
             for name in sorted(names + below):
                 path = os.path.join(folder, name)
-                yield from self._entry(path, path[start:])
+                yield from self._walk_entry(path, path[start:])
 
-    def archive(self, path: Path) -> Iterator[ArchiveFile]:
+    def walk_archive(self, path: Path) -> Iterator[ArchiveFile]:
         members = _read_archive(path, self._limits.archive_ratio)
         while (file := _next(members, path)) is not None:
             self._count(file.size)
             if file.refusal is not _FOLDER:
                 yield file
 
-    def _entry(self, path: str, name: str) -> Iterator[ArchiveFile]:
+    def _walk_entry(self, path: str, name: str) -> Iterator[ArchiveFile]:
         try:
             state = os.lstat(path)
         except FileNotFoundError:  # gallery-dl renames its files
             return
         regular = stat.S_ISREG(state.st_mode)
         if regular and name.lower().endswith(TAR_ENDINGS + ZIP_ENDINGS):
-            yield from self._nested(path, name, state.st_size)
+            yield from self._walk_nested(path, name, state.st_size)
             return
         self._count(state.st_size if regular else 0)
         if not stat.S_ISDIR(state.st_mode):
             refusal = None if regular else LINKED_FOLDER if os.path.isdir(path) else SPECIAL
             yield ArchiveFile(name, state.st_size, refusal, partial(_open_regular, path))
 
-    def _nested(self, path: str, name: str, size: int) -> Iterator[ArchiveFile]:
+    def _walk_nested(self, path: str, name: str, size: int) -> Iterator[ArchiveFile]:
         """An archive's files; where it turns out to be damaged, the archive comes last."""
         try:
-            for file in self.archive(Path(path)):
+            for file in self.walk_archive(Path(path)):
                 yield replace(file, name=f"{name}/{file.name}")
         except DamagedArchiveError:
             yield ArchiveFile(name, size, DAMAGED_ARCHIVE, partial(_open_regular, path))
