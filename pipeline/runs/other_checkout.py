@@ -60,22 +60,31 @@ def _ask(folder: Path, script: str, *options: str) -> dict[str, Any]:
     """JSON object that `script` prints in a checkout of the flat layout, the command in others."""
     flat = all((folder / name).is_file() for name in BEFORE_ROOMS)
     command = ["-c", script] if flat else ["-m", "pipeline.cli", "_identity", *options]
-    done = subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    said = call(folder, sys.executable, *command)
     try:
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        answer: dict[str, Any] = json.loads(said.splitlines()[-1])
         return answer
     except (ValueError, IndexError):
-        message = (done.stderr.strip() or "no message").splitlines()[-1].removeprefix("gan: ")
-        raise GanError(
-            f"{folder}: its code does not tell what it would train: {message}"
-        ) from None
+        raise GanError(f"{folder}: its code does not tell what it would train") from None
+
+
+def call(folder: Path, *command: str, stdin: bytes = b"", **variables: str) -> bytes:
+    """Output of a command in another checkout; GanError with the last line of its complaint.
+
+    variables: more of its environment.
+    """
+    name = f"`{Path(command[0]).name} {command[1]}` in {folder} failed"
+    environment = clean_environment() | variables
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, input=stdin, capture_output=True, check=False
+        )
+    except OSError as error:
+        raise GanError(f"{name}: {error.strerror}") from None
+    if done.returncode != 0:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        raise GanError(f"{name}: {lines[-1].removeprefix('gan: ')}")
+    return done.stdout
 
 
 def clean_environment() -> dict[str, str]:

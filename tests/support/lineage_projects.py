@@ -15,7 +15,7 @@ from tracking_stores import apart, copy_store, read_runs
 from gan.params.file import load_params
 from pipeline.paths import Paths
 from pipeline.pictures import generate
-from pipeline.runs.lineage.tracked_run import PATCH
+from pipeline.runs.lineage.trace import PATCH
 from pipeline.runs.reproduce import reproduce
 from pipeline.runs.reproduce.checkout import MARKER, ReproductionFolder
 from pipeline.tracking import stage_runs

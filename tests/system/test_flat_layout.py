@@ -12,7 +12,6 @@ from tracking_stores import apart, copy_store, empty_database
 from gan.errors import GanError
 from pipeline.paths import Paths
 from pipeline.runs.lineage import show as lineage_command
-from pipeline.runs.lineage.unpack_tar import unpack_tar
 from pipeline.runs.other_checkout import BEFORE_ROOMS, code_digest_in, identity_in
 from pipeline.runs.reproduce import reproduce
 
@@ -43,7 +42,9 @@ def last_flat_commit():
 def flat_project(folder):
     """A repository with the files of that commit, its networks small; nothing is run."""
     checkout = Checkout(folder / "repository", folder / "home")
-    unpack_tar(git("archive", last_flat_commit()), checkout.root)
+    checkout.root.mkdir()
+    packed = git("archive", last_flat_commit())
+    subprocess.run(["tar", "-xf", "-"], cwd=checkout.root, input=packed, check=True)
     params = yaml.safe_load(checkout.read("params.yaml"))
     for network in ("generator", "discriminator"):
         params["model"][network]["width"] = 4

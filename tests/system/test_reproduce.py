@@ -14,10 +14,9 @@ from tracking_stores import apart, empty_database
 
 from gan.errors import GanError
 from pipeline.dataset.dvc_md5 import directory_md5
-from pipeline.runs.lineage.tracked_run import OUTS
 from pipeline.runs.reproduce import reproduce
 from pipeline.runs.reproduce.checkout import ReproductionFolder
-from pipeline.runs.reproduce.comparison import Expected, explain
+from pipeline.runs.reproduce.comparison import OUTS, explain
 
 pytestmark = pytest.mark.slow
 
@@ -76,8 +75,9 @@ def test_the_checkout_has_commit_changes_and_the_shared_cache(project, here, pre
     assert git("status", "--porcelain") == "M params.yaml"
     assert (prepared / "params.yaml").read_text() == (here.root / "params.yaml").read_text()
     assert f"dir = {here.root}/.dvc/cache" in (prepared / ".dvc/config.local").read_text()
-    with pytest.raises(GanError, match=str(prepared)):
-        ReproductionFolder(prepared, {"run_key": "0" * 64, "commit": project.commit}).claim()
+    other = ReproductionFolder(prepared, {"run_key": "0" * 64, "commit": project.commit})
+    with pytest.raises(GanError, match=str(prepared)), other.claim():
+        pass
 
 
 def test_passwords_of_remotes_are_never_readable_by_others(tmp_path, monkeypatch):
@@ -131,9 +131,8 @@ def test_a_training_repeated_is_equal_and_files_changed_afterwards_differ(
     assert differing == {"models/final.pt", "models/snapshots/000000000032.pt"}
     assert "torch, device, precision" in err
 
-    again = ReproductionFolder(prepared, {})
     elsewhere = {"torch": "2.0.0", "device": "cuda", "precision": "float32"}
-    text = explain(Expected({}, elsewhere), again, elsewhere | {"torch": "2.14.1"})
+    text = explain(elsewhere, prepared, elsewhere | {"torch": "2.14.1"})
     assert "torch 2.0.0 -> 2.14.1;" in text
 
 

@@ -1,25 +1,20 @@
-"""Shell commands that make a subject again."""
+"""Shell commands that make a subject again; every word from outside is quoted."""
 
+import os
 import shlex
-from dataclasses import dataclass
 
-from gan.errors import GanError
+from pipeline.dataset.source_file import is_embedded
 from pipeline.runs.lineage.dvc_cache import DvcCache
-from pipeline.runs.lineage.trace import Lineage
-from pipeline.runs.lineage.tracked_run import PATCH
+from pipeline.runs.lineage.trace import PATCH, Lineage
+from pipeline.tracking.mlflow.store import sqlite_file, tracking_uri
 
 FOLDER = "../again"
 """New folder of the commands; inside the repository it would count as an uncommitted change."""
 
 UNKNOWN_REMOTE = "URL-OF-THE-REPOSITORY"
 
-
-@dataclass(frozen=True)
-class Step:
-    """A command, and a comment on it, which may be empty."""
-
-    comment: str
-    command: str
+Step = tuple[str, str]
+"""Comment, which may be empty, and command."""
 
 
 def reproduce_command(lineage: Lineage) -> str:
@@ -29,75 +24,64 @@ def reproduce_command(lineage: Lineage) -> str:
 
 def list_steps(lineage: Lineage) -> list[Step]:
     """The commands in their order; none if no commit is known."""
-    if lineage.code is None:
-        return []
-    steps = [*_check_out(lineage), *_bring_data(lineage)]
-    steps.append(Step("data, training and evaluation", "dvc repro"))
-    return steps + _make_picture(lineage)
-
-
-def _check_out(lineage: Lineage) -> list[Step]:
     code, top = lineage.code, lineage.history.top
-    assert code is not None
+    if code is None:
+        return []
     remote = lineage.tag("git_remote") or UNKNOWN_REMOTE
     origin = shlex.quote(str(top) if code.available and top else remote)
-    steps = [
-        Step("the files of the commit", f"git clone --quiet -- {origin} {FOLDER}"),
-        Step("", f"cd {FOLDER}"),
-        Step("", f"git checkout --quiet --detach {code.commit}"),
+    return [
+        ("the files of the commit", f"git clone --quiet -- {origin} {FOLDER}"),
+        ("", f"cd {FOLDER}"),
+        ("", f"git checkout --quiet --detach {code.commit}"),
+        *_apply_changes(lineage),
+        *_bring_data(lineage),
+        ("data, training and evaluation", "dvc repro"),
+        *_draw_picture(lineage),
     ]
-    if code.dirty is None:
-        unknown = "# unknown whether there were uncommitted changes: the run key may differ"
-        return [*steps, Step("", unknown)]
-    return steps + (_apply_patch(lineage) if code.dirty else [])
 
 
-def _apply_patch(lineage: Lineage) -> list[Step]:
-    if not (lineage.run and lineage.code and lineage.code.has_patch):
-        return [Step("", "# the uncommitted changes are lost: the run key will differ")]
-    get = f"mlflow artifacts download --run-id {lineage.run.id} --artifact-path {PATCH}"
+def _apply_changes(lineage: Lineage) -> list[Step]:
+    run, changes = lineage.run, lineage.code.changes if lineage.code else "none"
+    if changes == "unknown":
+        text = "# unknown whether there were uncommitted changes: the run key may differ"
+        return [("", text)]
+    if changes == "lost":
+        return [("", "# the uncommitted changes are lost: the run key will differ")]
+    if changes == "none" or run is None:
+        return []
+    download = ["mlflow", "artifacts", "download", "--run-id", run.id, "--artifact-path", PATCH]
+    uri = tracking_uri(lineage.paths)
+    if sqlite_file(uri) or not os.environ.get("MLFLOW_TRACKING_URI"):
+        # else it is in the environment, and may hold a password
+        download = ["env", f"MLFLOW_TRACKING_URI={uri}", *download]
     # its last line is the copy's path, which depends on the kind of store
-    copy = f'"$({lineage.run.variable} {get} | tail -n 1)"'.replace("( ", "(")
-    comment = "the uncommitted changes"
-    if lineage.code.partial:
-        comment += ", of which only a part was kept: the run key may differ"
-    return [Step(comment, f"git apply --whitespace=nowarn {copy}")]
+    copy = f'"$({shlex.join(download)} | tail -n 1)"'
+    part = ", of which only a part was kept: the run key may differ"
+    comment = f"the uncommitted changes{part if changes == 'in part' else ''}"
+    return [(comment, f"git apply --whitespace=nowarn {copy}")]
 
 
 def _bring_data(lineage: Lineage) -> list[Step]:
     """Commands that bring a crawled dataset; the embedded gallery is drawn by `dvc repro`."""
-    from pipeline.dataset.source_file import is_embedded
-
-    if lineage.source and is_embedded(lineage.source):
+    if is_embedded(lineage.source):
         return []
     cache = DvcCache(lineage.paths.root).folder if lineage.history.top else None
-    if cache is None:
-        return [Step("the pinned dataset", "dvc pull data.dvc")]
-    return [Step("the pinned dataset", f"dvc cache dir --local {shlex.quote(str(cache))}")]
+    command = f"dvc cache dir --local {shlex.quote(str(cache))}" if cache else "dvc pull data.dvc"
+    return [("the pinned dataset", command)]
 
 
-def _make_picture(lineage: Lineage) -> list[Step]:
+def _draw_picture(lineage: Lineage) -> list[Step]:
     subject = lineage.subject
     if subject.kind != "picture":
         return []
     command = (
-        f"gan generate --ckpt {checkpoint_name(lineage)} --seeds {shlex.quote(subject.seeds)} "
+        f"gan generate --ckpt {_name_checkpoint(lineage)} --seeds {shlex.quote(subject.seeds)} "
         f"--truncation {subject.truncation:g} --out avatars"
     )
-    return [Step("the picture", command + (" --grid" if is_grid(subject.seeds) else ""))]
+    return [("the picture", command if subject.seeds.isdecimal() else f"{command} --grid")]
 
 
-def is_grid(seeds: str) -> bool:
-    """Whether a picture of these seeds is a sheet of several."""
-    from pipeline.pictures.generate import parse_seeds
-
-    try:
-        return len(parse_seeds(seeds)) > 1
-    except GanError:
-        return False
-
-
-def checkpoint_name(lineage: Lineage) -> str:
+def _name_checkpoint(lineage: Lineage) -> str:
     """Path at which the run writes the subject's checkpoint."""
     images_seen = lineage.subject.metadata["images_seen"]
     every = lineage.subject.key_inputs.get("train", {}).get("snapshot_every", 1)

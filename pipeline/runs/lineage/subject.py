@@ -1,20 +1,17 @@
 """Subject of a lineage: a picture, a checkpoint or a run, and the metadata that it carries."""
 
-import hashlib
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, ValidationError
 
 from gan.errors import GanError
 from pipeline.console import one_line
-from pipeline.paths import Paths
+from pipeline.paths import Paths, sha256_of
 from pipeline.pictures.png_lineage import read_lineage
-
-SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM")
-"""First bytes of pictures: only PNG files carry metadata, but errors should speak of pictures."""
 
 MOST_LEVELS = 20
 """Nesting of metadata; `gan generate` writes less than half of it."""
@@ -48,7 +45,7 @@ class _Metadata(BaseModel):
     run_key: Digest
     weights: str
     trained_on: str
-    lineage: _StoredLineage | dict[str, Any]
+    lineage: Annotated[_StoredLineage | None, BeforeValidator(lambda stored: stored or None)]
     sha256: Digest | None = None
     seeds: Annotated[str, StringConstraints(pattern=r"^[0-9, \-]*$", max_length=10_000)] = ""
     truncation: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 1.0
@@ -65,7 +62,6 @@ class Subject:
     given: str
     kind: str
     run_key: str
-    file: Path | None = None
     run_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -101,38 +97,21 @@ class Subject:
 def find_subject(given: str, paths: Paths) -> Subject:
     """The subject at a file's path or of a run's name; GanError if it is neither."""
     file = Path(given)
-    if file.is_file() and file.suffix != ".json":
-        return _picture(given) if _is_picture(file) else _checkpoint(given)
-    if file.suffix == ".png":
-        return _picture(given)
-    if file.suffix == ".pt":
-        return _checkpoint(given)
-    return _run(given, paths)
-
-
-def _is_picture(file: Path) -> bool:
-    try:
-        with file.open("rb") as stream:
-            return file.suffix == ".png" or stream.read(8).startswith(SIGNATURES)
-    except OSError as error:
-        raise GanError(f"{file}: cannot be read: {error.strerror or error}") from None
-
-
-def _picture(given: str) -> Subject:
-    metadata = _validate(read_lineage(Path(given)), given)
-    return Subject(given, "picture", metadata["run_key"], Path(given), metadata=metadata)
+    if file.suffix not in (".png", ".pt") and (file.suffix == ".json" or not file.is_file()):
+        return _find_run(given, paths)
+    if file.suffix == ".pt" or (file.suffix != ".png" and zipfile.is_zipfile(file)):
+        kind, metadata = "checkpoint", _read_checkpoint(file)
+    else:
+        kind, metadata = "picture", _validate(read_lineage(file), given)
+    return Subject(given, kind, metadata["run_key"], metadata=metadata)
 
 
 def _validate(metadata: dict[str, Any], where: str) -> dict[str, Any]:
     """The metadata itself; GanError if its shape is not that of `gan generate` and `gan train`."""
-    place = ""
-    if not _is_shallow(metadata, MOST_LEVELS):
-        place = "nested too deeply"
+    place = "" if _is_shallow(metadata, MOST_LEVELS) else "nested too deeply"
     try:
         if not place:
             _Metadata.model_validate(metadata, strict=True)
-            if metadata["lineage"]:
-                _StoredLineage.model_validate(metadata["lineage"], strict=True)
     except ValidationError as error:
         place = one_line(".".join(str(each) for each in error.errors()[0]["loc"]))
     if place:
@@ -147,36 +126,29 @@ def _is_shallow(value: Any, levels: int) -> bool:
     return levels > 0 and all(_is_shallow(each, levels - 1) for each in inner)
 
 
-def _checkpoint(given: str) -> Subject:
-    metadata = read_metadata(Path(given))
-    return Subject(given, "checkpoint", metadata["run_key"], Path(given), metadata=metadata)
-
-
-def read_metadata(file: Path) -> dict[str, Any]:
+def _read_checkpoint(file: Path) -> dict[str, Any]:
     """Metadata of a checkpoint, with its sha256; GanError if it is none or damaged."""
     from gan.checkpoints import Origin, describe_checkpoint, load_checkpoint
 
     origin = load_checkpoint(file)["origin"]
     try:
-        metadata = describe_checkpoint(
-            Origin(**origin), sha256=hashlib.sha256(file.read_bytes()).hexdigest()
-        )
+        metadata = describe_checkpoint(Origin(**origin), sha256=sha256_of(file))
     except TypeError:
         raise GanError(f"{file}: a checkpoint without lineage; take a newer one") from None
     return _validate(metadata, str(file))
 
 
-def _run(given: str, paths: Paths) -> Subject:
+def _find_run(given: str, paths: Paths) -> Subject:
     """A run in the MLflow store or in models/, with metadata from one of its checkpoints."""
     from pipeline.runs.checkpoint import checkpoint_of
     from pipeline.runs.find import Runs, UnknownRunError
 
     try:
         with checkpoint_of(given, paths) as checkpoint:
-            metadata = read_metadata(checkpoint.file)
-            return Subject(given, "run", metadata["run_key"], None, checkpoint.run_id, metadata)
+            metadata = _read_checkpoint(checkpoint.file)
+            return Subject(given, "run", metadata["run_key"], checkpoint.run_id, metadata)
     except UnknownRunError as error:
         raise GanError(f"{error}, `gan lineage` takes PNG files and checkpoints too") from None
     except GanError:
         training = Runs(paths).find_training(given)
-        return Subject(given, "run", training.run_key, None, training.run_id)
+        return Subject(given, "run", training.run_key, training.run_id)

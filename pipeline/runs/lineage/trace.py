@@ -1,36 +1,81 @@
 """Lineage of a picture, checkpoint or run: its metadata, its MLflow run and Git's history."""
 
+import json
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from gan.errors import GanError
 from pipeline.console import one_line
 from pipeline.paths import Paths
+from pipeline.runs.find import Runs
 from pipeline.runs.lineage.git_history import COMMIT, GitHistory
 from pipeline.runs.lineage.subject import Subject, find_subject
-from pipeline.runs.lineage.tracked_run import PATCH, TrackedRun, find_tracked
+from pipeline.tracking.mlflow.reader import StoredRun
+from pipeline.tracking.sync.missing_parts import RECREATED
 
 MLFLOW, HISTORY = "the MLflow run", "Git's history"
+PATCH = "source/uncommitted.patch"
 
 
 @dataclass(frozen=True)
 class Code:
     """The code of a training. source: of the commit's name, MLFLOW or HISTORY.
 
-    dirty: whether files differed from the commit, None if unknown. available: the commit is in
-    this repository. has_patch: the MLflow run has the uncommitted changes; partial: not all.
+    available: the commit is in this repository. changes: the uncommitted ones: `none`; `whole` or
+    `in part` as an artefact of the MLflow run; `lost`; `unknown` where Git did not answer in time.
     """
 
     commit: str
     source: str
-    dirty: bool | None
     available: bool
-    has_patch: bool
-    partial: bool = False
+    changes: str
 
     @property
     def complete(self) -> bool:
         """Whether commit and patch are all of the code."""
-        return self.dirty is False or (self.has_patch and not self.partial)
+        return self.changes in ("none", "whole")
+
+    @property
+    def has_patch(self) -> bool:
+        """Whether the MLflow run has the changes, or some of them."""
+        return self.changes in ("whole", "in part")
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """An MLflow run and the store that it is in."""
+
+    stored: StoredRun
+    runs: Runs
+
+    @property
+    def id(self) -> str:
+        return self.stored.run_id
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        return self.stored.tags
+
+    def read(self, artifact: str) -> bytes | None:
+        """Content of an artefact; None if the run doesn't have it."""
+        if artifact not in self.runs.list_files(self.id, artifact.rpartition("/")[0]):
+            return None
+        with tempfile.TemporaryDirectory(prefix="gan-") as folder:
+            return self.runs.download(self.id, artifact, Path(folder)).read_bytes()
+
+    def read_json(self, artifact: str) -> dict[str, Any]:
+        """JSON object of an artefact, {} if the run doesn't have it; GanError if it is damaged."""
+        try:
+            return dict(json.loads(self.read(artifact) or "{}"))
+        except (ValueError, TypeError):
+            raise GanError(
+                f"{one_line(self.stored.name)}: its artefact {artifact} is damaged: no JSON "
+                "object; `gan ui` shows it"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -45,7 +90,6 @@ class Lineage:
     history: GitHistory
     run: TrackedRun | None
     no_run: str
-    code: Code | None
     recorded_by: str | None
 
     @property
@@ -78,88 +122,41 @@ class Lineage:
         """Tag of the MLflow run; empty without one."""
         return self.run.tags.get(key, "") if self.run else ""
 
+    @cached_property
+    def code(self) -> Code | None:
+        """Code by the MLflow run if the training recorded it and its patch is whole, else by the
+        commit of its results; None if nothing names a commit."""
+        commit, recorded_by = self.tag("git_commit"), self.recorded_by
+        tracked = None
+        if COMMIT.fullmatch(commit):
+            tracked = Code(commit, MLFLOW, self.history.has(commit), self._find_changes())
+        # only a run that the training itself recorded names the training's commit
+        by_training = self.tag("stage") in ("", "train") and not self.tag(RECREATED)
+        if recorded_by and not (tracked and tracked.complete and by_training):
+            return Code(recorded_by, HISTORY, True, "none")
+        return tracked
+
+    def _find_changes(self) -> str:
+        dirty, kept = self.tag("git_dirty"), self.tag("git_patch") or "whole"
+        if dirty == "false":
+            return "none"
+        if kept in ("whole", "in part") and self.patch is not None:
+            return kept
+        return "lost" if dirty == "true" else "unknown"
+
+    @cached_property
+    def patch(self) -> bytes | None:
+        """The uncommitted changes among the artefacts of the MLflow run."""
+        return self.run.read(PATCH) if self.run else None
+
 
 def trace(given: str, paths: Paths) -> Lineage:
     """Find everything that is known of a subject; GanError if it is none or has no metadata."""
-    subject = find_subject(given, paths)
-    run, no_run = find_tracked(subject.run_id or subject.run_key, paths)
-    history = GitHistory(paths.root)
+    subject, runs, history = find_subject(given, paths), Runs(paths), GitHistory(paths.root)
+    run, no_run = None, ""
+    try:
+        run = TrackedRun(runs.find(subject.run_id or subject.run_key), runs)
+    except GanError as error:
+        no_run = str(error)
     recorded_by = history.find_record(subject.run_key)
-    code = _find_code(run, recorded_by, history)
-    return Lineage(subject, paths, history, run, no_run, code, recorded_by)
-
-
-def _find_code(
-    run: TrackedRun | None, recorded_by: str | None, history: GitHistory
-) -> Code | None:
-    """Code by the MLflow run if the training recorded it and its patch is whole, else by the
-    commit of its results."""
-    tracked = _code_by_mlflow(run, history) if run else None
-    if recorded_by and (not (tracked and tracked.complete) or (run and not run.by_training)):
-        return Code(recorded_by, HISTORY, dirty=False, available=True, has_patch=False)
-    return tracked
-
-
-def _code_by_mlflow(run: TrackedRun, history: GitHistory) -> Code | None:
-    if not run.commit or not COMMIT.fullmatch(run.commit):
-        return None
-    patch = run.patch if run.dirty is not False else "none"
-    has_patch = patch != "none"
-    available = history.has(run.commit)
-    dirty = True if has_patch else run.dirty
-    return Code(run.commit, MLFLOW, dirty, available, has_patch, patch == "in part")
-
-
-def as_json(lineage: Lineage) -> dict[str, Any]:
-    """All of it in plain values; unknown ones are null or empty."""
-    from pipeline.runs.lineage.commands import list_steps, reproduce_command
-
-    subject, metadata, run = lineage.subject, lineage.subject.metadata, lineage.run
-    keys = ("sha256", "images_seen", "weights", "size")
-    return {
-        "subject": {
-            "kind": subject.kind,
-            "given": subject.given,
-            "seeds": subject.seeds or None,
-            "truncation": subject.truncation if subject.kind == "picture" else None,
-        },
-        "checkpoint": {key: metadata.get(key) for key in keys},
-        "run": {
-            "name": lineage.name,
-            "key": subject.run_key,
-            "key_holds": subject.key_matches(),
-            "id": run.id if run else None,
-            "url": run.url if run else None,
-            "tags": dict(run.tags) if run else {},
-            "no_run": lineage.no_run or None,
-        },
-        "code": _code_as_json(lineage),
-        "data": {
-            "cache_digest": lineage.cache_digest or None,
-            "snapshot": lineage.dataset_digest or None,
-            "md5": lineage.tag("data_md5") or None,
-            "source": lineage.source,
-            "licences": dict(subject.stored_lineage.get("licences", {})),
-            "counts": dict(subject.stored_lineage.get("counts", {})),
-        },
-        "settings": subject.key_inputs
-        and {key: subject.key_inputs[key] for key in ("model", "train", "images")}
-        | {"preprocess": subject.stored_lineage["preprocess"]},
-        "commands": [step.command for step in list_steps(lineage)],
-        "reproduce": reproduce_command(lineage),
-    }
-
-
-def _code_as_json(lineage: Lineage) -> dict[str, Any]:
-    code, top = lineage.code, lineage.history.top
-    return {
-        "digest": lineage.code_digest or None,
-        "commit": code.commit if code else None,
-        "commit_from": code.source if code else None,
-        "here": code.available if code else None,
-        "dirty": code.dirty if code else None,
-        "patch": PATCH if code and code.has_patch else None,
-        "patch_whole": not code.partial if code and code.has_patch else None,
-        "recorded": lineage.recorded_by,
-        "repository": str(top) if top else None,
-    }
+    return Lineage(subject, paths, history, run, no_run, recorded_by)

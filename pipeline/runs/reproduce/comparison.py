@@ -2,20 +2,23 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from pipeline.console import say
 from pipeline.dataset.dvc_md5 import directory_md5
-from pipeline.paths import Paths
+from pipeline.paths import Paths, sha256_of
 from pipeline.runs.lineage.dvc_cache import read_locked_outs
 from pipeline.runs.lineage.git_history import RECORD
 from pipeline.runs.lineage.trace import Lineage
-from pipeline.runs.lineage.tracked_run import EVALUATION, OUTS
 from pipeline.runs.reproduce.checkout import ReproductionFolder
+
+OUTS = "lineage/outs.json"
+EVALUATION = "evaluation/evaluation.json"
 
 MACHINE = ("torch", "device", "precision", "hardware.cpu", "hardware.gpu", "version.numpy")
 """Tags on which exact bits depend besides the run key."""
@@ -23,6 +26,9 @@ MACHINE = ("torch", "device", "precision", "hardware.cpu", "hardware.gpu", "vers
 SHORT = 16  # digits of a digest in the output
 
 ABSENT = "missing"
+
+Metric = tuple[float, str]
+"""Value and protocol: only equal ones compare, "" with any."""
 
 
 @dataclass(frozen=True)
@@ -39,64 +45,42 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A metric of an evaluation. protocol: only equal ones compare, "" with any."""
-
-    value: float
-    protocol: str = ""
-
-
-@dataclass(frozen=True)
 class Expected:
-    """Recorded results of a run. outs: digests by path, of the kind `digest_kind`.
+    """Recorded results of a run. outs: digests by path; md5 where only DVC recorded them.
 
-    key_inputs: values of which the run key is the digest; machine: values by tag of MACHINE.
-    evaluated: images seen by the checkpoint that the metrics are of, if recorded.
+    machine: values by tag of MACHINE. evaluated: images seen by the checkpoint that the metrics
+    are of, if recorded.
     """
 
-    key_inputs: Mapping[str, Any]
     machine: Mapping[str, Any]
-    digest_kind: str = "sha256"
-    outs: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, Metric] = field(default_factory=dict)
-    evaluated: int | None = None
+    outs: Mapping[str, str]
+    md5: bool
+    metrics: Mapping[str, Metric]
+    evaluated: int | None
 
 
 def read_expected(lineage: Lineage) -> Expected:
     """Results from the artefacts of the MLflow run, else from the commit that records the run."""
-    run, outs, evaluation = lineage.run, {}, {}
-    if run:
-        with tempfile.TemporaryDirectory(prefix="gan-") as folder:
-            outs = run.read_json(OUTS, Path(folder))
-            evaluation = run.read_json(EVALUATION, Path(folder))
-    tags = run.tags if run else {}
-    machine = {key: tags[key] for key in MACHINE if key in tags} | outs.get("identity", {})
-    digests, kind = outs.get("outs", {}), "sha256"
-    if not digests and lineage.recorded_by:
-        lock = lineage.history.read(lineage.recorded_by, "dvc.lock")
-        digests, kind = read_locked_outs(lock, "train"), "md5"
-    metrics = _read_metrics(evaluation) or _read_committed_metrics(lineage)
+    run, history, commit = lineage.run, lineage.history, lineage.recorded_by
+    recorded = run.read_json(OUTS) if run else {}
+    evaluation = run.read_json(EVALUATION) if run else {}
+    machine = {key: run.tags[key] for key in MACHINE if key in run.tags} if run else {}
+    outs, metrics = recorded.get("outs", {}), _read_metrics(evaluation)
+    md5 = not outs and commit is not None
+    if commit and not outs:
+        outs = read_locked_outs(history.read(commit, "dvc.lock"), "train")
+    if commit and not metrics:
+        committed = json.loads(history.read(commit, RECORD) or "{}")
+        numbers = {key: each for key, each in committed.items() if isinstance(each, int | float)}
+        metrics = {key: (each, "") for key, each in numbers.items() if key != "best_images_seen"}
     evaluated = evaluation.get("subject", {}).get("images_seen")
-    return Expected(lineage.subject.key_inputs, machine, kind, digests, metrics, evaluated)
+    return Expected(machine | recorded.get("identity", {}), outs, md5, metrics, evaluated)
 
 
 def _read_metrics(evaluation: Mapping[str, Any]) -> dict[str, Metric]:
     """Metrics of an evaluation.json; {} for an empty one."""
-    return {
-        key: Metric(each["value"], each["protocol"])
-        for key, each in evaluation.get("metrics", {}).items()
-    }
-
-
-def _read_committed_metrics(lineage: Lineage) -> dict[str, Metric]:
-    commit = lineage.recorded_by
-    text = lineage.history.read(commit, RECORD) if commit else None
-    content = json.loads(text) if text else {}
-    return {
-        key: Metric(value)
-        for key, value in content.items()
-        if isinstance(value, int | float) and key != "best_images_seen"
-    }
+    metrics = evaluation.get("metrics", {})
+    return {key: (each["value"], each["protocol"]) for key, each in metrics.items()}
 
 
 def compare(
@@ -115,24 +99,24 @@ def compare(
 
 
 def _compare_outs(expected: Expected, folder: Path) -> list[Comparison]:
-    snapshots = sorted((folder / "models/snapshots").glob("*.pt"))
-    extra = [f"models/snapshots/{file.name}" for file in snapshots]
-    if expected.digest_kind != "sha256" or not expected.outs:
-        extra = []
+    names = list(expected.outs)
+    if names and not expected.md5:  # DVC has the snapshots as one folder
+        found = (folder / "models/snapshots").glob("*.pt")
+        names += sorted(f"models/snapshots/{file.name}" for file in found)
     return [
-        Comparison(
-            name, expected.outs.get(name, ABSENT), _digest(folder / name, expected.digest_kind)
-        )
-        for name in dict.fromkeys([*expected.outs, *extra])
+        Comparison(name, expected.outs.get(name, ABSENT), _digest(folder / name, expected.md5))
+        for name in dict.fromkeys(names)
     ]
 
 
-def _digest(path: Path, kind: str) -> str:
+def _digest(path: Path, md5: bool) -> str:
     if path.is_dir():
         return directory_md5(path)
     if not path.is_file():
         return ABSENT
-    return hashlib.new(kind, path.read_bytes(), usedforsecurity=False).hexdigest()
+    if md5:
+        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    return sha256_of(path)
 
 
 def _compare_metrics(expected: Expected, folder: Path) -> list[Comparison]:
@@ -147,40 +131,29 @@ def _compare_metrics(expected: Expected, folder: Path) -> list[Comparison]:
         )
         return []
     return [
-        Comparison(key, repr(each.value), repr(metrics[key].value) if key in metrics else ABSENT)
-        for key, each in expected.metrics.items()
-        if key not in metrics or each.protocol in ("", metrics[key].protocol)
+        Comparison(key, repr(value), repr(metrics[key][0]) if key in metrics else ABSENT)
+        for key, (value, protocol) in expected.metrics.items()
+        if key not in metrics or protocol in ("", metrics[key][1])
     ]
 
 
 def _compare_subject(lineage: Lineage, reproduction: ReproductionFolder) -> Iterator[Comparison]:
     """The subject's checkpoint, and its pixels if it is a picture of one seed."""
-    subject = lineage.subject
-    sha256 = subject.metadata.get("sha256")
+    subject, sha256 = lineage.subject, lineage.subject.metadata.get("sha256")
     if sha256 is None or subject.kind == "run":
         return
-    checkpoints = sorted((reproduction.folder / "models").rglob("*.pt"))
-    files = {_digest(file, "sha256"): file for file in checkpoints}
+    files = {sha256_of(file): file for file in (reproduction.folder / "models").rglob("*.pt")}
     yield Comparison("its checkpoint", sha256, sha256 if sha256 in files else ABSENT)
     if sha256 in files and subject.kind == "picture" and subject.seeds.isdecimal():
-        yield _compare_picture(lineage, files[sha256], reproduction)
+        out = reproduction.folder / "avatars"
+        options = ("--seeds", subject.seeds, "--truncation", f"{subject.truncation!r}")
+        place = ("--ckpt", str(files[sha256]), "--out", str(out))
+        reproduction.run("pipeline.cli", "generate", *options, *place)
+        again = _digest_pixels(out / f"{int(subject.seeds):06d}.png")
+        yield Comparison("its pixels", _digest_pixels(Path(subject.given)), again)
 
 
-def _compare_picture(
-    lineage: Lineage, checkpoint: Path, reproduction: ReproductionFolder
-) -> Comparison:
-    subject, out = lineage.subject, reproduction.folder / "avatars"
-    seeds, truncation = ["--seeds", subject.seeds], ["--truncation", f"{subject.truncation!r}"]
-    command = ["generate", "--ckpt", str(checkpoint), *seeds, *truncation, "--out", str(out)]
-    reproduction.run("pipeline.cli", *command)
-    assert subject.file is not None
-    picture = out / f"{int(subject.seeds):06d}.png"
-    return Comparison("its pixels", _pixel_digest(subject.file), _pixel_digest(picture))
-
-
-def _pixel_digest(file: Path) -> str:
-    from PIL import Image
-
+def _digest_pixels(file: Path) -> str:
     with Image.open(file) as image:
         content = f"{image.mode}{image.size}".encode() + image.tobytes()
     return hashlib.sha256(content).hexdigest()
@@ -199,18 +172,19 @@ def _shorten(value: str) -> str:
     return value[:SHORT] if len(value) > 2 * SHORT - 1 else value
 
 
-def explain(
-    expected: Expected, reproduction: ReproductionFolder, identity: Mapping[str, Any]
-) -> str:
-    """Whether another machine or torch is the reason of a difference, in one line."""
+def explain(original: Mapping[str, Any], folder: Path, identity: Mapping[str, Any]) -> str:
+    """Whether another machine or torch is the reason of a difference, in one line.
+
+    original: the run's values by tag of MACHINE. identity: that of the training in `folder`.
+    """
     from pipeline.tracking.provenance.tags import provenance_tags
 
-    machine = provenance_tags(Paths(reproduction.folder), "train") | dict(identity)
-    known = [key for key in MACHINE if key in expected.machine and key in machine]
+    machine = provenance_tags(Paths(folder), "train") | dict(identity)
+    known = [key for key in MACHINE if key in original and key in machine]
     changed = [
-        f"{key} {expected.machine[key]} -> {machine[key]}"
+        f"{key} {original[key]} -> {machine[key]}"
         for key in known
-        if expected.machine[key] != machine[key]
+        if original[key] != machine[key]
     ]
     if changed:
         return f"the machine differs: {', '.join(changed)}; only an equal one repeats every bit"

@@ -1,8 +1,7 @@
 """`gan reproduce`: a run repeated in a folder of its own, and its results compared."""
 
-import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -11,26 +10,15 @@ from pipeline.console import say, warn
 from pipeline.paths import Paths
 from pipeline.runs.lineage.dvc_cache import DvcCache
 from pipeline.runs.lineage.trace import Code, Lineage, trace
-from pipeline.runs.lineage.tracked_run import PATCH
 from pipeline.runs.other_checkout import identity_in
 from pipeline.runs.reproduce.checkout import ReproductionFolder
-from pipeline.runs.reproduce.comparison import (
-    Expected,
-    compare,
-    explain,
-    format_lines,
-    read_expected,
-)
+from pipeline.runs.reproduce.comparison import compare, explain, format_lines, read_expected
 
-
-@dataclass(frozen=True)
-class _Original:
-    """The run to reproduce."""
-
-    lineage: Lineage
-    code: Code
-    repository: Path
-    expected: Expected
+MISSING = {
+    "unknown": "it is unknown whether there were uncommitted changes",
+    "in part": "the uncommitted changes were kept only in part",
+    "lost": "the uncommitted changes were not kept",
+}
 
 
 def run(subject: str, paths: Paths, to: Path) -> None:
@@ -43,24 +31,29 @@ def run(subject: str, paths: Paths, to: Path) -> None:
     MLflow gets it in a store of its own under `to`: in the usual one it would be the newest run of
     the run key, which evaluations and lineage take for the original.
     """
-    original = _find_original(trace(subject, paths))
-    reproduction = ReproductionFolder(to.resolve(), _identity(original))
-    _refuse_inside(reproduction.folder, original.repository)
-    reproduction.claim()
-    with reproduction.lock():
-        _prepare(reproduction, original)
-        identity = _check_identity(reproduction, original)
-        _train(reproduction)
-        if original.expected.metrics:
-            _evaluate(reproduction)
-        comparisons = compare(original.lineage, original.expected, reproduction)
+    lineage = trace(subject, paths)
+    code, repository = _check(lineage)
+    expected, folder = read_expected(lineage), to.resolve()
+    if folder.is_relative_to(repository.resolve()):
+        raise GanError(f"{folder}: lies in the repository itself; choose a folder beside it")
+    identity = {"run_key": lineage.subject.run_key, "commit": code.commit}
+    reproduction = ReproductionFolder(folder, identity)
+    with reproduction.claim():
+        reproduction.once("checkout", lambda: _check_out(reproduction, lineage, code, repository))
+        reproduction.once("data", lambda: reproduction.run("dvc", "repro", "preprocess"))
+        trained = _check_training(folder, lineage)
+        reproduction.once("train", lambda: _repeat(reproduction, "train"))
+        if expected.metrics:
+            reproduction.once("evaluate", lambda: _evaluate(reproduction))
+        comparisons = compare(lineage, expected, reproduction)
     typer.echo("\n".join(format_lines(comparisons)))
     if not all(each.equal for each in comparisons):
-        say(explain(original.expected, reproduction, identity))
+        say(explain(expected.machine, folder, trained))
         raise SystemExit(1)
 
 
-def _find_original(lineage: Lineage) -> _Original:
+def _check(lineage: Lineage) -> tuple[Code, Path]:
+    """The code to run, and the repository that has it."""
     code, given, top = lineage.code, lineage.subject.given, lineage.history.top
     if lineage.subject.key_matches() is False:
         raise GanError(
@@ -77,67 +70,41 @@ def _find_original(lineage: Lineage) -> _Original:
         raise GanError(
             f"{given}: its commit {code.commit} is not in this repository; `git fetch --all` first"
         )
-    if not code.complete:
-        warn(f"{_describe_missing(code)}; the training may turn out different")
-    return _Original(lineage, code, top, read_expected(lineage))
+    if code.changes in MISSING:
+        warn(f"{MISSING[code.changes]}; the training may turn out different")
+    return code, top
 
 
-def _describe_missing(code: Code) -> str:
-    if code.dirty is None:
-        return "it is unknown whether there were uncommitted changes"
-    return f"the uncommitted changes were {'kept only in part' if code.has_patch else 'not kept'}"
+def _check_out(
+    reproduction: ReproductionFolder, lineage: Lineage, code: Code, repository: Path
+) -> None:
+    patch, root = lineage.patch if code.has_patch else None, lineage.paths.root
+    reproduction.check_out(repository, code.commit, patch)
+    reproduction.share(root, DvcCache(root).folder)
 
 
-def _identity(original: _Original) -> dict[str, str]:
-    return {"run_key": original.lineage.subject.run_key, "commit": original.code.commit}
-
-
-def _refuse_inside(folder: Path, repository: Path) -> None:
-    if folder.is_relative_to(repository.resolve()):
-        raise GanError(f"{folder}: lies in the repository itself; choose a folder beside it")
-
-
-def _prepare(reproduction: ReproductionFolder, original: _Original) -> None:
-    """Check out, then bring data and tensor cache from the DVC cache, or build them again."""
-    lineage = original.lineage
-    if not reproduction.is_done("checkout"):
-        with tempfile.TemporaryDirectory(prefix="gan-") as folder:
-            run = lineage.run if original.code.has_patch else None
-            patch = run.fetch(PATCH, Path(folder)) if run else None
-            reproduction.check_out(original.repository, original.code.commit, patch)
-        root = lineage.paths.root
-        reproduction.share(root, DvcCache(root).folder)
-        reproduction.mark_done("checkout")
-    if not reproduction.is_done("data"):
-        reproduction.run("dvc", "repro", "preprocess")
-        reproduction.mark_done("data")
-
-
-def _check_identity(reproduction: ReproductionFolder, original: _Original) -> dict[str, object]:
+def _check_training(folder: Path, lineage: Lineage) -> dict[str, Any]:
     """Identity of the training there; GanError if its run key is not the original's."""
     from pipeline.training.progress_folder import differences
 
-    answer = identity_in(reproduction.folder)
-    identity: dict[str, object] = answer["identity"]
-    if answer["run_key"] == original.lineage.subject.run_key:
+    answer = identity_in(folder)
+    identity: dict[str, Any] = answer["identity"]
+    if answer["run_key"] == lineage.subject.run_key:
         return identity
-    inputs = dict(original.expected.key_inputs)
+    inputs = lineage.subject.key_inputs
     found = differences(inputs, {key: identity.get(key) for key in inputs}) if inputs else []
     raise GanError(
-        f"{reproduction.folder}: would train another run, key {answer['run_key'][:16]}: "
+        f"{folder}: would train another run, key {answer['run_key'][:16]}: "
         f"{'; '.join(found[:6]) or 'the difference is unknown'}; nothing was trained"
     )
 
 
-def _train(reproduction: ReproductionFolder) -> None:
-    """Train without committing to DVC's cache: the run cache must not get results that differ."""
-    if not reproduction.is_done("train"):
-        reproduction.run("dvc", "repro", "--force", "--single-item", "--no-commit", "train")
-        reproduction.mark_done("train")
+def _repeat(reproduction: ReproductionFolder, stage: str) -> None:
+    """Run a stage anew without committing to DVC's cache: the run cache must not get results that
+    differ."""
+    reproduction.run("dvc", "repro", "--force", "--single-item", "--no-commit", stage)
 
 
 def _evaluate(reproduction: ReproductionFolder) -> None:
-    if not reproduction.is_done("evaluate"):
-        reproduction.run("dvc", "repro", "--single-item", "reference")
-        reproduction.run("dvc", "repro", "--force", "--single-item", "--no-commit", "evaluate")
-        reproduction.mark_done("evaluate")
+    reproduction.run("dvc", "repro", "--single-item", "reference")
+    _repeat(reproduction, "evaluate")

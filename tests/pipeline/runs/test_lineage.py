@@ -19,8 +19,7 @@ from pipeline.pictures import generate
 from pipeline.pictures.png_lineage import make_text_chunks, read_lineage
 from pipeline.runs.lineage import show as lineage_command
 from pipeline.runs.lineage.commands import list_steps
-from pipeline.runs.lineage.trace import trace
-from pipeline.runs.lineage.tracked_run import PATCH
+from pipeline.runs.lineage.trace import PATCH, trace
 from pipeline.runs.other_checkout import code_digest_in
 
 pytestmark = pytest.mark.slow
@@ -78,7 +77,9 @@ def missing(answer):
     return {each["name"] for each in answer["checks"] if not each["there"]}
 
 
-def test_a_picture_alone_leads_to_run_data_settings_and_checkpoint(project, nowhere, lineage):
+def test_a_picture_alone_leads_to_run_data_settings_and_checkpoint(
+    project, nowhere, lineage, capsys
+):
     answer = lineage("picture.png", nowhere)
     assert answer["subject"]["kind"] == "picture"
     assert answer["subject"]["seeds"] == "7"
@@ -99,9 +100,6 @@ def test_a_picture_alone_leads_to_run_data_settings_and_checkpoint(project, nowh
     assert answer["code"]["commit"] is None
     assert answer["commands"] == []
     assert os.listdir() == ["picture.png"]
-
-
-def test_without_a_store_the_variable_that_names_one_is_shown(nowhere, capsys):
     lineage_command.run("picture.png", nowhere, check=False, as_json=False)
     assert "MLFLOW_TRACKING_URI=" in capsys.readouterr().out
 
@@ -137,7 +135,7 @@ def test_all_checks_pass_where_everything_is_available(project, here, lineage):
     assert code == 0
     names = [each["name"] for each in answer["checks"]]
     assert names == [
-        *("run key", "MLflow run", "metadata", "commit", "uncommitted changes", "code", "data"),
+        *("run key", "MLflow run", "commit", "uncommitted changes", "code", "data"),
         *("tensor cache", "checkpoint"),
     ]
 
@@ -174,28 +172,21 @@ def other_patch(project):
     file.write_bytes(before)
 
 
-def test_uncommitted_changes_without_a_patch_are_missing(project, here, lineage, other_patch):
-    other_patch(None)
-    answer, _ = lineage(project.picture, here, check=True)
-    assert missing(answer) == {"uncommitted changes"}
-
-
-def test_a_patch_that_does_not_fit_its_commit_is_named(project, here, lineage, other_patch):
-    other_patch((project.artifacts / PATCH).read_bytes().replace(b"seed: 1", b"seed: 2"))
-    answer, _ = lineage(project.picture, here, check=True)
-    assert missing(answer) == {"code"}
-    (text,) = [each["text"] for each in answer["checks"] if not each["there"]]
-    assert "params.yaml" in text
-
-
-def test_a_patch_with_a_line_of_other_code_gives_another_digest(
+def test_patches_that_are_missing_do_not_fit_or_have_other_code_are_named(
     project, copy, lineage, other_patch
 ):
+    whole = (project.artifacts / PATCH).read_bytes()
     with (copy.root / "gan/training/loop.py").open("a") as file:
         file.write("# a line\n")
-    other_patch(subprocess.check_output(["git", "diff", "HEAD"], cwd=copy.root))
-    answer, _ = lineage(project.picture, copy, check=True)
-    assert missing(answer) == {"code"}
+    other_code = subprocess.check_output(["git", "diff", "HEAD"], cwd=copy.root)
+    for patch, name in (
+        (whole.replace(b"seed: 1", b"seed: 2"), "code"),
+        (other_code, "code"),
+        (None, "uncommitted changes"),
+    ):
+        other_patch(patch)
+        answer, _ = lineage(project.picture, copy, check=True)
+        assert missing(answer) == {name}
 
 
 def test_without_an_mlflow_run_the_history_gives_the_commit_also_of_an_experiment(
@@ -237,10 +228,14 @@ def edit_metadata(picture, file, change):
     return file
 
 
-def test_edited_settings_do_not_match_the_run_key(project, nowhere, lineage, capsys):
-    def edit(metadata):
-        metadata["lineage"]["decided"]["train"]["seed"] = 1
-
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda metadata: metadata["lineage"]["decided"]["train"].update(seed=1),
+        lambda metadata: metadata.update(trained_on="0" * 64),
+    ],
+)
+def test_edited_settings_do_not_match_the_run_key(project, nowhere, lineage, capsys, edit):
     edited = edit_metadata(project.picture, nowhere.root / "edited.png", edit)
     answer, code = lineage(edited, nowhere, check=True)
     assert answer["run"]["key_holds"] is False
@@ -250,18 +245,9 @@ def test_edited_settings_do_not_match_the_run_key(project, nowhere, lineage, cap
     assert lineage_command.EDITED in capsys.readouterr().out
 
 
-def test_an_edited_cache_digest_does_not_match_the_run_key(project, nowhere, lineage):
-    edited = edit_metadata(
-        project.picture,
-        nowhere.root / "edited.png",
-        lambda metadata: metadata.update(trained_on="0" * 64),
-    )
-    assert lineage(edited, nowhere)["run"]["key_holds"] is False
-
-
 def test_edited_metadata_reaches_neither_shell_nor_terminal(project, here, tmp_path, capsys):
     def edit(metadata):
-        metadata.update(weights="\x1b]0;x", name="\x1b[2Jwiped")
+        metadata.update(weights="\x1b]0;x", name="\x1b[2Jwiped\ud800")
         metadata["lineage"]["source"]["site"] = "\x9b2J"
 
     evil = edit_metadata(project.picture, tmp_path / "it's;\x1b[2J evil.png", edit)
@@ -282,61 +268,21 @@ def deep(metadata):
     ("change", "key"),
     [
         (lambda metadata: metadata.update(seeds="1; touch hacked"), "seeds"),
-        (lambda metadata: metadata.update(seeds="1\nrm"), "seeds"),
         (lambda metadata: metadata.update(seeds="1" * 10_001), "seeds"),
         (lambda metadata: metadata.update(truncation=float("nan")), "truncation"),
         (lambda metadata: metadata.update(truncation=1.5), "truncation"),
         (deep, "nested"),
+        (lambda metadata: metadata.update(run_key="../../etc"), "run_key"),
+        (lambda metadata: metadata.update(images_seen="many"), "images_seen"),
+        (lambda metadata: metadata["lineage"]["decided"].pop("train"), "lineage.decided.train"),
     ],
 )
-def test_metadata_of_invalid_values_is_refused(project, nowhere, lineage, change, key):
+def test_metadata_of_invalid_values_or_another_shape_is_refused(
+    project, nowhere, lineage, change, key
+):
     edited = edit_metadata(project.picture, nowhere.root / "edited.png", change)
     with pytest.raises(GanError, match=rf"\({key}"):
         lineage(edited, nowhere)
-
-
-def test_a_lone_surrogate_does_not_break_the_json(project, nowhere, lineage):
-    edited = edit_metadata(
-        project.picture,
-        nowhere.root / "edited.png",
-        lambda metadata: metadata.update(name="a\ud800"),
-    )
-    assert lineage(edited, nowhere)["run"]["name"] == "a\ud800"
-
-
-def _edit_licences(metadata):
-    metadata["lineage"]["licences"] = {"CC0-1.0": 41}
-
-
-def _edit_source(metadata):
-    metadata["lineage"]["source"]["licence"] = "mine"
-
-
-def _edit_snapshot(metadata):
-    metadata["lineage"]["snapshot"] = "0" * 64
-
-
-@pytest.mark.parametrize(
-    ("gone", "edit", "name"),
-    [
-        ("mlflow.db", _edit_licences, "licences"),
-        ("models", _edit_source, "source"),  # the MLflow run has it too
-        ("nothing", _edit_snapshot, "snapshot"),
-    ],
-)
-def test_metadata_that_the_run_key_does_not_cover_is_compared(
-    project, copy, lineage, tmp_path, gone, edit, name
-):
-    target = copy.root / gone
-    if gone != "nothing":
-        shutil.rmtree(target) if target.is_dir() else target.unlink()
-    edited = edit_metadata(project.picture, tmp_path / "edited.png", edit)
-    answer, code = lineage(edited, copy, check=True)
-    assert answer["run"]["key_holds"] is True
-    (finding,) = [each for each in answer["checks"] if each["name"] == "metadata"]
-    assert not finding["there"]
-    assert finding["text"].startswith(f"edited: {name} ")
-    assert code == 1
 
 
 @pytest.fixture
@@ -359,7 +305,7 @@ def test_commands_warn_of_a_patch_that_is_not_whole(project, set_tags, lineage, 
     paths = set_tags(**tags)
     assert lineage(project.picture, paths)["code"]["patch_whole"] is whole
     steps = list_steps(trace(str(project.picture), paths))
-    assert any("run key" in f"{step.comment} {step.command}" for step in steps)
+    assert any("run key" in f"{comment} {command}" for comment, command in steps)
 
 
 def test_the_commit_of_the_results_is_preferred_to_a_patch_in_part(project, set_tags, lineage):
@@ -382,21 +328,7 @@ def test_unknown_changes_are_not_taken_for_none(project, set_tags, lineage, caps
     assert missing(answer) == {"uncommitted changes"}
 
 
-@pytest.mark.parametrize(
-    ("change", "key"),
-    [
-        (lambda metadata: metadata.update(run_key="../../etc"), "run_key"),
-        (lambda metadata: metadata.update(images_seen="many"), "images_seen"),
-        (lambda metadata: metadata["lineage"]["decided"].pop("train"), "decided"),
-    ],
-)
-def test_metadata_of_another_shape_is_refused(project, nowhere, lineage, change, key):
-    edited = edit_metadata(project.picture, nowhere.root / "edited.png", change)
-    with pytest.raises(GanError, match=rf"\({key}"):
-        lineage(edited, nowhere)
-
-
-def test_files_without_metadata_are_refused(project, nowhere, lineage):
+def test_files_without_metadata_are_refused(checkpoint, nowhere, lineage):
     with Image.open("picture.png") as image:
         image.convert("RGB").save("again.jpg")
         image.save("plain.png")
@@ -406,12 +338,7 @@ def test_files_without_metadata_are_refused(project, nowhere, lineage):
             lineage(name, nowhere)
     with pytest.raises(GanError, match=r"mlflow\.db"):
         lineage("some run", nowhere)
-
-
-def test_a_checkpoint_with_an_invalid_run_key_is_refused(checkpoint, nowhere, lineage, tmp_path):
-    content = load_checkpoint(checkpoint)
-    assert content["origin"]["lineage"] == {}
-    with pytest.raises(GanError, match="run_key"):
+    with pytest.raises(GanError, match="run_key"):  # of no training
         lineage(checkpoint, nowhere)
 
 
@@ -426,7 +353,7 @@ def test_commands_of_a_grid_draw_a_grid(project, here, lineage):
 
 
 def test_the_commands_check_out_the_code_of_the_training(project, here, tmp_path):
-    steps = [step.command for step in list_steps(trace(str(project.picture), here))]
+    steps = [command for _, command in list_steps(trace(str(project.picture), here))]
     assert steps[-2] == "dvc repro"
     script = "\n".join(["set -e", *steps[:-2]])
     place = tmp_path / "place"  # the commands name a folder beside the one they start in
@@ -441,10 +368,3 @@ def test_the_commands_check_out_the_code_of_the_training(project, here, tmp_path
     assert (again / "params.yaml").read_text() == (here.root / "params.yaml").read_text()
     decided = load_checkpoint(here.models / "final.pt")["origin"]["lineage"]["decided"]
     assert code_digest_in(again) == decided["code_digest"]
-
-
-def test_the_command_works_in_an_empty_folder(project, nowhere, gan):
-    done = gan("lineage", "picture.png", "--json", cwd=nowhere.root, store="sqlite:///mlflow.db")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["run"]["key"] == project.run_key
-    assert os.listdir(nowhere.root) == ["picture.png"]
