@@ -1,27 +1,30 @@
 """`gan weights`: download, copy and list of Inception's weights."""
 
-import fcntl
-import hashlib
 import os
+import shutil
 import sys
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import BufferedReader
+from contextlib import nullcontext
 from pathlib import Path
 
-from gan.atomic import open_atomically, sync_folder
+import requests
+from filelock import FileLock, Timeout
+
+from gan.atomic import open_atomically
 from gan.errors import GanError
 from gan.params.evaluation import FeaturesParams
-from pipeline.console import say
+from pipeline.console import one_line, progress, say, without_secrets
 from pipeline.features.inception_file import NAME, weights_file
-from pipeline.housekeeping.download import MB, TAG, Partial, download, hide_secrets
-from pipeline.paths import Paths
+from pipeline.paths import Paths, sha256_of
 
 OFFICIAL_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 PARTIAL_NAME = ".partial-"
 TORCH_SCRIPT = (".pt", ".ts")
-Line = tuple[str, str, str, str]
+
+MB = 1_000_000
+CHUNK = 1 << 16  # bytes; lost at most when a connection ends
+TIMEOUTS_S = (10.0, 30.0)  # to connect; between two reads
+RESUMED, COMPLETE = 206, 416  # status of an answer: the missing bytes; there are none
 
 BY_HAND = f"or download {NAME} elsewhere and run `gan weights add FILE`"
 
@@ -29,13 +32,13 @@ BY_HAND = f"or download {NAME} elsewhere and run `gan weights add FILE`"
 def add(file: Path, paths: Paths, expected_sha256: str) -> None:
     """Copy `file` to weights/.
 
-    GanError if it can't be read or its sha256 is not `expected_sha256`
-    (features.inception_sha256); an earlier file stays then.
+    GanError if its sha256 is not `expected_sha256` (features.inception_sha256); an earlier file
+    stays then.
     """
     if not file.is_file():
         raise GanError(f"{file}: no such file; give the path of {NAME}")
-    _copy(file, weights_file(paths), expected_sha256)
-    _report_done(paths)
+    _check(file, str(file), expected_sha256)
+    _copy(file, paths)
 
 
 def fetch(paths: Paths, expected_sha256: str, url: str | None = None) -> None:
@@ -45,19 +48,27 @@ def fetch(paths: Paths, expected_sha256: str, url: str | None = None) -> None:
     address: the sha256 decides. GanError without a network, if the connection ends, or if the
     sha256 is not `expected_sha256`.
     """
-    target = weights_file(paths)
-    if target.is_file() and _sha256(target) == expected_sha256:
+    target, hub = weights_file(paths), hub_file()
+    if target.is_file() and sha256_of(target) == expected_sha256:
         say(f"{target}: present, with the expected sha256")
         return
-    partial = Partial(paths.weights / f"{PARTIAL_NAME}{expected_sha256[:16]}")
-    with _lock_folder(paths.weights):
-        if _copy_from_hub(target, expected_sha256):
-            partial.remove()
-        else:
-            _download(url or _official_url(), partial, expected_sha256)
-            partial.place(target)
-            sync_folder(target.parent)
-    _report_done(paths)
+    paths.weights.mkdir(parents=True, exist_ok=True)
+    partial = paths.weights / f"{PARTIAL_NAME}{expected_sha256[:16]}"
+    try:
+        # not in weights/, whose content is a dependency of stages
+        with FileLock(paths.logs / "weights.lock", timeout=0, thread_local=False):
+            if hub.is_file() and sha256_of(hub) == expected_sha256:
+                say(f"{hub}: copying, its sha256 is the expected one")
+                _copy(hub, paths)
+                partial.unlink(missing_ok=True)
+            else:
+                _download(url or _official_url(), partial, expected_sha256)
+                partial.replace(target)
+                _report_done(paths)
+    except Timeout:
+        raise GanError(
+            f"{paths.weights}: another `gan weights fetch` works there; wait for it"
+        ) from None
 
 
 def hub_file() -> Path:
@@ -67,151 +78,138 @@ def hub_file() -> Path:
     return Path(os.path.expanduser(home)) / "hub" / "checkpoints" / NAME
 
 
-def _copy_from_hub(target: Path, expected_sha256: str) -> bool:
-    file = hub_file()
-    if not file.is_file():
-        return False
-    if _sha256(file) != expected_sha256:
-        say(f"{file}: not used, its sha256 is another one")
-        return False
-    say(f"{file}: copying, its sha256 is the expected one")
-    _copy(file, target, expected_sha256)
-    return True
-
-
-def _download(url: str, partial: Partial, expected_sha256: str) -> None:
-    say(f"{hide_secrets(url)}: downloading")
-    try:
-        resumed = download(url, partial)
-        if resumed and _sha256(partial.path) != expected_sha256:
-            say("the parts are of different files; downloading again from the beginning")
-            partial.remove()
-            download(url, partial)
-        if (found := _sha256(partial.path)) != expected_sha256:
-            partial.remove()
-        _check(found, expected_sha256, hide_secrets(url))
-    except GanError as error:
-        raise GanError(f"{error}; {BY_HAND}") from None
-
-
-@contextmanager
-def _lock_folder(folder: Path) -> Iterator[None]:
-    """Keep other `gan weights fetch` out of `folder`; GanError if one works there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise GanError(f"{folder}: cannot be used: {error.strerror}; move it away") from None
-    try:
-        _lock(descriptor, folder)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise GanError(f"{folder}: another `gan weights fetch` works there; wait for it") from None
-
-
 def _official_url() -> str:
     from pytorch_fid.inception import FID_WEIGHTS_URL  # imports torch: only when it is needed
 
     return str(FID_WEIGHTS_URL)
 
 
-def _copy(file: Path, target: Path, expected_sha256: str) -> None:
-    digest = hashlib.sha256()
-    with _open(file) as source, open_atomically(target) as copy:
-        while chunk := source.read(MB):
-            digest.update(chunk)
-            copy.write(chunk)
-        _check(digest.hexdigest(), expected_sha256, str(file))
-
-
-def _sha256(file: Path) -> str:
-    with _open(file) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _open(file: Path) -> BufferedReader:
+def _download(url: str, partial: Path, expected_sha256: str) -> None:
+    """Complete the partial file; it is removed if its sha256 is not the expected one."""
+    place = without_secrets(url.partition("?")[0])
+    say(f"{place}: downloading")
+    resumed = partial.is_file()
+    _receive_all(url, place, partial)
+    if resumed and sha256_of(partial) != expected_sha256:
+        say("the parts are of different files; downloading again from the beginning")
+        partial.unlink()
+        _receive_all(url, place, partial)
     try:
-        return file.open("rb")
-    except OSError as error:
-        raise GanError(f"{file}: cannot be read: {error.strerror}") from None
+        _check(partial, place, expected_sha256)
+    except GanError as error:
+        partial.unlink()
+        raise GanError(f"{error}; {BY_HAND}") from None
 
 
-def _check(found: str, expected: str, origin: str) -> None:
-    if found != expected:
+def _receive_all(url: str, place: str, partial: Path) -> None:
+    """Receive the missing bytes, with new requests as long as each brings some."""
+    while True:
+        before = _size(partial)
+        try:
+            return _receive(url, partial)
+        except requests.RequestException as error:
+            problem = f"{place}: cannot be fetched ({_reason(error)})"
+        if _size(partial) <= before:
+            raise GanError(
+                f"{problem}; look at the network, the proxy (HTTPS_PROXY) and the address (--url) "
+                f"and run the same command again, it resumes; {BY_HAND}"
+            )
+        say(f"{problem}; resuming after {_size(partial):,} bytes")
+
+
+def _receive(url: str, partial: Path) -> None:
+    """Append what one answer brings; it may begin anew, by a server that knows no ranges."""
+    headers = {"Accept-Encoding": "identity", "Range": f"bytes={_size(partial)}-"}
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS_S) as response:
+        if response.status_code == COMPLETE:
+            return
+        response.raise_for_status()
+        resumed = response.status_code == RESUMED
+        done = _size(partial) if resumed else 0
+        total = done + int(response.headers.get("Content-Length", 0))
+        bar = progress("fetch weights, MB", -(-total // MB)) if total > done else nullcontext()
+        with partial.open("ab" if resumed else "wb") as file, bar as advance:
+            for chunk in response.iter_content(CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                if advance:
+                    advance(-(-done // MB) if done == total else done // MB, "")
+
+
+def _size(partial: Path) -> int:
+    return partial.stat().st_size if partial.is_file() else 0
+
+
+def _reason(error: BaseException) -> str:
+    """The first cause in a few words, without addresses, which may hold a password."""
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"the server answers {error.response.status_code} {error.response.reason}"
+    if isinstance(error, ValueError):
+        return "not a valid address"
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return one_line(getattr(error, "strerror", None) or str(error))
+
+
+def _copy(file: Path, paths: Paths) -> None:
+    with file.open("rb") as source, open_atomically(weights_file(paths)) as copy:
+        shutil.copyfileobj(source, copy)
+    _report_done(paths)
+
+
+def _check(file: Path, origin: str, expected_sha256: str) -> None:
+    if (found := sha256_of(file)) != expected_sha256:
         raise GanError(
             f"{origin}: sha256 is {found}, but features.inception_sha256 in params.yaml says "
-            f"{expected}; this is another file than {NAME}, or it is damaged"
+            f"{expected_sha256}; this is another file than {NAME}, or it is damaged"
         )
-
-
-def show(paths: Paths, features: FeaturesParams) -> None:
-    """Print a table of weights/: files, megabytes, sha256, and whether they can be used."""
-    lines = [("file", "MB", "sha256", ""), _inception(paths, features.inception_sha256)]
-    lines += _partial_downloads(paths) + _torch_script(paths, features.extractors)
-    wide = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for file, size, sha256, state in lines:
-        line = f"{file:{wide[0]}}  {size:>{wide[1]}}  {sha256:{wide[2]}}  {state}"
-        sys.stdout.write(f"{line.rstrip()}\n")
-
-
-def _inception(paths: Paths, expected: str) -> Line:
-    file = weights_file(paths)
-    if not file.is_file():
-        return NAME, "-", "-", "absent: `gan weights fetch`, or `gan weights add FILE`"
-    found = _sha256(file)
-    if found != expected:
-        state = f"wrong: features.inception_sha256 says {expected[:8]}; `gan weights fetch`"
-    elif found == OFFICIAL_SHA256:
-        state = "ok, pytorch-fid's: metrics are named fid"
-    else:
-        state = f"as features.inception_sha256 says: metrics are named fd_inception_{found[:8]}"
-    return _line(NAME, file, found, state)
-
-
-def _partial_downloads(paths: Paths) -> list[Line]:
-    found = [each for each in _files(paths) if each.name.startswith(PARTIAL_NAME)]
-    state = "partial: `gan weights fetch` resumes"
-    return [_line(each.name, each, "-", state) for each in found if each.suffix != TAG]
-
-
-def _torch_script(paths: Paths, extractors: list[str]) -> list[Line]:
-    """The user's networks: those that exist, then those that only params.yaml names."""
-    lines, wanted = [], [name for name in extractors if name.endswith(TORCH_SCRIPT)]
-    for file in _files(paths):
-        name = file.relative_to(paths.weights).as_posix()
-        if file.suffix in TORCH_SCRIPT:
-            kind = "TorchScript" if _is_torch_script(file) else "not TorchScript"
-            use = "features.extractors names it" if name in wanted else "unused"
-            lines.append(_line(name, file, _sha256(file), f"{kind}; {use}"))
-    present = [name for name, *_ in lines]
-    absent = "absent: features.extractors names it; add it, or remove it from params.yaml"
-    return lines + [(name, "-", "-", absent) for name in wanted if name not in present]
-
-
-def _files(paths: Paths) -> list[Path]:
-    return sorted(path for path in paths.weights.rglob("*") if path.is_file())
-
-
-def _is_torch_script(file: Path) -> bool:
-    """Whether a file is an archive with code, as torch.jit.save writes; nothing is loaded."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
-        return False
-    return any(name.split("/")[1:2] == ["code"] for name in names)
-
-
-def _line(name: str, file: Path, sha256: str, state: str) -> Line:
-    return name, f"{file.stat().st_size / MB:.1f}", sha256[:8], state
 
 
 def _report_done(paths: Paths) -> None:
     say(f"{weights_file(paths)}: present; `dvc repro` will compute FID")
+
+
+def show(paths: Paths, features: FeaturesParams) -> None:
+    """Print a table of weights/: files, megabytes, sha256, and whether they can be used."""
+    wanted = [name for name in features.extractors if name.endswith(TORCH_SCRIPT)]
+    files = sorted(path for path in paths.weights.rglob("*") if path.is_file())
+    present = {path.relative_to(paths.weights).as_posix(): path for path in files}
+    known = [name for name in present if name.startswith(PARTIAL_NAME)]
+    known += [name for name in present if name.endswith(TORCH_SCRIPT)]
+    lines = [("file", "MB", "sha256", "")]
+    for name in dict.fromkeys([NAME, *known, *wanted]):
+        file = present.get(name)
+        if file is None:
+            state = "features.extractors names it; add it, or remove it from params.yaml"
+            if name == NAME:
+                state = "`gan weights fetch`, or `gan weights add FILE`"
+            lines.append((name, "-", "-", f"absent: {state}"))
+        else:
+            sha256 = sha256_of(file)
+            use = "features.extractors names it" if name in wanted else "unused"
+            state = _judge(name, file, sha256, features.inception_sha256, use)
+            lines.append((name, f"{file.stat().st_size / MB:.1f}", sha256[:8], state))
+    wide = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for file_name, size, digits, state in lines:
+        line = f"{file_name:{wide[0]}}  {size:>{wide[1]}}  {digits:{wide[2]}}  {state}"
+        sys.stdout.write(f"{line.rstrip()}\n")
+
+
+def _judge(name: str, file: Path, sha256: str, expected: str, use: str) -> str:
+    if name.startswith(PARTIAL_NAME):
+        return "partial: `gan weights fetch` resumes"
+    if name != NAME:
+        return f"{'TorchScript' if _is_torch_script(file) else 'not TorchScript'}; {use}"
+    if sha256 != expected:
+        return f"wrong: features.inception_sha256 says {expected[:8]}; `gan weights fetch`"
+    if sha256 == OFFICIAL_SHA256:
+        return "ok, pytorch-fid's: metrics are named fid"
+    return f"as features.inception_sha256 says: metrics are named fd_inception_{sha256[:8]}"
+
+
+def _is_torch_script(file: Path) -> bool:
+    """Whether a file is an archive with code, as torch.jit.save writes; nothing is loaded."""
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return any(name.split("/")[1:2] == ["code"] for name in archive.namelist())
