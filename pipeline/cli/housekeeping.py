@@ -95,9 +95,8 @@ def cache_show(
     lowest to the highest value; then row, value and place on the sheet of each go to stdout.
     """
     from pipeline.housekeeping import cache as command
-    from pipeline.housekeeping.cache_choice import Choice
 
-    command.show(folder, out, Choice(count, split, by, first, last, rows))
+    command.show(folder, out, count=count, split=split, by=by, first=first, last=last, rows=rows)
 
 
 @weights.command("list")

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from PIL import Image
 
 from gan.tensor_cache import TensorCache, cache_digest, pixel_digests
@@ -122,18 +123,11 @@ def test_info_names_digests_counts_settings_and_versions(cache, run):
     code, out, err = run("cache info")
     assert (code, err) == (0, "")
     meta = json.loads((cache / "meta.json").read_text())
-    facts = (
-        meta["digest"],
-        "5" * 64,
-        "32 train, 8 holdout",
-        "square",
-        "lanczos",
-        f"numpy {np.__version__}",
-    )
-    assert [fact for fact in facts if fact not in out] == []
-    lines = [" ".join(line.replace("│", " ").split()) for line in out.splitlines()]
-    for setting in ("filters.min_colour 2", "mean 117, 117, 117", "side.p05 40.25", "size 32"):
-        assert setting in lines
+    values = yaml.safe_load(out)
+    assert values["digest"] == meta["digest"]
+    assert values["dataset"] == meta["snapshot"]
+    for key in ("settings", "filter", "counts", "statistics", "versions"):
+        assert values[key] == meta[key]
 
 
 def test_info_as_json_is_meta_json_and_the_bytes_of_all_files(cache, run):
@@ -145,27 +139,11 @@ def test_info_as_json_is_meta_json_and_the_bytes_of_all_files(cache, run):
     assert size == sum(len(path.read_bytes()) for path in cache.iterdir())
 
 
-def test_info_takes_brackets_in_settings_for_no_markup(cache, run):
-    settings = {"size": SIDE, "faces": {"file": "[red]a[/nowhere]"}, "background": [1, 2, 3]}
-    edit_meta(cache, settings=settings)
-    code, out, _ = run(f"cache info {cache}")
-    assert code == 0
-    assert "[red]a[/nowhere]" in out
-    assert "1, 2, 3" in out
-
-
 def test_an_intact_cache_is_one_line(cache, run):
     digest = TensorCache.open(cache).digest
     code, out, err = run("cache verify")
     assert (code, out) == (0, f"cache/: intact; 40 images, digest {digest[:8]}...\n")
     assert len(err.splitlines()) == 1  # of the progress bar
-
-
-def test_verify_reads_in_blocks(cache, run, monkeypatch):
-    monkeypatch.setattr("gan.tensor_cache.BYTES_PER_READ", 7 * SIDE * SIDE * 3)
-    blocks = [len(block) for block in TensorCache.open(cache).iter_pixel_digests()]
-    assert blocks == [7, 7, 7, 7, 7, 5]
-    assert run("cache verify")[0] == 0
 
 
 @pytest.mark.parametrize("rows", [[0], [COUNT - 1], [3, 17, 39]])
@@ -174,29 +152,18 @@ def test_verify_names_the_rows_of_changed_pixels(cache, images, run, rows, monke
     images[rows, 31, 31, 2] ^= 1
     np.save(cache / "images.npy", images)
     line = fault(run("cache verify"))
-    names = f"row {rows[0]}" if len(rows) == 1 else "3 rows: 3, 17, 39"
+    names = f"row {rows[0]}" if len(rows) == 1 else "rows 3, 17, 39"
     assert "images.npy" in line
     assert f" {names};" in line
 
 
-def test_verify_counts_many_rows_and_names_the_first_few(cache, images, run):
-    np.save(cache / "images.npy", images[::-1].copy())
-    assert "40 rows: 0, 1, 2, 3, 4, ...;" in fault(run("cache verify"))
-
-
 def test_verify_names_the_index_where_only_that_differs(cache, run):
     pixels = column(cache, "pixels")
+    pixels[21] = pixels[21][:-1] + bytes([pixels[21][-1] ^ 1])  # one bit
     edit_index(cache, pixels=[pixels[1], pixels[0], *pixels[2:]])
     line = fault(run("cache verify"))
     assert "index.parquet: " in line
-    assert "2 rows: 0, 1;" in line
-
-
-def test_verify_finds_one_changed_bit_of_a_digest_in_the_index(cache, run):
-    pixels = column(cache, "pixels")
-    pixels[21] = pixels[21][:-1] + bytes([pixels[21][-1] ^ 1])
-    edit_index(cache, pixels=pixels)
-    assert "row 21;" in fault(run("cache verify"))
+    assert "rows 0, 1, 21;" in line
 
 
 @pytest.mark.parametrize(
@@ -223,54 +190,18 @@ def test_verify_finds_a_split_that_differs_from_the_counts(cache, run):
     assert "row 31;" in line
 
 
-def test_verify_finds_splits_out_of_order(cache, run):
-    edit_index(cache, split=column(cache, "split")[::-1])
-    assert "column split" in fault(run("cache verify"))
-
-
 def test_verify_finds_a_file_in_both_splits(cache, run):
-    sha256, rows = column(cache, "sha256"), column(cache, "row")
-    sha256[39], rows[39] = sha256[0], rows[0]
-    edit_index(cache, sha256=sha256, row=rows)
-    assert "split in row 39;" in fault(run("cache verify"))
-
-
-def test_verify_allows_several_images_of_a_file_in_a_split(cache, run):
-    sha256, rows = column(cache, "sha256"), column(cache, "row")
-    sha256[1], rows[1] = sha256[0], rows[0]
-    edit_index(cache, sha256=sha256, row=rows)
-    assert run("cache verify")[0] == 0
-
-
-@pytest.mark.parametrize(
-    ("name", "place", "value", "words"),
-    [
-        ("sha256", 2, "x" * 64, ["column sha256", "row 2;"]),
-        ("sha256", 3, "ab", ["column sha256", "row 3;"]),
-        ("row", 4, -1, ["column row", "row 4;"]),
-        ("row", 5, 104, ["manifest entry", "row 5;"]),
-        ("sha256", 6, None, ["column sha256"]),
-        ("pixels", 0, None, ["column pixels"]),
-    ],
-)
-def test_verify_finds_an_implausible_index(cache, run, name, place, value, words):
-    values = column(cache, name)
-    values[place] = value
-    edit_index(cache, **{name: values})
-    line = fault(run("cache verify"))
-    assert all(each in line for each in words)
-
-
-def test_verify_finds_a_file_under_two_manifest_entries(cache, run):
     sha256 = column(cache, "sha256")
-    edit_index(cache, sha256=[*sha256[:9], sha256[8], *sha256[10:]])
-    assert "manifest entry in row 9;" in fault(run("cache verify"))
+    edit_index(cache, sha256=[sha256[1], *sha256[1:]])  # two images of a file, in one split
+    assert run("cache verify")[0] == 0
+    edit_index(cache, sha256=[*sha256[:-1], sha256[0]])
+    assert "split in row 39;" in fault(run("cache verify"))
 
 
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("row", pa.array(["one"] * COUNT)),
+        ("sha256", pa.array([None] * COUNT, pa.string())),
         ("split", pa.array([[1]] * COUNT)),
         ("pixels", pa.array([b"x" * 31] * COUNT)),
     ],
@@ -278,12 +209,12 @@ def test_verify_finds_a_file_under_two_manifest_entries(cache, run):
 def test_verify_finds_columns_of_another_type(cache, run, name, values):
     table = pq.read_table(cache / "index.parquet")
     pq.write_table(table.drop(name).append_column(name, values), cache / "index.parquet")
-    assert f"column {name} " in fault(run("cache verify"))
+    assert "index.parquet" in fault(run("cache verify"))
 
 
 def test_verify_accepts_equivalent_column_types(cache, run):
     table = pq.read_table(cache / "index.parquet")
-    for name, kind in (("row", pa.int32()), ("pixels", pa.binary()), ("split", pa.large_string())):
+    for name, kind in (("pixels", pa.binary()), ("split", pa.large_string())):
         values = table[name].cast(kind)
         table = table.drop(name).append_column(name, values)
     pq.write_table(table, cache / "index.parquet")
@@ -298,10 +229,10 @@ def test_verify_finds_an_index_of_another_length(cache, run):
     assert "40" in line
 
 
-@pytest.mark.parametrize("name", ["row", "sha256", "split", "pixels"])
+@pytest.mark.parametrize("name", ["sha256", "split", "pixels"])
 def test_verify_names_a_column_that_is_missing(cache, run, name):
     edit_index(cache, **{name: None})
-    assert f"column {name};" in fault(run("cache verify"))
+    assert name in fault(run("cache verify"))
 
 
 @pytest.mark.parametrize("name", ["meta.json", "images.npy", "index.parquet"])
@@ -313,7 +244,7 @@ def test_verify_names_a_file_that_is_missing_or_truncated(cache, run, name):
     assert name in fault(run("cache verify"))
 
 
-@pytest.mark.parametrize("name", ["row", "sha256", "split", "pixels"])
+@pytest.mark.parametrize("name", ["sha256", "split", "pixels"])
 def test_verify_finds_a_flipped_bit_in_an_index_with_checksums(cache, run, name):
     path = cache / "index.parquet"
     pq.write_table(pq.read_table(path), path, write_page_checksum=True)
@@ -362,6 +293,7 @@ def by_sharpness(rows):
     ("options", "count", "rows"),
     [
         ("--count 39", 39, by_sharpness(range(COUNT))),
+        ("--count 3", 3, by_sharpness(range(COUNT))[::19]),
         ("--count 5 --first", 5, by_sharpness(range(COUNT))[:5]),
         ("--count 5 --last", 5, by_sharpness(range(COUNT))[-5:]),
         ("--first --split holdout", 8, by_sharpness(range(32, 40))),
@@ -373,12 +305,6 @@ def test_show_sorts_by_a_column_from_the_lowest(cache, run, tmp_path, options, c
     assert code == 0
     assert [int(line["row"]) for line in parse(out)] == rows
     assert rows_on(tmp_path / "cache.png", int(np.ceil(np.sqrt(count)))) == rows
-
-
-def test_show_by_a_column_goes_evenly_from_the_lowest_to_the_highest(cache, run):
-    rows = by_sharpness(range(COUNT))
-    _, out, _ = run("cache show --by sharpness --count 3")
-    assert [int(line["row"]) for line in parse(out)] == [rows[0], rows[19], rows[38]]
 
 
 def test_show_lists_value_manifest_entry_and_place_of_each_image(cache, run, tmp_path):
@@ -407,18 +333,12 @@ def test_show_sorts_whole_numbers_over_63_bits_exactly(cache, run):
         ("--by colour", "colour"),
         ("--by sharpness --rows 11", "sharpness"),
         ("--first", "--by"),
-        ("--by row --first --last", "--first and --last"),
+        ("--by row --first --last", "--first or --last"),
         ("--rows 5-40", "rows 0-39"),
         ("--rows 9-5", "9-5"),
-        ("--rows 1,,2", "--rows"),
-        ("--rows -1", "--rows"),
-        ("--rows ٣", "--rows"),
-        ("--rows 0-99999999999", "1,024"),
         ("--rows 0-1024", "1,024"),
         ("--rows 1 --split train", "--split"),
         ("--out sheet.jpg", ".png"),
-        ("--out sheet", ".png"),
-        ("--out cache/sheet.png", "cache/sheet.png"),
         ("--out cache/../cache/new/sheet.png", "cache/new/sheet.png"),
         ("--out file/sheet.png", "file/sheet.png"),
         ("--out folder.png", "folder.png"),
@@ -455,17 +375,3 @@ def test_an_option_out_of_its_range_is_a_usage_error(cache, run, options, words)
     code, _, err = run(f"cache show {options}")
     assert code == 2
     assert words in err
-
-
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        ("info", ["FOLDER/meta.json", "--json"]),
-        ("verify", ["FOLDER", "exits with 1"]),
-        ("show", ["FOLDER", "OUT", "--by", "--rows", "cache.png"]),
-    ],
-)
-def test_the_help_names_what_is_read_and_written(run, command, words):
-    code, out, _ = run(f"cache {command} --help")
-    assert code == 0
-    assert [word for word in words if word not in " ".join(out.split())] == []
