@@ -53,6 +53,7 @@ from gan.training.state import TrainState, build_state
 from gan.training.steps import Engine, train_step
 from pipeline.paths import Paths
 from pipeline.tracking.descriptions import describe_training
+from pipeline.tracking.mlflow.environment import SETTINGS
 from pipeline.tracking.open_run import start_run
 from pipeline.tracking.run import Run
 
@@ -207,7 +208,7 @@ def run(kind: str, arguments: argparse.Namespace, store: str) -> float:
         command = [sys.executable, str(Path(__file__).resolve()), "--contestant", kind]
         command += ["--steps", str(arguments.steps), *(["--whole"] if arguments.whole else [])]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-        environment["PYTHONPATH"] = str(ROOT)
+        environment |= {"PYTHONPATH": str(ROOT), **SETTINGS}
         if store:
             environment["MLFLOW_TRACKING_URI"] = store
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

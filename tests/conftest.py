@@ -28,6 +28,9 @@ from pipeline.preprocessing.cache_writer import (
     write_meta,
 )
 from pipeline.preprocessing.workers.image_slots import StagedImages
+from pipeline.tracking.mlflow.environment import set_defaults
+
+set_defaults()  # of MLflow, as the `gan` command does
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))

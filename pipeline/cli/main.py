@@ -11,6 +11,7 @@ from pipeline.cli.evaluate import evaluate
 from pipeline.cli.housekeeping import cache, params, results, weights
 from pipeline.cli.identity import identity
 from pipeline.cli.scrape import scrape
+from pipeline.tracking.mlflow.environment import set_defaults
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -197,5 +198,6 @@ app.add_typer(results, name="results")
 def main() -> None:
     """Entry point of the `gan` command."""
     hand_over(Path(__file__))
+    set_defaults()
     with one_line_errors():
         app(standalone_mode=True)

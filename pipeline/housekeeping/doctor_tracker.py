@@ -11,7 +11,7 @@ from pipeline.housekeeping.doctor_point import Point, note, ok, wrong
 from pipeline.paths import Paths
 from pipeline.runs.evaluated import SHORT
 from pipeline.runs.find import NO_RUNS, Runs
-from pipeline.tracking.mlflow.artifact_paths import ArtifactRoots, inspect_roots, local_folder
+from pipeline.tracking.mlflow.artifact_paths import artifact_folder, list_foreign_roots
 from pipeline.tracking.mlflow.database_status import DatabaseStatus, newest_schema, schema_problem
 from pipeline.tracking.mlflow.store import (
     repair_artifact_paths,
@@ -62,7 +62,7 @@ def _check_file(database: Path, paths: Paths, *, repair: bool) -> Iterator[Point
     try:
         if repair and (count := repair_artifact_paths(paths)):
             yield ok(f"{database.name}: {count} artefact locations repaired")
-        yield _check_artifacts(inspect_roots(database, paths.main_root))
+        yield _check_artifacts(database, artifact_folder(database, paths.main_root))
     except (OSError, sqlite3.Error) as error:
         yield wrong(f"{database}: its artefact locations can't be read or repaired ({error})")
     yield from _check_running(status.running, paths)
@@ -81,25 +81,11 @@ def _check_state(database: Path, status: DatabaseStatus) -> Point:
     return ok(text)
 
 
-def _check_artifacts(roots: ArtifactRoots) -> Point:
-    """Result for the worst of the artefact locations."""
-    if roots.copied:
-        other = _list_folders(roots.copied)
-        text = f"a copied store: its artefacts are read from and written to {other}, not to "
-        return wrong(f"{text}{roots.target}", REPAIR)
-    if roots.lost:
-        text = f"artefacts of some runs are lost: neither in {_list_folders(roots.lost)} nor in "
-        remedy = "restore them, or `gan doctor --repair` puts new ones there"
-        return wrong(f"{text}{roots.target}", remedy)
-    if roots.moved:
-        moved = _list_folders(roots.moved)
-        text = f"a moved store: its artefacts are in {roots.target}, not in {moved}"
-        return note(text, f"the next command that opens it repairs that, or {REPAIR}")
-    return ok(f"artefacts: {roots.target}")
-
-
-def _list_folders(prefixes: Sequence[str]) -> str:
-    return list_first([str(local_folder(each)) for each in prefixes])
+def _check_artifacts(database: Path, home: Path) -> Point:
+    if roots := list_foreign_roots(database, home):
+        folders = list_first([str(each) for each in roots])
+        return wrong(f"artefacts are read from and written to {folders}, not {home}", REPAIR)
+    return ok(f"artefacts: {home}")
 
 
 def _check_running(runs: Sequence[tuple[str, str]], paths: Paths) -> Iterator[Point]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gan.errors import GanError
-from pipeline.console import list_first, one_line, without_secrets
+from pipeline.console import list_first, one_line, warn, without_secrets
 from pipeline.paths import Paths
 from pipeline.runs.evaluated import (
     SHORT,
@@ -20,8 +20,14 @@ from pipeline.runs.evaluated import (
     read_evaluation,
     to_count,
 )
-from pipeline.tracking.mlflow.reader import MlflowReader, StoredRun
-from pipeline.tracking.mlflow.store import store_exists, tracking_uri
+from pipeline.tracking.mlflow.reader import (
+    StoredRun,
+    download,
+    last_step,
+    list_files,
+    search_trainings,
+)
+from pipeline.tracking.mlflow.store import MlflowStore, store_exists, tracking_uri
 
 FILE = "evaluation.json"
 LATEST = "latest"
@@ -104,42 +110,52 @@ class Runs:
         """
         direction = "ASC" if lower_first else "DESC"
         order = [f"metrics.`{by}` {direction}"] if by and SORTABLE.fullmatch(by) else []
-        runs = self._query(lambda: self._store.trainings("", limit, order))
+        runs = self._query(lambda: search_trainings(self._store, "", limit, order))
         if not runs:
             raise UnknownRunError(f"{self._place}: {NO_RUNS}")
         return runs
 
     def list_files(self, run_id: str, folder: str) -> dict[str, int]:
         """Files in a folder of a run's artefacts, with their sizes in bytes."""
-        return self._query(lambda: self._store.files(run_id, folder))
+        return self._query(lambda: list_files(self._store, run_id, folder))
 
     def last_step(self, run_id: str) -> int | None:
         """The greatest step of the metrics that a training or an evaluation ends with."""
-        return self._query(lambda: self._store.last_step(run_id, LAST))
+        return self._query(lambda: last_step(self._store, run_id, LAST))
 
     def download(self, run_id: str, file: str, into: Path) -> Path:
         """Copy an artefact into a folder; returns the copy."""
-        return self._query(lambda: self._store.download(run_id, file, into))
+        return self._query(lambda: download(self._store, run_id, file, into))
 
     def _candidates(self, name: str) -> Iterator[StoredRun]:
         if name == LATEST:
-            yield from self._store.trainings("", 1)
+            yield from search_trainings(self._store, "", 1)
             return
         digits = name.lower()
         by_id: list[StoredRun] = []
         others: list[StoredRun] = []
         if HEX.fullmatch(digits):
-            by_id = self._store.trainings(f"attributes.run_id LIKE '{digits}%'", MOST_OF_A_NAME)
-            others = self._store.trainings(f"tags.run_key LIKE '{digits}%'", MOST_OF_A_NAME)
+            by_id = search_trainings(
+                self._store, f"attributes.run_id LIKE '{digits}%'", MOST_OF_A_NAME
+            )
+            others = search_trainings(
+                self._store, f"tags.run_key LIKE '{digits}%'", MOST_OF_A_NAME
+            )
         if condition := _name_filter(name):
-            others += self._store.trainings(condition, MOST_OF_A_NAME)
+            others += self._search(condition)
         yield from {run.run_id: run for run in [*by_id, *drop_repetitions(others)]}.values()
 
+    def _search(self, condition: str) -> list[StoredRun]:
+        return search_trainings(self._store, condition, MOST_OF_A_NAME)
+
     @cached_property
-    def _store(self) -> MlflowReader:
+    def _store(self) -> MlflowStore:
         if not store_exists(self._uri):
             raise UnknownRunError(f"{self._place}: {NO_RUNS}")
-        return call_within(OPEN_S, lambda: MlflowReader(self._uri, self._paths.main_root))
+        store = call_within(OPEN_S, lambda: MlflowStore(self._uri, self._paths.main_root))
+        if store.misplaced:
+            warn(store.misplaced)
+        return store
 
     def _query(self, question: Callable[[], T]) -> T:
         try:

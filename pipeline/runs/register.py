@@ -17,10 +17,17 @@ from pipeline.paths import Paths
 from pipeline.runs.checkpoint import checkpoint_of
 from pipeline.runs.find import FILE
 from pipeline.tracking.descriptions import describe_training
-from pipeline.tracking.mlflow.store import tracking_uri
+from pipeline.tracking.mlflow.reader import download, list_files
+from pipeline.tracking.mlflow.store import MlflowStore, tracking_uri
 from pipeline.tracking.model.card import model_card, without_front
-from pipeline.tracking.model.log_model import Weights, generator_only
-from pipeline.tracking.model.registry import LONGEST, MlflowRegistry, Version
+from pipeline.tracking.model.log_model import (
+    Weights,
+    find_model,
+    generator_only,
+    is_ready,
+    log_weights,
+)
+from pipeline.tracking.model.registry import LONGEST, Version, read_card, register_version
 from pipeline.tracking.open_run import attach_to_run, experiment_name
 
 PORT = 5001  # 5000 is the UI's
@@ -38,10 +45,11 @@ def run(subject: str, paths: Paths, *, name: str, alias: str = "") -> None:
     """
     _check_names(name, alias)
     with _weights(subject, paths) as (weights, run_id):
-        store = _call(paths, lambda: MlflowRegistry(tracking_uri(paths), paths.main_root))
+        store = _call(paths, lambda: MlflowStore(tracking_uri(paths), paths.main_root))
         version = _call(paths, lambda: _register(store, weights, run_id, paths, name))
         if alias:
-            _call(paths, lambda: store.set_alias(name, alias, version.number))
+            number = str(version.number)
+            _call(paths, lambda: store.client.set_registered_model_alias(name, alias, number))
         sys.stdout.write(_usage(weights.origin, version, name, alias, paths))
 
 
@@ -70,16 +78,22 @@ def _weights(subject: str, paths: Paths) -> Iterator[tuple[Weights, str | None]]
 
 
 def _register(
-    store: MlflowRegistry, weights: Weights, run_id: str | None, paths: Paths, name: str
+    store: MlflowStore, weights: Weights, run_id: str | None, paths: Paths, name: str
 ) -> Version:
-    run_id = run_id or store.find_run(weights.origin.run_key) or _create_run(weights.origin, paths)
+    store.require_place()
+    key = weights.origin.run_key
+    run_id = run_id or store.newest_run(f"run_key = '{key}'")
+    run_id = run_id or _create_run(weights.origin, paths)
     evaluation = _find_evaluation(store, weights, run_id, paths)
-    card = None
-    if evaluation is not None or not store.has_model(run_id, weights):
+    model = find_model(store.client, run_id, weights)
+    if evaluation is None and is_ready(model):
+        model_id = str(model.model_id)
+    else:
         subject = describe_checkpoint(weights.origin, sha256=weights.sha256)
         card = model_card(evaluation["subject"] if evaluation else subject, evaluation)
-    model_id, text = store.ensure_model(run_id, weights, card)
-    return store.register(name, model_id, run_id, weights, _description(text))
+        model_id = log_weights(store.client, run_id, weights, card)
+    description = _description(read_card(store, model_id))
+    return register_version(store, name, model_id, run_id, weights, description)
 
 
 def _create_run(origin: Origin, paths: Paths) -> str:
@@ -102,15 +116,15 @@ def _create_run(origin: Origin, paths: Paths) -> str:
 
 
 def _find_evaluation(
-    store: MlflowRegistry, weights: Weights, run_id: str, paths: Paths
+    store: MlflowStore, weights: Weights, run_id: str, paths: Paths
 ) -> Mapping[str, Any] | None:
     """The evaluation of these weights: from reports/, else from the run's artefacts."""
     if local := _read_evaluation(paths.reports / FILE, weights.origin):
         return local
-    if f"evaluation/{FILE}" not in store.files(run_id, "evaluation"):
+    if f"evaluation/{FILE}" not in list_files(store, run_id, "evaluation"):
         return None
     with tempfile.TemporaryDirectory(prefix="gan-") as folder:
-        file = store.download(run_id, f"evaluation/{FILE}", Path(folder))
+        file = download(store, run_id, f"evaluation/{FILE}", Path(folder))
         return _read_evaluation(file, weights.origin)
 
 

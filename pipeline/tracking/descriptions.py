@@ -81,7 +81,13 @@ def training_description(lineage: Mapping[str, Any]) -> str:
         "cache": lineage["decided"]["cache_digest"][:12],
     }
     listed = ", ".join(f"{name} `{text}`" for name, text in facts.items() if text)
-    return f"{training_sentence(lineage)}\n\n{listed}"
+    same = name_search("cache_digest", lineage["decided"]["cache_digest"])
+    return f"{training_sentence(lineage)}\n\n{listed}\n\n{same}"
+
+
+def name_search(tag: str, digest: str) -> str:
+    """Name the search that finds a run's relatives, by the digest that they share."""
+    return f'Runs of the same data: `tags.{tag} = "{digest}"`'
 
 
 def training_sentence(lineage: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from pipeline.tracking.descriptions import (
     describe_preprocess,
     describe_reference,
     describe_scrape,
+    name_search,
 )
 from pipeline.tracking.open_run import stage_run
 from pipeline.tracking.training_run import MlflowTracker
@@ -40,13 +41,13 @@ def scrape(
         summary = stage.run(request, settings, paths)
         run.params({"source": summary.source})
         text = describe_scrape(summary.counts, str(summary.source["source"]), summary.fetched)
+        text = f"{text}\n\n{name_search('snapshot_digest', summary.digest)}"
         run.tags({"snapshot_digest": summary.digest, DESCRIPTION: text})
         run.metrics({f"rows/{status}": n for status, n in summary.counts.items()}, 0)
         run.metrics({"rows/new": summary.fetched}, 0)
         run.image("contact_sheet", summary.sheet, 0)
         for file in (summary.card, summary.card.with_suffix(".json")):
             run.artifact(file)
-        run.links()
     return summary
 
 
@@ -67,7 +68,7 @@ def preprocess(params: "Params", paths: Paths) -> "PreprocessSummary":
             {
                 "cache_digest": summary.digest,
                 "snapshot_digest": Dataset.open(paths.data).digest,
-                DESCRIPTION: text,
+                DESCRIPTION: f"{text}\n\n{name_search('cache_digest', summary.digest)}",
             }
         )
         counts = {key: n for key, n in asdict(summary).items() if isinstance(n, int)}
@@ -77,7 +78,6 @@ def preprocess(params: "Params", paths: Paths) -> "PreprocessSummary":
             run.image(name, paths.reports / f"{name}.png", 0)
         for name in ("rejects", "duplicates"):
             run.artifact(paths.reports / f"{name}.tsv")
-        run.links()
     return summary
 
 
@@ -88,11 +88,13 @@ def reference(params: "Params", paths: Paths) -> "ReferenceSummary":
 
     with stage_run(paths, "reference", params=params.features.model_dump()) as run:
         summary = stage.run(params, paths)
+        digest = TensorCache.open(paths.cache).digest
+        text = describe_reference(list(summary.extractors), summary.counts)
         run.tags(
             {
-                "cache_digest": TensorCache.open(paths.cache).digest,
+                "cache_digest": digest,
                 "extractors": ", ".join(summary.extractors),
-                DESCRIPTION: describe_reference(list(summary.extractors), summary.counts),
+                DESCRIPTION: f"{text}\n\n{name_search('cache_digest', digest)}",
             }
         )
         run.metrics(summary.floors, 0)
@@ -100,7 +102,6 @@ def reference(params: "Params", paths: Paths) -> "ReferenceSummary":
         for file in summary.files:
             if file.suffix == ".npz":  # the features themselves stay here
                 run.artifact(file)
-        run.links()
     return summary
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import main as cli
 from pipeline.cli import runs as tracking_commands
-from pipeline.tracking.mlflow.store import SETTINGS
+from pipeline.tracking.mlflow.environment import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs/tracking.md"

@@ -1,4 +1,4 @@
-"""A moved or copied repository: its runs find their pictures, files and models again."""
+"""A moved or copied repository: repaired on request, its runs find their files again."""
 
 import shutil
 import sqlite3
@@ -8,26 +8,23 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from PIL import Image
+from tracking_stores import SETTINGS, apart
 
+from gan.errors import GanError
 from pipeline.paths import Paths
 from pipeline.runs.find import Runs
-from pipeline.tracking.mlflow.artifact_paths import COLUMNS, inspect_roots, local_folder
-from pipeline.tracking.mlflow.store import (
-    MlflowStore,
-    repair_artifact_paths,
-    repair_if_moved,
-    tracking_uri,
-)
+from pipeline.tracking.mlflow.artifact_paths import COLUMNS, list_foreign_roots, local_folder
+from pipeline.tracking.mlflow.store import MlflowStore, repair_artifact_paths, tracking_uri
 from pipeline.tracking.open_run import start_run
+from pipeline.tracking.sync import sync
 
 KEY = "a" * 64
 ODD = "wörk a b%41"  # quoted in a URI, and again where it looks like one already
 
 
 @pytest.fixture(autouse=True)
-def default_store(monkeypatch):
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT"):
-        monkeypatch.delenv(name, raising=False)
+def default_store(tmp_path, monkeypatch):
+    apart(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +33,7 @@ def parked(tmp_path_factory):
     old = tmp_path_factory.mktemp("old") / ODD
     old.mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT"):
+        for name in SETTINGS:
             patch.delenv(name, raising=False)
         patch.chdir(old)  # MLflow's own default experiment takes it for its place
         fill(Paths(old))
@@ -47,35 +44,28 @@ def parked(tmp_path_factory):
 
 def fill(paths: Paths) -> None:
     run = record(paths, KEY)
-    client = client_of(paths)
+    assert run.unsent == 0
+    client = MlflowClient(tracking_uri(paths))
     experiment = client.get_experiment_by_name("avatars").experiment_id
-    model = client.create_logged_model(experiment, "generator", source_run_id=run)
+    model = client.create_logged_model(experiment, "generator", source_run_id=run.run_id)
     folder = local_folder(model.artifact_location)
     folder.mkdir(parents=True)
     (folder / "MLmodel").write_text("flavors: {}\n")
     client.create_registered_model("avatars")
-    client.create_model_version("avatars", model.artifact_location, run)
-    client.create_model_version("avatars", f"models:/{model.model_id}", run)
+    client.create_model_version("avatars", model.artifact_location, run.run_id)
+    client.create_model_version("avatars", f"models:/{model.model_id}", run.run_id)
 
 
-def record(paths: Paths, key: str) -> str:
-    """A run with a picture and a file; returns its id."""
+def record(paths: Paths, key: str):
+    """A run with a picture and a file."""
     picture = paths.root / "grid.png"
     Image.new("RGB", (32, 32), "teal").save(picture)
-    run = start_run(
-        paths, experiment="avatars", name="n", run_key=key, folder=paths.root / "runs" / key
-    )
+    folder = paths.progress / "abcd" / "tracking" / key
+    run = start_run(paths, experiment="avatars", name="n", run_key=key, folder=folder)
     run.image("grid", picture, 100)
     run.artifact(picture, "reports")
     run.close()
-    assert run.unsent == 0
-    return str(run.run_id)
-
-
-def client_of(paths: Paths) -> MlflowClient:
-    """A client on the store as every command opens it."""
-    MlflowStore(tracking_uri(paths), paths.root)
-    return MlflowClient(tracking_uri(paths))
+    return run
 
 
 @pytest.fixture
@@ -99,22 +89,42 @@ def execute(paths: Paths, statement: str, *values: str) -> None:
         connection.execute(statement, values)
 
 
-# moved
+def misplaced(paths: Paths) -> str:
+    return MlflowStore(tracking_uri(paths), paths.root).misplaced
 
 
 @pytest.mark.slow
-def test_a_moved_repository_finds_its_pictures_files_and_models(moved, tmp_path, capsys):
+def test_a_moved_store_is_read_with_one_line_and_written_to_only_after_the_repair(moved, capsys):
     paths, old = moved
+    before = artifact_paths(paths)
+    assert Runs(paths).find(KEY).name == "n"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(old / "mlartifacts") in line
+    assert "gan doctor --repair" in line
+    assert record(paths, "b" * 64).unsent > 0
+    assert capsys.readouterr().err.count("gan doctor --repair") == 1
+    with pytest.raises(GanError, match="gan doctor --repair"):
+        MlflowStore(tracking_uri(paths), paths.root).require_place()
+    assert artifact_paths(paths) == before
+    assert not old.exists()
+
+    assert repair_artifact_paths(paths) > 0
+    sync.run(paths)
+    run = Runs(paths).find("b" * 64)
+    assert (paths.root / "mlartifacts" / run.run_id / "artifacts/reports/grid.png").is_file()
+    assert not old.exists()
+    assert misplaced(paths) == ""
+
+
+@pytest.mark.slow
+def test_a_repaired_store_leads_to_its_pictures_files_and_models(moved, tmp_path):
+    paths, old = moved
+    repair_artifact_paths(paths)
     runs = Runs(paths)
-    run = runs.find_training(KEY)
-    err = capsys.readouterr().err
-    assert err.startswith(f"{paths.root}/mlflow.db: moved")
-    assert len(err.splitlines()) == 1
-    file = runs.download(run.run_id, "reports/grid.png", tmp_path)
-    with Image.open(file) as image:
+    run = runs.find(KEY)
+    with Image.open(runs.download(run.run_id, "reports/grid.png", tmp_path)) as image:
         assert image.size == (32, 32)
-    client = client_of(paths)
-    assert capsys.readouterr().err == ""
+    client = MlflowClient(tracking_uri(paths))
     pictures = [each.path for each in client.list_artifacts(run.run_id, "images")]
     assert sum(path.endswith(".png") for path in pictures) == 1
     for version in "12":
@@ -124,26 +134,6 @@ def test_a_moved_repository_finds_its_pictures_files_and_models(moved, tmp_path,
     home = (paths.root / "mlartifacts").as_uri()
     others = {place for place in artifact_paths(paths) if not place.startswith(home)}
     assert {place.partition("/m-")[0] for place in others} == {"models:", f"{old}/mlruns/0"}
-
-
-@pytest.mark.slow
-def test_a_run_after_the_move_leaves_nothing_at_the_old_place(moved):
-    paths, old = moved
-    run_id = record(paths, "b" * 64)
-    assert (paths.root / "mlartifacts" / run_id / "artifacts" / "reports" / "grid.png").is_file()
-    assert not old.exists()
-
-
-@pytest.mark.slow
-def test_another_program_finds_the_files_of_a_repaired_store(moved, capsys):
-    paths, _ = moved
-    repair_if_moved(paths)
-    assert "moved" in capsys.readouterr().err
-    client = MlflowClient(tracking_uri(paths))
-    experiment = client.get_experiment_by_name("avatars").experiment_id
-    (run,) = client.search_runs([experiment])
-    found = client.list_artifacts(run.info.run_id, "reports")
-    assert [each.path for each in found] == ["reports/grid.png"]
 
 
 @pytest.mark.slow
@@ -158,92 +148,68 @@ def test_paths_on_servers_and_malformed_ones_stay_as_they_are(moved):
         f"{old}/other/1",
         "file://[",
     ]
+    insert = "INSERT INTO experiments VALUES (?, ?, ?, 'active', 0, 0, 'default')"
     for number, place in enumerate(kept):
-        values = (str(number + 10), f"e{number}", place)
-        execute(
-            paths, "INSERT INTO experiments VALUES (?, ?, ?, 'active', 0, 0, 'default')", *values
-        )
+        execute(paths, insert, str(number + 10), f"e{number}", place)
     plain = str(old / "mlartifacts")
-    execute(paths, "INSERT INTO experiments VALUES (99, 'plain', ?, 'deleted', 0, 0, 'd')", plain)
-    repair_if_moved(paths)
+    execute(paths, insert, "99", "plain", plain)
+    repair_artifact_paths(paths)
     assert artifact_paths(paths) >= {*kept, str(paths.root / "mlartifacts")}
     assert plain not in artifact_paths(paths)
 
 
 @pytest.mark.slow
-def test_nothing_changes_while_the_old_path_leads_here_or_no_files_are_here(moved, capsys):
+def test_nothing_is_misplaced_while_the_old_path_leads_here(moved):
     paths, old = moved
-    before = artifact_paths(paths)
     old.symlink_to(paths.root)
     try:
-        repair_if_moved(paths)
-        assert artifact_paths(paths) == before
+        assert misplaced(paths) == ""
     finally:
         old.unlink()
     (paths.root / "mlartifacts").rename(paths.root / "put away")
-    repair_if_moved(paths)
-    assert artifact_paths(paths) == before
-    assert capsys.readouterr().err == ""
-    lost = inspect_roots(paths.root / "mlflow.db", paths.root)
-    assert [local_folder(each) for each in lost.lost] == [old / "mlartifacts"]
+    assert "gan doctor --repair" in misplaced(paths)
 
 
 @pytest.mark.slow
-def test_all_paths_are_rewritten_or_none(moved, capsys):
+def test_all_paths_are_rewritten_or_none(moved):
     paths, _ = moved
     before = artifact_paths(paths)
     refuse = "BEGIN SELECT RAISE(ABORT, 'full'); END"
     execute(paths, f"CREATE TRIGGER t BEFORE UPDATE ON model_versions {refuse}")
-    repair_if_moved(paths)
+    with pytest.raises(sqlite3.Error, match="full"):
+        repair_artifact_paths(paths)
     assert artifact_paths(paths) == before
-    err = capsys.readouterr().err
-    assert err.startswith("warning: ")
-    assert "full" in err
-    assert len(err.splitlines()) == 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "sqlite:///{root}/mlflow.db"])
-def test_a_store_that_the_environment_names_is_repaired_if_its_files_are_beside_it(
-    moved, monkeypatch, uri, tmp_path
-):
+def test_a_store_outside_of_the_repository_serves_several(moved, monkeypatch, tmp_path):
     paths, old = moved
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(root=paths.root))
-    repair_if_moved(paths if "{" not in uri else Paths(tmp_path / "another"))
-    found = inspect_roots(paths.root / "mlflow.db", paths.root)
-    assert (found.moved, found.lost) == ((), ())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.root}/mlflow.db")
+    another = Paths(tmp_path / "another")
+    assert misplaced(another) == ""
+    repair_artifact_paths(another)
     assert not any(place.startswith(old.as_uri()) for place in artifact_paths(paths))
 
 
-# copied
-
-
 @pytest.mark.slow
-def test_a_copy_costs_a_warning_and_is_changed_only_on_request(moved, tmp_path, capsys):
+def test_a_copy_is_repaired_but_for_runs_whose_files_only_the_original_has(moved, tmp_path):
     paths, _ = moved
-    repair_if_moved(paths)
+    repair_artifact_paths(paths)
     copy = Paths(tmp_path / "copy")
     shutil.copytree(paths.root, copy.root)
-    later = record(paths, "c" * 64)  # a run of the original only
+    later = record(paths, "c" * 64).run_id
     shutil.copyfile(paths.root / "mlflow.db", copy.root / "mlflow.db")
     original = (paths.root / "mlflow.db").read_bytes()
-    before = artifact_paths(copy)
-    capsys.readouterr()
-    repair_if_moved(copy)
-    err = capsys.readouterr().err
-    assert err.startswith(f"warning: {copy.root}/mlflow.db is a copy: ")
-    assert "gan doctor --repair" in err
-    assert artifact_paths(copy) == before
+    assert str(paths.root / "mlartifacts") in misplaced(copy)
 
     assert repair_artifact_paths(copy) > 0
     assert (paths.root / "mlflow.db").read_bytes() == original
-    home, there = ((each.root / "mlartifacts").as_uri() for each in (copy, paths))
-    kept = {place for place in artifact_paths(copy) if place.startswith(there)}
-    assert kept == {f"{there}/{later}/artifacts"}
-    assert home in artifact_paths(copy)
-
-
-# what needs no store
+    home, there = (each.root / "mlartifacts" for each in (copy, paths))
+    kept = {place for place in artifact_paths(copy) if place.startswith(there.as_uri())}
+    assert kept == {f"{there.as_uri()}/{later}/artifacts"}
+    assert home.as_uri() in artifact_paths(copy)
+    assert list_foreign_roots(copy.root / "mlflow.db", home) == []
+    assert misplaced(copy) == ""
 
 
 @pytest.mark.parametrize(
@@ -255,7 +221,6 @@ def test_a_copy_costs_a_warning_and_is_changed_only_on_request(moved, tmp_path, 
         ("/plain/a%20b", "/plain/a%20b"),
         ("file://host/a", None),
         ("s3://bucket/a", None),
-        ("mlflow-artifacts:/1", None),
         ("relative", None),
         ("", None),
         ("file:///a#b", None),
@@ -265,20 +230,10 @@ def test_a_uri_is_a_folder_or_none(uri, folder):
     assert local_folder(uri) == (Path(folder) if folder else None)
 
 
-def test_a_file_that_is_no_store_is_one_line(tmp_path, capsys):
-    (tmp_path / "mlflow.db").write_bytes(b"no database" * 1000)
-    repair_if_moved(Paths(tmp_path))
-    assert "file is not a database" in capsys.readouterr().err
-    (tmp_path / "mlflow.db").unlink()
-    repair_if_moved(Paths(tmp_path))
-    assert capsys.readouterr().err == ""
-    assert [each.name for each in tmp_path.iterdir()] == ["mlflow.db.lock"]
-
-
 def test_a_database_of_something_else_is_left_alone(tmp_path):
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection, connection:
         connection.execute("CREATE TABLE experiments (name)")
         connection.execute("INSERT INTO experiments VALUES ('file:///gone/mlartifacts')")
     before = (tmp_path / "mlflow.db").read_bytes()
-    repair_if_moved(Paths(tmp_path))
+    assert repair_artifact_paths(Paths(tmp_path)) == 0
     assert (tmp_path / "mlflow.db").read_bytes() == before

@@ -1,17 +1,16 @@
-"""Artefact paths of a local store: absolute in its database, rewritten after a move.
+"""Artefact folders in the database of a local store, which names them by absolute paths.
 
-MLflow writes the absolute path of the artefacts' folder into every run. A repository that was
-moved has its artefacts beside mlflow.db, and runs that name the folder where the repository was.
+A repository that was moved or copied has its artefacts beside mlflow.db, and a database that leads
+to the folder where the repository was: `gan doctor --repair` rewrites it.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from os.path import exists
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
-
-from pipeline.console import say, warn
 
 NAME = "mlartifacts"
 
@@ -25,21 +24,6 @@ COLUMNS = (
 """Columns that hold artefact locations; tables that a store lacks are skipped."""
 
 
-@dataclass(frozen=True)
-class ArtifactRoots:
-    """Artefact roots in the database that are other folders than `target`.
-
-    target: the folder of this store's artefacts. moved: the root is gone, and `target` has its
-    files. copied: the root exists, and `target` has files of the same runs. lost: the root is
-    gone, and `target` has none of its files.
-    """
-
-    target: Path
-    moved: tuple[str, ...] = ()
-    copied: tuple[str, ...] = ()
-    lost: tuple[str, ...] = ()
-
-
 def artifact_folder(database: Path, root: Path) -> Path:
     """Folder of the artefacts: the repository's, else the one beside the database."""
     root = root.resolve()
@@ -47,48 +31,10 @@ def artifact_folder(database: Path, root: Path) -> Path:
     return (home / NAME).resolve()
 
 
-def inspect_roots(database: Path, root: Path) -> ArtifactRoots:
-    """Classify the artefact roots of a SQLite store; sqlite3.Error if it can't be read."""
-    target = artifact_folder(database, root)
-    classes: dict[str, list[str]] = {"moved": [], "copied": [], "lost": []}
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True)) as connection:
-        run_ids = _runs_by_root(connection)
-    for uri, ids in run_ids.items():
-        if kind := _classify(uri, ids, target):
-            classes[kind].append(uri)
-    return ArtifactRoots(target, **{name: tuple(sorted(uris)) for name, uris in classes.items()})
-
-
-def _runs_by_root(connection: sqlite3.Connection) -> Mapping[str, Sequence[str]]:
-    """Ids of runs by artefact root: an experiment's location, a run's less its own ending."""
-    runs: dict[str, list[str]] = {}
-    if {"experiments", "runs"} <= _tables(connection):
-        for (uri,) in connection.execute("SELECT artifact_location FROM experiments"):
-            runs.setdefault(uri or "", [])
-        for uri, run_id in connection.execute("SELECT artifact_uri, run_uuid FROM runs"):
-            if (uri or "").endswith(end := f"/{run_id}/artifacts"):
-                runs.setdefault(uri.removesuffix(end), []).append(run_id)
-    return runs
-
-
-def _tables(connection: sqlite3.Connection) -> set[str]:
-    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-
-
-def _classify(uri: str, run_ids: Sequence[str], target: Path) -> str | None:
-    folder = local_folder(uri)
-    if folder is None or folder.name not in (NAME, target.name) or folder == target:
-        return None
-    here = target.is_dir() and any((target / run_id).is_dir() for run_id in run_ids)
-    if _exists(folder):
-        return "copied" if here and not _same(folder, target) else None
-    return "moved" if here or (target.is_dir() and not run_ids) else "lost"
-
-
-def local_folder(uri: str) -> Path | None:
+def local_folder(uri: str | None) -> Path | None:
     """Folder that a URI or an absolute path names; None for servers, buckets, malformed ones."""
-    if uri.startswith("/"):
-        return Path(uri)
+    if not uri or uri.startswith("/"):
+        return Path(uri) if uri else None
     try:
         parts = urlsplit(uri)
     except ValueError:
@@ -99,77 +45,55 @@ def local_folder(uri: str) -> Path | None:
     return path if path.is_absolute() and not (parts.query or parts.fragment) else None
 
 
-def _exists(path: Path) -> bool:
-    """Whether a path exists; True where this user may not read its folder."""
+def foreign_root(uri: str | None, home: Path) -> Path | None:
+    """The `mlartifacts` folder that a location is in, if that is another one than `home`."""
+    folder = local_folder(uri)
+    if folder is None or folder.is_relative_to(home) or NAME not in folder.parts:
+        return None
+    root = next(each for each in (folder, *folder.parents) if each.name == NAME)
     try:
-        return path.exists()
-    except OSError:
-        return True
+        return None if root.samefile(home) else root
+    except OSError:  # one of them does not exist
+        return root
 
 
-def _same(first: Path, second: Path) -> bool:
-    try:
-        return first.samefile(second)
-    except OSError:
-        return False
+def list_foreign_roots(database: Path, home: Path) -> list[Path]:
+    """Folders from which `rewrite` would lead to `home`; sqlite3.Error if it can't be read."""
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True)) as connection:
+        return sorted({change.root for change in _list_changes(connection, home)})
 
 
-def repair_moved(database: Path, root: Path) -> None:
-    """Rewrite the paths of a store that was moved with its artefacts, and say so; warn of a copy.
+def rewrite(database: Path, home: Path) -> int:
+    """Make all locations of other `mlartifacts` folders lead to `home`; returns their number.
 
-    The caller holds the store's lock. sqlite3.Error if it can't be read or written.
+    That of a run or model whose files exist at the old place alone stays. The caller holds the
+    store's lock. All or none are changed: sqlite3.Error.
     """
-    roots = inspect_roots(database, root)
-    if roots.moved:
-        count = rewrite_roots(database, roots.moved, roots.target)
-        say(f"{database}: moved; {count} artefact paths now lead to {roots.target}")
-    elif roots.copied:
-        warn(
-            f"{database} is a copy: artefacts are read from and written to "
-            f"{local_folder(roots.copied[0])}; `gan doctor --repair` lets it use its own"
-        )
-
-
-def rewrite_roots(database: Path, roots: Sequence[str], target: Path) -> int:
-    """Replace artefact roots by `target`, all or none; returns the number of paths changed.
-
-    The path of a folder that exists at its old root alone stays.
-    """
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        changes = [
-            change
-            for table, column in COLUMNS
-            if table in _tables(connection)
-            for change in _changes(connection, table, column, roots, target)
-        ]
-        for statement, values in changes:
-            connection.execute(statement, values)
-        connection.execute("COMMIT")
+    with closing(sqlite3.connect(database)) as connection, connection:
+        changes = list(_list_changes(connection, home))
+        for change in changes:
+            connection.execute(change.statement, (change.uri, change.rowid))
     return len(changes)
 
 
-def _changes(
-    connection: sqlite3.Connection,
-    table: str,
-    column: str,
-    roots: Sequence[str],
-    target: Path,
-) -> Iterator[tuple[str, tuple[str, int]]]:
-    statement = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"
-    for rowid, uri in connection.execute(f"SELECT rowid, {column} FROM {table}"):
-        for root in roots:
-            if uri == root or (uri or "").startswith(f"{root}/"):
-                new = _replace_root(uri, root, target)
-                if table == "experiments" or not _exists_only_at(uri, new):
-                    yield statement, (new, rowid)
+class _Change(NamedTuple):
+    root: Path
+    statement: str
+    uri: str
+    rowid: int
 
 
-def _replace_root(uri: str, root: str, target: Path) -> str:
-    beginning = str(target) if root.startswith("/") else target.as_uri()
-    return beginning + uri.removeprefix(root)
-
-
-def _exists_only_at(old: str, new: str) -> bool:
-    before, after = local_folder(old), local_folder(new)
-    return bool(before and after and _exists(before) and not _exists(after))
+def _list_changes(connection: sqlite3.Connection, home: Path) -> Iterator[_Change]:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if not {"experiments", "runs"} <= tables:
+        return  # no store of MLflow's
+    for table, column in COLUMNS:
+        if table in tables:
+            statement = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"
+            for rowid, uri in connection.execute(f"SELECT rowid, {column} FROM {table}"):
+                if root := foreign_root(uri, home):
+                    old = local_folder(uri) or root
+                    new = home / old.relative_to(root)
+                    if table == "experiments" or exists(new) or not exists(old):
+                        text = str(new) if uri.startswith("/") else new.as_uri()
+                        yield _Change(root, statement, text, rowid)

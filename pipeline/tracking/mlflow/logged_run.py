@@ -43,10 +43,10 @@ class SyncStore(MlflowWriter):
         return None if run is None else self._read(run, keys)
 
     def _search(self, run_key: str, experiment: str) -> Any:
-        every = self._client.search_experiments()
+        every = self.client.search_experiments()
         own = [each.experiment_id for each in every if each.name == experiment]
         for ids in (own, [each.experiment_id for each in every]):
-            runs = self._client.search_runs(
+            runs = self.client.search_runs(
                 ids, f"tags.run_key = '{run_key}'", order_by=["start_time DESC"]
             )
             if ids and runs:
@@ -77,12 +77,12 @@ class SyncStore(MlflowWriter):
 
     def _points(self, run_id: str, key: str) -> dict[int, float]:
         """Values by step; of several at one step the last."""
-        history = self._client.get_metric_history(run_id, key)
+        history = self.client.get_metric_history(run_id, key)
         ordered = sorted(history, key=lambda point: (point.step, point.timestamp))
         return {point.step: point.value for point in ordered}
 
     def _files(self, run_id: str, folder: str) -> list[str]:
-        return [each.path for each in self._client.list_artifacts(run_id, folder)]
+        return [each.path for each in self.client.list_artifacts(run_id, folder)]
 
 
 def _is_alive(run: Any) -> bool:

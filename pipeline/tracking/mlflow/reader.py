@@ -1,4 +1,4 @@
-"""Reader of an MLflow store: runs of trainings, their files, copies of their files."""
+"""Runs of trainings in an MLflow store, and their files."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,60 +28,59 @@ class StoredRun:
     experiment: str = ""
 
 
-def _read(run: Any, experiments: Mapping[str, str]) -> StoredRun:
-    info, data = run.info, run.data
-    return StoredRun(
-        info.run_id,
-        info.run_name or info.run_id,
-        info.start_time or 0,
-        data.tags,
-        data.params,
-        data.metrics,
-        info.status,
-        {each.key: each.step for each in data.to_proto().metrics},
-        experiments.get(info.experiment_id, ""),
-    )
+def search_trainings(
+    store: MlflowStore, condition: str, most: int, order: Sequence[str] = ()
+) -> list[StoredRun]:
+    """Runs with a run key in any experiment that match MLflow's filter.
+
+    In MLflow's `order`, among equals the newest first.
+    """
+    experiments = {each.experiment_id: each.name for each in store.client.search_experiments()}
+    query = " AND ".join(["tags.run_key LIKE '_%'", *([condition] if condition else [])])
+    runs = _search(store, list(experiments), query, [*order, "start_time DESC"], most)
+    return [
+        StoredRun(
+            run.info.run_id,
+            run.info.run_name or run.info.run_id,
+            run.info.start_time or 0,
+            run.data.tags,
+            run.data.params,
+            run.data.metrics,
+            run.info.status,
+            {each.key: each.step for each in run.data.to_proto().metrics},
+            experiments.get(run.info.experiment_id, ""),
+        )
+        for run in runs
+    ]
 
 
-class MlflowReader(MlflowStore):
-    """Store opened for reading runs."""
+def _search(
+    store: MlflowStore, experiments: list[str], query: str, order: list[str], most: int
+) -> Iterator[Any]:
+    token: str | None = None
+    while most > 0:
+        size = min(most, PAGE)
+        page = store.client.search_runs(
+            experiments, query, order_by=order, max_results=size, page_token=token
+        )
+        yield from page
+        most, token = most - len(page), page.token
+        if not token:
+            return
 
-    def trainings(self, condition: str, most: int, order: Sequence[str] = ()) -> list[StoredRun]:
-        """Runs with a run key in any experiment that match MLflow's filter.
 
-        In MLflow's `order`, among equals the newest first.
-        """
-        experiments = {e.experiment_id: e.name for e in self._client.search_experiments()}
-        query = " AND ".join(["tags.run_key LIKE '_%'", *([condition] if condition else [])])
-        runs = self._pages(list(experiments), query, [*order, "start_time DESC"], most)
-        return [_read(run, experiments) for run in runs]
+def list_files(store: MlflowStore, run_id: str, folder: str) -> dict[str, int]:
+    """Paths of the files in a folder of a run's artefacts, with their sizes; {} if none."""
+    found = store.client.list_artifacts(run_id, folder)
+    return {each.path: each.file_size or 0 for each in found if not each.is_dir}
 
-    def _pages(
-        self, experiments: list[str], query: str, order: list[str], most: int
-    ) -> Iterator[Any]:
-        token: str | None = None
-        while most > 0:
-            size = min(most, PAGE)
-            page = self._client.search_runs(
-                experiments, query, order_by=order, max_results=size, page_token=token
-            )
-            yield from page
-            most, token = most - len(page), page.token
-            if not token:
-                return
 
-    def files(self, run_id: str, folder: str) -> dict[str, int]:
-        """Paths of the files in a folder of a run's artefacts, with their sizes; {} if none."""
-        found = self._client.list_artifacts(run_id, folder)
-        return {each.path: each.file_size or 0 for each in found if not each.is_dir}
+def last_step(store: MlflowStore, run_id: str, keys: Sequence[str]) -> int | None:
+    """The greatest step at which one of these metrics was logged; None if none was."""
+    histories = (store.client.get_metric_history(run_id, key) for key in keys)
+    return max((int(point.step) for points in histories for point in points), default=None)
 
-    def last_step(self, run_id: str, keys: Sequence[str]) -> int | None:
-        """The greatest step at which one of these metrics was logged; None if none was."""
-        steps = [
-            point.step for key in keys for point in self._client.get_metric_history(run_id, key)
-        ]
-        return max(steps, default=None)
 
-    def download(self, run_id: str, file: str, into: Path) -> Path:
-        """Copy an artefact into a folder that exists; returns the copy."""
-        return Path(self._client.download_artifacts(run_id, file, str(into)))
+def download(store: MlflowStore, run_id: str, file: str, into: Path) -> Path:
+    """Copy an artefact into a folder that exists; returns the copy."""
+    return Path(store.client.download_artifacts(run_id, file, str(into)))

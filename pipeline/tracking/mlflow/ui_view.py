@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -30,7 +30,7 @@ PREPARED_TAG = "mlflow.prepared"  # the UI lists no tag that begins like this
 
 RUNS = 50  # the newest, to see which metrics there are
 GRID = "diversity/grid"  # has a point for each grid of pictures
-FIRST_COLUMNS = ("loss/generator", "loss/discriminator")
+LOSSES = ("loss/generator", "loss/discriminator")
 SETTINGS = ("train.objective", "model.generator.width", "train.images", "train.seed")
 DISTANCE = re.compile(r"(fid|fd|kid|kd)_(?!inf_|se_)(?!.*_holdout)")
 
@@ -50,64 +50,53 @@ Tags name the commit, the digests of code and data, and the machine. More: docs/
 """
 
 
-class MlflowView(MlflowStore):
-    """Store opened to prepare the view of an experiment."""
+def prepare_view(store: MlflowStore, experiment: str) -> str:
+    """Give an experiment its view and its description; returns its path on the UI's server.
 
-    def prepare(self, experiment: str) -> str:
-        """Prepare an experiment's view; returns its path on the server.
-
-        "" if there is no such experiment. Raises MLflow's errors.
-        """
-        known = self._client.get_experiment_by_name(experiment)
-        if known is None:
-            return ""
-        runs = self._client.search_runs([known.experiment_id], max_results=RUNS)
-        keys = {key for run in runs for key in run.data.metrics}
-        step = self._last_grid([run.info.run_id for run in runs if GRID in run.data.metrics])
-        prepare_view(self._client, known.experiment_id, keys, step)
-        has_view = VIEW_TAG in self._client.get_experiment(known.experiment_id).tags
-        query = MENU | ({"viewStateShareKey": VIEW} if has_view else {})
-        return f"/#/experiments/{known.experiment_id}/runs?{urlencode(query)}"
-
-    def _last_grid(self, newest_first: Sequence[str]) -> int:
-        points = (self._client.get_metric_history(each, GRID) for each in newest_first[:1])
-        return max((int(point.step) for history in points for point in history), default=0)
-
-
-def prepare_view(
-    client: Any, experiment_id: str, metric_keys: Iterable[str], grid_step: int = 0
-) -> None:
-    """Give an experiment its view and its description; tags that a person changed stay.
-
-    metric_keys: of the metrics that its runs have. grid_step: images seen, of the grid that is
-    shown first. A second call changes nothing.
+    Tags that a person changed stay, and a second call changes nothing. "" if there is no such
+    experiment. Raises MLflow's errors.
     """
-    experiment = client.get_experiment(experiment_id)
+    known = store.client.get_experiment_by_name(experiment)
+    if known is None:
+        return ""
+    runs = store.client.search_runs([known.experiment_id], max_results=RUNS)
+    keys = {key for run in runs for key in run.data.metrics}
+    newest = next((run.info.run_id for run in runs if GRID in run.data.metrics), None)
+    grids = store.client.get_metric_history(newest, GRID) if newest else ()
+    view = build_view(keys, max((int(point.step) for point in grids), default=0))
     wanted = {
-        VIEW_TAG: _envelope(build_view(metric_keys, grid_step), experiment.creation_time or 0),
+        VIEW_TAG: _envelope(view, known.creation_time or 0),
         DESCRIPTION: NOTE,
         KIND_TAG: "custom_model_development",
     }
-    written = _digests_written(experiment.tags)
-    ours = [key for key in wanted if _digest(experiment.tags.get(key)) == written.get(key)]
-    changed = {key: wanted[key] for key in ours if wanted[key] != experiment.tags.get(key)}
-    for key, value in changed.items():
-        client.set_experiment_tag(experiment_id, key, value)
-    if changed:
-        now = written | {key: _digest(value) for key, value in changed.items()}
-        client.set_experiment_tag(experiment_id, PREPARED_TAG, json.dumps(now))
+    tags = known.tags | _write_unchanged(store, known, wanted)
+    query = MENU | ({"viewStateShareKey": VIEW} if VIEW_TAG in tags else {})
+    return f"/#/experiments/{known.experiment_id}/runs?{urlencode(query)}"
 
 
-def _digest(value: str | None) -> str | None:
-    return None if value is None else hashlib.sha256(value.encode()).hexdigest()
-
-
-def _digests_written(tags: Mapping[str, str]) -> dict[str, str | None]:
-    """Digests of the texts that an earlier call wrote, by tag."""
+def _write_unchanged(
+    store: MlflowStore, experiment: Any, wanted: Mapping[str, str]
+) -> dict[str, str]:
+    """Write the tags whose present text, or lack of one, is that of an earlier call."""
+    tags = experiment.tags
     try:
-        return dict(json.loads(tags.get(PREPARED_TAG, "{}")))
+        written = dict(json.loads(tags.get(PREPARED_TAG, "{}")))
     except (ValueError, TypeError):
-        return {}
+        written = {}
+    changed = {
+        key: text
+        for key, text in wanted.items()
+        if text != tags.get(key) and _digest(tags.get(key)) == written.get(key)
+    }
+    digests = written | {key: _digest(text) for key, text in changed.items()}
+    new = changed | ({PREPARED_TAG: json.dumps(digests)} if changed else {})
+    for key, text in new.items():
+        store.client.set_experiment_tag(experiment.experiment_id, key, text)
+    return new
+
+
+def _digest(text: str | None) -> str | None:
+    return None if text is None else hashlib.sha256(text.encode()).hexdigest()
 
 
 def _envelope(state: Mapping[str, object], created: int) -> str:
@@ -119,18 +108,47 @@ def _envelope(state: Mapping[str, object], created: int) -> str:
 def build_view(metric_keys: Iterable[str], grid_step: int = 0) -> dict[str, object]:
     """State of MLflow's page of runs: columns of the table, sections of charts.
 
-    For the arguments see `prepare_view`.
+    metric_keys: of the metrics that its runs have. grid_step: images seen, of the grid that is
+    shown first.
     """
-    distances = sorted(filter(DISTANCE.match, metric_keys), key=_fid_first)
-    sections = list(_sections(distances, grid_step))
-    columns = list(_columns(distances))
+    distances = sorted(
+        filter(DISTANCE.match, metric_keys),
+        key=lambda key: (not key.startswith("fid_"), not key.startswith("fd_"), key),
+    )
+    metrics = (*LOSSES, *distances, "best_images_seen")
+    names = {f"metrics.`{key}`": key for key in metrics}
+    names |= {f"params.`{key}`": key for key in SETTINGS}
+    names |= {f"attributes.`{key}`": key for key in ("Duration", "Dataset")}
+    charts = {
+        ("losses", "Losses over images seen", 2): [_curves(key) for key in LOSSES],
+        ("pictures", "Pictures over images seen", 1): [
+            _chart("IMAGE", key, imageKeys=[key], step=grid_step, showRunParams=False)
+            for key in ("grid", "best")
+        ],
+        ("distances", "Distance to real images, less is better", 2): [
+            _chart("BAR", key, metricKey=key) for key in distances
+        ],
+        ("balance", "Balance over images seen", 2): [
+            _curves("score/real", "score/fake"),
+            _curves(GRID),
+        ],
+    }
     return {
-        "selectedColumns": columns,
-        "columnOrder": columns,
-        "columnWidths": {each: _width(each) for each in columns},
+        "selectedColumns": list(names),
+        "columnOrder": list(names),
+        # pixels that show a column's whole name; MLflow's default is 100
+        "columnWidths": {name: max(100, 7 * len(key) + 36) for name, key in names.items()},
         "runsHiddenMode": "FIRST_10_RUNS",
-        "compareRunSections": [section for section, _ in sections],
-        "compareRunCharts": [chart for _, charts in sections for chart in charts],
+        "compareRunSections": [
+            {"uuid": key, "name": title, "display": True, "isReordered": True, "columns": columns}
+            | {"cardHeight": 420}  # pictures are 256 high, and need the rest
+            for key, title, columns in charts
+        ],
+        "compareRunCharts": [
+            chart | {"metricSectionId": key}
+            for (key, *_), each in charts.items()
+            for chart in each
+        ],
         "isAccordionReordered": True,  # else the UI sorts the sections by name
         "hideEmptyCharts": True,
         "autoRefreshEnabled": True,
@@ -138,71 +156,22 @@ def build_view(metric_keys: Iterable[str], grid_step: int = 0) -> dict[str, obje
     }
 
 
-def _width(column: str) -> int:
-    """Width in pixels that shows a column's whole name; MLflow's default is 100."""
-    return max(100, 7 * len(column.split("`")[1]) + 36)
-
-
-def _fid_first(key: str) -> tuple[bool, bool, str]:
-    return not key.startswith("fid_"), not key.startswith("fd_"), key
-
-
-def _columns(distances: Sequence[str]) -> Iterator[str]:
-    for key in (*FIRST_COLUMNS, *distances, "best_images_seen"):
-        yield f"metrics.`{key}`"
-    for key in SETTINGS:
-        yield f"params.`{key}`"
-    yield "attributes.`Duration`"
-    yield "attributes.`Dataset`"
-
-
-def _sections(
-    distances: Sequence[str], grid_step: int
-) -> Iterator[tuple[dict[str, object], list[Any]]]:
-    losses = [_curves(key) for key in FIRST_COLUMNS]
-    yield _section("losses", "Losses over images seen", losses, columns=2)
-    pictures = [_pictures("grid", grid_step), _pictures("best", grid_step)]
-    yield _section("pictures", "Pictures over images seen", pictures, columns=1)
-    bars = [_bars(key) for key in distances]
-    yield _section("distances", "Distance to real images, less is better", bars, columns=2)
-    balance = [
-        _curves("score/real", "score/fake"),
-        _curves(GRID),
-    ]
-    yield _section("balance", "Balance over images seen", balance, columns=2)
-
-
-def _section(
-    key: str, title: str, charts: list[dict[str, object]], columns: int
-) -> tuple[dict[str, object], list[dict[str, object]]]:
-    section = {"uuid": key, "name": title, "display": True, "isReordered": True}
-    section |= {"columns": columns, "cardHeight": 420}  # pictures are 256 high, and need the rest
-    return section, [chart | {"metricSectionId": key} for chart in charts]
-
-
-def _chart(kind: str, key: str) -> dict[str, object]:
+def _chart(kind: str, key: str, **settings: object) -> dict[str, object]:
     known = {"uuid": f"{kind}-{key}", "type": kind, "deleted": False, "isGenerated": False}
-    return known | {"runsCountToCompare": 10}
+    return known | {"runsCountToCompare": 10} | settings
 
 
 def _curves(*keys: str) -> dict[str, object]:
-    return _chart("LINE", keys[0]) | {
-        "metricKey": keys[0],
-        "selectedMetricKeys": list(keys),
-        "xAxisKey": "step",
-        "xAxisScaleType": "linear",
-        "scaleType": "linear",
-        "yAxisKey": "metric",
-        "lineSmoothness": 0,
-        "useGlobalXaxisKey": True,
-        "useGlobalLineSmoothing": True,
-    }
-
-
-def _bars(key: str) -> dict[str, object]:
-    return _chart("BAR", key) | {"metricKey": key}
-
-
-def _pictures(key: str, step: int) -> dict[str, object]:
-    chart = _chart("IMAGE", key) | {"imageKeys": [key], "step": step}
-    return chart | {"showRunParams": False}  # all hundred of them, above each picture
+    return _chart(
+        "LINE",
+        keys[0],
+        metricKey=keys[0],
+        selectedMetricKeys=list(keys),
+        xAxisKey="step",
+        xAxisScaleType="linear",
+        scaleType="linear",
+        yAxisKey="metric",
+        lineSmoothness=0,
+        useGlobalXaxisKey=True,
+        useGlobalLineSmoothing=True,
+    )

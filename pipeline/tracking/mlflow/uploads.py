@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.tracking.mlflow.store import TIMEOUT
+from pipeline.tracking.mlflow.environment import TIMEOUT
 from pipeline.tracking.run_folder.sender import RejectedError
 
 SLOWEST = 1 << 20  # bytes a second from the server to its bucket

@@ -51,17 +51,18 @@ class MlflowWriter(MlflowStore):
 
         A run named by its id comes first, unless it was deleted.
         """
-        if header.get("run_id") and is_active(self._client, header["run_id"]):
+        self.require_place()
+        if header.get("run_id") and is_active(self.client, header["run_id"]):
             return str(header["run_id"])
         attached = "attach" in header
         tag = f"run_key = '{header['attach']}'" if attached else f"{FOLDER_TAG} = '{header['id']}'"
-        run_id = self.newest(header["experiment"], tag)
+        run_id = self.newest_run(tag, header["experiment"])
         if run_id is None and attached:
-            run_id = self._newest_anywhere(tag)
+            run_id = self.newest_run(tag)
         return run_id or self._create(header)
 
     def _create(self, header: Mapping[str, Any]) -> str:
-        run = self._client.create_run(
+        run = self.client.create_run(
             self._experiment(header["experiment"]),
             start_time=header["start_time"],
             tags={**header["tags"], FOLDER_TAG: header["id"]},
@@ -70,19 +71,19 @@ class MlflowWriter(MlflowStore):
         run_id = str(run.info.run_id)
         if "attach" in header:
             self._params(run_id, header["params"])
-            self._client.set_terminated(run_id, "FINISHED", header["start_time"])
+            self.client.set_terminated(run_id, "FINISHED", header["start_time"])
         return run_id
 
     def _experiment(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
 
-        location = self._artifacts.as_uri() if self._artifacts else None
-        if known := self._client.get_experiment_by_name(name):
+        location = self.artifacts.as_uri() if self.artifacts else None
+        if known := self.client.get_experiment_by_name(name):
             return str(known.experiment_id)
         try:
-            return str(self._client.create_experiment(name, location))
+            return str(self.client.create_experiment(name, location))
         except MlflowException:
-            if known := self._client.get_experiment_by_name(name):  # another process was faster
+            if known := self.client.get_experiment_by_name(name):  # another process was faster
                 return str(known.experiment_id)
             raise
 
@@ -91,7 +92,7 @@ class MlflowWriter(MlflowStore):
         try:
             self._write_all(run_id, records, files)
         except Exception as error:
-            if is_gone(error, self._client, run_id):
+            if is_gone(error, self.client, run_id):
                 raise RunLostError from error
             if not is_rejection(error):
                 raise
@@ -104,7 +105,7 @@ class MlflowWriter(MlflowStore):
         self, run_id: str, records: Sequence[Record], files: Path, rejection: Exception
     ) -> None:
         """RejectedError if rejected again; `rejection` itself if the run accepts nothing."""
-        if not is_writable(self._client, run_id):
+        if not is_writable(self.client, run_id):
             raise rejection
         try:
             self._write_all(run_id, records, files)
@@ -122,11 +123,11 @@ class MlflowWriter(MlflowStore):
 
     def needs_no_model(self, run_id: str, checkpoint: Path) -> bool:
         """Whether the run has a model of a checkpoint, or its store knows no models."""
-        return needs_no_model(self._client, run_id, checkpoint)
+        return needs_no_model(self.client, run_id, checkpoint)
 
     def list_files(self, run_id: str, folder: str) -> frozenset[str]:
         """Paths of the run's files in a folder."""
-        return frozenset(each.path for each in self._client.list_artifacts(run_id, folder))
+        return frozenset(each.path for each in self.client.list_artifacts(run_id, folder))
 
     def _metrics(self, run_id: str, records: Sequence[Record]) -> None:
         from mlflow.entities import Metric
@@ -137,7 +138,7 @@ class MlflowWriter(MlflowStore):
             for key, value in record["values"].items()
         ]
         for batch in _split(points, 1000):
-            self._client.log_batch(run_id, metrics=batch)
+            self.client.log_batch(run_id, metrics=batch)
 
     def _write_one(self, run_id: str, record: Record, files: Path) -> None:
         match record["kind"]:
@@ -150,28 +151,28 @@ class MlflowWriter(MlflowStore):
             case "artifact":
                 file = require_file(files / record["file"])
                 with upload_timeout(file):
-                    self._client.log_artifact(run_id, str(file), record["folder"] or None)
+                    self.client.log_artifact(run_id, str(file), record["folder"] or None)
             case "dataset":
                 self._dataset(run_id, record)
             case "links":
-                link_stages(self._client, run_id)
+                link_stages(self.client, run_id)
             case "model":
                 checkpoint, card = (require_file(files / name) for name in record["files"])
                 with upload_timeout(checkpoint, card):
-                    log_model(self._client, run_id, checkpoint, card)
+                    log_model(self.client, run_id, checkpoint, card)
             case "resume":
-                self._client.update_run(run_id, "RUNNING")
+                self.client.update_run(run_id, "RUNNING")
             case "end":
-                self._client.set_terminated(run_id, record["status"], record["time"])
+                self.client.set_terminated(run_id, record["status"], record["time"])
 
     def _params(self, run_id: str, values: Mapping[str, str]) -> None:
         """Log new params; MLflow refuses to change one, so a changed one becomes a tag."""
         from mlflow.entities import Param
 
-        known = self._client.get_run(run_id).data.params
+        known = self.client.get_run(run_id).data.params
         new = [Param(key, value) for key, value in values.items() if key not in known]
         for batch in _split(new, 100):
-            self._client.log_batch(run_id, params=batch)
+            self.client.log_batch(run_id, params=batch)
         changed = [(k, v) for k, v in values.items() if known.get(k, v) != v]
         self._tags(run_id, {f"changed.{key}": value for key, value in changed})
 
@@ -180,15 +181,15 @@ class MlflowWriter(MlflowStore):
 
         tags = [RunTag(key, value) for key, value in values.items()]
         for batch in _split(tags, 100):
-            self._client.log_batch(run_id, tags=batch)
+            self.client.log_batch(run_id, tags=batch)
 
     def _image(self, run_id: str, record: Record, file: Path) -> None:
         """Log unless the run has it: MLflow puts a random part into the names of images."""
         key, step, when = record["key"], record["step"], record["time"]
         start = f"images/{key.replace('/', '~')}+step+{step}+timestamp+{when}+"
-        logged = [each.path for each in self._client.list_artifacts(run_id, "images")]
+        logged = [each.path for each in self.client.list_artifacts(run_id, "images")]
         if not any(path.startswith(start) and path.endswith(".webp") for path in logged):
-            self._client.log_image(
+            self.client.log_image(
                 run_id, open_verbatim(file), key=key, step=step, timestamp=when, synchronous=True
             )
 
@@ -207,4 +208,4 @@ class MlflowWriter(MlflowStore):
             profile=record["profile"],
         )
         context = [InputTag("mlflow.data.context", record["context"])]
-        self._client.log_inputs(run_id, [DatasetInput(dataset, context)])
+        self.client.log_inputs(run_id, [DatasetInput(dataset, context)])

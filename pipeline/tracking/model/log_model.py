@@ -4,13 +4,12 @@ import hashlib
 import importlib.metadata
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan.errors import GanError
+from pipeline.paths import sha256_of
 from pipeline.tracking.model.card import add_code_facts, read_metrics
 from pipeline.tracking.run_folder.sender import RejectedError
 
@@ -42,18 +41,16 @@ class Weights:
     origin: "Origin"
     sha256: str
 
-
-def log_model(client: Any, run_id: str, checkpoint: Path, card: Path) -> str:
-    """Log the checkpoint's generator onto the run, as one model however often; returns its id.
-
-    A changed card replaces the earlier one. RejectedError if the checkpoint is damaged.
-    """
-    try:
-        with tempfile.TemporaryDirectory(prefix="gan-") as folder:
-            weights = generator_only(checkpoint, Path(folder))
-            return _log(client, client.get_run(run_id), weights, card.read_text(encoding="utf-8"))
-    except GanError as error:
-        raise RejectedError(str(error)) from None
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of its model and of the model's registered versions."""
+        return {
+            "run_key": self.origin.run_key,
+            "images_seen": str(self.origin.images_seen),
+            "size": str(self.origin.size),
+            "cache_digest": self.origin.cache_digest,
+            "checkpoint_sha256": self.sha256,
+        }
 
 
 def generator_only(checkpoint: Path, folder: Path) -> Weights:
@@ -69,17 +66,17 @@ def generator_only(checkpoint: Path, folder: Path) -> Weights:
     if load_checkpoint(checkpoint)["kind"] != "generator":
         file = folder / "generator.pt"
         save_checkpoint(file, origin, generator)
-    return Weights(file, origin, hashlib.sha256(file.read_bytes()).hexdigest())
+    return Weights(file, origin, sha256_of(file))
 
 
-def find_model(client: Any, run: Any, sha256: str) -> Any:
-    """Find the run's model of these weights, finished or not; None if there is none."""
-    models = client.search_logged_models(
-        [run.info.experiment_id],
-        f"source_run_id = '{run.info.run_id}' AND tags.checkpoint_sha256 = '{sha256}'",
-        order_by=[{"field_name": "creation_timestamp", "ascending": True}],
-    )
-    return models[0] if models else None
+def log_model(client: Any, run_id: str, checkpoint: Path, card: Path) -> str:
+    """Log the generator of a checkpoint; see `log_weights`. RejectedError if it is damaged."""
+    with tempfile.TemporaryDirectory(prefix="gan-") as folder:
+        try:
+            weights = generator_only(checkpoint, Path(folder))
+        except GanError as error:
+            raise RejectedError(str(error)) from None
+        return log_weights(client, run_id, weights, card.read_text(encoding="utf-8"))
 
 
 def needs_no_model(client: Any, run_id: str, checkpoint: Path) -> bool:
@@ -87,30 +84,54 @@ def needs_no_model(client: Any, run_id: str, checkpoint: Path) -> bool:
     from mlflow.exceptions import MlflowException
 
     with tempfile.TemporaryDirectory(prefix="gan-") as folder:
-        sha256 = generator_only(checkpoint, Path(folder)).sha256
+        weights = generator_only(checkpoint, Path(folder))
     try:
-        model = find_model(client, client.get_run(run_id), sha256)
+        return is_ready(find_model(client, run_id, weights))
     except MlflowException as error:
         if error.error_code in NEVER:
             return True
         raise
+
+
+def find_model(client: Any, run_id: str, weights: Weights) -> Any:
+    """Find the run's model of these weights, finished or not; None if there is none."""
+    run = client.get_run(run_id)
+    models = client.search_logged_models(
+        [run.info.experiment_id],
+        f"source_run_id = '{run_id}' AND tags.checkpoint_sha256 = '{weights.sha256}'",
+        order_by=[{"field_name": "creation_timestamp", "ascending": True}],
+    )
+    return models[0] if models else None
+
+
+def is_ready(model: Any) -> bool:
+    """Whether a model was found, and all its files are in the store."""
     return model is not None and str(model.status) == "READY"
 
 
-def _log(client: Any, run: Any, weights: Weights, card: str) -> str:
+def log_weights(client: Any, run_id: str, weights: Weights, card: str) -> str:
+    """Log a generator onto the run, as one model however often; returns its id.
+
+    A changed card replaces the earlier one.
+    """
+    run = client.get_run(run_id)
     card = add_code_facts(card, run.data.tags)
     digest = hashlib.sha256(card.encode()).hexdigest()
-    model = find_model(client, run, weights.sha256) or _create(client, run, weights)
+    model = find_model(client, run_id, weights) or _create(client, run, weights)
     model_id = str(model.model_id)
-    if str(model.status) != "READY":
-        with _save(model, run.info.run_id, weights, card) as folder:
-            client.log_model_artifacts(model_id, str(folder))
-        client.finalize_logged_model(model_id, "READY")
-    elif model.tags.get("card_sha256") != digest:
-        _replace_card(client, model_id, card)
+    with tempfile.TemporaryDirectory(prefix="gan-") as folder:
+        if not is_ready(model):
+            saved = _save(model, run_id, weights, Path(folder))
+            (saved / CARD).write_text(card, encoding="utf-8")
+            client.log_model_artifacts(model_id, str(saved))
+            client.finalize_logged_model(model_id, "READY")
+        elif model.tags.get("card_sha256") != digest:
+            file = Path(folder) / CARD
+            file.write_text(card, encoding="utf-8")
+            client.log_model_artifact(model_id, str(file))
     client.set_logged_model_tags(model_id, {"card_sha256": digest})
     _link(client, run, model, weights.origin.images_seen)
-    _link_metrics(client, run.info.run_id, model, read_metrics(card))
+    _link_metrics(client, run_id, model, read_metrics(card))
     return model_id
 
 
@@ -121,74 +142,50 @@ def _create(client: Any, run: Any, weights: Weights) -> Any:
         run.info.experiment_id,
         name="".join("-" if each in "/:.%\"'" else each for each in name),  # MLflow refuses them
         source_run_id=run.info.run_id,
-        tags=model_tags(weights),
+        tags=weights.tags,
         params=dict(run.data.params),
         model_type="generator",
     )
 
 
-def model_tags(weights: Weights) -> dict[str, str]:
-    """Tags of a model and of its registered versions."""
-    origin = weights.origin
-    return {
-        "run_key": origin.run_key,
-        "images_seen": str(origin.images_seen),
-        "size": str(origin.size),
-        "cache_digest": origin.cache_digest,
-        "checkpoint_sha256": weights.sha256,
-    }
-
-
-def _replace_card(client: Any, model_id: str, card: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="gan-") as folder:
-        file = Path(folder) / CARD
-        file.write_text(card, encoding="utf-8")
-        client.log_model_artifact(model_id, str(file))
-
-
-@contextmanager
-def _save(model: Any, run_id: str, weights: Weights, card: str) -> Iterator[Path]:
-    """Save all files of the model into a folder that is removed after the block."""
+def _save(model: Any, run_id: str, weights: Weights, work: Path) -> Path:
+    """Save all files of the model but its card below `work`; returns their folder."""
     from mlflow import pyfunc
     from mlflow.models import Model
 
-    with tempfile.TemporaryDirectory(prefix="gan-") as name:
-        work = Path(name)
-        (work / "no-project").mkdir()  # else MLflow takes an uv.lock of the working directory
-        shutil.copyfile(weights.file, work / "generator.pt")
-        pyfunc.save_model(
-            work / "model",
-            loader_module=LOADER,
-            data_path=work / "generator.pt",
-            code_paths=_code(work / "code"),
-            mlflow_model=Model(
-                artifact_path=model.artifact_location,
-                run_id=run_id,
-                model_uuid=model.model_id,
-                model_id=model.model_id,
-            ),
-            signature=_signature(weights.origin.size),
-            input_example={"seed": [0, 1, 2, 3]},
-            pip_requirements=requirements(),
-            metadata=model_tags(weights),
-            uv_project_path=work / "no-project",
-        )
-        (work / "model" / CARD).write_text(card, encoding="utf-8")
-        yield work / "model"
+    (work / "no-project").mkdir()  # else MLflow takes an uv.lock of the working directory
+    shutil.copyfile(weights.file, work / "generator.pt")
+    _copy_code(work / "code")
+    pyfunc.save_model(
+        work / "model",
+        loader_module=LOADER,
+        data_path=work / "generator.pt",
+        code_paths=[str(work / "code" / package) for package in ("gan", "pipeline")],
+        mlflow_model=Model(
+            artifact_path=model.artifact_location,
+            run_id=run_id,
+            model_uuid=model.model_id,
+            model_id=model.model_id,
+        ),
+        signature=_signature(weights.origin.size),
+        input_example={"seed": [0, 1, 2, 3]},
+        pip_requirements=_requirements(),
+        metadata=weights.tags,
+        uv_project_path=work / "no-project",
+    )
+    return work / "model"
 
 
-def _code(folder: Path) -> list[str]:
-    """Copy the code that LOADER imports; returns the packages."""
+def _copy_code(folder: Path) -> None:
     root = Path(__file__).resolve().parents[3]
     unneeded = shutil.ignore_patterns("__pycache__", "*.pyc")
     shutil.copytree(root / "gan", folder / "gan", ignore=unneeded)
     for file in CODE:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / file, folder / file)
-    return [str(folder / "gan"), str(folder / "pipeline")]
 
 
-def requirements() -> list[str]:
+def _requirements() -> list[str]:
     """Versions of the packages here, for pip.
 
     Without local parts such as +cpu, which no public index has; for pip 2.1+cpu satisfies ==2.1.
@@ -227,8 +224,7 @@ def _link_metrics(client: Any, run_id: str, model: Any, values: dict[str, float]
     known = {(each.key, each.value) for each in model.metrics or ()}
     points = []
     for key, value in values.items():
-        history = client.get_metric_history(run_id, key)
-        same = [each for each in history if each.value == value]
+        same = [each for each in client.get_metric_history(run_id, key) if each.value == value]
         if same and (key, value) not in known:
             last = max(same, key=lambda each: (each.step, each.timestamp))
             points.append(

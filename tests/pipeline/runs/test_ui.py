@@ -20,7 +20,8 @@ from tracking_stores import apart, copy_store, empty_database, free_port
 from gan.errors import GanError
 from pipeline.runs import ui
 from pipeline.tracking import open_run
-from pipeline.tracking.mlflow.ui_view import DESCRIPTION, VIEW_TAG, MlflowView
+from pipeline.tracking.mlflow.store import MlflowStore
+from pipeline.tracking.mlflow.ui_view import DESCRIPTION, VIEW_TAG, prepare_view
 
 
 @pytest.fixture
@@ -120,7 +121,8 @@ def test_it_serves_page_and_runs_and_leaves_no_process_behind(recorded, end):
 
 
 def prepare(paths):
-    return MlflowView(f"sqlite:///{paths.root}/mlflow.db", paths.root).prepare("avatars")
+    store = MlflowStore(f"sqlite:///{paths.root}/mlflow.db", paths.root)
+    return prepare_view(store, "avatars")
 
 
 def tags(paths):

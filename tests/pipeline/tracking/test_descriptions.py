@@ -44,9 +44,14 @@ def test_a_training_is_described_in_one_sentence(lineage):
 
 def test_known_facts_follow_the_sentence(lineage):
     facts = "data `embedded`, licence `CC0-1.0`, snapshot `eeeeeeeeeeee`, cache `cccccccccccc`"
-    assert training_description(lineage) == f"{training_sentence(lineage)}\n\n{facts}"
+    search = f'Runs of the same data: `tags.cache_digest = "{"c" * 64}"`'
+    assert training_description(lineage).split("\n\n") == [
+        training_sentence(lineage),
+        facts,
+        search,
+    ]
     lineage |= {"source": {}, "licences": {}, "snapshot": ""}
-    assert training_description(lineage).endswith("\n\ncache `cccccccccccc`")
+    assert training_description(lineage).split("\n\n")[1] == "cache `cccccccccccc`"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from PIL import Image
 from tracking_stores import artifacts, client_of, history, images, read_runs
 
 from pipeline.console import without_secrets
-from pipeline.tracking.mlflow.store import TIMEOUT, tracking_uri
+from pipeline.tracking.mlflow.environment import TIMEOUT
+from pipeline.tracking.mlflow.store import tracking_uri
 from pipeline.tracking.mlflow.uploads import upload_timeout
 from pipeline.tracking.mlflow.writer import MlflowWriter
 from pipeline.tracking.run_folder.folder import RunFolder
