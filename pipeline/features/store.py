@@ -3,45 +3,176 @@
 Two folders: `exported`, an artefact of the reference stage, and a local one, where all others are
 kept until `gan clean --remove`. An entry's key is a digest of the images and of the extractor,
 never a name; so an entry stays valid for ever, and changed data need no invalidation.
+
+`<stem>.npy` holds features, `<stem>.npz` their statistics, with the hash of the former among its
+labels. The second is written last, so that a kill at any moment leaves no entry that looks whole.
 """
 
 import errno
 import hashlib
+import io
 import json
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import IO
 
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.lib import format as npy
+
+from gan.atomic import open_atomically
 from gan.errors import GanError
-from gan.features.extraction import Features, FeatureSet, allocate_features, extract_features
+from gan.features.extraction import Features, FeatureSet, extract_features
 from gan.features.extractor import Extractor
 from gan.features.statistics import statistics_of
-from gan.features.statistics_file import Labels
+from gan.features.statistics_file import Labels, load_statistics, read_labels, save_statistics
 from pipeline.code_digest import code_digest
-from pipeline.console import track, warn
-from pipeline.features.entry import DamagedError, Entry
+from pipeline.console import say, track, warn
 from pipeline.features.sources import ImageSource
+from pipeline.paths import sha256_of
 
 FORMAT = 1
-STEM_DIGITS = 32
-"""Hex digits of a key in a file's name."""
-
+FEATURES_SHA256 = "features_sha256"
+STEM = re.compile(r"\.?([0-9a-f]{32})\.")
+SILENT_S = 1.0  # of waiting for another process, before a message
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
-KeyedExtractors = Mapping[str, Extractor]
-"""Extractors by the keys of their entries."""
+
+@dataclass(frozen=True)
+class Entry:
+    """Files of the features with one key, whether they exist yet or not."""
+
+    folder: Path
+    stem: str
+
+    @property
+    def features(self) -> Path:
+        return self.folder / f"{self.stem}.npy"
+
+    @property
+    def statistics(self) -> Path:
+        return self.folder / f"{self.stem}.npz"
+
+    @property
+    def _lock(self) -> FileLock:
+        return FileLock(self.folder / f"{self.stem}.lock", thread_local=False)
+
+    @property
+    def _files(self) -> list[Path]:
+        """All files but the lock, also partial ones that a kill left; the statistics first."""
+        found = [*self.folder.glob(f"{self.stem}.np?"), *self.folder.glob(f".{self.stem}.*")]
+        return sorted(found, key=lambda path: path != self.statistics)
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(path.stat().st_size for path in self._files)
+
+    def read(self, key: str) -> FeatureSet | None:
+        """Map the features read-only; None if there are none, or those of another key.
+
+        Verifies every byte. Raises GanError, naming the file, if one is not as it was written.
+        """
+        if not self.statistics.exists():
+            return None
+        statistics, labels = load_statistics(self.statistics)
+        if labels.get("key") != key:
+            return None
+        try:
+            whole = sha256_of(self.features) == labels.get(FEATURES_SHA256)
+        except OSError:
+            whole = False
+        if not whole:
+            raise GanError(f"{self.features}: absent, or not as it was written")
+        return FeatureSet(statistics, np.load(self.features, mmap_mode="r"))
+
+    def finish(self, labels: Labels) -> FeatureSet:
+        """Write the statistics of the features file, which makes the entry whole."""
+        features: Features = np.load(self.features, mmap_mode="r")
+        statistics = statistics_of(features)
+        signed = {**labels, FEATURES_SHA256: sha256_of(self.features)}
+        save_statistics(self.statistics, statistics, signed)
+        return FeatureSet(statistics, features)
+
+    def clear(self) -> None:
+        """Remove everything but the lock."""
+        for path in self._files:
+            path.unlink(missing_ok=True)
+
+    def describe(self) -> str:
+        """Compose one line: extractor and images."""
+        try:
+            labels = read_labels(self.statistics)
+        except GanError:
+            return "unfinished or damaged"
+        return f"{labels.get('extractor')} of {labels.get('what')}"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the entry's lock; waits for another process, with a message after a second."""
+        lock = self._lock
+        try:
+            lock.acquire(timeout=SILENT_S)
+        except Timeout:
+            say("features are being computed by another process; waiting for it")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _try_lock(self) -> Iterator[bool]:
+        """Hold the lock if it is free; yields whether it was."""
+        lock = self._lock
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def remove(self) -> bool:
+        """Remove all files and the lock; False if a process computes or reads the entry."""
+        with self._try_lock() as free:
+            if free:
+                self.clear()
+                Path(self._lock.lock_file).unlink()
+        return free
+
+    def is_locked(self) -> bool:
+        """Return whether a process is computing or reading the entry."""
+        if not Path(self._lock.lock_file).exists():
+            return False
+        with self._try_lock() as free:
+            return not free
+
+
+def list_entries(folder: Path) -> list[Entry]:
+    """List the entries of a local store, also unfinished ones."""
+    names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
+    stems = {match[1] for name in names if (match := STEM.match(name))}
+    return [Entry(folder, stem) for stem in sorted(stems)]
 
 
 class FeatureStore:
     """Reads the features of a source, and computes those that are missing."""
 
     def __init__(self, folder: Path, exported: Path | None = None) -> None:
-        """`folder` is created when needed; if it isn't writable, features stay in memory."""
+        """`folder` is created when needed; one in its place goes with the process if it can't."""
         self._folder = folder
         self._exported = exported
-        self._warned = False
 
     def get(
         self, source: ImageSource, extractors: Sequence[Extractor], batch_size: int
@@ -51,11 +182,17 @@ class FeatureStore:
         One pass over the images computes all that are missing, whatever their number. Raises
         GanError if a file that `gan reference` wrote is damaged, or if the disk is full.
         """
-        exported = {each.digest: self._read_exported(source, each) for each in extractors}
-        missing = [each for each in extractors if exported[each.digest] is None]
-        local = self._get_local(source, missing, batch_size)
-        features = {key: each for key, each in exported.items() if each is not None} | local
-        return [features[each.digest] for each in extractors]
+        found = {}
+        for each in extractors if self._exported else ():
+            try:
+                features = self._entry_to_export(source, each).read(entry_key(source, each))
+            except GanError as error:
+                raise GanError(f"{error}; run `gan reference` again") from None
+            if features:
+                found[each.digest] = features
+        rest = [each for each in extractors if each.digest not in found]
+        found |= self._get_local(source, rest, batch_size)
+        return [found[each.digest] for each in extractors]
 
     def export(
         self, source: ImageSource, extractors: Sequence[Extractor], batch_size: int
@@ -64,11 +201,16 @@ class FeatureStore:
 
         Equal images and extractors give files of equal bytes.
         """
-        features = self._get_local(source, extractors, batch_size)
+        self._get_local(source, extractors, batch_size)
         files: list[Path] = []
         for extractor in extractors:
             entry = self._entry_to_export(source, extractor)
-            entry.write(features[extractor.digest], _labels(source, extractor))
+            with (
+                self._entry(source, extractor).features.open("rb") as kept,
+                open_atomically(entry.features) as copy,
+            ):
+                shutil.copyfileobj(kept, copy)
+            entry.finish(_labels(source, extractor))
             files += (entry.features, entry.statistics)
         return files
 
@@ -78,87 +220,77 @@ class FeatureStore:
         precision = "" if extractor.precision == "float32" else f"-{extractor.precision}"
         return Entry(self._exported, f"{extractor.name}{precision}-{source.tag}")
 
-    def _read_exported(self, source: ImageSource, extractor: Extractor) -> FeatureSet | None:
-        if self._exported is None:
-            return None
-        entry = self._entry_to_export(source, extractor)
-        try:
-            return entry.read(entry_key(source, extractor))
-        except DamagedError as error:
-            raise GanError(f"{error}; run `gan reference` again") from None
+    def _entry(self, source: ImageSource, extractor: Extractor) -> Entry:
+        return Entry(self._folder, entry_key(source, extractor)[:32])
 
     def _get_local(
         self, source: ImageSource, extractors: Sequence[Extractor], batch_size: int
     ) -> dict[str, FeatureSet]:
         """Read or compute features; returns them by the extractors' digests."""
-        keyed = {entry_key(source, each): each for each in extractors}
-        features = self._read(keyed)
-        missing = _without(keyed, features)
-        if missing:
-            features |= self._compute_or_wait(source, missing, batch_size)
-        return {keyed[key].digest: each for key, each in features.items()}
+        wanted = {each.digest: each for each in extractors}
+        found = self._read(source, wanted, warn_of_damage=False)
+        if len(found) < len(wanted):
+            self._make_folder()
+            entries = [self._entry(source, each) for each in wanted.values()]
+            with ExitStack() as locks:
+                # in one order, or two processes wait for each other
+                for entry in sorted(entries, key=lambda each: each.stem):
+                    locks.enter_context(entry.lock())
+                found |= self._read(source, wanted, warn_of_damage=True)
+                missing = [each for digest, each in wanted.items() if digest not in found]
+                if missing:  # no other process computed them meanwhile
+                    found |= self._compute(source, missing, batch_size)
+        return found
 
     def _read(
-        self, keyed: KeyedExtractors, *, warn_of_damage: bool = False
+        self, source: ImageSource, wanted: Mapping[str, Extractor], *, warn_of_damage: bool
     ) -> dict[str, FeatureSet]:
-        """Read the whole entries among the keyed ones."""
-        features = {}
-        for key in keyed:
+        """Read the whole entries among those of the wanted extractors."""
+        found = {}
+        for digest, extractor in wanted.items():
             try:
-                entry = self._entry(key).read(key)
-            except DamagedError as error:
-                entry = None
+                features = self._entry(source, extractor).read(entry_key(source, extractor))
+            except GanError as error:
+                features = None
                 if warn_of_damage:
                     warn(f"{error}; computed again")
-            if entry is not None:
-                features[key] = entry
-        return features
+            if features:
+                found[digest] = features
+        return found
 
-    def _compute_or_wait(
-        self, source: ImageSource, missing: KeyedExtractors, batch_size: int
-    ) -> dict[str, FeatureSet]:
-        """Compute features, or read those that another process computed meanwhile."""
-        with ExitStack() as locks:
-            if not self._lock(missing, locks):
-                return _compute_in_memory(source, missing, batch_size)
-            features = self._read(missing, warn_of_damage=True)
-            missing = _without(missing, features)
-            return features | (self._compute(source, missing, batch_size) if missing else {})
-
-    def _lock(self, keyed: KeyedExtractors, locks: ExitStack) -> bool:
-        """Lock the entries; False if the folder can't be written."""
+    def _make_folder(self) -> None:
+        """Create the folder; GanError if the disk is full."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            for key in sorted(keyed):  # in one order, or two processes wait for each other
-                locks.enter_context(self._entry(key).lock())
+            with tempfile.TemporaryFile(dir=self._folder):
+                pass
         except OSError as error:
             if error.errno in DISK_FULL:
                 raise GanError(
                     f"{self._folder}: {error.strerror}; free some, perhaps by `gan clean --remove`"
                 ) from None
-            if not self._warned:
-                warn(f"{self._folder}: {error.strerror}; features are not kept")
-            self._warned = True
-            return False
-        return True
+            warn(f"{self._folder}: {error.strerror}; features are not kept")
+            self._temporary = tempfile.TemporaryDirectory(prefix="gan-features-")
+            self._folder = Path(self._temporary.name)
 
     def _compute(
-        self, source: ImageSource, missing: KeyedExtractors, batch_size: int
+        self, source: ImageSource, extractors: Sequence[Extractor], batch_size: int
     ) -> dict[str, FeatureSet]:
         with ExitStack() as files:
             arrays = []
-            for key, extractor in missing.items():
-                self._entry(key).clear()
-                file = self._entry(key).create_features(len(source), extractor.dimensions)
+            for each in extractors:
+                entry = self._entry(source, each)
+                entry.clear()
+                file = _create_features(entry.features, (len(source), each.dimensions))
                 arrays.append(files.enter_context(file))
-            _extract(source, list(missing.values()), arrays, batch_size)
+            title = f"{', '.join(each.name for each in extractors)}: {source.description}, batches"
+            total = math.ceil(len(source) / batch_size)
+            batches = track(source.batches(batch_size), title, total)
+            extract_features(batches, extractors, arrays)
         return {
-            key: self._entry(key).finish(_labels(source, extractor))
-            for key, extractor in missing.items()
+            each.digest: self._entry(source, each).finish(_labels(source, each))
+            for each in extractors
         }
-
-    def _entry(self, key: str) -> Entry:
-        return Entry(self._folder, key[:STEM_DIGITS])
 
 
 def entry_key(source: ImageSource, extractor: Extractor) -> str:
@@ -184,29 +316,31 @@ def _labels(source: ImageSource, extractor: Extractor) -> Labels:
     }
 
 
-def _without(keyed: KeyedExtractors, features: Mapping[str, FeatureSet]) -> KeyedExtractors:
-    return {key: extractor for key, extractor in keyed.items() if key not in features}
+@contextmanager
+def _create_features(path: Path, shape: tuple[int, int]) -> Iterator[Features]:
+    """Yield a mapped array (images, features) to fill; the file if all goes well.
+
+    Its bytes are allocated first: where a mapped page finds the disk full, the process dies.
+    Raises GanError if the disk has no room.
+    """
+    with open_atomically(path) as stream:
+        header = io.BytesIO()
+        content = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        npy.write_array_header_1_0(header, content)
+        stream.write(header.getvalue())
+        start = stream.tell()
+        _reserve(stream, 4 * shape[0] * shape[1])
+        array = np.memmap(stream.name, np.float32, mode="r+", offset=start, shape=shape)
+        yield array
+        array.flush()
 
 
-def _compute_in_memory(
-    source: ImageSource, keyed: KeyedExtractors, batch_size: int
-) -> dict[str, FeatureSet]:
-    arrays = [allocate_features(len(source), extractor) for extractor in keyed.values()]
-    _extract(source, list(keyed.values()), arrays, batch_size)
-    for each in arrays:
-        each.flags.writeable = False
-    return {
-        key: FeatureSet(statistics_of(each), each) for key, each in zip(keyed, arrays, strict=True)
-    }
-
-
-def _extract(
-    source: ImageSource,
-    extractors: Sequence[Extractor],
-    arrays: Sequence[Features],
-    batch_size: int,
-) -> None:
-    names = ", ".join(extractor.name for extractor in extractors)
-    total = math.ceil(len(source) / batch_size)
-    batches = track(source.batches(batch_size), f"{names}: {source.description}, batches", total)
-    extract_features(batches, extractors, arrays)
+def _reserve(stream: IO[bytes], length: int) -> None:
+    """Allocate `length` more bytes, so that no later write finds the disk full."""
+    stream.flush()
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(stream.fileno(), stream.tell(), length)
+        return
+    for start in range(0, length, 1 << 20):
+        stream.write(bytes(min(1 << 20, length - start)))
+    stream.flush()

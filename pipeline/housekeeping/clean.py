@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from gan.errors import GanError
-from pipeline.features.entry import Entry, list_entries
+from pipeline.features.store import Entry, list_entries
 from pipeline.paths import Paths
 from pipeline.tracking.run_folder.folder import count_unsent
 from pipeline.tracking.run_folder.kept_folders import find_kept_folders

