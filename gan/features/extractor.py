@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from gan.errors import GanError
 
 CPU_BATCH_SIZE = 16  # activations of more images don't fit into the CPU's cache
 
@@ -42,6 +45,14 @@ class Extractor(Protocol):
 
     def logits(self, features: Tensor) -> Tensor | None:
         """Class logits (N, C) float32 of features (N, D); None if the network has no classes."""
+
+
+def read_weights(file: Path) -> bytes:
+    """Read a file of weights; GanError if it can't be read."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise GanError(f"{file}: cannot be read: {error.strerror}") from None
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.inception import BasicConv2d
 
 from gan.errors import GanError
-from gan.features.extractor import Precision, exact_inference, extract_in_parts
+from gan.features.extractor import Precision, exact_inference, extract_in_parts, read_weights
 
 OFFICIAL_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 PROTOCOL = "pytorch-fid inception: uint8 / 255, bilinear to 299, pool3"
@@ -84,7 +84,7 @@ def _preprocess(images: Tensor) -> Tensor:
 
 def _state(weights: Path, sha256: str) -> Mapping[str, Tensor]:
     """Load `weights`; GanError if its sha256 is another one or a number is not finite."""
-    content = _content(weights)
+    content = read_weights(weights)
     actual = hashlib.sha256(content).hexdigest()
     if actual != sha256:
         raise GanError(
@@ -103,13 +103,6 @@ def _state(weights: Path, sha256: str) -> Mapping[str, Tensor]:
             f"{weights}: {broken[0]} holds numbers that are not finite; get the weights again"
         )
     return state
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise GanError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _unusable(weights: Path, error: Exception) -> GanError:

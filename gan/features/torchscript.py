@@ -8,8 +8,7 @@ returns features (N, D) float. An optional method `logits` takes features and re
 import hashlib
 import io
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch import Tensor
 from torch.jit import optimized_execution  # type: ignore[attr-defined]
 
 from gan.errors import GanError
-from gan.features.extractor import Precision, exact_inference, extract_in_parts
+from gan.features.extractor import Precision, exact_inference, extract_in_parts, read_weights
 from gan.randomness import uniform
 
 TRIAL_SIDE = 64
@@ -38,7 +37,7 @@ class TorchScriptExtractor:
         batch_size: int = 64,
     ) -> None:
         """Read `file` and try it on three pictures; GanError if it breaks the contract."""
-        content = _content(file)
+        content = read_weights(file)
         sha256 = hashlib.sha256(content).hexdigest()
         self.name = f"script_{sha256[:8]}"
         self.precision = precision
@@ -112,17 +111,10 @@ class TorchScriptExtractor:
         return GanError(f"{self._file}: not usable as a feature extractor: {problem}")
 
 
-def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise GanError(f"{file}: cannot be read: {error.strerror}") from None
-
-
 def _module(file: Path, content: bytes, device: torch.device) -> Any:
     """Load the module in eval mode onto `device`, with constants folded."""
     try:
-        with _no_warnings():
+        with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated
             load: Any = torch.jit.load
             module = load(io.BytesIO(content), map_location=device).eval()
             kept = ["logits"] if hasattr(module, "logits") else []
@@ -131,15 +123,6 @@ def _module(file: Path, content: bytes, device: torch.device) -> Any:
         raise GanError(
             f"{file}: not a TorchScript file, as torch.jit.save writes it: {_reason(error)}"
         ) from None
-
-
-@contextmanager
-def _no_warnings() -> Iterator[None]:
-    """Hide the warnings that TorchScript is deprecated: users' files still need it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=FutureWarning)
-        warnings.simplefilter("ignore", category=DeprecationWarning)
-        yield
 
 
 def _trial_images() -> Tensor:
