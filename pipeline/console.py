@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 from rich.console import Console
@@ -15,15 +16,17 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 T = TypeVar("T")
 
-Advance = Callable[[int, str], None]
-"""advance(done, note): `done` counts from the start, `note` is shown beside the bar."""
+Advance = Callable[[int, object], None]
+"""advance(done, note): `done` counts from the start; str(note) is shown beside the bar."""
 
 LOG_EVERY_S = 10.0
 SECRET = r"(?i)\b(password|passwd|token|secret|api_key)=[^&\s]+"
@@ -68,11 +71,41 @@ def list_first(names: Sequence[str], most: int = 4) -> str:
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Advance]:
-    """Show how far a job of `total` items is; yields advance(done, note)."""
-    show = _live if sys.stderr.isatty() else _plain
-    with show(title, total) as advance:
-        yield advance
+def progress(title: str, total: int | None) -> Iterator[Advance]:
+    """Show how far a job of `total` items (None: unknown) is; yields advance(done, note)."""
+    live = sys.stderr.isatty()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False, table_column=Column(overflow="fold")),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not live) as bars:
+        bars.add_task(title, total=total, note="")
+        (task,) = bars.tasks
+        last, unsaid = time.monotonic(), False
+
+        def advance(done: int, note: object) -> None:
+            nonlocal last, unsaid
+            bars.update(task.id, completed=done, note=note)
+            now, unsaid = time.monotonic(), not live
+            if unsaid and (now - last >= LOG_EVERY_S or (total is not None and done >= total)):
+                last, unsaid = now, False
+                say(_describe(task))
+
+        try:
+            yield advance
+        finally:
+            if unsaid:
+                say(_describe(task))
+
+
+def _describe(task: Task) -> str:
+    of = "" if task.total is None else f"/{task.total:.0f}"
+    left = f", {timedelta(seconds=task.time_remaining)} left" if task.time_remaining else ""
+    return f"{task.description}: {task.completed:.0f}{of}{left} {task.fields['note']}".rstrip()
 
 
 def track(items: Iterable[T], title: str, total: int) -> Iterator[T]:
@@ -81,32 +114,3 @@ def track(items: Iterable[T], title: str, total: int) -> Iterator[T]:
         for done, item in enumerate(items, start=1):
             yield item
             advance(done, "")
-
-
-@contextmanager
-def _live(title: str, total: int) -> Iterator[Advance]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task(title, total=total, note="")
-        yield lambda done, note: bars.update(task, completed=done, note=note)
-
-
-@contextmanager
-def _plain(title: str, total: int) -> Iterator[Advance]:
-    last = time.monotonic()
-
-    def advance(done: int, note: str) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= LOG_EVERY_S or done >= total:
-            last = now
-            say(f"{title}: {done}/{total} {note}".rstrip())
-
-    yield advance

@@ -1,6 +1,5 @@
 """data/ of a checkout: its lock, its replacement, and the unfinished crawls beside it."""
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -10,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from gan.atomic import write_atomically
 from gan.errors import GanError
@@ -55,13 +56,13 @@ class DataFolder:
             raise GanError(f"{self.paths.data}: is a link; put the folder itself there")
         path = self.paths.logs / "scrape" / "lock"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise GanError(
-                    f"{self.paths.root}: another `gan scrape` is at work here; wait for its end"
-                ) from None
+        try:
+            held = FileLock(path, timeout=0, thread_local=False).acquire()
+        except Timeout:
+            raise GanError(
+                f"{self.paths.root}: another `gan scrape` is at work here; wait for its end"
+            ) from None
+        with held:
             yield
 
     def finish_replacement(self, verified: Dataset | None = None) -> None:
@@ -72,12 +73,13 @@ class DataFolder:
         recover(self.paths.data, self.replaced)
         if not self.replaced.exists():
             return
-        if self._is_redundant(verified):
-            shutil.rmtree(self.replaced)
-        else:
-            kept = self._free_place(directory_md5(self.replaced)[:12])
-            self.replaced.rename(kept)
+        if not self._is_redundant(verified):
+            kept = self.paths.root / "data.old" / directory_md5(self.replaced)[:12]
+            kept.parent.mkdir(exist_ok=True)
+            if not kept.exists():
+                self.replaced.rename(kept)
             warn(f"the old data/ is not in DVC's cache; it is kept in {kept}")
+        shutil.rmtree(self.replaced, ignore_errors=True)
         self._remove_empty_staging()
 
     def restore(self) -> bool:
@@ -105,10 +107,9 @@ class DataFolder:
         for replace in (False, True):
             discard(self.crawl_folder(identity, replace))
         self._remove_empty_staging()
-        left = sorted(self.staging.iterdir()) if self.staging.is_dir() else []
-        if left:
-            size = sum(each.stat().st_size for folder in left for each in folder.rglob("*"))
-            names = ", ".join(folder.name for folder in left)
+        if self.staging.is_dir():
+            size = sum(each.stat().st_size for each in self.staging.rglob("*"))
+            names = ", ".join(sorted(folder.name for folder in self.staging.iterdir()))
             say(
                 f"{self.staging.name}/ holds other unfinished crawls, {size / 1e6:.1f} MB: {names}"
             )
@@ -121,26 +122,14 @@ class DataFolder:
         """True where the old data/ can be drawn again, or its every byte is also elsewhere."""
         if not holds_crawled_images(self.replaced):
             return True
-        if new is None:
-            new, _ = open_verified(self.paths.data)
+        new = new or open_verified(self.paths.data)[0]
         if new is not None and _read_description(self.replaced).get("digest") == new.digest:
             return True
         old, _ = open_verified(self.replaced)
         if old is None:
             return False
-        if new is not None and old.shards.items() <= new.shards.items():
-            return True
-        return self.pin.holds(directory_md5(self.replaced))
-
-    def _free_place(self, name: str) -> Path:
-        """A folder in data.old/ that doesn't exist yet."""
-        old = self.paths.root / "data.old"
-        old.mkdir(exist_ok=True)
-        place, number = old / name, 0
-        while place.exists():
-            number += 1
-            place = old / f"{name}-{number}"
-        return place
+        covered = new is not None and old.shards.items() <= new.shards.items()
+        return covered or self.pin.holds(directory_md5(self.replaced))
 
 
 def open_verified(folder: Path) -> tuple[Dataset | None, str]:

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,10 @@ class DataPin:
 
     @property
     def md5(self) -> str:
-        """The directory md5 that data.dvc pins, like 'ab12….dir'; empty where it pins nothing."""
+        """The directory md5 that data.dvc pins, like 'ab12….dir'; empty where it pins nothing.
+
+        Raises GanError where data.dvc can't be read.
+        """
         try:
             return str(self._read()["outs"][0].get("md5", ""))
         except FileNotFoundError:
@@ -51,19 +53,14 @@ class DataPin:
     def _read(self) -> Any:
         return yaml.safe_load(self.paths.pin.read_text(encoding="utf-8"))
 
-    def check(self) -> None:
-        """Raise GanError where data.dvc can't be read."""
-        _ = self.md5
-
     def restore(self) -> bool:
         """Check the pinned data/ out of DVC's cache, else pull it; False where neither has it."""
         if not (self.in_dvc and self.md5):
             return False
         if self._dvc("checkout", "data.dvc").returncode == 0:
             return True
-        if not self._dvc("remote", "list").stdout.strip():
-            return False
-        return self._dvc("pull", "data.dvc").returncode == 0
+        has_remote = self._dvc("remote", "list").stdout.strip()
+        return bool(has_remote) and self._dvc("pull", "data.dvc").returncode == 0
 
     def renew(self) -> None:
         """Pin data/ as it is now, and say what to commit; nothing where there is no DVC.
@@ -85,22 +82,18 @@ class DataPin:
 
     def holds(self, md5: str) -> bool:
         """True where DVC's cache has every file of the folder with this directory md5."""
-        listing = self._object(md5)
-        if not listing.is_file():
+        if not self.in_dvc:
             return False
+        cache = self.paths.root / self._dvc("cache", "dir").stdout.strip() / "files" / "md5"
+
+        def locate(each: str) -> Path:
+            return cache / each[:2] / each[2:]
+
         try:
-            files = json.loads(listing.read_bytes())
-            return all(self._object(each["md5"]).is_file() for each in files)
-        except (ValueError, KeyError, TypeError):
+            files = json.loads(locate(md5).read_bytes())
+            return all(locate(each["md5"]).is_file() for each in files)
+        except (OSError, ValueError, KeyError, TypeError):
             return False
-
-    def _object(self, md5: str) -> Path:
-        return self._cache / "files" / "md5" / md5[:2] / md5[2:]
-
-    @cached_property
-    def _cache(self) -> Path:
-        done = self._dvc("cache", "dir") if self.in_dvc else None
-        return self.paths.root / (done.stdout.strip() if done else ".dvc/cache")
 
     def _dvc(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "dvc", *arguments]

@@ -12,6 +12,7 @@ from pipeline.crawl.booru.posts import Search
 from pipeline.crawl.http.engine import CrawlPolicy, crawl
 from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink
+from pipeline.crawl.source import Source
 from pipeline.dataset.reader import Dataset
 from pipeline.gallery.page import page_tags, paint_page_jpeg
 from pipeline.gallery.painter import paint_jpeg, tags
@@ -47,7 +48,7 @@ PAINTERS: dict[str, tuple[Paint, Describe]] = {
 
 
 @dataclass(frozen=True)
-class Embedded(GallerySettings):
+class Embedded(GallerySettings, Source):
     """The gallery as a source: a local server that paints its posts, and a crawl of it."""
 
     @property

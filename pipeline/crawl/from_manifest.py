@@ -4,12 +4,11 @@ A manifest may be passed on where the pictures themselves may not. With it they 
 where they were published, and only files that are the same, byte for byte, are kept.
 """
 
-import hashlib
 import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,31 +23,14 @@ from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
 from pipeline.crawl.storage.earlier_crawl import url_key
 from pipeline.dataset.manifest import STATUSES, ManifestEntry
+from pipeline.paths import sha256_of
 
-WEB = re.compile("https?://", re.IGNORECASE)
+WEB = ("http:", "https:")
 DRAWN = "gallery:"
-NO_PICTURE = {"sha256": "", "bytes": 0, "format": "", "width": 0, "height": 0}
-"""The picture's fields in an entry without a picture."""
-
-KINDS = {each.name: int if each.default == 0 else str for each in fields(ManifestEntry)} | {
-    "tags": list
-}
-"""The JSON type of each field of an entry."""
-
-EMPTY: dict[str, Any] = {
-    each.name: "" for each in fields(ManifestEntry) if each.default is MISSING
-}
-"""The fields that an older manifest may lack, with their values."""
-
-
-@dataclass(frozen=True)
-class Survey:
-    """A manifest's sha256, its entries, and those with a picture on the web or in a gallery."""
-
-    sha256: str
-    entries: int
-    web: int
-    drawn: int
+DEFAULTS: dict[str, Any] = {
+    each.name: "" if each.default is MISSING else each.default for each in fields(ManifestEntry)
+} | {"tags": []}
+"""The fields of an entry, each with a value of its JSON type: an older manifest may lack some."""
 
 
 @dataclass(frozen=True)
@@ -64,47 +46,39 @@ class FromManifest(GrowingSource):
 
     @property
     def identity(self) -> dict[str, Any]:
-        sha256 = self._survey.sha256
+        sha256, _ = self._survey
         return {"source": f"manifest:{sha256[:12]}", "sha256": sha256}
 
     @property
     def total(self) -> int:
-        return self._survey.entries
+        return self._survey[1].total()
 
     def fetch(self, sink: Sink) -> None:
-        self._refuse_unfetchable()
+        _, schemes = self._survey
+        if not any(schemes[scheme] for scheme in WEB):
+            if schemes[DRAWN]:
+                drawn = "its pictures are of the embedded gallery, which is drawn, not fetched"
+                raise GanError(f"{self.path}: {drawn}; use `gan scrape --source embedded`")
+            raise GanError(f"{self.path}: names no picture with an http or https address")
         left_out: Counter[str] = Counter()
         for position, entry in self._entries(left_out):
             if entry.status != "ok" and not _is_copied(entry, sink):
                 sink.add(_list(position, entry), entry)
-        wanted = (
-            _list(position, entry) for position, entry in self._entries() if entry.status == "ok"
-        )
+        wanted = (_list(*each) for each in self._entries() if each[1].status == "ok")
         fetch_images(wanted, sink, self.policy)
         report_left_out(left_out)
 
-    def _refuse_unfetchable(self) -> None:
-        if self._survey.web:
-            return
-        if self._survey.drawn:
-            drawn = "its pictures are of the embedded gallery, which is drawn, not fetched"
-            raise GanError(f"{self.path}: {drawn}; use `gan scrape --source embedded`")
-        raise GanError(f"{self.path}: names no picture with an http or https address")
-
     @cached_property
-    def _survey(self) -> Survey:
-        """Read the whole file once; GanError names a line that is wrong."""
-        entries = web = drawn = 0
+    def _survey(self) -> tuple[str, Counter[str]]:
+        """The sha256, and counts of entries by the scheme of their pictures, empty without one.
+
+        Reads the whole file; GanError names a line that is wrong.
+        """
         try:
-            with self.path.open("rb") as stream:
-                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-            for _, entry in self._entries():
-                entries += 1
-                web += entry.status == "ok" and bool(WEB.match(entry.url))
-                drawn += entry.status == "ok" and entry.url.startswith(DRAWN)
+            schemes = Counter(_scheme(entry) for _, entry in self._entries())
+            return sha256_of(self.path), schemes
         except OSError as error:
             raise GanError(f"{self.path}: cannot be read: {error.strerror}") from None
-        return Survey(sha256, entries, web, drawn)
 
     def _entries(
         self, left_out: Counter[str] | None = None
@@ -138,13 +112,14 @@ def parse_entry(line: bytes) -> ManifestEntry:
     if not isinstance(values, dict) or not {"url", "status"} <= values.keys():
         raise ValueError("not a manifest entry: it must have url and status")
     for name, value in values.items():
-        if name not in KINDS:
+        if name not in DEFAULTS:
             raise ValueError(f"unknown field {name!r}; a newer version may know it")
-        if type(value) is not KINDS[name]:
-            raise ValueError(f"{name} = {value!r}: must be a {KINDS[name].__name__}")
-    if not all(isinstance(tag, str) for tag in values.get("tags", ())):
+        if type(value) is not type(DEFAULTS[name]):
+            raise ValueError(f"{name} = {value!r}: must be a {type(DEFAULTS[name]).__name__}")
+    tags = tuple(values.get("tags", ()))
+    if not all(isinstance(tag, str) for tag in tags):
         raise ValueError("tags must be texts")
-    entry = ManifestEntry(**{**EMPTY, **values, "tags": tuple(values.get("tags", ()))})
+    entry = ManifestEntry(**{**DEFAULTS, **values, "tags": tags})
     _check(entry)
     return entry
 
@@ -154,11 +129,17 @@ def _check(entry: ManifestEntry) -> None:
         raise ValueError(f"status = {entry.status!r}: must be one of {', '.join(STATUSES)}")
     if entry.status == "ok" and not re.fullmatch("[0-9a-f]{64}", entry.sha256):
         raise ValueError(f"sha256 = {entry.sha256!r}: must be 64 hexadecimal digits")
-    if entry.status != "ok" and NO_PICTURE.items() - asdict(entry).items():
+    picture = (entry.sha256, entry.bytes, entry.format, entry.width, entry.height)
+    if entry.status != "ok" and any(picture):
         raise ValueError(f"status {entry.status}, but size or format of a picture")
     # Terminals show it, and obey control characters.
     if not entry.reason.isprintable():
         raise ValueError("reason holds a control character")
+
+
+def _scheme(entry: ManifestEntry) -> str:
+    """The scheme of a picture's address, such as `https:`; empty where there is no picture."""
+    return entry.url[:9].partition(":")[0].lower() + ":" if entry.status == "ok" else ""
 
 
 def _list(position: int, entry: ManifestEntry) -> ListedImage:

@@ -1,12 +1,12 @@
 """Source `urls:FILE`: a list of image addresses, as text or as a table (CSV, TSV)."""
 
 import csv
-import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import urldefrag
@@ -21,11 +21,13 @@ from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
 from pipeline.crawl.storage.earlier_crawl import url_key
+from pipeline.paths import sha256_of
 
 COLUMNS = frozenset({"url", "page", "tags", "rating", "source", "licence", "sha256"})
 SEPARATORS = ",\t;"
 TABLES = frozenset({".csv", ".tsv"})
-BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+NOT_UTF_8 = "not UTF-8 text (UTF-16?); save it as UTF-8"
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,11 @@ class UrlList(GrowingSource):
     def _survey(self) -> tuple[str, int]:
         """The file's sha256 and its number of images; GanError where it is no such list."""
         try:
-            with self.path.open("rb") as stream:
-                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-            return sha256, sum(1 for _ in self._images(Counter()))
+            return sha256_of(self.path), sum(1 for _ in self._images(Counter()))
         except OSError as error:
             raise GanError(f"{self.path}: cannot be read: {error.strerror}") from None
         except UnicodeError:
-            guess = " (UTF-16?)" if b"\0" in self._start else ""
-            raise GanError(f"{self.path}: not UTF-8 text{guess}; save it as UTF-8") from None
+            raise GanError(f"{self.path}: {NOT_UTF_8}") from None
 
     def _images(self, left_out: Counter[str]) -> Iterator[ListedImage]:
         seen: set[bytes] = set()
@@ -88,26 +87,26 @@ class UrlList(GrowingSource):
                 yield listed
 
     def _read(self, left_out: Counter[str]) -> Iterator[ListedImage]:
-        with self.path.open(encoding=self._encoding, newline="") as stream:
-            separator = self._separator(stream.readline())
-            stream.seek(0)
-            if not separator:
-                yield from self._read_text(stream)
+        with self.path.open("rb") as start:
+            encoding = "utf-16" if start.read(2) in UTF_16_MARKS else "utf-8-sig"
+        with self.path.open(encoding=encoding, newline="") as stream:
+            lines = self._refuse_binary(stream)
+            header = next(lines, "")
+            separator = self._find_separator(header)
+            lines = chain([header], lines)
+            if separator:
+                yield from self._read_table(lines, separator, left_out)
             else:
-                yield from self._read_table(stream, separator, left_out)
+                yield from self._read_text(lines)
 
-    @cached_property
-    def _start(self) -> bytes:
-        with self.path.open("rb") as stream:
-            return stream.read(64)
+    def _refuse_binary(self, lines: Iterable[str]) -> Iterator[str]:
+        for number, line in enumerate(lines, start=1):
+            if "\0" in line:
+                raise GanError(f"{self.path}:{number}: {NOT_UTF_8}")
+            yield line
 
-    @property
-    def _encoding(self) -> str:
-        return BYTE_ORDER_MARKS.get(self._start[:2], "utf-8-sig")
-
-    def _separator(self, header: str) -> str:
+    def _find_separator(self, header: str) -> str:
         """The separator of the header's columns; empty where the file is no table."""
-        self._refuse_binary(header, 1)
         for separator in SEPARATORS:
             if "url" in [name.strip('"') for name in _names(header.split(separator))]:
                 return separator
@@ -117,7 +116,6 @@ class UrlList(GrowingSource):
 
     def _read_text(self, lines: Iterator[str]) -> Iterator[ListedImage]:
         for position, line in enumerate(lines):
-            self._refuse_binary(line, position + 1)
             url = line.strip()
             if url and not url.startswith("#"):
                 url = _without_fragment(url)
@@ -129,7 +127,9 @@ class UrlList(GrowingSource):
         rows = csv.reader(lines, delimiter=separator, strict=True)
         try:
             names = _names(next(rows))
-            self._refuse_repeated_columns(names)
+            for name in COLUMNS:
+                if names.count(name) > 1:
+                    raise GanError(f"{self.path}: two columns are called {name}")
             for position, row in enumerate(rows):
                 cells = {n: c.strip() for n, c in zip(names, row, strict=False) if n in COLUMNS}
                 if cells.get("url"):
@@ -140,7 +140,6 @@ class UrlList(GrowingSource):
             raise GanError(f"{self.path}:{rows.line_num}: {error}") from None
 
     def _read_row(self, position: int, cells: dict[str, str], line: int) -> ListedImage:
-        self._refuse_binary("".join(cells.values()), line)
         sha256 = cells.get("sha256", "").lower()
         if sha256 and not re.fullmatch("[0-9a-f]{64}", sha256):
             raise GanError(f"{self.path}:{line}: sha256 {sha256!r}: must be 64 hexadecimal digits")
@@ -155,16 +154,6 @@ class UrlList(GrowingSource):
             licence=cells.get("licence") or self.licence,
             sha256=sha256,
         )
-
-    def _refuse_repeated_columns(self, names: list[str]) -> None:
-        for name, uses in Counter(names).items():
-            if uses > 1 and name in COLUMNS:
-                raise GanError(f"{self.path}: two columns are called {name}")
-
-    def _refuse_binary(self, text: str, line: int) -> None:
-        if "\0" in text:
-            problem = "not UTF-8 text (UTF-16?): it has a zero byte"
-            raise GanError(f"{self.path}:{line}: {problem}; save it as UTF-8")
 
 
 def _names(header: list[str]) -> list[str]:

@@ -56,7 +56,7 @@ def run(request: ScrapeRequest, settings: ScrapeParams | None, paths: Paths) -> 
             source = choose_source(request, settings, paths)
             identity = source.identity
             earlier = EarlierCrawl() if request.replace else find_earlier_crawl(source, folder)
-            folder.pin.check()  # before the crawl, not after it
+            _ = folder.pin.md5  # an unreadable data.dvc ends it before the crawl, not after it
             limits = PictureLimits(settings.max_bytes, settings.max_pixels)
             dataset, fetched = build_dataset(
                 source, folder, earlier, limits, replace=request.replace

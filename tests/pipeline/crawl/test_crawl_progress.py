@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from preprocess_inputs import picture
 
-from pipeline.crawl.crawl_progress import Pace, count_done, describe, show_progress
+from pipeline.crawl.crawl_progress import count_done, describe, show_progress
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
@@ -26,26 +26,6 @@ def list_image(number):
 def sink(tmp_path):
     with Journal(tmp_path, {"source": "test"}) as journal:
         yield Sink(journal)
-
-
-def test_the_rate_is_of_the_last_seconds_and_gives_the_time_left():
-    now = [100.0]
-    pace = Pace(1000, lambda: now[0])
-    assert (pace.rate, pace.left) == (0.0, "")
-    for second in range(60):
-        now[0] = 100.0 + second
-        pace.note(0 if second < 40 else 5 * (second - 39))
-    assert pace.rate == 5.0
-    assert pace.left == "3:00"
-
-
-def test_hours_are_shown_and_an_unknown_total_has_no_time_left():
-    now = [0.0]
-    paces = [Pace(7301, lambda: now[0]), Pace(None, lambda: now[0])]
-    for now[0] in (0.0, 1.0):
-        for pace in paces:
-            pace.note(int(now[0]))
-    assert [pace.left for pace in paces] == ["2:01:40", ""]
 
 
 def test_every_status_is_counted_with_its_reasons(sink):
@@ -89,7 +69,7 @@ def test_a_log_has_a_plain_last_line(sink, capsys):
         sink.reject(list_image(1), "gone", "HTTP 404")
         show(sink)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("scrape: 1/2, ")
+    assert line.startswith("scrape: 1/2")
     assert line.endswith("fetched 0, gone 1 (HTTP 404)")
     assert "\x1b" not in line
 
@@ -126,8 +106,7 @@ def test_a_terminal_shows_a_bar_with_rate_and_time_left(tmp_path):
     assert process.wait() == 0
     text = seen.decode()
     assert "30/40" in text
-    assert "/s, 0:0" in text
-    assert "gone 30 (HTTP 404)" in text
+    assert re.search(r"\d/s; fetched 0, +gone 30", text.replace("\r\n", " "))
 
 
 def _read(descriptor):
