@@ -71,17 +71,6 @@ def test_bf16_is_near_float32_and_named_differently(lite0):
     assert (narrow.name, narrow.dimensions) == ("lite0", 1280)
 
 
-def test_memory_layout_of_images_does_not_matter(lite0):
-    images = smooth_images(4, 32)
-    assert torch.equal(lite0(images), lite0(images.to(memory_format=torch.channels_last)))
-
-
-def test_features_tell_images_apart(lite0):
-    features = lite0(smooth_images(8, 32))
-    distances = torch.cdist(features, features)
-    assert distances[~torch.eye(8, dtype=torch.bool)].min() > 0.05 * features.norm(dim=1).mean()
-
-
 def test_pixels_that_are_not_quantised_are_refused(lite0):
     with pytest.raises(ValueError, match="uint8"):
         lite0(torch.zeros(1, 3, 32, 32))

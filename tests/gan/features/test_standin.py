@@ -1,8 +1,6 @@
-import io
-
 import pytest
 import torch
-from inception_weights import PICTURES, faces, patterns, standin, standin_content, write_standin
+from inception_weights import faces, patterns, standin, write_standin
 
 from gan.features.inception import Inception
 from gan.features.statistics import statistics_of
@@ -26,23 +24,6 @@ def test_different_sets_are_far_apart_and_halves_of_one_set_are_near(inception):
     between_sets = frechet_distance(halves[0], other)
     assert between_sets > 10
     assert between_sets > 5 * frechet_distance(*halves)
-
-
-def test_features_and_classes_of_drawn_pictures_vary(inception):
-    features = inception(faces(0, 16))
-    assert features.std(dim=0).mean() > 0.1 * features.mean() > 0.01
-    assert len(inception.logits(features).argmax(dim=1).unique()) > 4
-
-
-def test_equal_seeds_give_equal_bytes_other_seeds_other_weights():
-    before = torch.get_rng_state()
-    assert standin().standin_bytes(0, PICTURES) == standin_content()
-    assert torch.equal(torch.get_rng_state(), before)
-    first = torch.load(io.BytesIO(standin_content()), weights_only=True)
-    second = standin().standin_state(1, 2)
-    assert first.keys() == second.keys()
-    assert not torch.equal(first["fc.weight"], second["fc.weight"])
-    assert not torch.equal(first["Conv2d_2a_3x3.conv.weight"], second["Conv2d_2a_3x3.conv.weight"])
 
 
 def test_the_command_writes_the_file_and_tells_its_hash(tmp_path, capsys):

@@ -1,6 +1,4 @@
 import io
-import os
-import zipfile
 
 import numpy as np
 import pytest
@@ -56,15 +54,6 @@ def test_a_file_of_pytorch_fid_is_read_without_a_count(tmp_path):
     assert frechet_distance(read, draw()) == frechet_distance(theirs, draw())
 
 
-def test_float32_statistics_are_read_as_float64(tmp_path):
-    known = draw()
-    mu, sigma = known.mean.astype(np.float32), known.covariance.astype(np.float32)
-    np.savez(tmp_path / "a.npz", mu=mu, sigma=sigma)
-    read, _ = load_statistics(tmp_path / "a.npz")
-    assert read.mean.dtype == read.covariance.dtype == np.float64
-    np.testing.assert_array_equal(read.covariance, sigma)
-
-
 def test_equal_content_gives_equal_bytes_at_any_time_and_place(tmp_path, monkeypatch):
     save_statistics(tmp_path / "a.npz", draw(), LABELS)
     monkeypatch.setattr("time.time", lambda: 2e9)
@@ -89,17 +78,13 @@ def test_what_other_programs_keep_under_our_names_does_no_harm(tmp_path):
     ("arrays", "said"),
     [
         ({"mu": np.zeros(3)}, "no array `sigma`, only mu"),
-        ({"mean": np.zeros(3), "cov": np.eye(3)}, "no array `mu`, only cov, mean"),
         ({}, "no array `mu`, only nothing"),
         ({"mu": np.zeros(3), "sigma": np.eye(4)}, r"`mu` \(3,\) and `sigma` \(4, 4\)"),
-        ({"mu": np.zeros((3, 3)), "sigma": np.eye(3)}, r"`mu` \(3, 3\)"),
         ({"mu": np.zeros(0), "sigma": np.zeros((0, 0))}, r"`mu` \(0,\)"),
         ({"mu": np.array([0, np.nan]), "sigma": np.eye(2)}, "`mu` holds .* not finite"),
-        ({"mu": np.zeros(2), "sigma": np.diag([1, np.inf])}, "`sigma` holds .* not finite"),
         ({"mu": np.zeros(2), "sigma": np.array([[1, 0.5], [0, 1]])}, "not symmetric"),
         ({"mu": np.zeros(2), "sigma": np.diag([1.0, -1.0])}, "below zero"),
         ({"mu": np.array(["a", "b"]), "sigma": np.eye(2)}, "`mu` holds <U1, not numbers"),
-        ({"mu": np.zeros(2), "sigma": np.eye(2) * 1j}, "complex128, not numbers"),
         ({"mu": np.array([{}, {}], dtype=object), "sigma": np.eye(2)}, "allow_pickle=False"),
     ],
 )
@@ -139,28 +124,3 @@ def test_damage_anywhere_in_a_file_is_one_line_or_does_no_harm(tmp_path, save):
             assert read.mean.tobytes() == known.mean.tobytes()
             assert read.covariance.tobytes() == known.covariance.tobytes()
     assert damaged > len(whole) // 14
-
-
-def test_a_header_that_promises_more_than_memory_is_refused(tmp_path):
-    header = io.BytesIO()
-    shape = {"descr": "<f8", "fortran_order": False, "shape": (10**7, 10**7)}
-    np.lib.format.write_array_header_1_0(header, shape)
-    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
-        archive.writestr("mu.npy", header.getvalue())
-        archive.writestr("sigma.npy", header.getvalue())
-    assert "damaged statistics" in refusal_of(tmp_path / "a.npz")
-
-
-def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch):
-    path = tmp_path / "a.npz"
-    save_statistics(path, draw())
-    before = path.read_bytes()
-
-    def full(descriptor):
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(GanError, match="No space left"):
-        save_statistics(path, draw(seed=2))
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["a.npz"]

@@ -42,12 +42,6 @@ def test_distance_to_itself_is_zero_also_when_singular(count):
     assert 0 <= frechet_distance(a, a) < 1e-9 * np.trace(a.covariance)
 
 
-def test_distance_is_symmetric():
-    rng = np.random.default_rng(4)
-    a, b = sample(rng, 64, 40), sample(rng, 64, 300, scale=2.0)
-    assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-10)
-
-
 @pytest.mark.parametrize(
     ("left", "right"), [(1000, 800), (1000, 60), (60, 1000), (60, 50), (200, 129)]
 )
@@ -64,20 +58,6 @@ def test_distance_equals_torch_fidelity(left, right):
     sides = ({"mu": side.mean, "sigma": side.covariance} for side in (a, b))
     expected = fid_statistics_to_metric(*sides, verbose=False)["frechet_inception_distance"]
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
-
-
-def test_features_that_are_always_zero_change_nothing():
-    a, b = (sample(np.random.default_rng(seed), 30, 200) for seed in (6, 7))
-    padded = [
-        Statistics(np.pad(s.mean, (0, 5)), np.pad(s.covariance, ((0, 5), (0, 5))), s.count)
-        for s in (a, b)
-    ]
-    assert frechet_distance(*padded) == pytest.approx(frechet_distance(a, b), rel=1e-10)
-
-
-def test_distance_to_a_single_point_is_trace_and_squared_shift():
-    a = gaussian([1.0, 2.0], [[3.0, 1.0], [1.0, 2.0]])
-    assert frechet_distance(a, gaussian([0.0, 0.0], np.zeros((2, 2)))) == pytest.approx(10.0)
 
 
 def test_spectrum_over_many_orders_of_magnitude_keeps_its_digits():

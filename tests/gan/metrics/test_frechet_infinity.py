@@ -43,12 +43,6 @@ def test_extrapolating_hardly_adds_to_the_spread_over_draws(count):
     assert np.std([frechet_infinity(real, fake) for fake in fakes]) < 1.25 * raw
 
 
-def test_many_fakes_of_the_same_distribution_come_out_near_zero_on_both_sides_of_it():
-    found = [frechet_infinity(gaussian(), draw(seed, 3000)) for seed in range(30)]
-    assert abs(np.mean(found)) < 3 * np.std(found) / 30**0.5 + 1e-4
-    assert min(found) < 0 < max(found)
-
-
 def test_a_line_through_both_counts_is_what_is_extrapolated():
     fake, real = draw(1, 200, 0.3), gaussian()
     order = np.random.RandomState(2020).permutation(200)
@@ -56,15 +50,6 @@ def test_a_line_through_both_counts_is_what_is_extrapolated():
     halves = [frechet_distance(real, statistics_of(fake[np.sort(i)])) for i in np.split(order, 2)]
     _, intercept = np.polyfit([1 / 200, 1 / 100], [whole, np.mean(halves)], 1)
     assert frechet_infinity(real, fake) == pytest.approx(intercept, rel=1e-9)
-
-
-def test_memory_maps_are_enough_and_inputs_stay_as_they_are(tmp_path):
-    fake, real = draw(2, 150), gaussian(0.1)
-    np.save(tmp_path / "fake.npy", fake)
-    mapped = np.load(tmp_path / "fake.npy", mmap_mode="r")
-    assert frechet_infinity(real, mapped) == frechet_infinity(real, fake)
-    np.testing.assert_array_equal(fake, draw(2, 150))
-    np.testing.assert_array_equal(real.covariance, gaussian().covariance)
 
 
 def test_too_few_fakes_other_sizes_and_undefined_numbers_are_refused():

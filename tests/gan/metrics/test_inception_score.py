@@ -54,27 +54,6 @@ def test_score_of_two_unequal_classes_is_exp_of_their_entropy():
     assert inception_score(logits, splits=1).value == pytest.approx(np.exp(entropy))
 
 
-def test_what_is_added_to_all_logits_of_an_image_changes_nothing():
-    logits = np.round(draw(2, 300) * 64) / 64
-    moved = logits + np.arange(300, dtype=np.float32)[:, None]
-    assert inception_score(moved).value == pytest.approx(inception_score(logits).value, rel=1e-9)
-
-
-def test_sorted_images_score_like_shuffled_ones():
-    logits = sharp(10, 100)
-    in_order = np.sort(logits.argmax(axis=1))
-    sorted_ = np.eye(10, dtype=np.float32)[in_order] * 500
-    assert inception_score(sorted_).value > 9
-
-
-def test_memory_maps_are_enough_and_inputs_stay_as_they_are(tmp_path):
-    logits = draw(3, 120)
-    np.save(tmp_path / "logits.npy", logits)
-    mapped = np.load(tmp_path / "logits.npy", mmap_mode="r")
-    assert inception_score(mapped) == inception_score(logits)
-    np.testing.assert_array_equal(mapped, draw(3, 120))
-
-
 def test_too_few_images_and_undefined_logits_are_refused():
     with pytest.raises(GanError, match="9 images are too few; give at least 10"):
         inception_score(draw(1, 9))

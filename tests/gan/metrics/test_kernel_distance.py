@@ -118,16 +118,6 @@ def test_more_rows_than_needed_are_thinned_evenly(monkeypatch):
     assert few == kernel_distance(real[chosen[0]], fake[chosen[1]])
 
 
-def test_memory_maps_are_enough_and_inputs_stay_as_they_are(tmp_path):
-    real, fake = draw(11, 80), draw(12, 60)
-    before = real.copy(), fake.copy()
-    np.save(tmp_path / "real.npy", real)
-    mapped = np.load(tmp_path / "real.npy", mmap_mode="r")
-    assert kernel_distance(mapped, fake) == kernel_distance(real, fake)
-    np.testing.assert_array_equal(real, before[0])
-    np.testing.assert_array_equal(fake, before[1])
-
-
 def test_too_few_rows_other_sizes_and_undefined_numbers_are_refused():
     with pytest.raises(GanError, match="3 images are too few; give at least 4"):
         kernel_distance(draw(1, 9), draw(2, 3))

@@ -40,13 +40,3 @@ def test_a_flat_image_has_no_shape():
 def test_mirrored_columns_are_the_features_of_mirrored_images(images):
     expected = Thumbnails()(images.flip(-1))
     assert torch.allclose(Thumbnails()(images)[:, mirror_columns()], expected, atol=1e-6)
-
-
-def test_features_do_not_depend_on_the_batch(images):
-    alone = torch.cat([Thumbnails()(image[None]) for image in images])
-    assert torch.equal(alone, Thumbnails()(images))
-
-
-def test_pixels_that_are_not_quantised_are_refused(images):
-    with pytest.raises(ValueError, match="uint8"):
-        Thumbnails()(images.float())

@@ -39,13 +39,6 @@ def test_extractors_come_in_the_order_of_the_params(make_params, paths):
         assert [each.name == "lite0" for each in found] == [name == "lite0" for name in names]
 
 
-def test_precision_reaches_every_extractor(make_params, paths):
-    save_means(paths.weights / "means.pt")
-    params = features(make_params, "means.pt", "lite0", **{"features.precision": "bf16"})
-    found = available_extractors(params, paths, CPU)
-    assert [each.precision for each in found] == ["bf16", "bf16"]
-
-
 def test_inception_is_left_out_while_its_weights_are_missing(make_params, paths):
     found = available_extractors(features(make_params, "inception", "lite0"), paths, CPU)
     assert [each.name for each in found] == ["lite0"]

@@ -37,12 +37,6 @@ def test_batches_of_a_split_are_its_images_in_order(
     assert (len(source), source.size, source.tag) == (count, (32, 32), split)
 
 
-def test_selected_images_of_a_split_are_in_the_order_of_the_indices(cache, noise_images):
-    images = CacheSplit(cache, "holdout").select([8, 0, 3])
-    np.testing.assert_array_equal(images, noise_images[[49, 41, 44]])
-    images[:] = 0  # a copy: the cache is mapped read-only
-
-
 def test_a_digest_is_of_the_content_and_of_the_split(cache, tmp_path, write_cache, noise_images):
     train, holdout = (CacheSplit(cache, split).digest for split in ("train", "holdout"))
     assert re.fullmatch("[0-9a-f]{64}", train)
@@ -84,15 +78,6 @@ def test_a_statistics_file_is_a_reference_without_features(tmp_path):
     np.testing.assert_array_equal(features.statistics.mean, statistics().mean)
     assert file.description == "statistics file Reals 64.npz, 30 images"
     assert re.fullmatch("vs_reals-64_[0-9a-f]{8}", file.tag)
-
-
-def test_the_tag_of_a_statistics_file_follows_its_content(tmp_path):
-    tags = set()
-    for seed in (0, 1):
-        np.savez(tmp_path / "a.npz", mu=statistics(seed=seed).mean, sigma=np.eye(6))
-        tags.add(StatisticsFile.open(tmp_path / "a.npz").tag)
-    assert len(tags) == 2
-    assert StatisticsFile.open(tmp_path / "a.npz").description == "statistics file a.npz"
 
 
 def test_statistics_of_another_extractor_are_refused(tmp_path):
