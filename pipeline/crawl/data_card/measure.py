@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.crawl.data_card.colours import measure_colours
 from pipeline.crawl.data_card.counts import Reasons, ValueCounts, encodable, is_web, site_of
+from pipeline.crawl.data_card.pictures import measure_colours
 from pipeline.dataset.manifest import STATUSES, ManifestEntry
 from pipeline.dataset.reader import Dataset
 
@@ -53,22 +53,18 @@ class _Survey:
     def __init__(self) -> None:
         self._statuses: Counter[str] = Counter(dict.fromkeys(STATUSES, 0))
         self._reasons = Reasons(VALUES_LIMIT)
-        self._sites = ValueCounts(VALUES_LIMIT)
-        self._kept_sites = ValueCounts(VALUES_LIMIT)
-        self._origins = ValueCounts(VALUES_LIMIT)
-        self._licences = ValueCounts(VALUES_LIMIT)
-        self._ratings = ValueCounts(VALUES_LIMIT)
-        self._formats = ValueCounts(VALUES_LIMIT)
-        self._tags = ValueCounts(TAGS_LIMIT)
+        names = ("sites", "kept_sites", "origins", "licences", "ratings", "formats")
+        self._of = {name: ValueCounts(VALUES_LIMIT) for name in names}
+        self._of["tags"] = ValueCounts(TAGS_LIMIT)
         self._untagged = self._unlicensed = self._on_the_web = 0
         self._numbers = array("Q")
 
     def add(self, entry: ManifestEntry) -> None:
         self._statuses[entry.status] += 1
         site = site_of(entry.url)
-        self._sites.add(site)
+        self._of["sites"].add(site)
         if entry.status == "ok":
-            self._kept_sites.add(site)
+            self._of["kept_sites"].add(site)
             self._add_picture(entry)
         else:
             self._reasons.add(entry.status, entry.reason)
@@ -77,12 +73,12 @@ class _Survey:
         self._on_the_web += is_web(entry.url)
         self._unlicensed += entry.licence.strip().lower() in UNKNOWN
         self._untagged += not entry.tags
-        self._licences.add(entry.licence.strip())
-        self._ratings.add(entry.rating)
-        self._formats.add(entry.format)
+        self._of["licences"].add(entry.licence.strip())
+        self._of["ratings"].add(entry.rating)
+        self._of["formats"].add(entry.format)
         if entry.source:
-            self._origins.add(site_of(entry.source))
-        self._tags.add(*dict.fromkeys(entry.tags))
+            self._of["origins"].add(site_of(entry.source))
+        self._of["tags"].add(*dict.fromkeys(entry.tags))
         self._numbers.extend((int(entry.sha256[:16], 16), entry.bytes, entry.width, entry.height))
 
     def describe(self) -> dict[str, Any]:
@@ -94,21 +90,21 @@ class _Survey:
             "reasons": self._reasons.top(TOP),
             "sites": self._describe_sites(),
             "on_the_web": self._on_the_web,
-            "origins": self._origins.top(TOP) | {"unsaid": kept - self._origins.total},
-            "licences": self._licences.top(TOP) | {"unknown": self._unlicensed},
-            "ratings": self._ratings.top(TOP),
-            "formats": self._formats.top(TOP),
+            "origins": self._of["origins"].top(TOP) | {"unsaid": kept - self._of["origins"].total},
+            "licences": self._of["licences"].top(TOP) | {"unknown": self._unlicensed},
+            "ratings": self._of["ratings"].top(TOP),
+            "formats": self._of["formats"].top(TOP),
             "pictures": _describe_files(kept, pictures[:, 1], copies),
             "sizes": _describe_sizes(pictures[:, 2], pictures[:, 3]),
             "aspects": _histogram(pictures[:, 2] / np.maximum(pictures[:, 3], 1), ASPECTS),
-            "tags": self._tags.top(TOP_TAGS) | {"untagged": self._untagged},
+            "tags": self._of["tags"].top(TOP_TAGS) | {"untagged": self._untagged},
         }
 
     def _describe_sites(self) -> dict[str, Any]:
         """As ValueCounts.top, with [site, entries, pictures kept] for [value, count]."""
-        summary = self._sites.top(TOP)
-        kept = self._kept_sites.counts
-        rank = self._sites.rank()[:TOP]
+        summary = self._of["sites"].top(TOP)
+        kept = self._of["kept_sites"].counts
+        rank = self._of["sites"].rank()[:TOP]
         summary["top"] = [[encodable(site), entries, kept[site]] for site, entries in rank]
         return summary
 

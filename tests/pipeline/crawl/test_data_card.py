@@ -11,11 +11,10 @@ import pytest
 from hostile_texts import HOSTILE, MARKUP, parse_markdown
 from PIL import ExifTags, Image
 
+from pipeline.crawl.data_card.card import bar, render, share
 from pipeline.crawl.data_card.counts import Reasons, ValueCounts, generalise, site_of
-from pipeline.crawl.data_card.markdown import bar, percent
 from pipeline.crawl.data_card.measure import measure
 from pipeline.crawl.data_card.pictures import GREY, TILE, choose, sheet, shrink
-from pipeline.crawl.data_card.text import render
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import publish
 from pipeline.dataset.layout import MANIFEST, checksum_file
@@ -389,14 +388,12 @@ def test_sites_are_hosts_without_ports_or_schemes(url, site):
 
 
 def test_bars_and_percentages_never_hide_something_nor_round_it_to_all():
-    assert bar(1.0) == "█" * 20
-    assert bar(0.5) == "█" * 10
-    assert bar(1e-9) == "▏"
-    assert bar(0.0) == ""
-    assert percent(0.0) == "0.0 %"
-    assert percent(1e-6) == "<0.1 %"
-    assert percent(0.99999) == ">99.9 %"
-    assert percent(1.0) == "100.0 %"
+    column = (2.0, 1.0, 2e-9, 0.0)
+    assert [bar(value, column) for value in column] == ["█" * 20, "█" * 10, "▏", ""]
+    assert bar(0, [0]) == ""
+    shares = [share(part, 1) for part in (0.0, 1e-6, 0.99999, 1.0)]
+    assert shares == ["0.0 %", "<0.1 %", ">99.9 %", "100.0 %"]
+    assert share(1, 0) == "-"
 
 
 def write_manifest(path, entries):

@@ -1,0 +1,107 @@
+"""The data card: a Markdown page and the same as JSON, written anew when the dataset changed.
+
+The page's words and tables are in card.md; texts of crawled sites can't act as markup there.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from gan.atomic import write_atomically
+from pipeline.crawl.data_card.measure import measure
+from pipeline.crawl.data_card.pictures import sheet
+from pipeline.dataset.reader import Dataset
+from pipeline.markdown import render_markdown
+from pipeline.pictures.contact_sheet import save_png
+
+BAR_WIDTH = 20
+WEB_ADVICE = Markup(
+    "Share the manifest instead: with it `gan scrape --from-manifest FILE` fetches the same "
+    "pictures from where they were found."
+)
+ARCHIVE_ADVICE = Markup(
+    "Say instead where the pictures can be had: their addresses are of this copy only."
+)
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def write_card(dataset: Dataset, reports: Path, local: Path) -> tuple[Path, Path]:
+    """Bring reports/data_card.md, .json and `local`/contact_sheet.png up to `dataset`.
+
+    The sheet shows strangers' pictures, so it is never in a folder that Git tracks. Returns the
+    paths of the card in Markdown and of the sheet.
+    """
+    text, values = reports / "data_card.md", reports / "data_card.json"
+    picture = local / f"{dataset.digest[:12]}.png"
+    if not picture.exists():
+        save_png(sheet(dataset), picture)
+    if not text.exists() or not _is_of(values, dataset):
+        card = measure(dataset)
+        write_atomically(text, render(card))
+        write_atomically(values, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+    return text, picture
+
+
+def _is_of(path: Path, dataset: Dataset) -> bool:
+    try:
+        card: Any = json.loads(path.read_text(encoding="utf-8"))
+        return bool((card["digest"], card["source"]) == (dataset.digest, dataset.source))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def render(card: dict[str, Any]) -> str:
+    """The page, a function of the card."""
+    tags = card["tags"]
+    times = sum(count for _, count in tags["top"]) + tags["other"]
+    helpers = {
+        "advice": WEB_ADVICE if card["on_the_web"] else ARCHIVE_ADVICE,
+        "average_tags": Markup(f"{times / max(card['pictures']['rows'], 1):.1f}"),
+        "as_text": _as_text,
+        "bar": bar,
+        "filled": _find_filled,
+        "share": share,
+        "size": _format_size,
+    }
+    return render_markdown(Path(__file__).with_name("card.md"), card | helpers)
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def bar(value: float, column: Iterable[float]) -> Markup:
+    """A text bar, the longest for the column's largest value, and none for 0 alone."""
+    part = value / (max(column, default=0) or 1)
+    eighths = max(round(part * BAR_WIDTH * 8), 1 if part > 0 else 0)
+    return Markup("█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip())
+
+
+def share(count: float, whole: float) -> Markup:
+    """Percent of `whole`, never 0 for more than none nor 100 for less than all; a dash of 0."""
+    if not whole:
+        return Markup("-")
+    part = count / whole
+    if 0 < part < 0.001:
+        return Markup("<0.1 %")
+    return Markup(">99.9 %" if 0.999 < part < 1 else f"{100 * part:.1f} %")
+
+
+def _format_size(count: float) -> Markup:
+    """Bytes in the unit that fits, by thousands."""
+    if count < 1000:
+        return Markup(f"{count:.0f} bytes")
+    units = iter(("kB", "MB", "GB", "TB"))
+    unit = next(units)
+    while (count := count / 1000) >= 1000 and unit != "TB":
+        unit = next(units)
+    return Markup(f"{count:,.1f} {unit}")
+
+
+def _find_filled(*columns: list[int]) -> range:
+    """Classes from the first to the last one that has a count in any of the columns."""
+    filled = [i for i, counts in enumerate(zip(*columns, strict=True)) if any(counts)]
+    return range(filled[0], filled[-1] + 1) if filled else range(0)
