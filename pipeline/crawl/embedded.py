@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
 from pipeline.console import count_noun
-from pipeline.crawl.booru.danbooru import Danbooru
-from pipeline.crawl.booru.posts import Search
-from pipeline.crawl.http.engine import CrawlPolicy, crawl
+from pipeline.crawl.booru.apis import DANBOORU, Search
+from pipeline.crawl.booru.posts import PostListing
+from pipeline.crawl.http.engine import crawl
+from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import Source
@@ -70,7 +71,7 @@ class Embedded(GallerySettings, Source):
             place = frozenset({urlsplit(root).netloc})
             policy = CrawlPolicy(AT_HOME, place, report=lambda _: None)
             search = Search(root, "", self.count, self.licence, recorded_root=RECORDED_ROOT)
-            crawl(Danbooru(search, sink.journal), sink, policy)
+            crawl(PostListing(search, sink.journal, [DANBOORU]), sink, policy)
         if failed := sink.counts["failed"]:
             pictures = count_noun(failed, "picture")
             raise GanError(f"{pictures} of the embedded gallery failed; run again")

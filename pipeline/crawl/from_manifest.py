@@ -15,8 +15,9 @@ from typing import Any
 
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
-from pipeline.crawl.http.engine import CrawlPolicy
-from pipeline.crawl.http.image_list import fetch_images, report_left_out
+from pipeline.crawl.http.engine import fetch_images
+from pipeline.crawl.http.listing import report_left_out
+from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink

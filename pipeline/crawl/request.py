@@ -1,6 +1,7 @@
 """The options of one `gan scrape`, and checks of the addresses among them."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -9,7 +10,7 @@ from gan.errors import GanError
 from gan.params.data import ScrapeParams
 from pipeline.crawl.booru.credentials import KEY, USER
 from pipeline.crawl.http.address_guard import normalise
-from pipeline.crawl.http.engine import CrawlPolicy
+from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.public_url import names_secret
 
 UNKNOWN = "unknown"
@@ -82,12 +83,9 @@ def _refuse_secrets(kind: str, query: str) -> None:
 
 
 def _host_and_port(text: str) -> str:
-    """`text` if it is HOST:PORT or [IPv6]:PORT; GanError if not."""
+    """HOST:PORT or [IPv6]:PORT in one spelling; GanError where `text` is none."""
     shape = re.fullmatch(r"([^:/\s@\[\]]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", text)
-    try:
-        right = shape is not None and int(shape[2]) > 0 and bool(normalise(text))
-    except ValueError:  # a port or an IPv6 address that is none
-        right = False
-    if not right:
-        raise GanError(f"--allow-private {text}: must be HOST:PORT, such as 127.0.0.1:8000")
-    return text
+    with suppress(ValueError):  # a port or an IPv6 address that is none
+        if shape is not None and int(shape[2]) > 0:
+            return normalise(text)
+    raise GanError(f"--allow-private {text}: must be HOST:PORT, such as 127.0.0.1:8000")

@@ -16,8 +16,9 @@ from PIL import Image
 
 from gan.params.data import ScrapeParams
 from pipeline.crawl.http import engine
-from pipeline.crawl.http.engine import CrawlPolicy
-from pipeline.crawl.http.listing import ListingPage
+from pipeline.crawl.http.address_guard import normalise
+from pipeline.crawl.http.listing import Listing
+from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.image_check import ListedImage, PictureLimits
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
@@ -41,25 +42,9 @@ def scrape_params(**changes):
 PICTURE = picture()
 
 
-class Urls:
-    """A listing of nothing but the addresses it is given."""
-
-    def __init__(self, urls):
-        self.urls = urls
-        self.left_out = Counter()
-
-    def start(self):
-        return ListingPage(images=self._images())
-
-    def _images(self):
-        for position, url in enumerate(self.urls):
-            yield ListedImage(position, f"page:{position}", url)
-
-    def read(self, page, response):
-        raise ValueError("no page was listed")
-
-    def replace_page(self, page, why):
-        return ()
+def list_urls(urls):
+    """A listing of nothing but these addresses."""
+    return Listing(ListedImage(n, f"page:{n}", url) for n, url in enumerate(urls))
 
 
 class Names(AbstractResolver):
@@ -189,10 +174,10 @@ class Server:
 
 def crawl(urls, folder, allowed=(), resolver=None, limits=None, log=None, **changes):
     """The entries of these addresses, or of any other listing, in order."""
-    listing = urls if hasattr(urls, "start") else Urls(urls)
+    listing = urls if isinstance(urls, Listing) else list_urls(urls)
     params = scrape_params(**changes)
     extra = {"resolver": lambda: resolver} if resolver else {}
-    policy = CrawlPolicy(params, frozenset(allowed), **extra)
+    policy = CrawlPolicy(params, frozenset(map(normalise, allowed)), **extra)
     limits = limits or PictureLimits(params.max_bytes, params.max_pixels)
     with Journal(folder, {"source": "test"}) as journal:
         sink = Sink(journal, limits, log=log) if log else Sink(journal, limits)

@@ -10,7 +10,7 @@ from aiohttp import web
 from PIL import Image
 
 from gan.params.data import ScrapeParams
-from pipeline.crawl.http.engine import CrawlPolicy
+from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
 

@@ -22,16 +22,9 @@ class Credentials:
         return bool(self.key)
 
     @property
-    def basic(self) -> dict[str, str]:
-        """The header of HTTP Basic authentication; empty without an account."""
-        if not self:
-            return {}
-        pair = base64.b64encode(f"{self.user}:{self.key}".encode()).decode()
-        return {"Authorization": f"Basic {pair}"}
-
-    def query(self, user: str, key: str) -> dict[str, str]:
-        """Both as query parameters of these names; empty without an account."""
-        return {user: self.user, key: self.key} if self else {}
+    def authorization(self) -> str:
+        """The header of HTTP Basic authentication."""
+        return "Basic " + base64.b64encode(f"{self.user}:{self.key}".encode()).decode()
 
     def is_in(self, text: str) -> bool:
         """True where `text` holds the key in any of its forms."""
@@ -47,7 +40,7 @@ class Credentials:
     def _forms(self) -> tuple[str, ...]:
         if not self:
             return ()
-        pair = self.basic["Authorization"].partition(" ")[2]
+        pair = self.authorization.removeprefix("Basic ")
         return (self.key, quote(self.key, safe=""), quote_plus(self.key), pair)
 
 

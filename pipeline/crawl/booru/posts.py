@@ -1,42 +1,27 @@
-"""Common part of the booru APIs: a search, its posts, the walk from the newest one down."""
+"""A listing of a booru's posts, from the newest one down, by whichever API answers."""
 
+import html
 import json
-from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, ClassVar
-from urllib.parse import urlencode, urljoin, urlsplit
+from typing import Any
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-from pipeline.crawl.booru.credentials import ANONYMOUS, Credentials
-from pipeline.crawl.http.listing import ListingPage, PageAnswer, PageRequest
+from scrapy.http import Response
+
+from pipeline.crawl.booru.apis import Api, Search
+from pipeline.crawl.booru.credentials import Credentials
+from pipeline.crawl.http.listing import Listing, ListingPage, PageRequest
+from pipeline.crawl.http.spider import NOT_EXPECTED
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.storage.journal import Journal
 
-RATINGS = ("general", "sensitive", "questionable", "explicit")
-SAFE = frozenset({"general"})
 NOT_STILL_IMAGES = {".mp4", ".webm", ".m4v", ".mov", ".mkv", ".avi", ".zip", ".swf"}
 """File name endings of videos, of animations as a zip of frames, and of Flash."""
 LONGEST_MESSAGE = 200
-
-
-@dataclass(frozen=True)
-class Search:
-    """A search on the site `root`, in any API; addresses are recorded with `recorded_root`."""
-
-    root: str
-    tags: str
-    limit: int
-    licence: str
-    ratings: frozenset[str] = SAFE
-    recorded_root: str = ""
-    credentials: Credentials = ANONYMOUS
-
-    @property
-    def filters_ratings(self) -> bool:
-        """True where the tags don't name a rating themselves."""
-        return "rating:" not in self.tags.lower()
+NOT_UNDERSTOOD = ("HTTP ", NOT_EXPECTED)
+"""Beginnings of the reasons that speak against an API; any other reason is the host's."""
 
 
 @dataclass(frozen=True)
@@ -53,66 +38,107 @@ class Post:
     tags: str
     rating: str
     source: str
-    withheld: str = ""
+    withheld: str
 
 
-class PostListing(ABC):
+class PostListing(Listing):
     """A walk of a site's posts by falling id, so that neither new posts nor a kill shift pages.
 
-    The journal's bookmark keeps the API's name and the id of the first post.
+    The first page is asked for by one API after another until one answers. The journal's bookmark
+    keeps that API's name and the id of the first post.
     """
 
-    name: ClassVar[str]
-    largest_page: ClassVar[int]
-
-    def __init__(self, search: Search, journal: Journal) -> None:
+    def __init__(self, search: Search, journal: Journal, apis: Sequence[Api]) -> None:
+        super().__init__()
         self.search = search
-        self.left_out: Counter[str] = Counter()
         self._journal = journal
+        self._api, *self._others = apis
+        self._has_answered = False
+        self._failures: list[tuple[str, str]] = []
         self._listed = 0
 
-    @abstractmethod
-    def page(self, before: int) -> PageRequest:
-        """The newest posts below the id `before`, or the newest of all for 0."""
+    def start(self) -> ListingPage:
+        newest = parse_bookmark(self._journal.bookmark).get(self._api.name, 0)
+        return ListingPage(pages=[self._page(newest + 1 if newest else 0)])
 
-    @abstractmethod
-    def post(self, number: int, entry: dict[str, Any]) -> Post:
-        """Read one post; missing fields are empty."""
+    def read(self, page: PageRequest, answer: Response) -> ListingPage:
+        posts = self._select_below(page.place, self._entries(answer.body))
+        self._has_answered = True
+        if not posts:
+            return ListingPage()
+        if not page.place:
+            self._journal.bookmark = f"{self._api.name} {posts[0].number}"
+        images = list(self._choose(posts))
+        oldest = posts[-1].number
+        more = self._listed < self.search.limit and oldest > 1
+        return ListingPage(images, [self._page(oldest)] if more else [])
 
-    def entries(self, answer: bytes) -> list[Any]:
+    def replace_page(self, page: PageRequest, why: str) -> ListingPage:
+        if self._has_answered:
+            return ListingPage()
+        self._failures.append((self._api.name, why))
+        if not self._others:
+            return ListingPage()
+        self._api = self._others.pop(0)
+        return self.start()
+
+    def describe_failures(self) -> str:
+        """The reason why no API answered, where more than one was tried; else empty."""
+        if self._has_answered or len(self._failures) < 2:
+            return ""
+        root, reasons = self.search.root, {reason for _, reason in self._failures}
+        if len(reasons) == 1 and not (reason := reasons.pop()).startswith(NOT_UNDERSTOOD):
+            return f"{root}: {reason}"
+        tried = "; ".join(f"{name}: {reason}" for name, reason in self._failures)
+        return f"{root}: no known booru API answers there ({tried}); name it with --api"
+
+    def _page(self, before: int) -> PageRequest:
+        api, account = self._api, self.search.credentials
+        query = {**dict(api.fixed), **api.query(self.search, before)}
+        query["limit"] = str(api.largest_page)
+        shown = f"{self.search.root}{api.path}?{urlencode(query)}"
+        if not account:
+            return PageRequest(shown, before)
+        if api.account is None:
+            return PageRequest(shown, before, account.authorization)
+        secret = urlencode(dict(zip(api.account, (account.user, account.key), strict=True)))
+        return PageRequest(f"{shown}&{secret}", before, shown=shown)
+
+    def _entries(self, answer: bytes) -> list[Any]:
         """The posts of an answer as the API gives them; ValueError where it has no list."""
-        return self.require_list(parse(answer))
-
-    def require_list(self, value: Any) -> list[Any]:
-        """`value` if it is a list; ValueError with the site's message, if there is one."""
+        if self._api.loose and not answer.strip():
+            return []
+        try:
+            value = json.loads(answer)
+        except (ValueError, RecursionError):
+            raise ValueError("no JSON") from None
+        if self._api.loose and isinstance(value, dict) and {"post", "@attributes"} & value.keys():
+            value = value.get("post") or []
+            value = [value] if isinstance(value, dict) else value
         if not isinstance(value, list):
             raise ValueError(read_refusal(value, self.search.credentials) or "no list of posts")
         return value
 
-    def add_key(self, shown: str, before: int, user: str, key: str) -> PageRequest:
-        """A page whose address also has the account, as parameters `user` and `key`."""
-        secret = urlencode(self.search.credentials.query(user, key))
-        if not secret:
-            return PageRequest(shown, before)
-        return PageRequest(f"{shown}&{secret}", before, shown=shown)
+    def _read(self, number: int, entry: dict[str, Any]) -> Post:
+        """Read one post; missing fields are empty.
 
-    def start(self) -> ListingPage:
-        newest = parse_bookmark(self._journal.bookmark).get(self.name, 0)
-        return ListingPage(pages=[self.page(newest + 1 if newest else 0)])
-
-    def read(self, page: PageRequest, answer: PageAnswer) -> ListingPage:
-        posts = self._select_below(page.place, self.entries(answer.body))
-        if not posts:
-            return ListingPage()
-        if not page.place:
-            self._journal.bookmark = f"{self.name} {posts[0].number}"
-        images = list(self._choose(posts))
-        oldest = posts[-1].number
-        more = self._listed < self.search.limit and oldest > 1
-        return ListingPage(images, [self.page(oldest)] if more else [])
-
-    def replace_page(self, page: PageRequest, why: str) -> Sequence[PageRequest]:
-        return ()
+        `file_url` is absent where a post is deleted, banned, or for paying accounts only; some
+        sites name its folder instead.
+        """
+        clean = html.unescape if self._api.loose else str
+        held = "held back" if entry.get("is_held") is True else ""
+        is_deleted = entry.get("is_deleted") is True or entry.get("status") == "deleted"
+        folder, name = as_text(entry.get("directory")), as_text(entry.get("image"))
+        return Post(
+            number=number,
+            page=self.search.root + self._api.post_page.format(number),
+            file=as_text(entry.get("file_url"))
+            or (quote(f"/images/{folder}/{name}") if folder and name else ""),
+            tags=clean(as_text(entry.get(self._api.tags))),
+            rating=self._api.ratings.get(as_text(entry.get("rating")).lower(), "unknown"),
+            source=clean(as_text(entry.get("source"))),
+            withheld="deleted" if is_deleted else held,
+        )
 
     def _select_below(self, before: int, entries: list[Any]) -> list[Post]:
         """The posts below the id `before`, newest first, each once."""
@@ -122,27 +148,22 @@ class PostListing(ABC):
             if not isinstance(entry, dict):
                 raise ValueError("a post that is no object")
             if number := parse_id(entry.get("id")):
-                posts.setdefault(number, self.post(number, entry))
+                posts.setdefault(number, self._read(number, entry))
                 without_id, trailing = without_id + trailing, 0
             else:
                 trailing += 1
         # After the last post with an id, a short page may end the listing.
-        if entries and not posts and (not before or len(entries) >= self.largest_page):
+        if entries and not posts and (not before or len(entries) >= self._api.largest_page):
             raise ValueError("posts without an id")
         rest = [posts[number] for number in sorted(posts, reverse=True)]
         rest = [post for post in rest if not before or post.number < before]
         if posts and not rest:
             raise ValueError("a page that repeats itself")
-        self._count_without_id(without_id if posts else trailing)
+        # Sites hide ids from those without an account. Posts after the last one with an id come
+        # again on the next page, and count there.
+        if hidden := without_id if posts else trailing:
+            self.left_out["no file"] += hidden
         return rest
-
-    def _count_without_id(self, count: int) -> None:
-        """Count posts without an id, which a site hides from those without an account.
-
-        Those after the last post with an id come again on the next page, and count there.
-        """
-        if count:
-            self.left_out["no file"] += count
 
     def _choose(self, posts: Iterable[Post]) -> Iterable[ListedImage]:
         for post in posts:
@@ -190,14 +211,6 @@ def parse_bookmark(bookmark: str) -> dict[str, int]:
     name, _, number = bookmark.partition(" ")
     newest = parse_id(number)
     return {name: newest} if newest else {}
-
-
-def parse(answer: bytes) -> Any:
-    """The JSON value of an answer; ValueError, without the answer's text, where there is none."""
-    try:
-        return json.loads(answer)
-    except (ValueError, RecursionError):
-        raise ValueError("no JSON") from None
 
 
 def read_refusal(value: Any, credentials: Credentials) -> str:

@@ -7,26 +7,19 @@ from urllib.parse import urlsplit
 
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
+from pipeline.crawl.booru.apis import APIS, RATINGS, SAFE, Api, Search
 from pipeline.crawl.booru.credentials import KEY, USER, read_credentials
-from pipeline.crawl.booru.danbooru import Danbooru
-from pipeline.crawl.booru.gelbooru import Gelbooru
-from pipeline.crawl.booru.moebooru import Moebooru
-from pipeline.crawl.booru.posts import RATINGS, SAFE, PostListing, Search, parse_bookmark
-from pipeline.crawl.http.engine import CrawlPolicy, crawl
-from pipeline.crawl.http.image_list import report_left_out
-from pipeline.crawl.http.listing import ListingPage, PageAnswer, PageRequest
-from pipeline.crawl.http.spider import NOT_EXPECTED, ListingError
+from pipeline.crawl.booru.posts import PostListing, parse_bookmark
+from pipeline.crawl.http.engine import crawl
+from pipeline.crawl.http.listing import report_left_out
+from pipeline.crawl.http.policy import CrawlPolicy
+from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.request import ScrapeRequest, check_web_address
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.source import GrowingSource
 from pipeline.crawl.storage.journal import Journal
 
 AUTO = "auto"
-# Gelbooru last: it alone takes an empty answer for a list.
-LISTINGS: dict[str, type[PostListing]] = {
-    each.name: each for each in (Danbooru, Moebooru, Gelbooru)
-}
-APIS = (AUTO, *LISTINGS)
 API_OF_HOST = {
     "danbooru.donmai.us": "danbooru",
     "safebooru.donmai.us": "danbooru",
@@ -49,9 +42,6 @@ ADVICE = {
     "authentication": f"set {USER} and {KEY}",
 }
 
-NOT_UNDERSTOOD = ("HTTP ", NOT_EXPECTED)
-"""Beginnings of the reasons that speak against an API; any other reason is the host's."""
-
 
 @dataclass(frozen=True)
 class Booru(GrowingSource):
@@ -69,8 +59,8 @@ class Booru(GrowingSource):
     api: str = AUTO
 
     def __post_init__(self) -> None:
-        if self.api not in APIS:
-            raise GanError(f"--api {self.api}: must be one of {', '.join(APIS)}")
+        if self.api not in (AUTO, *APIS):
+            raise GanError(f"--api {self.api}: must be one of {', '.join((AUTO, *APIS))}")
         if not self.ratings or self.ratings - set(RATINGS):
             wrong = ", ".join(sorted(self.ratings - set(RATINGS))) or "none"
             raise GanError(f"--ratings {wrong}: must be of {', '.join(RATINGS)}")
@@ -103,60 +93,22 @@ class Booru(GrowingSource):
             self.ratings,
             credentials=credentials,
         )
-        listing = _ApiProbe(self._choose_listings(search, sink.journal))
+        listing = PostListing(search, sink.journal, self._choose_apis(sink.journal))
         try:
             crawl(listing, sink, self.policy)
         except ListingError as error:
-            message = listing.describe_failures(self.root) or _advise(str(error))
+            message = listing.describe_failures() or _advise(str(error))
             raise ListingError(credentials.redact(message), error.may_pass) from None
         report_left_out(listing.left_out)
 
-    def _choose_listings(self, search: Search, journal: Journal) -> list[PostListing]:
+    def _choose_apis(self, journal: Journal) -> Sequence[Api]:
         """The API that --api names, that began this crawl, or that the host has; else all."""
         host = (urlsplit(self.root).hostname or "").removeprefix("www.")
         begun = next(iter(parse_bookmark(journal.bookmark)), "")
         for name in (self.api, begun, API_OF_HOST.get(host, "")):
-            if name in LISTINGS:
-                return [LISTINGS[name](search, journal)]
-        return [listing(search, journal) for listing in LISTINGS.values()]
-
-
-class _ApiProbe:
-    """A listing that asks for the first page by one API after another until one answers."""
-
-    def __init__(self, listings: list[PostListing]) -> None:
-        self._listing, *self._others = listings
-        self._answered = False
-        self._failures: list[tuple[str, str]] = []
-        self.left_out = self._listing.left_out
-
-    def start(self) -> ListingPage:
-        return self._listing.start()
-
-    def read(self, page: PageRequest, answer: PageAnswer) -> ListingPage:
-        found = self._listing.read(page, answer)
-        self._answered = True
-        return found
-
-    def replace_page(self, page: PageRequest, why: str) -> Sequence[PageRequest]:
-        if self._answered:
-            return ()
-        self._failures.append((self._listing.name, why))
-        if not self._others:
-            return ()
-        self._listing = self._others.pop(0)
-        self.left_out = self._listing.left_out
-        return self._listing.start().pages
-
-    def describe_failures(self, root: str) -> str:
-        """The reason why no API answered, where more than one was tried; else empty."""
-        if self._answered or len(self._failures) < 2:
-            return ""
-        reasons = {reason for _, reason in self._failures}
-        if len(reasons) == 1 and not (reason := reasons.pop()).startswith(NOT_UNDERSTOOD):
-            return f"{root}: {reason}"
-        tried = "; ".join(f"{name}: {reason}" for name, reason in self._failures)
-        return f"{root}: no known booru API answers there ({tried}); name it with --api"
+            if name in APIS:
+                return [APIS[name]]
+        return list(APIS.values())
 
 
 def _advise(error: str) -> str:

@@ -7,10 +7,10 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 from cssselect import SelectorError
 from parsel import Selector
+from scrapy.http import Response, TextResponse
 from w3lib.url import safe_url_string
 
 from gan.errors import GanError
-from pipeline.crawl.http.listing import PageAnswer
 
 FROM_IMAGE = ("srcset", "data-srcset", "data-src", "src")
 ATTRIBUTES = {
@@ -50,9 +50,9 @@ class HtmlPage:
     root: Selector
 
     @staticmethod
-    def parse(answer: PageAnswer) -> "HtmlPage":
+    def parse(answer: Response) -> "HtmlPage":
         """Parse an answer; ValueError where it is no text."""
-        if answer.text is None:
+        if not isinstance(answer, TextResponse):
             raise ValueError("not an HTML page")
         root = Selector(answer.text, type="html")
         base = _join(answer.url, root.css("base::attr(href)").get(""))

@@ -1,19 +1,20 @@
 """Source `gallery:URL`: a site of HTML pages, read by CSS selectors."""
 
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urldefrag
 
+from scrapy.http import Response
 from w3lib.url import safe_url_string
 
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
 from pipeline.crawl.html.page import EMBEDDED, WEB, HtmlPage, check_selector, scheme_of
-from pipeline.crawl.http.engine import CrawlPolicy, crawl
-from pipeline.crawl.http.image_list import report_left_out
-from pipeline.crawl.http.listing import ListingPage, PageAnswer, PageRequest
+from pipeline.crawl.http.engine import crawl, fetch_images
+from pipeline.crawl.http.listing import Listing, ListingPage, PageRequest, report_left_out
+from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.request import ScrapeRequest, check_web_address
@@ -68,19 +69,16 @@ class HtmlGallery(GrowingSource):
 
     def fetch(self, sink: Sink) -> None:
         listing = GalleryListing(self)
-        broken: ListingError | None = None
-        while listing.has_more:
-            try:
-                crawl(listing, sink, self.policy)
-            except ListingError as error:
-                broken = broken or error
-                listing.close()
+        try:
+            crawl(listing, sink, self.policy)
+        except ListingError:
+            fetch_images(listing.take_rest(), sink, self.policy)
+            report_left_out(listing.left_out)
+            raise
         report_left_out(listing.left_out)
-        if broken is not None:
-            raise broken
 
 
-class GalleryListing:
+class GalleryListing(Listing):
     """The pages of a gallery; images come in the order of the listing.
 
     Linked pages are answered in any order. So that the same images are chosen whichever comes
@@ -88,7 +86,7 @@ class GalleryListing:
     """
 
     def __init__(self, gallery: HtmlGallery) -> None:
-        self.left_out: Counter[str] = Counter()
+        super().__init__()
         self._gallery = gallery
         url = safe_url_string(urldefrag(gallery.start_url).url)
         self._next: PageRequest | None = PageRequest(url)
@@ -100,22 +98,10 @@ class GalleryListing:
         self._missing_pages = 0
         self._barren = 0
 
-    @property
-    def has_more(self) -> bool:
-        """True before the first page, and where images wait behind a last page that failed."""
-        fresh = self._next is not None and self._next.place == 0
-        return fresh or (bool(self._found) and self._found[next(iter(self._found))] is not None)
-
-    def close(self) -> None:
-        """Request no more pages; images that were found can still be taken."""
-        self._links.clear()
-        self._next = None
-        self._found = {place: found for place, found in self._found.items() if found is not None}
-
     def start(self) -> ListingPage:
         return self._advance()
 
-    def read(self, page: PageRequest, answer: PageAnswer) -> ListingPage:
+    def read(self, page: PageRequest, answer: Response) -> ListingPage:
         html = HtmlPage.parse(answer)
         if page.detail:
             self._found[page.place] = images = list(self._images_of(page, page.place, html))
@@ -125,12 +111,18 @@ class GalleryListing:
             self._read_listing(page, html)
         return self._advance()
 
-    def replace_page(self, page: PageRequest, why: str) -> Sequence[PageRequest]:
-        """No other page; a failed linked page counts as one image, which a later try may add."""
-        if page.detail:
-            self._found[page.place] = []
-            self._missing_pages += 1
-        return ()
+    def replace_page(self, page: PageRequest, why: str) -> ListingPage:
+        """A failed linked page counts as one image, which a later try may add."""
+        if not page.detail:
+            return ListingPage()
+        self._found[page.place] = []
+        self._missing_pages += 1
+        return self._advance()
+
+    def take_rest(self) -> Iterator[ListedImage]:
+        """The images that wait for pages which never came."""
+        self._found = {place: found for place, found in self._found.items() if found is not None}
+        return self._release()
 
     def _read_listing(self, page: PageRequest, html: HtmlPage) -> None:
         gallery = self._gallery

@@ -1,9 +1,10 @@
 """Guard against server-side request forgery: no file, no private address is ever fetched.
 
 A crawler follows addresses that strangers wrote. Without a guard, one link to 127.0.0.1 or to a
-cloud's metadata service would be fetched with this machine's rights. Three checks: here the
-address as it is written, redirects included; in `download_handler` every name's addresses when a
-connection is made, and every socket; here again the address that answered.
+cloud's metadata service would be fetched with this machine's rights. `AddressGuard` checks each
+address as it is written, redirects included. A name may resolve to a public address when it is
+checked and to a private one a moment later (DNS rebinding), so names are resolved once, by the
+connection itself, through `CheckedResolver`, which also makes every socket.
 """
 
 import ipaddress
@@ -11,15 +12,14 @@ import socket
 from typing import Self
 from urllib.parse import ParseResult, SplitResult, urlsplit
 
+from aiohttp import AddrInfoType
+from aiohttp.abc import AbstractResolver, ResolveResult
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.http import Response
 from scrapy.utils.httpobj import urlparse_cached
 
 from pipeline.crawl.http.failure_reasons import NO_ADDRESS, NOT_PUBLIC, RequestRefused
-
-ALLOWED = "ALLOWED_PRIVATE"
-"""Setting: list of host:port that are allowed although they are not public."""
+from pipeline.crawl.http.policy import policy_of
 
 SINGLE_HOST = "single_host"
 """Request meta: true where the address has a key, so that no redirect may lead to another host."""
@@ -31,13 +31,10 @@ NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 NEVER_PUBLIC = tuple(
     ipaddress.ip_network(network) for network in ("2001::/23", "3fff::/20", "192.88.99.0/24")
 )
-HARMLESS_HEADERS = {
-    b"User-Agent",
-    b"Accept",
-    b"Accept-Language",
-    b"Accept-Encoding",
-    b"Proxy-Authorization",  # for the proxy alone; no host gets it
-}
+
+
+class NotPublicError(OSError):
+    """No socket is made for this address."""
 
 
 class AddressGuard:
@@ -48,7 +45,7 @@ class AddressGuard:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        return cls(frozenset(crawler.settings.getlist(ALLOWED)))
+        return cls(policy_of(crawler).allowed)
 
     def process_request(self, request: Request) -> None:
         """Refuse a request that isn't http(s), has a password, or goes to a private address."""
@@ -58,15 +55,43 @@ class AddressGuard:
             raise RequestRefused("blocked", "an address with a user name or password")
         if place not in self._allowed:
             _require_public(parts.hostname or "")
-        _drop_credentials(request, parts)
+        first = next(iter(request.meta.get("redirect_urls", ())), request.url)
+        if request.meta.get(SINGLE_HOST) and host_port_of(urlsplit(first)) != place:
+            why = "a redirect to another host, of an address that holds a key"
+            raise RequestRefused("blocked", why)
 
-    def process_response(self, request: Request, response: Response) -> Response:
-        """Refuse an answer from a private address; a proxy answers for others."""
-        if request.meta.get("proxy") or host_port_of(urlparse_cached(request)) in self._allowed:
-            return response
-        if response.ip_address is None or not is_public(str(response.ip_address)):
+
+class CheckedResolver(AbstractResolver):
+    """Checks another resolver's answers; RequestRefused for a private one that isn't allowed."""
+
+    def __init__(self, names: AbstractResolver, allowed: frozenset[str]) -> None:
+        self._names = names
+        self._allowed = allowed
+        self._allowed_addresses: set[str] = set(allowed)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        try:
+            found = await self._names.resolve(host, port, family)
+        except UnicodeError:
+            raise OSError("no host name") from None
+        if host_port(host, port) in self._allowed:
+            self._allowed_addresses.update(host_port(each["host"], port) for each in found)
+        elif not all(is_public(each["host"]) for each in found):
             raise RequestRefused("blocked", NOT_PUBLIC)
-        return response
+        return found
+
+    def make_socket(self, info: AddrInfoType) -> socket.socket:
+        """A socket for an address that is public or allowed; NotPublicError for any other."""
+        family, kind, protocol, _, (address, port, *_) = info
+        place = host_port(str(address), int(port))
+        if not is_public(str(address)) and place not in self._allowed_addresses:
+            raise NotPublicError(NOT_PUBLIC)
+        return socket.socket(family, kind, protocol)
+
+    async def close(self) -> None:
+        await self._names.close()
 
 
 def host_port_of(parts: SplitResult | ParseResult) -> str:
@@ -100,7 +125,9 @@ def is_public(address: str) -> bool:
     """True for an IP address of the public internet; IPv4 inside IPv6 counts as that IPv4."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or _nat64(ip)
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if ip in NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
         if ip not in GLOBAL_UNICAST:
@@ -109,36 +136,19 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast and not special
 
 
-def _nat64(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in NAT64 else None
-
-
 def _require_public(host: str) -> None:
     """Refuse a host written as a number, in any spelling; names are checked when resolved."""
     host = host.removesuffix(".")
     if "%" in host:
         raise RequestRefused("blocked", NOT_PUBLIC)
     try:
-        if not is_public(host):
-            raise RequestRefused("blocked", NOT_PUBLIC)
-        return
+        if is_public(host):
+            return
     except ValueError:
-        pass
-    try:
-        unusual = socket.inet_ntoa(socket.inet_aton(host))
-    except (OSError, UnicodeError):
-        return
-    raise RequestRefused("blocked", NO_ADDRESS if is_public(unusual) else NOT_PUBLIC)
-
-
-def _drop_credentials(request: Request, parts: ParseResult) -> None:
-    """Remove the headers for the first host alone from a redirect to another one."""
-    first = next(iter(request.meta.get("redirect_urls", ())), request.url)
-    if host_port_of(urlsplit(first)) == host_port_of(parts):
-        return
-    if request.meta.get(SINGLE_HOST):
-        raise RequestRefused(
-            "blocked", "a redirect to another host, of an address that holds a key"
-        )
-    for name in set(request.headers) - HARMLESS_HEADERS:
-        del request.headers[name]
+        try:
+            unusual = socket.inet_ntoa(socket.inet_aton(host))
+        except (OSError, UnicodeError):
+            return  # a name
+        if is_public(unusual):
+            raise RequestRefused("blocked", NO_ADDRESS) from None
+    raise RequestRefused("blocked", NOT_PUBLIC)

@@ -2,53 +2,33 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Iterable
 from typing import Any
 
-from aiohttp.abc import AbstractResolver
-from aiohttp.resolver import ThreadedResolver
 from scrapy import signals
 from scrapy.crawler import AsyncCrawlerRunner, Crawler
 
 from gan.errors import GanError
-from gan.params.data import ScrapeParams
-from pipeline.console import count_noun, say
-from pipeline.crawl.http.address_guard import ALLOWED, normalise
-from pipeline.crawl.http.download_handler import RESOLVER
+from pipeline.console import count_noun
 from pipeline.crawl.http.failure_reasons import TEMPORARY_STATUSES
 from pipeline.crawl.http.listing import Listing
-from pipeline.crawl.http.pacing import PARAMS, REPORT, Pacing
-from pipeline.crawl.http.robots import PRODUCT
+from pipeline.crawl.http.pacing import Pacing
+from pipeline.crawl.http.policy import POLICY, CrawlPolicy
 from pipeline.crawl.http.spider import ImageSpider
+from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import Sink
 
 STOP_WITHIN_S = 3.0
-AHEAD = 16
-"""Images in the queue for each connection, of a source that knows them all from the start."""
-
 HOSTS = 16
 """Hosts that may delay their requests at a time without delaying those of others."""
 
 
-@dataclass(frozen=True)
-class CrawlPolicy:
-    """The behaviour of a crawl: settings, private host:port that are allowed, name resolution.
+def fetch_images(images: Iterable[ListedImage], sink: Sink, policy: CrawlPolicy) -> None:
+    """Fetch images; the iterator is advanced only as fast as they are fetched.
 
-    `report` gets a line when a host has to be asked again for the first time.
+    Raises the exceptions of the iterator.
     """
-
-    params: ScrapeParams
-    allowed: frozenset[str] = frozenset()
-    resolver: Callable[[], AbstractResolver] = ThreadedResolver
-    report: Callable[[str], None] = say
-
-    @property
-    def user_agent(self) -> str:
-        contact = f"; {self.params.contact}" if self.params.contact else ""
-        about = f"image crawler; obeys robots.txt and Retry-After{contact}"
-        return f"{PRODUCT}/{version(PRODUCT)} ({about})"
+    crawl(Listing(images), sink, policy)
 
 
 def crawl(listing: Listing, sink: Sink, policy: CrawlPolicy) -> None:
@@ -62,6 +42,7 @@ def crawl(listing: Listing, sink: Sink, policy: CrawlPolicy) -> None:
 
 
 async def _crawl(listing: Listing, sink: Sink, policy: CrawlPolicy) -> None:
+    logging.getLogger("scrapy").setLevel(logging.CRITICAL)
     runner = AsyncCrawlerRunner(_settings(policy, sink))
     crawler = runner.create_crawler(ImageSpider)
     errors: list[BaseException] = []
@@ -70,18 +51,14 @@ async def _crawl(listing: Listing, sink: Sink, policy: CrawlPolicy) -> None:
         errors.append(failure.value)
 
     crawler.signals.connect(note, signals.spider_error)
-    ahead = AHEAD * policy.params.connections
-    task = runner.crawl(
-        crawler, listing=listing, sink=sink, max_pages=policy.params.max_pages, ahead=ahead
-    )
+    task = runner.crawl(crawler, listing=listing, sink=sink, policy=policy)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
         await _stop(crawler, task)
         raise
     spider = crawler.spider
-    if not isinstance(spider, ImageSpider):
-        raise GanError("the crawler did not start")
+    assert isinstance(spider, ImageSpider)
     # Scrapy only logs exceptions of a listing or a callback; such a crawl isn't complete.
     for error in (*errors, spider.error):
         if error is not None:
@@ -100,45 +77,31 @@ async def _stop(crawler: Crawler, task: "asyncio.Task[None]") -> None:
 
 
 def _settings(policy: CrawlPolicy, sink: Sink) -> dict[str, Any]:
-    logging.getLogger("scrapy").setLevel(logging.CRITICAL)
+    params = policy.params
+    http = "pipeline.crawl.http.download_handler.GuardedHandler"
+    extensions = ("logstats.LogStats", "memusage.MemoryUsage", "throttle.AutoThrottle")
     return {
+        POLICY: policy,
         # Twisted's reactor starts once a process; without it a process can crawl many times.
         "TWISTED_REACTOR_ENABLED": False,
-        **_safety(policy, sink),
-        **_politeness(policy),
-        **_queue(policy.params),
-        **_logging(),
-    }
-
-
-def _safety(policy: CrawlPolicy, sink: Sink) -> dict[str, Any]:
-    """Settings of connections: allowed hosts, certificates, sizes, redirects."""
-    http = "pipeline.crawl.http.download_handler.GuardedHandler"
-    others = dict.fromkeys(("data", "file", "ftp", "s3"))
-    return {
-        "DOWNLOAD_HANDLERS": {"http": http, "https": http, **others},
-        ALLOWED: sorted(normalise(each) for each in policy.allowed),
-        RESOLVER: policy.resolver,
+        # Connections
+        "DOWNLOAD_HANDLERS": {
+            **dict.fromkeys(("http", "https"), http),
+            **dict.fromkeys(("data", "file", "ftp", "s3")),
+        },
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
-        "DOWNLOAD_TIMEOUT": policy.params.timeout,
+        "DOWNLOAD_TIMEOUT": params.timeout,
         "DOWNLOAD_MAXSIZE": sink.limits.bytes,
         "DOWNLOAD_WARNSIZE": 0,
-        "REDIRECT_MAX_TIMES": policy.params.redirects,
-        "REDIRECT_ENABLED": policy.params.redirects > 0,
+        "REDIRECT_MAX_TIMES": params.redirects,
+        "REDIRECT_ENABLED": params.redirects > 0,
         "COOKIES_ENABLED": False,
         # The address of a listing may have a key, which is not for the hosts of the images.
         "REFERER_ENABLED": False,
         # A proxy from the environment can't reach this machine's own addresses.
         "HTTPPROXY_ENABLED": not policy.allowed,
         "URLLENGTH_LIMIT": 0,
-    }
-
-
-def _politeness(policy: CrawlPolicy) -> dict[str, Any]:
-    """Settings of politeness: user agent, robots.txt, delays, retries."""
-    return {
-        PARAMS: policy.params,
-        REPORT: policy.report,
+        # Politeness
         "USER_AGENT": policy.user_agent,
         "DOWNLOADER_MIDDLEWARES": {
             "pipeline.crawl.http.address_guard.AddressGuard": 50,
@@ -148,14 +111,9 @@ def _politeness(policy: CrawlPolicy) -> dict[str, Any]:
             "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
             "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
         },
-        "RETRY_TIMES": policy.params.retries,
+        "RETRY_TIMES": params.retries,
         "RETRY_HTTP_CODES": sorted(TEMPORARY_STATUSES),
-    }
-
-
-def _queue(params: ScrapeParams) -> dict[str, Any]:
-    """Settings of the queue: number of requests under way, and their order."""
-    return {
+        # Number of requests under way, and their order
         "SCHEDULER_PRIORITY_QUEUE": "pipeline.crawl.http.host_queue.HostQueue",
         "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
         # Delayed requests count, too; no more than `connections` are ever in flight.
@@ -166,12 +124,7 @@ def _queue(params: ScrapeParams) -> dict[str, Any]:
         # At once: if each of many failures waited for its last try, no host would be given up.
         "RETRY_PRIORITY_ADJUST": 1,
         "REDIRECT_PRIORITY_ADJUST": 1,
-    }
-
-
-def _logging() -> dict[str, Any]:
-    extensions = ("logstats.LogStats", "memusage.MemoryUsage", "throttle.AutoThrottle")
-    return {
+        # Silence
         "LOG_ENABLED": False,
         "STATS_DUMP": False,
         "TELNETCONSOLE_ENABLED": False,

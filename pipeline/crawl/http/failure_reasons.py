@@ -33,6 +33,25 @@ NO_ADDRESS = "not a valid http or https address"
 NOT_PUBLIC = "its host's address is not public"
 NOT_TRUSTED = "TLS certificate not trusted"
 
+REASONS: dict[type[BaseException], str] = {
+    DownloadTimeoutError: "timed out",
+    CannotResolveHostError: "host not found",
+    ResponseDataLossError: "body ended early",
+    aiohttp.ClientSSLError: "TLS failed",
+    aiohttp.ClientProxyConnectionError: "the proxy failed",
+    aiohttp.ClientHttpProxyError: "the proxy failed",
+    aiohttp.ServerDisconnectedError: "connection closed without an answer",
+    aiohttp.ClientResponseError: "no valid HTTP answer",
+}
+"""Reasons by the class of an exception or of its cause, special classes first."""
+REASONS_BY_ERRNO = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset",
+    errno.EPIPE: "connection reset",
+    errno.ENETUNREACH: "host unreachable",
+    errno.EHOSTUNREACH: "host unreachable",
+}
+
 
 class RequestRefused(IgnoreRequest):
     """A request that is not sent, or not sent again; has the status and reason of its entry."""
@@ -72,8 +91,12 @@ def classify(error: BaseException, max_bytes: int) -> tuple[Status, str]:
             return "too_large", describe_excess(max_bytes)
         case UnsupportedURLSchemeError() | ValueError():
             return "blocked", NO_ADDRESS
+        case IgnoreRequest() if "max redirections" in str(error):
+            return "blocked", "too many redirects"
+        case IgnoreRequest() if "DOWNLOAD_MAXSIZE" in str(error):  # once it is unpacked
+            return "too_large", describe_excess(max_bytes)
         case IgnoreRequest():
-            return _explain_ignored(str(error), max_bytes)
+            return "failed", "ignored by the crawler"
         case gzip.BadGzipFile() | zlib.error() | brotli.error() | EOFError():
             return "bad", "damaged: its compression"
     return "failed", _explain_connection(error)
@@ -97,42 +120,12 @@ def _explain_status(code: int) -> tuple[Status, str]:
     return "blocked" if code in REFUSED_STATUSES else "failed", f"HTTP {code}"
 
 
-def _explain_ignored(text: str, max_bytes: int) -> tuple[Status, str]:
-    """Scrapy's own middlewares differ by their text alone."""
-    if "max redirections" in text:
-        return "blocked", "too many redirects"
-    if "DOWNLOAD_MAXSIZE" in text:
-        return "too_large", describe_excess(max_bytes)
-    return "failed", "ignored by the crawler"
-
-
 def _explain_connection(error: BaseException) -> str:
-    match error:
-        case DownloadTimeoutError():
-            return "timed out"
-        case CannotResolveHostError():
-            return "host not found"
-        case ResponseDataLossError():
-            return "body ended early"
-        case DownloadConnectionRefusedError() | DownloadFailedError():
-            return _explain_cause(error.__cause__)
+    for each in (error, error.__cause__):
+        for kind, reason in REASONS.items():
+            if isinstance(each, kind):
+                return reason
+    if isinstance(error, DownloadConnectionRefusedError | DownloadFailedError):
+        number = getattr(error.__cause__, "errno", None)
+        return REASONS_BY_ERRNO.get(number or 0, "connection failed")
     return "the crawler could not read it"
-
-
-def _explain_cause(cause: BaseException | None) -> str:
-    match cause:
-        case aiohttp.ClientSSLError():
-            return "TLS failed"
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return "the proxy failed"
-        case aiohttp.ServerDisconnectedError():
-            return "connection closed without an answer"
-        case aiohttp.ClientResponseError():
-            return "no valid HTTP answer"
-        case OSError(errno=errno.ECONNREFUSED):
-            return "connection refused"
-        case OSError(errno=errno.ECONNRESET | errno.EPIPE):
-            return "connection reset"
-        case OSError(errno=errno.ENETUNREACH | errno.EHOSTUNREACH):
-            return "host unreachable"
-    return "connection failed"

@@ -1,10 +1,12 @@
 """The interface between a source and the spider: pages to request, images to fetch."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from scrapy.http import Response
+
+from pipeline.console import say
 from pipeline.crawl.image_check import ListedImage
 
 
@@ -12,28 +14,18 @@ from pipeline.crawl.image_check import ListedImage
 class PageRequest:
     """A page that a listing wants to read.
 
-    `place` is for the listing's own use; it comes back with the answer. `headers` may have
-    credentials: they are sent to this URL's host alone and never recorded. `shown` replaces the
-    URL in messages and logs where the URL itself has a secret. A `detail` page belongs to a
-    listing page: it is read before the next listing page is requested, and if it fails, only its
-    own images are missing.
+    `place` is for the listing's own use; it comes back with the answer. `authorization` is a
+    header that is sent to this URL's host alone and never recorded. `shown` replaces the URL in
+    messages and logs where the URL itself has a secret. A `detail` page belongs to a listing page:
+    it is read before the next listing page is requested, and if it fails, only its own images are
+    missing.
     """
 
     url: str
     place: int = 0
-    headers: Mapping[str, str] = field(default_factory=dict)
+    authorization: str = ""
     shown: str = ""
     detail: bool = False
-
-
-@dataclass(frozen=True)
-class PageAnswer:
-    """The answer to a page request; `text` is the decoded body, None where it is no text."""
-
-    url: str
-    body: bytes
-    text: str | None = None
-    encoding: str = "utf-8"
 
 
 @dataclass(frozen=True)
@@ -44,19 +36,33 @@ class ListingPage:
     pages: Sequence[PageRequest] = ()
 
 
-class Listing(Protocol):
-    """A listing of images: its first pages, and the reading of each.
+class Listing:
+    """A listing of images: its first pages, and the reading of each; here one without pages.
 
     `left_out` counts, by reason, what was listed but isn't wanted or has no image.
     """
 
-    left_out: Counter[str]
+    def __init__(self, images: Iterable[ListedImage] = ()) -> None:
+        self.left_out: Counter[str] = Counter()
+        self._known = images
 
     def start(self) -> ListingPage:
         """Images known without a request, taken lazily and in order, and the first pages."""
+        return ListingPage(self._known)
 
-    def read(self, page: PageRequest, answer: PageAnswer) -> ListingPage:
+    def read(self, page: PageRequest, answer: Response) -> ListingPage:
         """Parse an answer with status 200; ValueError where it is no page of this listing."""
+        raise ValueError("a list of images has no pages")
 
-    def replace_page(self, page: PageRequest, why: str) -> Sequence[PageRequest]:
-        """Pages to request in place of one that failed for the reason `why`; maybe none."""
+    def replace_page(self, page: PageRequest, why: str) -> ListingPage:
+        """The substitute of a page that failed for the reason `why`; maybe nothing.
+
+        Without a page in place of one that is no `detail`, the listing breaks off.
+        """
+        return ListingPage()
+
+
+def report_left_out(left_out: Counter[str]) -> None:
+    """Print how many images or pages got no manifest entry, by reason."""
+    for reason, count in sorted(left_out.items()):
+        say(f"{count} left out: {reason}")

@@ -17,10 +17,8 @@ from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DownloadCancelledError
 from scrapy.http import Response
-from scrapy.settings import BaseSettings
 from scrapy.utils.httpobj import urlparse_cached
 
-from gan.params.data import ScrapeParams
 from pipeline.console import count_noun
 from pipeline.crawl.http.failure_reasons import (
     TEMPORARY_STATUSES,
@@ -28,13 +26,8 @@ from pipeline.crawl.http.failure_reasons import (
     RequestRefused,
     classify,
 )
+from pipeline.crawl.http.policy import CrawlPolicy, policy_of
 from pipeline.crawl.public_url import printable
-
-PARAMS = "SCRAPE_PARAMS"
-"""Setting: the ScrapeParams of the crawl."""
-
-REPORT = "REPORT_HOSTS"
-"""Setting: a function that prints a line about a host that had to be asked again."""
 
 MAX_REPORTED_HOSTS = 10
 """A list may name thousands of dead hosts; only the first ones get a line."""
@@ -48,7 +41,6 @@ class HostState:
     clock: Callable[[], float] = time.monotonic
     not_before: float = 0.0
     failures: int = 0
-    is_reported: bool = False
     given_up: asyncio.Event = field(default_factory=asyncio.Event)
     _doublings: int = 0
     _failed_at: float = 0.0
@@ -85,18 +77,18 @@ class HostState:
 class Pacing:
     """Downloader middleware, the last before the download: sends requests one by one."""
 
-    def __init__(self, params: ScrapeParams, report: Callable[[str], None]) -> None:
-        self._params = params
-        self._report = report
-        self._reported = 0
+    def __init__(self, policy: CrawlPolicy) -> None:
+        self._params = policy.params
+        self._report = policy.report
+        self._reported: set[str] = set()
         self._hosts: dict[str, HostState] = {}
-        self._connections = asyncio.Semaphore(params.connections)
+        self._connections = asyncio.Semaphore(policy.params.connections)
         self._sent_at: dict[Request, float] = {}
         self._stopping = False
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        return cls(params_of(crawler.settings), crawler.settings[REPORT])
+        return cls(policy_of(crawler))
 
     def host(self, request: Request) -> HostState:
         """The state of a request's host; all its ports share one delay."""
@@ -124,16 +116,19 @@ class Pacing:
             if host.given_up.is_set() or host.is_ready:
                 break
             self._connections.release()  # another request to this host went first
-        if host.given_up.is_set() or self._stopping:
+        if self._stopping or host.given_up.is_set():
             self._connections.release()
-            raise self._refusal()
+            if self._stopping:
+                raise RequestInterrupted("the crawl is being stopped")
+            failures = f"{count_noun(self._params.give_up_after, 'failure')} in a row"
+            raise RequestRefused("failed", f"its host was given up after {failures}")
         self._sent_at[request] = time.monotonic()
         host.delay_next(host.delay)
 
     def process_response(self, request: Request, response: Response) -> Response:
         """Learn from an answer when its host may be asked again."""
-        sent_at = self._release_connection(request)
-        host = self.host(request)
+        self._connections.release()
+        sent_at, host = self._sent_at.pop(request), self.host(request)
         wait = _read_retry_after(response)
         if wait is not None:
             host.delay_next(min(wait, self._params.longest_wait))
@@ -148,19 +143,17 @@ class Pacing:
         """Back off from a host whose answer failed."""
         if request not in self._sent_at:
             return
-        sent_at = self._release_connection(request)
-        host = self.host(request)
+        self._connections.release()
+        sent_at, host = self._sent_at.pop(request), self.host(request)
         if isinstance(exception, DownloadCancelledError):
             host.reset()
-        elif not isinstance(exception, RequestRefused) or exception.status == "failed":
+        elif not isinstance(exception, RequestRefused):
             self._count_failure(request, host, sent_at)
             status, reason = classify(exception, self._params.max_bytes)
-            if status == "failed" and not isinstance(exception, RequestRefused):
+            if status == "failed":
                 self._report_once(request, host, reason)
-
-    def _release_connection(self, request: Request) -> float:
-        self._connections.release()
-        return self._sent_at.pop(request)
+        elif exception.status == "failed":
+            self._count_failure(request, host, sent_at)
 
     def _count_failure(self, request: Request, host: HostState, sent_at: float | None) -> None:
         """Back off, unless the host itself named a time; give up after too many failures."""
@@ -174,34 +167,14 @@ class Pacing:
     def _report_once(self, request: Request, host: HostState, reason: str) -> None:
         """Print a line at a host's first failure: tries and delays may take minutes in silence."""
         tries = self._params.retries - request.meta.get("retry_times", 0)
-        if (
-            host.is_reported
-            or tries <= 0
-            or self._stopping
-            or self._reported >= MAX_REPORTED_HOSTS
-        ):
-            return
-        host.is_reported = True
-        self._reported += 1
         name = printable(urlparse_cached(request).hostname or "")
-        wait = max(0.0, host.not_before - time.monotonic())
-        self._report(
-            f"{name}: {reason}; trying again in {wait:.1f} s, {count_noun(tries, 'time')} at most"
-        )
-
-    def _refusal(self) -> Exception:
-        if self._stopping:
-            return RequestInterrupted("the crawl is being stopped")
-        failures = f"{count_noun(self._params.give_up_after, 'failure')} in a row"
-        return RequestRefused("failed", f"its host was given up after {failures}")
-
-
-def params_of(settings: BaseSettings) -> ScrapeParams:
-    """The crawl's parameters; TypeError where a crawler was made without them."""
-    params = settings[PARAMS]
-    if not isinstance(params, ScrapeParams):
-        raise TypeError(f"{PARAMS} is not set")
-    return params
+        if name in self._reported or tries <= 0 or self._stopping:
+            return
+        if len(self._reported) < MAX_REPORTED_HOSTS:
+            self._reported.add(name)
+            wait = f"{max(0.0, host.not_before - time.monotonic()):.1f} s"
+            times = f"{count_noun(tries, 'time')} at most"
+            self._report(f"{name}: {reason}; trying again in {wait}, {times}")
 
 
 def parse_retry_after(value: str, now: float) -> float | None:

@@ -5,12 +5,10 @@ everything where it is unreachable or the server has an error.
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import Self
 
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.http import Response
 from scrapy.http.request import NO_CALLBACK
 from scrapy.robotstxt import ProtegoRobotParser
 from scrapy.utils.httpobj import urlparse_cached
@@ -21,32 +19,15 @@ from pipeline.crawl.http.failure_reasons import (
     RequestRefused,
     explain,
 )
-from pipeline.crawl.http.pacing import Pacing, params_of
-
-PRODUCT = "avatar-gan"
-"""The name of this crawler in a robots.txt."""
+from pipeline.crawl.http.pacing import Pacing
+from pipeline.crawl.http.policy import PRODUCT, policy_of
 
 MAX_BYTES = 500 * 1024
 MAX_ORIGINS = 2000
 ROBOTS_REQUEST = "is_robots_txt"
 
-
-@dataclass(frozen=True)
-class Rules:
-    """The rules of one origin's robots.txt: everything is allowed where neither field is set."""
-
-    parser: ProtegoRobotParser | None = None
-    refusal: Exception | None = None
-
-    def require(self, url: str) -> None:
-        """Raise the refusal where `url` must not be fetched."""
-        if self.refusal is not None:
-            raise self.refusal.with_traceback(None)  # it would grow with each request
-        if self.parser is not None and not self.parser.allowed(url, PRODUCT):
-            raise RequestRefused("blocked", "robots.txt")
-
-
-ALLOW_ALL = Rules()
+Rules = ProtegoRobotParser | Exception | None
+"""The rules of one origin: a parsed robots.txt, the refusal of everything, or no rule."""
 
 
 class Robots:
@@ -54,7 +35,7 @@ class Robots:
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
-        self._max_bytes = params_of(crawler.settings).max_bytes
+        self._max_bytes = policy_of(crawler).params.max_bytes
         self._rules: dict[str, asyncio.Task[Rules]] = {}
 
     @classmethod
@@ -62,6 +43,7 @@ class Robots:
         return cls(crawler)
 
     async def process_request(self, request: Request) -> None:
+        """Refuse what robots.txt forbids."""
         if request.meta.get(ROBOTS_REQUEST):
             return
         parts = urlparse_cached(request)
@@ -69,7 +51,10 @@ class Robots:
         if origin not in self._rules:
             self._rules[origin] = asyncio.ensure_future(self._fetch(origin, request))
         rules = await self._rules[origin]
-        rules.require(request.url)
+        if isinstance(rules, Exception):
+            raise rules.with_traceback(None)  # it would grow with each request
+        if rules is not None and not rules.allowed(request.url, PRODUCT):
+            raise RequestRefused("blocked", "robots.txt")
         if len(self._rules) > MAX_ORIGINS:
             del self._rules[next(iter(self._rules))]
 
@@ -84,23 +69,20 @@ class Robots:
             response = await self._crawler.engine.download_async(robots)
         except Exception as error:
             return self._without_answer(error)
-        return self._read(response, request)
-
-    def _without_answer(self, error: Exception) -> Rules:
-        if isinstance(error, RequestInterrupted) or getattr(error, "status", "") == "blocked":
-            return Rules(refusal=error)
-        _, reason = explain(error, self._max_bytes)
-        if reason == "too many redirects":
-            return ALLOW_ALL
-        return Rules(refusal=RequestRefused("failed", f"robots.txt: {reason}"))
-
-    def _read(self, response: Response, request: Request) -> Rules:
         if 400 <= response.status < 500 and response.status not in TEMPORARY_STATUSES:
-            return ALLOW_ALL
+            return None
         if response.status != 200:
-            return Rules(refusal=RequestRefused("failed", f"robots.txt: HTTP {response.status}"))
+            return RequestRefused("failed", f"robots.txt: HTTP {response.status}")
         parser = ProtegoRobotParser(response.body[:MAX_BYTES], None)
         pacing = self._crawler.get_downloader_middleware(Pacing)
         if pacing is not None and (delay := parser.crawl_delay(PRODUCT)) is not None:
             pacing.slow_down(request, delay)
-        return Rules(parser)
+        return parser
+
+    def _without_answer(self, error: Exception) -> Rules:
+        if isinstance(error, RequestInterrupted) or getattr(error, "status", "") == "blocked":
+            return error
+        _, reason = explain(error, self._max_bytes)
+        if reason == "too many redirects":
+            return None
+        return RequestRefused("failed", f"robots.txt: {reason}")

@@ -3,26 +3,29 @@
 import asyncio
 import errno
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import scrapy
 from scrapy import Request
 from scrapy.exceptions import CloseSpider
-from scrapy.http import Response, TextResponse
+from scrapy.http import Response
 from scrapy.spidermiddlewares.httperror import HttpError
 
 from gan.errors import GanError
 from pipeline.crawl.http.address_guard import SINGLE_HOST
 from pipeline.crawl.http.failure_reasons import NO_ADDRESS, RequestInterrupted, explain, is_passing
-from pipeline.crawl.http.listing import Listing, ListingPage, PageAnswer, PageRequest
+from pipeline.crawl.http.listing import Listing, ListingPage, PageRequest
+from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import NO_TRACE, FetchTrace, Sink
+from pipeline.dataset.manifest import ManifestEntry
 
 NEXT, DETAIL, IMAGE = -1000, -500, 0
 """Priorities: images before the pages that lead to more of them, so one page waits in memory."""
 
+AHEAD = 16
+"""Images in the queue for each connection, of a source that knows them all from the start."""
 
 STOPPED = (RequestInterrupted, asyncio.CancelledError)
 """Exceptions of a request that ends because the crawl ends: no outcome of its page or image."""
@@ -50,16 +53,14 @@ class ImageSpider(scrapy.Spider):
 
     name = "images"
 
-    def __init__(
-        self, listing: Listing, sink: Sink, max_pages: int, ahead: int, **settings: Any
-    ) -> None:
+    def __init__(self, listing: Listing, sink: Sink, policy: CrawlPolicy, **settings: Any) -> None:
         super().__init__(**settings)
         self.error: GanError | None = None
         self.unsettled: set[str] = set()
         self._listing = listing
         self._sink = sink
-        self._max_pages = max_pages
-        self._ahead = ahead
+        self._max_pages = policy.params.max_pages
+        self._ahead = AHEAD * policy.params.connections
         self._may_pass = False
         self._requested: set[str] = set()
         self._settled = asyncio.Event()
@@ -91,7 +92,7 @@ class ImageSpider(scrapy.Spider):
                 page.url,
                 self._on_page,
                 errback=self._on_page_error,
-                headers=dict(page.headers),
+                headers={"Authorization": page.authorization} if page.authorization else None,
                 cb_kwargs={"page": page},
                 meta={SINGLE_HOST: bool(page.shown)},
                 priority=DETAIL if page.detail else NEXT,
@@ -99,20 +100,20 @@ class ImageSpider(scrapy.Spider):
             )
         except ValueError:
             yield from self._replace_page(page, NO_ADDRESS)
-            return
-        yield request
+        else:
+            yield request
 
     def _on_page(self, response: Response, page: PageRequest) -> Iterator[Request]:
         try:
-            found = self._listing.read(page, _answer(response))
+            found = self._listing.read(page, response)
             images = list(found.images)
         except ValueError as error:
             yield from self._replace_page(page, f"{NOT_EXPECTED}: {error}")
             return
-        yield from self._follow(images, found)
+        yield from self._follow(ListingPage(images, found.pages))
 
-    def _follow(self, images: list[ListedImage], found: ListingPage) -> Iterator[Request]:
-        for listed in images:
+    def _follow(self, found: ListingPage) -> Iterator[Request]:
+        for listed in found.images:
             yield from self._image(listed)
         for page in found.pages:
             yield from self._page(page)
@@ -127,16 +128,16 @@ class ImageSpider(scrapy.Spider):
     def _replace_page(
         self, page: PageRequest, why: str, may_pass: bool = False
     ) -> Iterator[Request]:
-        """Request other pages in place of a failed one; without any the listing breaks off."""
-        others = self._listing.replace_page(page, why)
-        self._may_pass = self._may_pass or (may_pass and not page.detail)
-        for other in others:
-            yield from self._page(other)
-        if page.detail and not others:
+        """Request others in place of a failed page; without any the listing breaks off."""
+        found = self._listing.replace_page(page, why)
+        if page.detail:
             self._listing.left_out[f"page: {why}"] += 1
-        elif not others:
-            where = page.shown or page.url
-            self.error = self.error or ListingError(f"{where}: {why}", self._may_pass)
+        else:
+            self._may_pass = self._may_pass or may_pass
+            if not found.pages:
+                where = page.shown or page.url
+                self.error = self.error or ListingError(f"{where}: {why}", self._may_pass)
+        yield from self._follow(found)
 
     def _image(self, listed: ListedImage) -> Iterator[Request]:
         if listed.url in self.unsettled or self._sink.is_done(listed):
@@ -162,8 +163,7 @@ class ImageSpider(scrapy.Spider):
 
     async def _on_image(self, response: Response, listed: ListedImage) -> None:
         entry = await asyncio.to_thread(self._sink.check, listed, response.body)
-        with self._settling(listed):
-            self._sink.add(listed, entry, response.body, _trace(response))
+        self._keep(listed, entry, response.body, _trace(response))
 
     def _on_image_error(self, failure: Any) -> None:
         if isinstance(failure.value, STOPPED):
@@ -172,14 +172,14 @@ class ImageSpider(scrapy.Spider):
         error = failure.value
         trace = _trace(error.response) if isinstance(error, HttpError) else NO_TRACE
         listed = failure.request.cb_kwargs["listed"]
-        with self._settling(listed):
-            self._sink.reject(listed, status, reason, trace)
+        self._keep(listed, listed.entry(status, reason), b"", trace)
 
-    @contextmanager
-    def _settling(self, listed: ListedImage) -> Iterator[None]:
-        """Around the adding of an image's entry: afterwards it is kept, or the crawl ends."""
+    def _keep(
+        self, listed: ListedImage, entry: ManifestEntry, data: bytes, trace: FetchTrace
+    ) -> None:
+        """Add an image's entry; the crawl ends where the disk does not take it."""
         try:
-            yield
+            self._sink.add(listed, entry, data, trace)
         except OSError as error:
             self.error = GanError(_explain_disk(error))
             raise CloseSpider("disk") from None
@@ -191,12 +191,6 @@ def _explain_disk(error: OSError) -> str:
     if error.errno in FULL:
         return f"the disk is full: {error}; make room and run again"
     return f"images cannot be written: {error}; check the disk and run again"
-
-
-def _answer(response: Response) -> PageAnswer:
-    if not isinstance(response, TextResponse):
-        return PageAnswer(response.url, response.body)
-    return PageAnswer(response.url, response.body, response.text, response.encoding)
 
 
 def _trace(response: Response) -> FetchTrace:

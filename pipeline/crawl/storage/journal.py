@@ -6,16 +6,15 @@ seconds both files are synced to disk, and a line says so; after a power cut wha
 last such line counts only where its hash still fits. In memory an image takes some 200 bytes.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from gan.atomic import write_atomically
 from gan.errors import GanError
@@ -42,22 +41,20 @@ class JournalRecord:
     offset: int
 
 
-class Journal:
-    """The journal of one unfinished crawl, held by one process at a time."""
+class Journal(AbstractContextManager["Journal"]):
+    """The journal of one unfinished crawl; the lock of data/ keeps other processes away."""
 
     def __init__(
         self, folder: Path, identity: dict[str, Any], earlier: EarlierCrawl | None = None
     ) -> None:
         """Open or begin the journal of the crawl `identity`; another crawl's journal is emptied.
 
-        Bytes that `earlier` has are not kept again. Raises GanError while another process holds
-        the folder.
+        Bytes that `earlier` has are not kept again.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.earlier = earlier or EarlierCrawl()
         self._lines = (folder / JOURNAL).open("a+b")
-        self._lock()
         self._images = (folder / IMAGES).open("a+b")
         # by address: position, and offset of its line, negative for a failed entry
         self._positions: dict[bytes, tuple[int, int]] = {}
@@ -135,30 +132,9 @@ class Journal:
     def bookmark(self, text: str) -> None:
         write_atomically(self.folder / BOOKMARK, text)
 
-    def close(self) -> None:
-        """Close both files and release the folder."""
+    def __exit__(self, *_: object) -> None:
         self._images.close()
         self._lines.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lines.close()
-            raise GanError(
-                f"{self.folder}: another `gan scrape` is at work here; wait for its end"
-            ) from None
 
     def _begin(self, identity: dict[str, Any]) -> None:
         self._lines.truncate(0)

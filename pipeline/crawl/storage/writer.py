@@ -89,13 +89,17 @@ def _pack(journal: Journal, source: dict[str, Any], folder: Path) -> None:
         shards += 1
     if not shards:
         raise GanError(f"{journal.folder}: not one image to keep among {len(journal)} addresses")
-    counts = _write_manifest(folder / MANIFEST, _merge_entries(journal))
+    counts: Counter[str] = Counter()
+    with open_atomically(folder / MANIFEST) as stream:
+        for entry in _merge_entries(journal):
+            counts[entry.status] += 1
+            stream.write(f"{entry.to_json()}\n".encode())
     # Last: its presence says that everything before it is complete.
     files = {path.name: checksum_file(path) for path in sorted(folder.iterdir())}
     description = {
         "format": FORMAT,
         "source": source,
-        "counts": counts,
+        "counts": {status: counts[status] for status in STATUSES},
         "files": {name: asdict(checksum) for name, checksum in files.items()},
         "digest": digest_files(files),
     }
@@ -141,16 +145,6 @@ def _merge_entries(journal: Journal) -> Iterator[ManifestEntry]:
             yield record.entry
 
 
-def _write_manifest(path: Path, entries: Iterator[ManifestEntry]) -> dict[str, int]:
-    """Write all entries; returns their counts by status, every status named, in a fixed order."""
-    counts: Counter[str] = Counter()
-    with open_atomically(path) as stream:
-        for entry in entries:
-            counts[entry.status] += 1
-            stream.write(f"{entry.to_json()}\n".encode())
-    return {status: counts[status] for status in STATUSES}
-
-
 def _write_shard(path: Path, journal: Journal, images: list[JournalRecord]) -> None:
     damaged: list[JournalRecord] = []
     with (
@@ -175,7 +169,5 @@ def _write_shard(path: Path, journal: Journal, images: list[JournalRecord]) -> N
 def _tar_header(entry: ManifestEntry) -> tarfile.TarInfo:
     """A tar header that depends on the image alone: no time, owner or original file name."""
     header = tarfile.TarInfo(f"{entry.sha256}.{EXTENSIONS[entry.format]}")
-    header.size, header.mtime, header.mode = entry.bytes, 0, 0o644
-    header.uid = header.gid = 0
-    header.uname = header.gname = ""
+    header.size = entry.bytes
     return header

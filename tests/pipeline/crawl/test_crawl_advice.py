@@ -7,7 +7,7 @@ from gan.errors import GanError
 from pipeline.crawl.build import build_dataset
 from pipeline.crawl.data_folder import DataFolder
 from pipeline.crawl.html.source import HtmlGallery
-from pipeline.crawl.http.engine import CrawlPolicy
+from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.url_list import UrlList
 from pipeline.paths import Paths

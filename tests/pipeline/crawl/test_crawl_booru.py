@@ -17,7 +17,7 @@ from gan.errors import GanError
 from gan.params.data import ScrapeParams
 from pipeline.crawl.booru.source import Booru
 from pipeline.crawl.crawl_log import CrawlLog
-from pipeline.crawl.http.engine import CrawlPolicy
+from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl

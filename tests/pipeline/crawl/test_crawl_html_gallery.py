@@ -2,11 +2,11 @@
 
 import pytest
 from page_server import PageServer, entries_of, picture
+from scrapy.http import HtmlResponse
 
 from gan.errors import GanError
 from pipeline.crawl.html.page import HtmlPage
-from pipeline.crawl.html.source import MAX_BARREN_PAGES, GalleryListing, HtmlGallery
-from pipeline.crawl.http.listing import PageAnswer
+from pipeline.crawl.html.source import MAX_BARREN_PAGES, HtmlGallery
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
@@ -135,7 +135,7 @@ def test_an_endless_listing_without_anything_new_ends(site, tmp_path, capsys):
     ],
 )
 def test_a_selector_takes_the_best_address_of_each_match(site, html, selector, expected):
-    answer = PageAnswer("http://site.example/list", html.encode(), html)
+    answer = HtmlResponse("http://site.example/list", body=html.encode(), encoding="utf-8")
     found = list(HtmlPage.parse(answer).addresses(selector))
     whole = expected if not expected or ":" in expected else f"http://site.example/{expected}"
     assert found == [whole]
@@ -334,10 +334,3 @@ def test_a_later_crawl_adds_what_is_new_to_an_older_dataset(site, tmp_path):
         grown = publish(journal, source.describe({}), tmp_path / "data", tmp_path / "old")
     assert names(grown.entries()) == ["p1.png", "p2.png", "p3.png"]
     assert site.asked["p1.png"] == 1
-
-
-def test_a_new_listing_has_more_and_a_walked_one_has_not(site):
-    listing = GalleryListing(gallery(site, "list"))
-    assert listing.has_more
-    assert [page.url for page in listing.start().pages] == [site.url("list")]
-    assert not listing.has_more

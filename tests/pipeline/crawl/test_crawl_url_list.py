@@ -7,9 +7,9 @@ import pytest
 from page_server import PageServer, entries_of, picture
 
 from gan.errors import GanError
-from pipeline.crawl.http.engine import AHEAD
+from pipeline.crawl.http.engine import fetch_images
 from pipeline.crawl.http.failure_reasons import NO_ADDRESS
-from pipeline.crawl.http.image_list import fetch_images
+from pipeline.crawl.http.spider import AHEAD
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl

@@ -18,7 +18,7 @@ from fault_server import Names, Server, crawl, picture
 
 from gan.errors import GanError
 from gan.params.file import parse_params
-from pipeline.crawl.http.listing import ListingPage, PageRequest
+from pipeline.crawl.http.listing import Listing, ListingPage, PageRequest
 from pipeline.crawl.http.pacing import MAX_REPORTED_HOSTS, HostState, parse_retry_after
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.storage.journal import Journal
@@ -258,12 +258,12 @@ def test_a_host_that_must_wait_delays_no_other(server, tmp_path):
     assert max(free) < second
 
 
-class Pages:
+class Pages(Listing):
     """A listing on one host, with images on another."""
 
     def __init__(self, root, images, pages, each):
         self.root, self.images, self.pages, self.each = root, images, pages, each
-        self.left_out = Counter()
+        super().__init__()
 
     def start(self):
         return ListingPage(pages=[PageRequest(f"{self.root}/list/0", 0)])
@@ -277,9 +277,6 @@ class Pages:
         following = page.place + 1
         more = [PageRequest(f"{self.root}/list/{following}", following)]
         return ListingPage(found, more if following < self.pages else [])
-
-    def replace_page(self, page, why):
-        return ()
 
 
 def test_the_next_page_waits_for_the_images_of_this_one_though_they_are_elsewhere(

@@ -350,11 +350,6 @@ def test_a_journal_of_something_else_is_begun_anew(tmp_path):
     assert (tmp_path / IMAGES).stat().st_size == 0
 
 
-def test_two_processes_do_not_share_a_journal(tmp_path):
-    with Journal(tmp_path, SOURCE), pytest.raises(GanError, match="another"):
-        Journal(tmp_path, SOURCE)
-
-
 def test_the_old_dataset_is_kept_and_comes_back_after_a_kill_between_the_renames(tmp_path):
     old = build(tmp_path)
     discard(tmp_path / "staging")

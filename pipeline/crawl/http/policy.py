@@ -1,0 +1,45 @@
+"""The behaviour of a crawl, as every part of the crawler reads it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from aiohttp.abc import AbstractResolver
+from aiohttp.resolver import ThreadedResolver
+from scrapy.crawler import Crawler
+
+from gan.params.data import ScrapeParams
+from pipeline.console import say
+
+PRODUCT = "avatar-gan"
+"""The name of this crawler in a robots.txt."""
+
+POLICY = "CRAWL_POLICY"
+"""Scrapy's setting that holds the policy."""
+
+
+@dataclass(frozen=True)
+class CrawlPolicy:
+    """The behaviour of a crawl: settings, private host:port that are allowed, name resolution.
+
+    `allowed` is spelled as by `address_guard.normalise`; `report` gets a line when a host has to
+    be asked again for the first time.
+    """
+
+    params: ScrapeParams
+    allowed: frozenset[str] = frozenset()
+    resolver: Callable[[], AbstractResolver] = ThreadedResolver
+    report: Callable[[str], None] = say
+
+    @property
+    def user_agent(self) -> str:
+        contact = f"; {self.params.contact}" if self.params.contact else ""
+        about = f"image crawler; obeys robots.txt and Retry-After{contact}"
+        return f"{PRODUCT}/{version(PRODUCT)} ({about})"
+
+
+def policy_of(crawler: Crawler) -> CrawlPolicy:
+    """The policy that a crawler was made with."""
+    policy = crawler.settings[POLICY]
+    assert isinstance(policy, CrawlPolicy)
+    return policy
