@@ -15,6 +15,8 @@ from pipeline.tracking.provenance import uncommitted as patches
 from pipeline.tracking.provenance.tags import provenance_tags
 from pipeline.tracking.provenance.uncommitted import is_complete, is_empty, make_patch
 
+ROOT = Path(__file__).resolve().parents[3]
+
 
 @pytest.fixture(autouse=True)
 def _own_settings(tmp_path, monkeypatch):
@@ -36,18 +38,16 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A commit of several files, reports/ and dvc.lock among them."""
-    root = tmp_path / "checkout"
-    root.mkdir()
-    git(root, "init", "-q", "-b", "main")
-    git(root, "config", "user.name", "Someone")
-    git(root, "config", "user.email", "someone@example.org")
+    """A commit of several files, reports/ and dvc.lock among them, in a folder of a repository."""
+    root = tmp_path / "repository" / "checkout"
+    for folder in ("gan", "pipeline", "reports"):
+        (root / folder).mkdir(parents=True)
+    git(root.parent, "init", "-q", "-b", "main")
     for name in ("changed.py", "deleted.py", "renamed.py", "script.sh", "dvc.lock"):
         (root / name).write_text(f"# {name}\n" * 20)
     (root / "picture.bin").write_bytes(bytes(range(256)))
-    (root / "reports").mkdir()
     (root / "reports" / "metrics.json").write_text("{}\n")
-    (root / ".gitignore").write_text("secret.env\n")
+    (root / ".gitignore").write_text("ignored.env\n")
     git(root, "add", "-A")
     git(root, "commit", "-q", "-m", "first")
     return root
@@ -57,22 +57,23 @@ def change(root: Path) -> None:
     """Make every kind of change that Git knows."""
     (root / "changed.py").write_text("# other\n")
     (root / "deleted.py").unlink()
-    (root / "renamed.py").rename(root / "new name.py")
+    (root / "renamed.py").rename(root / "gan" / "new name.py")
     (root / "script.sh").chmod(0o755)
     (root / "picture.bin").write_bytes(bytes(range(255, -1, -1)) * 3)
-    (root / "windows.txt").write_bytes(b"one\r\ntwo\r\n")
-    (root / "no newline").write_bytes(b"end")
-    (root / "empty").touch()
-    (root / 'ünïcode "quoted"\tname').write_text("x\n")
-    (root / "new.bin").write_bytes(os.urandom(3000))
-    (root / "link").symlink_to("changed.py")
-    (root / "folder").mkdir()
-    (root / "folder" / "-dash").write_text("y\n")
-    (root / ":(top)odd*").write_text("z\n")
+    code = root / "pipeline"
+    (code / "windows.txt").write_bytes(b"one\r\ntwo\r\n")
+    (code / "no newline").write_bytes(b"end")
+    (code / "empty").touch()
+    (code / 'ünïcode "quoted"\tname').write_text("x\n")
+    (code / "new.bin").write_bytes(os.urandom(3000))
+    (code / "link").symlink_to("../changed.py")
+    (code / "folder").mkdir()
+    (code / "folder" / "-dash").write_text("y\n")
+    (code / ":(top)odd*").write_text("z\n")
 
 
 def content(root: Path) -> dict[str, tuple[int, bytes]]:
-    """Files by path, with their mode, without Git's own and what it ignores."""
+    """Files by path, with their mode, without Git's own."""
     return {
         path.relative_to(root).as_posix(): (
             path.lstat().st_mode,
@@ -83,54 +84,61 @@ def content(root: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
+def patch_of(root: Path) -> bytes:
+    patch = make_patch(root)
+    assert patch is not None
+    return patch
+
+
 def clone_with(patch: bytes, root: Path, target: Path) -> Path:
-    git(root.parent, "clone", "-q", str(root), str(target))
+    top = Path(git(root, "rev-parse", "--show-toplevel").strip())
+    git(top, "clone", "-q", str(top), str(target))
     (target.parent / "it.patch").write_bytes(patch)
     git(target, "apply", str(target.parent / "it.patch"))
-    return target
+    return target / root.relative_to(top)
 
 
-def test_commit_and_patch_give_the_same_files(checkout, tmp_path):
-    change(checkout)
-    patch = make_patch(checkout)
-    assert patch is not None
-    assert is_complete(patch)
-    assert content(clone_with(patch, checkout, tmp_path / "clone")) == content(checkout)
+def slow_git(folder: Path, monkeypatch, script: str, timeout_s: float) -> None:
+    folder.mkdir()
+    (folder / "git").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr(git_module, "TIMEOUT_S", timeout_s)
 
 
-def test_index_and_objects_of_the_user_stay_as_they_were(checkout):
+def test_commit_and_patch_give_the_same_files_and_leave_index_and_objects(checkout, tmp_path):
     change(checkout)
     git(checkout, "add", "changed.py")  # half of it staged
     (checkout / "changed.py").write_text("# and changed again\n")
     before = git(checkout, "status", "--porcelain"), git(checkout, "count-objects", "-v")
-    index = (checkout / ".git" / "index").read_bytes()
-    patch = make_patch(checkout)
-    assert patch is not None
-    assert b"+# and changed again" in patch
-    assert (checkout / ".git" / "index").read_bytes() == index
+    index = checkout.parent / ".git" / "index"
+    staged = index.read_bytes()
+    patch = patch_of(checkout)
+    assert is_complete(patch)
+    assert index.read_bytes() == staged
     assert (git(checkout, "status", "--porcelain"), git(checkout, "count-objects", "-v")) == before
+    assert content(clone_with(patch, checkout, tmp_path / "clone")) == content(checkout)
 
 
-def test_outs_of_stages_and_ignored_files_are_no_change(checkout):
-    (checkout / "secret.env").write_text("PASSWORD=1\n")
-    (checkout / "dvc.lock").write_text("new\n")
-    (checkout / "reports" / "metrics.json").write_text("{1}\n")
+def test_outs_of_stages_ignored_files_and_new_ones_beside_the_code_are_no_change(checkout):
+    for name in ("ignored.env", "notes.txt", "dvc.lock", "reports/metrics.json"):
+        (checkout / name).write_text("PASSWORD=1\n")
     assert make_patch(checkout) is None
     assert provenance_tags(Paths(checkout), "train")["git_dirty"] == "false"
     git(checkout, "add", "dvc.lock")
     (checkout / "changed.py").write_text("# other\n")
-    patch = make_patch(checkout)
-    assert patch is not None
+    patch = patch_of(checkout)
     assert patch.count(b"diff --git") == 1
     assert b"PASSWORD" not in patch
 
 
 def test_there_is_no_patch_without_git_a_repository_or_a_commit(tmp_path, monkeypatch, checkout):
-    (tmp_path / "bare").mkdir()
-    assert make_patch(tmp_path / "bare") is None
-    git(tmp_path / "bare", "init", "-q")
-    (tmp_path / "bare" / "file").touch()
-    assert make_patch(tmp_path / "bare") is None
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    assert make_patch(bare) is None
+    git(bare, "init", "-q")
+    (bare / "file").touch()
+    assert make_patch(bare) is None
     change(checkout)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert make_patch(checkout) is None
@@ -140,127 +148,94 @@ def test_there_is_no_patch_without_git_a_repository_or_a_commit(tmp_path, monkey
 def test_a_large_file_is_left_out_and_named_and_the_rest_applies(checkout, tmp_path, monkeypatch):
     monkeypatch.setattr(patches, "MOST_BYTES", 50_000)
     (checkout / "changed.py").write_text("# other\n")
-    (checkout / "forgotten.tar").write_bytes(os.urandom(60_000))
-    patch = make_patch(checkout)
-    assert patch is not None
+    (checkout / "picture.bin").write_bytes(os.urandom(60_000))
+    (checkout / "gan" / "forgotten.tar").write_bytes(os.urandom(60_000))
+    patch = patch_of(checkout)
     assert not is_complete(patch)
-    assert patch.startswith(b"# left out, too large: 'forgotten.tar'\n")
-    found = content(clone_with(patch, checkout, tmp_path / "clone"))
-    assert found == {k: v for k, v in content(checkout).items() if k != "forgotten.tar"}
+    for name in (b"picture.bin", b"gan/forgotten.tar"):
+        assert b"# left out, too large: '" + name + b"'\n" in patch
+    clone = clone_with(patch, checkout, tmp_path / "clone")
+    assert (clone / "changed.py").read_text() == "# other\n"
+    assert (clone / "picture.bin").read_bytes() == bytes(range(256))
     for number in range(3):
-        (checkout / f"{number}.bin").write_bytes(os.urandom(40_000))
-    patch = make_patch(checkout)
-    assert patch is not None
+        (checkout / "gan" / f"{number}.bin").write_bytes(os.urandom(40_000))
+    patch = patch_of(checkout)
     assert len(patch) < 1000
     assert b"'changed.py'" in patch
 
 
-SECRETS = (
-    *(
-        ".env",
-        ".env.local",
-        ".netrc",
-        ".pgpass",
-        "id_rsa",
-        "id_ed25519.pub",
-        "My_Credentials.json",
-    ),
-    *("tls.pem", "tls.KEY", "a.p12", "a.pfx", "a.kdbx", ".aws/config", "deep/er/.env"),
-)
+SECRETS = """
+.env .env.local .netrc .pgpass id_rsa id_ed25519.pub My_Credentials.json tls.pem tls.KEY a.p12
+a.pfx a.kdbx .aws/config deep/er/.env
+"""
 
 
 def test_files_that_may_hold_secrets_are_named_and_never_kept(checkout, tmp_path):
-    for name in SECRETS:
-        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
-        (checkout / name).write_text("hunter2\n")
-    git(checkout, "add", ".env", "tls.pem")
-    tags = provenance_tags(Paths(checkout), "train")
-    patch = make_patch(checkout)
-    assert patch is not None
+    for name in SECRETS.split():
+        (checkout / "gan" / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / "gan" / name).write_text("hunter2\n")
+    git(checkout, "add", "gan/.env", "gan/tls.pem")
+    patch = patch_of(checkout)
     assert b"hunter2" not in patch
     assert is_complete(patch)
     assert is_empty(patch)
-    assert tags["git_dirty"] == "false"  # they are no code
-    named = {line for line in patch.decode().splitlines()}
-    assert named == {f"# left out, may hold secrets: {name!r}" for name in SECRETS}
-    (checkout / "changed.py").write_text("# other\n")
-    patch = make_patch(checkout)
-    assert patch is not None
-    assert is_complete(patch)
-    assert b"hunter2" not in patch
-    clone = clone_with(patch, checkout, tmp_path / "clone")
-    assert (clone / "changed.py").read_text() == "# other\n"
-    assert not (clone / ".env").exists()
-
-
-def test_a_committed_secret_that_changed_or_went_is_left_out_too(checkout):
-    for name in (".env", "server.key"):
-        (checkout / name).write_text("hunter2\n")
+    assert provenance_tags(Paths(checkout), "train")["git_dirty"] == "false"  # they are no code
+    named = {f"# left out, may hold secrets: 'gan/{name}'" for name in SECRETS.split()}
+    assert set(patch.decode().splitlines()) == named
     git(checkout, "add", "-f", "-A")
     git(checkout, "commit", "-q", "-m", "a slip")
-    (checkout / ".env").write_text("hunter3\n")
-    (checkout / "server.key").unlink()
+    (checkout / "gan" / ".env").write_text("hunter3\n")
+    (checkout / "gan" / "tls.pem").unlink()
     (checkout / "changed.py").write_text("# other\n")
-    patch = make_patch(checkout)
-    assert patch is not None
+    patch = patch_of(checkout)
     assert b"hunter" not in patch
-    assert b"may hold secrets: '.env'" in patch
-    assert b"may hold secrets: 'server.key'" in patch
+    assert patch.count(b"may hold secrets: ") == 2
+    clone = clone_with(patch, checkout, tmp_path / "clone")
+    assert (clone / "changed.py").read_text() == "# other\n"
+    assert (clone / "gan" / ".env").read_text() == "hunter2\n"
 
 
 def test_a_module_about_credentials_is_kept_once_it_is_committed(checkout):
-    (checkout / "credentials.py").write_text("KEY = 'hunter2'\n")
+    file = checkout / "gan" / "credentials.py"
+    file.write_text("KEY = 'hunter2'\n")
     for stage in (False, True):
         if stage:
-            git(checkout, "add", "credentials.py")
-        patch = make_patch(checkout)
-        assert patch == b"# left out, code that may hold secrets: 'credentials.py'\n"
+            git(checkout, "add", "gan/credentials.py")
+        patch = patch_of(checkout)
+        assert patch == b"# left out, code that may hold secrets: 'gan/credentials.py'\n"
         assert not is_complete(patch)
         assert provenance_tags(Paths(checkout), "train")["git_dirty"] == "true"
     git(checkout, "commit", "-q", "-m", "it")
-    (checkout / "credentials.py").write_text("KEY = os.environ['KEY']\n")
-    patch = make_patch(checkout)
-    assert patch is not None
+    file.write_text("KEY = os.environ['KEY']\n")
+    patch = patch_of(checkout)
     assert is_complete(patch)
     assert b"+KEY = os.environ" in patch
 
 
-def test_staged_files_are_in_the_patch_as_they_are_on_disk(checkout, tmp_path, monkeypatch):
-    monkeypatch.setattr(patches, "MOST_BYTES", 50_000)
-    (checkout / "large.bin").write_bytes(os.urandom(60_000))
+def test_staged_files_are_in_the_patch_as_they_are_on_disk(checkout, tmp_path):
     (checkout / "gone.py").write_text("# staged, then deleted\n")
-    (checkout / "secret.env.py").write_text("# staged though ignored\n")
-    (checkout / ".gitignore").write_text("secret.env*\n")
+    (checkout / "beside.py").write_text("# staged\n")
+    (checkout / "ignored.env.py").write_text("# staged though ignored\n")
+    (checkout / ".gitignore").write_text("ignored.env*\n")
     git(checkout, "add", "-f", "-A")
+    git(checkout, "rm", "-q", "--cached", "script.sh")  # the file stays
     (checkout / "gone.py").unlink()
-    patch = make_patch(checkout)
-    assert patch is not None
-    found = content(clone_with(patch, checkout, tmp_path / "clone"))
-    assert found == {k: v for k, v in content(checkout).items() if k != "large.bin"}
+    (checkout / "beside.py").write_text("# staged and changed\n")
+    clone = clone_with(patch_of(checkout), checkout, tmp_path / "clone")
+    assert content(clone) == content(checkout)
 
 
 def test_a_git_too_slow_for_the_changes_leaves_them_unknown(checkout, tmp_path, monkeypatch):
-    git_itself = shutil.which("git")
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    slow = f'case "$*" in *status*) sleep 60;; *) exec {git_itself} "$@";; esac\n'
-    (tools / "git").write_text(f"#!/bin/sh\n{slow}")
-    (tools / "git").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    monkeypatch.setattr(git_module, "TIMEOUT_S", 1.0)
+    script = f'case "$*" in *ls-files*) sleep 60;; *) exec {shutil.which("git")} "$@";; esac'
+    slow_git(tmp_path / "tools", monkeypatch, script, 1.0)
     tags = provenance_tags(Paths(checkout), "train")
     assert len(tags["git_commit"]) == 40
     assert tags["git_dirty"] == "unknown"
 
 
 def test_a_git_that_hangs_costs_the_timeout_of_one_query(checkout, tmp_path, monkeypatch):
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    script = f"#!/bin/sh\necho x >> {tmp_path}/calls\nsleep 60\necho commit\n"
-    (tools / "git").write_text(script)
-    (tools / "git").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    monkeypatch.setattr(git_module, "TIMEOUT_S", 0.5)
+    script = f"echo x >> {tmp_path}/calls\nsleep 60\necho commit"
+    slow_git(tmp_path / "tools", monkeypatch, script, 0.5)
     tags = provenance_tags(Paths(checkout), "train")
     assert "git_commit" not in tags
     assert tags["stage"] == "train"
@@ -273,10 +248,11 @@ def test_tags_name_code_experiment_machine_and_versions_without_secrets(checkout
     monkeypatch.setenv("DVC_EXP_NAME", "swift-crow")
     monkeypatch.setenv("WORLD_SIZE", "2")
     (checkout / "data.dvc").write_text("outs:\n- md5: abc.dir\n  path: data\n")
+    (checkout / "gan" / "new.py").touch()
     tags = provenance_tags(Paths(checkout), "train")
-    assert tags["git_commit"] == git(checkout, "rev-parse", "HEAD").strip()
-    assert tags["git_remote"] == "https://host.org/avatars.git"
     expected = {
+        "git_commit": git(checkout, "rev-parse", "HEAD").strip(),
+        "git_remote": "https://host.org/avatars.git",
         "git_branch": "main",
         "git_dirty": "true",
         "data_md5": "abc.dir",
@@ -286,42 +262,43 @@ def test_tags_name_code_experiment_machine_and_versions_without_secrets(checkout
         "hardware.cores": str(os.cpu_count()),
     }
     assert tags.items() >= expected.items()
-    assert {"hardware.cpu", "hardware.memory", "version.mlflow", "version.torch", "os"} <= set(
-        tags
-    )
+    assert {"hardware.cpu", "hardware.memory", "version.mlflow", "version.torch", "os"} <= {*tags}
     assert "token" not in str(tags)
+
+
+ASK = f"""
+import sys; sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from pipeline.paths import Paths
+from pipeline.tracking.provenance.tags import provenance_tags
+from pipeline.tracking.provenance.uncommitted import make_patch
+print(provenance_tags(Paths(Path(".")), "train"), file=open("out", "w"))
+Path(sys.argv[1]).write_bytes(make_patch(Path(".")) or b"")
+"""
 
 
 @pytest.mark.slow
 def test_an_experiment_in_a_copy_leads_back_to_its_own_params(checkout, tmp_path):
     """`dvc exp run --temp` runs in a copy with commits of DVC's own."""
-    (checkout / "dvc.lock").unlink()
-    (checkout / "params.yaml").write_text("rate: 1\n")
-    root = Path(patches.__file__).resolve().parents[3]
-    code = (
-        "import json; from pathlib import Path; from pipeline.paths import Paths; "
-        "from pipeline.tracking.provenance.uncommitted import make_patch; "
-        "from pipeline.tracking.provenance.tags import provenance_tags; "
-        "tags = provenance_tags(Paths(Path('.')), 'train'); "
-        "print(tags['git_commit'], tags['git_dirty'], tags.get('dvc_exp_name'), "
-        "file=open('out', 'w')); "
-        f"Path({str(tmp_path / 'it')!r}).write_bytes(make_patch(Path('.')) or b'')"
+    root = shutil.copytree(checkout, tmp_path / "alone")
+    (root / "dvc.lock").unlink()
+    (root / "params.yaml").write_text("rate: 1\n")
+    (root / "ask.py").write_text(ASK)
+    command = {"cmd": f"{sys.executable} ask.py {tmp_path}/it", "params": ["rate"]}
+    (root / "dvc.yaml").write_text(
+        yaml.safe_dump({"stages": {"train": command | {"outs": ["out"]}}})
     )
-    (checkout / "ask.py").write_text(f"import sys; sys.path.insert(0, {str(root)!r})\n{code}\n")
-    command = {"cmd": f"{sys.executable} ask.py", "params": ["rate"], "outs": ["out"]}
-    (checkout / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"train": command}}))
+    git(root, "init", "-q", "-b", "main")
     dvc = [sys.executable, "-m", "dvc"]
-    subprocess.run([*dvc, "init", "-q"], cwd=checkout, check=True)
-    (checkout / ".gitignore").write_text("secret.env\n/out\n")
-    git(checkout, "add", "-A")
-    git(checkout, "commit", "-q", "-m", "stage")
-    (checkout / "changed.py").write_text("# not committed\n")
+    subprocess.run([*dvc, "init", "-q"], cwd=root, check=True)
+    (root / ".gitignore").write_text("/out\n")
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "stage")
+    (root / "changed.py").write_text("# not committed\n")
     run = [*dvc, "exp", "run", "--temp", "-n", "try", "-S", "rate=7"]
-    done = subprocess.run(run, cwd=checkout, capture_output=True, text=True)
+    done = subprocess.run(run, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr + done.stdout
-    git(checkout, "stash", "-q")
-    branch = git(checkout, "for-each-ref", "--format=%(refname)", "refs/exps").split()
-    assert [ref for ref in branch if ref.endswith("/try")]
-    clone = clone_with((tmp_path / "it").read_bytes(), checkout, tmp_path / "clone")
+    assert "/try" in git(root, "for-each-ref", "--format=%(refname)", "refs/exps")
+    clone = clone_with((tmp_path / "it").read_bytes(), root, tmp_path / "clone")
     assert (clone / "params.yaml").read_text() == "rate: 7\n"
     assert (clone / "changed.py").read_text() == "# not committed\n"
