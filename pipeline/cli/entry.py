@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gan.errors import GanError
+from pipeline.paths import Paths
 from pipeline.signals import Stopped, keep_exit_code
 
 if TYPE_CHECKING:
     from gan.params.file import Params
-    from pipeline.paths import Paths
 
 ParamsFile = Annotated[Path, typer.Option("--params", help="YAML file with all settings.")]
 PARAMS = Path("params.yaml")
@@ -34,30 +34,32 @@ def one_line_errors() -> Iterator[None]:
         if code not in INTERRUPTED:
             raise
         keep_exit_code(code)
-        typer.echo("gan: interrupted; nothing is lost, run the same command again", err=True)
-        raise SystemExit(code) from None
+        _end("interrupted; nothing is lost, run the same command again", code)
     except Stopped as stopped:
-        typer.echo("gan: stopped; the same command resumes", err=True)
-        raise SystemExit(stopped.exit_code) from None
+        _end("stopped; the same command resumes", stopped.exit_code)
     except Exception as error:
-        if _is_out_of_memory(error):
-            error = GanError(
-                "out of memory; lower train.batch_size, the model's widths or a max_pixels"
-            )
-        elif isinstance(error, OSError) and error.errno in FULL:
-            error = GanError(f"{error.strerror}; make room and run the same command again")
-        elif isinstance(error, OSError) and error.filename is not None:
-            error = GanError(f"{os.fsdecode(error.filename)}: {error.strerror}; look at this path")
-        if not isinstance(error, GanError):
+        problem = _describe(error)
+        if problem is None:
             raise
-        typer.echo(f"gan: {error}", err=True)
-        raise SystemExit(1) from None
+        _end(problem, 1)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """Recognise Python's error, CUDA's, and that of torch's CPU allocator, which has no type."""
-    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return named or "can't allocate memory" in str(error)
+def _end(line: str, code: int | str | None) -> None:
+    typer.echo(f"gan: {line}", err=True)
+    raise SystemExit(code) from None
+
+
+def _describe(error: Exception) -> str | None:
+    """Line for a mistake or a machine at its limits; None for a bug."""
+    # Python's error, CUDA's, and that of torch's CPU allocator, which has no type
+    exhausted = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if exhausted or "can't allocate memory" in str(error):
+        return "out of memory; lower train.batch_size, the model's widths or a max_pixels"
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"{error.strerror}; make room and run the same command again"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}; look at this path"
+    return str(error) if isinstance(error, GanError) else None
 
 
 def hand_over(cli: Path) -> None:
@@ -75,10 +77,8 @@ def hand_over(cli: Path) -> None:
         os.execv(sys.executable, command)
 
 
-def here() -> "Paths":
+def here() -> Paths:
     """Return the places of the checkout in the current folder."""
-    from pipeline.paths import Paths
-
     return Paths(Path.cwd())
 
 

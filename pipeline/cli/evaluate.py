@@ -1,5 +1,6 @@
-"""Declaration of `gan evaluate`, and how its options change the params."""
+"""Declaration of `gan evaluate`, which options go together, and what they change in the params."""
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,8 +14,26 @@ if TYPE_CHECKING:
 
 SEEDS = 1000  # more in one evaluation is a slip of the pen
 
+TARGETS = ("--ckpt", "--run", "--images")
+OF_CHECKPOINTS = ("--raw", "--other-data", "--fakes", "--seeds")
+"""Options that say nothing of a folder of images."""
+
+SETTINGS = {
+    "--precision": "features.precision",
+    "--batch-size": "features.batch_size",
+    "--metrics": "evaluate.metrics",
+    "--fakes": "evaluate.num_fakes",
+    "--seeds": "evaluate.report_seeds",
+    "--allow-small": "evaluate.allow_small",
+}
+"""Options that replace a value of params.yaml."""
+
+UNLIKE_STAGE = (*SETTINGS, "--against", "--extractor", "--raw", "--other-data")
+"""Options with which metrics are others than those of the stage."""
+
 
 def evaluate(
+    context: typer.Context,
     params: ParamsFile = PARAMS,
     ckpt: Annotated[Path | None, typer.Option(help="Evaluate only this checkpoint.")] = None,
     run: Annotated[
@@ -44,8 +63,8 @@ def evaluate(
     ] = None,
     fakes: Annotated[int | None, typer.Option(help="Generated images a seed.")] = None,
     seeds: Annotated[
-        str, typer.Option(help="Latent seeds, such as 2-4; metrics are means over them.")
-    ] = "",
+        str | None, typer.Option(help="Latent seeds, such as 2-4; metrics are means over them.")
+    ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="The raw generator instead of its moving average.")
     ] = False,
@@ -84,38 +103,15 @@ def evaluate(
     interpolation.png.
     With --ckpt, --run or --images it evaluates that alone, prints, and writes under --out.
     """
-    from gan.errors import GanError
-
-    changes: dict[str, Any] = {
-        "features.precision": precision,
-        "features.batch_size": batch_size,
-        "evaluate.metrics": None if metrics is None else _split_names(metrics),
-        "evaluate.num_fakes": fakes,
-        "evaluate.report_seeds": _seeds(seeds),
+    options = _list_given(context)
+    _check_together(options)
+    if "--against" in options or "--images" in options:
         # params.yaml allows it to the stage; what a person names needs asking for
-        "evaluate.allow_small": allow_small or (False if against or images else None),
-    }
-    changes = {key: value for key, value in changes.items() if value is not None}
-    alone = (against, extractor, raw, other_data, out, save_statistics)
-    given = [name for name in (ckpt, run, images) if name is not None]
-    if len(given) > 1:
-        raise GanError(
-            "--ckpt, --run and --images exclude each other; evaluate one after the other"
-        )
-    values, paths = _apply_options(read(params), changes), here()
-    if not given and (changes or any(alone)):
-        raise GanError(
-            "without --ckpt, --run or --images the stage runs, and params.yaml decides all; "
-            "change it there, or give one of the three"
-        )
-    if images and (raw or other_data or fakes or seeds):
-        raise GanError("--raw, --other-data, --fakes and --seeds go with --ckpt and --run")
+        options["--allow-small"] = allow_small
+    values, paths = _apply_options(read(params), options), here()
     from pipeline.runs.evaluate_one import Request, evaluate_one, evaluate_run
     from pipeline.tracking import stage_runs
 
-    if not given:
-        _show(stage_runs.evaluate(values, paths), paths.reports)
-        return
     request = Request(
         ckpt=ckpt,
         images=images,
@@ -127,32 +123,58 @@ def evaluate(
         out=out,
         statistics=save_statistics,
     )
-    if run is None:
+    if run is not None:
+        as_stage = not options.keys() & {*UNLIKE_STAGE}
+        _show(evaluate_run(run, request, values, paths, as_stage=as_stage), out)
+    elif ckpt or images:
         _show(evaluate_one(request, values, paths), out)
-        return
-    as_stage = not (changes or against or extractor or raw or other_data)
-    _show(evaluate_run(run, request, values, paths, as_stage=as_stage), out)
+    else:
+        _show(stage_runs.evaluate(values, paths), paths.reports)
 
 
-def _split_names(metrics: str) -> list[str]:
-    return [name.strip() for name in metrics.split(",") if name.strip()]
+def _list_given(context: typer.Context) -> dict[str, Any]:
+    """Values of the options that the user typed, by their names as they are typed."""
+    return {
+        f"--{name.replace('_', '-')}": value
+        for name, value in context.params.items()
+        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    }
 
 
-def _seeds(text: str) -> list[int] | None:
+def _check_together(given: Collection[str]) -> None:
+    """Raise GanError for options that do not go together."""
+    from gan.errors import GanError
+
+    targets = [option for option in TARGETS if option in given]
+    others = [option for option in given if option not in (*TARGETS, "--params")]
+    if len(targets) > 1:
+        raise GanError(f"{' and '.join(targets)} exclude each other; evaluate one after the other")
+    if others and not targets:
+        raise GanError(
+            f"{', '.join(others)}: without {', '.join(TARGETS[:2])} or {TARGETS[2]} the stage "
+            "runs, and params.yaml decides all; change it there, or give one of the three"
+        )
+    if "--images" in targets and (wrong := [each for each in others if each in OF_CHECKPOINTS]):
+        raise GanError(f"{', '.join(wrong)} go with --ckpt and --run, not with --images")
+
+
+def _apply_options(params: "Params", options: Mapping[str, Any]) -> "Params":
+    """Replace values of the params; an error names the option."""
+    from gan.params.file import parse_params
     from pipeline.number_ranges import parse_ranges
 
-    return parse_ranges(text, "--seeds", SEEDS) if text else None
-
-
-def _apply_options(params: "Params", changes: dict[str, Any]) -> "Params":
-    """Replace dotted keys of the params, and validate the result like a file."""
-    from gan.params.file import parse_params
-
     content = params.model_dump()
-    for dotted, value in changes.items():
-        section, key = dotted.split(".")
-        content[section][key] = value
-    return parse_params(content, "options") if changes else params
+    for option, dotted in SETTINGS.items():
+        if option in options:
+            value = options[option]
+            if option == "--metrics":
+                value = [name.strip() for name in value.split(",") if name.strip()]
+            elif option == "--seeds":
+                value = parse_ranges(value, option, SEEDS)
+            section, key = dotted.split(".")
+            content[section][key] = value
+            params = parse_params(content, option)
+    return params
 
 
 def _show(evaluation: "Evaluation", out: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""Commands beside the pipeline: `gan params`, `gan cache`, `gan weights` and `gan results`."""
+"""Declarations of the commands beside the pipeline."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -38,6 +38,37 @@ def params(
         raise GanError("--out goes with --preset; name one")
     else:
         command.show()
+
+
+def doctor(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Point runs of mlflow.db to the artefacts beside it.")
+    ] = False,
+    mend: Annotated[bool, typer.Option("--mend", hidden=True)] = False,
+) -> None:
+    """Check the checkout, its tools and its MLflow store; print what to do.
+
+    Reads all, changes nothing without --repair; exits with 1 if something is wrong.
+    """
+    from pipeline.housekeeping import doctor as command
+
+    command.run(here(), repair=repair or mend)
+
+
+def clean(
+    remove: Annotated[bool, typer.Option("--remove", help="Remove what is listed.")] = False,
+    unsent: Annotated[
+        bool, typer.Option("--unsent", help="Also unsent records, which are lost then.")
+    ] = False,
+) -> None:
+    """List unfinished trainings, unsent records and kept features.
+
+    Reads .dvc/tmp/gan/ and logs/spool/; with --remove it deletes what no process uses. Unsent
+    records stay: `gan sync` first, or --unsent.
+    """
+    from pipeline.housekeeping import clean as command
+
+    command.run(here(), remove=remove, unsent=unsent)
 
 
 @cache.command("info")

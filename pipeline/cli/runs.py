@@ -1,11 +1,11 @@
-"""Commands about recorded runs: declarations only."""
+"""Declarations of the commands about recorded runs."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.cli.entry import here
+from pipeline.cli.entry import PARAMS, ParamsFile, here, read
 
 Subject = Annotated[
     str,
@@ -13,6 +13,59 @@ Subject = Annotated[
         help="PNG file, checkpoint, or a run: id, name or run key (or 6 digits of one), latest."
     ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
+
+
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN...",
+            help="Id, name or run key (or 6 digits of one) of an MLflow run, latest, "
+            "evaluation.json or its folder.",
+        ),
+    ],
+    by: Annotated[str | None, typer.Option(help="Metric to rank by, such as fid_10k.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show all metrics that the runs share.")
+    ] = False,
+    as_json: Json = False,
+    other_data: Annotated[
+        bool, typer.Option("--other-data", help="Also runs that were trained on different data.")
+    ] = False,
+) -> None:
+    """Rank evaluated runs.
+
+    Reads MLflow runs, or evaluation.json files that `gan evaluate` wrote. Prints a table, the
+    best first; refuses metrics of different protocols. Writes nothing.
+    """
+    from pipeline.runs import compare as command
+
+    command.run(runs, here(), by=by, every=every, as_json=as_json, other_data=other_data)
+
+
+def summary() -> None:
+    """Summarise the last run.
+
+    Reads reports/ and logs/. Prints metrics, run key, times and where the pictures are.
+    """
+    from pipeline.runs import summary as command
+
+    command.run(here())
+
+
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Open MLflow's UI on the store.
+
+    Serves mlflow.db, or prints the address of the server in MLFLOW_TRACKING_URI. Prepares the
+    experiment's view (columns, charts, description) unless it was changed; writes nothing else.
+    """
+    from pipeline.runs import ui as command
+
+    command.run(here(), port, show=show)
 
 
 def runs(
@@ -23,7 +76,7 @@ def runs(
     columns: Annotated[
         list[str] | None, typer.Option("--column", help="Another metric or parameter; repeatable.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List trainings, the newest or best first.
 
@@ -35,32 +88,6 @@ def runs(
     command.run(here(), by=by, limit=limit, columns=columns or (), as_json=as_json)
 
 
-def sync() -> None:
-    """Send unsent records to MLflow.
-
-    Reads the records that trainings and stages keep while a tracker is down, and models/ and
-    reports/ to rebuild the last training's run where the store lacks parts. Safe to repeat.
-    """
-    from pipeline.tracking.sync import sync as command
-
-    command.run(here())
-
-
-def doctor(
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Point runs of mlflow.db to the artefacts beside it.")
-    ] = False,
-    mend: Annotated[bool, typer.Option("--mend", hidden=True)] = False,
-) -> None:
-    """Check the checkout, its tools and its MLflow store; print what to do.
-
-    Reads all, changes nothing without --repair; exits with 1 if something is wrong.
-    """
-    from pipeline.housekeeping import doctor as command
-
-    command.run(here(), repair=repair or mend)
-
-
 def lineage(
     subject: Subject,
     check: Annotated[
@@ -69,7 +96,7 @@ def lineage(
             "--check", help="Check that everything it names is present; else exit with 1."
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Print the lineage of a picture, checkpoint or run.
 
@@ -110,3 +137,32 @@ def register(
     from pipeline.runs import register as command
 
     command.run(subject, here(), name=name, alias=alias)
+
+
+def sync() -> None:
+    """Send unsent records to MLflow.
+
+    Reads the records that trainings and stages keep while a tracker is down, and models/ and
+    reports/ to rebuild the last training's run where the store lacks parts. Safe to repeat.
+    """
+    from pipeline.tracking.sync import sync as command
+
+    command.run(here())
+
+
+def identity(
+    params: ParamsFile = PARAMS,
+    code_only: Annotated[
+        bool, typer.Option("--code-only", help="Only the code's digest; needs no cache/.")
+    ] = False,
+) -> None:
+    """Print the identity of the training that this checkout would run.
+
+    One JSON object: run_key, identity and code_digest. With --code-only the first two are null.
+    """
+    import json
+
+    from pipeline.runs.identity import digest_of_code, identity_of_training
+
+    answer = digest_of_code() if code_only else identity_of_training(read(params), here())
+    typer.echo(json.dumps(answer))

@@ -1,0 +1,82 @@
+"""Declarations of the stages, and of `gan generate`.
+
+Each body imports what it needs, so that help is fast.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.entry import PARAMS, ParamsFile, here, read
+
+
+def preprocess(params: ParamsFile = PARAMS) -> None:
+    """Decode data/ into the tensor cache.
+
+    Reads data/ and faces/. Writes cache/ (uint8 tensor, index, split), reports/preprocess.json,
+    rejects.tsv and .png (what was left out, and why), duplicates.tsv and .png, filters.png (where
+    the limits cut) and contact_sheet.png.
+    """
+    from pipeline.preprocessing.report import describe_summary
+    from pipeline.tracking import stage_runs
+
+    values = read(params)
+    summary = stage_runs.preprocess(values, here())
+    typer.echo(describe_summary(summary, faces=values.preprocess.crop == "faces"))
+
+
+def reference(params: ParamsFile = PARAMS) -> None:
+    """Extract features of the real images.
+
+    Reads cache/ and weights/. Writes reference/ (feature statistics) and reports/reference.json.
+    """
+    from pipeline.tracking import stage_runs
+
+    summary = stage_runs.reference(read(params), here())
+    typer.echo("reference/: " + ", ".join(summary.extractors))
+
+
+def train(
+    params: ParamsFile = PARAMS,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Fail unless there is an unfinished training to resume."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Try a few steps; print memory and time.")
+    ] = False,
+) -> None:
+    """Train the GAN, or resume a training that was killed.
+
+    Reads cache/. Writes models/snapshots/, models/final.pt, reports/losses.tsv and
+    reports/samples.png. A killed training resumes from its newest
+    checkpoint. logs/latest.png always shows the newest grid. --dry-run writes nothing.
+    """
+    if dry_run:
+        from pipeline.housekeeping.dry_run import describe_dry_run
+
+        typer.echo(describe_dry_run(read(params), here()))
+        return
+    from pipeline.tracking import stage_runs
+
+    stage_runs.train(read(params), here(), resume=resume)
+
+
+def generate(
+    ckpt: Annotated[Path, typer.Option(help="Checkpoint: models/best.pt or any other.")],
+    seeds: Annotated[str, typer.Option(help="Such as 0-63 or 1,5,9.")] = "0-63",
+    out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("avatars"),
+    grid: Annotated[bool, typer.Option("--grid", help="One sheet instead of files.")] = False,
+    truncation: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Less than 1: more typical, less varied.")
+    ] = 1.0,
+) -> None:
+    """Make PNG avatars from seeds.
+
+    Reads a checkpoint. Writes PNG files under --out; the same seed gives the same picture.
+    """
+    from pipeline.pictures import generate as command
+
+    files = command.run(ckpt, seeds, out, grid=grid, truncation=truncation)
+    typer.echo(f"{files[0]}" if len(files) == 1 else f"{len(files)} avatars in {out}")
