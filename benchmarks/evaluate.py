@@ -38,7 +38,7 @@ import torch
 
 from benchmarks.judged import Judged, prepare
 from benchmarks.processes import ROOT
-from gan.metrics.metric_names import ENOUGH_IMAGES
+from gan.metrics.metric import ENOUGH_IMAGES
 from pipeline.preprocessing.workers.pool import usable_cores
 
 SEED = 2

@@ -1,47 +1,18 @@
 """Feature extraction from batches of images, the same for real and generated ones."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gan.errors import GanError
 from gan.features.extractor import Extractor
-from gan.features.statistics import Statistics
+from gan.features.statistics import Features as Features
+from gan.features.statistics import FeatureSet as FeatureSet
 from gan.tensor_cache import Images
 
-Features = NDArray[np.float32]
-"""(N, D), in memory or a memory map; row i belongs to image i."""
-
 MIN_CHUNK = 64  # images, at least, that are extracted at once
-
-
-@dataclass(frozen=True)
-class FeatureSet:
-    """Features of one set of images by one extractor, and their statistics.
-
-    features is None if only statistics are known, as of a file that another program wrote.
-    """
-
-    statistics: Statistics
-    features: Features | None
-
-    @property
-    def vectors(self) -> Features:
-        """The feature vectors (N, D); ValueError if only statistics are known."""
-        if self.features is None:
-            raise ValueError("only mean and covariance are known")
-        return self.features
-
-    @property
-    def count(self) -> int:
-        """Number of images; ValueError if it is unknown."""
-        if self.statistics.count is None:
-            raise ValueError("the number of these images is unknown")
-        return self.statistics.count
 
 
 def extract_features(

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from gan.errors import GanError
 
 Array = NDArray[np.float64]
+
+Features = NDArray[np.float32]
+"""(N, D), in memory or a memory map; row i belongs to image i."""
 
 ROWS = 1024  # feature vectors added at once
 
@@ -26,14 +28,39 @@ class Statistics:
     count: int | None
 
 
-def statistics_of(features: NDArray[np.float32]) -> Statistics:
+@dataclass(frozen=True)
+class FeatureSet:
+    """Features of one set of images by one extractor, and their statistics.
+
+    features is None if only statistics are known, as of a file that another program wrote.
+    """
+
+    statistics: Statistics
+    features: Features | None
+
+    @property
+    def vectors(self) -> Features:
+        """The feature vectors (N, D); ValueError if only statistics are known."""
+        if self.features is None:
+            raise ValueError("only mean and covariance are known")
+        return self.features
+
+    @property
+    def count(self) -> int:
+        """Number of images; ValueError if it is unknown."""
+        if self.statistics.count is None:
+            raise ValueError("the number of these images is unknown")
+        return self.statistics.count
+
+
+def statistics_of(features: Features) -> Statistics:
     """Statistics of features (N, D), read ROWS at a time; GanError if N is less than two.
 
     The fixed step makes equal features give equal statistics, to the bit.
     """
     statistics = StreamingStatistics(features.shape[1])
     for start in range(0, len(features), ROWS):
-        statistics.add(torch.from_numpy(np.array(features[start : start + ROWS])))
+        statistics.add(features[start : start + ROWS])
     return statistics.result()
 
 
@@ -49,9 +76,9 @@ class StreamingStatistics:
         self._mean: Array = np.zeros(dimensions)
         self._scatter: Array = np.zeros((dimensions, dimensions))
 
-    def add(self, features: torch.Tensor) -> None:
-        """Add features (N, D) of any float type and device."""
-        batch = features.detach().to("cpu", torch.float64).numpy()
+    def add(self, features: ArrayLike) -> None:
+        """Add features (N, D) of any float type."""
+        batch = np.array(features, dtype=np.float64, order="C")
         if batch.ndim != 2 or batch.shape[1] != self._mean.size:
             raise ValueError(f"features are {batch.shape}, expected (N, {self._mean.size})")
         if len(batch) == 0:

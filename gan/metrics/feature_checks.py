@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan.errors import GanError
-from gan.features.extraction import Features
+from gan.features.statistics import Features
 
 MAX_IMAGES = 10_000  # on a side, for metrics over all pairs
 

@@ -9,6 +9,7 @@ from scipy.linalg.lapack import dpstrf
 
 from gan.errors import GanError
 from gan.features.statistics import Array, Statistics
+from gan.metrics.metric import Metric, Number
 
 TOLERANCE = 1e-7  # of the traces, for rounding; anything larger is an error
 
@@ -89,3 +90,23 @@ def _clip_rounding(value: float, scale: float, name: str) -> float:
         raise GanError(f"{name} is {value:.3g}, which rounding cannot explain; the statistics "
                        "are damaged: compute them again")  # fmt: skip
     return max(value, 0.0)
+
+
+FRECHET = Number(
+    "frechet",
+    "Fréchet distance",
+    "lower",
+    "Distance between Gaussians fitted to the features of fakes and of real images; with "
+    "Inception it is FID. It falls with the number of images: compare equal counts only.",
+    "Heusel et al. 2017, arXiv:1706.08500",
+    prefix="fd",
+    inception_prefix="fid",
+    rank=1,
+    chief=True,
+)
+METRIC = Metric(
+    (FRECHET,),
+    lambda real, fake: {"frechet": frechet_distance(real.statistics, fake.statistics)},
+    biased=True,
+    needs_features=False,
+)

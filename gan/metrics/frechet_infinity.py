@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from gan.features.extraction import Features
-from gan.features.statistics import Statistics, statistics_of
+from gan.features.statistics import Features, Statistics, statistics_of
 from gan.metrics.feature_checks import check_features
 from gan.metrics.frechet_distance import Gaussian
+from gan.metrics.metric import Metric, Number
 
 ORDER_SEED = 2020  # of the permutation that splits the fakes into halves
 
@@ -40,3 +40,25 @@ def frechet_infinity(real: Statistics, fake: Features) -> float:
     at_whole, at_half = 1 / len(fake), np.mean([1 / len(rows) for rows in halves])
     slope = (half - whole) / (at_half - at_whole)
     return float(whole - slope * at_whole)
+
+
+METRIC = Metric(
+    (
+        Number(
+            "infinity",
+            "Fréchet distance at infinite sample size",
+            "lower",
+            "Fréchet distance extrapolated from several sample sizes to infinitely many fakes, "
+            "which removes the bias of a finite sample; with Inception it is FID-infinity.",
+            "Chong and Forsyth 2020, arXiv:1911.07023",
+            prefix="fd_inf",
+            inception_prefix="fid_inf",
+            rank=2,
+            chief=True,
+        ),
+    ),
+    lambda real, fake: {"infinity": frechet_infinity(real.statistics, fake.vectors)},
+    biased=True,
+    needs_features=False,
+    min_fakes=fakes_needed,
+)

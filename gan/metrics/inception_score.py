@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 from scipy.special import log_softmax
 
-from gan.features.extraction import Features
-from gan.features.statistics import Array
+from gan.features.statistics import Array, Features
 from gan.metrics.feature_checks import check_features, not_finite_error
+from gan.metrics.metric import Metric, Number
 
 SPLITS = 10
 ORDER_SEED = 2020  # of the permutation before splitting, as in torch-fidelity
@@ -47,3 +47,22 @@ def _score(logits: Array) -> float:
     present = overall > 0
     divergences = (shares[:, present] * (logs[:, present] - np.log(overall[present]))).sum(axis=1)
     return float(np.exp(divergences.mean()))
+
+
+METRIC = Metric(
+    (
+        Number(
+            "score",
+            "Inception Score",
+            "higher",
+            "Confidence and diversity of the classes that a classifier of photographs gives the "
+            "fakes; real images play no part. Weak evidence for drawings.",
+            "Salimans et al. 2016, arXiv:1606.03498",
+            prefix="is",
+            inception_prefix="is",
+            rank=8,
+        ),
+    ),
+    judge=lambda logits: {"score": inception_score(logits).value},
+    min_images=SPLITS,
+)

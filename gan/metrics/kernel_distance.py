@@ -5,9 +5,14 @@ from itertools import product
 
 import numpy as np
 
-from gan.features.extraction import Features
-from gan.features.statistics import Array
-from gan.metrics.feature_checks import check_features, not_finite_error, subsample
+from gan.features.statistics import Array, Features, FeatureSet
+from gan.metrics.feature_checks import (
+    MAX_IMAGES,
+    check_features,
+    not_finite_error,
+    subsample,
+)
+from gan.metrics.metric import Metric, Number
 
 MIN_IMAGES = 4  # on a side; the error can't be estimated from fewer
 BLOCK = 1024  # rows and columns of a block of the kernel matrix: 8 MiB
@@ -118,3 +123,34 @@ def _cubes(x: Array, y: Array) -> Array:
     entries: Array = np.square(inner)
     entries *= inner
     return entries
+
+
+def _compare(real: FeatureSet, fake: FeatureSet) -> dict[str, float]:
+    distance = kernel_distance(real.vectors, fake.vectors)
+    return {"kernel": distance.value, "kernel_error": distance.error}
+
+
+PAPER = "Bińkowski et al. 2018, arXiv:1801.01401"
+KERNEL = Number(
+    "kernel",
+    "Kernel distance",
+    "lower",
+    "Squared maximum mean discrepancy of the features with a cubic kernel; with Inception it "
+    "is KID. Unbiased: near 0, even below, if fakes are distributed like real images.",
+    PAPER,
+    prefix="kd",
+    inception_prefix="kid",
+    rank=3,
+    chief=True,
+)
+ERROR = Number(
+    "kernel_error",
+    "Standard error of the kernel distance",
+    "neither",
+    "Standard error of the estimate; a difference of less than about two standard errors "
+    "is no evidence.",
+    PAPER,
+    prefix="kd_se",
+    inception_prefix="kid_se",
+)
+METRIC = Metric((KERNEL, ERROR), _compare, min_images=MIN_IMAGES, max_fakes=MAX_IMAGES)

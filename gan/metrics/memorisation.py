@@ -13,12 +13,11 @@ from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import hypergeom
 
 from gan.errors import GanError
-from gan.features.extraction import Features
-from gan.features.statistics import Array
+from gan.features.statistics import Array, Features
 from gan.metrics.feature_checks import check_features
+from gan.metrics.metric import Metric, Number
 from gan.metrics.nearest_neighbours import nearest_neighbours
 
 NEIGHBOURS = 5  # so that up to three near-duplicates of a training image hide no copy of it
@@ -122,6 +121,8 @@ def _p_value(below: int, fakes: int, rank: int, holdout: int) -> float:
     Then every order is equally likely, and this happens if and only if the first below + rank - 1
     images hold at most rank - 1 of the hold-out: hypergeometric.
     """
+    from scipy.stats import hypergeom  # takes a second; `gan compare` reads METRIC only
+
     return float(hypergeom.cdf(rank - 1, fakes + holdout, holdout, below + rank - 1))
 
 
@@ -203,3 +204,27 @@ def _closest(near: _Nearest, distinct: Indices) -> tuple[Closest, ...]:
         )
         for fake in order[chosen]
     )
+
+
+PAPER = "After Meehan et al. 2020, arXiv:2004.05675, and Carlini et al. 2023, arXiv:2301.13188"
+
+METRIC = Metric(
+    (
+        Number(
+            "memorisation",
+            "Memorisation",
+            "lower",
+            "Share of the fakes that lie closer to one training image than nearly all hold-out "
+            "images do.",
+            PAPER,
+        ),
+        Number(
+            "memorisation_p",
+            "Memorisation, p-value",
+            "neither",
+            "Probability of at least that share for a generator that memorised nothing; a small "
+            "one is evidence of copies.",
+            PAPER,
+        ),
+    )
+)

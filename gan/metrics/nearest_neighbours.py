@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.features.extraction import Features
-from gan.features.statistics import Array
+from gan.features.statistics import Array, Features
 from gan.metrics.feature_checks import check_features, not_finite_error
 
 Indices = NDArray[np.int64]

@@ -1,12 +1,12 @@
 """Precision, recall, density and coverage: fidelity and variety of fakes as separate numbers."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from gan.features.extraction import Features
-from gan.features.statistics import Array
-from gan.metrics.feature_checks import check_features, subsample
+from gan.features.statistics import Array, Features
+from gan.metrics.feature_checks import MAX_IMAGES, check_features, subsample
+from gan.metrics.metric import Metric, Number
 from gan.metrics.nearest_neighbours import count_within, nearest_neighbours
 
 RECALL_K = 3  # neighbours for precision and recall (Kynkäänniemi et al.)
@@ -55,3 +55,53 @@ def precision_recall(real: Features, fake: Features) -> PrecisionRecall:
 def _radii(features: Features, k: int) -> Array:
     """Distances (N, k) of each image to the k nearest others of its set."""
     return nearest_neighbours(features, features, k, skip_self=True)[0]
+
+
+PRECISION_PAPER = "Kynkäänniemi et al. 2019, arXiv:1904.06991"
+DENSITY_PAPER = "Naeem et al. 2020, arXiv:2002.09797"
+
+METRIC = Metric(
+    (
+        Number(
+            "precision",
+            "Precision",
+            "higher",
+            "Share of the fakes that lie on the manifold of the real images: fidelity.",
+            PRECISION_PAPER,
+            rank=6,
+            chief=True,
+        ),
+        Number(
+            "recall",
+            "Recall",
+            "higher",
+            "Share of the real images that lie on the manifold of the fakes: diversity.",
+            PRECISION_PAPER,
+            rank=7,
+            chief=True,
+        ),
+        Number(
+            "density",
+            "Density",
+            "higher",
+            "Number of real images' neighbourhoods that a fake lies in, relative to the expected "
+            "number: precision that is robust to outliers. May exceed 1.",
+            DENSITY_PAPER,
+            rank=5,
+        ),
+        Number(
+            "coverage",
+            "Coverage",
+            "higher",
+            "Share of the real images with a fake in their neighbourhood: recall that is robust "
+            "to outliers.",
+            DENSITY_PAPER,
+            rank=4,
+            chief=True,
+        ),
+    ),
+    lambda real, fake: asdict(precision_recall(real.vectors, fake.vectors)),
+    biased=True,
+    min_images=COVERAGE_K + 1,
+    max_fakes=MAX_IMAGES,
+)

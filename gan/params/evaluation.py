@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from gan.params.section import Section, Seed
+from gan.metrics.registry import METRICS
+from gan.params.section import Section, Seed, one_of
 
 Split = Literal["train", "holdout"]
 
@@ -25,17 +26,7 @@ def _refuse_renamed(metric: Any) -> Any:
     return metric
 
 
-Metric = Annotated[
-    Literal[
-        "frechet_distance",
-        "frechet_infinity",
-        "kernel_distance",
-        "precision_recall",
-        "inception_score",
-        "memorisation",
-    ],
-    BeforeValidator(_refuse_renamed),
-]
+Metric = Annotated[str, one_of(METRICS), BeforeValidator(_refuse_renamed)]
 """A method that `gan evaluate` measures generated images by."""
 
 

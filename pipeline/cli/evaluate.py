@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gan.metrics.registry import METRICS
 from pipeline.cli.entry import PARAMS, ParamsFile, here, read
 
 if TYPE_CHECKING:
@@ -56,10 +57,7 @@ def evaluate(
     ] = None,
     metrics: Annotated[
         str | None,
-        typer.Option(
-            help="Some of frechet_distance, frechet_infinity, kernel_distance, precision_recall, "
-            "inception_score and memorisation, with commas between."
-        ),
+        typer.Option(help=f"Metrics, with commas between; there are {', '.join(METRICS)}."),
     ] = None,
     fakes: Annotated[int | None, typer.Option(help="Generated images a seed.")] = None,
     seeds: Annotated[
@@ -178,11 +176,10 @@ def _apply_options(params: "Params", options: Mapping[str, Any]) -> "Params":
 
 
 def _show(evaluation: "Evaluation", out: Path | None) -> None:
-    subject = evaluation.result["subject"]
-    seen = f", {subject['images_seen']:,} images seen" if "images_seen" in subject else ""
-    others = [each["what"] for each in evaluation.result["references"].values() if each["other"]]
-    typer.echo(f"{subject['name']}{seen}")
-    if others and "trained_on" in subject:
+    result, subject = evaluation.result, evaluation.result.subject
+    seen = f", {subject.images_seen:,} images seen" if subject.kind == "checkpoint" else ""
+    typer.echo(f"{subject.name}{seen}")
+    if others := [result.references[tag].what for tag in result.other_data]:
         typer.echo(f"against other data than it was trained on: {', '.join(others)}")
     for key, value in evaluation.metrics.items():
         deviation = evaluation.deviations.get(key)

@@ -1,14 +1,13 @@
 """Sheet of closest pairs: the fakes nearest to training images, each beside its nearest one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from gan.metrics.memorisation import Closest
+from gan.metrics.memorisation import Closest, Memorisation
 from pipeline.pictures.captions import (
     GAP,
     LARGE,
@@ -41,11 +40,11 @@ class Pair:
     real: NDArray[np.uint8]
 
 
-def closest_sheet(pairs: Sequence[Pair], test: Mapping[str, Any] | None) -> Image.Image:
+def closest_sheet(pairs: Sequence[Pair], test: Memorisation | None) -> Image.Image:
     """Draw the pairs in the given order under a title with share, p-value and verdict.
 
-    test: share, expected, p_value and suspicious as an evaluation's result has them, or None
-    without the memorisation test. A training image is drawn mirrored if it is nearest mirrored.
+    test: None without the memorisation test. A training image is drawn mirrored if it is nearest
+    mirrored.
     """
     if test is None:
         return make_text_sheet("memorisation was not tested")
@@ -64,13 +63,11 @@ def closest_sheet(pairs: Sequence[Pair], test: Mapping[str, Any] | None) -> Imag
     return sheet
 
 
-def _title(test: Mapping[str, Any]) -> str:
-    verdict = "SUSPICIOUS, possibly copies" if test["suspicious"] else "no sign of copies"
-    share, expected = (f"{100 * test[name]:.2g} %" for name in ("share", "expected"))
+def _title(test: Memorisation) -> str:
+    verdict = "SUSPICIOUS, possibly copies" if test.suspicious else "no sign of copies"
     return (
-        f"Memorisation: {share} of the fakes lie very close to a training image, expected "
-        f"{expected}, "
-        f"p = {test['p_value']:.2g}: {verdict}"
+        f"Memorisation: {100 * test.share:.2g} % of the fakes lie very close to a training image, "
+        f"expected {100 * test.expected:.2g} %, p = {test.p_value:.2g}: {verdict}"
     )
 
 

@@ -1,161 +1,125 @@
 """Checks of an evaluation's credibility, for the report: sample sizes, seeds, selection, data."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
-from gan.metrics.metric_names import ENOUGH_IMAGES
+from gan.metrics.build import load_metric
+from gan.metrics.metric import ENOUGH_IMAGES
+from gan.metrics.registry import METRICS
+from pipeline.console import list_first
 from pipeline.evaluation.format_number import count
+from pipeline.evaluation.result import EvaluationResult, FolderFacts
 
 ENOUGH_SEEDS = 3
-MAX_KEYS = 4  # in one sentence
-
-State = Literal["ok", "doubt", "bad"]
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """One aspect of an evaluation, its state, and a sentence about it."""
 
-    state: State
     about: str
+    state: Literal["ok", "doubt", "bad"]
     text: str
 
 
-Result = Mapping[str, Any]
-
-
-def check_result(result: Result) -> list[Check]:
+def check_result(result: EvaluationResult) -> Iterator[Check]:
     """Check everything that a sceptical reader would ask, in a fixed order."""
-    always = [
-        _data(result),
-        _selection(result),
-        _seeds(result),
-        _sample_size(result),
-        _fid(result),
-    ]
-    return [*always, *_precision(result), _memorisation(result), *_still_improving(result)]
+    yield _data(result)
+    yield _selection(result)
+    yield _seeds(result)
+    yield _sample_size(result)
+    yield _fid(result)
+    extractors = result.protocol.extractors.items()
+    if narrow := [name for name, each in extractors if each.precision != "float32"]:
+        yield Check("Precision", "doubt", f"Features not in float32: {list_first(narrow)}.")
+    yield _memorisation(result)
+    selection = result.selection
+    if selection and len(selection.curve) > 1 and selection.best == selection.curve[-1][0]:
+        text = "The best snapshot is the last one: longer training may do better."
+        yield Check("Training", "doubt", text)
 
 
-def other_data(result: Result) -> list[str]:
-    """List the references that are not a checkpoint's training data."""
-    if "trained_on" not in result["subject"]:
-        return []
-    return [name for name, each in result["references"].items() if each["other"]]
+def _data(result: EvaluationResult) -> Check:
+    if isinstance(result.subject, FolderFacts):
+        text = "A folder of images: the training data of their generator is unknown."
+        return Check("Data", "doubt", text)
+    if not result.references:
+        return Check("Data", "doubt", "Compared with no real images.")
+    if others := result.other_data:
+        text = f"Compared with other data than its training data: {list_first(others)}."
+        return Check("Data", "bad", text)
+    return Check("Data", "ok", "Compared with the data it was trained on.")
 
 
-def _data(result: Result) -> Check:
-    about = "Data"
-    if "trained_on" not in result["subject"]:
-        answer = "A folder of images: the training data of their generator is unknown."
-        return Check("doubt", about, answer)
-    if not result["references"]:
-        return Check("doubt", about, "Compared with no real images.")
-    others = other_data(result)
-    if others:
-        return Check(
-            "bad", about, f"Compared with other data than its training data: {_join(others)}."
-        )
-    return Check("ok", about, "Compared with the data it was trained on.")
-
-
-def _selection(result: Result) -> Check:
-    about, selection = "Selection", result["selection"]
+def _selection(result: EvaluationResult) -> Check:
+    selection = result.selection
     if selection is None:
-        return Check(
-            "doubt", about, "A given checkpoint: it was not selected among snapshots here."
-        )
-    if selection["key"] is None:
-        answer = "The newest snapshot: too few real images to select one by a distance."
-        return Check("doubt", about, answer)
-    if selection["seed"] in result["protocol"]["seeds"]:
-        answer = f"Seed {selection['seed']} selects the snapshot and is reported: biased."
-        return Check("bad", about, answer)
-    return Check("ok", about, f"Selected on seed {selection['seed']}, reported on other seeds.")
+        text = "A given checkpoint: it was not selected among snapshots here."
+        return Check("Selection", "doubt", text)
+    if selection.key is None:
+        text = "The newest snapshot: too few real images to select one by a distance."
+        return Check("Selection", "doubt", text)
+    if selection.seed in result.protocol.seeds:
+        text = f"Seed {selection.seed} selects the snapshot and is reported: biased."
+        return Check("Selection", "bad", text)
+    text = f"Selected on seed {selection.seed}, reported on other seeds."
+    return Check("Selection", "ok", text)
 
 
-def _seeds(result: Result) -> Check:
-    about, seeds = "Spread", result["protocol"]["seeds"]
-    deviations = [each["deviation"] for each in result["metrics"].values()]
-    if not deviations:
-        return Check("doubt", about, "No metric was computed.")
-    if all(each is None for each in deviations):
-        return Check("doubt", about, "One sample set: the deviation over latent seeds is unknown.")
-    state: State = "ok" if len(seeds) >= ENOUGH_SEEDS else "doubt"
-    return Check(state, about, f"Means and standard deviations over {len(seeds)} latent seeds.")
+def _seeds(result: EvaluationResult) -> Check:
+    if not result.metrics:
+        return Check("Spread", "doubt", "No metric was computed.")
+    if all(each.deviation is None for each in result.metrics.values()):
+        text = "One sample set: the deviation over latent seeds is unknown."
+        return Check("Spread", "doubt", text)
+    seeds = len(result.protocol.seeds)
+    text = f"Means and standard deviations over {seeds} latent seeds."
+    return Check("Spread", "ok" if seeds >= ENOUGH_SEEDS else "doubt", text)
 
 
-def _sample_size(result: Result) -> Check:
-    about = "Sample size"
-    sizes = {
-        key: None if each["reals"] is None else min(each["fakes"], each["reals"])
-        for key, each in result["metrics"].items()
-        if each["metric"] in ("frechet", "infinity")
-    }
-    unknown = [key for key, smaller in sizes.items() if smaller is None]
+def _sample_size(result: EvaluationResult) -> Check:
+    """Check the metrics that depend on how many images there are."""
+    biased = {key: each for key, each in result.metrics.items() if each.metric in _biased()}
     few = [
-        key for key, smaller in sizes.items() if smaller is not None and smaller < ENOUGH_IMAGES
+        key
+        for key, each in biased.items()
+        if min(each.fakes, each.reals or ENOUGH_IMAGES) < ENOUGH_IMAGES
     ]
+    enough = count(ENOUGH_IMAGES)
     if few:
-        return Check(
-            "doubt",
-            about,
-            f"Fewer than {count(ENOUGH_IMAGES)} fakes or real images: {_join(few)}.",
-        )
-    if unknown:
-        return Check("doubt", about, f"Unknown number of real images: {_join(unknown)}.")
-    if not sizes:
-        return Check("doubt", about, "No Fréchet distance was computed.")
-    return Check(
-        "ok",
-        about,
-        f"Every Fréchet distance has at least {count(ENOUGH_IMAGES)} fakes and real images.",
-    )
+        text = f"Fewer than {enough} fakes or real images: {list_first(few)}."
+        return Check("Sample size", "doubt", text)
+    if unknown := [key for key, each in biased.items() if each.reals is None]:
+        text = f"Unknown number of real images: {list_first(unknown)}."
+        return Check("Sample size", "doubt", text)
+    if not biased:
+        return Check("Sample size", "doubt", "No Fréchet distance was computed.")
+    text = f"Distances and shares have at least {enough} fakes and real images."
+    return Check("Sample size", "ok", text)
 
 
-def _fid(result: Result) -> Check:
-    about = "FID"
-    if any(each["extractor"] == "inception" for each in result["metrics"].values()):
-        return Check(
-            "ok",
-            about,
-            "Features of pytorch-fid's Inception network: its Fréchet distances are FIDs.",
-        )
-    if "inception" in result["protocol"]["extractors"]:
-        return Check("doubt", about, "Too few images for any metric of Inception.")
-    return Check(
-        "doubt", about, "No Inception features: nothing here is comparable with published FIDs."
-    )
+def _biased() -> set[str]:
+    """Names of numbers that depend on the sample size."""
+    metrics = map(load_metric, METRICS)
+    return {number.name for each in metrics if each.biased for number in each.numbers}
 
 
-def _precision(result: Result) -> Iterator[Check]:
-    extractors = result["protocol"]["extractors"].items()
-    narrow = [name for name, each in extractors if each["precision"] != "float32"]
-    if narrow:
-        yield Check("doubt", "Precision", f"Features not in float32: {_join(narrow)}.")
+def _fid(result: EvaluationResult) -> Check:
+    if any(each.extractor == "inception" for each in result.metrics.values()):
+        text = "Features of pytorch-fid's Inception network: its Fréchet distances are FIDs."
+        return Check("FID", "ok", text)
+    if "inception" in result.protocol.extractors:
+        return Check("FID", "doubt", "Too few images for any metric of Inception.")
+    text = "No Inception features: nothing here is comparable with published FIDs."
+    return Check("FID", "doubt", text)
 
 
-def _memorisation(result: Result) -> Check:
-    about, tests = "Memorisation", result["memorisation"] or {}
-    suspicious = [name for name, each in tests.items() if each["suspicious"]]
-    if suspicious:
-        answer = f"Fakes lie too close to training images: {_join(suspicious)}."
-        return Check("bad", about, answer)
+def _memorisation(result: EvaluationResult) -> Check:
+    tests = result.memorisation
+    if suspicious := [name for name, each in tests.items() if each.suspicious]:
+        text = f"Fakes lie too close to training images: {list_first(suspicious)}."
+        return Check("Memorisation", "bad", text)
     if not tests:
-        return Check("doubt", about, "Not tested: copies of training images would go unnoticed.")
-    return Check("ok", about, "Fakes lie no closer to training images than new images do.")
-
-
-def _still_improving(result: Result) -> Iterator[Check]:
-    selection = result["selection"]
-    if selection and len(selection["curve"]) > 1:
-        last = max(images for images, _ in selection["curve"])
-        if selection["best"] == last:
-            answer = "The best snapshot is the last one: longer training may do better."
-            yield Check("doubt", "Training", answer)
-
-
-def _join(names: list[str]) -> str:
-    rest = len(names) - MAX_KEYS
-    first = ", ".join(names[:MAX_KEYS])
-    return f"{first} and {rest} more" if rest > 0 else first
+        text = "Not tested: copies of training images would go unnoticed."
+        return Check("Memorisation", "doubt", text)
+    text = "Fakes lie no closer to training images than new images do."
+    return Check("Memorisation", "ok", text)

@@ -2,44 +2,41 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from gan.errors import GanError
-from gan.features.extraction import (
-    FeatureSet,
-    allocate_features,
-    chunk_size,
-    extract_features,
-    rebatch,
-)
+from gan.features.extraction import allocate_features, chunk_size, extract_features, rebatch
 from gan.features.extractor import Extractor
-from gan.features.statistics import Statistics, statistics_of
+from gan.features.statistics import FeatureSet, Statistics, statistics_of
 from gan.metrics.memorisation import Memorisation
 from gan.metrics.thumbnails import Thumbnails
 from gan.params.evaluation import EvaluateParams
 from gan.tensor_cache import Images
 from pipeline.console import track
 from pipeline.evaluation.closest_sheet import Pair
+from pipeline.evaluation.metrics import MetricResults
 from pipeline.evaluation.references import MemorisationData, References
-from pipeline.evaluation.results import MetricResults, round_value
+from pipeline.evaluation.result import (
+    EvaluationResult,
+    ExtractorFacts,
+    Protocol,
+    SelectionFacts,
+    round_value,
+)
 from pipeline.evaluation.subject import Subject
-
-FORMAT = "avatar-gan evaluation 1"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Result of evaluating a subject.
+    """Result of evaluating a subject, and its pictures.
 
-    result: a JSON object, a function of the inputs. grid: images of the subject; interpolations:
-    images between some of them, None for a folder's; (n, H, W, 3) uint8. closest: pairs of a fake
-    and the training image nearest to it. statistics: of the first extractor's features of the
-    first sample set.
+    grid: images of the subject; interpolations: images between some of them, None for a folder's;
+    (n, H, W, 3) uint8. closest: pairs of a fake and the training image nearest to it. statistics:
+    of the first extractor's features of the first sample set.
     """
 
     subject: Subject
-    result: dict[str, Any]
+    result: EvaluationResult
     grid: Images
     interpolations: Images | None
     closest: Sequence[Pair]
@@ -48,95 +45,71 @@ class Evaluation:
     @property
     def metrics(self) -> dict[str, float]:
         """Metric values by key."""
-        return {key: each["value"] for key, each in self.result["metrics"].items()}
+        return {key: each.value for key, each in self.result.metrics.items()}
 
     @property
     def deviations(self) -> dict[str, float]:
         """Standard deviations over the seeds by key, of metrics that have one."""
-        metrics = self.result["metrics"].items()
-        return {key: each["deviation"] for key, each in metrics if each["deviation"] is not None}
+        metrics = self.result.metrics.items()
+        return {key: each.deviation for key, each in metrics if each.deviation is not None}
 
 
 def evaluate_subject(
-    subject: Subject, references: References, settings: EvaluateParams, batch_size: int
+    subject: Subject,
+    references: References,
+    settings: EvaluateParams,
+    batch_size: int,
+    selection: SelectionFacts | None = None,
 ) -> Evaluation:
     """Compute every metric of the settings on every sample set of the subject.
 
-    batch_size: images that go through an extractor at once on a GPU.
+    batch_size: images that go through an extractor at once on a GPU. selection: of the subject
+    among snapshots, for the result.
     """
     seeds, count = subject.seeds(settings.report_seeds), subject.count(settings.num_fakes)
+    extractors, data = references.extractors, references.memorisation
     metrics = MetricResults(settings, references.items, subject.marks)
-    size = chunk_size(batch_size)
-    memorisation: Memorisation | None = None
     statistics: list[Statistics] = []
+    test: Memorisation | None = None
     for seed in seeds:
         # memorisation is measured on the first sample set
-        data = None if statistics else references.memorisation
-        thumbnails = [Thumbnails()] if data else []
+        thumbnails = [Thumbnails()] if data and not statistics else []
         features = extract_subject_features(
-            subject, seed, count, [*references.extractors, *thumbnails], size
+            subject, seed, count, [*extractors, *thumbnails], batch_size
         )
-        for extractor in references.extractors:
+        for extractor in extractors:
             metrics.add_sample_set(extractor, features[extractor.name])
-        if data:
-            memorisation = _test_memorisation(data, features[Thumbnails.name], metrics)
-        statistics.append(features[references.extractors[0].name].statistics)
-    result = {
-        "format": FORMAT,
-        "subject": subject.to_json(),
-        "references": {each.tag: each.to_json() for each in references.items},
-        "protocol": {
-            "fakes": count,
-            "seeds": list(seeds),
-            "extractors": {each.name: _extractor_json(each) for each in references.extractors},
-        },
-        "metrics": {key: each.to_json() for key, each in metrics.by_key.items()},
-        "memorisation": {Thumbnails.name: _memorisation_json(memorisation)}
-        if memorisation
-        else {},
-        "selection": None,
-        "notes": [*references.notes, *metrics.notes],
-    }
-    pairs = _closest_pairs(subject, seeds[0], references.memorisation, memorisation)
+        if data and thumbnails:
+            test = _test_memorisation(data, features[Thumbnails.name], metrics)
+        statistics.append(features[extractors[0].name].statistics)
+    result = EvaluationResult(
+        subject=subject.describe(),
+        references={each.tag: each.facts for each in references.items},
+        protocol=Protocol(
+            fakes=count,
+            seeds=list(seeds),
+            extractors={each.name: _describe_extractor(each) for each in extractors},
+        ),
+        metrics=metrics.by_key(),
+        memorisation={Thumbnails.name: _round(test)} if test else {},
+        selection=selection,
+        notes=[*references.notes, *metrics.notes()],
+    )
+    pairs = _closest_pairs(subject, seeds[0], data, test) if data and test else []
     return Evaluation(
         subject, result, subject.grid(), subject.interpolations(), pairs, statistics[0]
     )
 
 
-def refuse_empty(evaluation: Evaluation) -> None:
-    """Raise GanError if an evaluation has no metric."""
-    if not evaluation.metrics:
-        notes = "; ".join(evaluation.result["notes"])
-        raise GanError(f"evaluate: no metric could be computed: {notes}")
-
-
-def _test_memorisation(
-    data: MemorisationData, thumbnails: FeatureSet, metrics: MetricResults
-) -> Memorisation | None:
-    """Run the test and add its metrics; None, with a note, where the images do not allow it."""
-    try:
-        test = data.test(thumbnails)
-    except GanError as error:
-        metrics.add_note(f"no {error}")
-        return None
-    metrics.add_memorisation(Thumbnails(), data.digest, len(data.train), thumbnails.count, test)
-    return test
-
-
-def _closest_pairs(
-    subject: Subject, seed: int | None, data: MemorisationData | None, test: Memorisation | None
-) -> list[Pair]:
-    if data is None or test is None:
-        return []
-    fakes = subject.select(seed, [each.fake for each in test.closest])
-    reals = data.train.select([each.row for each in test.closest])
-    return [Pair(*both) for both in zip(test.closest, fakes, reals, strict=True)]
-
-
 def extract_subject_features(
-    subject: Subject, seed: int | None, count: int, extractors: Sequence[Extractor], size: int
+    subject: Subject,
+    seed: int | None,
+    count: int,
+    extractors: Sequence[Extractor],
+    batch_size: int,
 ) -> dict[str, FeatureSet]:
     """Extract features of a sample set in one pass, by the extractors' names."""
+    size = chunk_size(batch_size)
     arrays = [allocate_features(count, each) for each in extractors]
     batches = rebatch(subject.batches(seed, count), size)
     label = "images" if seed is None else f"fakes of seed {seed}"
@@ -149,17 +122,42 @@ def extract_subject_features(
     }
 
 
-def _extractor_json(extractor: Extractor) -> dict[str, str]:
-    return {name: getattr(extractor, name) for name in ("protocol", "precision", "digest")}
+def _test_memorisation(
+    data: MemorisationData, thumbnails: FeatureSet, metrics: MetricResults
+) -> Memorisation | None:
+    """Run the test and add its metrics; None, with a note, where the images do not allow it."""
+    try:
+        test = data.test(thumbnails)
+    except GanError as error:
+        metrics.add_missing("memorisation", str(error).removeprefix("memorisation"))
+        return None
+    metrics.add_memorisation(Thumbnails(), data.digest, len(data.train), thumbnails.count, test)
+    return test
 
 
-def _memorisation_json(test: Memorisation) -> dict[str, Any]:
-    """Return the test's part of a result, with values rounded as everywhere."""
-    content = asdict(test)
-    content["closest"] = [
-        pair | {name: round_value(pair[name]) for name in ("distance", "relative")}
-        for pair in content["closest"]
-    ]
-    return content | {
-        name: round_value(content[name]) for name in ("share", "expected", "p_value")
-    }
+def _closest_pairs(
+    subject: Subject, seed: int | None, data: MemorisationData, test: Memorisation
+) -> list[Pair]:
+    fakes = subject.select(seed, [each.fake for each in test.closest])
+    reals = data.train.select([each.row for each in test.closest])
+    return [Pair(*both) for both in zip(test.closest, fakes, reals, strict=True)]
+
+
+def _describe_extractor(extractor: Extractor) -> ExtractorFacts:
+    return ExtractorFacts(
+        protocol=extractor.protocol, precision=extractor.precision, digest=extractor.digest
+    )
+
+
+def _round(test: Memorisation) -> Memorisation:
+    """Round the values of a test as all others of a result."""
+    return replace(
+        test,
+        share=round_value(test.share),
+        expected=round_value(test.expected),
+        p_value=round_value(test.p_value),
+        closest=tuple(
+            replace(pair, distance=round_value(pair.distance), relative=round_value(pair.relative))
+            for pair in test.closest
+        ),
+    )

@@ -44,11 +44,3 @@ def count(number: int | None) -> str:
 def percent(share: float) -> str:
     """Format 0.051 as 5.1 %."""
     return f"{share * 100:.1f} %"
-
-
-def short(value: float) -> str:
-    """Format a tick label of an axis: 0.05, 950, 1,500, 12k, 2M."""
-    for size, name in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= 10 * size:
-            return _use_minus_sign(f"{value / size:g}{name}")
-    return _use_minus_sign(f"{value:,g}")

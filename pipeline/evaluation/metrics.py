@@ -1,95 +1,39 @@
-"""Metrics that compare fakes with a reference: how each is computed, and what it needs."""
+"""Metrics of an evaluation: values by sample set, their keys, and notes on missing ones."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from gan.features.extraction import FeatureSet
-from gan.metrics.feature_checks import MAX_IMAGES
-from gan.metrics.frechet_distance import frechet_distance
-from gan.metrics.frechet_infinity import fakes_needed, frechet_infinity
-from gan.metrics.kernel_distance import MIN_IMAGES, kernel_distance
-from gan.metrics.metric_names import ENOUGH_IMAGES
-from gan.metrics.precision_recall import precision_recall
+import torch
+
+from gan.errors import GanError
+from gan.features.extractor import Extractor
+from gan.features.statistics import FeatureSet
+from gan.metrics.build import load_metric, number_of
+from gan.metrics.memorisation import Memorisation
+from gan.metrics.metric import ENOUGH_IMAGES, Metric, metric_key, precision_marks, small_side
 from gan.params.evaluation import EvaluateParams
+from pipeline.evaluation.result import MetricResult, ReferenceFacts
 
-Values = dict[str, float]
+MAX_VALUE = 1e100
+"""Above it, the standard deviation of values overflows."""
+
+PROTOCOL_VERSION = 1
+"""Raised when the arithmetic of a metric changes its values."""
 
 
 @dataclass(frozen=True)
 class Reference:
     """Real images that fakes are compared with; their features by the extractors' names.
 
-    tag: name in metric keys. count: None if unknown. other: not the training data of the
-    evaluated checkpoint. size: (height, width), None if unknown.
+    tag: name in metric keys. facts: its part of a result. size: (height, width), None if unknown.
     """
 
     tag: str
-    description: str
-    digest: str
-    count: int | None
-    other: bool
+    facts: ReferenceFacts
     features: Mapping[str, FeatureSet]
     size: tuple[int, int] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return its part of an evaluation's result."""
-        return {
-            "what": self.description,
-            "digest": self.digest,
-            "count": self.count,
-            "other": self.other,
-        }
-
-
-@dataclass(frozen=True)
-class Metric:
-    """Computation of a metric from features of real images and of fakes, and its requirements.
-
-    biased: depends so much on the sample size that few images need `allow_small`. needs_features:
-    of the real images; their statistics are not enough. min_images: on each side. min_fakes: by
-    the number of features. max_fakes: more are not used.
-    """
-
-    compute: Callable[[FeatureSet, FeatureSet], Values]
-    biased: bool
-    needs_features: bool
-    min_images: int
-    min_fakes: Callable[[int], int] = lambda dimensions: 0
-    max_fakes: int | None = None
-
-
-def _frechet(real: FeatureSet, fake: FeatureSet) -> Values:
-    return {"frechet": frechet_distance(real.statistics, fake.statistics)}
-
-
-def _infinity(real: FeatureSet, fake: FeatureSet) -> Values:
-    return {"infinity": frechet_infinity(real.statistics, fake.vectors)}
-
-
-def _kernel(real: FeatureSet, fake: FeatureSet) -> Values:
-    distance = kernel_distance(real.vectors, fake.vectors)
-    return {"kernel": distance.value, "kernel_error": distance.error}
-
-
-def _precision_recall(real: FeatureSet, fake: FeatureSet) -> Values:
-    return asdict(precision_recall(real.vectors, fake.vectors))
-
-
-METRICS = {
-    "frechet_distance": Metric(_frechet, biased=True, needs_features=False, min_images=2),
-    "frechet_infinity": Metric(
-        _infinity, biased=True, needs_features=False, min_images=2, min_fakes=fakes_needed
-    ),
-    "kernel_distance": Metric(
-        _kernel, biased=False, needs_features=True, min_images=MIN_IMAGES, max_fakes=MAX_IMAGES
-    ),
-    "precision_recall": Metric(
-        _precision_recall, biased=True, needs_features=True, min_images=6, max_fakes=MAX_IMAGES
-    ),
-}
-"""By their ids in evaluate.metrics; without `inception_score` and `memorisation`, which compare
-fakes with no reference and with both splits."""
 
 
 def find_obstacle(
@@ -98,7 +42,7 @@ def find_obstacle(
     """Explain why a metric can't be computed for so many fakes, None if it can."""
     if extractor not in reference.features:
         return f"its statistics are not {extractor}'s"
-    reals = reference.count
+    reals = reference.facts.count
     smaller = fakes if reals is None else min(fakes, reals)
     both = f"{fakes:,} fakes against {'an unknown number of' if reals is None else f'{reals:,}'} "
     if smaller < metric.min_images:
@@ -114,3 +58,114 @@ def find_obstacle(
     if metric.needs_features and reference.features[extractor].features is None:
         return "a statistics file has no features, only their mean and covariance"
     return None
+
+
+class MetricResults:
+    """Metric results by key, filled one sample set after the other."""
+
+    def __init__(
+        self, settings: EvaluateParams, references: Sequence[Reference], marks: Sequence[str]
+    ) -> None:
+        """`marks`: parts of all keys that name what is unusual about the subject."""
+        self._settings, self._references, self._marks = settings, references, list(marks)
+        self._values: dict[str, list[float]] = {}
+        self._facts: dict[str, dict[str, str | int | None]] = {}
+        self._missing: dict[str, dict[str, None]] = {}
+        self._small: set[int] = set()
+
+    def by_key(self) -> dict[str, MetricResult]:
+        """Summarise all sample sets."""
+        return {key: MetricResult.of(v, **self._facts[key]) for key, v in self._values.items()}
+
+    def notes(self) -> list[str]:
+        """List lines for a reader: caution about small sample sizes, missing metrics and why."""
+        missing = [f"no {', '.join(metrics)}{why}" for why, metrics in self._missing.items()]
+        if not self._small:
+            return missing
+        marks = ", ".join(f"small{count}" for count in sorted(self._small))
+        caution = (
+            f"numbers marked {marks} are of fewer than {ENOUGH_IMAGES:,} images on a side and "
+            "depend on how many: only equal keys compare, and none with published numbers"
+        )
+        return [caution, *missing]
+
+    def add_missing(self, metric: str, why: str) -> None:
+        """Add a note on a missing metric; those with one reason share it."""
+        self._missing.setdefault(why, {})[metric] = None
+
+    def add_sample_set(self, extractor: Extractor, fakes: FeatureSet) -> None:
+        """Compute every metric of a sample set's features by one extractor."""
+        for name in self._settings.metrics:
+            metric = load_metric(name)
+            if metric.judge is not None:
+                self._judge(name, metric, extractor, fakes)
+            if metric.compare is not None:
+                for reference in self._references:
+                    self._compare(name, metric, extractor, reference, fakes)
+
+    def add_memorisation(
+        self, extractor: Extractor, digest: str, reals: int, fakes: int, test: Memorisation
+    ) -> None:
+        """Add a memorisation test of `fakes` against the training images of a cache's digest."""
+        train = ReferenceFacts(what="", digest=digest, count=reals, other=False)
+        values = {"memorisation": test.share, "memorisation_p": test.p_value}
+        self._add(values, extractor, fakes, Reference("train", train, {}))
+
+    def _compare(
+        self,
+        name: str,
+        metric: Metric,
+        extractor: Extractor,
+        reference: Reference,
+        fakes: FeatureSet,
+    ) -> None:
+        assert metric.compare is not None
+        count, reals = fakes.count, reference.facts.count
+        if why := find_obstacle(metric, reference, extractor.name, count, self._settings):
+            self.add_missing(name, f" against the {reference.facts.what}: {why}")
+            return
+        small = small_side(count, reals) if metric.biased and reals is not None else None
+        if small is not None:
+            self._small.add(small)
+        values = metric.compare(reference.features[extractor.name], fakes)
+        self._add(values, extractor, min(count, metric.max_fakes or count), reference, small)
+
+    def _judge(self, name: str, metric: Metric, extractor: Extractor, fakes: FeatureSet) -> None:
+        assert metric.judge is not None
+        if fakes.count < metric.min_images:
+            self.add_missing(name, f" of {fakes.count} images: it needs {metric.min_images}")
+            return
+        logits = extractor.logits(torch.from_numpy(fakes.vectors))
+        if logits is None:
+            self.add_missing(name, f" by {extractor.name}: it knows no classes")
+            return
+        self._add(metric.judge(logits.numpy()), extractor, fakes.count)
+
+    def _add(
+        self,
+        values: Mapping[str, float],
+        extractor: Extractor,
+        count: int,
+        reference: Reference | None = None,
+        small: int | None = None,
+    ) -> None:
+        marks = [*precision_marks(extractor.precision), *self._marks]
+        tag, real = (reference.tag, reference.facts) if reference else (None, None)
+        for name, value in values.items():
+            key = metric_key(number_of(name), extractor.name, count, tag or "train", small, marks)
+            if not abs(value) < MAX_VALUE:
+                raise GanError(
+                    f"{key} would be {value:g}: features of {extractor.name} are far "
+                    "too large for its arithmetic; scale them"
+                )
+            images = [real.digest, real.count] if real else None
+            decides = [PROTOCOL_VERSION, name, extractor.digest, images, count, self._marks]
+            self._values.setdefault(key, []).append(value)
+            self._facts[key] = {
+                "metric": name,
+                "extractor": extractor.name,
+                "against": tag,
+                "fakes": count,
+                "reals": real.count if real else None,
+                "protocol": hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16],
+            }

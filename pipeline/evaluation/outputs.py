@@ -1,7 +1,6 @@
 """Files of an evaluation: JSON, pictures and the report, with no time, host or path in them."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,11 @@ from gan.atomic import write_atomically
 from gan.errors import GanError
 from gan.metrics.thumbnails import Thumbnails
 from gan.sampling import GRID_COLUMNS, GRID_NAME
-from gan.tensor_cache import Images, TensorCache
+from gan.tensor_cache import TensorCache
 from pipeline.evaluation.closest_sheet import closest_sheet
 from pipeline.evaluation.evaluate_subject import Evaluation
 from pipeline.evaluation.report import report_html
+from pipeline.evaluation.result import CheckpointFacts
 from pipeline.number_ranges import evenly_spaced
 from pipeline.paths import Paths
 from pipeline.pictures.contact_sheet import contact_sheet, encode_png
@@ -25,29 +25,33 @@ MAX_REALS = 64  # beside the grid
 
 def write_reports(evaluation: Evaluation, cache: TensorCache, paths: Paths) -> None:
     """Write the stage's outs in reports/: metrics and curve for DVC, pictures, report, result."""
-    result, reports = evaluation.result, paths.reports
-    pictures = _pictures(evaluation, cache)
-    write_atomically(reports / "best.png", pictures["grid"])
-    write_atomically(reports / "closest.png", pictures["closest"])
-    write_atomically(reports / "interpolation.png", pictures["interpolation"])
-    curve = (f"{seen}\t{distance}" for seen, distance in result["selection"]["curve"])
-    write_atomically(
-        reports / "snapshots.tsv", "\n".join(["images_seen\tdistance", *curve]) + "\n"
-    )
-    write_atomically(reports / "metrics.json", _metrics_json(evaluation, "best_images_seen"))
-    write_atomically(reports / "evaluation.json", _json(result))
-    write_atomically(reports / "report.html", report_html(result, pictures))
+    selection = evaluation.result.selection
+    assert selection is not None
+    rows = [f"{seen}\t{distance}" for seen, distance in selection.curve]
+    table = "\n".join(["images_seen\tdistance", *rows]) + "\n"
+    write_atomically(paths.reports / "snapshots.tsv", table)
+    _write(evaluation, cache, paths.reports, grid="best.png", images="best_images_seen")
 
 
 def write_folder(evaluation: Evaluation, cache: TensorCache | None, folder: Path) -> None:
     """Write the files of one checkpoint's or folder's evaluation into a folder of the user's."""
+    _write(evaluation, cache, folder, grid="grid.png", images="images_seen")
+
+
+def _write(
+    evaluation: Evaluation, cache: TensorCache | None, folder: Path, *, grid: str, images: str
+) -> None:
+    """Write all files. grid: name of the grid's; images: metrics.json's key of the images seen."""
     pictures = _pictures(evaluation, cache)
-    write_atomically(folder / "grid.png", pictures["grid"])
-    write_atomically(folder / "closest.png", pictures["closest"])
-    if "interpolation" in pictures:
-        write_atomically(folder / "interpolation.png", pictures["interpolation"])
-    write_atomically(folder / "metrics.json", _metrics_json(evaluation, "images_seen"))
-    write_atomically(folder / "evaluation.json", _json(evaluation.result))
+    for key, name in (
+        ("grid", grid),
+        ("closest", "closest.png"),
+        ("interpolation", "interpolation.png"),
+    ):
+        if key in pictures:
+            write_atomically(folder / name, pictures[key])
+    write_atomically(folder / "metrics.json", _metrics_json(evaluation, images))
+    write_atomically(folder / "evaluation.json", evaluation.result.to_text())
     write_atomically(folder / "report.html", report_html(evaluation.result, pictures))
 
 
@@ -64,42 +68,30 @@ def check_out(out: Path, paths: Paths) -> None:
 
 
 def _pictures(evaluation: Evaluation, cache: TensorCache | None) -> dict[str, bytes]:
-    test = evaluation.result["memorisation"].get(Thumbnails.name)
-    subject, text = evaluation.result["subject"], None
-    if subject["kind"] == "checkpoint":
-        text = make_text_chunks(subject, GRID_NAME)
+    result, text = evaluation.result, None
+    if isinstance(result.subject, CheckpointFacts):
+        text = make_text_chunks(result.subject.model_dump(), GRID_NAME)
+    test = result.memorisation.get(Thumbnails.name)
     pictures = {
         "grid": encode_png(contact_sheet(evaluation.grid, GRID_COLUMNS), text),
         "closest": encode_png(closest_sheet(evaluation.closest, test)),
     }
     if evaluation.interpolations is not None:
-        pictures["interpolation"] = encode_png(
-            contact_sheet(evaluation.interpolations, GRID_COLUMNS), text
-        )
+        sheet = contact_sheet(evaluation.interpolations, GRID_COLUMNS)
+        pictures["interpolation"] = encode_png(sheet, text)
     if cache is not None:
-        pictures["reals"] = encode_png(contact_sheet(_reals(cache), GRID_COLUMNS))
+        train = cache.split("train")
+        reals = np.asarray(train[evenly_spaced(len(train), MAX_REALS)])
+        pictures["reals"] = encode_png(contact_sheet(reals, GRID_COLUMNS))
     return pictures
 
 
-def _reals(cache: TensorCache) -> Images:
-    """Return evenly spaced training images."""
-    train = cache.split("train")
-    return np.asarray(train[evenly_spaced(len(train), MAX_REALS)])
-
-
 def _metrics_json(evaluation: Evaluation, images_key: str) -> str:
-    """Compose metrics.json for `dvc metrics`: a value by key, then the deviations.
-
-    images_key: name of the images that the checkpoint has seen.
-    """
-    subject = evaluation.result["subject"]
+    """Compose metrics.json for `dvc metrics`: a value by key, then the deviations."""
+    subject = evaluation.result.subject
     content: dict[str, Any] = dict(evaluation.metrics)
-    if subject["kind"] == "checkpoint":
-        content |= {images_key: subject["images_seen"], "run_key": subject["run_key"][:16]}
+    if isinstance(subject, CheckpointFacts):
+        content |= {images_key: subject.images_seen, "run_key": subject.run_key[:16]}
     if evaluation.deviations:
         content["deviation"] = evaluation.deviations
-    return _json(content)
-
-
-def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -6,20 +6,22 @@ from pathlib import Path
 from typing import Self
 
 from gan.errors import GanError
-from gan.features.extraction import FeatureSet
 from gan.features.extractor import Extractor
+from gan.features.statistics import FeatureSet
+from gan.metrics.build import load_metric
 from gan.metrics.memorisation import MIN_HOLDOUT, NEIGHBOURS, Memorisation, memorisation
 from gan.metrics.thumbnails import VIEWS, Thumbnails, mirror_columns
 from gan.params.evaluation import EvaluateParams
 from gan.tensor_cache import Split, TensorCache
 from pipeline.console import count_noun
 from pipeline.evaluation.image_folder import FolderSource
-from pipeline.evaluation.metrics import METRICS, Reference, find_obstacle
+from pipeline.evaluation.metrics import Reference, find_obstacle
+from pipeline.evaluation.result import ReferenceFacts
 from pipeline.features.sources import CacheSplit, ImageSource, StatisticsFile
 from pipeline.features.store import FeatureStore
 
 SPLITS: tuple[Split, ...] = ("train", "holdout")
-MIN_IMAGES = METRICS["frechet_distance"].min_images
+MIN_IMAGES = 2  # of a reference, for its covariance
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,16 @@ def open_references(
     notes: list[str] = []
     references = []
     for name in against:
-        count = len(real.cache.split(name)) if name in SPLITS and real.cache else None
-        if count is not None and count < MIN_IMAGES:
-            split = f"the {name} split of the cache: it has {count_noun(count, 'image')}"
-            notes.append(f"nothing against {split}; statistics need {MIN_IMAGES}")
-            continue
+        if name in SPLITS and real.cache:
+            count = len(real.cache.split(name))
+            if count < MIN_IMAGES:
+                split = f"the {name} split of the cache: it has {count_noun(count, 'image')}"
+                notes.append(f"nothing against {split}; statistics need {MIN_IMAGES}")
+                continue
         references.append(_open_reference(name, real, extractors, trained_on))
     _check_unique("reference", [each.tag for each in references])
     notes += [
-        f"the {each.description} is of {each.size[1]}x{each.size[0]} pixels, what is judged of "
+        f"the {each.facts.what} is of {each.size[1]}x{each.size[0]} pixels, what is judged of "
         f"{size[1]}x{size[0]}: numbers tell of this too"
         for each in references
         if each.size not in (None, size)
@@ -117,27 +120,26 @@ def _check_unique(kind: str, names: Sequence[str]) -> None:
 def _open_reference(
     name: str, real: RealFeatures, extractors: Sequence[Extractor], trained_on: str | None
 ) -> Reference:
+    if Path(name).suffix.lower() == ".npz":
+        file = StatisticsFile.open(Path(name))
+        facts = _describe(file, file.statistics.count)
+        return Reference(file.tag, facts, _features_of_file(file, extractors))
+    source: ImageSource
     if name in SPLITS and real.cache is not None:
-        split = CacheSplit(real.cache, name)
-        digest = real.cache.digest
-        other = trained_on is not None and trained_on != digest
+        source, digest = CacheSplit(real.cache, name), real.cache.digest
+        other = trained_on not in (None, digest)
         tag = _other_data_tag(name, digest) if other else name
-        features = real.get(split, extractors)
-        return Reference(
-            tag, split.description, split.digest, len(split), other, features, split.size
-        )
-    path = Path(name)
-    if path.suffix.lower() == ".npz":
-        file = StatisticsFile.open(path)
-        features = _features_of_file(file, extractors)
-        return Reference(
-            file.tag, file.description, file.digest, file.statistics.count, True, features, None
-        )
-    folder = FolderSource(path, real.workers)
-    features = real.get(folder, extractors)
-    return Reference(
-        folder.tag, folder.description, folder.digest, len(folder), True, features, folder.size
-    )
+    else:
+        source, other = FolderSource(Path(name), real.workers), True
+        tag = source.tag
+    facts = _describe(source, len(source), other)
+    return Reference(tag, facts, real.get(source, extractors), source.size)
+
+
+def _describe(
+    source: ImageSource | StatisticsFile, count: int | None, other: bool = True
+) -> ReferenceFacts:
+    return ReferenceFacts(what=source.description, digest=source.digest, count=count, other=other)
 
 
 def _features_of_file(
@@ -172,14 +174,14 @@ def check_distances(references: References, settings: EvaluateParams, fakes: int
         raise GanError("evaluate: nothing to compare with: " + "; ".join(references.notes))
     if "frechet_distance" not in settings.metrics:
         return
-    metric = METRICS["frechet_distance"]
+    metric = load_metric("frechet_distance")
     reasons = []
     for extractor in references.extractors:
         for each in references.items:
             why = find_obstacle(metric, each, extractor.name, fakes, settings)
             if why is None:
                 return
-            reasons.append(f"{each.description}: {why}")
+            reasons.append(f"{each.facts.what}: {why}")
     raise GanError("evaluate: no Fréchet distance: " + "; ".join(dict.fromkeys(reasons)))
 
 

@@ -2,31 +2,28 @@
 
 import base64
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from gan.metrics.build import load_numbers, number_of
 from pipeline.evaluation import format_number as figures
-from pipeline.evaluation.credibility import check_result, other_data
-from pipeline.evaluation.metric_texts import MEANINGS, Meaning, meaning_of
-from pipeline.evaluation.svg_curve import curve_svg
+from pipeline.evaluation.credibility import check_result
+from pipeline.evaluation.result import EvaluationResult, MetricResult, SelectionFacts
 
 TEMPLATE = "report.html"
 PNG_START = b"\x89PNG\r\n\x1a\n"
-
-HEADLINES = ("frechet", "infinity", "kernel", "precision", "recall", "score")
 MAX_HEADLINES = 6
 
-MetricResult = Mapping[str, Any]
+LEFT, RIGHT, TOP, BOTTOM = 62, 530, 34, 230
+"""Edges of the curve's plotted area; tick labels stand outside."""
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """A PNG as a data URI, and its size, which fixes the layout before it is decoded."""
 
     address: str
@@ -34,36 +31,27 @@ class Picture:
     height: int
 
 
-@dataclass(frozen=True)
-class MetricGroup:
-    """All results of one metric, by key."""
-
-    meaning: Meaning
-    results: dict[str, MetricResult]
-
-
-def report_html(result: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
+def report_html(result: EvaluationResult, pictures: Mapping[str, bytes]) -> str:
     """Render one self-contained page about `result`; equal inputs give equal text.
 
     pictures: PNG files `grid` (fakes), `reals` beside it and `closest` (pairs of a fake and its
-    nearest training image), each of which may be missing, as may `result["notes"]`, sentences
-    about missing metrics. Raises ValueError for a picture that isn't a PNG file.
+    nearest training image), each of which may be missing. Raises ValueError for a picture that
+    isn't a PNG file.
     """
+    seeds, metrics = result.protocol.seeds, result.metrics
+    several = any(len(each.values) > 1 for each in metrics.values())
     return (
         _environment()
         .get_template(TEMPLATE)
         .render(
             result=result,
-            subject=result["subject"],
-            protocol=result["protocol"],
-            notes=result.get("notes", []),
-            others=[result["references"][name] for name in other_data(result)],
-            checks=check_result(result),
-            headlines=select_headlines(result["metrics"]),
-            groups=list(group_by_metric(result["metrics"])),
-            seeds=[seed for seed in result["protocol"]["seeds"] if seed is not None],
-            seed_headings=seed_headings(result["protocol"]["seeds"], result["metrics"]),
-            curve=_curve(result["selection"]),
+            others=[result.references[tag] for tag in result.other_data],
+            checks=list(check_result(result)),
+            headlines=select_headlines(metrics),
+            groups=group_by_metric(metrics),
+            seeds=[seed for seed in seeds if seed is not None],
+            seed_headings=[f"seed {seed}" for seed in seeds] if several else [],
+            curve=draw_curve(result.selection) if result.selection else None,
             pictures={name: embed_picture(content) for name, content in pictures.items()},
         )
     )
@@ -84,7 +72,7 @@ def _environment() -> Environment:
         "figure": figures.figure,
         "percent": figures.percent,
     }
-    environment.globals["meaning_of"] = meaning_of
+    environment.globals["number_of"] = number_of
     return environment
 
 
@@ -105,45 +93,61 @@ def embed_picture(content: bytes) -> Picture:
 
 
 def select_headlines(metrics: Mapping[str, MetricResult]) -> dict[str, MetricResult]:
-    """Select up to six results for the summary: of Inception, else of the first extractor."""
-    names = [each["extractor"] for each in metrics.values()]
+    """Select up to six results for the summary: of Inception, else of the first extractor.
+
+    Those of chief numbers against the first reference only, Fréchet distances against all.
+    """
+    names = [each.extractor for each in metrics.values()]
     first = "inception" if "inception" in names else next(iter(names), None)
-    own = {key: each for key, each in metrics.items() if each["extractor"] == first}
-    ordered = (
-        (key, each) for name in HEADLINES for key, each in own.items() if each["metric"] == name
-    )
-    selected = list(_first_references(ordered)) or list(metrics.items())
-    return dict(selected[:MAX_HEADLINES])
+    selected: dict[str, MetricResult] = {}
+    for name in (name for name, number in load_numbers().items() if number.chief):
+        results = {
+            key: each
+            for key, each in metrics.items()
+            if (each.metric, each.extractor) == (name, first)
+        }
+        selected |= dict(list(results.items())[: None if name == "frechet" else 1])
+    return dict(list(selected.items())[:MAX_HEADLINES])
 
 
-def _first_references(
-    results: Iterator[tuple[str, MetricResult]],
-) -> Iterator[tuple[str, MetricResult]]:
-    """Keep each metric against the first reference only, Fréchet distances against all."""
-    seen: set[str] = set()
-    for key, each in results:
-        if each["metric"] not in seen or each["metric"] == "frechet":
-            yield key, each
-        seen.add(each["metric"])
+def group_by_metric(
+    metrics: Mapping[str, MetricResult],
+) -> dict[str, dict[str, MetricResult]]:
+    """Group results by number, in the order of the registry; unknown ones come last."""
+    names = dict.fromkeys([*load_numbers(), *(each.metric for each in metrics.values())])
+    groups = {
+        name: {key: each for key, each in metrics.items() if each.metric == name} for name in names
+    }
+    return {name: results for name, results in groups.items() if results}
 
 
-def group_by_metric(metrics: Mapping[str, MetricResult]) -> Iterator[MetricGroup]:
-    """Group results by metric, in the order of the meanings; unknown metrics come last."""
-    names = list(dict.fromkeys(each["metric"] for each in metrics.values()))
-    known = [name for name in MEANINGS if name in names]
-    for name in [*known, *(each for each in names if each not in MEANINGS)]:
-        results = {key: each for key, each in metrics.items() if each["metric"] == name}
-        yield MetricGroup(meaning_of(name), results)
+class Curve(NamedTuple):
+    """Points (x, y, images seen, distance), and labels of both axes by their coordinates."""
+
+    points: list[tuple[float, float, int, float]]
+    across: dict[float, str]
+    up: dict[float, str]
 
 
-def seed_headings(seeds: Sequence[int | None], metrics: Mapping[str, MetricResult]) -> list[str]:
-    """Return headings for the values of each seed; none if every result has a single value."""
-    if all(len(each["values"]) < 2 for each in metrics.values()):
-        return []
-    return [f"seed {seed}" for seed in seeds]
+def draw_curve(selection: SelectionFacts) -> Curve | None:
+    """Place the points of a selection's curve in the chart; None if there are none.
+
+    The page draws it in its colours, light or dark. The vertical axis need not start at 0.
+    """
+    if not selection.curve:
+        return None
+    images, values = zip(*selection.curve, strict=True)
+    x, across = _axis(images, LEFT, RIGHT)
+    y, up = _axis(values, BOTTOM, TOP)
+    return Curve(list(zip(x, y, images, values, strict=True)), across, up)
 
 
-def _curve(selection: Mapping[str, Any] | None) -> Markup:
-    if selection is None:
-        return Markup("")
-    return curve_svg(selection["curve"], selection["best"], selection["key"])
+def _axis(
+    values: Sequence[float], start: float, end: float
+) -> tuple[list[float], dict[float, str]]:
+    """Coordinates of values between those of the least and the greatest, and labels on the way."""
+    low, high = min(values), max(values)
+    size = high - low or 1.0
+    places = [round(start + (value - low) / size * (end - start), 2) for value in values]
+    labels = {start + (end - start) * i / 4: figures.figure(low + size * i / 4) for i in range(5)}
+    return places, labels

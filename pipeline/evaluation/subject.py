@@ -1,11 +1,10 @@
 """Subject of an evaluation: a generator's checkpoint, or a folder of images."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -26,7 +25,9 @@ from gan.sampling import (
 )
 from gan.tensor_cache import Images, TensorCache
 from pipeline.evaluation.image_folder import FolderSource
+from pipeline.evaluation.result import CheckpointFacts, FolderFacts
 from pipeline.number_ranges import evenly_spaced
+from pipeline.paths import sha256_of
 
 Weights = Literal["averaged", "raw"]
 
@@ -62,8 +63,8 @@ class Subject(Protocol):
     def interpolations(self) -> Images | None:
         """Return latent interpolations, (n, H, W, 3) uint8; None for a folder."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return its part of an evaluation's result."""
+    def describe(self) -> CheckpointFacts | FolderFacts:
+        """Return its part of a result."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,8 @@ class CheckpointSubject:
     def open(cls, path: Path, weights: Weights = "averaged") -> "CheckpointSubject":
         """Read a checkpoint; GanError if it is damaged or lacks these weights."""
         generator, origin = load_generator(path, raw=weights == "raw")
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         device = choose_compute("auto", "float32").device
-        return cls(path, generator.to(device), origin, weights, sha256)
+        return cls(path, generator.to(device), origin, weights, sha256_of(path))
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -131,9 +131,9 @@ class CheckpointSubject:
         images: Images = batch.permute(0, 2, 3, 1).numpy()
         return images
 
-    def to_json(self) -> dict[str, Any]:
-        content = describe_checkpoint(self.origin, self.weights, sha256=self.sha256)
-        return {"kind": "checkpoint", **content}
+    def describe(self) -> CheckpointFacts:
+        facts = describe_checkpoint(self.origin, self.weights, sha256=self.sha256)
+        return CheckpointFacts.model_validate(facts)
 
 
 @dataclass(frozen=True)
@@ -169,13 +169,9 @@ class FolderSubject:
     def interpolations(self) -> None:
         return None
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "kind": "folder",
-            "name": self.source.folder.resolve().name,
-            "sha256": self.source.digest,
-            "size": list(self.source.size),
-        }
+    def describe(self) -> FolderFacts:
+        name, size = self.source.folder.resolve().name, self.source.size
+        return FolderFacts(name=name, sha256=self.source.digest, size=size)
 
 
 def require_same_data(path: Path, trained_on: str, cache: TensorCache, remedy: str) -> None:

@@ -1,5 +1,6 @@
 """Evaluation on request: of one checkpoint, a recorded run, or a folder of images."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from gan.features.statistics_file import Labels, save_statistics
 from gan.params.file import Params
 from gan.tensor_cache import TensorCache
 from pipeline.console import say
-from pipeline.evaluation.evaluate_subject import Evaluation, evaluate_subject, refuse_empty
+from pipeline.evaluation.evaluate_subject import Evaluation, evaluate_subject
 from pipeline.evaluation.image_folder import FolderSource
 from pipeline.evaluation.outputs import check_out, write_folder
 from pipeline.evaluation.references import SPLITS, RealFeatures, check_distances, open_references
@@ -96,15 +97,19 @@ def evaluate_one(request: Request, params: Params, paths: Paths) -> Evaluation:
     if not request.extractors:
         references = references.with_notes(missing_note(params.features, paths))
     evaluation = evaluate_subject(subject, references, settings, batch_size)
-    refuse_empty(evaluation)
-    for note in evaluation.result["notes"]:
+    if not evaluation.metrics:
+        notes = "; ".join(evaluation.result.notes)
+        raise GanError(f"evaluate: no metric could be computed: {notes}")
+    for note in evaluation.result.notes:
         say(note)
-    if request.out is not None:
-        write_folder(evaluation, cache, request.out)
     if request.statistics is not None:
         save_statistics(request.statistics, evaluation.statistics, _labels(extractors[0]))
-    if isinstance(subject, CheckpointSubject):
-        log_one(evaluation, subject, settings, paths, request.own)
+    with tempfile.TemporaryDirectory(prefix="gan-") as temporary:
+        folder = request.out or Path(temporary)
+        if request.out or request.own:
+            write_folder(evaluation, cache, folder)
+        if isinstance(subject, CheckpointSubject):
+            log_one(evaluation, subject, settings, paths, folder, request.own)
     return evaluation
 
 

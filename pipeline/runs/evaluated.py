@@ -5,14 +5,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from gan.errors import GanError
 from pipeline.console import one_line
+from pipeline.evaluation.result import (
+    CheckpointFacts,
+    EvaluationResult,
+    MetricResult,
+    read_result,
+)
 from pipeline.tracking.mlflow.reader import StoredRun
 from pipeline.tracking.run import flatten
 
-FORMAT = "avatar-gan evaluation 1"
 SHORT = 8  # digits of an id in a label
 
 
@@ -55,66 +59,66 @@ class EvaluatedRun:
 
 def read_evaluation(file: Path) -> EvaluatedRun:
     """Read an evaluation.json of `gan evaluate`; GanError if the file is something else."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise ValueError(content["format"])
-        return _read_result(content, str(file))
-    except OSError as error:
-        raise GanError(f"{file}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise GanError(
-            f"{file}: no evaluation of gan, or damaged (expected format {FORMAT!r}); "
-            "`gan evaluate --out` writes one"
-        ) from None
-
-
-def _read_result(content: Mapping[str, Any], where: str) -> EvaluatedRun:
-    subject = content["subject"]
+    result = read_result(file)
+    subject = result.subject if isinstance(result.subject, CheckpointFacts) else None
+    settings: dict[str, str] = {}
+    if subject:
+        settings |= flatten({"cache": subject.lineage.get("preprocess", {})})
+        settings |= _dataset(subject.lineage.get("snapshot"))
     return EvaluatedRun(
-        name=one_line(subject["name"]),
-        where=where,
+        name=one_line(result.subject.name),
+        where=str(file),
         run_id=None,
-        run_key=subject.get("run_key"),
-        cache_digest=subject.get("trained_on"),
+        run_key=subject.run_key if subject else None,
+        cache_digest=subject.trained_on if subject else None,
         objective=None,
-        images_seen=subject.get("images_seen"),
+        images_seen=subject.images_seen if subject else None,
         metrics={
             key: MetricValue(
-                each["value"], each["deviation"], each["protocol"], _protocol_parts(each, content)
+                each.value, each.deviation, each.protocol, _protocol_parts(each, result)
             )
-            for key, each in content["metrics"].items()
-            if math.isfinite(each["value"])
+            for key, each in result.metrics.items()
+            if math.isfinite(each.value)
         },
-        data_settings=_data_settings(subject.get("lineage", {})),
+        data_settings=settings,
     )
-
-
-def _data_settings(lineage: Mapping[str, Any]) -> dict[str, str]:
-    settings = dict(flatten({"cache": lineage.get("preprocess", {})}))
-    return settings | _dataset(lineage.get("snapshot"))
 
 
 def _dataset(digest: str | None) -> dict[str, str]:
     return {} if digest is None else {"dataset": str(digest)[:12]}
 
 
-def _protocol_parts(metric: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, str]:
-    extractors, references = content["protocol"]["extractors"], content["references"]
-    extractor = extractors.get(metric["extractor"], {})
-    reference = references.get(metric["against"] or "", {})
-    parts = {
-        "extractor": extractor.get("digest"),
-        "precision": extractor.get("precision"),
-        "extractor's protocol": extractor.get("protocol"),
-        "real images": reference.get("digest"),
-        "number of real images": metric["reals"],
-    }
+def _protocol_parts(metric: MetricResult, result: EvaluationResult) -> dict[str, str]:
+    extractor = result.protocol.extractors.get(metric.extractor)
+    reference = result.references.get(metric.against or "")
+    parts: dict[str, str | int | None] = {"number of real images": metric.reals}
+    if extractor:
+        parts |= {
+            "extractor": extractor.digest,
+            "precision": extractor.precision,
+            "extractor's protocol": extractor.protocol,
+        }
+    if reference:
+        parts["real images"] = reference.digest
     return {name: str(value) for name, value in parts.items() if value is not None}
 
 
 def evaluated_from(run: StoredRun) -> EvaluatedRun:
-    """Metrics of an MLflow run; GanError if it has none, or none with a protocol."""
+    """Read metrics of an MLflow run; GanError if it has none, or none with a protocol."""
+    command = f"`gan evaluate --run {run.run_id[:SHORT]}`"
+    protocols = read_protocols(run)
+    if protocols is None and "protocols" in run.tags:
+        raise GanError(
+            f"{label_of(run)}: its tag `protocols` is damaged; {command} measures again"
+        )
+    if protocols is None:
+        if any(key.startswith(("fid_", "fd_")) for key in run.metrics):
+            raise GanError(
+                f"{label_of(run)}: its metrics have no protocol and cannot be compared; {command} "
+                "measures again"
+            )
+        raise GanError(f"{label_of(run)}: not evaluated yet; {command} does it")
+    settings = {key: value for key, value in run.params.items() if key.startswith("cache.")}
     return EvaluatedRun(
         name=one_line(run.name),
         where=run.run_id,
@@ -125,29 +129,19 @@ def evaluated_from(run: StoredRun) -> EvaluatedRun:
         images_seen=to_count(run.metrics.get("best_images_seen")),
         metrics={
             key: MetricValue(value, _finite(run.metrics.get(f"deviation/{key}")), protocol)
-            for key, protocol in _read_protocols(run).items()
+            for key, protocol in protocols.items()
             if (value := _finite(run.metrics.get(key))) is not None
         },
-        data_settings={key: value for key, value in run.params.items() if key.startswith("cache.")}
-        | _dataset(run.tags.get("snapshot_digest")),
+        data_settings=settings | _dataset(run.tags.get("snapshot_digest")),
     )
 
 
-def _read_protocols(run: StoredRun) -> dict[str, str]:
-    command = f"`gan evaluate --run {run.run_id[:SHORT]}`"
-    if "protocols" not in run.tags:
-        if any(key.startswith(("fid_", "fd_")) for key in run.metrics):
-            raise GanError(
-                f"{label_of(run)}: its metrics have no protocol and cannot be compared; {command} "
-                "measures again"
-            )
-        raise GanError(f"{label_of(run)}: not evaluated yet; {command} does it")
+def read_protocols(run: StoredRun) -> dict[str, str] | None:
+    """Read the protocols of a run's metrics by key; None where the tag is missing or damaged."""
     try:
         return {str(key): str(each) for key, each in json.loads(run.tags["protocols"]).items()}
-    except (ValueError, AttributeError):
-        raise GanError(
-            f"{label_of(run)}: its tag `protocols` is damaged; {command} measures again"
-        ) from None
+    except (KeyError, ValueError, AttributeError):
+        return None
 
 
 def label_of(run: StoredRun) -> str:
@@ -156,7 +150,7 @@ def label_of(run: StoredRun) -> str:
 
 
 def to_count(value: float | None) -> int | None:
-    """A count that MLflow stores as a float; None if it is not finite."""
+    """Convert a count that MLflow stores as a float; None if it is not finite."""
     return None if value is None or not math.isfinite(value) else int(value)
 
 

@@ -1,97 +1,121 @@
-"""Keys of metrics, read: metric and direction, order of trust, in what two keys differ."""
+"""Keys of metrics, read: number and direction, order of trust, in what two keys differ."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
 
-from gan.metrics.metric_names import KEY_PREFIXES
-from pipeline.evaluation.format_number import count
-from pipeline.evaluation.metric_texts import MEANINGS, Better
+from gan.metrics.build import load_numbers, number_of
+from gan.metrics.metric import Better, Number
 
-PREFIXES = {name: metric for metric in MEANINGS for name in KEY_PREFIXES.get(metric, (metric,))}
-"""Metrics by the beginning of their keys."""
-
-TRUST = ("frechet", "infinity", "kernel", "coverage", "density", "precision", "recall", "score")
-"""Metrics to rank by, the most trusted first."""
-
-COUNT = re.compile(r"_(\d+)(k?)(?:_|$)")
-HALVES = ("bf16", "fp16")
-SMALL = re.compile(r"_?small(\d+)$")
-
-
-def metric_of(key: str) -> str:
-    """Metric of a key, "" for an unknown one."""
-    prefix = _prefix(key)
-    return PREFIXES[prefix] if prefix else ""
+MARKS = ("raw", "bf16", "fp16")
+ASPECTS = {
+    "weights": "weights",
+    "fakes": "number of fakes",
+    "against": "real images",
+    "extractor": "extractor",
+    "precision": "precision",
+    "small": "fewest images on a side",
+}
+"""Words for the parts of a key that decide whether two are comparable."""
 
 
-def _prefix(key: str) -> str:
-    return max((each for each in PREFIXES if key.startswith(f"{each}_")), key=len, default="")
+@dataclass(frozen=True)
+class Key:
+    """Parts of a key that `gan.metrics.metric.metric_key` composed.
+
+    small: fewest images on a side, None if there are enough.
+    """
+
+    number: Number
+    extractor: str = ""
+    weights: str = "averaged"
+    precision: str = "float32"
+    fakes: int = 0
+    against: str = "train"
+    small: int | None = None
+
+    @property
+    def can_rank(self) -> bool:
+        """Whether runs are ranked by it."""
+        return self.number.rank is not None
+
+    @property
+    def trust(self) -> tuple[float | str, ...]:
+        """Sort key: the most trusted number first, Inception before other extractors.
+
+        Within those enough images come before few, the train split before others, plain protocols
+        before marked ones, many images before fewer.
+        """
+        return (
+            self.number.rank if self.number.rank is not None else 1000,
+            self.extractor != "inception",
+            self.small is not None,
+            "" if self.against == "train" else self.against,
+            (self.weights == "raw") + (self.precision != "float32"),
+            -self.fakes,
+        )
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    prefixes = {prefix for each in load_numbers().values() for prefix in each.prefixes}
+    longest_first = "|".join(sorted(prefixes, key=len, reverse=True))
+    against = r"(?:_(?P<against>.+?))??(?:_small(?P<small>\d+))?"
+    return re.compile(rf"({longest_first})(?:_(?P<middle>.+?))?_(?P<fakes>\d+)(k?){against}")
+
+
+@cache
+def read_key(text: str) -> Key:
+    """Take a key apart; the name of anything else, such as a loss, has a number of no meaning."""
+    match = _pattern().fullmatch(text)
+    if match is None:
+        return Key(number_of(text))
+    prefix, _, fakes, thousands, against, small = match.groups()
+    number = next(each for each in load_numbers().values() if prefix in each.prefixes)
+    parts = (match["middle"] or "").split("_")
+    return Key(
+        number,
+        extractor="_".join(part for part in parts if part not in MARKS) or "inception",
+        weights="raw" if "raw" in parts else "averaged",
+        precision=next((part for part in parts if part in MARKS[1:]), "float32"),
+        fakes=int(fakes) * (1000 if thousands else 1),
+        against=against or "train",
+        small=int(small) if small else None,
+    )
 
 
 def direction_of(key: str) -> Better:
     """Direction in which a metric is better."""
-    return MEANINGS[metric_of(key)].better if metric_of(key) else "neither"
+    return read_key(key).number.better
 
 
-def trust_order(key: str) -> tuple[int | bool | str, ...]:
-    """Sort key: fid_50k, fid_10k, other FIDs, other Fréchet distances, then other metrics.
-
-    Within those enough images come before few, the train split before others, plain protocols
-    before marked ones, many images before fewer.
-    """
-    metric = metric_of(key)
-    place = TRUST.index(metric) if metric in TRUST else len(TRUST)
-    inception = key.startswith(f"{KEY_PREFIXES.get(metric, ('',))[0]}_")
-    usual = {"fid_50k": 0, "fid_10k": 1}.get(key, 2)
-    before, fakes, after = _split(key)
-    return (place, not inception, usual, "_small" in key, after, before.count("_"), -fakes, key)
+def sort_by_trust(keys: Iterable[str]) -> list[str]:
+    """Sort keys, the most trusted first; those that can't rank come last."""
+    return sorted(keys, key=lambda key: (*read_key(key).trust, key))
 
 
-def _split(key: str) -> tuple[str, int, str]:
-    """Part before the number of fakes, that number, part after it."""
-    match = COUNT.search(key)
-    if match is None:
-        return key, 0, ""
-    fakes = int(match[1]) * (1000 if match[2] else 1)
-    return key[: match.start()], fakes, key[match.end() :]
+def first_keys(keys: Sequence[str]) -> list[str]:
+    """Return the first key of each chief number, in the order of the registry."""
+    firsts = {read_key(key).number.name: key for key in reversed(keys)}
+    return [firsts[name] for name, each in load_numbers().items() if each.chief and name in firsts]
 
 
-def aspects(key: str) -> Mapping[str, str]:
-    """Aspects of the protocol that a key names; {} for an unknown metric."""
-    prefix = _prefix(key)
-    if not prefix or not COUNT.search(key):
-        return {}
-    before, fakes, after = _split(key)
-    parts = [part for part in before[len(prefix) :].split("_") if part]
-    marks = [part for part in parts if part in ("raw", *HALVES)]
-    small = SMALL.search(after)
-    return {
-        "weights": "raw" if "raw" in marks else "averaged",
-        "number of fakes": count(fakes),
-        "real images": SMALL.sub("", after) or "train",
-        "extractor": "_".join(part for part in parts if part not in marks) or "inception",
-        "precision": next((mark for mark in marks if mark in HALVES), "float32"),
-        "fewest images on a side": small[1] if small else "enough",
-    }
+def describe_nearest(key: str, others: Iterable[str]) -> str | None:
+    """Name the other key of the same number that differs in fewest aspects, and in which."""
+    own, found = read_key(key), []
+    for other in sorted(others):
+        read = read_key(other)
+        different = [
+            f"{words} ({_show(own, name)} against {_show(read, name)})"
+            for name, words in ASPECTS.items()
+            if getattr(own, name) != getattr(read, name)
+        ]
+        if read.number == own.number and different:
+            found.append((len(different), f"{other} instead: other {' and '.join(different)}"))
+    return min(found, default=(0, None))[1]
 
 
-def differences(key: str, other: str) -> list[str]:
-    """Aspects in which two keys of a metric differ, such as `weights (averaged against raw)`."""
-    one, two = aspects(key), aspects(other)
-    return [
-        f"{name} ({one[name]} against {two[name]})"
-        for name in one
-        if name in two and one[name] != two[name]
-    ]
-
-
-def nearest(key: str, others: Iterable[str]) -> tuple[str, Sequence[str]] | None:
-    """The other key of the same metric that differs in fewest aspects, and in which; None if
-    there is none."""
-    metric = metric_of(key)
-    pairs = [
-        (other, differences(key, other))
-        for other in sorted(others)
-        if other != key and metric and metric_of(other) == metric
-    ]
-    return min((pair for pair in pairs if pair[1]), key=lambda pair: len(pair[1]), default=None)
+def _show(key: Key, name: str) -> str:
+    value = getattr(key, name)
+    return f"{value:,}" if name == "fakes" else str("enough" if value is None else value)

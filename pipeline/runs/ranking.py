@@ -5,16 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gan.errors import GanError
+from gan.metrics.metric import Better
 from pipeline.console import list_first
-from pipeline.evaluation.metric_texts import Better
 from pipeline.runs.evaluated import EvaluatedRun
-from pipeline.runs.metric_keys import TRUST, direction_of, metric_of, nearest, trust_order
-
-CHIEF = ("frechet", "infinity", "kernel", "precision", "recall", "coverage")
-"""Metrics of which one key each is shown beside the one that ranks."""
+from pipeline.runs.metric_keys import describe_nearest, direction_of, read_key, sort_by_trust
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
-ALIKE = "evaluate them with equal settings"
+ALIKE = "no metric that all runs have; evaluate them with equal settings"
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Place:
 class Ranking:
     """Runs, the best first. others: further keys that all runs have by equal protocols.
 
-    unequal: keys that all have, by different protocols. without_deviation: runs of one seed.
+    unequal: keys that all have, by different protocols.
     """
 
     key: str
@@ -46,18 +43,6 @@ class Ranking:
     places: tuple[Place, ...]
     others: tuple[str, ...]
     unequal: tuple[str, ...]
-    without_deviation: tuple[EvaluatedRun, ...]
-
-    @property
-    def chief(self) -> tuple[str, ...]:
-        """The most trusted further key of each chief metric."""
-        return first_keys(self.others)
-
-
-def first_keys(keys: Sequence[str]) -> tuple[str, ...]:
-    """The first key of each chief metric."""
-    firsts = (next((key for key in keys if metric_of(key) == metric), None) for metric in CHIEF)
-    return tuple(key for key in firsts if key)
 
 
 def rank(runs: Sequence[EvaluatedRun], by: str | None = None, other_data: bool = False) -> Ranking:
@@ -68,11 +53,11 @@ def rank(runs: Sequence[EvaluatedRun], by: str | None = None, other_data: bool =
     """
     if len(runs) < 2:
         raise GanError("comparing takes at least two runs, files or folders; give more of them")
-    common = sorted(set.intersection(*({*run.metrics} for run in runs)), key=trust_order)
+    common = sort_by_trust(set.intersection(*({*run.metrics} for run in runs)))
     key = _choose_key(runs, common, by)
-    equal = [each for each in common if len(_group_by_protocol(runs, each)) == 1]
+    equal = [each for each in common if len({run.metrics[each].protocol for run in runs}) == 1]
     if key not in equal:
-        raise GanError(_describe_protocols(runs, key, [each for each in equal if _can_rank(each)]))
+        raise GanError(_describe_protocols(runs, key, equal))
     if not other_data:
         _check_data(runs)
     return Ranking(
@@ -81,73 +66,41 @@ def rank(runs: Sequence[EvaluatedRun], by: str | None = None, other_data: bool =
         places=_order(runs, key),
         others=tuple(each for each in equal if each != key),
         unequal=tuple(each for each in common if each not in equal),
-        without_deviation=tuple(run for run in runs if run.metrics[key].deviation is None),
     )
 
 
-def _can_rank(key: str) -> bool:
-    return direction_of(key) != "neither"
-
-
 def _choose_key(runs: Sequence[EvaluatedRun], common: Sequence[str], by: str | None) -> str:
-    trusted = [key for key in common if metric_of(key) in TRUST]
-    if by is None:
-        if not trusted:
-            metrics = "; ".join(
-                f"{run.label} has {_list_keys(sorted(run.metrics))}" for run in runs
-            )
-            raise GanError(
-                f"no metric that all runs have: {metrics}{_nearest_difference(runs)}; {ALIKE}"
-            )
+    trusted = [key for key in common if read_key(key).can_rank]
+    if by is None and trusted:
         return trusted[0]
-    if by not in common:
-        without = [_describe_lack(run, by) for run in runs if by not in run.metrics]
-        rest = f"all have {_list_keys(trusted)}" if trusted else ALIKE
-        raise GanError(f"{by}: not measured for {', '.join(without)}; {rest}")
-    if not _can_rank(by):
-        raise GanError(f"{by}: neither lower nor higher is better; rank by {_list_keys(trusted)}")
-    return by
-
-
-def _list_keys(keys: Sequence[str]) -> str:
-    return list_first(keys) or "no metric"
+    wanted = by or next(iter(sort_by_trust(runs[0].metrics)), "any metric")
+    if wanted not in common:
+        without = [_describe_lack(run, wanted) for run in runs if wanted not in run.metrics]
+        rest = f"all have {list_first(trusted)}" if trusted else ALIKE
+        raise GanError(f"{wanted}: not measured for {', '.join(without)}; {rest}")
+    if direction_of(wanted) == "neither":
+        others = list_first(trusted) or "another metric"
+        raise GanError(f"{wanted}: neither lower nor higher is better; rank by {others}")
+    return wanted
 
 
 def _describe_lack(run: EvaluatedRun, key: str) -> str:
-    """The run's label, and the nearest metric that it has."""
-    other = nearest(key, run.metrics)
-    if other is None:
-        return run.label
-    return f"{run.label}, which has {other[0]} instead: other {' and '.join(other[1])}"
-
-
-def _nearest_difference(runs: Sequence[EvaluatedRun]) -> str:
-    """Difference between the first run's most trusted metric and the nearest one of a run that
-    lacks it."""
-    trusted = [key for key in runs[0].metrics if metric_of(key) in TRUST]
-    for key in sorted(trusted, key=trust_order):
-        for run in runs[1:]:
-            other = nearest(key, run.metrics)
-            if key not in run.metrics and other:
-                return f"; {key} and {other[0]} differ in {' and '.join(other[1])}"
-    return ""
-
-
-def _group_by_protocol(runs: Sequence[EvaluatedRun], key: str) -> dict[str, list[EvaluatedRun]]:
-    groups: dict[str, list[EvaluatedRun]] = {}
-    for run in runs:
-        groups.setdefault(run.metrics[key].protocol, []).append(run)
-    return groups
+    """Name a run without a metric, and the nearest metric that it has."""
+    other = describe_nearest(key, run.metrics) or list_first(sort_by_trust(run.metrics))
+    return f"{run.label}, which has {other or 'no metric'}"
 
 
 def _describe_protocols(runs: Sequence[EvaluatedRun], key: str, equal: Sequence[str]) -> str:
-    groups = _group_by_protocol(runs, key)
+    groups: dict[str, list[EvaluatedRun]] = {}
+    for run in runs:
+        groups.setdefault(run.metrics[key].protocol, []).append(run)
     sides = " against ".join(
         f"{', '.join(run.label for run in group)} by {protocol}"
         for protocol, group in groups.items()
     )
     firsts = [group[0] for group in groups.values()]
-    instead = f"; --by {equal[0]} compares" if equal else ""
+    ranking = [each for each in equal if read_key(each).can_rank]
+    instead = f"; --by {ranking[0]} compares" if ranking else ""
     reasons = " and ".join(_list_protocol_differences(firsts, key)) or "extractor or real images"
     return (
         f"{key}: measured by different protocols ({sides}; they differ in {reasons}); evaluate "
@@ -156,7 +109,7 @@ def _describe_protocols(runs: Sequence[EvaluatedRun], key: str, equal: Sequence[
 
 
 def _list_protocol_differences(runs: Sequence[EvaluatedRun], key: str) -> Iterator[str]:
-    """Parts of the protocols that are known to differ."""
+    """List parts of the protocols that are known to differ."""
     parts = [run.metrics[key].protocol_parts for run in runs]
     for name in sorted(set.intersection(*({*each} for each in parts))):
         values = list(dict.fromkeys(each[name] for each in parts))
@@ -183,7 +136,7 @@ def _check_data(runs: Sequence[EvaluatedRun]) -> None:
 
 
 def _list_data_differences(runs: Sequence[EvaluatedRun]) -> str:
-    """Settings of the data that differ, where all runs have them."""
+    """List settings of the data that differ, where all runs have them."""
     shared = sorted(set.intersection(*({*run.data_settings} for run in runs)))
     values = {key: list(dict.fromkeys(run.data_settings[key] for run in runs)) for key in shared}
     different = [_oppose(key, each) for key, each in values.items() if len(each) > 1]

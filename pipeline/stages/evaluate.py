@@ -13,8 +13,7 @@ from pipeline.console import say
 from pipeline.evaluation.evaluate_subject import Evaluation, evaluate_subject
 from pipeline.evaluation.outputs import write_reports
 from pipeline.evaluation.references import RealFeatures, open_references
-from pipeline.evaluation.select_snapshot import find_snapshots, select_snapshot
-from pipeline.evaluation.subject import CheckpointSubject
+from pipeline.evaluation.select_snapshot import Snapshots, select_snapshot
 from pipeline.features.extractors import available_extractors
 from pipeline.features.inception_file import missing_note
 from pipeline.features.store import FeatureStore
@@ -29,23 +28,20 @@ def run(params: Params, paths: Paths) -> Evaluation:
     """
     settings, batch_size = params.evaluate, params.features.batch_size
     cache = TensorCache.open(paths.cache)
-    snapshots = find_snapshots(paths.models / "snapshots", cache)
+    snapshots = Snapshots(paths.models / "snapshots", cache)
     device = choose_compute("auto", "float32").device
     extractors = available_extractors(params.features, paths, device)
     store = FeatureStore(paths.features, paths.reference)
     real = RealFeatures(store, cache, chunk_size(batch_size))
-    size = (cache.size, cache.size)
     references = open_references(
-        settings, real, extractors, settings.splits, cache.digest, size
+        settings, real, extractors, settings.splits, cache.digest, snapshots.newest.size
     ).with_notes(missing_note(params.features, paths))
 
     selection = select_snapshot(snapshots, references, settings, batch_size)
-    best = CheckpointSubject.open(selection.best.path)
-    evaluation = evaluate_subject(best, references, settings, batch_size)
-    evaluation.result["selection"] = selection.to_json()
-    evaluation.result["notes"] += selection.notes
-
-    for note in evaluation.result["notes"]:
+    references = references.with_notes(selection.notes)
+    best = selection.best
+    evaluation = evaluate_subject(best, references, settings, batch_size, selection.facts)
+    for note in evaluation.result.notes:
         say(note)
     write_atomically(paths.models / "best.pt", best.path.read_bytes())
     write_reports(evaluation, cache, paths)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from gan.atomic import write_atomically
 from gan.devices import choose_compute
-from gan.features.extraction import FeatureSet, chunk_size
+from gan.features.extraction import chunk_size
 from gan.features.extractor import Extractor
-from gan.metrics.frechet_distance import frechet_distance
-from gan.metrics.kernel_distance import MIN_IMAGES, kernel_distance
-from gan.metrics.metric_names import metric_key, precision_marks, small_side
+from gan.features.statistics import FeatureSet
+from gan.metrics.frechet_distance import FRECHET, frechet_distance
+from gan.metrics.kernel_distance import KERNEL, MIN_IMAGES, kernel_distance
+from gan.metrics.metric import metric_key, precision_marks, small_side
 from gan.params.file import Params
 from gan.tensor_cache import Split, TensorCache
 from pipeline.console import say
@@ -80,9 +81,9 @@ def _real_distances(
     counts = train.count, holdout.count
     small = small_side(*counts)
     marks = precision_marks(extractor.precision)
-    frechet = metric_key("frechet", extractor.name, counts[0], "holdout", small, marks)
+    frechet = metric_key(FRECHET, extractor.name, counts[0], "holdout", small, marks)
     distances = {f"{frechet}_real": frechet_distance(train.statistics, holdout.statistics)}
     if min(counts) >= MIN_IMAGES:
-        kernel = metric_key("kernel", extractor.name, counts[0], "holdout", None, marks)
+        kernel = metric_key(KERNEL, extractor.name, counts[0], "holdout", None, marks)
         distances[f"{kernel}_real"] = kernel_distance(train.vectors, holdout.vectors).value
     return {key: float(f"{value:.6g}") for key, value in distances.items()}

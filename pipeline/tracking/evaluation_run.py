@@ -2,7 +2,6 @@
 
 import json
 import math
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 from gan.checkpoints import Origin
 from gan.params.evaluation import EvaluateParams
 from pipeline.evaluation.evaluate_subject import Evaluation
-from pipeline.evaluation.outputs import write_folder
 from pipeline.evaluation.references import is_other_data
 from pipeline.evaluation.subject import CheckpointSubject
 from pipeline.paths import Paths
@@ -25,7 +23,7 @@ def log_best(evaluation: Evaluation, settings: EvaluateParams, paths: Paths) -> 
     subject = evaluation.subject
     assert isinstance(subject, CheckpointSubject)
     run = _attach(subject.origin, settings, paths)
-    add_best(run, evaluation.result, paths.reports, subject.path)
+    add_best(run, evaluation.result.model_dump(), paths.reports, subject.path)
     run.flush()
     run.remove_if_sent()
 
@@ -67,26 +65,25 @@ def log_one(
     subject: CheckpointSubject,
     settings: EvaluateParams,
     paths: Paths,
+    folder: Path,
     own: Own | None = None,
 ) -> None:
     """Log the metrics of one checkpoint, unless they were measured against other data.
 
     Without `own` their names begin with `checkpoint/`, since the run's own metrics are those of
-    its best snapshot.
+    its best snapshot. folder: with the files of the evaluation, if there is `own`.
     """
-    if any(is_other_data(tag) for tag in evaluation.result["references"]):
+    if any(is_other_data(tag) for tag in evaluation.result.references):
         return
     seen = subject.origin.images_seen
     run = _attach(subject.origin, settings, paths, own.run_id if own else None)
     if own:
         step = max(seen, own.last_step or 0)
         run.metrics({"best_images_seen": seen}, step)
-        _add_metrics(run, evaluation.result["metrics"], step)
-        with tempfile.TemporaryDirectory() as folder:
-            write_folder(evaluation, None, Path(folder))
-            run.image("closest", Path(folder) / "closest.png", step)
-            for name in ("evaluation.json", "report.html"):
-                run.artifact(Path(folder) / name, "evaluation")
+        _add_metrics(run, evaluation.result.model_dump()["metrics"], step)
+        run.image("closest", folder / "closest.png", step)
+        for name in ("evaluation.json", "report.html"):
+            run.artifact(folder / name, "evaluation")
     else:
         run.metrics({f"checkpoint/{key}": v for key, v in evaluation.metrics.items()}, seen)
     run.flush()

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
+from gan.metrics.build import number_of
 from pipeline.evaluation.format_number import figure
-from pipeline.evaluation.metric_texts import meaning_of
 from pipeline.markdown import code, render_markdown
 from pipeline.tracking.run import Run
 
@@ -135,7 +135,7 @@ def _metrics(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Markup, Markup]]
     for key, each in metrics.items():
         spread = each["deviation"]
         number = figure(each["value"], spread) + (f" ± {spread:.2g}" if spread else "")
-        meaning = meaning_of(each["metric"])
+        meaning = number_of(each["metric"])
         better = "" if meaning.better == "neither" else f", {meaning.better} is better"
         text = "" if meaning.title in explained else f"{meaning.title}{better}. {meaning.text}"
         explained.add(meaning.title)

@@ -17,7 +17,7 @@ from gan.errors import GanError
 from pipeline.code_digest import TRAINING, code_digest
 from pipeline.console import progress, short, without_secrets
 from pipeline.dataset.reader import Dataset
-from pipeline.evaluation.evaluate_subject import FORMAT
+from pipeline.evaluation.result import FORMAT
 from pipeline.paths import Paths
 from pipeline.pictures.png_lineage import read_lineage
 from pipeline.tracking.descriptions import describe_training

@@ -1,6 +1,7 @@
 import pytest
 
-from gan.metrics.metric_names import metric_key, small_side
+from gan.metrics.build import number_of
+from gan.metrics.metric import metric_key, small_side
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ from gan.metrics.metric_names import metric_key, small_side
     ],
 )  # fmt: skip
 def test_a_key_says_metric_extractor_protocol_count_and_reals(metric, extractor, count, rest, key):
-    assert metric_key(metric, extractor, count, **rest) == key
+    assert metric_key(number_of(metric), extractor, count, **rest) == key
 
 
 @pytest.mark.parametrize(

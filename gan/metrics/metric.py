@@ -1,0 +1,97 @@
+"""Definition of a metric: its numbers, their keys and meaning, its needs and computation."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gan.features.statistics import Features, FeatureSet
+
+ENOUGH_IMAGES = 2048
+"""Images on each side; with fewer, a distance of 2,048 features depends mostly on their number."""
+
+Better = Literal["lower", "higher", "neither"]
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of a metric, and its explanation for somebody who sees it for the first time.
+
+    name: in evaluation.json. prefix: beginning of its keys before the extractor's name.
+    inception_prefix: the same with pytorch-fid's Inception, where no name follows. rank: place
+    among the numbers to rank runs by, the most trusted first; None if it can't rank any. chief:
+    stands in the summary of a report and in tables of runs.
+    """
+
+    name: str
+    title: str
+    better: Better
+    text: str
+    paper: str
+    prefix: str = ""
+    inception_prefix: str = ""
+    rank: int | None = None
+    chief: bool = False
+
+    @property
+    def prefixes(self) -> set[str]:
+        """Beginnings of its keys."""
+        return {self.prefix or self.name, self.inception_prefix} - {""}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Numbers of a metric, how they are computed, and what that needs.
+
+    compare: from features of real images and of fakes, values by the numbers' names. judge: the
+    same from class logits of fakes alone. Neither is set for memorisation, which compares with
+    both splits of the cache. biased: depends so much on the sample size that few images need
+    `allow_small`. needs_features: of the real images; their statistics are not enough.
+    min_images: on each side. min_fakes: by the number of features. max_fakes: more are not used.
+    """
+
+    numbers: tuple[Number, ...]
+    compare: Callable[[FeatureSet, FeatureSet], Mapping[str, float]] | None = None
+    judge: Callable[[Features], Mapping[str, float]] | None = None
+    biased: bool = False
+    needs_features: bool = True
+    min_images: int = 2
+    min_fakes: Callable[[int], int] = lambda dimensions: 0
+    max_fakes: int | None = None
+
+
+def metric_key(
+    number: Number,
+    extractor: str,
+    count: int,
+    against: str = "train",
+    small: int | None = None,
+    marks: Sequence[str] = (),
+) -> str:
+    """Key of a number: `fid_10k`, `kid_5k_holdout`, `precision_lite0_5k`, `fid_bf16_raw_10k`.
+
+    extractor: an extractor's name; only `inception`, pytorch-fid's network with its own weights,
+    gives `fid`, `kid` and `is`. marks: differences from the usual protocol, such as `bf16`. count:
+    number of fakes. against: train (no suffix), holdout or the tag of another source. small: as
+    returned by `small_side`.
+    """
+    name = f"{number.prefix or number.name}_{extractor}"
+    if extractor == "inception" and number.inception_prefix:
+        name = number.inception_prefix
+    thousands, rest = divmod(count, 1000)
+    parts = [name, *marks, f"{thousands}k" if rest == 0 else str(count)]
+    if against != "train":
+        parts.append(against)
+    if small is not None:
+        parts.append(f"small{small}")
+    return "_".join(parts)
+
+
+def precision_marks(precision: str) -> list[str]:
+    """Mark of an extractor's precision; none for float32, the usual one."""
+    return [] if precision == "float32" else [precision]
+
+
+def small_side(fakes: int, reals: int) -> int | None:
+    """Smaller number of images if it is below ENOUGH_IMAGES, else None."""
+    smaller = min(fakes, reals)
+    return smaller if smaller < ENOUGH_IMAGES else None
