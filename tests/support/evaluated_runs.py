@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from evaluation_result import checkpoint_result, folder_result, metric
+
 from pipeline.paths import Paths
 from pipeline.tracking.open_run import attach_to_run, start_run
 
@@ -59,40 +61,18 @@ def write_evaluation(
     data: str = "d" * 64,
     reference: str = "e" * 64,
     folder_of_images: bool = False,
+    lineage: dict | None = None,
 ) -> Path:
     """Write evaluation.json as `gan evaluate --out` does."""
-    checkpoint = {"images_seen": 24000, "run_key": key, "weights": "averaged", "trained_on": data}
-    subject = {"kind": "folder", "name": "avatars", "sha256": "f" * 64, "size": 64}
+    content = folder_result() if folder_of_images else checkpoint_result()
     if not folder_of_images:
-        subject |= {"kind": "checkpoint", "name": "bce 64px"} | checkpoint
-    content = {
-        "format": "avatar-gan evaluation 1",
-        "subject": subject,
-        "references": {
-            "train": {"what": "train split", "digest": reference, "count": 4603, "other": False}
-        },
-        "protocol": {
-            "fakes": 10000,
-            "seeds": [2, 3, 4],
-            "extractors": {"lite0": {"protocol": "p", "precision": "float32", "digest": "c" * 64}},
-        },
-        "metrics": {
-            each: {
-                "value": value,
-                "deviation": deviation,
-                "values": [value],
-                "metric": "frechet",
-                "extractor": "lite0",
-                "against": "train",
-                "fakes": 10000,
-                "reals": 4603,
-                "protocol": protocol,
-            }
-            for each, (value, deviation, protocol) in metrics.items()
-        },
-        "memorisation": {},
-        "selection": None,
-        "notes": [],
+        content["subject"] |= {"name": "bce 64px", "images_seen": 24000, "run_key": key}
+        content["subject"] |= {"trained_on": data, "lineage": lineage or {}}
+    content["references"]["train"]["digest"] = reference
+    facts = metric("frechet", 1.0)
+    content["metrics"] = {
+        each: facts | {"value": value, "deviation": deviation, "protocol": protocol}
+        for each, (value, deviation, protocol) in metrics.items()
     }
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "evaluation.json"

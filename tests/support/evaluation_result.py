@@ -3,13 +3,16 @@
 import hashlib
 import statistics
 
+from gan.metrics.build import number_of
+from gan.metrics.metric import metric_key
+
 SEEDS = [2, 3, 4]
 
 TRAIN = {"frechet": 941.07, "infinity": 921.4, "kernel": 0.61322, "kernel_error": 0.0031}
 TRAIN |= {"precision": 0.6123, "recall": 0.3411, "density": 0.7712, "coverage": 0.4098}
 HOLDOUT = {"frechet": 1007.61, "kernel": 0.61985, "kernel_error": 0.0094}
 ALONE = {"score": 4.2113, "memorisation": 0.0513, "memorisation_p": 0.3824}
-NAMES = {"frechet": "fd", "infinity": "fd_inf", "kernel": "kd", "kernel_error": "kd_se"}
+CURVE = [1402.31, 1188.05, 1090.77, 1043.2, 1011.9, 981.44, 962.1, 950.041, 955.62, 968.3]
 
 
 def digest(text: str) -> str:
@@ -17,9 +20,9 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def metric(name, value, extractor="lite0", against="train", reals=4603, spread=0.002):
+def metric(name, value, extractor="lite0", against="train", reals=4603):
     """One metric with a value for each seed."""
-    values = [value * (1 + spread * step) for step in (-1.13, 0.42, 0.71)]
+    values = [value * (1 + 0.002 * step) for step in (-1.13, 0.42, 0.71)]
     return {
         "value": statistics.mean(values),
         "deviation": statistics.stdev(values),
@@ -35,19 +38,17 @@ def metric(name, value, extractor="lite0", against="train", reals=4603, spread=0
 
 def metrics_of(extractor="lite0"):
     """Every metric of one extractor."""
-
-    def key(name, suffix=""):
-        return f"{NAMES.get(name, name)}_{extractor}_5k{suffix}"
-
-    train = {key(name): metric(name, value, extractor) for name, value in TRAIN.items()}
-    holdout = {
-        key(name, "_holdout_small504"): metric(name, value, extractor, "holdout", 504)
-        for name, value in HOLDOUT.items()
-    }
-    alone = {
-        key(name): metric(name, value, extractor, None, None) for name, value in ALONE.items()
-    }
-    return train | holdout | alone
+    found = {}
+    for numbers, against, reals in (
+        (TRAIN, "train", 4603),
+        (HOLDOUT, "holdout", 504),
+        (ALONE, None, None),
+    ):
+        small = reals if against == "holdout" else None
+        for name, value in numbers.items():
+            key = metric_key(number_of(name), extractor, 5000, against or "train", small)
+            found[key] = metric(name, value, extractor, against, reals)
+    return found
 
 
 def closest(count=16):
@@ -65,8 +66,8 @@ def closest(count=16):
 
 
 def checkpoint_result():
-    """A checkpoint of a finished run, judged on three seeds against both splits."""
-    data = digest("cache")
+    """A checkpoint of a finished run, evaluated on three seeds against both splits."""
+    test = {"share": 0.0513, "expected": 0.05, "p_value": 0.3824, "suspicious": False}
     return {
         "format": "avatar-gan evaluation 1",
         "subject": {
@@ -77,94 +78,67 @@ def checkpoint_result():
             "images_seen": 96000,
             "run_key": "30936db85eaf77a2",
             "weights": "averaged",
-            "trained_on": data,
+            "trained_on": digest("cache"),
         },
         "references": {
-            "train": _reference("train split of the cache", 4603),
-            "holdout": _reference("holdout split of the cache", 504),
+            "train": reference("train split of the cache", 4603),
+            "holdout": reference("holdout split of the cache", 504),
         },
         "protocol": {
             "fakes": 5000,
             "seeds": SEEDS,
-            "extractors": {
-                "lite0": {
-                    "protocol": "uint8, to 128 px by antialiased bicubic, x/127.5 - 1, "
-                    "EfficientNet-Lite0 extract_features, mean-pooled to 1280 numbers",
-                    "precision": "float32",
-                    "digest": digest("lite0"),
-                }
-            },
+            "extractors": {"lite0": extractor("lite0", "float32")},
         },
         "metrics": metrics_of(),
-        "memorisation": {
-            "lite0": {
-                "share": 0.0513,
-                "expected": 0.05,
-                "p_value": 0.3824,
-                "suspicious": False,
-                "closest": closest(),
-            }
-        },
+        "memorisation": {"lite0": test | {"closest": closest()}},
         "selection": {
             "key": "fd_lite0_2048",
             "seed": 1,
             "best": 96000,
-            "curve": [
-                [12000, 1402.31],
-                [24000, 1188.05],
-                [36000, 1090.77],
-                [48000, 1043.2],
-                [60000, 1011.9],
-                [72000, 981.44],
-                [84000, 962.1],
-                [96000, 950.041],
-                [108000, 955.62],
-                [120000, 968.3],
-            ],
+            "curve": [[12000 * (i + 1), value] for i, value in enumerate(CURVE)],
         },
         "notes": ["inception: weights/ has no pt_inception-2015-12-05-6726825d.pth; no fid"],
     }
 
 
-def _reference(what, count, other=False):
+def reference(what, count, other=False):
+    """A reference of a result."""
     return {"what": what, "digest": digest(what), "count": count, "other": other}
 
 
+def extractor(name, precision):
+    """An extractor of a result."""
+    protocol = "uint8, to 299 px by bilinear interpolation, 2048 numbers"
+    return {"protocol": protocol, "precision": precision, "digest": digest(name)}
+
+
 def folder_result():
-    """A folder of images against one split: one set of fakes, nothing chosen, no test."""
+    """A folder of images against one split: one set of fakes, nothing selected, no test."""
     result = checkpoint_result()
-    result["subject"] = {
-        "kind": "folder",
-        "name": "samples",
-        "sha256": digest("samples"),
-        "size": 64,
-    }
+    subject = {"kind": "folder", "name": "samples", "sha256": digest("samples"), "size": [64, 48]}
     one = metric("frechet", 941.07)
     one |= {"values": [one["value"]], "deviation": None}
-    result["metrics"] = {"fd_lite0_5k": one}
     result["protocol"]["seeds"] = [None]
-    result["memorisation"] = {}
-    result["selection"] = None
-    del result["notes"]
-    return result
+    return result | {
+        "subject": subject,
+        "metrics": {"fd_lite0_5k": one},
+        "memorisation": {},
+        "selection": None,
+        "notes": [],
+    }
 
 
 def crowded_result():
     """Three extractors against three references: more numbers than fit on a screen."""
     result = checkpoint_result()
-    name = "clip_vit_b_32_openai_finetuned_on_drawings"
-    for extractor in ("inception", name):
-        result["protocol"]["extractors"][extractor] = {
-            "protocol": "uint8, to 299 px by bilinear interpolation, 2048 numbers",
-            "precision": "bf16",
-            "digest": digest(extractor),
-        }
-        result["metrics"] |= metrics_of(extractor)
-        for key, value in (("frechet", 50.5), ("kernel", 0.01)):
-            result["metrics"][f"{key}_{extractor}_5k_other"] = metric(
-                key, value, extractor, "a_folder_of_other_pictures", 16797
-            )
-    result["references"]["a_folder_of_other_pictures"] = _reference(
+    others = "a_folder_of_other_pictures"
+    for name in ("inception", "clip_vit_b_32_openai_finetuned_on_drawings"):
+        result["protocol"]["extractors"][name] = extractor(name, "bf16")
+        result["metrics"] |= metrics_of(name)
+        for number, value in (("frechet", 50.5), ("kernel", 0.01)):
+            found = metric(number, value, name, others, 16797)
+            result["metrics"][f"{number}_{name}_5k_other"] = found
+    result["references"][others] = reference(
         "folder another_set_of_anime_faces_in_a_rather_long_path/and_one_more_folder", 16797, True
     )
     return result

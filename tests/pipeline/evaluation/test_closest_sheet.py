@@ -1,13 +1,15 @@
 """The sheet of the fakes that are nearest to training images."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from gan.metrics.memorisation import Closest
+from gan.metrics.memorisation import Closest, Memorisation
 from pipeline.evaluation.closest_sheet import BORDER, COLUMNS, Pair, closest_sheet
 from pipeline.pictures.captions import CAPTION, GAP, TILE, TITLE
 
-MEMORY = {"share": 0.0123, "expected": 0.01, "p_value": 0.4, "suspicious": False}
+MEMORY = Memorisation(0.0123, 0.01, 0.4, False, ())
 
 
 def pairs(count, size=32, mirrored=False):
@@ -42,7 +44,7 @@ def test_captions_name_mirrored_pairs_and_the_title_the_verdict():
     plain, mirrored = (np.asarray(closest_sheet(pairs(1, mirrored=m), MEMORY)) for m in (0, 1))
     below = 2 * TITLE + GAP + TILE + 2 * BORDER
     assert not np.array_equal(plain[below:], mirrored[below:])
-    alarm = np.asarray(closest_sheet(pairs(1), MEMORY | {"suspicious": True}))
+    alarm = np.asarray(closest_sheet(pairs(1), replace(MEMORY, suspicious=True)))
     assert not np.array_equal(plain[:TITLE, : plain.shape[1]], alarm[:TITLE, : plain.shape[1]])
 
 

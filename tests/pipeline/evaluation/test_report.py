@@ -1,11 +1,11 @@
 """The report of an evaluation: complete and self-contained."""
 
 import base64
-import copy
 import html
 import json
 import re
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import lxml.html
@@ -19,6 +19,7 @@ from gan.pixels import to_images
 from pipeline.evaluation.credibility import check_result
 from pipeline.evaluation.format_number import figure, percent
 from pipeline.evaluation.report import report_html
+from pipeline.evaluation.result import EvaluationResult
 from pipeline.pictures.contact_sheet import contact_sheet, encode_png
 
 HOSTILE = "<script>alert('x')</script>\"><img src=http://evil.example/x.png>&amp;{{ 7 * 7 }}"
@@ -36,21 +37,21 @@ def pictures():
     return {name: sheet(i, 48) for i, name in enumerate(("grid", "reals", "closest"))}
 
 
+def write(result, pictures=None):
+    return report_html(EvaluationResult.model_validate(result), pictures or {})
+
+
 def parse_page(result, pictures=None):
-    return lxml.html.fromstring(report_html(result, pictures or {}))
+    return lxml.html.fromstring(write(result, pictures))
 
 
 def text_of(page):
     return " ".join(page.text_content().split())
 
 
-def without_sections(result):
-    result |= {"memorisation": None, "selection": None, "metrics": {}, "notes": []}
-    return result
-
-
 def states(result):
-    return {each.about: each.state for each in check_result(result)}
+    checks = check_result(EvaluationResult.model_validate(result))
+    return {each.about: each.state for each in checks}
 
 
 @pytest.mark.parametrize("make", RESULTS)
@@ -64,15 +65,16 @@ def test_every_metric_is_on_the_page_with_its_exact_value(make):
     for key, each in result["metrics"].items():
         cells = [cell.text_content() for cell in rows[key].xpath("td")]
         exact = [float(data.get("value")) for data in rows[key].xpath(".//data")]
-        expected = [each["value"]] + ([] if each["deviation"] is None else [each["deviation"]])
-        assert exact == expected
-        assert cells[0] == key
-        assert cells[1] == figure(each["value"], each["deviation"])
-        assert cells[3] == each["extractor"]
-        assert cells[4] == (each["against"] or "–")  # noqa: RUF001
-        assert cells[5] == f"{each['fakes']:,}"
-        assert cells[6] == (f"{each['reals']:,}" if each["reals"] else "–")  # noqa: RUF001
-        assert cells[7] == each["protocol"]
+        assert exact == [each[name] for name in ("value", "deviation") if each[name] is not None]
+        assert [*cells[:2], *cells[3:]] == [
+            key,
+            figure(each["value"], each["deviation"]),
+            each["extractor"],
+            each["against"] or "\N{EN DASH}",
+            f"{each['fakes']:,}",
+            f"{each['reals']:,}" if each["reals"] else "\N{EN DASH}",
+            each["protocol"],
+        ]
 
 
 def test_values_of_each_seed_are_in_its_column():
@@ -87,22 +89,25 @@ def test_values_of_each_seed_are_in_its_column():
         assert len(row) == len(heads)
 
 
-def _texts(value):
-    """Every text in a nested value."""
+def change_texts(value, change):
+    """Apply `change` to every text in a nested value, but for the kind of subject and format."""
     if isinstance(value, dict):
-        return [text for each in value.values() for text in _texts(each)]
+        return {
+            key: each if key in ("kind", "format", "metric") else change_texts(each, change)
+            for key, each in value.items()
+        }
     if isinstance(value, list):
-        return [text for each in value for text in _texts(each)]
-    return [value] if isinstance(value, str) else []
+        return [change_texts(each, change) for each in value]
+    return change(value) if isinstance(value, str) else value
 
 
 @pytest.mark.parametrize("make", RESULTS)
 def test_names_digests_protocols_and_notes_are_all_on_the_page(make):
-    result = make()
+    result, texts = make(), []
     text = text_of(parse_page(result))
-    metrics = {each["metric"] for each in result["metrics"].values()}  # shown by their titles
-    missing = [each for each in _texts(result) if each not in text and each not in metrics]
-    assert not missing
+    change_texts(result, texts.append)
+    assert texts
+    assert [each for each in texts if each not in text] == []
 
 
 def test_every_reference_is_listed_with_its_description_and_count():
@@ -116,26 +121,21 @@ def test_every_reference_is_listed_with_its_description_and_count():
         assert each["count"] is None or f"{each['count']:,} images" in source
 
 
-def test_pictures_come_back_byte_for_byte(pictures):
+def test_pictures_come_back_byte_for_byte_and_others_are_refused(pictures):
     page = parse_page(checkpoint_result(), pictures)
-    found = [
-        image.get("src").removeprefix("data:image/png;base64,") for image in page.xpath("//img")
-    ]
-    assert [base64.b64decode(each) for each in found] == [
-        pictures[name] for name in ("grid", "reals", "closest")
-    ]
-    sizes = [(image.get("width"), image.get("height")) for image in page.xpath("//img")]
-    assert sizes == [("398", "398")] * 3
-
-
-def test_a_picture_that_is_no_png_is_refused():
+    images = page.xpath("//img")
+    found = [image.get("src").removeprefix("data:image/png;base64,") for image in images]
+    names = ("grid", "reals", "closest")
+    assert [base64.b64decode(each) for each in found] == [pictures[name] for name in names]
+    assert [(image.get("width"), image.get("height")) for image in images] == [("398", "398")] * 3
     with pytest.raises(ValueError, match="not a PNG"):
-        report_html(checkpoint_result(), {"grid": b"\xff\xd8\xff\xe0 a JPEG"})
+        write(checkpoint_result(), {"grid": b"\xff\xd8\xff\xe0 a JPEG"})
 
 
 @pytest.mark.parametrize("make", RESULTS)
-def test_the_page_loads_nothing(make, pictures):
-    page = parse_page(make(), pictures)
+def test_the_page_loads_nothing_and_is_a_function_of_the_result(make, pictures):
+    result = make()
+    page = parse_page(result, pictures)
     assert not page.xpath("//script | //link | //iframe | //object | //embed | //base | //a")
     addresses = page.xpath("//@src | //@href | //@srcset | //@data | //@action | //@poster")
     assert all(each.startswith("data:image/png;base64,") for each in addresses)
@@ -143,111 +143,126 @@ def test_the_page_loads_nothing(make, pictures):
     style = page.xpath("string(//style)")
     assert "@import" not in style
     assert "url(" not in style
-    assert "http" not in report_html(make(), {}).replace("http-equiv", "")
-
-
-def make_hostile(value):
-    """Append hostile text to every string in a nested value."""
-    if isinstance(value, dict):
-        return {key: make_hostile(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [make_hostile(each) for each in value]
-    return value + HOSTILE if isinstance(value, str) else value
+    assert "http" not in write(result).replace("http-equiv", "")
+    assert write(json.loads(json.dumps(make())), dict(pictures)) == write(result, pictures)
 
 
 def test_hostile_texts_are_escaped(pictures):
-    result = checkpoint_result()
-    kind = result["subject"]["kind"]
-    result = make_hostile(result) | {"format": "x"}
-    result["subject"]["kind"] = kind
+    result = change_texts(checkpoint_result(), lambda text: text + HOSTILE)
     for section in ("references", "metrics", "memorisation"):
         result[section] = {key + HOSTILE: each for key, each in result[section].items()}
+    for each in result["metrics"].values():
+        each["metric"] += HOSTILE
     page = parse_page(result, pictures)
     usual = parse_page(checkpoint_result(), pictures)
     assert not page.xpath("//script")
     assert len(page.xpath("//img")) == len(usual.xpath("//img"))
-    assert {each.tag for each in page.iter()} == {each.tag for each in usual.iter()}
+    assert {each.tag for each in page.iter()} <= {each.tag for each in usual.iter()}
     assert "models/best.pt" + HOSTILE in text_of(page)
     assert not [name for name in page.xpath("//@*") if str(name.attrname).startswith("on")]
 
 
-@pytest.mark.parametrize("make", RESULTS)
-def test_equal_inputs_give_equal_text(make, pictures):
-    again = json.loads(json.dumps(make()))
-    assert report_html(again, dict(pictures)) == report_html(make(), pictures)
-
-
-def test_the_result_is_left_as_it_was(pictures):
-    result = crowded_result()
-    before = copy.deepcopy(result)
-    report_html(result, pictures)
-    assert result == before
-
-
-def test_other_data_is_an_alert_and_only_other_data():
-    result = checkpoint_result()
+@pytest.mark.parametrize("make", [checkpoint_result, folder_result])
+def test_other_data_than_a_checkpoint_s_training_data_is_an_alert(make):
+    result = make()
     assert not parse_page(result).xpath("//*[@class='loud']")
     result["references"]["train"]["other"] = True
-    (box,) = parse_page(result).xpath("//*[@class='loud']")
-    assert "train split of the cache" in text_of(box)
-
-
-def test_a_folder_has_no_training_data_that_could_be_other():
-    result = folder_result()
-    result["references"]["train"]["other"] = True
     page = parse_page(result)
-    assert not page.xpath("//*[@class='loud']")
-    assert not page.xpath("//div[@class='source']//strong[text()='(not its training data)']")
+    boxes = [text_of(box) for box in page.xpath("//*[@class='loud']")]
+    # a folder has no training data that could be other
+    assert len(boxes) == (make is checkpoint_result)
+    assert all("train split of the cache" in box for box in boxes)
 
 
-def test_the_best_snapshot_is_marked_in_chart_and_table():
-    page = parse_page(checkpoint_result())
-    (ring,) = page.xpath("//*[@class='best']/title")
-    assert ring.text == "96,000 images: 950.041"
+def centre(circle):
+    return float(circle.get("cx")), float(circle.get("cy"))
+
+
+@pytest.mark.parametrize("best", [12000, 96000, 120000])
+def test_the_curve_is_one_line_through_its_points_in_their_order(best):
+    result = checkpoint_result()
+    curve = result["selection"]["curve"]
+    result["selection"]["best"] = best
+    page = parse_page(result)
+    (line,) = page.xpath("//polyline")
+    dots = [centre(dot) for dot in page.xpath("//*[@class='dot']")]
+    assert [tuple(map(float, each.split(","))) for each in line.get("points").split()] == dots
+    (ring,) = page.xpath("//*[@class='best']")
+    at = [images for images, _ in curve].index(best)
+    assert centre(ring) == dots[at]
+    assert ring.findtext("title") == f"{best:,} images: {curve[at][1]}"
     (row,) = page.xpath("//table[@class='points']//tr[@class='key']")
-    assert text_of(row).startswith("96,000 (best)")
-    (caption,) = page.xpath("//figure[.//*[@class='best']]/figcaption")
-    assert [int(each) for each in re.findall(r"\b\d\b", text_of(caption))] == [1, 2, 3, 4]
+    assert text_of(row).startswith(f"{best:,} (best)")
+    # places are linear in images and distances: two labels of each axis give them back
+    up = [(float(t.get("y")), float(t.text.replace(",", ""))) for t in page.find_class("up")]
+    (low, least), (high, most) = up[0], up[-1]
+    read = [least + (y - low) / (high - low) * (most - least) for _, y in dots]
+    assert read == pytest.approx([value for _, value in curve], rel=1e-3)
+    steps = {round(b[0] - a[0], 1) for a, b in pairwise(dots)}
+    assert steps == {52.0}
 
 
-def test_a_suspicious_memorisation_test_is_marked_with_share_and_p_value():
+@pytest.mark.parametrize("curve", [[[64, 5.0]], [[0, 0.0], [1, 0.0]], [[10, -3e-9], [20, 8e9]]])
+def test_curves_of_any_values_stay_within_the_chart(curve):
+    result = checkpoint_result()
+    result["selection"] |= {"curve": curve, "best": curve[0][0]}
+    for dot in parse_page(result).xpath("//*[@class='dot']"):
+        x, y = centre(dot)
+        assert 62 <= x <= 530
+        assert 34 <= y <= 230
+
+
+def test_a_snapshot_that_was_taken_without_a_distance_has_no_curve():
+    result = checkpoint_result()
+    result["selection"] |= {"curve": [], "key": None, "seed": None}
+    page = parse_page(result)
+    assert not page.xpath("//svg")
+    assert "96,000 images seen" in text_of(page)
+    assert states(result)["Selection"] == "doubt"
+
+
+def test_a_suspicious_memorisation_test_is_marked_and_its_pairs_are_listed():
     result = checkpoint_result()
     assert not parse_page(result).find_class("test")[0].find_class("bad")
     result["memorisation"]["lite0"] |= {"suspicious": True, "share": 0.21, "p_value": 3e-19}
-    (test,) = parse_page(result).xpath("//div[@class='test bad']")
+    page = parse_page(result)
+    (test,) = page.xpath("//div[@class='test bad']")
     assert "21.0 %" in text_of(test)
     assert "3.0e\N{MINUS SIGN}19" in text_of(test)
-
-
-def test_the_sixteen_closest_pairs_are_listed():
-    result = checkpoint_result()
-    rows = parse_page(result).xpath("//table[@class='pairs']/tbody/tr")
+    rows = page.xpath("//table[@class='pairs']/tbody/tr")
     for row, pair in zip(rows, result["memorisation"]["lite0"]["closest"], strict=True):
         cells = [cell.text_content() for cell in row.xpath("td")]
-        assert cells[:2] == [str(pair["fake"]), str(pair["row"])]
-        assert cells[2] == ("yes" if pair["mirrored"] else "no")
+        assert cells[:3] == [str(pair["fake"]), str(pair["row"]), ("no", "yes")[pair["mirrored"]]]
         exact = [float(each) for each in row.xpath(".//data/@value")]
         assert exact == [pair["distance"], pair["relative"]]
 
 
 def test_a_result_without_anything_optional_is_a_page():
-    page = parse_page(without_sections(folder_result()))
+    page = parse_page(folder_result() | {"metrics": {}})
     assert page.xpath("//h2/text()") == ["Summary", "Metrics", "Protocol"]
     assert not page.xpath("//table")
+    assert "48 \N{MULTIPLICATION SIGN} 64 pixels" in text_of(page)
 
 
-def test_headlines_are_of_inception_if_it_is_an_extractor():
-    lite = parse_page(checkpoint_result()).xpath("//ul[@class='cards']/li")
-    assert all("lite0" in text_of(card) for card in lite)
-    cards = parse_page(crowded_result()).xpath("//ul[@class='cards']/li")
+@pytest.mark.parametrize(
+    ("make", "extractor"), [(checkpoint_result, "lite0"), (crowded_result, "inception")]
+)
+def test_headlines_are_of_inception_if_it_is_an_extractor(make, extractor):
+    result = make()
+    cards = parse_page(result).xpath("//ul[@class='cards']/li/code")
     assert len(cards) == 6
-    assert all("inception" in text_of(card) for card in cards)
+    assert {result["metrics"][each.text_content()]["extractor"] for each in cards} == {extractor}
 
 
-def test_a_careful_evaluation_passes_every_check():
-    result = checkpoint_result()
+def change_all(result, **values):
     for each in result["metrics"].values():
-        each |= {"extractor": "inception", "reals": each["reals"] and 4603}
+        each |= {key: value for key, value in values.items() if each[key] is not None}
+
+
+@pytest.mark.parametrize("images", [2048, 4603])
+def test_a_careful_evaluation_passes_every_check(images):
+    result = checkpoint_result()
+    change_all(result, extractor="inception", reals=images, fakes=images)
     assert set(states(result).values()) == {"ok"}
 
 
@@ -255,42 +270,36 @@ def test_a_careful_evaluation_passes_every_check():
     ("about", "state", "change"),
     [
         ("Data", "bad", lambda r: r["references"]["train"].update(other=True)),
-        ("Data", "doubt", lambda r: r["subject"].pop("trained_on")),
+        ("Data", "doubt", lambda r: r.update(references={})),
+        ("Data", "doubt", lambda r: r.update(subject=folder_result()["subject"])),
         ("Selection", "bad", lambda r: r["selection"].update(seed=2)),
         ("Selection", "doubt", lambda r: r.update(selection=None)),
         ("Spread", "doubt", lambda r: r["protocol"].update(seeds=[2, 3])),
         ("Sample size", "doubt", lambda r: r["metrics"]["fd_lite0_5k"].update(reals=2047)),
-        ("Sample size", "doubt", lambda r: r["metrics"]["fd_lite0_5k"].update(fakes=2047)),
+        ("Sample size", "doubt", lambda r: r["metrics"]["recall_lite0_5k"].update(fakes=2047)),
         ("Sample size", "doubt", lambda r: r["metrics"]["fd_lite0_5k"].update(reals=None)),
         ("Memorisation", "doubt", lambda r: r.update(memorisation={})),
         ("Memorisation", "bad", lambda r: r["memorisation"]["lite0"].update(suspicious=True)),
-        ("Precision", "doubt", lambda r: _extractor(r).update(precision="bf16")),
+        (
+            "Precision",
+            "doubt",
+            lambda r: r["protocol"]["extractors"]["lite0"].update(precision="bf16"),
+        ),
         ("Training", "doubt", lambda r: r["selection"].update(best=120000)),
+        ("FID", "doubt", lambda r: change_all(r, extractor="lite0")),
     ],
 )
 def test_each_doubt_is_raised_by_its_check(about, state, change):
     result = checkpoint_result()
-    del result["metrics"]["fd_lite0_5k_holdout_small504"]
+    change_all(result, extractor="inception", reals=4603)
     assert states(result).get(about, "ok") == "ok"
     change(result)
     assert states(result)[about] == state
 
 
-def test_exactly_enough_images_are_enough():
-    result = checkpoint_result()
-    for each in result["metrics"].values():
-        each |= {"fakes": 2048, "reals": 2048}
-    assert states(result)["Sample size"] == "ok"
-
-
-def _extractor(result):
-    return result["protocol"]["extractors"]["lite0"]
-
-
 def test_the_page_states_the_quantisation_of_to_images():
-    assert "round((x + 1) · 127.5), clipped to 0 to 255" in text_of(
-        parse_page(checkpoint_result())
-    )
+    text = text_of(parse_page(checkpoint_result()))
+    assert "round((x + 1) · 127.5), clipped to 0 to 255" in text
     pixels = torch.linspace(-1.1, 1.1, 1001)
     stated = ((pixels + 1) * 127.5).round().clamp(0, 255)
     assert torch.equal(to_images(pixels).float(), stated)
@@ -303,7 +312,6 @@ def test_the_page_states_the_quantisation_of_to_images():
         (941.0712, 21.3, "941"),
         (941.0712, None, "941.1"),
         (12345.6, None, "12,346"),
-        (0.0512345, 0.00031, "0.05123"),
         (-0.0004, 0.001, "\N{MINUS SIGN}0.0004"),
         (0.0, None, "0"),
         (1e-12, None, "1.0e\N{MINUS SIGN}12"),
@@ -313,9 +321,6 @@ def test_the_page_states_the_quantisation_of_to_images():
 )
 def test_figures_have_significant_digits_only(value, deviation, text):
     assert figure(value, deviation) == text
-
-
-def test_a_share_is_formatted_in_percent():
     assert percent(0.0513) == "5.1 %"
 
 
@@ -359,7 +364,7 @@ def test_the_page_fits_into_the_window_of_a_phone_and_of_a_laptop(make, pictures
     result = make()
     result["subject"]["name"] = "a" * 120 + "/" + "long_name_" * 20
     result["notes"] = ["no_space" * 30]
-    for window in render(report_html(result, pictures), (320, 390, 840, 1200), tmp_path):
+    for window in render(write(result, pictures), (320, 390, 840, 1200), tmp_path):
         assert window["scroll"] == window["width"], window["wide"]
         assert not window["wide"]
         assert window["pictures"] == [398] * 3

@@ -16,7 +16,7 @@ from gan.checkpoints import Origin, load_generator, save_checkpoint
 from gan.errors import GanError
 from pipeline.paths import Paths
 from pipeline.runs.checkpoint import checkpoint_of
-from pipeline.runs.evaluated import FORMAT, read_evaluation
+from pipeline.runs.evaluated import read_evaluation
 from pipeline.runs.find import Runs, UnknownRunError, call_within, drop_repetitions
 from pipeline.tracking import open_run
 from pipeline.tracking.mlflow.reader import StoredRun
@@ -188,12 +188,6 @@ def test_a_call_that_hangs_is_given_up():
 # files
 
 
-def test_the_format_is_that_of_evaluations():
-    from pipeline.evaluation import evaluate_subject
-
-    assert FORMAT == evaluate_subject.FORMAT
-
-
 @pytest.mark.parametrize("given", ["out/evaluation.json", "out", "{root}/out"])
 def test_an_evaluation_is_read_from_its_file_or_folder(paths, monkeypatch, given):
     monkeypatch.chdir(paths.root)
@@ -207,7 +201,7 @@ def test_an_evaluation_is_read_from_its_file_or_folder(paths, monkeypatch, given
 def test_evaluated_images_have_no_training(paths):
     file = write_evaluation(paths.root / "out", FID, folder_of_images=True)
     found = Runs(paths).find_evaluated(str(file))
-    assert (found.name, found.run_key, found.cache_digest) == ("avatars", None, None)
+    assert (found.name, found.run_key, found.cache_digest) == ("samples", None, None)
     assert str(file) in refusal(lambda: Runs(paths).find_training(str(file)))
 
 

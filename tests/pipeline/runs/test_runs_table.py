@@ -17,8 +17,9 @@ from tracking_stores import apart, client_of, copy_store, empty_database
 from gan.errors import GanError
 from pipeline.paths import Paths
 from pipeline.runs import table as runs_table
+from pipeline.runs.columns import choose_columns
 from pipeline.runs.find import Runs, UnknownRunError, digits_of_ids
-from pipeline.runs.table import all_columns, choose_columns, metrics_to_show
+from pipeline.runs.table import all_columns, metrics_to_show
 from pipeline.tracking import open_run
 from pipeline.tracking.mlflow.reader import StoredRun
 

@@ -22,6 +22,7 @@ from gan.models.build import build_generator, initialise
 from gan.sampling import draw_latents, generate
 from gan.tensor_cache import TensorCache
 from pipeline.cli.main import app
+from pipeline.evaluation.result import read_result
 from pipeline.evaluation.subject import CheckpointSubject
 from pipeline.features.extractors import open_extractor
 from pipeline.paths import Paths
@@ -142,8 +143,8 @@ def test_the_best_snapshot_is_the_minimum_of_the_curve_and_kept_byte_for_byte(
 ):
     assert sorted(stage.curve) == [64, 128, 192]
     best = min(stage.curve, key=stage.curve.get)
-    selection = stage.evaluation.result["selection"]
-    assert (selection["best"], selection["seed"]) == (best, 1)
+    selection = stage.evaluation.result.selection
+    assert (selection.best, selection.seed) == (best, 1)
     chosen = checkout.models / "snapshots" / f"{best:012d}.pt"
     assert (checkout.models / "best.pt").read_bytes() == chosen.read_bytes()
     real = TensorCache.open(checkout.cache).split("train")
@@ -160,19 +161,19 @@ def test_a_metric_is_the_mean_over_the_report_seeds(checkout, stage, name, extra
         ("holdout", f"fd_{name}_24_holdout_small24"),
     ):
         real = TensorCache.open(checkout.cache).split(split)
-        found = stage.evaluation.result["metrics"][key]
+        found = stage.evaluation.result.metrics[key]
         fakes = [generate_fakes(best, seed, 24) for seed in (2, 3)]
         expected = [distance(extractor, each, 24, real) for each in fakes]
-        assert found["values"] == pytest.approx(expected, rel=1e-5)
-        assert found["value"] == pytest.approx(np.mean(expected), rel=1e-5)
-        assert found["deviation"] == pytest.approx(np.std(expected, ddof=1), rel=0.05)
-        assert (found["fakes"], found["reals"]) == (24, 60)
+        assert found.values == pytest.approx(expected, rel=1e-5)
+        assert found.value == pytest.approx(np.mean(expected), rel=1e-5)
+        assert found.deviation == pytest.approx(np.std(expected, ddof=1), rel=0.05)
+        assert (found.fakes, found.reals) == (24, 60)
 
 
 @pytest.mark.slow
 def test_every_metric_is_computed_or_named_in_a_note(stage, name):
     assert set(stage.evaluation.metrics) == keys(name)
-    notes = stage.evaluation.result["notes"]
+    notes = stage.evaluation.result.notes
     infinity = [note for note in notes if note.startswith("no frechet_infinity")]
     assert infinity
     assert all("needs 26" in note for note in infinity)
@@ -184,7 +185,7 @@ def test_reports_hold_metrics_protocol_and_pictures(checkout, stage, name):
     assert metrics["deviation"] == stage.evaluation.deviations
     assert keys(name) | {"best_images_seen", "run_key", "deviation"} == set(metrics)
     result = json.loads((checkout.reports / "evaluation.json").read_text())
-    assert result == stage.evaluation.result
+    assert read_result(checkout.reports / "evaluation.json") == stage.evaluation.result
     assert result["references"]["train"]["digest"] != result["references"]["holdout"]["digest"]
     assert not result["references"]["train"]["other"]
     page = (checkout.reports / "report.html").read_text()
@@ -219,7 +220,7 @@ def test_metrics_are_logged_to_the_run_of_the_training_at_its_last_step(stage, s
     )
     assert run.info.run_id == stage.run_id
     assert run.info.status == "FINISHED"
-    best, last = stage.evaluation.result["selection"]["best"], max(stage.curve)
+    best, last = stage.evaluation.result.selection.best, max(stage.curve)
     assert run.data.metrics["best_images_seen"] == best
     for key in keys(name):  # at the end, where MLflow's table looks for the latest value
         (point,) = client.get_metric_history(run.info.run_id, key)
@@ -272,7 +273,7 @@ def test_the_same_images_as_files_or_as_statistics_get_the_same_metrics(
     found = evaluate_one(elsewhere, params, checkout)
     assert list(found.metrics.values()) == list(expected.values())
     assert all("_vs_reals_" in key for key in found.metrics)
-    assert [each["other"] for each in found.result["references"].values()] == [True]
+    assert [each.other for each in found.result.references.values()] == [True]
     file = tmp_path / "reals.npz"
     request = Request(images=tmp_path / "reals", statistics=file)
     evaluate_one(request, params, checkout)
@@ -280,7 +281,7 @@ def test_the_same_images_as_files_or_as_statistics_get_the_same_metrics(
     by_file = evaluate_one(Request(ckpt=best, against=[str(file)]), params, checkout)
     (key,) = by_file.metrics
     assert by_file.metrics[key] == expected[f"fd_{name}_24_small24"]
-    assert [note for note in by_file.result["notes"] if note.startswith("no kernel_distance")]
+    assert [note for note in by_file.result.notes if note.startswith("no kernel_distance")]
 
 
 @pytest.mark.slow
@@ -308,7 +309,7 @@ def test_too_few_images_lose_only_the_metrics_that_need_more(
     found = evaluate_one(Request(images=tmp_path), make_params(SMALL), checkout)
     assert f"fd_{name}_3_small3" in found.metrics
     assert not [key for key in found.metrics if key.startswith(("kd_", "is_", "precision_"))]
-    notes = "\n".join(found.result["notes"])
+    notes = "\n".join(found.result.notes)
     assert "it needs 4 on each side" in notes
     assert "it needs 10" in notes
 
@@ -404,8 +405,8 @@ def test_a_checkpoint_of_other_data_is_refused_unless_asked_for(
     digest = TensorCache.open(checkout.cache).digest[:8]
     assert f"fd_{name}_24_other_{digest}_small24" in found.metrics
     assert all(f"_other_{digest}" in key for key in found.metrics)
-    assert all(each["other"] for each in found.result["references"].values())
-    assert not found.result["memorisation"]
+    assert all(each.other for each in found.result.references.values())
+    assert not found.result.memorisation
     assert "other data" in (out / "report.html").read_text()
     assert count_metrics(store) == before  # metrics on other data are not logged to the run
 

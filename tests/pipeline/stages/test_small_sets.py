@@ -78,7 +78,7 @@ def is_computed(metric, reals, allow_small):
 def test_every_metric_is_computed_or_named_in_a_note(checkout, make_params, allow_small, capsys):
     paths, counts = checkout.paths, checkout.counts
     params = make_params(CHANGES | {"evaluate.allow_small": allow_small})
-    result = evaluate.run(params, paths).result
+    result = evaluate.run(params, paths).result.model_dump()
     printed = capsys.readouterr().err.splitlines()
     assert all(printed.count(note) == 1 for note in result["notes"])
 
@@ -106,8 +106,8 @@ def test_the_snapshot_is_selected_by_a_distance_that_is_possible(
 ):
     paths, most = checkout.paths, max(checkout.counts.values())
     params = make_params(CHANGES | {"evaluate.allow_small": allow_small})
-    evaluation = evaluate.run(params, paths)
-    selection, notes = evaluation.result["selection"], evaluation.result["notes"]
+    result = evaluate.run(params, paths).result.model_dump()
+    selection, notes = result["selection"], result["notes"]
     curve = dict(selection["curve"])
     if most < 4:
         assert (selection["key"], selection["seed"], curve) == (None, None, {})
@@ -124,7 +124,7 @@ def test_the_snapshot_is_selected_by_a_distance_that_is_possible(
 
 def test_every_out_is_written_and_readable(checkout, make_params):
     paths = checkout.paths
-    result = evaluate.run(make_params(CHANGES), paths).result
+    result = json.loads(evaluate.run(make_params(CHANGES), paths).result.to_text())
     assert json.loads((paths.reports / "evaluation.json").read_text()) == result
     metrics = json.loads((paths.reports / "metrics.json").read_text())
     assert metrics["best_images_seen"] == result["selection"]["best"]

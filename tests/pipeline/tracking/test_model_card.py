@@ -136,7 +136,7 @@ def test_a_real_evaluation_stands_in_the_card(tmp_path, make_params, write_cache
     write_cache(paths.cache, images, holdout=60)
     reference.run(params, paths)
     asked = Request(ckpt=checkpoint, other_data=True)
-    result = json.loads(json.dumps(evaluate_one(asked, params, paths).result))
+    result = json.loads(evaluate_one(asked, params, paths).result.to_text())
     card = model_card(result["subject"], result)
     assert read_metrics(card) == {key: each["value"] for key, each in result["metrics"].items()}
     assert read_metrics(card)
