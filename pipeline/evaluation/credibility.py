@@ -78,7 +78,7 @@ def _seeds(result: EvaluationResult) -> Check:
 
 def _sample_size(result: EvaluationResult) -> Check:
     """Check the metrics that depend on how many images there are."""
-    biased = {key: each for key, each in result.metrics.items() if each.metric in _biased()}
+    biased = {key: each for key, each in result.metrics.items() if each.metric in _list_biased()}
     few = [
         key
         for key, each in biased.items()
@@ -97,7 +97,7 @@ def _sample_size(result: EvaluationResult) -> Check:
     return Check("Sample size", "ok", text)
 
 
-def _biased() -> set[str]:
+def _list_biased() -> set[str]:
     """Names of numbers that depend on the sample size."""
     metrics = map(load_metric, METRICS)
     return {number.name for each in metrics if each.biased for number in each.numbers}
