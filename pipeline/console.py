@@ -104,7 +104,7 @@ def progress(title: str, total: int | None) -> Iterator[Advance]:
 
 def _describe(task: Task) -> str:
     of = "" if task.total is None else f"/{task.total:.0f}"
-    left = f", {timedelta(seconds=task.time_remaining)} left" if task.time_remaining else ""
+    left = f" ({timedelta(seconds=task.time_remaining)} left)" if task.time_remaining else ""
     return f"{task.description}: {task.completed:.0f}{of}{left} {task.fields['note']}".rstrip()
 
 

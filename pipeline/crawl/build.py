@@ -1,24 +1,24 @@
-"""A crawl from its source to the dataset in data/: fetch what is missing, pack it, publish it."""
+"""The dataset in data/: a crawl from its source, or what source.yaml and data.dvc say."""
 
 from contextlib import closing
 from typing import NamedTuple
 
 from gan.errors import GanError
 from pipeline.console import say, warn
-from pipeline.crawl.crawl_log import CrawlLog
 from pipeline.crawl.crawl_progress import describe_rejects, show_progress
 from pipeline.crawl.data_folder import DataFolder, holds_crawled_images, open_verified
 from pipeline.crawl.embedded import Embedded
 from pipeline.crawl.http.failure_reasons import NOT_PUBLIC
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.image_check import PictureLimits
-from pipeline.crawl.sink import Sink
+from pipeline.crawl.sink import CrawlLog, Sink
 from pipeline.crawl.source import Source, differing_options
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import count_entries, discard, has_news, publish
+from pipeline.dataset.dvc_md5 import directory_md5
 from pipeline.dataset.reader import Dataset
-from pipeline.dataset.source_file import is_embedded
+from pipeline.dataset.source_file import is_embedded, read_source
 
 OWN_SERVER = "if it is a server of your own, say so with --allow-private HOST:PORT"
 
@@ -111,3 +111,40 @@ def _describe_difference(dataset: Dataset, source: Source) -> str:
         return f"another {old['source']}, with other pictures"
     changes = ", ".join(f"{name} {old.get(name)!r}, now {new[name]!r}" for name in names)
     return f"the same source with other options ({changes})"
+
+
+def ensure_dataset(folder: DataFolder) -> BuiltDataset:
+    """Keep, restore by DVC or draw again the dataset that source.yaml describes.
+
+    Raises GanError where it can't be had without asking a stranger's server again, or where a
+    crawl in data/ is not what data.dvc pins.
+    """
+    source_file = folder.paths.source
+    wanted, fetched = read_source(source_file), 0
+    dataset, problem = open_verified(folder.paths.data)
+    if (dataset is None or dataset.source != wanted) and folder.restore():
+        dataset, problem = open_verified(folder.paths.data)
+    if dataset is None or dataset.source != wanted:
+        if not is_embedded(wanted):
+            problem = problem or f"data/ is of another source than {source_file.name} says"
+            raise GanError(
+                f"{problem}. {wanted['source']} is a pinned crawl, never repeated by itself: "
+                f"`dvc pull data.dvc` from a remote that has it, or `gan scrape --source …` to "
+                f"replace it"
+            )
+        gallery = Embedded.parse(wanted, source_file)
+        dataset, fetched = build_dataset(gallery, folder, EarlierCrawl())
+    _compare_with_pin(dataset, folder)
+    folder.write_receipt(dataset)
+    return BuiltDataset(dataset, fetched)
+
+
+def _compare_with_pin(dataset: Dataset, folder: DataFolder) -> None:
+    """Refuse a crawl that data.dvc doesn't pin; warn of a gallery that DVC would pin anew."""
+    found, pinned = directory_md5(folder.paths.data), folder.pin.md5
+    if not pinned or found == pinned:
+        return
+    differs = f"data/ (md5 {found}) is not what data.dvc pins ({pinned})"
+    if not is_embedded(dataset.source):
+        raise GanError(f"{differs}; `dvc add data` pins it, `dvc checkout data.dvc` undoes it")
+    warn(f"{differs}: `dvc repro` will change data.dvc")

@@ -45,16 +45,8 @@ class ListedImage:
 
     def entry(self, status: Status, reason: str) -> ManifestEntry:
         """A manifest entry without a picture."""
-        return ManifestEntry(
-            self.page,
-            self.url,
-            self.tags,
-            self.rating,
-            self.source,
-            self.licence,
-            status,
-            reason,
-        )
+        origin = (self.page, self.url, self.tags, self.rating, self.source, self.licence)
+        return ManifestEntry(*origin, status, reason)
 
 
 def check_image(listed: ListedImage, data: bytes, limits: PictureLimits) -> ManifestEntry:
@@ -81,14 +73,8 @@ def check_image(listed: ListedImage, data: bytes, limits: PictureLimits) -> Mani
     # Pillow's decoders raise nearly anything on crafted bytes; all of it means the same here.
     except Exception as error:
         return listed.entry("bad", _describe(error))
-    return replace(
-        listed.entry("ok", ""),
-        sha256=sha256,
-        bytes=len(data),
-        format=kind,
-        width=width,
-        height=height,
-    )
+    entry = replace(listed.entry("ok", ""), sha256=sha256, bytes=len(data), format=kind)
+    return replace(entry, width=width, height=height)
 
 
 def describe_excess(limit: int) -> str:

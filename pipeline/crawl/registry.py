@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
-from pipeline.crawl import embedded, from_manifest, url_list
+from pipeline.crawl import address_files, embedded
 from pipeline.crawl.archive import source as archive
 from pipeline.crawl.booru import source as booru
 from pipeline.crawl.html import source as gallery
@@ -33,12 +33,12 @@ SOURCES = {
     EMBEDDED: SourceKind("", "limit licence", embedded.build),
     "booru": SourceKind("URL", f"limit tags ratings api {WEB}", booru.build),
     "gallery": SourceKind("URL", f"limit tags image next link {WEB}", gallery.build),
-    "urls": SourceKind("FILE", f"limit {WEB}", url_list.build),
+    "urls": SourceKind("FILE", f"limit {WEB}", address_files.build_list),
     "archive": SourceKind("FILE|FOLDER", "limit licence", archive.build),
 }
 """By the word before the colon of --source; any option that a kind doesn't name is refused."""
 
-MANIFEST = SourceKind("FILE", "allow_private", from_manifest.build)
+MANIFEST = SourceKind("FILE", "allow_private", address_files.build_manifest)
 """The source of --from-manifest."""
 
 KINDS = ", ".join(f"{kind}:{each.place}".rstrip(":") for kind, each in SOURCES.items())

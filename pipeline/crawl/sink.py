@@ -1,8 +1,11 @@
 """The sink of a crawl: checks images, writes entries to the journal, counts, reports, logs."""
 
+import json
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.crawl.image_check import ListedImage, PictureLimits, check_image
 from pipeline.crawl.storage.journal import Journal
@@ -26,8 +29,32 @@ class FetchTrace:
 NO_TRACE = FetchTrace()
 
 
-def _ignore(*_: object) -> None:
-    """Neither progress nor a log."""
+class CrawlLog:
+    """Appends a JSON line for each entry: time (UTC), address, end of redirects, outcome."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._stream = path.open("a", encoding="utf-8", buffering=1)
+
+    def write(self, entry: ManifestEntry, trace: FetchTrace) -> None:
+        """Append a line about the outcome of one image."""
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "url": entry.url,
+            "status": entry.status,
+            "reason": entry.reason,
+            "sha256": entry.sha256,
+            "final_url": trace.url if trace.url != entry.url else "",
+            "address": trace.address,
+            "http": trace.http,
+            "seconds": trace.seconds,
+        }
+        self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
 
 
 class Sink:
@@ -42,17 +69,15 @@ class Sink:
         self,
         journal: Journal,
         limits: PictureLimits | None = None,
-        on_change: Callable[["Sink"], None] = _ignore,
-        log: Callable[[ManifestEntry, FetchTrace], None] = _ignore,
+        on_change: Callable[["Sink"], None] = lambda _: None,
+        log: Callable[[ManifestEntry, FetchTrace], None] = lambda *_: None,
     ) -> None:
         self.journal = journal
         self.limits = limits or PictureLimits()
         self.counts: Counter[Status] = Counter()
         self.reasons: Counter[tuple[Status, str]] = Counter()
-        self.settled = 0
-        self.fetched = 0
-        self._on_change = on_change
-        self._log = log
+        self.settled = self.fetched = 0
+        self._on_change, self._log = on_change, log
         for record in journal.records():
             if record.entry.status != "failed":
                 self._count(record.entry)

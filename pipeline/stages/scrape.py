@@ -12,10 +12,9 @@ from typing import Any
 
 from gan.params.data import ScrapeParams
 from pipeline.console import say
-from pipeline.crawl.build import build_dataset, find_earlier_crawl
+from pipeline.crawl.build import build_dataset, ensure_dataset, find_earlier_crawl
 from pipeline.crawl.data_card.card import write_card
 from pipeline.crawl.data_folder import DataFolder
-from pipeline.crawl.ensure import ensure_dataset
 from pipeline.crawl.image_check import PictureLimits
 from pipeline.crawl.registry import choose_source
 from pipeline.crawl.request import ScrapeRequest

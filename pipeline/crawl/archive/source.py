@@ -29,7 +29,7 @@ from pipeline.crawl.image_check import ListedImage, describe_excess
 from pipeline.crawl.public_url import printable
 from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink
-from pipeline.crawl.source import GrowingSource
+from pipeline.crawl.source import Source
 from pipeline.crawl.storage.earlier_crawl import url_key
 from pipeline.dataset.reader import Dataset
 
@@ -38,7 +38,7 @@ UNOPENED = (*TAR_ENDINGS, *ZIP_ENDINGS, ".7z", ".rar", ".cbz", ".cbr", ".cb7", "
 
 
 @dataclass(frozen=True)
-class Archive(GrowingSource):
+class Archive(Source):
     """Every picture file below `path`, by name; `limit` keeps the first ones.
 
     Provenance is read from gallery-dl's JSON files beside the pictures. No rating is left out:

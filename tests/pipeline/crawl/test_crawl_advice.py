@@ -4,12 +4,12 @@ import pytest
 from page_server import PageServer, picture
 
 from gan.errors import GanError
+from pipeline.crawl.address_files import UrlList
 from pipeline.crawl.build import build_dataset
 from pipeline.crawl.data_folder import DataFolder
 from pipeline.crawl.html.source import HtmlGallery
 from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
-from pipeline.crawl.url_list import UrlList
 from pipeline.paths import Paths
 
 AGAIN = RESUMES = "to resume"
@@ -89,7 +89,7 @@ def test_the_option_that_allows_a_private_server_is_named(site, scrape, tmp_path
     listing = HtmlGallery(site.url("list"), "img", "", "", "unknown", None, stranger)
     addresses = tmp_path / "list.txt"
     addresses.write_text(site.url("p.png"))
-    for source in (listing, UrlList(addresses, "unknown", None, stranger)):
+    for source in (listing, UrlList(addresses, stranger, "unknown", None)):
         with pytest.raises(GanError, match="address is not public") as caught:
             scrape(source)
         assert str(caught.value).endswith(ALLOW)

@@ -16,10 +16,9 @@ from booru_servers import KEY, USER, DanbooruServer, GelbooruServer, LocalServer
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
 from pipeline.crawl.booru.source import Booru
-from pipeline.crawl.crawl_log import CrawlLog
 from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.http.spider import ListingError
-from pipeline.crawl.sink import Sink
+from pipeline.crawl.sink import CrawlLog, Sink
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import publish

@@ -9,7 +9,7 @@ import pytest
 from page_server import PageServer, entries_of, picture
 
 from gan.errors import GanError
-from pipeline.crawl.from_manifest import FromManifest, parse_entry
+from pipeline.crawl.address_files import FromManifest, parse_entry
 from pipeline.crawl.http.failure_reasons import NO_ADDRESS
 from pipeline.crawl.image_check import ListedImage, PictureLimits, check_image
 from pipeline.crawl.sink import Sink

@@ -7,6 +7,7 @@ import pytest
 from page_server import PageServer, entries_of, picture
 
 from gan.errors import GanError
+from pipeline.crawl.address_files import UrlList
 from pipeline.crawl.http.engine import fetch_images
 from pipeline.crawl.http.failure_reasons import NO_ADDRESS
 from pipeline.crawl.http.spider import AHEAD
@@ -15,7 +16,6 @@ from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import publish
-from pipeline.crawl.url_list import UrlList
 from pipeline.dataset.reader import Dataset
 
 UTF_16 = "(UTF-16?)"
@@ -30,7 +30,7 @@ def site():
 
 
 def url_list(site, path, limit=None, **policy):
-    return UrlList(path, "CC0-1.0", limit, site.policy(**policy))
+    return UrlList(path, site.policy(**policy), "CC0-1.0", limit)
 
 
 def write(path, text, encoding="utf-8"):
@@ -181,7 +181,7 @@ def test_a_longer_list_adds_to_the_dataset_of_the_shorter_one(site, tmp_path):
     write(path, f"{site.url('p2.png')}\n{site.url('p1.png')}")
     longer = url_list(site, path)
     assert longer.continues(dataset)
-    assert not UrlList(path, "other", None, site.policy()).continues(dataset)
+    assert not UrlList(path, site.policy(), "other", None).continues(dataset)
     assert not url_list(site, write(tmp_path / "x.txt", "http://a/b")).continues(dataset)
     with Journal(tmp_path / "two", longer.identity, EarlierCrawl(dataset)) as journal:
         longer.fetch(Sink(journal))

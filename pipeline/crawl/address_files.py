@@ -1,0 +1,309 @@
+"""Sources that are a file of image addresses: `urls:FILE`, and `--from-manifest FILE`.
+
+A list is text or a table (CSV, TSV). A manifest is another person's, which may be passed on where
+the pictures themselves may not: they are fetched from where they were published, and only files
+that are the same, byte for byte, are kept.
+"""
+
+import csv
+import json
+import re
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import MISSING, dataclass, fields
+from functools import cached_property
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urldefrag
+
+from gan.errors import GanError
+from gan.params.data import ScrapeParams
+from pipeline.crawl.http.engine import fetch_images
+from pipeline.crawl.http.listing import report_left_out
+from pipeline.crawl.http.policy import CrawlPolicy
+from pipeline.crawl.image_check import ListedImage
+from pipeline.crawl.public_url import printable
+from pipeline.crawl.request import ScrapeRequest
+from pipeline.crawl.sink import Sink
+from pipeline.crawl.source import Source
+from pipeline.crawl.storage.earlier_crawl import url_key
+from pipeline.dataset.manifest import STATUSES, ManifestEntry
+from pipeline.paths import sha256_of
+
+Listed = TypeVar("Listed", ListedImage, ManifestEntry)
+
+COLUMNS = frozenset({"url", "page", "tags", "rating", "source", "licence", "sha256"})
+SEPARATORS = ",\t;"
+TABLES = frozenset({".csv", ".tsv"})
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+NOT_UTF_8 = "not UTF-8 text (UTF-16?); save it as UTF-8"
+SHA256 = re.compile("[0-9a-f]{64}")
+
+WEB = ("http:", "https:")
+DRAWN = "gallery:"
+DEFAULTS: dict[str, Any] = {
+    each.name: "" if each.default is MISSING else each.default for each in fields(ManifestEntry)
+} | {"tags": []}
+"""The fields of an entry, each with a value of its JSON type: an older manifest may lack some."""
+
+
+@dataclass(frozen=True)
+class AddressFile(Source):
+    """A file of image addresses, in its order; an address that comes again is left out."""
+
+    path: Path
+    policy: CrawlPolicy
+
+    @property
+    def total(self) -> int:
+        return self._survey[1].total()
+
+    @cached_property
+    def _survey(self) -> tuple[str, Counter[str]]:
+        """The sha256, and counts of pictures by the scheme of their addresses, empty without one.
+
+        Reads the whole file; GanError names a line that is wrong.
+        """
+        try:
+            return sha256_of(self.path), Counter(self._schemes())
+        except OSError as error:
+            raise GanError(f"{self.path}: cannot be read: {error.strerror}") from None
+        except UnicodeError:
+            raise GanError(f"{self.path}: {NOT_UTF_8}") from None
+
+    @abstractmethod
+    def _schemes(self) -> Iterator[str]: ...
+
+
+def _drop_repeated(items: Iterable[Listed], left_out: Counter[str]) -> Iterator[Listed]:
+    seen: set[bytes] = set()
+    for item in items:
+        if (key := url_key(item.url)) in seen:
+            left_out["addresses named again"] += 1
+        else:
+            seen.add(key)
+            yield item
+
+
+@dataclass(frozen=True)
+class UrlList(AddressFile):
+    """The images whose addresses are in `path`, in its order; `limit` keeps the first ones.
+
+    A text file has an address a line; `#` at a line's start begins a comment. A table has a
+    header with the column `url`; `page`, `tags`, `rating`, `source`, `licence` and `sha256` are
+    optional.
+    """
+
+    licence: str
+    limit: int | None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "source": f"urls:{printable(self.path.name)}",
+            "sha256": self._survey[0],
+            "limit": self.limit,
+            "licence": self.licence,
+        }
+
+    def fetch(self, sink: Sink) -> None:
+        left_out: Counter[str] = Counter()
+        if not self.total:  # the whole file is read here, before any request
+            raise GanError(f"{self.path}: names no address")
+        fetch_images(self._images(left_out), sink, self.policy)
+        report_left_out(left_out)
+
+    def _schemes(self) -> Iterator[str]:
+        return ("" for _ in self._images(Counter()))
+
+    def _images(self, left_out: Counter[str]) -> Iterator[ListedImage]:
+        return islice(_drop_repeated(self._read(left_out), left_out), self.limit)
+
+    def _read(self, left_out: Counter[str]) -> Iterator[ListedImage]:
+        with self.path.open("rb") as start:
+            encoding = "utf-16" if start.read(2) in UTF_16_MARKS else "utf-8-sig"
+        with self.path.open(encoding=encoding, newline="") as stream:
+            lines = self._refuse_binary(stream)
+            header = next(lines, "")
+            separator = self._find_separator(header)
+            lines = chain([header], lines)
+            if separator:
+                yield from self._read_table(lines, separator, left_out)
+            else:
+                yield from self._read_text(lines)
+
+    def _refuse_binary(self, lines: Iterable[str]) -> Iterator[str]:
+        for number, line in enumerate(lines, start=1):
+            if "\0" in line:
+                raise GanError(f"{self.path}:{number}: {NOT_UTF_8}")
+            yield line
+
+    def _find_separator(self, header: str) -> str:
+        """The separator of the header's columns; empty where the file is no table."""
+        for separator in SEPARATORS:
+            if "url" in [name.strip('"') for name in _names(header.split(separator))]:
+                return separator
+        if self.path.suffix.lower() in TABLES:
+            raise GanError(f"{self.path}: its first line must name the columns, one of them `url`")
+        return ""
+
+    def _read_text(self, lines: Iterator[str]) -> Iterator[ListedImage]:
+        for position, line in enumerate(lines):
+            url = line.strip()
+            if url and not url.startswith("#"):
+                url = _without_fragment(url)
+                yield ListedImage(position, url, url, licence=self.licence)
+
+    def _read_table(
+        self, lines: Iterator[str], separator: str, left_out: Counter[str]
+    ) -> Iterator[ListedImage]:
+        rows = csv.reader(lines, delimiter=separator, strict=True)
+        try:
+            names = _names(next(rows))
+            for name in COLUMNS:
+                if names.count(name) > 1:
+                    raise GanError(f"{self.path}: two columns are called {name}")
+            for position, row in enumerate(rows):
+                cells = {n: c.strip() for n, c in zip(names, row, strict=False) if n in COLUMNS}
+                if cells.get("url"):
+                    yield self._read_row(position, cells, rows.line_num)
+                elif any(cells.values()):
+                    left_out["rows without an address"] += 1
+        except csv.Error as error:
+            raise GanError(f"{self.path}:{rows.line_num}: {error}") from None
+
+    def _read_row(self, position: int, cells: dict[str, str], line: int) -> ListedImage:
+        sha256 = cells.get("sha256", "").lower()
+        if sha256 and not SHA256.fullmatch(sha256):
+            raise GanError(f"{self.path}:{line}: sha256 {sha256!r}: must be 64 hexadecimal digits")
+        url = _without_fragment(cells["url"])
+        return ListedImage(
+            position=position,
+            page=cells.get("page") or url,
+            url=url,
+            tags=tuple(dict.fromkeys(re.findall(r"[^\s|]+", cells.get("tags", "")))),
+            rating=cells.get("rating", ""),
+            source=cells.get("source", ""),
+            licence=cells.get("licence") or self.licence,
+            sha256=sha256,
+        )
+
+
+def _names(header: list[str]) -> list[str]:
+    return [name.strip().lower() for name in header]
+
+
+def _without_fragment(url: str) -> str:
+    """Remove the fragment, which is never sent: with it one image would be two."""
+    try:
+        return urldefrag(url).url if re.match("https?://", url, re.IGNORECASE) else url
+    except ValueError:
+        return url
+
+
+@dataclass(frozen=True)
+class FromManifest(AddressFile):
+    """The images of the manifest at `path`, each with the sha256 that it has there.
+
+    Entries without a picture are copied, so that the manifest is the same if every file is.
+    """
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        sha256, _ = self._survey
+        return {"source": f"manifest:{sha256[:12]}", "sha256": sha256}
+
+    def fetch(self, sink: Sink) -> None:
+        _, schemes = self._survey
+        if not any(schemes[scheme] for scheme in WEB):
+            if schemes[DRAWN]:
+                drawn = "its pictures are of the embedded gallery, which is drawn, not fetched"
+                raise GanError(f"{self.path}: {drawn}; use `gan scrape --source embedded`")
+            raise GanError(f"{self.path}: names no picture with an http or https address")
+        left_out: Counter[str] = Counter()
+        for position, entry in self._entries(left_out):
+            if entry.status != "ok" and not _is_copied(entry, sink):
+                sink.add(_list(position, entry), entry)
+        wanted = (_list(*each) for each in self._entries(Counter()) if each[1].status == "ok")
+        fetch_images(wanted, sink, self.policy)
+        report_left_out(left_out)
+
+    def _schemes(self) -> Iterator[str]:
+        for _, entry in self._entries(Counter()):
+            scheme = entry.url[:9].partition(":")[0].lower()
+            yield f"{scheme}:" if entry.status == "ok" else ""
+
+    def _entries(self, left_out: Counter[str]) -> Iterator[tuple[int, ManifestEntry]]:
+        return enumerate(_drop_repeated(self._read(), left_out))
+
+    def _read(self) -> Iterator[ManifestEntry]:
+        with self.path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    if line.strip():
+                        yield parse_entry(line)
+                except ValueError as error:
+                    raise GanError(f"{self.path}:{number}: {error}") from None
+
+
+def parse_entry(line: bytes) -> ManifestEntry:
+    """The manifest entry in a line; ValueError where it is none.
+
+    Stricter than Dataset's own reading, since a stranger may have written it: every type is
+    checked. More lenient too: an older manifest may lack fields.
+    """
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ValueError("not a line of JSON") from None
+    if not isinstance(values, dict) or not {"url", "status"} <= values.keys():
+        raise ValueError("not a manifest entry: it must have url and status")
+    for name, value in values.items():
+        if name not in DEFAULTS:
+            raise ValueError(f"unknown field {name!r}; a newer version may know it")
+        if type(value) is not type(DEFAULTS[name]):
+            raise ValueError(f"{name} = {value!r}: must be a {type(DEFAULTS[name]).__name__}")
+    tags = tuple(values.get("tags", ()))
+    if not all(isinstance(tag, str) for tag in tags):
+        raise ValueError("tags must be texts")
+    entry = ManifestEntry(**{**DEFAULTS, **values, "tags": tags})
+    _check(entry)
+    return entry
+
+
+def _check(entry: ManifestEntry) -> None:
+    if entry.status not in STATUSES:
+        raise ValueError(f"status = {entry.status!r}: must be one of {', '.join(STATUSES)}")
+    if entry.status == "ok" and not SHA256.fullmatch(entry.sha256):
+        raise ValueError(f"sha256 = {entry.sha256!r}: must be 64 hexadecimal digits")
+    picture = (entry.sha256, entry.bytes, entry.format, entry.width, entry.height)
+    if entry.status != "ok" and any(picture):
+        raise ValueError(f"status {entry.status}, but size or format of a picture")
+    # Terminals show it, and obey control characters.
+    if not entry.reason.isprintable():
+        raise ValueError("reason holds a control character")
+
+
+def _list(position: int, entry: ManifestEntry) -> ListedImage:
+    origin = (entry.page, entry.url, entry.tags, entry.rating, entry.source, entry.licence)
+    return ListedImage(position, *origin, sha256=entry.sha256)
+
+
+def _is_copied(entry: ManifestEntry, sink: Sink) -> bool:
+    """A failed entry counts too, though it isn't settled: it is copied, never tried here."""
+    journal = sink.journal
+    copied = journal.earlier.has_entry(entry.url) or journal.entry_of(entry.url) == entry
+    return sink.is_done(_list(0, entry)) or copied
+
+
+def build_list(place: str, request: ScrapeRequest, settings: ScrapeParams) -> UrlList:
+    """Build the source `urls:PLACE`."""
+    policy = request.policy(settings)
+    return UrlList(Path(place), policy, request.licence_note, request.limit)
+
+
+def build_manifest(place: str, request: ScrapeRequest, settings: ScrapeParams) -> FromManifest:
+    """Build the source of another's manifest."""
+    return FromManifest(Path(place), request.policy(settings))
