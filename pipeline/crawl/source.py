@@ -39,9 +39,6 @@ class Source(ABC):
         return {**self.identity, "counts": counts}
 
 
-GrowingSource = Source
-
-
 def differing_options(identity: dict[str, Any], description: dict[str, Any]) -> list[str]:
     """Names of the options by which `identity` is another source than a source.yaml describes."""
     return [

@@ -16,7 +16,7 @@ from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.request import ScrapeRequest, check_web_address
 from pipeline.crawl.sink import Sink
-from pipeline.crawl.source import GrowingSource
+from pipeline.crawl.source import Source
 from pipeline.crawl.storage.journal import Journal
 
 AUTO = "auto"
@@ -44,7 +44,7 @@ ADVICE = {
 
 
 @dataclass(frozen=True)
-class Booru(GrowingSource):
+class Booru(Source):
     """The newest `limit` posts with `tags` that have one of `ratings` and a file.
 
     Raises GanError for an API, a rating or a tag that doesn't exist or can't be asked for.

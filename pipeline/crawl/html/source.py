@@ -19,7 +19,7 @@ from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.request import ScrapeRequest, check_web_address
 from pipeline.crawl.sink import Sink
-from pipeline.crawl.source import GrowingSource
+from pipeline.crawl.source import Source
 from pipeline.crawl.storage.earlier_crawl import url_key
 
 BITS = 24
@@ -33,7 +33,7 @@ Many sites link from their last page to a next one without end.
 
 
 @dataclass(frozen=True)
-class HtmlGallery(GrowingSource):
+class HtmlGallery(Source):
     """The images that `image` selects on a listing's pages, or on the pages that `link` selects.
 
     `next` selects the link to the listing's next page, `tags` the elements whose text is a tag of
