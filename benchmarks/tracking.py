@@ -159,7 +159,7 @@ def _due(seen: int, every: int, batch: int) -> bool:
 
 def _open_run(kind: str, params: Params, folder: Path) -> Run:
     if kind == "null":
-        return Run(None, lambda: None, "")  # type: ignore[arg-type, return-value]
+        return Run(None)
     run = start_run(
         Paths(folder),
         experiment="avatars",
@@ -174,7 +174,7 @@ def _open_run(kind: str, params: Params, folder: Path) -> Run:
 
 
 def _wait(run: Run) -> None:
-    while run.folder and run.folder.state["sent"] < run.folder.committed:
+    while run.unsent:
         time.sleep(0.05)
 
 

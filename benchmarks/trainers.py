@@ -23,7 +23,7 @@ from gan.training.steps import Engine, train_step
 from pipeline.signals import Stop
 from pipeline.training.observer import LossTable, TrainingObserver
 from pipeline.training.progress_folder import ProgressFolder
-from pipeline.training.tracker import NullTracker
+from pipeline.training.tracker import Record
 
 LATENT_SIZE, BATCH_SIZE = 100, 64
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
@@ -62,9 +62,7 @@ def recorder(params: Params, size: int, folder: Path) -> TrainingObserver:
         return Origin(params.model.model_dump(), size, seen, "", "", "benchmark")
 
     losses, latest, keep = LossTable(work.losses, 0), folder / "latest.png", 2
-    return TrainingObserver(
-        work, NullTracker(), origin, losses, latest, lambda *_: None, keep, Stop()
-    )
+    return TrainingObserver(work, Record(), origin, losses, latest, lambda *_: None, keep, Stop())
 
 
 def ours(size: int, width: int, objective: str, images: int, cache: Path) -> None:

@@ -13,6 +13,9 @@ from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code of a process that SIGTERM ended, or a signal to another process of its training."""
+
 ONE_REQUEST = 0.5
 """Seconds in which more signals repeat the first: `timeout` signals a process and its group."""
 

@@ -63,7 +63,7 @@ def clean(
 ) -> None:
     """List unfinished trainings, unsent records and kept features.
 
-    Reads .dvc/tmp/gan/ and logs/spool/; with --remove it deletes what no process uses. Unsent
+    Reads .dvc/tmp/gan/ and logs/runs/; with --remove it deletes what no process uses. Unsent
     records stay: `gan sync` first, or --unsent.
     """
     from pipeline.housekeeping import clean as command

@@ -1,19 +1,19 @@
 """`gan clean`: progress folders, unsent records and kept features, listed or removed."""
 
-import fcntl
 import json
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from gan.errors import GanError
 from pipeline.features.store import Entry, list_entries
 from pipeline.paths import Paths
-from pipeline.tracking.run_folder.folder import count_unsent
+from pipeline.tracking.run_folder.earlier_form import convert_all
 from pipeline.tracking.run_folder.kept_folders import find_kept_folders
-from pipeline.tracking.run_folder.lock import BusyError, FolderLock
 from pipeline.training.progress_folder import ProgressFolder
 
 
@@ -22,7 +22,9 @@ def run(paths: Paths, *, remove: bool, unsent: bool = False) -> None:
 
     unsent: also those with records that the tracker does not have.
     """
-    trainings = _clean_trainings(paths.progress, remove=remove, unsent=unsent)
+    if remove:
+        convert_all(paths)  # or they would be removed with their training
+    trainings = _clean_trainings(paths.progress, remove=remove)
     records = _clean_records(paths, remove=remove, unsent=unsent)
     features = _clean_features(paths.features, remove=remove)
     if not trainings:
@@ -31,61 +33,46 @@ def run(paths: Paths, *, remove: bool, unsent: bool = False) -> None:
         sys.stdout.write("`gan clean --remove` deletes the idle ones\n")
 
 
-def _clean_trainings(progress: Path, *, remove: bool, unsent: bool) -> int:
+def _clean_trainings(progress: Path, *, remove: bool) -> int:
     if remove:
         for partial in progress.glob(".*.removed"):  # of a `gan clean` that was killed
             shutil.rmtree(partial, ignore_errors=True)
     folders = sorted(path.parent for path in progress.glob("[!.]*/identity.json"))
     for folder in folders:
         with _lock(folder) as locked:
-            count = sum(count_unsent(records) for records in (folder / "tracking").glob("*/"))
-            description = _describe(folder) + _format_unsent(count)
-            removed = remove and locked and (unsent or not count)
+            description = _describe(folder)
+            removed = remove and locked
             if removed:
                 _remove(folder)
-        state = _state(busy=not locked, removed=removed, unsent=remove and bool(count))
+        state = _state(busy=not locked, removed=removed)
         sys.stdout.write(f"{folder.name}  {description}  {state}\n")
     return len(folders)
 
 
 def _clean_records(paths: Paths, *, remove: bool, unsent: bool) -> int:
-    """List or remove records of the stages other than train."""
-    folders = [each for each in find_kept_folders(paths) if each.training is None]
+    """List or remove run folders, with their records."""
+    folders = find_kept_folders(paths)
     for each in folders:
-        with ExitStack() as locks:
-            lock = FolderLock(each.folder)
-            locks.callback(lock.release)
-            locked, count = _try_lock(lock), count_unsent(each.folder)
-            removed = remove and locked and (unsent or not count)
+        with _lock(each.folder) as locked:
+            removed = remove and locked and (unsent or not each.unsent)
             if removed:
-                lock.remove_folder()
-        state = _state(busy=not locked, removed=removed, unsent=remove and bool(count))
-        sys.stdout.write(f"{each.folder.name}  {each.name}{_format_unsent(count)}  {state}\n")
+                _remove(each.folder)
+        state = _state(busy=not locked, removed=removed, unsent=remove and bool(each.unsent))
+        count = f", {each.unsent} records unsent" if each.unsent else ""
+        sys.stdout.write(f"{each.folder.name}  {each.name}{count}  {state}\n")
     return len(folders)
-
-
-def _try_lock(lock: FolderLock) -> bool:
-    try:
-        lock.take()
-    except (BusyError, OSError):
-        return False
-    return True
 
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[bool]:
-    """Hold a training's lock and those of its records; False if a process has one of them."""
-    with ExitStack() as locks:
-        lock = locks.enter_context((folder / "lock").open("a+"))
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        others = [FolderLock(records) for records in (folder / "tracking").glob("*/")]
-        for other in others:
-            locks.callback(other.release)
-        yield all([_try_lock(other) for other in others])
+    """Hold the lock of a training or run folder; False if a process has it."""
+    try:
+        lock = FileLock(folder / "lock", timeout=0).acquire()
+    except (Timeout, OSError):
+        yield False
+        return
+    with lock:
+        yield True
 
 
 def _remove(folder: Path) -> None:
@@ -96,10 +83,6 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(aside)
     except OSError as error:
         raise _removal_error(folder, error) from None
-
-
-def _format_unsent(unsent: int) -> str:
-    return f", {unsent} records unsent" if unsent else ""
 
 
 def _clean_features(folder: Path, *, remove: bool) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.console import list_first
 from pipeline.housekeeping.doctor_point import Point, note, ok
 from pipeline.paths import Paths
-from pipeline.tracking.run_folder.folder import count_unsent, read_state
+from pipeline.tracking.run_folder.folder import read_state
 from pipeline.tracking.run_folder.kept_folders import find_kept_folders
 
 
@@ -32,7 +32,7 @@ def list_active(paths: Paths) -> set[str]:
 def unsent(paths: Paths) -> Point:
     """Check for records that the store lacks; those of running processes are being sent."""
     idle = [left for left in find_kept_folders(paths) if not is_locked(left.folder)]
-    waiting = [(left.name, number) for left in idle if (number := count_unsent(left.folder))]
+    waiting = [(left.name, left.unsent) for left in idle if left.unsent]
     if not waiting:
         return ok("no unsent records")
     total = sum(number for _, number in waiting)

@@ -15,7 +15,7 @@ from pipeline.evaluation.result import (
     read_result,
 )
 from pipeline.tracking.mlflow.reader import StoredRun
-from pipeline.tracking.run import flatten
+from pipeline.training.identity import flatten
 
 SHORT = 8  # digits of an id in a label
 

@@ -18,6 +18,7 @@ from pipeline.crawl.data_folder import DataFolder
 from pipeline.crawl.image_check import PictureLimits
 from pipeline.crawl.registry import choose_source
 from pipeline.crawl.request import ScrapeRequest
+from pipeline.crawl.source import Source
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.dataset.source_file import write_source
 from pipeline.paths import Paths
@@ -39,8 +40,15 @@ class ScrapeSummary:
     sheet: Path = field(compare=False)
 
 
-def run(request: ScrapeRequest, settings: ScrapeParams | None, paths: Paths) -> ScrapeSummary:
+def run(
+    request: ScrapeRequest,
+    settings: ScrapeParams | None,
+    paths: Paths,
+    source: Source | None = None,
+) -> ScrapeSummary:
     """Bring data/ to what `request` says; `settings` may be None where it says --ensure.
+
+    source: that of the request, if it is built already.
 
     Raises GanError; Ctrl-C and kills leave a state from which the same call resumes.
     """
@@ -52,7 +60,7 @@ def run(request: ScrapeRequest, settings: ScrapeParams | None, paths: Paths) -> 
             identity = dataset.source
         else:
             assert settings is not None
-            source = choose_source(request, settings, paths)
+            source = source or choose_source(request, settings, paths)
             identity = source.identity
             earlier = EarlierCrawl() if request.replace else find_earlier_crawl(source, folder)
             _ = folder.pin.md5  # an unreadable data.dvc ends it before the crawl, not after it

@@ -9,15 +9,13 @@ from gan.params.file import Params
 from gan.tensor_cache import TensorCache
 from gan.training.loop import DivergedError, train
 from pipeline.paths import Paths
-from pipeline.signals import Stopped, stopping
+from pipeline.signals import TERMINATED, Stopped, stopping
 from pipeline.training.follow import Follow
+from pipeline.training.identity import digest_of
 from pipeline.training.lead import Lead
 from pipeline.training.plan import make_plan
-from pipeline.training.progress_folder import digest_of, take_progress_folder
+from pipeline.training.progress_folder import take_progress_folder
 from pipeline.training.tracker import Tracker
-
-TERMINATED = 143
-"""Exit code of a process that a signal to another process stopped."""
 
 
 def run(params: Params, paths: Paths, tracker: Tracker, *, resume: bool = False) -> None:

@@ -16,6 +16,9 @@ from pipeline.tracking.run import Run
 DESCRIPTION = "mlflow.note.content"
 """Tag that MLflow's UI shows above a run, as Markdown."""
 
+RECREATED = "recreated"
+"""Tag of a run that was made from files."""
+
 SOURCE = ("params.yaml", "dvc.yaml", "source.yaml")
 """Settings that are kept as artefacts, for somebody who has only the MLflow run."""
 

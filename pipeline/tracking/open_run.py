@@ -9,19 +9,20 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gan.errors import GanError
 from pipeline.console import without_secrets
 from pipeline.paths import Paths
+from pipeline.signals import interrupting
 from pipeline.tracking.descriptions import log_source
 from pipeline.tracking.mlflow.store import tracking_uri
 from pipeline.tracking.mlflow.writer import MlflowWriter
 from pipeline.tracking.provenance.tags import provenance_tags
-from pipeline.tracking.run import Run, flatten
-from pipeline.tracking.run_folder.folder import RunFolder, now_ms
-from pipeline.tracking.run_folder.lock import BusyError
+from pipeline.tracking.run import Run, param_texts
+from pipeline.tracking.run_folder.folder import make_run_folder, now_ms, runs_folder
 from pipeline.tracking.run_folder.sender import warn
 
 
@@ -37,24 +38,35 @@ def start_run(
     name: str,
     run_key: str,
     folder: Path,
+    progress: str = "",
     resumed_from: int | None = None,
 ) -> Run:
     """Start the run of a training; an existing run folder (a killed training) continues its run.
 
     Records that the folder still holds unsent are sent, also to another store than before.
-    resumed_from: images seen by the checkpoint that the training resumes from; records prepared
-    for it count.
+    progress: name of the progress folder. resumed_from: images seen by the checkpoint that the
+    training resumes from; records prepared for it count.
     """
     header = {
         "experiment": experiment,
         "name": name,
         "start_time": now_ms(),
         "tags": {"run_key": run_key, **provenance_tags(paths, "train")},
+        "progress": progress,
     }
-    run = _open(paths, folder, header, resumed_from)
-    run.guard(lambda opened: opened.add("resume") if opened.continued else log_source(run, paths))
+    run = _open(paths, folder, header)
+    run.attempt(lambda: _resume(run, resumed_from, paths))
     run.commit()
     return run
+
+
+def _resume(run: Run, step: int | None, paths: Paths) -> None:
+    if run.folder is not None:
+        run.known, continued = run.folder.resume(step)
+        if continued:
+            run.mark_resumed()
+        else:
+            log_source(run, paths)
 
 
 def attach_to_run(
@@ -78,60 +90,54 @@ def attach_to_run(
         "attach": run_key,
         "run_id": run_id,
         "start_time": now_ms(),
-        "params": dict(flatten(params or {})),
+        "params": param_texts(params or {}),
         "tags": {"run_key": run_key, **provenance_tags(paths, "evaluate"), **(tags or {})},
     }
-    return _open(paths, _new_folder(paths, "evaluate"), header)
+    return _open(paths, new_folder(paths, "evaluate"), header)
 
 
 @contextmanager
 def stage_run(
     paths: Paths, stage: str, *, name: str = "", params: Mapping[str, object] | None = None
 ) -> Iterator[Run]:
-    """Run of a stage other than training, in an experiment of its own; FAILED on an error."""
+    """Run of a stage other than training, in an experiment of its own.
+
+    FAILED on an error, KILLED on Ctrl-C and SIGTERM, which raise SystemExit in here.
+    """
     header = {
         "experiment": f"{experiment_name()}-stages",
         "name": name or stage,
         "start_time": now_ms(),
         "tags": provenance_tags(paths, stage),
     }
-    run = _open(paths, _new_folder(paths, stage), header)
+    run = _open(paths, new_folder(paths, stage), header)
     run.params(params or {})
     run.commit()
     status = "FAILED"
     try:
-        yield run
+        with interrupting():
+            yield run
         status = "FINISHED"
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         status = "KILLED"
         raise
     finally:
         run.commit()  # also of a failed stage: how far it came
-        run.close(status)
+        run.close(status, hurry=status == "KILLED")
         run.remove_if_sent()
 
 
-def _open(
-    paths: Paths, path: Path, header: Mapping[str, Any], resumed_from: int | None = None
-) -> Run:
+def _open(paths: Paths, path: Path, header: Mapping[str, Any]) -> Run:
     uri = tracking_uri(paths)
-    folder = None
     try:
-        folder = _open_folder(path, header, resumed_from)
-        if folder.damaged:
-            warn(f"{folder.damaged} damaged records in {path} are left out")
+        folder = make_run_folder(path, header)
+        connect = partial(MlflowWriter, uri, paths.main_root)
+        return Run(folder, connect, without_secrets(uri))
     except (OSError, ValueError, GanError) as error:
         warn(f"nothing is recorded, {path} can't be used: {error}")
-    return Run(folder, lambda: MlflowWriter(uri, paths.main_root), without_secrets(uri))
+        return Run(None)
 
 
-def _open_folder(path: Path, header: Mapping[str, Any], resumed_from: int | None) -> RunFolder:
-    """Open the run folder; a second one beside it while `gan sync` is long in sending it."""
-    try:
-        return RunFolder(path, header, resumed_from)
-    except BusyError:
-        return RunFolder.open_beside(path, header, resumed_from)
-
-
-def _new_folder(paths: Paths, stage: str) -> Path:
-    return paths.main_root / "logs" / "spool" / f"{stage}-{uuid.uuid4().hex[:12]}"
+def new_folder(paths: Paths, name: str) -> Path:
+    """Place for the run folder of a new run."""
+    return runs_folder(paths) / f"{name}-{uuid.uuid4().hex[:12]}"

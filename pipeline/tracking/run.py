@@ -1,62 +1,57 @@
 """Recorder of one MLflow run: params, metrics and files that are sent after a `commit`."""
 
 import json
+import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from pipeline.tracking.run_folder.folder import RunFolder
-from pipeline.tracking.run_folder.sender import RecordWriter, Sender, warn
+from pipeline.console import short
+from pipeline.tracking.run_folder.folder import Fact, Record, RunFolder, count_unsent, now_ms
+from pipeline.tracking.run_folder.push import RecordWriter
+from pipeline.tracking.run_folder.sender import Sender, warn
 from pipeline.tracking.system_metrics import SystemMonitor
+from pipeline.training import tracker
+from pipeline.training.identity import flatten
 
 FLUSH_S = 20.0  # for a server that may hang
 LOCAL_FLUSH_S = 180.0  # a file doesn't hang, but many that begin at once wait for each other
+HURRY_S = 5.0  # for a stage that was asked to stop
 PARAM_LENGTH, TAG_LENGTH, DIGEST_LENGTH = 6000, 8000, 36  # MLflow's limits, in characters
 
 
-def flatten(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted names and short texts of a nested mapping."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", str(value)[:PARAM_LENGTH]
+def param_texts(values: Mapping[str, object]) -> dict[str, str]:
+    """Dotted names and short texts of nested values."""
+    return {key: str(value)[:PARAM_LENGTH] for key, value in flatten(values).items()}
 
 
-def truncate_tags(values: Mapping[str, str]) -> dict[str, str]:
-    """Tags, each at most as long as MLflow accepts."""
-    return {key: str(value)[:TAG_LENGTH] for key, value in values.items()}
+class Run(tracker.Record):
+    """Recorder of one MLflow run. Methods return at once; nothing is sent before `commit`.
 
-
-def dataset_fields(
-    name: str,
-    digest: str,
-    source: Mapping[str, object],
-    profile: Mapping[str, object],
-    context: str,
-) -> dict[str, str]:
-    """Fields of a record of kind "dataset"."""
-    return {
-        "name": name,
-        "digest": digest[:DIGEST_LENGTH],
-        "source": json.dumps(source, sort_keys=True),
-        "profile": json.dumps(profile, sort_keys=True),
-        "context": context,
-    }
-
-
-class Run:
-    """Recorder of one MLflow run. Methods return at once; nothing is sent before `commit`."""
+    known: parts that the run has already, which are not recorded again. problems: errors of the
+    disk, or bugs, that kept something from being recorded; the first is printed.
+    """
 
     def __init__(
-        self, folder: RunFolder | None, connect: Callable[[], RecordWriter], target: str
+        self,
+        folder: RunFolder | None,
+        connect: Callable[[], RecordWriter] | None = None,
+        target: str = "",
     ) -> None:
-        """`target` names the store, without secrets. Without a folder all records are dropped."""
+        """`target` names the store, without secrets. Without a folder all records are dropped.
+
+        Without `connect` nothing is sent, and problems are not printed.
+        """
         self.folder = folder
+        self.known: set[Fact] = set()
+        self.waiting: list[Record] = []
+        self.problems: list[str] = []
+        self.time_of: Callable[[int | None], int] = lambda _step: now_ms()
+        self.copy: Callable[[Path, Path], object] = shutil.copyfile
         self._target = target
-        self._sender = Sender(folder, connect, target) if folder else None
         self._monitor = SystemMonitor()
-        self._warned = False
+        self._sender = Sender(folder, connect, target) if folder and connect else None
 
     @property
     def run_id(self) -> str | None:
@@ -66,63 +61,64 @@ class Run:
     @property
     def unsent(self) -> int:
         """Committed records that the store has not confirmed."""
-        return self.folder.unsent if self.folder else 0
+        return count_unsent(self.folder.path) if self.folder else 0
 
-    @property
-    def url(self) -> str:
-        """Address of the server, or the command that shows the local store."""
-        return self._target if self._target.startswith("http") else "gan ui"
-
-    def guard(self, action: Callable[[RunFolder], None]) -> None:
-        """Call `action` with the folder; an error is printed once on stderr, never raised."""
-        if self.folder is None or self._sender is None:
+    def attempt(self, action: Callable[[], object]) -> None:
+        """Call `action`, which makes a record; an error is a problem, and never raised."""
+        if self.folder is None:
             return
         try:
-            action(self.folder)
+            action()
         except Exception as error:
-            if not self._warned:  # not the store's, which the sender reports: the disk's, or a bug
-                self._warned = True
+            if self._sender and not self.problems:
                 warn(f"not recorded: {error}")
+            self.problems.append(short(error))
 
-    def attempt(self, action: Callable[[], None]) -> None:
-        """Call `action`, which makes a record; errors as in `guard`."""
-        self.guard(lambda _: action())
+    def _add(self, kind: str, files: Sequence[Path] = (), **fields: Any) -> None:
+        self.attempt(lambda: self._keep(kind, files, fields))
+
+    def _keep(self, kind: str, files: Sequence[Path], fields: dict[str, Any]) -> None:
+        step = fields.get("step")
+        if "values" in fields:
+            values = fields["values"].items()
+            new = {key: value for key, value in values if (kind, key, step) not in self.known}
+            fields = fields | {"values": new}
+            known = not new
+        else:
+            known = (kind, fields.get("key", ""), step) in self.known
+        if not known:
+            record = {"kind": kind, "time": self.time_of(step), **fields}
+            self.waiting.append(record | self._copy_files(files))
+
+    def _copy_files(self, files: Sequence[Path]) -> dict[str, list[str]]:
+        if not files or self.folder is None:
+            return {}
+        parent = uuid.uuid4().hex
+        (self.folder.files / parent).mkdir()
+        for file in files:
+            self.copy(file, self.folder.files / parent / file.name)
+        return {"files": [f"{parent}/{file.name}" for file in files]}
 
     def params(self, values: Mapping[str, object]) -> None:
         """Record hyperparameters; nested mappings become dotted names."""
-        self.guard(lambda folder: folder.add("params", values=dict(flatten(values))))
+        self._add("params", values=param_texts(values))
 
     def tags(self, values: Mapping[str, str]) -> None:
-        """Record tags; a later value replaces an earlier one."""
-        self.guard(lambda folder: folder.add("tags", values=truncate_tags(values)))
+        self._add("tags", values={key: str(text)[:TAG_LENGTH] for key, text in values.items()})
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Record numbers at a step (images seen)."""
         numbers = {key: float(value) for key, value in values.items()}
-        self.guard(lambda folder: folder.add("metrics", values=numbers, step=int(step)))
+        self._add("metrics", values=numbers, step=int(step))
 
     def system_metrics(self, step: int) -> None:
-        """Record the load of the machine since the last call, at a step."""
-        self.guard(lambda _: self.metrics(self._monitor.measure(), step))
+        self.attempt(lambda: self.metrics(self._monitor.measure(), step))
 
     def image(self, key: str, file: Path, step: int) -> None:
-        """Record a picture of a series: the UI steps through the steps of one key."""
+        self._add("image", [file], key=key, step=int(step))
 
-        def add(folder: RunFolder) -> None:
-            if not folder.has_point(key, step):
-                name = folder.copy_file(file, f"images/{key.replace('/', '~')}-{step}.png")
-                folder.add("image", key=key, step=int(step), file=name)
-
-        self.guard(add)
-
-    def artifact(self, file: Path, artifact_path: str = "") -> None:
-        """Record a copy of a file, under `artifact_path` in the run's artefacts."""
-
-        def add(folder: RunFolder) -> None:
-            name = folder.copy_file(file, f"artifacts/{uuid.uuid4().hex}/{file.name}")
-            folder.add("artifact", file=name, folder=artifact_path)
-
-        self.guard(add)
+    def artifact(self, file: Path, folder: str = "") -> None:
+        """Record a copy of a file, under `folder` in the run's artefacts."""
+        self._add("artifact", [file], key=f"{folder}/{file.name}".lstrip("/"))
 
     def dataset(
         self,
@@ -133,24 +129,30 @@ class Run:
         context: str = "training",
     ) -> None:
         """Record the run's dataset. source, profile: plain values that MLflow keeps as JSON."""
-        fields = dataset_fields(name, digest, source, profile, context)
-        self.guard(lambda folder: folder.add("dataset", **fields))
+        self._add(
+            "dataset",
+            name=name,
+            key=digest[:DIGEST_LENGTH],
+            source=json.dumps(source, sort_keys=True),
+            profile=json.dumps(profile, sort_keys=True),
+            context=context,
+        )
 
     def links(self) -> None:
         """Link this run and the runs of stages that share its data with each other."""
-        self.guard(lambda folder: folder.add("links"))
+        self._add("links")
 
     def model(self, checkpoint: Path, card: Path) -> None:
         """Record the generator of a checkpoint as an MLflow model, with its card (Markdown)."""
+        self._add("model", [checkpoint, card])
 
-        def add(folder: RunFolder) -> None:
-            parent = f"models/{uuid.uuid4().hex}"
-            names = [
-                folder.copy_file(file, f"{parent}/{file.name}") for file in (checkpoint, card)
-            ]
-            folder.add("model", files=names)
+    def mark_resumed(self) -> None:
+        """Record that the run is under way again."""
+        self._add("resume")
 
-        self.guard(add)
+    def end(self, status: str) -> None:
+        """Record the end of the run: FINISHED, FAILED or KILLED."""
+        self._add("end", status=status)
 
     def prepare(self, step: int) -> None:
         """Write records down beside a checkpoint at `step`; `commit` follows it.
@@ -158,50 +160,55 @@ class Run:
         A kill between the two loses nothing: a training that resumes from that checkpoint commits
         them.
         """
-        self.guard(lambda folder: folder.prepare(step))
+        self.attempt(lambda: self._write(step))
 
     def commit(self) -> None:
         """Make records durable and let them be sent; call after a checkpoint."""
-        self.guard(RunFolder.commit)
+        self.attempt(lambda: self._write(None))
         if self._sender:
             self._sender.wake()
 
+    def _write(self, checkpoint: int | None) -> None:
+        if self.folder is not None:
+            self.folder.append(self.waiting, checkpoint)
+            self.waiting.clear()
+
     def drop(self) -> None:
         """Forget records since the last commit: their steps are going to be repeated."""
-        self.guard(RunFolder.drop)
+        self.waiting.clear()
+        if self.folder is not None:
+            self.attempt(self.folder.cut)
 
-    def close(self, status: str = "FINISHED", timeout_s: float | None = None) -> None:
-        """End the run and send what is left, within `timeout_s` (20 s, 180 s for a local file).
+    def close(
+        self, status: str = "FINISHED", *, hurry: bool = False, timeout_s: float | None = None
+    ) -> None:
+        """End the run and send what is left, within 20 s (180 s for a local file, 5 in a hurry).
 
-        Status FINISHED, FAILED or KILLED. Uncommitted records are dropped unless FINISHED: those
-        points are behind the last checkpoint, and a resumed run measures them again.
+        Uncommitted records are dropped unless FINISHED: those points are behind the last
+        checkpoint, and a resumed run measures them again.
         """
         if status != "FINISHED":
             self.drop()
-        self.guard(lambda folder: folder.add("end", status=status))
-        self.flush(timeout_s)
+        self.end(status)
+        self.flush(HURRY_S if hurry else timeout_s)
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Like `close`, but leaves the run's status alone. Nothing is recorded afterwards."""
-        self.guard(RunFolder.commit)
-        if self._sender is None or self.folder is None:
+        self.commit()
+        if self._sender is None:
             return
         default = LOCAL_FLUSH_S if self._target.startswith("sqlite:") else FLUSH_S
         self._sender.finish(default if timeout_s is None else timeout_s)
-        self.guard(self._warn_of_unsent)
+        self.attempt(self._warn_of_unsent)
 
-    def _warn_of_unsent(self, folder: RunFolder) -> None:
-        if unsent := folder.unsent:
+    def _warn_of_unsent(self) -> None:
+        if self.folder is not None and (unsent := self.unsent):
             warn(
-                f"{unsent} records not sent to {self._target}, kept in {folder.folder}; "
+                f"{unsent} records not sent to {self._target}, kept in {self.folder.path}; "
                 "`gan sync` sends them"
             )
 
     def remove_if_sent(self) -> None:
         """Remove the run folder if all is sent; for runs that no process continues."""
-
-        def remove(folder: RunFolder) -> None:
-            if self.run_id and not folder.unsent:
-                folder.remove()
-
-        self.guard(remove)
+        if self.folder is not None and self.run_id and not self.unsent:
+            self.attempt(self.folder.remove)

@@ -5,6 +5,7 @@ import time
 
 from gan.atomic import write_atomically
 from pipeline.paths import Paths
+from pipeline.tracking.run_folder.folder import runs_folder
 
 FORMAT = "%Y-%m-%d %H:%M:%S"
 
@@ -23,22 +24,24 @@ def finish(paths: Paths, run_key: str) -> None:
 
 def read(paths: Paths, run_key: str) -> dict[str, str]:
     """Read the times of a run, by its key or the key's beginning; {} if it ran elsewhere."""
-    for path in sorted((paths.main_root / "logs" / "runs").glob(f"{run_key}*.json")):
+    for path in sorted(runs_folder(paths).glob(f"{run_key}*.json")):
         times: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
         return times
     return {}
+
+
+def parse(text: str) -> int:
+    """Milliseconds since 1970 of a time."""
+    return int(time.mktime(time.strptime(text, FORMAT)) * 1000)
 
 
 def minutes(times: dict[str, str]) -> float | None:
     """Minutes from start to end, pauses included; None if it has not ended here."""
     if "finished" not in times:
         return None
-    began, ended = (
-        time.mktime(time.strptime(times[key], FORMAT)) for key in ("started", "finished")
-    )
-    return round((ended - began) / 60, 1)
+    return round((parse(times["finished"]) - parse(times["started"])) / 60_000, 1)
 
 
 def _write(paths: Paths, run_key: str, times: dict[str, str]) -> None:
-    path = paths.main_root / "logs" / "runs" / f"{run_key}.json"
-    write_atomically(path, (json.dumps(times, indent=1) + "\n").encode())
+    path = runs_folder(paths) / f"{run_key}.json"
+    write_atomically(path, json.dumps(times, indent=1) + "\n")

@@ -35,10 +35,10 @@ def scrape(
     from pipeline.crawl.registry import choose_source
     from pipeline.stages import scrape as stage
 
-    if settings is not None:
-        choose_source(request, settings, paths)  # a mistyped option is no failed run
+    # a mistyped option is no failed run
+    source = None if settings is None else choose_source(request, settings, paths)
     with stage_run(paths, "scrape") as run:
-        summary = stage.run(request, settings, paths)
+        summary = stage.run(request, settings, paths, source)
         run.params({"source": summary.source})
         text = describe_scrape(summary.counts, str(summary.source["source"]), summary.fetched)
         text = f"{text}\n\n{name_search('snapshot_digest', summary.digest)}"

@@ -16,7 +16,7 @@ from pipeline.pictures.contact_sheet import contact_sheet, save_png
 from pipeline.pictures.png_lineage import make_text_chunks
 from pipeline.signals import Stop
 from pipeline.training.progress_folder import ProgressFolder
-from pipeline.training.tracker import Tracker
+from pipeline.training.tracker import Record
 
 ALARMS = {
     "alarm/discriminator_wins": "the discriminator classifies nearly all pictures correctly, so "
@@ -54,7 +54,7 @@ class LossTable:
         return "\n".join(lines) + "\n"
 
     def save(self) -> None:
-        write_atomically(self.path, self.text().encode())
+        write_atomically(self.path, self.text())
 
 
 class TrainingObserver:
@@ -63,7 +63,7 @@ class TrainingObserver:
     def __init__(
         self,
         folder: ProgressFolder,
-        tracker: Tracker,
+        record: Record,
         origin: Callable[[int], Origin],
         losses: LossTable,
         latest: Path,
@@ -73,7 +73,7 @@ class TrainingObserver:
     ) -> None:
         """latest: PNG file that each grid overwrites, to keep open in a viewer. keep: checkpoints
         that stay."""
-        self.folder, self.tracker, self.origin, self.losses = folder, tracker, origin, losses
+        self.folder, self.record, self.origin, self.losses = folder, record, origin, losses
         self.latest, self.advance, self.keep, self.stop = latest, advance, keep, stop
         self._clock, self._seen, self._note = time.monotonic(), 0, ""
         self._alarms: set[str] = set()
@@ -87,8 +87,8 @@ class TrainingObserver:
         now = time.monotonic()
         rate = (images_seen - self._seen) / max(now - self._clock, 1e-9)
         self._clock, self._seen = now, images_seen
-        self.tracker.metrics(measured | {"throughput/images_per_second": rate}, images_seen)
-        self.tracker.system_metrics(images_seen)
+        self.record.metrics(measured | {"throughput/images_per_second": rate}, images_seen)
+        self.record.system_metrics(images_seen)
         self._alarm(measured, images_seen)
         self._note = (
             f"{rate:.0f} img/s  D {measured['loss/discriminator']:.3f}"
@@ -97,22 +97,22 @@ class TrainingObserver:
 
     def grid(self, images_seen: int, images: Tensor, measured: dict[str, float]) -> None:
         sheet = contact_sheet(images.permute(0, 2, 3, 1).numpy(), GRID_COLUMNS)
-        self.tracker.metrics(measured, images_seen)
+        self.record.metrics(measured, images_seen)
         self._alarm(measured, images_seen)
         path = self.folder.grids / f"{images_seen:012d}.png"
         text = make_text_chunks(describe_checkpoint(self.origin(images_seen)), GRID_NAME)
         save_png(sheet, path, text)
         save_png(sheet, self.latest, text)
-        self.tracker.image("grid", path, images_seen)
+        self.record.image("grid", path, images_seen)
 
     def snapshot(self, images_seen: int, averaged: Generator) -> None:
         path = self.folder.snapshots / f"{images_seen:012d}.pt"
         save_checkpoint(path, self.origin(images_seen), averaged)
-        self.tracker.artifact(path, "checkpoints")
+        self.record.artifact(path, "checkpoints")
 
     def checkpoint(self, images_seen: int, state: TrainState) -> None:
         self.losses.save()
-        self.tracker.prepare(images_seen)
+        self.record.prepare(images_seen)
         save_checkpoint(
             self.folder.state_file(images_seen),
             self.origin(images_seen),
@@ -120,7 +120,7 @@ class TrainingObserver:
             state.state_dict(),
         )
         # only now: points before this checkpoint will not be measured again
-        self.tracker.commit(images_seen)
+        self.record.commit()
         self.folder.drop_old_states(self.keep)
 
     def _alarm(self, measured: dict[str, float], images_seen: int) -> None:

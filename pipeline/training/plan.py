@@ -19,7 +19,7 @@ from gan.training.state import TrainState, build_networks, build_state
 from gan.training.steps import Engine
 from pipeline.code_digest import TRAINING, code_digest
 from pipeline.paths import Paths
-from pipeline.training.progress_folder import digest_of
+from pipeline.training.identity import digest_of
 from pipeline.training.warm_start import WarmStart, warm_start
 
 DECIDED = ("model", "train", "cache_digest", "code_digest")

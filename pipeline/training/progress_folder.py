@@ -4,11 +4,8 @@ DVC removes a stage's outs before it runs, so unfinished work can't lie there. T
 is the resume key: everything that decides the result, except how long the training is.
 """
 
-import fcntl
-import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,24 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from gan.atomic import write_atomically
 from gan.checkpoints import DamagedError, load_checkpoint
 from gan.errors import GanError
 from pipeline.console import say
-
-
-def digest_of(values: dict[str, Any]) -> str:
-    """sha256 of plain values, independent of the order of keys."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        flat |= flatten(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return flat
+from pipeline.training.identity import differences, digest_of
 
 
 @dataclass(frozen=True)
@@ -65,24 +51,10 @@ class ProgressFolder:
     def losses(self) -> Path:
         return self.path / "losses.tsv"
 
-    def tracking(self, run_key: str) -> Path:
-        """Folder for the tracker's own files of one run."""
-        return self.path / "tracking" / run_key[:16]
-
     @property
-    def _finished(self) -> Path:
+    def finished(self) -> Path:
+        """File with the length of the training that ended here."""
         return self.path / "finished"
-
-    @property
-    def finished_images(self) -> int:
-        """Length of the training that ended here, 0 if none has."""
-        return int(self._finished.read_text()) if self._finished.is_file() else 0
-
-    def mark_finished(self, images: int) -> None:
-        write_atomically(self._finished, f"{images}\n".encode())
-
-    def mark_running(self) -> None:
-        self._finished.unlink(missing_ok=True)
 
     def state_file(self, images_seen: int) -> Path:
         return self.path / f"state-{images_seen:012d}.pt"
@@ -108,14 +80,12 @@ class ProgressFolder:
         for path in self.states[:-keep]:
             path.unlink()
 
-    def clear(self, *kept: str) -> None:
-        """Forget everything but the lock, the identity and what is to be kept."""
+    def clear(self) -> None:
+        """Forget everything but the lock and the identity."""
         for path in self.path.iterdir():
-            if path.name in ("lock", "identity.json", *kept):
-                continue
             if path.is_dir():
                 shutil.rmtree(path)
-            else:
+            elif path.name not in ("lock", "identity.json"):
                 path.unlink()
 
 
@@ -131,7 +101,7 @@ def take_progress_folder(
     """
     _report_nearest(progress, identity, must_resume=must_resume)
     with open_progress_folder(progress, identity) as folder:
-        if folder.finished_images >= length:
+        if folder.finished.is_file() and int(folder.finished.read_text()) >= length:
             if must_resume:
                 raise GanError("--resume: this training is finished; raise train.images to extend")
             folder.clear()
@@ -141,21 +111,8 @@ def take_progress_folder(
                 f"train.images = {length}: an unfinished training is at {reached:,} images "
                 f"already ({folder.path}); raise it, or remove that one: gan clean --remove"
             )
-        folder.mark_running()
+        folder.finished.unlink(missing_ok=True)
         yield folder
-
-
-def _report_nearest(progress: Path, identity: dict[str, Any], *, must_resume: bool) -> None:
-    """Say why a training starts afresh though a similar one exists; with must_resume refuse."""
-    if any((progress / digest_of(identity)[:16]).glob("state-*.pt")):
-        return
-    found = nearest(progress, identity, any_data=must_resume)
-    listed = "; ".join(found[:6]) + (" ..." if len(found) > 6 else "")
-    if must_resume:
-        why = f"the unfinished training differs: {listed}" if listed else "there is none"
-        raise GanError(f"--resume: {why}")
-    if listed:
-        say(f"starting afresh: the nearest earlier training differs in {listed}")
 
 
 @contextmanager
@@ -167,60 +124,44 @@ def open_progress_folder(progress: Path, identity: dict[str, Any]) -> Iterator[P
     """
     folder = progress / digest_of(identity)[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as lock:
-        _lock(lock, folder)
-        if not os.fstat(lock.fileno()).st_nlink:
-            raise GanError(f"{folder}: was removed by `gan clean` just now; start again")
+    file = folder / "lock"
+    try:
+        lock = FileLock(file, timeout=0).acquire()
+    except Timeout:
+        process = file.read_text().strip() or "unknown"
+        raise GanError(
+            f"this training is running already, process {process} ({folder}); wait for it or "
+            "end it"
+        ) from None
+    with lock:
+        file.write_text(f"{os.getpid()}\n")
         text = json.dumps(identity, sort_keys=True, indent=1) + "\n"
-        write_atomically(folder / "identity.json", text.encode())
+        write_atomically(folder / "identity.json", text)
         yield ProgressFolder(folder, identity)
 
 
-def _lock(lock: Any, folder: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        pid = lock.read().strip() or "unknown"
-        raise GanError(
-            f"this training is running already, process {pid} ({folder}); wait for it or end it"
-        ) from None
-    lock.seek(0)
-    lock.truncate()
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
+def _report_nearest(progress: Path, identity: dict[str, Any], *, must_resume: bool) -> None:
+    """Say why a training starts afresh though a similar one exists; with must_resume refuse."""
+    if any((progress / digest_of(identity)[:16]).glob("state-*.pt")):
+        return
+    found = _find_nearest(progress, identity, any_data=must_resume)
+    listed = "; ".join(found[:6]) + (" ..." if len(found) > 6 else "")
+    if must_resume:
+        why = f"the unfinished training differs: {listed}" if listed else "there is none"
+        raise GanError(f"--resume: {why}")
+    if listed:
+        say(f"starting afresh: the nearest earlier training differs in {listed}")
 
 
-def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """List differences between nested plain values: "key: there -> here"."""
-    there, here = flatten(there), flatten(here)
-    return [
-        f"{key}: {_shorten(there.get(key))} -> {_shorten(here.get(key))}"
-        for key in sorted(set(here) | set(there))
-        if there.get(key) != here.get(key)
-    ]
-
-
-def _shorten(value: Any) -> Any:
-    """Cut a sha256 to digits that tell it from others."""
-    return value[:12] if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) else value
-
-
-def nearest(progress: Path, identity: dict[str, Any], *, any_data: bool = False) -> list[str]:
+def _find_nearest(progress: Path, identity: dict[str, Any], *, any_data: bool) -> list[str]:
     """List how the most similar other training differs: "key: there -> here".
 
     any_data: also one of other data.
     """
-    best: list[str] = []
+    found = []
     for path in sorted(progress.glob("*/identity.json")):
         there = json.loads(path.read_text(encoding="utf-8"))
-        if there == identity:
-            continue
-        if not any_data and there.get("cache_digest") != identity["cache_digest"]:
-            continue
-        if not any(path.parent.glob("state-*.pt")):
-            continue
-        found = differences(there, identity)
-        if not best or len(found) < len(best):
-            best = found
-    return best
+        same_data = there.get("cache_digest") == identity["cache_digest"]
+        if there != identity and (any_data or same_data) and any(path.parent.glob("state-*.pt")):
+            found.append(differences(there, identity))
+    return min(found, key=len, default=[])

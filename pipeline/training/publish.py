@@ -1,27 +1,38 @@
 """Publication of a finished training: from the progress folder to the outs."""
 
-import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gan.atomic import write_atomically
-from pipeline.paths import Paths
+from gan.sampling import GRID_COLUMNS
+from gan.tensor_cache import TensorCache
+from pipeline.paths import Paths, sha256_of
+from pipeline.pictures.contact_sheet import contact_sheet, save_png
 from pipeline.training.progress_folder import ProgressFolder
 
+REAL_IMAGES = 64
+"""Training images on the sheet that stands beside the grids."""
 
-def write_digests(paths: Paths, folder: ProgressFolder, run_key: str) -> Path:
-    """Write a file with the sha256 of everything that `publish` put in place; returns it."""
-    files = [paths.models / "final.pt", *sorted((paths.models / "snapshots").glob("*.pt"))]
-    files += [paths.reports / "losses.tsv", paths.reports / "samples.png"]
-    outs = {
-        file.relative_to(paths.root).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in files
+
+def draw_real_sheet(cache: TensorCache, file: Path) -> Path:
+    """Draw the sheet of training images; returns the file."""
+    save_png(contact_sheet(cache.split("train")[:REAL_IMAGES], GRID_COLUMNS), file)
+    return file
+
+
+def write_digests(paths: Paths, file: Path, about: Mapping[str, Any]) -> Path:
+    """Write `about` and the sha256 of all that `publish` put in place; returns the file."""
+    outs = [paths.models / "final.pt", *sorted((paths.models / "snapshots").glob("[0-9]*.pt"))]
+    outs += [paths.reports / "losses.tsv", paths.reports / "samples.png"]
+    digests = {
+        out.relative_to(paths.root).as_posix(): sha256_of(out) for out in outs if out.is_file()
     }
-    written = folder.path / "outs.json"
-    content = {"run_key": run_key, "identity": folder.identity, "outs": outs}
-    write_atomically(written, json.dumps(content, indent=1, sort_keys=True) + "\n")
-    return written
+    content = {**about, "outs": digests}
+    write_atomically(file, json.dumps(content, indent=1, sort_keys=True) + "\n")
+    return file
 
 
 def publish(paths: Paths, folder: ProgressFolder) -> None:

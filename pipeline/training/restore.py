@@ -21,7 +21,7 @@ def restore(
     if saved is None:
         if must_resume:
             raise GanError(f"--resume: no whole checkpoint is left in {folder.path}")
-        folder.clear("tracking")  # a run killed this early keeps its record
+        folder.clear()
         if plan.warm is not None:
             plan.warm.fill(state)
             say(f"starting from the weights of {plan.warm.path}")

@@ -1,12 +1,13 @@
 """Interface between a training and an experiment tracker, which the caller hands in.
 
 No stage imports a tracker: how numbers and grids reach MLflow can change without a retraining.
+The classes here keep nothing, for tests and benchmarks; a tracker overrides their methods.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -16,35 +17,31 @@ class TrainingRun:
     """Identity of a training, known before its first step.
 
     name: such as `wgan_gp 64px w64 s1`. lineage: what decided the training, in plain values.
-    environment: torch version, kind of device, precision. folder: for the tracker's own files;
-    it lies in the progress folder, lives as long as that, and need not exist.
+    environment: torch version, kind of device, precision. progress: its progress folder.
     """
 
     name: str
     run_key: str
     lineage: Mapping[str, Any]
     environment: Mapping[str, str]
-    folder: Path
+    progress: Path
 
 
-class Tracker(Protocol):
+class Record:
     """Record of one training. Its methods return at once and never raise.
 
     Points count from the next `commit` on: a killed training repeats its steps from the last
     durable checkpoint, and must not leave points of them behind. Steps are images seen.
     """
 
-    def open(self, run: TrainingRun, images_seen: int) -> None:
-        """Begin the record, or continue that of a training resumed at `images_seen`."""
-
     def tags(self, values: Mapping[str, str]) -> None:
         """Record tags; a later value replaces an earlier one."""
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Record numbers at a step."""
+        """Record numbers at a step, where they are not recorded yet."""
 
     def system_metrics(self, step: int) -> None:
-        """Record the machine's load since the last call, at a step."""
+        """Record the load of the machine since the last call, at a step."""
 
     def image(self, key: str, file: Path, step: int) -> None:
         """Record a picture of a series; one that is recorded already is skipped."""
@@ -55,26 +52,19 @@ class Tracker(Protocol):
     def prepare(self, step: int) -> None:
         """Make all points durable beside a checkpoint about to be written at `step`."""
 
-    def commit(self, step: int) -> None:
-        """Let all points count: the checkpoint of `step` is on disk."""
+    def commit(self) -> None:
+        """Let all points count: the checkpoint is on disk."""
 
     def drop(self) -> None:
         """Forget the points since the last checkpoint: the training diverged."""
 
-    def close(self, status: Status, *, hurry: bool = False) -> None:
+    def close(self, status: Status = "FINISHED", *, hurry: bool = False) -> None:
         """End the record; hurry: with little time to send what is left."""
 
 
-class NullTracker:
-    """Tracker that keeps nothing, for tests and benchmarks."""
+class Tracker:
+    """Opens the records of trainings."""
 
-    def open(self, run: TrainingRun, images_seen: int) -> None: ...
-    def tags(self, values: Mapping[str, str]) -> None: ...
-    def metrics(self, values: Mapping[str, float], step: int) -> None: ...
-    def system_metrics(self, step: int) -> None: ...
-    def image(self, key: str, file: Path, step: int) -> None: ...
-    def artifact(self, file: Path, folder: str = "") -> None: ...
-    def prepare(self, step: int) -> None: ...
-    def commit(self, step: int) -> None: ...
-    def drop(self) -> None: ...
-    def close(self, status: Status, *, hurry: bool = False) -> None: ...
+    def open(self, run: TrainingRun, images_seen: int) -> Record:
+        """Begin a record, or continue that of a training resumed at `images_seen`."""
+        return Record()

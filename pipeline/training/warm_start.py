@@ -8,7 +8,7 @@ from gan.errors import GanError
 from gan.models.interfaces import Discriminator, Generator
 from gan.params.model import ModelParams
 from gan.training.state import TrainState
-from pipeline.training.progress_folder import differences
+from pipeline.training.identity import differences
 
 
 @dataclass(frozen=True)

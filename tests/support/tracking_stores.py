@@ -30,7 +30,7 @@ REFUSED = "http://127.0.0.1:9"
 
 START = (
     "run = start_run(paths, experiment='avatars', name='n', run_key='k1', "
-    "folder=paths.root / 'runs' / 'k1')\n"
+    "folder=paths.root / 'logs' / 'runs' / 'k1', progress='abcd')\n"
 )
 """Code for `python`."""
 
@@ -60,14 +60,16 @@ def copy_store(empty: Path, paths: Paths) -> Paths:
     return paths
 
 
-def begin(paths: Paths, key: str = "k1", folder: Path | None = None) -> Run:
-    """Start or resume a training's run; its records are in `runs/KEY`."""
+def begin(paths: Paths, key: str = "k1", resumed_from: int | None = None) -> Run:
+    """Start or resume a training's run, whose progress folder is `abcd`."""
     return start_run(
         paths,
         experiment="avatars",
         name="hinge 64px",
         run_key=key,
-        folder=folder or paths.root / "runs" / key,
+        folder=run_folder(paths, key),
+        progress="abcd",
+        resumed_from=resumed_from,
     )
 
 
@@ -98,14 +100,14 @@ def artifacts(paths: Paths, run_id: str, folder: str) -> list[str]:
     return sorted(each.path for each in client_of(paths).list_artifacts(run_id, folder))
 
 
-def training_folder(paths: Paths, key: str = "k1") -> Path:
+def run_folder(paths: Paths, key: str = "k1") -> Path:
     """Run folder of a training, where `gan sync` finds it."""
-    return paths.progress / "abcd" / "tracking" / key
+    return paths.root / "logs" / "runs" / key
 
 
 def local_points(paths: Paths, key: str = "k1") -> list[tuple[str, int, float, int]]:
     """(key, step, value, time) of the metrics in the training's run folder."""
-    lines = (training_folder(paths, key) / "records.jsonl").read_text().splitlines()
+    lines = (run_folder(paths, key) / "metrics.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     return sorted(
         (name, record["step"], value, record["time"])
@@ -138,14 +140,14 @@ def until(condition: Callable[[], object], seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-def python(paths: Paths, code: str, **env: str) -> subprocess.Popen[str]:
-    """Run code in a process that has `paths`, `start_run` and `sync`."""
+def python(paths: Paths, *codes: str, **env: str) -> subprocess.Popen[str]:
+    """Run codes in a process that has `paths`, `start_run` and `sync`."""
     head = "from pathlib import Path; from pipeline.paths import Paths; "
     head += "from pipeline.tracking.open_run import start_run; "
     head += "from pipeline.tracking.sync import sync; "
     head += f"paths = Paths(Path({str(paths.root)!r}))\n"
     return subprocess.Popen(
-        [sys.executable, "-c", head + textwrap.dedent(code)],
+        [sys.executable, "-c", head + "".join(map(textwrap.dedent, codes))],
         env={**os.environ, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

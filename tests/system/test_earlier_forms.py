@@ -45,7 +45,7 @@ from pipeline.cli.main import main
 from pipeline.housekeeping.doctor_leftovers import trainings, unsent
 from pipeline.pictures.png_lineage import read_lineage
 from pipeline.stages import train as train_stage
-from pipeline.training.tracker import NullTracker
+from pipeline.training.tracker import Tracker
 from pipeline.training.warm_start import warm_start
 
 EARLIER = {
@@ -217,7 +217,7 @@ def test_a_cache_is_intact_and_shown(paths, gan):
 def test_a_training_on_a_cache_begins_with_a_checkpoint(paths, make_params):
     digest = write_cache(paths.cache, draw_images(24), holdout=4)
     write_checkpoint(paths.root / "old.pt", 2, training=True)
-    train_stage.run(make_params(EARLIER | {"train.init_from": "old.pt"}), paths, NullTracker())
+    train_stage.run(make_params(EARLIER | {"train.init_from": "old.pt"}), paths, Tracker())
     content = load_checkpoint(paths.models / "final.pt")
     assert content["origin"]["cache_digest"] == digest
     assert list(content["averaged"]) == list(GENERATOR)
@@ -256,7 +256,7 @@ def test_a_training_of_other_code_starts_afresh_and_says_so(paths, make_params, 
     digest = write_cache(paths.cache, draw_images(24), holdout=4)
     folder = write_progress(paths.progress, identity_of(digest))
     before = (folder / "state-000000000032.pt").read_bytes()
-    train_stage.run(params, paths, NullTracker())
+    train_stage.run(params, paths, Tracker())
     (line,) = [text for text in capsys.readouterr().err.splitlines() if "code_digest" in text]
     assert identity_of(digest)["code_digest"][:12] in line
     assert load_checkpoint(paths.models / "final.pt")["origin"]["images_seen"] == 16

@@ -86,7 +86,7 @@ class Subject:
 
     def key_matches(self) -> bool | None:
         """Whether the run key is the digest of its recorded inputs; None if there are none."""
-        from pipeline.training.progress_folder import digest_of
+        from pipeline.training.identity import digest_of
 
         if not self.key_inputs:
             return None

@@ -14,8 +14,8 @@ from pipeline.paths import Paths
 from pipeline.runs.find import Runs
 from pipeline.runs.lineage.git_history import COMMIT, GitHistory
 from pipeline.runs.lineage.subject import Subject, find_subject
+from pipeline.tracking.descriptions import RECREATED
 from pipeline.tracking.mlflow.reader import StoredRun
-from pipeline.tracking.sync.missing_parts import RECREATED
 
 MLFLOW, HISTORY = "the MLflow run", "Git's history"
 PATCH = "source/uncommitted.patch"

@@ -18,13 +18,11 @@ from gan.errors import GanError
 from pipeline.console import say
 from pipeline.runs.lineage.git_history import apply_patch
 from pipeline.runs.other_checkout import call, clean_environment
-from pipeline.signals import interrupting
+from pipeline.signals import TERMINATED, interrupting
 
 MARKER = Path(".git/gan-reproduce.json")
 USER_FOLDERS = ("weights", "pretrained", "faces")
 """Folders whose files the user provides, and Git mostly ignores."""
-
-TERMINATED = 143
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def _check_out(
 
 def _check_training(folder: Path, lineage: Lineage) -> dict[str, Any]:
     """Identity of the training there; GanError if its run key is not the original's."""
-    from pipeline.training.progress_folder import differences
+    from pipeline.training.identity import differences
 
     answer = identity_in(folder)
     identity: dict[str, Any] = answer["identity"]

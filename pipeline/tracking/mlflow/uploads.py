@@ -9,38 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.tracking.mlflow.environment import TIMEOUT
-from pipeline.tracking.run_folder.sender import RejectedError
+from pipeline.tracking.mlflow.environment import SETTINGS, TIMEOUT
+from pipeline.tracking.run_folder.push import RejectedError
 
 SLOWEST = 1 << 20  # bytes a second from the server to its bucket
 
-
-class _RequestTimeout:
-    """Timeout of all requests of this process: as long as the biggest upload needs."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._needed: list[int] = []
-        self._default = ""
-
-    def begin(self, seconds: int) -> None:
-        with self._lock:
-            if not self._needed:
-                self._default = os.environ[TIMEOUT]
-            self._needed.append(seconds)
-            self._set()
-
-    def end(self, seconds: int) -> None:
-        with self._lock:
-            self._needed.remove(seconds)
-            self._set()
-
-    def _set(self) -> None:
-        more = max(self._needed, default=0)
-        os.environ[TIMEOUT] = str(int(self._default) + more) if more else self._default
-
-
-_request_timeout = _RequestTimeout()
+_lock = threading.Lock()
+_needed: list[int] = []
+"""Seconds of the uploads under way."""
 
 
 @contextmanager
@@ -50,11 +26,19 @@ def upload_timeout(*files: Path) -> Iterator[None]:
     MLflow reads the variable at each request; several runs may be sent at once.
     """
     seconds = sum(file.stat().st_size for file in files) // SLOWEST
-    _request_timeout.begin(seconds)
+    _change_timeout(_needed.append, seconds)
     try:
         yield
     finally:
-        _request_timeout.end(seconds)
+        _change_timeout(_needed.remove, seconds)
+
+
+def _change_timeout(change: Any, seconds: int) -> None:
+    """Set the timeout of all requests of this process to what the biggest upload needs."""
+    with _lock:
+        default = int(os.environ.get(TIMEOUT, SETTINGS[TIMEOUT])) - max(_needed, default=0)
+        change(seconds)
+        os.environ[TIMEOUT] = str(default + max(_needed, default=0))
 
 
 def require_file(file: Path) -> Path:

@@ -1,7 +1,7 @@
 """Writer of records into an MLflow store: runs, metrics, pictures, files."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,7 @@ from pipeline.tracking.mlflow.store import MlflowStore
 from pipeline.tracking.mlflow.uploads import open_verbatim, require_file, upload_timeout
 from pipeline.tracking.model.log_model import log_model, needs_no_model
 from pipeline.tracking.run_folder.folder import Record
-from pipeline.tracking.run_folder.sender import RejectedError, RunLostError
-
-
-def _split(items: list[Any], size: int) -> Iterator[list[Any]]:
-    """Split into parts that one call of MLflow's log_batch accepts."""
-    return (items[first : first + size] for first in range(0, len(items), size))
+from pipeline.tracking.run_folder.push import RejectedError, RunLostError
 
 
 def source_url(source: Mapping[str, Any]) -> dict[str, str]:
@@ -31,16 +26,6 @@ def source_url(source: Mapping[str, Any]) -> dict[str, str]:
     text = str(crawl.get("source", "")) if isinstance(crawl, dict) else ""
     _, _, address = text.partition(":")
     return {"url": address} if address.startswith(("http://", "https://")) else {}
-
-
-def _source(record: Record) -> dict[str, Any]:
-    """Parse the source of a dataset; RejectedError if it is damaged."""
-    try:
-        source: dict[str, Any] = dict(json.loads(record["source"]))
-        dict(source.get("columns", {}))
-    except (ValueError, TypeError) as error:
-        raise RejectedError(f"source of the dataset: {error}") from error
-    return source
 
 
 class MlflowWriter(MlflowStore):
@@ -90,7 +75,7 @@ class MlflowWriter(MlflowStore):
     def write(self, run_id: str, records: Sequence[Record], files: Path) -> None:
         """Write records of one kind; see `RecordWriter`."""
         try:
-            self._write_all(run_id, records, files)
+            self._write(run_id, records, files)
         except Exception as error:
             if is_gone(error, self.client, run_id):
                 raise RunLostError from error
@@ -108,80 +93,78 @@ class MlflowWriter(MlflowStore):
         if not is_writable(self.client, run_id):
             raise rejection
         try:
-            self._write_all(run_id, records, files)
+            self._write(run_id, records, files)
         except Exception as error:
             if is_rejection(error):
                 raise RejectedError(str(error)) from error
             raise
 
-    def _write_all(self, run_id: str, records: Sequence[Record], files: Path) -> None:
-        if records[0]["kind"] == "metrics":
-            self._metrics(run_id, records)
-            return
-        for record in records:
-            self._write_one(run_id, record, files)
-
     def needs_no_model(self, run_id: str, checkpoint: Path) -> bool:
         """Whether the run has a model of a checkpoint, or its store knows no models."""
         return needs_no_model(self.client, run_id, checkpoint)
 
-    def list_files(self, run_id: str, folder: str) -> frozenset[str]:
-        """Paths of the run's files in a folder."""
-        return frozenset(each.path for each in self.client.list_artifacts(run_id, folder))
+    def _write(self, run_id: str, records: Sequence[Record], files: Path) -> None:
+        if records[0]["kind"] == "metrics":
+            self._metrics(run_id, records)
+            return
+        for record in records:
+            found = [require_file(files / name) for name in record.get("files", ())]
+            with upload_timeout(*found):
+                self._write_one(run_id, record, found)
 
-    def _metrics(self, run_id: str, records: Sequence[Record]) -> None:
-        from mlflow.entities import Metric
-
-        points = [
-            Metric(key, value, record["time"], record["step"])
-            for record in records
-            for key, value in record["values"].items()
-        ]
-        for batch in _split(points, 1000):
-            self.client.log_batch(run_id, metrics=batch)
-
-    def _write_one(self, run_id: str, record: Record, files: Path) -> None:
+    def _write_one(self, run_id: str, record: Record, files: list[Path]) -> None:
         match record["kind"]:
             case "params":
                 self._params(run_id, record["values"])
             case "tags":
                 self._tags(run_id, record["values"])
             case "image":
-                self._image(run_id, record, require_file(files / record["file"]))
+                self._image(run_id, record, *files)
             case "artifact":
-                file = require_file(files / record["file"])
-                with upload_timeout(file):
-                    self.client.log_artifact(run_id, str(file), record["folder"] or None)
+                folder = record["key"].rpartition("/")[0]
+                self.client.log_artifact(run_id, str(files[0]), folder or None)
             case "dataset":
                 self._dataset(run_id, record)
             case "links":
                 link_stages(self.client, run_id)
             case "model":
-                checkpoint, card = (require_file(files / name) for name in record["files"])
-                with upload_timeout(checkpoint, card):
-                    log_model(self.client, run_id, checkpoint, card)
+                log_model(self.client, run_id, *files)
             case "resume":
                 self.client.update_run(run_id, "RUNNING")
             case "end":
                 self.client.set_terminated(run_id, record["status"], record["time"])
+
+    def _log(self, run_id: str, name: str, kind: Callable[..., Any], items: Sequence[Any]) -> None:
+        """Log entities, in parts that one call of MLflow's log_batch accepts."""
+        size = 1000 if name == "metrics" else 100
+        for first in range(0, len(items), size):
+            part = [kind(*values) for values in items[first : first + size]]
+            self.client.log_batch(run_id, **{name: part})
+
+    def _metrics(self, run_id: str, records: Sequence[Record]) -> None:
+        from mlflow.entities import Metric
+
+        points = [
+            (key, value, record["time"], record["step"])
+            for record in records
+            for key, value in record["values"].items()
+        ]
+        self._log(run_id, "metrics", Metric, points)
 
     def _params(self, run_id: str, values: Mapping[str, str]) -> None:
         """Log new params; MLflow refuses to change one, so a changed one becomes a tag."""
         from mlflow.entities import Param
 
         known = self.client.get_run(run_id).data.params
-        new = [Param(key, value) for key, value in values.items() if key not in known]
-        for batch in _split(new, 100):
-            self.client.log_batch(run_id, params=batch)
-        changed = [(k, v) for k, v in values.items() if known.get(k, v) != v]
-        self._tags(run_id, {f"changed.{key}": value for key, value in changed})
+        new = [(key, value) for key, value in values.items() if key not in known]
+        self._log(run_id, "params", Param, new)
+        changed = {f"changed.{k}": v for k, v in values.items() if known.get(k, v) != v}
+        self._tags(run_id, changed)
 
     def _tags(self, run_id: str, values: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
 
-        tags = [RunTag(key, value) for key, value in values.items()]
-        for batch in _split(tags, 100):
-            self.client.log_batch(run_id, tags=batch)
+        self._log(run_id, "tags", RunTag, list(values.items()))
 
     def _image(self, run_id: str, record: Record, file: Path) -> None:
         """Log unless the run has it: MLflow puts a random part into the names of images."""
@@ -196,12 +179,16 @@ class MlflowWriter(MlflowStore):
     def _dataset(self, run_id: str, record: Record) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        source = _source(record)
-        columns = [{"name": k, "type": v} for k, v in source.pop("columns", {}).items()]
+        try:
+            source: dict[str, Any] = dict(json.loads(record["source"]))
+            listed = dict(source.pop("columns", {})).items()
+        except (ValueError, TypeError) as error:
+            raise RejectedError(f"source of the dataset: {error}") from error
+        columns = [{"name": key, "type": value} for key, value in listed]
         url = source_url(source)
         dataset = Dataset(
             record["name"],
-            record["digest"],
+            record["key"],
             source_type="http" if url else "dvc",
             source=json.dumps(source | url, sort_keys=True),
             schema=json.dumps({"mlflow_colspec": columns}) if columns else None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gan.errors import GanError
 from pipeline.paths import sha256_of
 from pipeline.tracking.model.card import add_code_facts, read_metrics
-from pipeline.tracking.run_folder.sender import RejectedError
+from pipeline.tracking.run_folder.push import RejectedError
 
 if TYPE_CHECKING:  # a store is opened by commands that have no use for torch
     from gan.checkpoints import Origin

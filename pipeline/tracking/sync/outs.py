@@ -1,39 +1,50 @@
 """MLflow run of the training whose outs are in this checkout, made or completed from these files.
 
-A run-cache hit, `dvc pull`, `dvc exp apply` and a new server leave outs without a run.
+A run-cache hit, `dvc pull`, `dvc exp apply` and a new server leave outs without a run. A run
+folder is built from them, of the parts that the run lacks, and pushed like any other.
 """
 
 import json
+import math
+import shutil
 import tempfile
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gan.checkpoints import Origin, load_checkpoint
 from gan.errors import GanError
+from gan.tensor_cache import TensorCache
 from pipeline.code_digest import TRAINING, code_digest
-from pipeline.console import progress, short, without_secrets
+from pipeline.console import count_noun, short, without_secrets
 from pipeline.dataset.reader import Dataset
 from pipeline.evaluation.result import FORMAT
 from pipeline.paths import Paths
 from pipeline.pictures.png_lineage import read_lineage
-from pipeline.tracking.descriptions import describe_training
+from pipeline.tracking import run_times
+from pipeline.tracking.descriptions import RECREATED, describe_training
 from pipeline.tracking.evaluation_run import add_best
 from pipeline.tracking.mlflow.logged_run import LoggedRun, SyncStore
 from pipeline.tracking.open_run import experiment_name
+from pipeline.tracking.provenance.git import Git
 from pipeline.tracking.provenance.tags import provenance_tags
-from pipeline.tracking.run_folder.folder import count_unsent
-from pipeline.tracking.run_folder.kept_folders import BATCH, BUSY, SyncResult, find_kept_folders
-from pipeline.tracking.run_folder.sender import group_metrics, write_records
-from pipeline.tracking.sync.missing_parts import RECREATED, MissingParts
-from pipeline.tracking.sync.times import Span, find_span
-from pipeline.tracking.sync.training_files import draw_real_sheet, write_hashes
+from pipeline.tracking.run import Run
+from pipeline.tracking.run_folder.folder import Fact, make_run_folder, now_ms
+from pipeline.tracking.run_folder.kept_folders import (
+    BUSY,
+    SyncResult,
+    find_kept_folders,
+    send_all,
+)
 from pipeline.training.observer import LossTable
+from pipeline.training.publish import draw_real_sheet, write_digests
 
 METRICS = "metrics.json"
+SMALL = 1 << 20  # bytes
+TOLERANCE = 1e-5  # relative: the rounding of losses.tsv to six digits, and a little
 ALWAYS = ("stage", "mlflow.user", "mlflow.source.name", "mlflow.source.type")
 OF_THE_CODE = ("git_", "mlflow.source.git", "dvc_exp_")
 """Tags of this checkout that are the training's too if its code is here."""
@@ -48,26 +59,36 @@ class Outs:
 
     origin: Origin
     losses: list[tuple[int, dict[str, float]]]
-    result: dict[str, Any] | None
+    result: dict[str, Any]
     numbers: dict[str, Any]
     foreign: str = ""
 
     @property
     def keys(self) -> list[str]:
         """Metrics that the run should have."""
-        keys = {key for _, values in self.losses for key in values}
-        keys |= {key for key, each in self.numbers.items() if isinstance(each, int | float)}
-        keys |= {f"deviation/{key}" for key in keys}
+        keys = {key for _, values in self.losses for key in values} | {"best_images_seen"}
+        measured = {key for key, each in self.numbers.items() if isinstance(each, int | float)}
         if self.result:
-            measured = set(self.result["metrics"])
-            keys |= measured | {f"deviation/{key}" for key in measured}
-            keys |= {"best_images_seen"}
-            if key := self.result["selection"]["key"]:
-                keys.add(f"selection/{key}")
-        return sorted(keys)
+            measured |= set(self.result["metrics"])
+            keys.add(f"selection/{self.result['selection']['key']}")
+        return sorted(keys | measured | {f"deviation/{key}" for key in measured})
 
 
-def send_outs(paths: Paths, store: Callable[[], SyncStore]) -> SyncResult:
+@dataclass(frozen=True)
+class Span:
+    """Time from the first image to the last; milliseconds since 1970."""
+
+    started: int
+    ended: int
+    images: int
+
+    def at(self, step: int | None) -> int:
+        """Time of a step; of the end for None."""
+        share = 1.0 if step is None else min(1.0, step / max(1, self.images))
+        return self.started + round((self.ended - self.started) * share)
+
+
+def send_outs(paths: Paths, store: Callable[[], SyncStore], target: str) -> SyncResult:
     """Create the run of the training whose outs are here, or add what it lacks.
 
     GanError where the store can't be reached.
@@ -80,73 +101,64 @@ def send_outs(paths: Paths, store: Callable[[], SyncStore]) -> SyncResult:
     if outs is None:
         return SyncResult(name, "removed meanwhile", complete=True)
     name = f"{outs.origin.name} (files)"
-    for kept in find_kept_folders(paths):
-        if kept.run_key == outs.origin.run_key and count_unsent(kept.folder):
-            return SyncResult(name, "waits for its records above", complete=True)
+    if any(k.unsent and k.run_key == outs.origin.run_key for k in find_kept_folders(paths)):
+        return SyncResult(name, "waits for its records above", complete=True)
     try:
-        return _send(name, outs, paths, store())
+        return _send(name, outs, paths, store(), target)
     except GanError:
         raise
     except Exception as error:
         return SyncResult(name, f"not sent: {without_secrets(short(error))}", complete=False)
 
 
-def _send(name: str, outs: Outs, paths: Paths, store: SyncStore) -> SyncResult:
-    experiment = experiment_name()
-    logged = store.read_run(outs.origin.run_key, experiment, outs.keys)
+def _send(name: str, outs: Outs, paths: Paths, store: SyncStore, target: str) -> SyncResult:
+    logged = store.read_run(outs.origin.run_key, experiment_name(), outs.keys)
     if logged is not None and logged.alive:
         return SyncResult(name, BUSY, complete=True)
-    span = find_span(outs.origin.run_key, outs.origin.images_seen, paths, logged)
+    rejected: list[str] = []
     with tempfile.TemporaryDirectory(prefix="gan-") as workspace:
-        parts = _missing_parts(logged, span, store, Path(workspace))
-        add_outs(parts, outs, paths, Path(workspace))
-        if logged is None:
-            run_id = store.open_run(new_header(outs, paths, experiment, span))
-        else:
-            run_id = logged.run_id
-        rejected = _write(parts, run_id, store)
+        run = build_run(outs, paths, store, logged, Path(workspace))
+        counts = _count(run)
+        run.commit()
+        if counts and run.folder:
+            send_all(name, run.folder, lambda: store, target, rejected)
     verb = "completed" if logged else "made from files"
-    text = f"run {verb}: {_summary(parts)}" if parts.records else "nothing missing"
-    if parts.different:
-        text += f"; {parts.different} points that differ from the files' stay"
-    text = "; ".join([text, *parts.problems, *([outs.foreign] if outs.foreign else ())])
+    listed = ", ".join(count_noun(number, noun) for noun, number in counts.items())
+    text = f"run {verb}: {listed}" if counts else "nothing missing"
+    if logged and (different := _count_different(outs, logged)):
+        text += f"; {different} points that differ from the files' stay"
+    text = "; ".join([text, *run.problems, *([outs.foreign] if outs.foreign else ())])
     if rejected:
         text += f"; {len(rejected)} records rejected ({rejected[0]})"
-    return SyncResult(name, text, not rejected, len(parts.records))
+    return SyncResult(name, text, not rejected, counts.total())
 
 
-def _missing_parts(
-    logged: LoggedRun | None, span: Span, store: SyncStore, workspace: Path
-) -> MissingParts:
-    if logged is None:
-        return MissingParts(None, span.at, lambda _: False, workspace)
-    logged = replace(logged, files=logged.files | store.list_files(logged.run_id, "lineage"))
-    has_model = partial(store.needs_no_model, logged.run_id)
-    return MissingParts(logged, span.at, has_model, workspace)
+def _count(run: Run) -> Counter[str]:
+    """Count points, files and other records that wait."""
+    counts: Counter[str] = Counter()
+    for record in run.waiting:
+        if record["kind"] == "metrics":
+            counts["point"] += len(record["values"])
+        else:
+            counts["file" if "files" in record else "other record"] += 1
+    return counts
 
 
-def _write(parts: MissingParts, run_id: str, store: SyncStore) -> list[str]:
-    """Write all records; returns why some were rejected."""
-    rejected: list[str] = []
-    total = len(parts.records)
-    if not total:
-        return rejected
-    with progress("records", total) as advance:
-        for first in range(0, total, BATCH):
-            batch = [(0, record) for record in parts.records[first : first + BATCH]]
-            for group in group_metrics(batch):
-                records = [record for _, record in group]
-                write_records(store, run_id, records, Path(), rejected.append)
-            advance(min(total, first + BATCH), "")
-    return rejected
-
-
-def _summary(parts: MissingParts) -> str:
-    counts = [(parts.points, "points"), (parts.files, "files")]
-    others = sum(
-        record["kind"] not in ("metrics", "image", "artifact", "model") for record in parts.records
+def _count_different(outs: Outs, logged: LoggedRun) -> int:
+    """Count losses that the run has with another value."""
+    pairs = [
+        (value, logged.points.get(key, {}).get(seen, value))
+        for seen, values in outs.losses
+        for key, value in values.items()
+    ]
+    return sum(
+        not math.isclose(here, there, rel_tol=TOLERANCE, abs_tol=1e-12)
+        for here, there in pairs
+        if not (math.isnan(here) and math.isnan(there))
     )
-    return ", ".join(f"{n} {noun}" for n, noun in [*counts, (others, "other records")] if n)
+
+
+# reading of the outs
 
 
 def read_outs(paths: Paths) -> Outs | None:
@@ -159,16 +171,19 @@ def read_outs(paths: Paths) -> Outs | None:
     if not final.is_file():
         return None
     origin = _read_origin(final)
-    result, numbers = (
-        _read_result(paths.reports / "evaluation.json"),
-        _read_json(paths.reports / METRICS),
-    )
+    result = _read_json(paths.reports / "evaluation.json")
+    if result and (result.get("format") != FORMAT or not result.get("selection")):
+        raise GanError(
+            f"{paths.reports / 'evaluation.json'}: not a result of the evaluate stage; "
+            "`dvc checkout` restores it"
+        )
+    numbers = _read_json(paths.reports / METRICS)
     _require_one_training(paths, origin)
     key = result.get("subject", {}).get("run_key", "") or numbers.get("run_key", "")
     foreign = ""
     if not origin.run_key.startswith(key):
         result, numbers, foreign = {}, {}, f"the evaluation in reports/ is of run {key[:16]}"
-    return Outs(origin, _read_losses(paths, origin), result or None, numbers, foreign)
+    return Outs(origin, _read_losses(paths, origin), result, numbers, foreign)
 
 
 def _read_origin(file: Path) -> Origin:
@@ -188,13 +203,6 @@ def _read_json(file: Path) -> dict[str, Any]:
         content = None
     if not isinstance(content, dict):
         raise GanError(f"{file}: damaged; `dvc checkout` or `gan evaluate` restores it")
-    return content
-
-
-def _read_result(file: Path) -> dict[str, Any]:
-    content = _read_json(file)
-    if content and (content.get("format") != FORMAT or not content.get("selection")):
-        raise GanError(f"{file}: not a result of the evaluate stage; `dvc checkout` restores it")
     return content
 
 
@@ -223,17 +231,63 @@ def _read_losses(paths: Paths, origin: Origin) -> list[tuple[int, dict[str, floa
     return lines
 
 
-def new_header(outs: Outs, paths: Paths, experiment: str, span: Span) -> dict[str, Any]:
-    """Header of a run to create."""
-    return {
-        "experiment": experiment,
-        "name": outs.origin.name,
-        "id": uuid.uuid4().hex,
-        "attach": outs.origin.run_key,
+def find_span(run_key: str, images: int, paths: Paths, logged: LoggedRun | None) -> Span:
+    """Find out when the training ran.
+
+    From logs/runs/ if it ran here; else from its MLflow run; else both are the date of the commit
+    that has the present reports/losses.tsv; else now. Points are spread evenly between them.
+    """
+    if times := run_times.read(paths, run_key):
+        first = run_times.parse(times["started"])
+        return Span(first, run_times.parse(times.get("finished", times["started"])), images)
+    if logged is not None:
+        return Span(logged.started, logged.ended or logged.started, images)
+    when = _commit_time(paths.reports / "losses.tsv") or now_ms()
+    return Span(when, when, images)
+
+
+def _commit_time(file: Path) -> int | None:
+    """Date of the last commit of a file; None if the file differs from it."""
+    if not file.is_file():
+        return None
+    git = Git(file.parent)
+    changed = git.text("status", "--porcelain", "--", file.name)
+    date = git.text("log", "-1", "--format=%ct", "--", file.name)
+    return int(date) * 1000 if date and changed == "" else None
+
+
+# building of the run folder
+
+
+def build_run(
+    outs: Outs, paths: Paths, store: SyncStore, logged: LoggedRun | None, workspace: Path
+) -> Run:
+    """Record all that training and evaluation record on a run, but what `logged` has.
+
+    workspace: an empty folder that stays until all is sent; files are linked into it.
+    """
+    origin = outs.origin
+    span = find_span(origin.run_key, origin.images_seen, paths, logged)
+    header = {
+        "experiment": experiment_name(),
+        "name": origin.name,
+        "attach": origin.run_key,
+        "run_id": logged.run_id if logged else None,
         "start_time": span.started,
         "params": {},
-        "tags": {"run_key": outs.origin.run_key, RECREATED: "true", **_tags(outs, paths)},
+        "tags": {"run_key": origin.run_key, RECREATED: "true", **_tags(outs, paths)},
     }
+    run = Run(make_run_folder(workspace / "run", header))
+    run.time_of, run.copy = span.at, _place
+    if logged:
+        run.known = _list_known(logged, outs, paths, store, span)
+    _add_training(run, outs, paths, workspace)
+    _add_evaluation(run, outs, paths, workspace)
+    for record in run.waiting:
+        if logged and "protocols" in record.get("values", {}):
+            record["values"]["protocols"] = _merge_protocols(outs, logged)
+    run.end("FINISHED")
+    return run
 
 
 def _tags(outs: Outs, paths: Paths) -> dict[str, str]:
@@ -242,49 +296,71 @@ def _tags(outs: Outs, paths: Paths) -> dict[str, str]:
     prefixes: tuple[str, ...] = ALWAYS
     if lineage.get("decided", {}).get("code_digest") == code_digest(TRAINING):
         prefixes += OF_THE_CODE
-    if lineage.get("snapshot", "") == _dataset_digest(paths):
-        prefixes += ("data_md5",)
+    with suppress(GanError):
+        if lineage.get("snapshot", "") == Dataset.open(paths.data).digest:
+            prefixes += ("data_md5",)
     tags = provenance_tags(paths, "train")
     return {key: text for key, text in tags.items() if key.startswith(prefixes)}
 
 
-def _dataset_digest(paths: Paths) -> str | None:
-    """Digest of data/, None if there is none."""
+def _list_known(
+    logged: LoggedRun, outs: Outs, paths: Paths, store: SyncStore, span: Span
+) -> set[Fact]:
+    """Parts that the run has, and those that need not be recorded on it."""
+    known = set(logged.known)
+    known |= {("metrics", key, step) for key, steps in logged.points.items() for step in steps}
+    if _merge_protocols(outs, logged) != logged.tags.get("protocols"):
+        known.discard(("tags", "protocols", None))
+    stopped = RECREATED in logged.tags and logged.ended == logged.started != span.ended
+    if logged.status == "FINISHED" and not stopped:  # by a kill of the `gan sync` that made it
+        known.add(("end", "", None))
+    with suppress(GanError):  # a damaged checkpoint is rejected by the writer
+        if outs.result and store.needs_no_model(logged.run_id, _best_checkpoint(outs, paths)):
+            known.add(("model", "", None))
+    return known
+
+
+def _merge_protocols(outs: Outs, logged: LoggedRun) -> str:
+    """Protocols of the result's metrics, and of those that the run has besides."""
     try:
-        return Dataset.open(paths.data).digest
-    except GanError:
-        return None
+        old = json.loads(logged.tags.get("protocols", "{}"))
+    except ValueError:
+        old = {}
+    new = {key: each["protocol"] for key, each in outs.result.get("metrics", {}).items()}
+    return json.dumps(new | old)
 
 
-def add_outs(parts: MissingParts, outs: Outs, paths: Paths, workspace: Path) -> None:
-    """Add all that training and evaluation record on a run.
-
-    workspace: an empty folder, for files under other names; it must stay until all is sent.
-    """
+def _add_training(run: Run, outs: Outs, paths: Paths, workspace: Path) -> None:
     origin = outs.origin
     if origin.lineage:
-        describe_training(parts, origin.lineage)
+        describe_training(run, origin.lineage)
     else:  # of an old checkpoint
-        parts.params({"model": origin.model})
-        parts.tags({"cache_digest": origin.cache_digest})
-    parts.links()
+        run.params({"model": origin.model})
+        run.tags({"cache_digest": origin.cache_digest})
+    run.links()
     for seen, losses in outs.losses:
-        parts.metrics(losses, seen)
-    for file in _checkpoints(outs, paths, workspace):
-        parts.artifact(file, "checkpoints")
-    parts.first_image("grid", paths.reports / "samples.png", _grid_step(outs, paths))
-    if real := draw_real_sheet(origin, paths, workspace):
-        parts.image("real", real, 0)
-    parts.artifact(write_hashes(origin, paths, workspace), "lineage")
-    _add_evaluation(parts, outs, paths, workspace)
-    parts.end()
+        run.metrics(losses, seen)
+    for snapshot in sorted((paths.models / "snapshots").glob("[0-9]*.pt")):
+        run.artifact(snapshot, "checkpoints")
+    final = f"state-{origin.images_seen:012d}.pt"  # as the training calls it
+    run.artifact(_place(paths.models / "final.pt", workspace / final), "checkpoints")
+    if not any(fact[:2] == ("image", "grid") for fact in run.known):
+        run.image("grid", paths.reports / "samples.png", _grid_step(outs, paths))
+    with suppress(GanError):  # no cache
+        cache = TensorCache.open(paths.cache)
+        if cache.digest == origin.cache_digest:
+            run.image("real", draw_real_sheet(cache, workspace / "real.png"), 0)
+    digests = write_digests(paths, workspace / "outs.json", {"run_key": origin.run_key})
+    run.artifact(digests, "lineage")
 
 
-def _checkpoints(outs: Outs, paths: Paths, workspace: Path) -> Iterator[Path]:
-    yield from sorted((paths.models / "snapshots").glob("[0-9]*.pt"))
-    final = workspace / f"state-{outs.origin.images_seen:012d}.pt"  # as the training calls it
-    final.symlink_to((paths.models / "final.pt").resolve())
-    yield final
+def _place(file: Path, target: Path) -> Path:
+    """Copy a small file, which may be temporary, and link to a big one; FileNotFoundError."""
+    if file.stat().st_size < SMALL:
+        shutil.copyfile(file, target)
+    else:
+        target.symlink_to(file.resolve())
+    return target
 
 
 def _grid_step(outs: Outs, paths: Paths) -> int:
@@ -294,17 +370,21 @@ def _grid_step(outs: Outs, paths: Paths) -> int:
         return outs.origin.images_seen
 
 
-def _add_evaluation(parts: MissingParts, outs: Outs, paths: Paths, workspace: Path) -> None:
+def _add_evaluation(run: Run, outs: Outs, paths: Paths, workspace: Path) -> None:
     if outs.result:
-        snapshot = paths.models / "snapshots" / f"{outs.result['selection']['best']:012d}.pt"
-        best = paths.models / "best.pt"
-        if not snapshot.is_file() and best.is_file():
-            snapshot = workspace / snapshot.name
-            snapshot.symlink_to(best.resolve())
-        add_best(parts, outs.result, paths.reports, snapshot)
+        best = _best_checkpoint(outs, paths)
+        name = f"{outs.result['selection']['best']:012d}.pt"
+        if best.name != name and best.is_file():
+            best = _place(best, workspace / name)
+        add_best(run, outs.result, paths.reports, best)
         return
     spread = outs.numbers.get("deviation", {})
     numbers = {k: v for k, v in outs.numbers.items() if isinstance(v, int | float)}
-    parts.metrics(
-        numbers | {f"deviation/{k}": v for k, v in spread.items()}, outs.origin.images_seen
-    )
+    numbers |= {f"deviation/{key}": value for key, value in spread.items()}
+    run.metrics(numbers, outs.origin.images_seen)
+
+
+def _best_checkpoint(outs: Outs, paths: Paths) -> Path:
+    """The snapshot that the evaluation chose, or its copy."""
+    snapshot = paths.models / "snapshots" / f"{outs.result['selection']['best']:012d}.pt"
+    return snapshot if snapshot.is_file() else paths.models / "best.pt"

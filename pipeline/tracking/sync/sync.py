@@ -1,6 +1,5 @@
 """`gan sync`: sends kept records and missing parts of outs. Doing it twice changes nothing."""
 
-import fcntl
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,11 +7,14 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from gan.errors import GanError
 from pipeline.console import short, without_secrets
 from pipeline.paths import Paths
 from pipeline.tracking.mlflow.logged_run import SyncStore
 from pipeline.tracking.mlflow.store import tracking_uri
+from pipeline.tracking.run_folder.earlier_form import convert_all
 from pipeline.tracking.run_folder.kept_folders import (
     BUSY,
     KeptFolder,
@@ -32,6 +34,7 @@ def run(paths: Paths) -> None:
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", TIMEOUT_S)
     with _lock(paths.main_root / "logs" / "sync.lock"):
+        convert_all(paths)
         _send_all(paths, _Store(paths))
 
 
@@ -39,14 +42,17 @@ def run(paths: Paths) -> None:
 def _lock(file: Path) -> Iterator[None]:
     """One `gan sync` at a time: two that find no run of a training would create it twice."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            sys.stdout.write("waiting for another `gan sync`\n")
-            sys.stdout.flush()
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = FileLock(file, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        sys.stdout.write("waiting for another `gan sync`\n")
+        sys.stdout.flush()
+        lock.acquire(timeout=-1)
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _send_all(paths: Paths, store: "_Store") -> None:
@@ -57,7 +63,7 @@ def _send_all(paths: Paths, store: "_Store") -> None:
     if (paths.models / "final.pt").is_file():
         from pipeline.tracking.sync.outs import send_outs  # torch takes seconds
 
-        results.append(_print(send_outs(paths, lambda: store.opened)))
+        results.append(_print(send_outs(paths, lambda: store.opened, store.target)))
     if not results:
         sys.stdout.write("nothing to send: no records are kept, and there is no models/final.pt\n")
         return
@@ -105,13 +111,9 @@ class _Store:
     def send(self, kept: KeptFolder) -> SyncResult | None:
         """Send a run folder. GanError where the store as a whole can't be reached."""
         result = send_kept(kept, lambda: self.opened, self.target)
-        self._check(result)
-        return result
-
-    def _check(self, result: SyncResult | None) -> None:
-        if result is None or result.error is None:
-            return
-        if isinstance(result.error, GanError):
+        if result and isinstance(result.error, GanError):
             raise result.error
-        self.__dict__.pop("opened", None)
-        _ = self.opened
+        if result and result.error:
+            del self.opened
+            _ = self.opened
+        return result

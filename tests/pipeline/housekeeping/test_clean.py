@@ -8,8 +8,10 @@ import pytest
 
 from pipeline.housekeeping import clean
 from pipeline.paths import Paths
-from pipeline.tracking.run_folder.folder import RunFolder
-from pipeline.training.progress_folder import digest_of, open_progress_folder
+from pipeline.tracking.run import Run
+from pipeline.tracking.run_folder.folder import RunFolder, make_run_folder
+from pipeline.training.identity import digest_of
+from pipeline.training.progress_folder import open_progress_folder
 
 IDENTITY = {"train": {"objective": "bce", "seed": 3}}
 
@@ -22,67 +24,47 @@ def paths(tmp_path, monkeypatch):
 
 def make_training(paths, unsent=0):
     folder = paths.progress / digest_of(IDENTITY)[:16]
-    with open_progress_folder(paths.progress, IDENTITY) as work:
-        write_records(work.tracking("k" * 64), unsent)
+    with open_progress_folder(paths.progress, IDENTITY):
+        write_records(paths.root / "logs" / "runs" / "k1", unsent)
     return folder
 
 
 def write_records(folder, count):
-    spool = RunFolder(folder, {"name": "bce 64px", "tags": {"run_key": "k"}})
+    run = Run(make_run_folder(folder, {"name": "bce 64px", "tags": {"run_key": "k"}}))
     for step in range(count):
-        spool.add("metrics", values={"loss": 1.0}, step=step)
-    spool.commit()
-    spool.release()
+        run.metrics({"loss": 1.0}, step)
+    run.commit()
 
 
 def lines_of(capsys):
     return capsys.readouterr().out.splitlines()
 
 
-def test_a_training_with_unsent_records_is_kept(paths, capsys):
-    folder = make_training(paths, unsent=3)
+def test_unsent_records_are_kept_and_sent_ones_removed(paths, capsys):
+    training, folder = make_training(paths, unsent=3), paths.root / "logs" / "runs" / "k1"
     clean.run(paths, remove=False)
-    assert lines_of(capsys)[0].endswith("0 MiB, 3 records unsent  idle")
+    assert lines_of(capsys)[1] == "k1  bce 64px, 3 records unsent  idle"
     clean.run(paths, remove=True)
-    (line,) = lines_of(capsys)
+    _, line = lines_of(capsys)
     assert "kept" in line
     assert "--unsent" in line
-    assert folder.is_dir()
-    clean.run(paths, remove=True, unsent=True)
-    assert lines_of(capsys)[0].endswith("removed")
-    assert not any(paths.progress.iterdir())
-
-
-def test_a_training_with_all_records_sent_is_removed(paths):
-    folder = make_training(paths, unsent=3)
-    state = next(folder.glob("tracking/*/run.json"))
-    size = state.with_name("records.jsonl").stat().st_size
-    state.write_text(json.dumps({**json.loads(state.read_text()), "sent": size}))
-    clean.run(paths, remove=True)
-    assert not folder.exists()
-
-
-def test_a_training_whose_records_are_being_sent_is_in_use(paths, capsys):
-    folder = make_training(paths, unsent=3)
-    sending = RunFolder.open_existing(next(folder.glob("tracking/*")))
+    assert not training.exists()
+    sending = RunFolder(folder)
+    assert sending.take()
     clean.run(paths, remove=True, unsent=True)
     assert lines_of(capsys)[0].endswith("in use")
     sending.release()
-    assert folder.is_dir()
-
-
-def test_unsent_records_of_stages_are_kept_too(paths, capsys):
-    folder = paths.root / "logs" / "spool" / "evaluate-1"
-    write_records(folder, 2)
-    clean.run(paths, remove=True)
-    assert lines_of(capsys)[0].startswith("evaluate-1  bce 64px, 2 records unsent  kept")
     clean.run(paths, remove=True, unsent=True)
+    assert lines_of(capsys)[0].endswith("removed")
+    make_training(paths)  # all its records are sent
+    clean.run(paths, remove=True)
     assert not folder.exists()
 
 
 def test_no_training_starts_in_a_folder_that_is_being_removed(paths, monkeypatch):
     """The lock is held to the end, and a training that starts meanwhile has its own folder."""
-    make_training(paths)
+    with open_progress_folder(paths.progress, IDENTITY):
+        pass
     started = []
     really = shutil.rmtree
 

@@ -138,10 +138,10 @@ def test_a_running_run_without_a_process_is_noted_and_one_with_a_process_is_not(
     idle = list(check_tracker(copied, repair=False))[2]
     assert idle.level == "note"
     assert f"{store[1][:8]} (killed one)" in idle.text
-    spool = copied.root / "logs" / "spool" / "train"
+    spool = copied.root / "logs" / "runs" / "train"
     spool.mkdir(parents=True)
     (spool / "run.json").write_text(
-        json.dumps({"row": {"name": "n"}, "sent": 0, "run_id": store[1]})
+        json.dumps({"run": {"name": "n"}, "sent": 0, "run_id": store[1]})
     )
     with (spool / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -15,7 +15,7 @@ from gan.errors import GanError
 from pipeline.cli.main import app
 from pipeline.paths import Paths
 from pipeline.stages import evaluate, reference, train
-from pipeline.training.tracker import NullTracker
+from pipeline.training.tracker import Tracker
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +66,7 @@ def checkout(request, tmp_path_factory, make_params, write_cache):
     write_cache(paths.cache, images, holdout=held)
     save_corners(paths.weights)
     reference.run(make_params(CHANGES), paths)
-    train.run(make_params(CHANGES), paths, NullTracker())
+    train.run(make_params(CHANGES), paths, Tracker())
     return SimpleNamespace(paths=paths, counts={"train": known, "holdout": held})
 
 

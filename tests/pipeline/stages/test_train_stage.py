@@ -219,7 +219,7 @@ def test_no_cache_is_told(tmp_path, make_params):
 def test_the_real_sheet_and_times_stay_out_of_the_outs(paths, make_params):
     stage_runs.train(make_params(), paths)
     assert (work_folder(paths) / "real.png").is_file()
-    (log,) = (paths.logs / "runs").iterdir()
+    (log,) = (paths.logs / "runs").glob("*.json")
     assert "finished" in log.read_text()
     assert (paths.logs / "latest.png").read_bytes() == (paths.reports / "samples.png").read_bytes()
 

@@ -15,8 +15,9 @@ from pipeline.tracking.mlflow.environment import TIMEOUT
 from pipeline.tracking.mlflow.store import tracking_uri
 from pipeline.tracking.mlflow.uploads import upload_timeout
 from pipeline.tracking.mlflow.writer import MlflowWriter
-from pipeline.tracking.run_folder.folder import RunFolder
-from pipeline.tracking.run_folder.sender import Delivery
+from pipeline.tracking.run import Run
+from pipeline.tracking.run_folder.folder import count_unsent, make_run_folder
+from pipeline.tracking.run_folder.push import push
 
 HEADER = {"experiment": "avatars", "name": "n", "start_time": 1, "tags": {"run_key": "k1"}}
 
@@ -29,22 +30,20 @@ def writer(stored):
 @pytest.fixture
 def folder(paths):
     """A run folder with two files and a point to send."""
-    folder = RunFolder(paths.root / "run", HEADER)
+    run = Run(make_run_folder(paths.root / "run", HEADER))
     for name in ("a.pt", "b.pt"):
         (paths.root / name).write_bytes(b"weights")
-        copy = folder.copy_file(paths.root / name, name)
-        folder.add("artifact", file=copy, folder="checkpoints")
-    folder.add("metrics", values={"loss": 1.0}, step=5)
-    folder.commit()
-    yield folder
-    folder.release()
+        run.artifact(paths.root / name, "checkpoints")
+    run.metrics({"loss": 1.0}, 5)
+    run.commit()
+    return run.folder
 
 
 def send(folder, writer, target="sqlite:///here.db"):
     """Send all records; the number confirmed, and why others were rejected."""
     rejected = []
-    delivery = Delivery(folder, lambda: writer, target, rejected.append)
-    return sum(delivery.send_batches()), rejected
+    folder.opened = False  # as in another process
+    return sum(push(folder, writer, target, rejected.append)), rejected
 
 
 def checkpoints(paths):
@@ -74,7 +73,7 @@ def rejecting(monkeypatch, code, *methods, word=""):
 def test_a_rejected_record_is_dropped_alone_and_costs_a_line(paths, writer, folder, monkeypatch):
     with rejecting(monkeypatch, PERMISSION_DENIED, "log_artifact", word="a.pt"):
         count, rejected = send(folder, writer)
-    assert (count, folder.unsent) == (3, 0)
+    assert (count, count_unsent(folder.path)) == (3, 0)
     assert len(rejected) == 1
     assert checkpoints(paths) == ["checkpoints/b.pt"]
     assert history(paths, read_runs(paths)[0].info.run_id, "loss") == [(5, 1.0)]
@@ -90,7 +89,7 @@ def test_a_permission_that_is_missing_for_the_whole_run_costs_no_record(
 ):
     with rejecting(monkeypatch, code, *WRITING), pytest.raises(MlflowException, match="no"):
         send(folder, writer)
-    assert folder.unsent == 3
+    assert count_unsent(folder.path) == 3
     assert send(folder, writer) == (3, [])
     assert checkpoints(paths) == ["checkpoints/a.pt", "checkpoints/b.pt"]
 
@@ -103,23 +102,23 @@ def test_a_wrong_address_of_the_bucket_costs_no_file(paths, writer, folder, monk
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "localhost:9000")
     with pytest.raises(ValueError, match="localhost:9000"):
         send(folder, writer)
-    assert folder.unsent == 3
-    assert (folder.files / "a.pt").is_file()
+    assert count_unsent(folder.path) == 3
+    assert list(folder.files.glob("*/a.pt"))
 
 
 @pytest.mark.slow
 def test_damaged_and_missing_files_are_never_tried_again(paths, writer):
-    folder = RunFolder(paths.root / "run", HEADER)
+    run = Run(make_run_folder(paths.root / "run", HEADER))
     Image.effect_noise((64, 64), 50).save(paths.root / "whole.png")
     (paths.root / "cut.png").write_bytes((paths.root / "whole.png").read_bytes()[:2000])
     (paths.root / "none.png").write_bytes(b"no picture")
     for step, name in enumerate(("cut.png", "none.png", "whole.png")):
-        folder.add("image", key="grid", step=step, file=folder.copy_file(paths.root / name, name))
-    folder.add("dataset", name="d", digest="d", source="{", profile="{}", context="training")
-    folder.add("metrics", values={"loss": 1.0}, step=5)
-    folder.commit()
-    count, rejected = send(folder, writer)
-    folder.release()
+        run.image("grid", paths.root / name, step)
+    run.dataset("d", "d", {}, {})
+    run.waiting[-1]["source"] = "{"
+    run.metrics({"loss": 1.0}, 5)
+    run.commit()
+    count, rejected = send(run.folder, writer)
     assert (count, len(rejected)) == (5, 3)
     run_id = read_runs(paths)[0].info.run_id
     assert [name.split("+")[2] for name in images(paths, run_id)] == ["2"]

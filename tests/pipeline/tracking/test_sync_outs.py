@@ -18,17 +18,18 @@ from tracking_stores import (
     history,
     images,
     read_runs,
-    training_folder,
+    run_folder,
 )
 
 from gan.checkpoints import Origin, describe_checkpoint, load_generator, save_checkpoint
 from gan.errors import GanError
 from gan.models.build import build_generator, initialise
 from gan.tensor_cache import TensorCache
-from pipeline.tracking.run_folder.folder import RunFolder
+from pipeline.tracking.run import Run
+from pipeline.tracking.run_folder.folder import make_run_folder
 from pipeline.tracking.sync import sync
-from pipeline.tracking.sync.training_files import draw_real_sheet
-from pipeline.training.progress_folder import digest_of
+from pipeline.training.identity import digest_of
+from pipeline.training.publish import draw_real_sheet
 
 SNAPSHOT = "models/snapshots/000000000064.pt"
 LINEAGE_DATA = {
@@ -185,13 +186,10 @@ def test_a_run_that_lacks_parts_gets_just_these(outs, paths, synced):
 @pytest.mark.slow
 def test_kept_records_come_before_files_and_leave_no_double_points(outs, paths, synced):
     header = {"experiment": "avatars", "name": "n", "start_time": 1, "tags": {"run_key": outs}}
-    folder = RunFolder(training_folder(paths, outs[:16]), header)
+    run = Run(make_run_folder(run_folder(paths, outs[:16]), header))
     for seen in range(16, 193, 16):
-        values = {"loss/generator": seen / 7, "score/real": -seen / 3}
-        folder.add("metrics", values=values, step=seen)
-    folder.add("end", status="FINISHED")
-    folder.commit()
-    folder.release()
+        run.metrics({"loss/generator": seen / 7, "score/real": -seen / 3}, seen)
+    run.close()
     assert len(synced()) == 3
     (run,) = read_runs(paths)
     assert run.data.metrics["fd_lite0_5k"] == 30.5
@@ -225,14 +223,12 @@ def test_outs_of_two_trainings_are_refused_and_both_are_named(outs, paths, capsy
     assert read_runs(paths) == []
 
 
-def test_the_sheet_of_real_pictures_is_drawn_from_the_cache_of_the_training(
+def test_the_sheet_of_real_pictures_is_drawn_from_the_training_images(
     paths, tmp_path, write_cache, noise_images
 ):
     write_cache(paths.cache, noise_images)
-    digest = TensorCache.open(paths.cache).digest
-    origin = Origin({}, 32, 192, "k" * 64, digest, "n", {})
-    assert draw_real_sheet(replace(origin, cache_digest="d" * 64), paths, tmp_path) is None
-    with Image.open(draw_real_sheet(origin, paths, tmp_path)) as sheet:
+    file = draw_real_sheet(TensorCache.open(paths.cache), tmp_path / "real.png")
+    with Image.open(file) as sheet:
         corner = np.asarray(sheet)
     side = noise_images.shape[1]
     assert any(

@@ -14,12 +14,13 @@ from tracking_stores import (
     images,
     python,
     read_runs,
+    run_folder,
     until,
 )
 
 from pipeline.tracking.mlflow.store import tracking_uri
 from pipeline.tracking.open_run import attach_to_run, stage_run
-from pipeline.tracking.run_folder.folder import RunFolder
+from pipeline.tracking.run_folder.folder import make_run_folder
 
 # address of the store
 
@@ -122,7 +123,7 @@ def test_a_failed_stage_keeps_its_metrics_and_is_marked_failed(stored, paths):
     assert run.info.status == "FAILED"
     assert run.data.params == {"preprocess.size": "64"}
     assert run.data.metrics == {"kept": 5}
-    assert list((paths.root / "logs" / "spool").iterdir()) == []
+    assert list((paths.root / "logs" / "runs").iterdir()) == []
 
 
 # results of an evaluation
@@ -131,7 +132,8 @@ def test_a_failed_stage_keeps_its_metrics_and_is_marked_failed(stored, paths):
 @pytest.mark.slow
 def test_results_are_added_to_the_newest_run_of_the_key_whose_end_stays(stored, paths, picture):
     for name in ("first", "second"):
-        run = begin(paths, folder=paths.root / "runs" / name)
+        run = begin(paths, name)
+        run.tags({"run_key": "k1"})
         run.close()
     before = client_of(paths).get_run(run.run_id).info
     results = attach_to_run(paths, experiment="avatars", run_key="k1", name="unused")
@@ -165,7 +167,7 @@ def test_results_without_a_run_create_one(stored, paths):
     assert run.info.run_name == "pulled"
     assert run.data.params == {"train.seed": "3"}
     assert history(paths, run.info.run_id, "fid_5k") == [(39, 39.0), (40, 40.0)]
-    assert list((paths.root / "logs" / "spool").iterdir()) == []
+    assert list((paths.root / "logs" / "runs").iterdir()) == []
 
 
 # killed and resumed
@@ -174,16 +176,14 @@ def test_results_without_a_run_create_one(stored, paths):
 @pytest.mark.slow
 def test_a_training_that_was_killed_before_its_first_record_begins_anew(stored, paths, tmp_path):
     (tmp_path / "params.yaml").write_text("train: {}\n")
-    folder = paths.root / "runs" / "k1"
-    RunFolder(
-        folder, {"experiment": "avatars", "name": "n", "start_time": 1, "tags": {}}
-    ).release()
+    folder = run_folder(paths)
+    make_run_folder(folder, {"experiment": "avatars", "name": "n", "start_time": 1, "tags": {}})
     for _ in range(2):
         begin(paths).close()
-    records = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
-    kinds = [each["kind"] for each in records if each["kind"] != "tags"]
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    kinds = [each["kind"] for each in records if each["kind"] not in ("tags", "commit")]
     assert kinds == ["artifact", "end", "resume", "end"]
-    assert records[0]["file"].endswith("params.yaml")
+    assert records[0]["key"] == "source/params.yaml"
 
 
 @pytest.mark.slow
@@ -201,7 +201,7 @@ def test_a_killed_run_resumes_as_one_run_without_false_tail_or_double_points(
     """
     killed = python(paths, START + textwrap.dedent(code))
     assert killed.wait(60) == 9
-    with (paths.root / "runs" / "k1" / "records.jsonl").open("a") as stream:
+    with (run_folder(paths) / "metrics.jsonl").open("a") as stream:
         stream.write('{"kind": "metr')  # torn by the kill
     run = begin(paths)
     run.params({"train.images": 10})
@@ -246,7 +246,7 @@ def test_another_store_gets_the_whole_series_and_sending_twice_is_harmless(
     run.close()
     (paths.root / "second.db").write_bytes(empty_store.read_bytes())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///second.db")
-    state_file = paths.root / "runs" / "k1" / "run.json"
+    state_file = run_folder(paths) / "run.json"
     for _ in range(2):
         begin(paths).close()
         (there,) = read_runs(paths)

@@ -20,13 +20,12 @@ from tracking_stores import (
     read_runs,
     serving,
     stored_points,
-    training_folder,
     until,
 )
 
 from gan.errors import GanError
 from pipeline.tracking.run import Run
-from pipeline.tracking.run_folder.folder import RunFolder
+from pipeline.tracking.run_folder.folder import make_run_folder
 from pipeline.tracking.sync import sync
 
 
@@ -54,7 +53,7 @@ def test_calls_return_while_the_store_hangs(tmp_path):
         assert release.wait(60)
         raise ConnectionError
 
-    run = Run(RunFolder(tmp_path / "run", {"name": "n"}), hang, "http://hangs")
+    run = Run(make_run_folder(tmp_path / "run", {"name": "n"}), hang, "http://hangs")
     assert entered.wait(60)
     run.metrics({"loss": 1.0}, 1)
     run.commit()
@@ -122,7 +121,7 @@ def test_a_full_disk_is_survived_and_made_up_for(stored, paths):
     code = """
     import resource, signal
     run = start_run(paths, experiment='avatars', name='n', run_key='k1',
-                    folder=paths.root / 'runs' / 'k1')
+                    folder=paths.root / 'logs' / 'runs' / 'k1')
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     size = (paths.root / 'mlflow.db').stat().st_size
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -142,7 +141,7 @@ def test_a_full_disk_is_survived_and_made_up_for(stored, paths):
 
 
 def test_a_run_folder_that_cannot_be_written_costs_a_warning(paths, capfd, picture):
-    (paths.root / "runs").write_text("a file where the folder should be")
+    (paths.root / "logs").write_text("a file where the folder should be")
     run = begin(paths)
     run.metrics({"loss": 1.0}, 1)
     run.image("grid", picture, 1)
@@ -157,7 +156,7 @@ def test_a_run_folder_that_is_removed_ends_no_work(paths, capfd, monkeypatch):
     run = begin(paths)
     run.metrics({"loss": 1.0}, 1)
     run.commit()
-    shutil.rmtree(paths.root / "runs")
+    shutil.rmtree(paths.root / "logs")
     run.metrics({"loss": 2.0}, 2)
     run.close(timeout_s=0)
     run.remove_if_sent()
@@ -184,7 +183,8 @@ def test_no_thread_but_the_sender_is_left(stored, paths):
 
 def record_in_outage(server, paths, picture, keys, away_s=0.0):
     """Record runs whose server is killed in the middle, and end them before it is back."""
-    runs = {key: begin(paths, key, training_folder(paths, key)) for key in keys}
+    (paths.progress / "abcd").mkdir(parents=True, exist_ok=True)  # the trainings are not over
+    runs = {key: begin(paths, key) for key in keys}
     for run in runs.values():
         run.metrics({"loss/generator": 0.0}, 0)
         run.image("grid", picture, 0)
@@ -230,7 +230,7 @@ def test_a_resumed_training_and_sync_each_complete_the_series_after_an_outage(
     runs = record_in_outage(server, paths, picture, ("resumed", "synced"))
     assert len(capfd.readouterr().err.splitlines()) == 2 * len(runs)
     for _ in range(2):
-        again = begin(paths, "resumed", training_folder(paths, "resumed"))
+        again = begin(paths, "resumed")
         again.close()
         assert (again.unsent, again.run_id) == (0, runs["resumed"].run_id)
     synced()
