@@ -1,13 +1,12 @@
 """Optimiser of one network: its arguments, learning rate and schedule."""
 
-import sys
-from typing import Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import PositiveFloat, field_validator, model_validator
+from pydantic import Field, PositiveFloat, model_validator, with_config
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from gan.params.section import Images, Section, Share
+from gan.params.section import SETTINGS, Images, Section, Share, Weight
 
-SWITCHES = ("amsgrad", "nesterov", "centered")
 ARGUMENTS = {
     "adam": ("betas", "eps", "weight_decay", "amsgrad"),
     "adamw": ("betas", "eps", "weight_decay", "amsgrad"),
@@ -16,11 +15,23 @@ ARGUMENTS = {
 }
 """Arguments of torch's optimisers that params.yaml may set; the others keep torch's defaults."""
 
-KNOWN = tuple(dict.fromkeys(name for names in ARGUMENTS.values() for name in names))
-SHARES = ("alpha", "momentum", "dampening")
-"""Arguments that must be below 1: at 1 nothing is forgotten, or nothing learned."""
+Memory = Annotated[float, Field(ge=0, lt=1)]
+"""A share of what is remembered: at 1 nothing is forgotten, or nothing learned."""
 
-Argument = bool | float | list[float]
+
+@with_config(SETTINGS)
+class Arguments(TypedDict, total=False):
+    """Arguments of any optimiser."""
+
+    betas: Annotated[list[Memory], Field(min_length=2, max_length=2)]
+    alpha: Memory
+    momentum: Memory
+    dampening: Memory
+    eps: Weight
+    weight_decay: Weight
+    amsgrad: bool
+    nesterov: bool
+    centered: bool
 
 
 class ScheduleParams(Section):
@@ -50,17 +61,8 @@ class ScheduleParams(Section):
 class OptimiserParams(Section):
     optimiser: Literal["adam", "adamw", "rmsprop", "sgd"]
     learning_rate: PositiveFloat
-    arguments: dict[str, Argument]
+    arguments: Arguments
     schedule: ScheduleParams
-
-    @field_validator("arguments", mode="before")
-    @classmethod
-    def _arguments_are_right(cls, arguments: Any) -> Any:
-        # before pydantic's check, whose error for a union lists every type of it
-        for name, value in arguments.items() if isinstance(arguments, dict) else ():
-            if problem := _problem(name, value):
-                raise ValueError(f"{name} = {value!r}: {problem}")
-        return arguments
 
     @model_validator(mode="after")
     def _arguments_fit(self) -> Self:
@@ -74,26 +76,3 @@ class OptimiserParams(Section):
         if given.get("nesterov") and (not given.get("momentum") or given.get("dampening")):
             raise ValueError("arguments.nesterov = True needs a momentum, and a dampening of 0")
         return self
-
-
-def _problem(name: Any, value: Any) -> str:
-    if name not in KNOWN:
-        return f"no such argument; use {', '.join(KNOWN)}"
-    if name in SWITCHES:
-        return "" if isinstance(value, bool) else "must be true or false"
-    if name == "betas":
-        pair = isinstance(value, list) and len(value) == 2 and all(map(_is_share, value))
-        return "" if pair else "must be two numbers from 0 to less than 1"
-    if name in SHARES:
-        return "" if _is_share(value) else "must be a number from 0 to less than 1"
-    return "" if _is_number(value) and value >= 0 else "must be a number of at least 0"
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) <= sys.float_info.max  # so it is finite, and can become a float
-
-
-def _is_share(value: Any) -> bool:
-    return _is_number(value) and 0 <= value < 1

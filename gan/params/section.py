@@ -12,10 +12,13 @@ Images = Annotated[int, Field(ge=0, le=2**53)]
 """A point of the training, in images seen."""
 
 
+SETTINGS = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
 class Section(BaseModel):
     """A section of params.yaml: frozen, unknown keys forbidden, no coercion of types."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = SETTINGS
 
 
 def one_of(names: Collection[str]) -> AfterValidator:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from gan.objectives.registry import OBJECTIVES
 from gan.params.model import Norm
@@ -110,17 +110,7 @@ class TrainParams(Section):
     snapshot_every: PositiveInt
     checkpoint_every: PositiveInt
     keep_checkpoints: Annotated[int, Field(ge=2, le=1000)]
-    recipes: dict[str, RecipeParams]
-
-    @field_validator("recipes", mode="before")
-    @classmethod
-    def _check_names(cls, recipes: Any) -> Any:
-        names = recipes if isinstance(recipes, dict) else ()  # pydantic reports another type
-        if unknown := sorted({str(name) for name in names} - set(OBJECTIVES)):
-            raise ValueError(
-                f"no objective {', '.join(unknown)}; there are {', '.join(OBJECTIVES)}"
-            )
-        return recipes
+    recipes: dict[Annotated[str, one_of(OBJECTIVES)], RecipeParams]
 
     @model_validator(mode="after")
     def _check_recipe(self) -> Self:

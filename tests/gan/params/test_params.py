@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -76,16 +77,6 @@ def test_every_family_can_be_chosen_for_either_network(name):
     assert (params.model.generator.family, params.model.discriminator.family) == (name, name)
 
 
-def test_an_unknown_key_is_named():
-    assert "train.learning_rate is unknown" in refusal(edit("train.learning_rate", 1.0))
-
-
-def test_a_missing_key_is_named():
-    values = copy.deepcopy(VALUES)
-    del values["train"]["recipes"]["hinge"]["penalties"]["r1"]
-    assert "train.recipes.hinge.penalties.r1 is missing" in refusal(values)
-
-
 def missing_keys(section, prefix=""):
     for key, value in section.items():
         yield f"{prefix}{key}"
@@ -116,110 +107,77 @@ def test_all_mistakes_are_reported_at_once():
     del values["evaluate"]["splits"]
     message = refusal(values)
     assert "preprocess.size" in message
-    assert "evaluate.splits" in message
+    assert "evaluate.splits is missing" in message
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "allowed"),
-    [
-        ("train.objective", "foo", f"must be one of {', '.join(OBJECTIVES)}"),
-        ("train.objective", "WGAN_GP", f"must be one of {', '.join(OBJECTIVES)}"),
-        ("preprocess.size", 50, "32, 48, 64, 96, 128, 192 or 256"),
-        ("preprocess.size", "64", "32, 48, 64, 96, 128, 192 or 256"),
-        ("model", 5, "must be a section, with keys"),
-        ("model.generator", "dcgan", "must be a section, with keys"),
-        ("model.latent_size", 0, "greater than or equal to 1"),
-        ("model.latent_size", 4097, "less than or equal to 4096"),
-        ("model.generator.family", "vit", f"must be one of {', '.join(FAMILIES)}"),
-        ("model.discriminator.family", "", f"must be one of {', '.join(FAMILIES)}"),
-        ("model.generator.width", 0, "greater than or equal to 1"),
-        ("model.discriminator.width", 1025, "less than or equal to 1024"),
-        ("model.generator.widest", 0, "greater than or equal to 1"),
-        ("model.discriminator.widest", 65, "less than or equal to 64"),
-        ("model.generator.blocks", 0, "greater than or equal to 1"),
-        ("model.generator.blocks", 17, "less than or equal to 16"),
-        ("model.generator.activation", "selu", "'relu', 'leaky_relu', 'silu' or 'gelu'"),
-        ("model.discriminator.activation", "none", "'relu', 'leaky_relu', 'silu' or 'gelu'"),
-        ("model.generator.norm", "group", "'none', 'batch', 'instance', 'layer' or 'pixel'"),
-        ("model.generator.first_norm", "yes", "boolean"),
-        ("model.generator.spectral_norm", 1, "boolean"),
-        ("model.generator.last", "sigmoid", "'tanh' or 'none'"),
-        ("preprocess.holdout", 1.0, "less than 1"),
-        ("preprocess.crop", "none", "'square', 'pad' or 'faces'"),
-        ("preprocess.faces.detector", "none", "'animeface', 'cascade' or 'boxes'"),
-        ("preprocess.filters.min_side", -1, "greater than or equal to 0"),
-        ("preprocess.filters.max_aspect", 0.5, "greater than or equal to 1"),
-        ("preprocess.filters.max_one_colour", 0.4, "greater than or equal to 0.5"),
-        ("preprocess.filters.min_sharpness", float("nan"), "finite number"),
-        ("preprocess.duplicates.near", 1, "boolean"),
-        ("preprocess.duplicates.dhash", 11, "less than or equal to 10"),
-        ("preprocess.duplicates.phash", 65, "less than or equal to 64"),
-        ("preprocess.background", [1, 2], "at least 3"),
-        ("train.batch_size", 1, "greater than or equal to 2"),
-        ("train.batch_size", 16.5, "integer"),
-        ("train.flip", 1, "boolean"),
-        ("train.seed", -1, "greater than or equal to 0"),
-        ("train.seed", 2**64, "less than"),
-        ("train.images", 0, "greater than or equal to 1"),
-        ("train.init_from", None, "string"),
-        ("train.device", "gpu", "'auto', 'cpu', 'cuda' or 'mps'"),
-        ("train.precision", "tf32", "'auto', 'float64', 'float32', 'bf16' or 'fp16'"),
-        ("train.compile", "auto", "boolean"),
-        ("train.log_every", 0, "greater than 0"),
-        ("train.grid_every", -1, "greater than 0"),
-        ("train.snapshot_every", 0.5, "integer"),
-        ("train.checkpoint_every", 0, "greater than 0"),
-        ("train.keep_checkpoints", 1, "greater than or equal to 2"),
-        ("train.augment.colour", 1, "boolean"),
-        ("train.augment.strength", 1.1, "less than or equal to 1"),
-        ("train.augment.strength", -0.1, "greater than or equal to 0"),
-        ("train.augment.ada_target", 1.0, "less than 1"),
-        ("train.augment.ada_images", 0, "greater than 0"),
-        ("train.instance_noise.deviation", -0.1, "greater than or equal to 0"),
-        ("train.instance_noise.deviation", 2.1, "less than or equal to 2"),
-        ("train.instance_noise.until", 0, "greater than 0"),
-        ("train.average.half_life", 0, "greater than 0"),
-        ("train.average.warm_up", 0.0, "greater than 0"),
-        ("train.average.warm_up", 1.1, "less than or equal to 1"),
-        ("train.early_stop.patience", -1, "greater than or equal to 0"),
-        ("train.early_stop.share", 1.5, "less than or equal to 1"),
-        ("train.recipes", [], "must be a section, with keys"),
-        (RECIPE, None, "must be a section, with keys"),
-        (f"{RECIPE}.critic_steps", 0, "greater than or equal to 1"),
-        (f"{RECIPE}.critic_steps", 1001, "less than or equal to 1000"),
-        (f"{RECIPE}.discriminator_norm", "group", "'none', 'batch', 'instance', 'layer' or"),
-        (f"{RECIPE}.discriminator_first_norm", "batch", "boolean"),
-        (f"{RECIPE}.label_smoothing", 0.5, "less than 0.5"),
-        (f"{RECIPE}.label_smoothing", -0.1, "greater than or equal to 0"),
-        (f"{RECIPE}.penalties", 10.0, "must be a section, with keys"),
-        (f"{RECIPE}.penalties.gradient", -1.0, "greater than or equal to 0"),
-        (f"{RECIPE}.penalties.r1", float("nan"), "finite"),
-        (f"{RECIPE}.penalties.r2", float("inf"), "finite"),
-        (f"{RECIPE}.penalties.every", 0, "greater than or equal to 1"),
-        (f"{RECIPE}.penalties.every", 1025, "less than or equal to 1024"),
-        (f"{OPTIMISER}.optimiser", "lion", "'adam', 'adamw', 'rmsprop' or 'sgd'"),
-        (f"{OPTIMISER}.learning_rate", 0.0, "greater than 0"),
-        (f"{OPTIMISER}.learning_rate", float("inf"), "finite"),
-        (f"{OPTIMISER}.learning_rate", float("nan"), "finite"),
-        (f"{OPTIMISER}.learning_rate", "fast", "number"),
-        (f"{OPTIMISER}.arguments", None, "must be a section, with keys"),
-        (f"{OPTIMISER}.schedule", "linear", "must be a section, with keys"),
-        (f"{OPTIMISER}.schedule.shape", "step", "'constant', 'linear' or 'cosine'"),
-        (f"{OPTIMISER}.schedule.warm_up", -1, "greater than or equal to 0"),
-        (f"{OPTIMISER}.schedule.begin", 0.5, "integer"),
-        (f"{OPTIMISER}.schedule.end", -1, "greater than or equal to 0"),
-        (f"{OPTIMISER}.schedule.floor", 1.5, "less than or equal to 1"),
-        ("evaluate.splits", ["train", "train"], "twice"),
-        ("evaluate.splits", [], "at least 1"),
-        ("features.inception_sha256", "abc", "pattern"),
-    ],
-)
-def test_a_bad_value_is_refused_with_its_key_and_the_rule(key, value, allowed):
-    message = refusal(edit(key, value))
-    assert key.rsplit(".", 1)[-1] in message
-    assert key.split(".")[0] in message
-    assert repr(value) in message
-    assert allowed in message
+def test_an_unknown_key_is_named_in_one_line():
+    assert "train.learning_rate is unknown" in refusal(edit("train.learning_rate", 1.0))
+    assert "train.a b is unknown" in refusal(edit("train.a\nb", 1))
+
+
+BAD = [
+    ("train.objective", ("foo", "WGAN_GP"), f"must be one of {', '.join(OBJECTIVES)}"),
+    ("preprocess.size", (50, "64"), "32, 48, 64, 96, 128, 192 or 256"),
+    ("model", (5,), "must be a section, with keys"),
+    ("model.latent_size", (0, 4097), "or equal to"),
+    ("model.generator.family", ("vit", ""), f"must be one of {', '.join(FAMILIES)}"),
+    ("model.discriminator.width", (0, 1025), "or equal to"),
+    ("model.generator.widest", (0, 65), "or equal to"),
+    ("model.generator.blocks", (0, 17), "or equal to"),
+    ("model.generator.activation", ("selu",), "'relu', 'leaky_relu', 'silu' or 'gelu'"),
+    ("model.generator.norm", ("group",), "'none', 'batch', 'instance', 'layer' or 'pixel'"),
+    ("model.generator.first_norm", ("yes", 1), "boolean"),
+    ("model.generator.last", ("sigmoid",), "'tanh' or 'none'"),
+    ("preprocess.holdout", (1.0,), "less than 1"),
+    ("preprocess.crop", ("none",), "'square', 'pad' or 'faces'"),
+    ("preprocess.faces.detector", ("none",), "'animeface', 'cascade' or 'boxes'"),
+    ("preprocess.filters.max_one_colour", (0.4, 1.1), "or equal to"),
+    ("preprocess.filters.min_sharpness", (float("nan"), float("inf")), "finite number"),
+    ("preprocess.duplicates.dhash", (-1, 11), "or equal to"),
+    ("preprocess.background", ([1, 2],), "at least 3"),
+    ("train.batch_size", (1, 65537), "or equal to"),
+    ("train.batch_size", (16.5,), "integer"),
+    ("train.seed", (-1,), "greater than or equal to 0"),
+    ("train.seed", (2**64,), "less than"),
+    ("train.init_from", (None,), "string"),
+    ("train.device", ("gpu",), "'auto', 'cpu', 'cuda' or 'mps'"),
+    ("train.precision", ("tf32",), "'auto', 'float64', 'float32', 'bf16' or 'fp16'"),
+    ("train.log_every", (0, -1), "greater than 0"),
+    ("train.augment.strength", (-0.1, 1.1), "or equal to"),
+    ("train.augment.ada_target", (1.0,), "less than 1"),
+    ("train.average.warm_up", (0.0,), "greater than 0"),
+    ("train.recipes", ([],), "must be a section, with keys"),
+    (RECIPE, (None,), "must be a section, with keys"),
+    (f"{RECIPE}.critic_steps", (0, 1001), "or equal to"),
+    (f"{RECIPE}.label_smoothing", (0.5,), "less than 0.5"),
+    (f"{RECIPE}.penalties.r1", (float("nan"), float("inf")), "finite"),
+    (f"{OPTIMISER}.optimiser", ("lion",), "'adam', 'adamw', 'rmsprop' or 'sgd'"),
+    (f"{OPTIMISER}.learning_rate", (0.0,), "greater than 0"),
+    (f"{OPTIMISER}.learning_rate", ("fast",), "number"),
+    (f"{OPTIMISER}.arguments", (None,), "must be a section, with keys"),
+    (f"{OPTIMISER}.arguments.eps", ("small", True, None), "valid number"),
+    (f"{OPTIMISER}.arguments.eps", (-1e-8,), "greater than or equal to 0"),
+    (f"{OPTIMISER}.arguments.betas", (0.5,), "valid list"),
+    (f"{OPTIMISER}.arguments.betas", ([0.5],), "at least 2 items"),
+    (f"{OPTIMISER}.arguments.betas", ([0.5, 0.9, 0.99],), "at most 2 items"),
+    (f"{OPTIMISER}.arguments.amsgrad", (1,), "boolean"),
+    (f"{OPTIMISER}.schedule.shape", ("step",), "'constant', 'linear' or 'cosine'"),
+    (f"{OPTIMISER}.schedule.begin", (0.5,), "integer"),
+    ("evaluate.splits", (["train", "train"],), "twice"),
+    ("evaluate.splits", ([],), "at least 1"),
+    ("evaluate.report_seeds", ([2, 2],), "twice"),
+    ("evaluate.metrics", (["kernel_distance", "kernel_distance"],), "twice"),
+    ("features.extractors", (["lite0", "lite0"],), "twice"),
+    ("features.inception_sha256", ("abc",), "pattern"),
+]
+
+
+@pytest.mark.parametrize(("key", "values", "rule"), BAD)
+def test_a_bad_value_is_refused_with_its_key_and_the_rule(key, values, rule):
+    for value in values:
+        assert re.search(
+            rf"{key} = {re.escape(repr(value))}: .*({rule})", refusal(edit(key, value))
+        )
 
 
 def test_a_value_inside_a_list_is_reported_with_its_index():
@@ -233,22 +191,11 @@ def test_a_value_as_long_as_a_page_is_cut():
     assert len(message) < 200
 
 
-def test_a_key_with_a_line_break_is_still_reported_in_one_line():
-    assert "train.a b is unknown" in refusal(edit("train.a\nb", 1))
-
-
-@pytest.mark.parametrize("key", [5, None])
-def test_a_key_that_is_no_text_is_refused(key):
+@pytest.mark.parametrize("key", [5, None, "wgangp"])
+def test_a_recipe_for_no_objective_is_refused(key):
     values = copy.deepcopy(VALUES)
     values["train"]["recipes"][key] = values["train"]["recipes"]["bce"]
-    assert f"train.recipes: no objective {key};" in refusal(values)
-
-
-def test_a_recipe_for_no_objective_is_refused_with_the_names_there_are():
-    recipe = copy.deepcopy(VALUES["train"]["recipes"])["bce"]
-    message = refusal(edit("train.recipes.wgangp", recipe))
-    assert "train.recipes: no objective wgangp;" in message
-    assert ", ".join(OBJECTIVES) in message
+    assert f"train.recipes.{key} = {key!r}: " in refusal(values)
 
 
 def test_an_objective_without_its_recipe_is_refused_and_others_may_be_left_out():
@@ -273,15 +220,12 @@ def test_no_penalty_goes_with_batch_norm_in_the_discriminator(objective, penalty
 
 
 @pytest.mark.parametrize("norm", ["none", "layer", "pixel", "instance"])
-def test_penalties_go_with_norms_of_single_samples(norm):
+def test_penalties_go_with_norms_of_single_samples_and_batch_norm_without(norm):
     gradient = (f"{RECIPE}.penalties.gradient", 10.0)
     params = accept(f"{RECIPE}.discriminator_norm", norm, gradient)
     assert params.train.recipe.penalties.enabled
-
-
-def test_batch_norm_goes_without_penalties():
     recipe = accept(f"{RECIPE}.discriminator_norm", "batch").train.recipe
-    assert (recipe.discriminator_norm, recipe.penalties.enabled) == ("batch", False)
+    assert not recipe.penalties.enabled
 
 
 def test_wgan_gp_without_the_gradient_penalty_is_refused_only_if_it_is_switched_on():
@@ -310,35 +254,22 @@ def test_a_constant_schedule_needs_no_end():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("arguments", "where"),
     [
-        ({"betas": [0.5, "x"]}, "betas = [0.5, 'x']: must be two numbers from 0 to less than 1"),
-        ({"betas": [0.5, 0.9, 0.99]}, "betas = [0.5, 0.9, 0.99]: must be two numbers"),
-        ({"betas": [0.5]}, "betas = [0.5]: must be two numbers"),
-        ({"betas": 0.5}, "betas = 0.5: must be two numbers"),
-        ({"betas": [0.5, 1.0]}, "betas = [0.5, 1.0]: must be two numbers"),
-        ({"betas": [True, 0.9]}, "betas = [True, 0.9]: must be two numbers"),
-        ({"betas": [0.5, float("nan")]}, "betas = [0.5, nan]: must be two numbers"),
-        ({"eps": "small"}, "eps = 'small': must be a number of at least 0"),
-        ({"eps": -1e-8}, "eps = -1e-08: must be a number of at least 0"),
-        ({"eps": float("inf")}, "eps = inf: must be a number of at least 0"),
-        ({"eps": True}, "eps = True: must be a number of at least 0"),
-        ({"eps": None}, "eps = None: must be a number of at least 0"),
-        ({"eps": {"a": 1}}, "eps = {'a': 1}: must be a number of at least 0"),
-        ({"weight_decay": [0.1]}, "weight_decay = [0.1]: must be a number of at least 0"),
-        ({"amsgrad": 1}, "amsgrad = 1: must be true or false"),
-        ({"momentum": "fast"}, "momentum = 'fast': must be a number from 0 to less than 1"),
-        ({"momentum": 1.0}, "momentum = 1.0: must be a number from 0 to less than 1"),
-        ({"alpha": 1.5}, "alpha = 1.5: must be a number from 0 to less than 1"),
-        ({"beta": 0.5}, "beta = 0.5: no such argument; use betas, eps"),
-        ({"lr": [{}]}, "lr = [{}]: no such argument"),
-        ({5: 5}, "5 = 5: no such argument"),
+        ({"betas": [0.5, "x"]}, "betas.1 = 'x': "),
+        ({"betas": [True, 0.9]}, "betas.0 = True: "),
+        ({"betas": [0.5, 1.0]}, "betas.1 = 1.0: input should be less than 1"),
+        ({"momentum": 1.0}, "momentum = 1.0: input should be less than 1"),
+        ({"eps": 10**400}, "eps = 1000"),
+        ({"eps": {"a": 1}}, "eps: input should be a valid number"),
+        ({"lr": 0.1}, "lr is unknown"),
+        ({5: 5}, "5 = 5: keys should be strings"),
     ],
 )
-def test_a_wrong_argument_of_an_optimiser_is_one_short_line(arguments, expected):
+def test_a_wrong_argument_of_an_optimiser_is_one_short_line(arguments, where):
     message = refusal(edit(f"{OPTIMISER}.arguments", arguments))
-    assert message.startswith(f"params.yaml: {OPTIMISER}.arguments: {expected}")
-    assert len(message) < 200
+    assert message.startswith(f"params.yaml: {OPTIMISER}.arguments.{where}")
+    assert len(message) < 250
 
 
 @pytest.mark.parametrize(
@@ -394,21 +325,6 @@ def test_a_step_shows_the_critic_a_batch_each_time():
 def test_the_seed_that_chooses_may_not_report():
     message = refusal(edit("evaluate.report_seeds", [7, 1]))
     assert "selection_seed = 1 is one of report_seeds" in message
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("evaluate.report_seeds", [2, 2]),
-        ("evaluate.splits", ["train", "train"]),
-        ("evaluate.metrics", ["kernel_distance", "kernel_distance"]),
-        ("features.extractors", ["lite0", "lite0"]),
-    ],
-)
-def test_a_list_names_nothing_twice(key, value):
-    message = refusal(edit(key, value))
-    assert f"{key} = {value!r}" in message
-    assert "twice" in message
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED_METRICS.items())
@@ -487,23 +403,20 @@ def test_dvc_can_switch_optimisers_with_their_arguments_and_keeps_the_rest(tmp_p
     assert after == before
 
 
-def test_no_file_is_one_line(tmp_path):
-    with pytest.raises(GanError, match="no such file; run in the repository or give --params"):
-        load_params(tmp_path / "params.yaml")
-
-
 @pytest.mark.parametrize(
-    ("content", "expected"),
-    [(b"train: [1,\nb: 2", "not valid YAML"), (b"\xff\xfe\x00", "cannot be read")],
+    ("content", "problem"),
+    [
+        (b"train: [1,\nb: 2", "not valid YAML"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        (None, "no such file"),
+    ],
 )
-def test_a_file_that_is_not_yaml_is_one_line(tmp_path, content, expected):
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path, content, problem):
     file = tmp_path / "params.yaml"
-    file.write_bytes(content)
-    with pytest.raises(GanError, match=expected) as caught:
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(GanError, match=problem) as caught:
         load_params(file)
     assert "\n" not in str(caught.value)
-
-
-def test_a_folder_instead_of_a_file_is_one_line(tmp_path):
     with pytest.raises(GanError, match="cannot be read"):
         load_params(tmp_path)
