@@ -4,10 +4,9 @@ import ctypes
 import os
 import resource
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -58,31 +57,21 @@ def choose_compute(device: Device, precision: Precision) -> Compute:
 
     Raises GanError for a device that is absent or does not support the precision.
     """
-    chosen = _device(device)
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    kind = next(each for each in available if available[each]) if device == "auto" else device
+    if not available[kind]:
+        raise GanError(f"train.device = {device}: this machine has none; use auto or cpu")
+    chosen = _own_gpu() if kind == "cuda" else torch.device(kind)
     if chosen.type == "mps" and precision == "float64":
         raise GanError(
             "train.precision = float64: Apple's GPUs don't support it; use float32, or "
             "train.device: cpu"
         )
     return Compute(chosen, _fastest(chosen) if precision == "auto" else precision)
-
-
-def _device(name: Device) -> torch.device:
-    kind = _best_device() if name == "auto" else name
-    available = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not available[kind]:
-        raise GanError(f"train.device = {name}: this machine has none; use auto or cpu")
-    return _own_gpu() if kind == "cuda" else torch.device(kind)
-
-
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _own_gpu() -> torch.device:
@@ -103,18 +92,9 @@ def _fastest(device: torch.device) -> Exact:
     if device.type == "cuda":
         generation = torch.cuda.get_device_capability(device)[0]
         return "bf16" if generation >= 8 else "fp16" if generation == 7 else "float32"
-    if device.type == "cpu":
-        features = _cpu_features()
-        native = features.get("avx512_bf16") or features.get("amx_bf16")
-        return "bf16" if native else "float32"
-    return "float32"
-
-
-def _cpu_features() -> Mapping[str, object]:
-    if hasattr(torch.cpu, "get_capabilities"):
-        return torch.cpu.get_capabilities()
-    # torch 2.9 can only be asked for one at a time; a processor with AMX has this one too
-    return {"avx512_bf16": torch.cpu._is_avx512_bf16_supported()}
+    # a processor with AMX has AVX-512 for bf16 too
+    native = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return "bf16" if native else "float32"
 
 
 @contextmanager
@@ -159,15 +139,5 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     if device.type == "mps":
         return torch.mps.driver_allocated_memory()
-    return _peak_resident_memory()
-
-
-def _peak_resident_memory() -> int:
-    # on Linux ru_maxrss includes the parent's memory before this program was started
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

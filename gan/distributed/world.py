@@ -28,9 +28,8 @@ from gan.distributed.collectives import (
     average,
     first_line,
     flatten,
-    max_over_processes,
+    reduce_in_place,
     report_lost_process,
-    sum_over_processes,
     unflatten,
 )
 from gan.errors import GanError
@@ -41,7 +40,7 @@ PATIENCE = timedelta(minutes=10)
 Value = TypeVar("Value")
 Network = TypeVar("Network", bound=nn.Module)
 
-_NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class World:
             return values
         names = sorted(values)
         tensors = [values[name] for name in names]
-        means = sum_over_processes(flatten(tensors).double() / self.size)
+        means = reduce_in_place(flatten(tensors).double() / self.size)
         by_name = dict(zip(names, unflatten(means, tensors), strict=True))
         return {name: by_name[name].to(own.dtype) for name, own in values.items()}
 
@@ -97,7 +96,7 @@ class World:
         if self.size == 1:
             return flag
         # a tensor of the CPU, so that no GPU has to be waited for
-        return bool(max_over_processes(torch.tensor([int(flag)])).item())
+        return bool(reduce_in_place(torch.tensor([int(flag)]), dist.ReduceOp.MAX).item())
 
     def broadcast(self, value: Value) -> Value:
         """The lead's value on all processes; the others' values are ignored."""
@@ -125,16 +124,16 @@ ALONE = World(0, 1)
 def join_world(device: torch.device) -> Iterator[World]:
     """Join the process group that torchrun's environment describes; ALONE without one.
 
-    On CUDA each process gets its own GPU as the current device. Raises GanError if there are too
-    few GPUs or the processes can't connect.
+    device: as `choose_compute` gives it, on CUDA this process's own GPU. Raises GanError if the
+    processes can't connect.
     """
-    place = _place()
-    if place is None or place.world.size == 1:
+    world = _read_environment()
+    if world.size == 1:
         yield ALONE
         return
-    _connect(device, place)
+    _connect(device, world)
     try:
-        yield place.world
+        yield world
     except BaseException:
         # NCCL would wait for the others, which don't know yet; the end of the process closes it
         if device.type != "cuda":
@@ -143,63 +142,43 @@ def join_world(device: torch.device) -> Iterator[World]:
     dist.destroy_process_group()
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Position of this process in torchrun's environment."""
-
-    world: World
-    local_rank: int
-    local_size: int
-
-
-def _place() -> _Place | None:
+def _read_environment() -> World:
+    """This process's place among all, by torchrun's environment; GanError if that is not whole."""
     if "RANK" not in os.environ and "WORLD_SIZE" not in os.environ:
-        return None
-    if missing := [name for name in _NAMES if not os.environ.get(name)]:
+        return ALONE
+    found = [f"{name}={os.environ.get(name, '')}" for name in _NAMES]
+    rank, size = (os.environ.get(name, "") for name in _NAMES[:2])
+    numbers = all(text.isascii() and text.isdigit() for text in (rank, size))
+    if not all(map(os.environ.get, _NAMES)) or not numbers or int(rank) >= int(size):
         raise GanError(
-            f"{', '.join(missing)} missing in the environment, though RANK or WORLD_SIZE is set: "
-            "start several processes with torchrun, or unset RANK and WORLD_SIZE"
+            f"the environment names no place among several processes ({', '.join(found)}): start "
+            "them with torchrun, or unset RANK and WORLD_SIZE to train with one process"
         )
-    rank, size, local_rank, local_size = (_number(name) for name in _NAMES[:4])
-    if not (rank < size and local_rank < local_size <= size):
-        raise GanError(
-            f"RANK={rank} of WORLD_SIZE={size} and LOCAL_RANK={local_rank} of "
-            f"LOCAL_WORLD_SIZE={local_size} contradict each other; start with torchrun"
-        )
-    return _Place(World(rank, size), local_rank, local_size)
+    return World(int(rank), int(size))
 
 
-def _number(name: str) -> int:
-    text = os.environ[name]
-    if not (text.isascii() and text.isdigit()):
-        raise GanError(f"{name}={text} in the environment must be a number; start with torchrun")
-    return int(text)
-
-
-def _connect(device: torch.device, place: _Place) -> None:
+def _connect(device: torch.device, world: World) -> None:
     """Initialise the process group; GanError if that fails."""
     if device.type not in ("cpu", "cuda"):
         raise GanError(
-            f"train.device = {device.type} can't train with {place.world.size} processes; use one "
+            f"train.device = {device.type} can't train with {world.size} processes; use one "
             "process, or train.device: cpu or cuda"
         )
-    own = None
-    if device.type == "cuda":
-        own = _own_gpu(place)
+    own = device if device.type == "cuda" else None
     # flags and checkpoints are in host memory, which only gloo sends
     backend = "cpu:gloo,cuda:nccl" if own else "gloo"
     try:
-        rank, size = place.world.rank, place.world.size
+        rank, size = world.rank, world.size
         parent, _, _ = next(rendezvous("env://", rank, size, timeout=PATIENCE))
-        store = _open_new_store(parent, place.world)
+        store = _open_new_store(parent, world)
         dist.init_process_group(
             backend, store=store, rank=rank, world_size=size, timeout=PATIENCE, device_id=own
         )
     except (RuntimeError, ValueError, OSError) as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise GanError(
-            f"process {place.world.rank} of {place.world.size} could not connect to the others at "
-            f"{where}: {first_line(error)}"
+            f"process {world.rank} of {world.size} could not connect to the others at {where}: "
+            f"{first_line(error)}"
         ) from None
 
 
@@ -223,14 +202,3 @@ def _open_new_store(store: Store, world: World) -> Store:
         store.set(f"{world.rank} to {store.get('lead').decode()}", own)
         time.sleep(0.05)
     return PrefixStore(store.get(f"welcome {own}").decode(), store)
-
-
-def _own_gpu(place: _Place) -> torch.device:
-    count = torch.cuda.device_count()
-    if count < place.local_size:
-        raise GanError(
-            f"{place.local_size} processes on this machine, but it has {count} GPUs; start one "
-            f"process a GPU (torchrun --nproc-per-node {max(count, 1)})"
-        )
-    torch.cuda.set_device(place.local_rank)
-    return torch.device("cuda", place.local_rank)

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from gan.devices import choose_compute
-from gan.distributed import collectives as collectives
 from gan.distributed.world import World, join_world
 from gan.objectives.build import build_objective
 from gan.params.file import Params, parse_params
@@ -30,12 +29,12 @@ CPU = torch.device("cpu")
 
 
 def gradients_of(rank: int) -> list[Tensor | None]:
-    """Gradients of several types, memory layouts and sizes; none for the third parameter."""
+    """Gradients of several memory layouts and sizes; none for the third parameter."""
     random = torch.Generator().manual_seed(rank)
     filters = torch.randn(5, 3, 4, 4, generator=random)
     return [
         filters.to(memory_format=torch.channels_last),
-        torch.randn(7, generator=random, dtype=torch.float64),
+        torch.randn(7, generator=random),
         None,
         torch.randn(300, 4, generator=random),
         torch.randn((), generator=random),
@@ -55,8 +54,7 @@ def build_normed() -> nn.Sequential:
     """A network with batch norm, float64: the norm's gradient goes on to earlier weights."""
     torch.manual_seed(1)
     layers = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3)
-    last = nn.BatchNorm2d(2, momentum=None)
-    return nn.Sequential(*layers, last).double()
+    return nn.Sequential(*layers, nn.BatchNorm2d(2)).double()
 
 
 def pixels_of_all() -> Tensor:
@@ -89,7 +87,6 @@ def run_passes(network: nn.Module, world: World) -> dict[str, Any]:
 
 def exchange_all(world: World) -> dict[str, Any]:
     """Results of every collective operation in this process."""
-    collectives.BUCKET_BYTES = 1000  # more than one bucket
     network = with_gradients(world.rank)
     world.average_gradients(network)
     own = {"a": torch.tensor(float(world.rank)), "b": torch.tensor([world.rank, 4.0]).double()}
@@ -97,9 +94,7 @@ def exchange_all(world: World) -> dict[str, Any]:
     return {
         "gradients": [each.grad for each in network.parameters()],
         "mean": world.mean(ordered),
-        "none up": world.any(False),
-        "one up": world.any(world.rank == 1),
-        "all up": world.any(True),
+        "flags": [world.any(False), world.any(world.rank == 1), world.any(True)],
         "shared": world.broadcast({"weights": torch.ones(3), "step": 7} if world.lead else None),
         "norm": run_passes(world.synchronise_batch_norm(build_normed()), world),
         "part": world.batch_part(10),

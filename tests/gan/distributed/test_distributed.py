@@ -31,7 +31,6 @@ PLACE = {
     "RANK": "0",
     "WORLD_SIZE": "2",
     "LOCAL_RANK": "0",
-    "LOCAL_WORLD_SIZE": "2",
     "MASTER_ADDR": "127.0.0.1",
     "MASTER_PORT": "1",
 }
@@ -91,102 +90,65 @@ def furthest(first: dict, second: dict) -> float:
 # one process, and what is wrong
 
 
-@pytest.fixture
-def alone(monkeypatch):
-    """No environment of torchrun."""
-    for name in PLACE:
-        monkeypatch.delenv(name, raising=False)
-
-
-def place(monkeypatch, **changes: str | None) -> None:
+def place(monkeypatch, **changes: str) -> None:
     for name, value in (PLACE | changes).items():
-        if value is None:
-            monkeypatch.delenv(name, raising=False)
-        else:
-            monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name, value)
 
 
-def refusal(device: str = "cpu") -> str:
-    with pytest.raises(GanError) as caught, join_world(torch.device(device)):
-        pass
-    text = str(caught.value)
-    assert "\n" not in text
-    assert not dist.is_initialized()
-    return text
-
-
-@pytest.mark.usefixtures("alone")
-def test_without_torchrun_a_process_is_alone_and_no_group_is_made():
+@pytest.mark.parametrize("size", ["", "1"])
+def test_one_process_is_alone_and_hands_back_what_it_got(monkeypatch, size):
+    place(monkeypatch, WORLD_SIZE="1")
+    for name in PLACE if not size else ():
+        monkeypatch.delenv(name)
+    network, values = build_normed(), {"loss": torch.tensor(2.0)}
+    network[0].weight.grad = kept = torch.ones_like(network[0].weight)
     with join_world(CPU) as world:
         assert world == ALONE
         assert world.lead
         assert not dist.is_initialized()
-
-
-def test_torchrun_with_one_process_run_makes_no_group(monkeypatch):
-    place(monkeypatch, WORLD_SIZE="1", LOCAL_WORLD_SIZE="1")
-    with join_world(CPU) as world:
-        assert world == ALONE
-        assert not dist.is_initialized()
-
-
-def test_alone_every_exchange_hands_back_what_it_got():
-    network, values = build_normed(), {"loss": torch.tensor(2.0)}
-    network[0].weight.grad = torch.ones_like(network[0].weight)
-    kept = network[0].weight.grad
-    ALONE.average_gradients(network)
-    assert network[0].weight.grad is kept
-    assert ALONE.mean(values) is values
-    assert ALONE.broadcast(values) is values
-    assert ALONE.any(True)
-    assert not ALONE.any(False)
-    assert type(ALONE.synchronise_batch_norm(network)[1]) is torch.nn.BatchNorm2d
+        world.average_gradients(network)
+        assert network[0].weight.grad is kept
+        assert world.mean(values) is values
+        assert world.broadcast(values) is values
+        assert (world.any(True), world.any(False)) == (True, False)
+        assert type(world.synchronise_batch_norm(network)[1]) is torch.nn.BatchNorm2d
+        assert world.batch_part(7) == (0, 7)
 
 
 def test_parts_of_a_batch_lie_side_by_side_and_leave_nothing_out():
     parts = [World(rank, 4).batch_part(12) for rank in range(4)]
     assert parts == [(0, 3), (3, 3), (6, 3), (9, 3)]
-    assert ALONE.batch_part(7) == (0, 7)
-
-
-def test_a_batch_that_cannot_be_parted_evenly_is_refused():
     with pytest.raises(GanError, match=r"train\.batch_size = 10 .* multiple of 4"):
         World(1, 4).batch_part(10)
 
 
-def test_half_an_environment_is_refused(monkeypatch):
-    place(monkeypatch, MASTER_ADDR=None, MASTER_PORT="")
-    assert "MASTER_ADDR, MASTER_PORT missing" in refusal()
-
-
-def test_an_environment_that_is_no_number_is_refused(monkeypatch):
-    place(monkeypatch, RANK="first")
-    assert "RANK=first" in refusal()
-
-
-def test_a_rank_beyond_the_world_is_refused(monkeypatch):
-    place(monkeypatch, RANK="2")
-    assert "RANK=2 of WORLD_SIZE=2" in refusal()
-
-
-def test_apples_gpu_is_refused_to_several_processes(monkeypatch):
-    place(monkeypatch)
-    assert "train.device = mps" in refusal("mps")
-
-
-def test_fewer_gpus_than_processes_are_refused(monkeypatch):
-    place(monkeypatch)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert "2 processes on this machine" in refusal("cuda")
-
-
-def test_an_address_that_is_taken_is_refused(monkeypatch):
+@pytest.mark.parametrize(
+    ("changes", "device", "named"),
+    [
+        ({"MASTER_ADDR": "", "MASTER_PORT": ""}, "cpu", "MASTER_ADDR="),
+        ({"RANK": "first"}, "cpu", "RANK=first"),
+        ({"RANK": "2"}, "cpu", "RANK=2, WORLD_SIZE=2"),
+        ({"LOCAL_RANK": ""}, "cpu", "LOCAL_RANK="),
+        ({}, "mps", "train.device = mps"),
+        (
+            {"MASTER_PORT": "taken"},
+            "cpu",
+            "process 0 of 2 could not connect to the others at 127.",
+        ),
+    ],
+)
+def test_what_makes_no_group_is_refused_in_one_line(monkeypatch, changes, device, named):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        place(monkeypatch, MASTER_PORT=str(taken.getsockname()[1]))
-        output = refusal()
-    assert "process 0 of 2 could not connect to the others at 127.0.0.1:" in output
+        if changes.get("MASTER_PORT"):
+            changes = {"MASTER_PORT": str(taken.getsockname()[1])}
+        place(monkeypatch, **changes)
+        with pytest.raises(GanError) as caught, join_world(torch.device(device)):
+            pass
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not dist.is_initialized()
 
 
 # two processes
@@ -210,27 +172,13 @@ def test_gradients_are_the_mean_of_all_processes_to_the_bit_on_each(exchange_res
 
 
 @pytest.mark.slow
-def test_means_go_by_name_not_by_order_and_keep_their_types(exchange_results):
+def test_means_flags_and_values_reach_all(exchange_results):
     for found in exchange_results:
         assert same_bits(found["mean"]["a"], torch.tensor(0.5))
         assert same_bits(found["mean"]["b"], torch.tensor([0.5, 4.0]).double())
-    assert list(exchange_results[1]["mean"]) == ["b", "a"]
-
-
-@pytest.mark.slow
-def test_a_flag_that_one_process_run_raises_is_seen_by_all(exchange_results):
-    for found in exchange_results:
-        assert (found["none up"], found["one up"], found["all up"]) == (False, True, True)
-
-
-@pytest.mark.slow
-def test_the_lead_s_value_reaches_all(exchange_results):
-    for found in exchange_results:
+        assert found["flags"] == [False, True, True]
         assert same_bits(found["shared"], {"weights": torch.ones(3), "step": 7})
-
-
-@pytest.mark.slow
-def test_each_process_has_its_part_of_the_batch(exchange_results):
+    assert list(exchange_results[1]["mean"]) == ["b", "a"]  # by name, not by order
     assert [found["part"] for found in exchange_results] == [(0, 5), (5, 5)]
 
 
@@ -312,12 +260,6 @@ TRAININGS = {
         "model.generator.norm": "layer",
         "model.generator.family": "upsample",
     },
-    "hinge with spectral norm, everything shown": {
-        "train.objective": "hinge",
-        "model.generator.norm": "pixel",
-        "model.generator.spectral_norm": True,
-        **EVERYTHING_SHOWN,
-    },
     "lsgan with pixel norm in residual networks": {
         "train.objective": "lsgan",
         "train.recipes.lsgan.discriminator_norm": "pixel",
@@ -337,11 +279,12 @@ TRAININGS = {
     "hinge with all penalties, spectral norm and two critic steps": {
         "train.objective": "hinge",
         "train.recipes.hinge.critic_steps": 2,
+        "train.recipes.hinge.spectral_norm": True,
+        "model.generator.spectral_norm": True,
         "train.recipes.hinge.penalties": {"gradient": 1.0, "r1": 1.0, "r2": 0.5, "every": 1},
         **WITHOUT_NORMS,
         **EVERYTHING_SHOWN,
     },
-    "bce with batch norm": {"train.objective": "bce"},
     "lsgan with batch norm, two critic steps": {
         "train.objective": "lsgan",
         "train.recipes.lsgan.critic_steps": 2,
@@ -451,16 +394,6 @@ def two_process_run(checkout, train):
     return paths
 
 
-def names(paths: Paths) -> set[str]:
-    """All that a training wrote, but for what the tracker and the log name at random."""
-    files = {path.relative_to(paths.root) for path in paths.root.rglob("*") if path.is_file()}
-    return {str(path) for path in files if not {"logs", "tracking"} & set(path.parts)}
-
-
-def losses(paths: Paths) -> np.ndarray:
-    return np.genfromtxt(paths.reports / "losses.tsv", names=True, delimiter="\t").view(float)
-
-
 def workers(process: subprocess.Popen) -> dict[str, psutil.Process]:
     """The training processes of a torchrun, by rank."""
     found = {}
@@ -470,18 +403,22 @@ def workers(process: subprocess.Popen) -> dict[str, psutil.Process]:
     return found
 
 
-def has_state_at(paths: Paths, least: int) -> bool:
-    """Whether there is a state of at least that many images seen."""
-    return any(seen_by(state) >= least for state in states(paths))
-
-
 @pytest.mark.slow
-def test_two_processes_of_the_stage_publish_what_one_does(one_process_run, two_process_run):
-    checkpoints = sorted(one_process_run.models.rglob("*.pt"))
+def test_two_processes_of_the_stage_publish_what_one_does_and_only_the_lead_writes(
+    one_process_run, two_process_run
+):
+    written = []
+    for paths in (one_process_run, two_process_run):
+        files = {path.relative_to(paths.root) for path in paths.root.rglob("*") if path.is_file()}
+        # the tracker and the log name theirs at random
+        written.append({path for path in files if not {"logs", "tracking"} & set(path.parts)})
+    assert written[0] == written[1]
+    checkpoints = sorted(path for path in written[0] if path.match("models/**/*.pt"))
     assert checkpoints
     for path in checkpoints:
-        alone = load_checkpoint(path)
-        together = load_checkpoint(two_process_run.root / path.relative_to(one_process_run.root))
+        alone, together = (
+            load_checkpoint(each.root / path) for each in (one_process_run, two_process_run)
+        )
         assert together["origin"] == alone["origin"]
         assert furthest(together["averaged"], alone["averaged"]) < 1e-9
     alone, together = (
@@ -491,13 +428,15 @@ def test_two_processes_of_the_stage_publish_what_one_does(one_process_run, two_p
     for network in ("generator", "discriminator"):
         assert furthest(together[network], alone[network]) < 1e-9
     assert torch.equal(together["strength"], alone["strength"])
-    np.testing.assert_allclose(losses(two_process_run), losses(one_process_run), rtol=1e-5)
+    losses = [
+        np.genfromtxt(each.reports / "losses.tsv", names=True, delimiter="\t").view(float)
+        for each in (one_process_run, two_process_run)
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
-@pytest.mark.slow
-def test_only_the_lead_writes(one_process_run, two_process_run):
-    assert names(two_process_run) == names(one_process_run)
-    assert len(list(two_process_run.logs.rglob("*"))) == len(list(one_process_run.logs.rglob("*")))
+def wait_for_state(paths: Paths, process: subprocess.Popen) -> None:
+    wait_for(lambda: any(seen_by(state) >= 64 for state in states(paths)), process)
 
 
 @pytest.mark.soak
@@ -506,7 +445,7 @@ def test_torchrun_restarts_a_training_that_lost_its_lead_and_it_resumes(
 ):
     paths = checkout()
     process = train(paths, *TORCHRUN, "--max-restarts=3")
-    wait_for(lambda: has_state_at(paths, 64), process)
+    wait_for_state(paths, process)
     lead = workers(process)["0"]
     lead.kill()
     assert "resuming at" in end(process)
@@ -520,7 +459,7 @@ def test_a_torchrun_that_is_asked_to_stop_can_go_on_with_any_number_of_processes
 ):
     paths = checkout()
     process = train(paths, *TORCHRUN)
-    wait_for(lambda: has_state_at(paths, 64), process)
+    wait_for_state(paths, process)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode != 0
