@@ -1,35 +1,41 @@
-"""Build networks from params."""
+"""Build networks from params.
+
+A module of a family has build_generator(params, latent_size, size), build_discriminator(params,
+norms, size), which raise GanError for params that the family can't do, and initialise(network,
+random), which draws the weights of either network anew, in place, from `random` alone.
+"""
 
 from importlib import import_module
-from typing import cast
+from types import ModuleType
 
 from torch import Generator as Random
 from torch import nn
 
-from gan.models.interfaces import Discriminator, DiscriminatorNorms, Family, Generator
+from gan.models.interfaces import Discriminator, DiscriminatorNorms, Generator
 from gan.models.registry import FAMILIES
 from gan.params.model import DiscriminatorParams, GeneratorParams, ModelParams
 
 
-def family(name: str) -> Family:
-    """The module of a family."""
-    return cast(Family, import_module(FAMILIES[name]))
+def _family(params: GeneratorParams | DiscriminatorParams) -> ModuleType:
+    return import_module(FAMILIES[params.family])
 
 
 def build_generator(model: ModelParams, size: int) -> Generator:
     """The generator that params describe, not yet initialised; GanError if they don't fit."""
     params = model.generator
-    return family(params.family).build_generator(params, model.latent_size, size)
+    network: Generator = _family(params).build_generator(params, model.latent_size, size)
+    return network
 
 
 def build_discriminator(model: ModelParams, norms: DiscriminatorNorms, size: int) -> Discriminator:
     """The discriminator that params describe, not yet initialised; GanError if they don't fit."""
     params = model.discriminator
-    return family(params.family).build_discriminator(params, norms, size)
+    network: Discriminator = _family(params).build_discriminator(params, norms, size)
+    return network
 
 
 def initialise(
     network: nn.Module, params: GeneratorParams | DiscriminatorParams, random: Random
 ) -> None:
     """Draw a network's weights as its family does, in place."""
-    family(params.family).initialise(network, random)
+    _family(params).initialise(network, random)

@@ -6,6 +6,7 @@ own convolution runs.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -47,38 +48,29 @@ class _Linear(torch.autograd.Function):
 
 
 def _factors(weight: Tensor) -> Tensor:
-    in_channels = weight.shape[1]
-    return _apply_linear(weight, to_factors, lambda factors: from_factors(factors, in_channels))
+    return _apply_linear(weight, to_factors, partial(from_factors, in_channels=weight.shape[1]))
+
+
+def _maps(count: int, channels: int, side: int) -> tuple[LinearMap, LinearMap]:
+    """From products to the smaller pictures, of `side` pixels; from points to the larger ones."""
+    smaller = partial(to_pixels, count=count, side=side)
+    return smaller, partial(from_points, count=count, channels=channels, side=side)
 
 
 def down_conv4x4(pixels: Tensor, weight: Tensor) -> Tensor:
     """conv2d of (N, C, 2S, 2S) with weight (C', C, 4, 4), stride 2, padding 1; 4 divides S."""
-    count, channels, side = pixels.shape[0], pixels.shape[1], pixels.shape[2] // 2
-
-    def back(points: Tensor) -> Tensor:
-        return from_points(points, count, channels, side)
-
-    def shrink(products: Tensor) -> Tensor:
-        return to_pixels(products, count, side)
-
-    points = _apply_linear(pixels, to_points, back)
+    smaller, larger = _maps(len(pixels), weight.shape[1], pixels.shape[2] // 2)
+    points = _apply_linear(pixels, to_points, larger)
     products = torch.bmm(points, _factors(weight).mT)
-    return _apply_linear(products, shrink, from_pixels)
+    return _apply_linear(products, smaller, from_pixels)
 
 
 def up_conv4x4(pixels: Tensor, weight: Tensor) -> Tensor:
     """conv_transpose2d of (N, C', S, S) with (C', C, 4, 4), stride 2, padding 1; 4 divides S."""
-    count, side, channels = pixels.shape[0], pixels.shape[2], weight.shape[1]
-
-    def shrink(products: Tensor) -> Tensor:
-        return to_pixels(products, count, side)
-
-    def back(points: Tensor) -> Tensor:
-        return from_points(points, count, channels, side)
-
-    products = _apply_linear(pixels, from_pixels, shrink)
+    smaller, larger = _maps(len(pixels), weight.shape[1], pixels.shape[2])
+    products = _apply_linear(pixels, from_pixels, smaller)
     points = torch.bmm(products, _factors(weight))
-    return _apply_linear(points, back, to_points)
+    return _apply_linear(points, larger, to_points)
 
 
 def _winograd_pays(pixels: Tensor, side: int, wide: int, narrow: int) -> bool:
@@ -132,7 +124,7 @@ class _LeakyReLUFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, slope: float) -> Tensor:
-        out = leaky_relu(hidden, slope) if slope else torch.relu(hidden)  # 0 times inf is NaN
+        out = _leaky_relu(hidden, slope)
         ctx.slope = slope
         ctx.save_for_backward(out)
         return out
@@ -162,18 +154,12 @@ class _LeakyReLUGradient(torch.autograd.Function):
 
 
 class LeakyReLU(nn.LeakyReLU):
-    """Torch's own, with a cheaper double backward."""
+    """Torch's own, with a cheaper double backward; ReLU if the slope is 0."""
 
     def forward(self, hidden: Tensor) -> Tensor:
-        if is_compiling():
-            return super().forward(hidden)
-        return cast(Tensor, _LeakyReLUFunction.apply(hidden, self.negative_slope))
+        function = _leaky_relu if is_compiling() else _LeakyReLUFunction.apply
+        return cast(Tensor, function(hidden, self.negative_slope))
 
 
-class ReLU(nn.ReLU):
-    """Torch's own, with a cheaper double backward."""
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        if is_compiling():
-            return super().forward(hidden)
-        return cast(Tensor, _LeakyReLUFunction.apply(hidden, 0.0))
+def _leaky_relu(hidden: Tensor, slope: float) -> Tensor:
+    return leaky_relu(hidden, slope) if slope else torch.relu(hidden)  # 0 times inf is NaN

@@ -1,12 +1,10 @@
 """Interface of the generator and the discriminator, the same for every family of networks."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
-from torch import Generator as Random
 from torch import Tensor, nn
 
-from gan.params.model import DiscriminatorParams, GeneratorParams, NetworkParams, Norm
+from gan.params.model import NetworkParams, Norm
 
 
 class Generator(nn.Module):
@@ -36,24 +34,6 @@ class DiscriminatorNorms:
     norm: Norm
     first_norm: bool
     spectral_norm: bool
-
-
-class Family(Protocol):
-    """The functions that a module of a family must have."""
-
-    def build_generator(self, params: GeneratorParams, latent_size: int, size: int) -> Generator:
-        """The network, not yet initialised; GanError for params that the family can't do."""
-        ...
-
-    def build_discriminator(
-        self, params: DiscriminatorParams, norms: DiscriminatorNorms, size: int
-    ) -> Discriminator:
-        """The network, not yet initialised; GanError for params that the family can't do."""
-        ...
-
-    def initialise(self, network: nn.Module, random: Random) -> None:
-        """Draw the weights of either network anew, in place, from `random` alone."""
-        ...
 
 
 def plan_resolutions(size: int) -> tuple[int, int]:

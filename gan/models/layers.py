@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
-from gan.models.fast import LeakyReLU, ReLU
+from gan.models.fast import LeakyReLU
 from gan.models.interfaces import Discriminator, DiscriminatorNorms, Generator, plan_resolutions
 from gan.params.model import Activation, GeneratorParams, Norm
 
@@ -31,7 +31,7 @@ GAINS: dict[Activation, float] = {
 2015 (arXiv:1502.01852), equation 10, and the same for smooth functions."""
 
 _ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
-    "relu": ReLU,
+    "relu": lambda: LeakyReLU(0.0),
     "leaky_relu": lambda: LeakyReLU(SLOPE),
     "silu": nn.SiLU,
     "gelu": nn.GELU,

@@ -64,55 +64,32 @@ class _Blocks:
         """The layers before a convolution; `norm_kind` replaces the network's norm."""
         return [*norm(norm_kind or self.norm, channels), activation(self.activation)]
 
-    def first_convolution(self, in_channels: int, out_channels: int) -> Convolution:
-        gain = GAINS[self.activation]
-        return Convolution(in_channels, out_channels, gain, bias=has_bias(self.norm))
-
-    def last_convolution(self, in_channels: int, out_channels: int) -> Convolution:
-        gain = GAINS[self.activation] / math.sqrt(self.count)
-        return Convolution(in_channels, out_channels, gain)
-
-    def keep(self, channels: int, first_norm: Norm | None = None) -> Residual:
-        """A block that keeps the resolution; `first_norm` replaces the norm of its input."""
-        branch = [
-            *self.norm_and_activation(channels, first_norm),
-            self.first_convolution(channels, channels),
-            *self.norm_and_activation(channels),
-            self.last_convolution(channels, channels),
-        ]
-        return Residual([], branch)
-
-    def upsample(self, in_channels: int, out_channels: int) -> Residual:
-        """A block that doubles the resolution."""
-        branch = [
-            *self.norm_and_activation(in_channels),
-            self.first_convolution(in_channels, out_channels),
-            *self.norm_and_activation(out_channels),
-            nn.Upsample(scale_factor=2),
-            self.last_convolution(out_channels, out_channels),
-        ]
-        shortcut = [*_change_channels(in_channels, out_channels), nn.Upsample(scale_factor=2)]
-        return Residual(shortcut, branch)
-
-    def downsample(
-        self, in_channels: int, out_channels: int, first_norm: Norm | None = None
+    def block(
+        self,
+        in_channels: int,
+        out_channels: int,
+        resample: nn.Module | None = None,
+        first_norm: Norm | None = None,
     ) -> Residual:
-        """A block that halves the resolution; `first_norm` replaces the norm of its input."""
+        """A block that keeps the resolution, or `resample` changes it.
+
+        At the lower resolution a convolution costs a quarter, so channels change there.
+        first_norm: replaces the norm of the block's input.
+        """
+        upwards, gain = isinstance(resample, nn.Upsample), GAINS[self.activation]
+        hidden = out_channels if upwards else in_channels
+        resampling = [resample] if resample else []
+        shortcut: list[nn.Module] = []
+        if in_channels != out_channels:
+            shortcut.append(Convolution(in_channels, out_channels, gain=1.0, side=1, bias=False))
         branch = [
             *self.norm_and_activation(in_channels, first_norm),
-            self.first_convolution(in_channels, in_channels),
-            *self.norm_and_activation(in_channels),
-            nn.AvgPool2d(2),
-            self.last_convolution(in_channels, out_channels),
+            Convolution(in_channels, hidden, gain, bias=has_bias(self.norm)),
+            *self.norm_and_activation(hidden),
+            *resampling,
+            Convolution(hidden, out_channels, gain / math.sqrt(self.count)),
         ]
-        return Residual([nn.AvgPool2d(2), *_change_channels(in_channels, out_channels)], branch)
-
-
-def _change_channels(in_channels: int, out_channels: int) -> list[nn.Module]:
-    """The shortcut's 1x1 convolution, at its lower resolution, where it costs a quarter."""
-    if in_channels == out_channels:
-        return []
-    return [Convolution(in_channels, out_channels, gain=1.0, side=1, bias=False)]
+        return Residual(shortcut + resampling if upwards else resampling + shortcut, branch)
 
 
 def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Generator:
@@ -121,8 +98,8 @@ def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Gen
     blocks = _Blocks(params.norm, params.activation, len(channels) * params.blocks)
     layers: list[nn.Module] = []
     for in_channels, out_channels in pairwise([*channels, channels[-1]]):
-        layers.append(blocks.upsample(in_channels, out_channels))
-        layers += [blocks.keep(out_channels) for _ in range(params.blocks - 1)]
+        layers.append(blocks.block(in_channels, out_channels, nn.Upsample(scale_factor=2)))
+        layers += [blocks.block(out_channels, out_channels) for _ in range(params.blocks - 1)]
     layers += [*blocks.norm_and_activation(channels[-1]), Convolution(channels[-1], 3, gain=1.0)]
     return LayeredGenerator(params, latent_size, size, channels[0], layers)
 
@@ -133,14 +110,13 @@ def build_discriminator(
     """The discriminator, not yet initialised; first_norm follows the convolution of the pixels."""
     channels = channels_by_resolution(params, size)
     blocks = _Blocks(norms.norm, params.activation, len(channels) * params.blocks)
-    first_norm: Norm = norms.norm if norms.first_norm else "none"
     layers: list[nn.Module] = [Convolution(3, channels[0], gain=1.0)]
     for in_channels, out_channels in pairwise([channels[0], *channels]):
-        for _ in range(params.blocks - 1):
-            layers.append(blocks.keep(in_channels, first_norm))
-            first_norm = norms.norm
-        layers.append(blocks.downsample(in_channels, out_channels, first_norm))
-        first_norm = norms.norm
+        for last in [False] * (params.blocks - 1) + [True]:
+            first_norm: Norm = norms.norm if len(layers) > 1 or norms.first_norm else "none"
+            channels_after = out_channels if last else in_channels
+            resample = nn.AvgPool2d(2) if last else None
+            layers.append(blocks.block(in_channels, channels_after, resample, first_norm))
     layers += blocks.norm_and_activation(channels[-1])
     return LayeredDiscriminator(norms, size, channels[-1], layers)
 

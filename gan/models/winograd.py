@@ -10,7 +10,7 @@ S is the side of the smaller picture, T = S / 4 the number of its tiles along a 
 number of points of a transformed tile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -102,48 +102,47 @@ def _empty(like: Tensor, *shape: int) -> Tensor:
     )
 
 
-def _chunk(count: int, pixels: int) -> int:
-    """Pictures to transform at once, if each becomes `pixels` numbers."""
-    return max(1, min(count, CHUNK // pixels))
+def _chunks(
+    points: Tensor, side: int, channels: int
+) -> Iterator[tuple[slice, Tensor, Tensor, Tensor, Tensor]]:
+    """Yield pictures to transform at once, and views of the memory for it, which is used again.
+
+    points: (5, 5, N, T, 4 T C). The views: the pictures within a border of zeros, pairs of rows
+    and columns of both, and points along rows, with the last dimension in parts and whole.
+    """
+    count, tiles = points.shape[2], side // TILE
+    chunk = max(1, min(count, CHUNK // points[:, :, 0].numel()))
+    padded = points.new_zeros(chunk, 2 * side + 2, 2 * side + 2, channels)
+    across = points.new_empty(POINTS, chunk, side + 1, tiles, 2, 2 * channels)
+    for start in range(0, count, chunk):
+        now = min(chunk, count - start)
+        border, half = padded[:now], across[:, :now]
+        pairs = border.view(now, side + 1, 2, side + 1, 2 * channels)
+        rows = half.view(POINTS, now, side + 1, tiles * 4 * channels)
+        yield slice(start, start + now), border[:, 1:-1, 1:-1], pairs, half.transpose(3, 4), rows
 
 
 def to_points(pixels: Tensor) -> Tensor:
     """Input transform of larger pictures (N, C, 2S, 2S) -> (25, N * T * T, 4C)."""
     count, channels, side = pixels.shape[0], pixels.shape[1], pixels.shape[2] // 2
-    tiles, row = side // TILE, side // TILE * 4 * channels
-    source = _channels_last(pixels)
-    out = pixels.new_empty(POINTS, POINTS, count, tiles, row)
-    chunk = _chunk(count, out[:, :, 0].numel())
-    padded = pixels.new_zeros(chunk, 2 * side + 2, 2 * side + 2, channels)
-    pairs = padded.view(chunk, side + 1, 2, side + 1, 2 * channels)
-    across = pixels.new_empty(POINTS, chunk, side + 1, tiles, 2, 2 * channels)
-    for start in range(0, count, chunk):
-        now = min(chunk, count - start)
-        padded[:now, 1:-1, 1:-1].copy_(source[start : start + now])
-        half = across[:, :now]
-        _spread(_neighbours(pairs[:now], 3, tiles), list(half.transpose(3, 4)))
-        down = half.view(POINTS, now, side + 1, row)
-        _spread(_neighbours(down, 2, tiles), list(out[:, :, start : start + now]))
+    tiles, source = side // TILE, _channels_last(pixels)
+    out = pixels.new_empty(POINTS, POINTS, count, tiles, tiles * 4 * channels)
+    for chunk, inside, pairs, across, rows in _chunks(out, side, channels):
+        inside.copy_(source[chunk])
+        _spread(_neighbours(pairs, 3, tiles), list(across))
+        _spread(_neighbours(rows, 2, tiles), list(out[:, :, chunk]))
     return out.view(POINTS**2, count * tiles**2, 4 * channels)
 
 
 def from_points(points: Tensor, count: int, channels: int, side: int) -> Tensor:
     """Adjoint of `to_points`; `side` is S."""
-    tiles, row = side // TILE, side // TILE * 4 * channels
-    source = points.reshape(POINTS, POINTS, count, tiles, row)
+    tiles = side // TILE
+    source = points.reshape(POINTS, POINTS, count, tiles, tiles * 4 * channels)
     out = _empty(points, count, channels, 2 * side, 2 * side)
-    pixels = out.permute(0, 2, 3, 1)
-    chunk = _chunk(count, source[:, :, 0].numel())
-    padded = points.new_empty(chunk, 2 * side + 2, 2 * side + 2, channels)
-    pairs = padded.view(chunk, side + 1, 2, side + 1, 2 * channels)
-    across = points.new_empty(POINTS, chunk, side + 1, tiles, 2, 2 * channels)
-    for start in range(0, count, chunk):
-        now = min(chunk, count - start)
-        half = across[:, :now]
-        down = half.view(POINTS, now, side + 1, row)
-        _unspread(list(source[:, :, start : start + now]), down, 2)
-        _unspread(list(half.transpose(3, 4)), pairs[:now], 3)
-        pixels[start : start + now].copy_(padded[:now, 1:-1, 1:-1])
+    for chunk, inside, pairs, across, rows in _chunks(source, side, channels):
+        _unspread(list(source[:, :, chunk]), rows, 2)
+        _unspread(list(across), pairs, 3)
+        out.permute(0, 2, 3, 1)[chunk].copy_(inside)
     return out
 
 

@@ -4,9 +4,6 @@ from typing import Protocol
 
 from torch import Tensor
 
-from gan.errors import GanError
-from gan.params.train import RecipeParams
-
 
 class Objective(Protocol):
     """The losses of discriminator and generator; higher scores mean "more real".
@@ -27,15 +24,3 @@ class Objective(Protocol):
     def generator_loss(self, fake: Tensor, real: Tensor | None) -> Tensor:
         """`real`: scores of real pictures, or None unless `needs_real_scores`."""
         ...
-
-
-LABELLED = ("bce", "lsgan")
-
-
-def refuse_label_smoothing(objective: str, recipe: RecipeParams) -> None:
-    """Raise GanError if the recipe smooths labels and `objective` has none."""
-    if recipe.label_smoothing:
-        raise GanError(
-            f"train.recipes.{objective}.label_smoothing = {recipe.label_smoothing}: only "
-            f"{' and '.join(LABELLED)} have labels; use 0"
-        )

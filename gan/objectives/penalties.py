@@ -4,7 +4,7 @@ Each is a mean of one number per sample, which does not depend on the rest of th
 several processes can average theirs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 import torch
@@ -30,16 +30,6 @@ def gradient_penalty(discriminator: Scores, real: Tensor, fake: Tensor, mixing: 
     return (norms - 1).square().mean()
 
 
-def mean_squared_gradient(scores: Tensor, pixels: Tensor) -> Tensor:
-    """Mean over samples of ||d score / d pixels||^2; scores (N,) come from pixels (N, 3, H, W).
-
-    At real pictures and times gamma / 2 it is R1 (Mescheder et al. 2018, arXiv:1801.04406,
-    equation 9), at fake ones R2 (equation 10). float64 if the pixels are, else float32.
-    """
-    (gradient,) = _gradients(scores, [pixels])
-    return _sum_of_squares(gradient).mean()
-
-
 def compute_penalties(
     params: PenaltyParams,
     discriminator: Scores,
@@ -51,21 +41,23 @@ def compute_penalties(
 ) -> dict[str, Tensor]:
     """Compute the penalties that have a weight, before weighting: 0-d tensors by name.
 
-    penalty/gradient is gradient_penalty, penalty/r1 and penalty/r2 are squared_gradient. For these
-    two the scores must have been computed from `real` and `fake`, which require grad.
+    penalty/gradient is gradient_penalty; penalty/r1 and penalty/r2 are means over samples of
+    ||d score / d pixels||^2 at real and at fake pictures, which times gamma / 2 are R1 and R2
+    (Mescheder et al. 2018, arXiv:1801.04406, equations 9 and 10). For these two the scores must
+    have been computed from `real` and `fake`, which require grad. float64 or float32, as above.
     """
     values = {}
     if params.gradient:
         values["penalty/gradient"] = gradient_penalty(discriminator, real, fake, mixing)
-    if params.r1 and params.r2:  # one backward pass for both
-        scores = torch.cat([real_scores, fake_scores])
-        at_real, at_fake = _gradients(scores, [real, fake])
-        values["penalty/r1"] = _sum_of_squares(at_real).mean()
-        values["penalty/r2"] = _sum_of_squares(at_fake).mean()
-    elif params.r1:
-        values["penalty/r1"] = mean_squared_gradient(real_scores, real)
-    elif params.r2:
-        values["penalty/r2"] = mean_squared_gradient(fake_scores, fake)
+    squared = {}
+    if params.r1:
+        squared["penalty/r1"] = real_scores, real
+    if params.r2:
+        squared["penalty/r2"] = fake_scores, fake
+    if squared:  # one backward pass for both
+        scores, pixels = zip(*squared.values(), strict=True)
+        for name, gradient in zip(squared, _gradients(torch.cat(scores), pixels), strict=True):
+            values[name] = _sum_of_squares(gradient).mean()
     return values
 
 
@@ -85,7 +77,7 @@ def penalty_loss(params: PenaltyParams, values: dict[str, Tensor]) -> Tensor:
     return reduce(torch.add, parts)
 
 
-def _gradients(scores: Tensor, pixels: list[Tensor]) -> tuple[Tensor, ...]:
+def _gradients(scores: Tensor, pixels: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """d score / d pixels of each sample, with a graph for the double backward."""
     # a score depends on its own sample only, so the gradient of the sum is that of each score
     return torch.autograd.grad(scores.sum(), pixels, create_graph=True)

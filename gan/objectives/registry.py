@@ -10,3 +10,6 @@ OBJECTIVES = {
     "lsgan": "gan.objectives.lsgan",
     "relativistic": "gan.objectives.relativistic",
 }
+
+LABELLED = ("bce", "lsgan")
+"""Those that draw scores to labels, which can be smoothed."""

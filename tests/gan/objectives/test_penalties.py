@@ -7,12 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
-from gan.objectives.penalties import (
-    compute_penalties,
-    gradient_penalty,
-    mean_squared_gradient,
-    penalty_loss,
-)
+from gan.objectives.penalties import compute_penalties, gradient_penalty, penalty_loss
 from gan.params.train import PenaltyParams
 
 SIZE = 4
@@ -89,53 +84,49 @@ def values(measured):
 
 
 @pytest.mark.parametrize("norm", [0.5, 1.0, 3.0])
-@pytest.mark.parametrize("count", [1, 7, 64])
+@pytest.mark.parametrize("count", [1, 7])
 def test_gradient_penalty_of_a_linear_critic_is_its_norms_distance_from_one(count, norm):
-    penalty = gradient_penalty(
-        Linear(steep(norm)), batch(count, 1), batch(count, 2), mix_of(count)
-    )
+    critic = Linear(steep(norm))
+    real, fake = batch(count, 1).requires_grad_(), batch(count, 2).requires_grad_()
+    penalty = gradient_penalty(critic, real, fake, mix_of(count))
     assert penalty.item() == pytest.approx((norm - 1) ** 2, abs=1e-9)
+    penalty.backward()
+    # the derivative of (||w|| - 1)^2 pulls it towards 1
+    assert torch.allclose(critic.weight.grad, 2 * (norm - 1) * critic.weight / norm, atol=1e-9)
+    assert real.grad is None
+    assert fake.grad is None
 
 
-def test_gradient_penalty_is_the_mean_of_one_norm_a_sample_at_its_own_mixture():
-    real, fake, mix = batch(7, 1), batch(7, 2), mix_of(7)
+@pytest.mark.parametrize("share", [None, 0.0, 1.0])
+def test_gradient_penalty_is_the_mean_of_one_norm_a_sample_at_its_own_mixture(share):
+    real, fake = batch(7, 1), batch(7, 2)
+    mix = mix_of(7) if share is None else torch.full((7,), share)
     between = [m * r + (1 - m) * f for m, r, f in zip(mix.double(), real, fake, strict=True)]
     expected = sum((each.norm().item() - 1) ** 2 for each in between) / 7
     assert gradient_penalty(Quadratic(), real, fake, mix).item() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("share", "end"), [(1.0, 1), (0.0, 2)])
-def test_mix_is_the_share_of_the_real_picture(share, end):
-    penalty = gradient_penalty(Quadratic(), batch(3, 1), batch(3, 2), torch.full((3,), share))
-    expected = (batch(3, end).flatten(1).norm(dim=1) - 1).square().mean()
-    assert penalty.item() == pytest.approx(expected.item())
-
-
-@pytest.mark.parametrize("count", [1, 8, 32])
+@pytest.mark.parametrize("count", [1, 32])
 @pytest.mark.parametrize("start", [0.2, 5.0])
 def test_the_least_gradient_penalty_is_at_norm_one_for_any_batch_size(count, start):
     critic = Linear(steep(start))
     optimiser = torch.optim.SGD(critic.parameters(), lr=0.2)
     for step in range(60):
         optimiser.zero_grad()
-        penalty = gradient_penalty(
-            critic, batch(count, step), batch(count, -1 - step), mix_of(count)
-        )
-        penalty.backward()
+        real, fake = batch(count, step), batch(count, -1 - step)
+        gradient_penalty(critic, real, fake, mix_of(count)).backward()
         optimiser.step()
     assert critic.weight.norm().item() == pytest.approx(1, abs=1e-4)
 
 
-def test_gradient_penalty_of_a_flat_critic_is_one_and_its_gradient_is_finite():
+def test_a_flat_critic_has_finite_gradients():
     critic = Linear(torch.zeros(PIXELS))
-    real, fake = batch(7, 1, torch.float32), batch(7, 2, torch.float32)
-    penalty = gradient_penalty(critic, real, fake, mix_of(7))
+    penalty = gradient_penalty(
+        critic, batch(7, 1, torch.float32), batch(7, 2, torch.float32), mix_of(7)
+    )
     assert penalty.item() == pytest.approx(1, abs=1e-5)
     penalty.backward()
     assert critic.weight.grad.isfinite().all()
-
-
-def test_r1_and_r2_of_a_flat_critic_are_zero_and_so_is_their_gradient():
     critic = Linear(torch.zeros(PIXELS).double())
     measured = measure(penalty_params(r1=1.0, r2=1.0), critic, batch(5, 1), batch(5, 2))
     assert values(measured) == {"penalty/r1": 0, "penalty/r2": 0}
@@ -143,41 +134,27 @@ def test_r1_and_r2_of_a_flat_critic_are_zero_and_so_is_their_gradient():
     assert not critic.weight.grad.any()
 
 
-def test_gradient_penalty_pulls_a_steep_critic_towards_norm_one():
-    critic = Linear(steep(3.0))
-    gradient_penalty(critic, batch(7, 1), batch(7, 2), mix_of(7)).backward()
-    expected = 2 * (3 - 1) * critic.weight / 3  # derivative of (||w|| - 1)^2
-    assert torch.allclose(critic.weight.grad, expected)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("count", [1, 7])
+def test_r1_and_r2_of_a_linear_critic_are_its_squared_norm_in_the_pixels_precision(count, dtype):
+    params = penalty_params(gradient=10.0, r1=1.0, r2=1.0)
+    real, fake = batch(count, 1, dtype), batch(count, 2, dtype)
+    found = measure(params, Linear(steep(3.0, dtype)), real, fake)
+    expected = {"penalty/gradient": 4, "penalty/r1": 9, "penalty/r2": 9}
+    assert values(found) == pytest.approx(expected, rel=1e-5)
+    assert {value.dtype for value in found.values()} == {dtype}
+    assert penalty_loss(params, found).dtype == dtype
 
 
-def test_gradient_penalty_leaves_no_gradient_on_the_pictures():
-    real, fake = batch(3, 1).requires_grad_(), batch(3, 2).requires_grad_()
-    gradient_penalty(Quadratic(), real, fake, mix_of(3)).backward()
-    assert real.grad is None
-    assert fake.grad is None
-
-
-@pytest.mark.parametrize("count", [1, 7, 64])
-def test_r1_and_r2_of_a_linear_critic_are_its_squared_norm(count):
-    found = measure(
-        penalty_params(r1=1.0, r2=1.0), Linear(steep(3.0)), batch(count, 1), batch(count, 2)
-    )
-    assert values(found) == pytest.approx({"penalty/r1": 9, "penalty/r2": 9})
-
-
-def test_r1_is_of_real_and_r2_of_fake_pictures():
-    real, fake = batch(5, 1), 2 * batch(5, 2)
-    found = values(measure(penalty_params(r1=1.0, r2=1.0), Quadratic(), real, fake))
-    assert found["penalty/r1"] == pytest.approx(real.square().sum().item() / 5)
-    assert found["penalty/r2"] == pytest.approx(fake.square().sum().item() / 5)
-
-
-def test_squared_gradient_is_a_mean_over_samples():
-    pixels = torch.zeros(2, 3, 1, 1, dtype=torch.float64)
-    pixels[0, :, 0, 0] = torch.tensor([1.0, 2.0, 2.0])
-    pixels[1, :, 0, 0] = torch.tensor([0.0, 0.0, 5.0])
-    pixels.requires_grad_()
-    assert mean_squared_gradient(Quadratic()(pixels), pixels).item() == pytest.approx((9 + 25) / 2)
+def test_r1_is_a_mean_over_real_and_r2_over_fake_pictures():
+    real, fake, critic = batch(5, 1), 2 * batch(5, 2), Quadratic(1.5)
+    found = measure(penalty_params(r1=1.0, r2=1.0), critic, real, fake)
+    mean = real.square().sum().item() / 5
+    assert found["penalty/r1"].item() == pytest.approx(1.5**2 * mean)
+    assert found["penalty/r2"].item() == pytest.approx(1.5**2 * fake.square().sum().item() / 5)
+    penalty_loss(penalty_params(r1=1.0), {"penalty/r1": found["penalty/r1"]}).backward()
+    # r1 / 2 = steepness^2 E||x||^2 / 2
+    assert critic.steepness.grad.item() == pytest.approx(1.5 * mean)
 
 
 SUBSETS = [
@@ -249,15 +226,6 @@ def test_gradients_for_the_weights_equal_finite_differences(subset):
     )
 
 
-def test_the_penalty_of_a_steepness_has_the_derivative_of_its_square():
-    critic, real = Quadratic(1.5), batch(4, 1)
-    found = measure(penalty_params(r1=1.0), critic, real, real)
-    penalty_loss(penalty_params(r1=1.0), found).backward()
-    # r1 / 2 = steepness^2 E||x||^2 / 2
-    expected = 1.5 * real.square().sum().item() / 4
-    assert critic.steepness.grad.item() == pytest.approx(expected)
-
-
 def test_the_mean_of_two_halves_is_the_whole_so_that_processes_can_share_a_batch():
     critic, params = Smooth(), penalty_params(gradient=10.0, r1=1.0, r2=1.0)
     real, fake, mix = batch(8, 1), batch(8, 2), mix_of(8)
@@ -268,17 +236,6 @@ def test_the_mean_of_two_halves_is_the_whole_so_that_processes_can_share_a_batch
     ]
     for name, value in whole.items():
         assert value == pytest.approx((halves[0][name] + halves[1][name]) / 2)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_penalties_have_the_precision_of_the_pixels(dtype):
-    params = penalty_params(gradient=10.0, r1=1.0, r2=1.0)
-    found = measure(params, Linear(steep(3.0, dtype)), batch(3, 1, dtype), batch(3, 2, dtype))
-    assert {value.dtype for value in found.values()} == {dtype}
-    assert penalty_loss(params, found).dtype == dtype
-    assert values(found) == pytest.approx(
-        {"penalty/gradient": 4, "penalty/r1": 9, "penalty/r2": 9}, rel=1e-5
-    )
 
 
 def test_norms_are_float32_where_the_critic_computes_in_bf16():
@@ -297,11 +254,10 @@ def test_norms_are_float32_where_the_critic_computes_in_bf16():
 
 
 def test_a_tiny_gradient_is_not_lost_in_the_square_of_a_half_precision_number():
-    class Faint(nn.Module):
-        def forward(self, pixels):
-            return pixels.flatten(1).sum(1) * 1e-4  # squared, below what float16 can hold
+    def faint(pixels):
+        return pixels.flatten(1).sum(1) * 1e-4  # squared, below what float16 can hold
 
-    pixels = torch.zeros(2, 3, 8, 8, dtype=torch.float16, requires_grad=True)
-    found = mean_squared_gradient(Faint()(pixels), pixels)
+    pixels = torch.zeros(2, 3, 8, 8, dtype=torch.float16)
+    found = measure(penalty_params(r1=1.0), faint, pixels, pixels)["penalty/r1"]
     assert found.dtype == torch.float32
     assert found.item() == pytest.approx(192 * 1e-8, rel=0.01)
