@@ -3,6 +3,7 @@
 import mmap
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -38,7 +39,8 @@ class Batches:
     ) -> None:
         self.seed, self.batch_size, self.flip, self.device = seed, batch_size, flip, device
         images = np.ascontiguousarray(images)  # no copy of a memory map
-        self._source: Resident | Reader | Prefetcher
+        self._source: Callable[[int], Tensor]
+        self._prefetcher: Prefetcher | None = None
         if _fits(images.nbytes, device):
             order = Order(seed, len(images), flip, device)
             self._source = Resident(_copy_to_device(images, device), order, batch_size)
@@ -48,7 +50,8 @@ class Batches:
         reader = Reader(images, Order(seed, len(images), flip, CPU), batch_size, device)
         self._source = reader
         if device.type == "cuda":
-            self._source = Prefetcher(reader.read, reader.shape, CudaCopier(device))
+            self._prefetcher = Prefetcher(reader.read, reader.shape, CudaCopier(device))
+            self._source = self._prefetcher
 
     def __call__(self, first: int) -> Tensor:
         """Pixels (batch_size, 3, H, W) float32 of samples first, first + 1, ..., on the device.
@@ -59,13 +62,13 @@ class Batches:
 
     def prefetch(self, first: int) -> None:
         """Begin to prefetch the batch of samples first, ...; does nothing without a prefetcher."""
-        if isinstance(self._source, Prefetcher):
-            self._source.prefetch(first)
+        if self._prefetcher is not None:
+            self._prefetcher.prefetch(first)
 
     def close(self) -> None:
         """End the prefetcher's thread, if there is one."""
-        if isinstance(self._source, Prefetcher):
-            self._source.close()
+        if self._prefetcher is not None:
+            self._prefetcher.close()
 
     def __enter__(self) -> Self:
         return self
@@ -77,49 +80,43 @@ class Batches:
 class Order:
     """Image index and horizontal flip of each sample, as tensors on `device`.
 
-    They are made ahead in blocks: orders of an epoch, flips of FLIPS_PER_DRAW samples.
+    They are made in blocks, orders of an epoch and flips of FLIPS_PER_DRAW samples, of which the
+    last two are kept.
     """
 
     def __init__(self, seed: int, count: int, flip: bool, device: torch.device) -> None:
         self._seed, self._count, self._device, self.flip = seed, count, device, flip
-        self.rows = _Blocks(count, self._epoch_order)
-        """rows(first, size): (size,) int64 indices of images."""
-        self.mirrored = _Blocks(FLIPS_PER_DRAW, self._flips)
-        """mirrored(first, size): (size,) bool."""
+        self._epoch_order = lru_cache(maxsize=2)(self._draw_order)
+        self._block_of_flips = lru_cache(maxsize=2)(self._draw_flips)
 
-    def _epoch_order(self, epoch: int) -> Tensor:
+    def rows(self, first: int, size: int) -> Tensor:
+        """Indices of images, (size,) int64."""
+        return _take(self._epoch_order, self._count, first, size)
+
+    def mirrored(self, first: int, size: int) -> Tensor:
+        """Whether the images are flipped, (size,) bool."""
+        return _take(self._block_of_flips, FLIPS_PER_DRAW, first, size)
+
+    def _draw_order(self, epoch: int) -> Tensor:
         order = torch.from_numpy(permutation(self._seed, "order", epoch, self._count))
         if self._device.type == "cuda":
             order = order.pin_memory()  # else the host would wait for the copy
         return order.to(self._device, non_blocking=True)
 
-    def _flips(self, block: int) -> Tensor:
+    def _draw_flips(self, block: int) -> Tensor:
         first = block * FLIPS_PER_DRAW
         samples = torch.arange(first, first + FLIPS_PER_DRAW, device=self._device)
         return uniform(self._seed, "flip", samples)[:, 0] < 0.5
 
 
-class _Blocks:
-    """An infinite sequence, made in blocks of `length` items; the last two blocks are kept."""
-
-    def __init__(self, length: int, make: Callable[[int], Tensor]) -> None:
-        self._length, self._make = length, make
-        self._kept: dict[int, Tensor] = {}
-
-    def __call__(self, first: int, size: int) -> Tensor:
-        parts, end = [], first + size
-        while first < end:
-            block, place = divmod(first, self._length)
-            parts.append(self._block(block)[place : place + end - first])
-            first += len(parts[-1])
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-    def _block(self, number: int) -> Tensor:
-        if number not in self._kept:
-            for old in list(self._kept)[:-1]:
-                del self._kept[old]
-            self._kept[number] = self._make(number)
-        return self._kept[number]
+def _take(block_of: Callable[[int], Tensor], length: int, first: int, size: int) -> Tensor:
+    """Items first, ... of an infinite sequence that is made in blocks of `length` items."""
+    parts, end = [], first + size
+    while first < end:
+        block, place = divmod(first, length)
+        parts.append(block_of(block)[place : place + end - first])
+        first += len(parts[-1])
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 class Resident:

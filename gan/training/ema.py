@@ -13,15 +13,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.parametrize import ParametrizationList
 
+from gan.params.train import AverageParams
+
 
 @torch.no_grad()
 def update_average(
-    average: nn.Module,
-    network: nn.Module,
-    images: int,
-    images_seen: int,
-    half_life: int,
-    warm_up: float,
+    average: nn.Module, network: nn.Module, images: int, images_seen: int, params: AverageParams
 ) -> None:
     """Move the average's parameters towards the network's, after `images` more images.
 
@@ -29,11 +26,9 @@ def update_average(
     et al. 2020, arXiv:2006.06676, appendix B). Both networks have the same parameters in the same
     order; of layers with spectral norm these are the weights before it.
     """
-    half_life_now = min(float(half_life), images_seen * warm_up)
-    weight = 1 - 0.5 ** (images / max(half_life_now, 1e-8))
-    averaged: list[Tensor] = list(average.parameters())
-    current: list[Tensor] = list(network.parameters())
-    torch._foreach_lerp_(averaged, current, weight)
+    half_life = min(float(params.half_life), images_seen * params.warm_up)
+    weight = 1 - 0.5 ** (images / max(half_life, 1e-8))
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), weight)
 
 
 @torch.no_grad()

@@ -77,7 +77,9 @@ def train(state: TrainState, engine: Engine, batches: Batches, observer: Observe
         if grid_due or long_enough:
             # untrained networks may be more diverse than any trained ones
             _report_grid(state, engine, observer, seen, counts=grid_due and seen > 0)
-        finished = long_enough or _has_collapsed(state, engine)
+        patience = params.early_stop.patience
+        collapsed = bool(patience) and engine.world.any(state.poor_grids >= patience)
+        finished = long_enough or collapsed
         if snapshot_due or finished:
             observer.snapshot(seen, state.averaged)
         if checkpoint_due or finished or stopped:
@@ -99,11 +101,6 @@ def _should_stop(state: TrainState, engine: Engine, observer: Observer) -> bool:
     return engine.world.any(observer.should_stop())
 
 
-def _has_collapsed(state: TrainState, engine: Engine) -> bool:
-    patience = engine.params.early_stop.patience
-    return bool(patience) and engine.world.any(state.poor_grids >= patience)
-
-
 def _check_finite(state: TrainState, engine: Engine) -> None:
     """Raise DivergedError, on all processes, if a loss or a part of the state is not finite."""
     step = int(state.first_nonfinite_step)
@@ -118,7 +115,7 @@ def _check_finite(state: TrainState, engine: Engine) -> None:
 
 def _nonfinite_parts(state: TrainState) -> Iterator[str]:
     """Names of weights, optimiser states and, under fp16, gradients that are not finite."""
-    for learner in (state.generator_learner, state.discriminator_learner):
+    for learner in state.learners:
         if not _all_finite(list(learner.network.parameters())):
             for name, parameter in learner.network.named_parameters():
                 if not bool(parameter.isfinite().all()):
@@ -151,18 +148,16 @@ def _calibrate(state: TrainState, engine: Engine) -> None:
 
 def _take_metrics(state: TrainState, engine: Engine) -> dict[str, float]:
     """Means since the last log over all processes; resets the sums."""
-    means: Metrics = {
-        name: total / state.metric_counts[name] for name, total in state.metric_sums.items()
-    }
+    counts = state.metric_counts
+    means: Metrics = {name: total / counts[name] for name, total in state.metric_sums.items()}
     if engine.params.augment.enabled:
         means["augment/strength"] = state.augment_strength
     metrics = {name: float(value) for name, value in engine.world.mean(means).items()}
     state.metric_sums, state.metric_counts = {}, {}
     accuracies = [value for name, value in metrics.items() if name.startswith("accuracy/")]
     metrics["alarm/discriminator_wins"] = float(min(accuracies) >= WIN_THRESHOLD)
-    for learner in (state.generator_learner, state.discriminator_learner):
-        rate = learner.optimiser.param_groups[0]["lr"]
-        metrics[f"learning_rate/{learner.name}"] = float(rate)
+    for learner in state.learners:
+        metrics[f"learning_rate/{learner.name}"] = float(learner.optimiser.param_groups[0]["lr"])
     return metrics
 
 

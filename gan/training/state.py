@@ -86,22 +86,12 @@ class TrainState:
     """Grids in a row that were much less diverse than the best."""
 
     @property
-    def device(self) -> torch.device:
-        return self.augment_strength.device
-
-    @property
-    def generator_learner(self) -> Learner:
-        return Learner(
-            "generator", self.generator, self.generator_optimiser, self.generator_scaler
-        )
-
-    @property
-    def discriminator_learner(self) -> Learner:
-        return Learner(
-            "discriminator",
-            self.discriminator,
-            self.discriminator_optimiser,
-            self.discriminator_scaler,
+    def learners(self) -> tuple[Learner, Learner]:
+        """The generator and the discriminator, each with what trains it."""
+        discriminator, optimiser = self.discriminator, self.discriminator_optimiser
+        return (
+            Learner("generator", self.generator, self.generator_optimiser, self.generator_scaler),
+            Learner("discriminator", discriminator, optimiser, self.discriminator_scaler),
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -111,7 +101,7 @@ class TrainState:
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
         """Restore a saved state onto this state's device."""
-        device = self.device
+        device = self.augment_strength.device
         for name in PARTS:
             getattr(self, name).load_state_dict(content[name])
         for key, attribute in VALUES.items():
@@ -126,22 +116,18 @@ def _move_to(device: torch.device, value: Any) -> Any:
     return value
 
 
-def discriminator_norms(train: TrainParams) -> DiscriminatorNorms:
-    """Norms of the discriminator by the objective's recipe."""
-    recipe = train.recipe
-    return DiscriminatorNorms(
-        recipe.discriminator_norm, recipe.discriminator_first_norm, recipe.spectral_norm
-    )
-
-
 def build_networks(
     model: ModelParams, size: int, train: TrainParams
 ) -> tuple[Generator, Discriminator]:
     """Build networks on the CPU, a function of the seed; GanError for params that do not fit."""
+    recipe = train.recipe
+    norms = DiscriminatorNorms(
+        recipe.discriminator_norm, recipe.discriminator_first_norm, recipe.spectral_norm
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(train.seed)  # spectral norm draws from the global generator
         generator = build_generator(model, size)
-        discriminator = build_discriminator(model, discriminator_norms(train), size)
+        discriminator = build_discriminator(model, norms, size)
     random = torch.Generator().manual_seed(train.seed)
     initialise(generator, model.generator, random)
     initialise(discriminator, model.discriminator, random)
@@ -150,13 +136,16 @@ def build_networks(
 
 def build_state(model: ModelParams, size: int, train: TrainParams, compute: Compute) -> TrainState:
     """Build networks and optimisers for the start of a training, a function of params."""
+    device, recipe = compute.device, train.recipe
     generator, discriminator = build_networks(model, size, train)
     for network in (generator, discriminator):
-        _place(network, compute)
+        network.to(device=device, dtype=compute.dtype)
+        network.to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(generator).eval().requires_grad_(False)
     if train.compile:
-        _compile(generator, discriminator, train)
-    device, recipe = compute.device, train.recipe
+        generator.compile(dynamic=False)
+        if not recipe.penalties.enabled:  # torch.compile has no double backward
+            discriminator.compile(dynamic=False)
     return TrainState(
         generator,
         discriminator,
@@ -169,14 +158,3 @@ def build_state(model: ModelParams, size: int, train: TrainParams, compute: Comp
         torch.tensor(NEVER, device=device),
         torch.zeros((), dtype=compute.dtype, device=device),
     )
-
-
-def _place(network: nn.Module, compute: Compute) -> None:
-    network.to(device=compute.device, dtype=compute.dtype)
-    network.to(memory_format=torch.channels_last)
-
-
-def _compile(generator: Generator, discriminator: Discriminator, train: TrainParams) -> None:
-    generator.compile(dynamic=False)
-    if not train.recipe.penalties.enabled:  # torch.compile has no double backward
-        discriminator.compile(dynamic=False)

@@ -42,7 +42,8 @@ class Engine:
 
     def samples(self, start: int) -> Tensor:
         """Global indices of this process's part of the batch that begins with sample `start`."""
-        first, count = self.first_sample(start), self.world.batch_part(self.params.batch_size)[1]
+        offset, count = self.world.batch_part(self.params.batch_size)
+        first = start + offset
         return torch.arange(first, first + count, device=self.compute.device)
 
     def latents(self, samples: Tensor) -> Tensor:
@@ -126,22 +127,19 @@ def discriminator_step(
             )
             metrics |= penalties
             loss = metrics["loss/discriminator"] = loss + penalty_loss(params, penalties)
-    norm = _minimise(loss, state.discriminator_learner, engine.world)
-    metrics["gradient_norm/discriminator"] = norm
-    threshold = engine.objective.decision_threshold
-    metrics |= _measure_scores(threshold, real_scores.detach(), fake_scores.detach())
+    metrics["gradient_norm/discriminator"] = _minimise(loss, state.learners[1], engine.world)
+    metrics |= _measure_scores(engine.objective.decision_threshold, real_scores, fake_scores)
     return {name: value.detach() for name, value in metrics.items()}
 
 
 def _measure_scores(threshold: float | None, real: Tensor, fake: Tensor) -> Metrics:
     """Mean scores and accuracies of the discriminator."""
-    means = {"score/real": real.mean(), "score/fake": fake.mean()}
     if threshold is None:  # only the order of a pair means something
-        return means | {"accuracy/pairs": (real > fake).to(real.dtype).mean()}
-    return means | {
-        "accuracy/real": (real > threshold).to(real.dtype).mean(),
-        "accuracy/fake": (fake < threshold).to(real.dtype).mean(),
-    }
+        right = {"accuracy/pairs": real > fake}
+    else:
+        right = {"accuracy/real": real > threshold, "accuracy/fake": fake < threshold}
+    accuracies = {name: each.to(real.dtype).mean() for name, each in right.items()}
+    return {"score/real": real.mean(), "score/fake": fake.mean()} | accuracies
 
 
 def generator_step(
@@ -163,7 +161,7 @@ def generator_step(
                     real = engine.augment_for_discriminator(real, state, "generator real", samples)
                     real_scores = state.discriminator(real).to(compute.dtype)
             loss = objective.generator_loss(fake_scores, real_scores)
-        norm = _minimise(loss, state.generator_learner, engine.world)
+        norm = _minimise(loss, state.learners[0], engine.world)
     return {"loss/generator": loss.detach(), "gradient_norm/generator": norm}
 
 
@@ -176,7 +174,11 @@ def train_step(state: TrainState, engine: Engine, batches: Batches) -> None:
     params, compute = engine.params, engine.compute
     steps, images = params.recipe.critic_steps, params.images_per_step
     start = state.step * images
-    _set_learning_rates(state, params, start + images)
+    for learner, optimiser in zip(
+        state.learners, (params.recipe.generator, params.recipe.discriminator), strict=True
+    ):
+        rate = learning_rate_at(optimiser, start + images) * state.learning_rate_scale
+        set_learning_rate(learner.optimiser, rate)
     metrics: Metrics = {}
     for index in range(steps):
         samples = engine.samples(start + index * params.batch_size)
@@ -192,24 +194,7 @@ def train_step(state: TrainState, engine: Engine, batches: Batches) -> None:
     _adapt_strength(state, engine, metrics)
     _add_to_sums(state, generator_step(state, engine, fake, real, samples))
     state.step += 1
-    average = params.average
-    update_average(
-        state.averaged,
-        state.generator,
-        images,
-        start + images,
-        average.half_life,
-        average.warm_up,
-    )
-
-
-def _set_learning_rates(state: TrainState, params: TrainParams, images_seen: int) -> None:
-    recipe, scale = params.recipe, state.learning_rate_scale
-    for optimiser, settings in (
-        (state.generator_optimiser, recipe.generator),
-        (state.discriminator_optimiser, recipe.discriminator),
-    ):
-        set_learning_rate(optimiser, learning_rate_at(settings, images_seen) * scale)
+    update_average(state.averaged, state.generator, images, start + images, params.average)
 
 
 def _adapt_strength(state: TrainState, engine: Engine, metrics: Metrics) -> None:
@@ -217,17 +202,15 @@ def _adapt_strength(state: TrainState, engine: Engine, metrics: Metrics) -> None
     params = engine.params.augment
     if not (params.enabled and params.ada_target):
         return
-    accuracy = metrics.get("accuracy/real", metrics.get("accuracy/pairs"))
-    assert accuracy is not None
+    accuracy = metrics["accuracy/real" if "accuracy/real" in metrics else "accuracy/pairs"]
     # E[sign(score - threshold)] is the share above the threshold less the share below
     state.overfitting = state.overfitting + (2 * accuracy - 1)
     state.overfitting_steps += 1
     images = state.overfitting_steps * engine.params.images_per_step
     if images >= ADA_IMAGES:
         own = {"overfitting": state.overfitting / state.overfitting_steps}
-        overfitting = engine.world.mean(own)["overfitting"]
-        strength = state.augment_strength
-        state.augment_strength = adapt_strength(strength, overfitting, images, params)
+        mean = engine.world.mean(own)["overfitting"]
+        state.augment_strength = adapt_strength(state.augment_strength, mean, images, params)
         state.overfitting, state.overfitting_steps = torch.zeros_like(state.overfitting), 0
 
 
@@ -242,5 +225,4 @@ def _add_to_sums(state: TrainState, metrics: Metrics) -> None:
         state.metric_counts[name] = state.metric_counts.get(name, 0) + count
         if name.startswith("loss/"):
             first = ~value.isfinite() & (state.first_nonfinite_step == NEVER)
-            step = torch.where(first, state.step, state.first_nonfinite_step)
-            state.first_nonfinite_step = step
+            state.first_nonfinite_step = torch.where(first, state.step, state.first_nonfinite_step)
