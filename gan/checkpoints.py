@@ -47,16 +47,9 @@ class Origin:
 
 def describe_checkpoint(origin: Origin, weights: str = "averaged", **more: Any) -> dict[str, Any]:
     """Describe a checkpoint in plain values, for results and pictures."""
-    return {
-        "name": origin.name,
-        "size": origin.size,
-        "images_seen": origin.images_seen,
-        "run_key": origin.run_key,
-        "weights": weights,
-        "trained_on": origin.cache_digest,
-        "lineage": origin.lineage,
-        **more,
-    }
+    own = {key: getattr(origin, key) for key in ("name", "size", "images_seen", "run_key")}
+    about = {"weights": weights, "trained_on": origin.cache_digest, "lineage": origin.lineage}
+    return own | about | more
 
 
 def _canonical(value: Any) -> Any:
@@ -64,10 +57,8 @@ def _canonical(value: Any) -> Any:
     match value:
         case dict():
             return {_canonical(key): _canonical(each) for key, each in value.items()}
-        case list():
-            return [_canonical(each) for each in value]
-        case tuple():
-            return tuple([_canonical(each) for each in value])
+        case list() | tuple():
+            return type(value)([_canonical(each) for each in value])
         case str():
             return sys.intern(value)
     return value

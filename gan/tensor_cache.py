@@ -54,16 +54,28 @@ class TensorCache:
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Open the cache in `folder`; GanError if it is absent, damaged or incomplete."""
-        meta = _read_meta(folder)
-        images = _map_images(folder)
+        if not folder.is_dir():
+            raise GanError(f"{folder}: no tensor cache; run `gan preprocess`")
+        name = "meta.json"
         try:
+            meta = json.loads((folder / name).read_text(encoding="utf-8"))
             size, counts = meta["settings"]["size"], meta["counts"]
             expected = (counts["train"] + counts["holdout"], size, size, 3)
-            readable = meta["format"] == FORMAT and isinstance(meta["digest"], str)
-        except (KeyError, TypeError):
-            raise damage_error(folder, "meta.json lacks a key") from None
-        if not readable:
-            raise damage_error(folder, "meta.json is of another version")
+            if meta["format"] != FORMAT or not isinstance(meta["digest"], str):
+                raise damage_error(folder, f"{name} is of another version")
+            name = "images.npy"
+            images = np.load(folder / name, mmap_mode="r", allow_pickle=False)
+            length = (folder / name).stat().st_size
+        except FileNotFoundError:
+            raise damage_error(folder, f"{name} is missing") from None
+        except KeyError as error:
+            raise damage_error(folder, f"{name} lacks the key {error}") from None
+        except (OSError, ValueError, TypeError, EOFError) as error:
+            raise damage_error(folder, f"{name} cannot be read ({type(error).__name__})") from None
+        if not isinstance(images, np.memmap) or images.dtype != np.uint8:
+            raise damage_error(folder, "images.npy is not an array of uint8")
+        if not images.flags.c_contiguous or length != images.offset + images.nbytes:
+            raise damage_error(folder, "images.npy does not have the length that its header says")
         if images.shape != expected:
             raise damage_error(
                 folder, f"images.npy holds {images.shape}, meta.json says {expected}"
@@ -104,32 +116,3 @@ def damage_error(folder: Path, problem: str) -> GanError:
         f"{folder}: damaged cache: {problem}; restore it with `dvc checkout --force {folder}`, "
         "or rebuild it with `gan preprocess`"
     )
-
-
-def _read_meta(folder: Path) -> dict[str, Any]:
-    if not folder.is_dir():
-        raise GanError(f"{folder}: no tensor cache; run `gan preprocess`")
-    try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise damage_error(folder, "meta.json is missing") from None
-    except (OSError, ValueError) as error:
-        raise damage_error(folder, f"meta.json cannot be read ({type(error).__name__})") from None
-    if not isinstance(meta, dict):
-        raise damage_error(folder, "meta.json is not an object")
-    return meta
-
-
-def _map_images(folder: Path) -> "np.memmap[Any, np.dtype[np.uint8]]":
-    path = folder / "images.npy"
-    try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise damage_error(folder, "images.npy is missing") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise damage_error(folder, f"images.npy cannot be read ({type(error).__name__})") from None
-    if not isinstance(images, np.memmap) or images.dtype != np.uint8:
-        raise damage_error(folder, "images.npy is not an array of uint8")
-    if not images.flags.c_contiguous or path.stat().st_size != images.offset + images.nbytes:
-        raise damage_error(folder, "images.npy does not have the length that its header says")
-    return images

@@ -38,15 +38,10 @@ def closure(entry: str, root: Path) -> set[str]:
     waiting = [entry]
     while waiting:
         file = waiting.pop()
-        if file in found or _is_exempt(file):
-            continue
-        found.add(file)
-        waiting += find_imported_files(root, file)
+        if file not in found and not file.startswith(tuple(EXEMPT)):
+            found.add(file)
+            waiting += find_imported_files(root, file)
     return {file for file in found if (root / file).stat().st_size}
-
-
-def _is_exempt(file: str) -> bool:
-    return any(file == each or (each.endswith("/") and file.startswith(each)) for each in EXEMPT)
 
 
 def find_imported_files(root: Path, file: str) -> Iterator[str]:
@@ -55,7 +50,9 @@ def find_imported_files(root: Path, file: str) -> Iterator[str]:
     for node in ast.walk(tree):
         for name in _module_names(node):
             if name.split(".")[0] in PACKAGES:
-                yield from _files(root, name)
+                stem = name.replace(".", "/")
+                files = f"{stem}.py", f"{stem}/__init__.py"
+                yield from (each for each in files if (root / each).is_file())
 
 
 def _module_names(node: ast.AST) -> list[str]:
@@ -69,13 +66,6 @@ def _module_names(node: ast.AST) -> list[str]:
         case ast.Constant(value=str(text)) if MODULE.fullmatch(text):
             return [text]
     return []
-
-
-def _files(root: Path, module: str) -> Iterator[str]:
-    stem = module.replace(".", "/")
-    for file in (f"{stem}.py", f"{stem}/__init__.py"):
-        if (root / file).is_file():
-            yield file
 
 
 def code_digest(entry: str) -> str:

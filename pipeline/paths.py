@@ -2,76 +2,33 @@
 
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass(frozen=True)
 class Paths:
     """Places under the root of a checkout (`root` is where dvc.yaml and params.yaml stand)."""
 
-    root: Path
-
-    @property
-    def data(self) -> Path:
-        return self.root / "data"
-
-    @property
-    def receipt(self) -> Path:
-        return self.root / "data.ok"
-
-    @property
-    def source(self) -> Path:
-        return self.root / "source.yaml"
-
-    @property
-    def pin(self) -> Path:
-        return self.root / "data.dvc"
-
-    @property
-    def cache(self) -> Path:
-        return self.root / "cache"
-
-    @property
-    def reference(self) -> Path:
-        return self.root / "reference"
-
-    @property
-    def models(self) -> Path:
-        return self.root / "models"
-
-    @property
-    def reports(self) -> Path:
-        return self.root / "reports"
-
-    @property
-    def weights(self) -> Path:
-        return self.root / "weights"
-
-    @property
-    def faces(self) -> Path:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.data = root / "data"
+        self.receipt = root / "data.ok"
+        self.source = root / "source.yaml"
+        self.pin = root / "data.dvc"
+        self.cache = root / "cache"
+        self.reference = root / "reference"
+        self.models = root / "models"
+        self.reports = root / "reports"
+        self.weights = root / "weights"
+        self.faces = root / "faces"
         """Input of a face detector that a person brings: an XML or a list of boxes."""
-        return self.root / "faces"
-
-    @property
-    def logs(self) -> Path:
+        self.logs = root / "logs"
         """Local, git-ignored: times, rates, run ids."""
-        return self.root / "logs"
-
-    @property
-    def main_root(self) -> Path:
+        self.main_root = Path(os.environ.get("DVC_ROOT", root))
         """The repository itself, also inside `dvc exp run --temp`, where root is a copy."""
-        return Path(os.environ.get("DVC_ROOT", self.root))
-
-    @property
-    def progress(self) -> Path:
+        self.progress = self.main_root / ".dvc" / "tmp" / "gan"
         """Unfinished trainings: outside the outs, which DVC deletes before a stage runs."""
-        return self.main_root / ".dvc" / "tmp" / "gan"
-
-    @property
-    def features(self) -> Path:
+        self.features = self.progress / "features"
         """Features of real images, by their content: computed once, whoever asks."""
-        return self.progress / "features"
 
 
 def sha256_of(file: Path) -> str:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -53,7 +53,10 @@ class Stop:
     def _hear(self, number: int, _frame: FrameType | None) -> None:
         if not self._signal:
             self._signal, self._asked_at = number, time.monotonic()
-            _tell(NOTICE)
+            # not through sys.stderr: the signal may have come while that was being written to
+            with suppress(OSError):
+                start = "\n" if os.isatty(2) else ""  # a terminal shows ^C or a progress bar
+                os.write(2, f"{start}{NOTICE}\n".encode())
         elif time.monotonic() - self._asked_at >= ONE_REQUEST:
             raise SystemExit(128 + number)
 
@@ -95,16 +98,15 @@ def interrupting() -> Iterator[None]:
 def _listen(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in _audible()}
     try:
-        for number in before:
-            signal.signal(number, handler)
+        _handle(dict.fromkeys(before, handler))
         yield
     except (Stopped, SystemExit) as ending:
         keep_exit_code(ending.exit_code if isinstance(ending, Stopped) else ending.code)
         raise
     except BaseException:
-        _put_back(before)
+        _handle(before)
         raise
-    _put_back(before)
+    _handle(before)
 
 
 def keep_exit_code(code: str | int | None) -> None:
@@ -120,20 +122,14 @@ def keep_exit_code(code: str | int | None) -> None:
             raise SystemExit(code)
 
     audible = _audible()
-    for number in audible:
-        signal.signal(number, hear)
+    _handle(dict.fromkeys(audible, hear))
     # the interpreter's last act is to put the defaults back, but not where a signal is ignored
-    atexit.register(_ignore, audible)
+    atexit.register(_handle, dict.fromkeys(audible, signal.SIG_IGN))
 
 
-def _put_back(handlers: dict[signal.Signals, Any]) -> None:
+def _handle(handlers: Mapping[signal.Signals, Any]) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)
-
-
-def _ignore(numbers: Iterable[signal.Signals]) -> None:
-    for number in numbers:
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _audible() -> list[signal.Signals]:
@@ -141,10 +137,3 @@ def _audible() -> list[signal.Signals]:
     if threading.current_thread() is not threading.main_thread():
         return []
     return [n for n in SIGNALS if signal.getsignal(n) not in (signal.SIG_IGN, None)]
-
-
-def _tell(line: str) -> None:
-    # not through sys.stderr: the signal may have come while that was being written to
-    with suppress(OSError):
-        start = "\n" if os.isatty(2) else ""  # the terminal shows ^C, or there is a progress bar
-        os.write(2, f"{start}{line}\n".encode())
