@@ -93,7 +93,7 @@ class Order:
         """Indices of images, (size,) int64."""
         return _take(self._epoch_order, self._count, first, size)
 
-    def mirrored(self, first: int, size: int) -> Tensor:
+    def flips(self, first: int, size: int) -> Tensor:
         """Whether the images are flipped, (size,) bool."""
         return _take(self._block_of_flips, FLIPS_PER_DRAW, first, size)
 
@@ -129,7 +129,7 @@ class Resident:
         batch = self._images.index_select(0, self._order.rows(first, self._batch_size))
         if not self._order.flip:
             return batch
-        mirrored = self._order.mirrored(first, self._batch_size).view(-1, 1, 1, 1)
+        mirrored = self._order.flips(first, self._batch_size).view(-1, 1, 1, 1)
         return torch.where(mirrored, batch.flip(2), batch)
 
 
@@ -153,7 +153,7 @@ class Reader:
         # indices are in range; mode "raise" would read into a buffer and copy it
         np.take(self._images, rows, axis=0, out=batch, mode="clip")
         if self._order.flip:
-            mirrored = np.flatnonzero(self._order.mirrored(first, len(batch)).numpy())
+            mirrored = np.flatnonzero(self._order.flips(first, len(batch)).numpy())
             # torch has a fast kernel for flipping pixels of three bytes, numpy has none
             batch[mirrored] = torch.from_numpy(batch[mirrored]).flip(2).numpy()
 
