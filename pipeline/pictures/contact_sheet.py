@@ -15,14 +15,7 @@ FAST = 1  # zlib's level: a tenth larger than at its usual one, in a third of th
 
 
 def contact_sheet(images: NDArray[np.uint8], columns: int) -> Image.Image:
-    """Lay `images` (N,H,W,3) uint8, N >= 1, out row by row on white, `columns` to a row.
-
-    Raises ValueError for another shape or type, or for no columns.
-    """
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not len(images):
-        raise ValueError(f"expected (N,H,W,3) uint8, not {images.shape} {images.dtype}")
-    if columns < 1:
-        raise ValueError(f"columns = {columns}: at least 1")
+    """Lay `images` (N,H,W,3) uint8, N >= 1, out row by row on white, `columns` to a row."""
     count, height, width, _ = images.shape
     lines = -(-count // columns)
     shape = (lines * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3)

@@ -49,30 +49,27 @@ class Avatars:
         except ValueError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
         images = self._images(request)
-        return self._files(images, request) if request.output == "png" else images
+        if request.output == "array":
+            return images
+        return list(map(self._encode, images, request.seed, request.truncation))
 
     def _images(self, request: Request) -> NDArray[np.uint8]:
-        latents = seed_latents(request.seeds, self._generator.latent_size)
-        for value in set(request.truncations):
-            same = torch.tensor([each == value for each in request.truncations])
+        latents = seed_latents(request.seed, self._generator.latent_size)
+        for value in set(request.truncation):
+            same = torch.tensor([each == value for each in request.truncation])
             latents[same] = truncate_latents(latents[same], value)
         size = self._generator.size
         images = np.empty((len(latents), size, size, 3), np.uint8)
         first = 0
         with self._lock:
-            for batch in generate(self._generator, latents) if request.seeds else ():
+            for batch in generate(self._generator, latents) if request.seed else ():
                 images[first : first + len(batch)] = batch.permute(0, 2, 3, 1).numpy()
                 first += len(batch)
         return images
 
-    def _files(self, images: NDArray[np.uint8], request: Request) -> list[bytes]:
-        drawn = zip(images, request.seeds, request.truncations, strict=True)
-        return [
-            encode_png(
-                Image.fromarray(image), make_text_chunks(self._subject, str(seed), truncation)
-            )
-            for image, seed, truncation in drawn
-        ]
+    def _encode(self, image: NDArray[np.uint8], seed: int, truncation: float) -> bytes:
+        about = make_text_chunks(self._subject, str(seed), truncation)
+        return encode_png(Image.fromarray(image), about)
 
 
 def _load_pyfunc(path: str) -> Avatars:

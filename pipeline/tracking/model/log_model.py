@@ -1,6 +1,5 @@
 """Generator logged as an MLflow model: seeds in, avatars out."""
 
-import hashlib
 import importlib.metadata
 import shutil
 import tempfile
@@ -18,14 +17,9 @@ if TYPE_CHECKING:  # a store is opened by commands that have no use for torch
 
 LOADER = "pipeline.tracking.model.loader"
 CODE = (  # imports of LOADER besides gan/, which is copied whole
-    "pipeline/__init__.py",
-    "pipeline/pictures/__init__.py",
-    "pipeline/pictures/contact_sheet.py",
-    "pipeline/pictures/png_lineage.py",
-    "pipeline/tracking/__init__.py",
-    "pipeline/tracking/model/__init__.py",
-    "pipeline/tracking/model/loader.py",
-    "pipeline/tracking/model/request.py",
+    *(f"pipeline{room}/__init__.py" for room in ("", "/pictures", "/tracking", "/tracking/model")),
+    *(f"pipeline/pictures/{name}.py" for name in ("contact_sheet", "png_lineage")),
+    *(f"pipeline/tracking/model/{name}.py" for name in ("loader", "request")),
 )
 PACKAGES = ("mlflow", "torch", "numpy", "pandas", "pillow", "pydantic")
 CARD = "README.md"
@@ -112,24 +106,20 @@ def is_ready(model: Any) -> bool:
 def log_weights(client: Any, run_id: str, weights: Weights, card: str) -> str:
     """Log a generator onto the run, as one model however often; returns its id.
 
-    A changed card replaces the earlier one.
+    The card replaces that of an earlier call.
     """
     run = client.get_run(run_id)
     card = add_code_facts(card, run.data.tags)
-    digest = hashlib.sha256(card.encode()).hexdigest()
     model = find_model(client, run_id, weights) or _create(client, run, weights)
     model_id = str(model.model_id)
     with tempfile.TemporaryDirectory(prefix="gan-") as folder:
         if not is_ready(model):
-            saved = _save(model, run_id, weights, Path(folder))
-            (saved / CARD).write_text(card, encoding="utf-8")
-            client.log_model_artifacts(model_id, str(saved))
+            client.log_model_artifacts(model_id, str(_save(model, run_id, weights, Path(folder))))
+        file = Path(folder) / CARD
+        file.write_text(card, encoding="utf-8")
+        client.log_model_artifact(model_id, str(file))
+        if not is_ready(model):
             client.finalize_logged_model(model_id, "READY")
-        elif model.tags.get("card_sha256") != digest:
-            file = Path(folder) / CARD
-            file.write_text(card, encoding="utf-8")
-            client.log_model_artifact(model_id, str(file))
-    client.set_logged_model_tags(model_id, {"card_sha256": digest})
     _link(client, run, model, weights.origin.images_seen)
     _link_metrics(client, run_id, model, read_metrics(card))
     return model_id
@@ -155,7 +145,12 @@ def _save(model: Any, run_id: str, weights: Weights, work: Path) -> Path:
 
     (work / "no-project").mkdir()  # else MLflow takes an uv.lock of the working directory
     shutil.copyfile(weights.file, work / "generator.pt")
-    _copy_code(work / "code")
+    root = Path(__file__).resolve().parents[3]
+    unneeded = shutil.ignore_patterns("__pycache__", "*.pyc")
+    shutil.copytree(root / "gan", work / "code" / "gan", ignore=unneeded)
+    for file in CODE:
+        (work / "code" / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / file, work / "code" / file)
     pyfunc.save_model(
         work / "model",
         loader_module=LOADER,
@@ -174,15 +169,6 @@ def _save(model: Any, run_id: str, weights: Weights, work: Path) -> Path:
         uv_project_path=work / "no-project",
     )
     return work / "model"
-
-
-def _copy_code(folder: Path) -> None:
-    root = Path(__file__).resolve().parents[3]
-    unneeded = shutil.ignore_patterns("__pycache__", "*.pyc")
-    shutil.copytree(root / "gan", folder / "gan", ignore=unneeded)
-    for file in CODE:
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / file, folder / file)
 
 
 def _requirements() -> list[str]:

@@ -1,24 +1,23 @@
 """Request to a served generator, validated: seeds, truncations, kind of output."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import numpy as np
-
-Output = Literal["array", "png"]
+from pydantic import BaseModel, Field, ValidationError
 
 MOST_SEEDS = 10_000
-LARGEST_SEED = 2**63 - 1
+
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+Truncation = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
-@dataclass(frozen=True)
-class Request:
-    """Requested avatars: a truncation in [0, 1] for each seed."""
+class Request(BaseModel, frozen=True):
+    """Requested avatars: a truncation for each seed."""
 
-    seeds: list[int]
-    truncations: list[float]
-    output: Output
+    seed: Annotated[list[Seed], Field(max_length=MOST_SEEDS)]
+    truncation: list[Truncation]
+    output: Literal["array", "png"]
 
 
 def parse_request(model_input: Any, params: Mapping[str, Any]) -> Request:
@@ -30,39 +29,27 @@ def parse_request(model_input: Any, params: Mapping[str, Any]) -> Request:
     tabular = hasattr(model_input, "columns") or isinstance(model_input, Mapping)
     if tabular and "seed" not in model_input:
         raise ValueError("the column `seed` is missing")
-    seeds = _parse_seeds(model_input["seed"] if tabular else model_input)
-    default = _parse_truncations([params.get("truncation", 1.0)])[0]
-    truncations = [default] * len(seeds)
+    seeds = _list_values(model_input["seed"] if tabular else model_input)
+    truncations = [None] * len(seeds)
     if tabular and "truncation" in model_input:
-        column = np.ravel(np.asarray(model_input["truncation"], dtype=object))
-        truncations = _parse_truncations([default if _is_missing(t) else t for t in column])
+        truncations = _list_values(model_input["truncation"])
     if len(truncations) != len(seeds):
         raise ValueError(f"{len(truncations)} truncations for {len(seeds)} seeds")
-    output = params.get("output", "array")
-    if output not in ("array", "png"):
-        raise ValueError(f"output = {str(output)[:40]!r}: array or png")
-    return Request(seeds, truncations, cast(Output, output))
+    usual = params.get("truncation", 1.0)
+    try:
+        return Request(
+            seed=seeds,
+            # a table has NaN where a row has none
+            truncation=[usual if each is None or each != each else each for each in truncations],
+            output=params.get("output", "array"),
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        shown = "" if first["type"] == "too_long" else f" = {str(first['input'])[:40]!r}"
+        raise ValueError(f"{first['loc'][0]}{shown}: {first['msg'].lower()}") from None
 
 
-def _parse_seeds(values: Any) -> list[int]:
-    seeds = np.ravel(np.asarray(values))
-    if len(seeds) > MOST_SEEDS:
-        raise ValueError(f"{len(seeds):,} seeds: at most {MOST_SEEDS:,} at a time")
-    for seed in seeds.tolist():
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
-            raise ValueError(
-                f"seed = {str(seed)[:40]!r}: a whole number from 0 to {LARGEST_SEED} is needed"
-            )
-    return [int(seed) for seed in seeds]
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value != value
-
-
-def _parse_truncations(values: list[Any]) -> list[float]:
-    for value in values:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 <= value <= 1:
-            raise ValueError(f"truncation = {str(value)[:40]!r}: a number from 0 to 1 is needed")
-    return [float(value) for value in values]
+def _list_values(values: Any) -> list[Any]:
+    """Python's own numbers from a column, a list or an array."""
+    column = np.ravel(np.asarray(values, dtype=object))
+    return [each.item() if isinstance(each, np.generic) else each for each in column]

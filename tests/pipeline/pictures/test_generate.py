@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from gan.errors import GanError
-from pipeline.pictures.generate import parse_seeds, run
+from pipeline.number_ranges import parse_ranges
+from pipeline.pictures.generate import MAX_SEEDS, run
 from pipeline.pictures.png_lineage import read_lineage
 
 
@@ -17,35 +18,36 @@ from pipeline.pictures.png_lineage import read_lineage
     [
         ("7", [7]),
         ("0-3", [0, 1, 2, 3]),
-        ("1,5,9", [1, 5, 9]),
         (" 2 - 4 , 9", [2, 3, 4, 9]),
         ("5-5", [5]),
         ("3,3", [3, 3]),
     ],
 )
 def test_seeds_are_numbers_and_ranges(text, seeds):
-    assert parse_seeds(text) == seeds
+    assert parse_ranges(text, "--seeds", MAX_SEEDS) == seeds
 
 
-@pytest.mark.parametrize(
-    "text", ["", "a", "-1", "1-", "5-3", "1,,2", "1.5", "0x3", "0-1000000", "9" * 30]
-)
-def test_invalid_seeds_are_an_error_of_one_line(text):
-    with pytest.raises(GanError, match="--seeds") as caught:
-        parse_seeds(text)
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize("text", ["", "a", "-1", "1-", "5-3", "1,,2", "1.5", "0-1000000"])
+def test_invalid_seeds_are_an_error_of_one_line(tmp_path, text):
+    with pytest.raises(GanError, match=r"^[^\n]*--seeds[^\n]*$"):
+        run(tmp_path / "none.pt", text, tmp_path, grid=False)
 
 
-def test_a_seed_gives_the_same_file_alone_and_among_others(checkpoint, tmp_path):
+def test_a_seed_gives_the_same_file_alone_among_others_again_and_in_a_grid(checkpoint, tmp_path):
     files = run(checkpoint, "0-63", tmp_path / "all", grid=False)
     assert [file.name for file in files] == [f"{seed:06d}.png" for seed in range(64)]
-    (alone,) = run(checkpoint, "5", tmp_path / "alone", grid=False)
-    assert alone.read_bytes() == (tmp_path / "all" / "000005.png").read_bytes()
     assert len({file.read_bytes() for file in files}) == 64
     assert len(list((tmp_path / "all").iterdir())) == 64
+    for _ in range(2):
+        (alone,) = run(checkpoint, "9", tmp_path / "alone", grid=False)
+        assert alone.read_bytes() == files[9].read_bytes()
+    (sheet,) = run(checkpoint, "0-9", tmp_path, grid=True)
+    with Image.open(sheet) as grid, Image.open(alone) as avatar:
+        assert grid.size == (8 * 34 - 2, 2 * 34 - 2)
+        assert np.array_equal(np.asarray(grid)[34:66, 34:66], np.asarray(avatar))
 
 
-def test_a_file_holds_its_seed_and_lineage(checkpoint, tmp_path):
+def test_files_and_grids_hold_their_seeds_and_lineage(checkpoint, tmp_path):
     (file,) = run(checkpoint, "5", tmp_path, grid=False)
     with Image.open(file) as image:
         assert image.size == (32, 32)
@@ -54,46 +56,26 @@ def test_a_file_holds_its_seed_and_lineage(checkpoint, tmp_path):
     assert (lineage["seeds"], lineage["truncation"], lineage["images_seen"]) == ("5", 1.0, 64)
     assert lineage["trained_on"] == "d" * 64
     assert lineage["sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-
-
-def test_a_grid_holds_its_seeds(checkpoint, tmp_path):
     (sheet,) = run(checkpoint, "0-3, 9", tmp_path, grid=True, truncation=0.5)
     lineage = read_lineage(sheet)
     assert (lineage["seeds"], lineage["truncation"]) == ("0-3,9", 0.5)
 
 
 def test_truncation_changes_the_avatars_and_0_gives_a_single_one(checkpoint, tmp_path):
-    def shown(truncation):
+    def pixels(truncation):
         folder = tmp_path / str(truncation)
         files = run(checkpoint, "0-15", folder, grid=False, truncation=truncation)
         return [np.asarray(Image.open(file)).tobytes() for file in files]
 
-    assert shown(1.0) != shown(0.5)
-    assert len(set(shown(1.0))) > len(set(shown(0.0))) == 1
-
-
-def test_a_grid_shows_the_same_avatars(checkpoint, tmp_path):
-    (sheet,) = run(checkpoint, "0-9", tmp_path, grid=True)
-    (single,) = run(checkpoint, "9", tmp_path, grid=False)
-    with Image.open(sheet) as grid, Image.open(single) as avatar:
-        assert grid.size == (8 * 34 - 2, 2 * 34 - 2)
-        second_row_second = np.asarray(grid)[34:66, 34:66]
-        assert np.array_equal(second_row_second, np.asarray(avatar))
-
-
-def test_a_second_run_writes_the_same_bytes(checkpoint, tmp_path):
-    (file,) = run(checkpoint, "1", tmp_path, grid=False)
-    before = file.read_bytes()
-    run(checkpoint, "1", tmp_path, grid=False)
-    assert file.read_bytes() == before
+    assert pixels(1.0) != pixels(0.5)
+    assert len(set(pixels(1.0))) > len(set(pixels(0.0))) == 1
 
 
 def test_a_file_in_place_of_the_folder_is_an_error(checkpoint, tmp_path):
     (tmp_path / "out").write_text("in the way")
     for out in (tmp_path / "out", tmp_path / "out" / "deeper"):
-        with pytest.raises(GanError, match="out") as caught:
+        with pytest.raises(GanError, match=r"^[^\n]*out[^\n]*$"):
             run(checkpoint, "1", out, grid=False)
-        assert "\n" not in str(caught.value)
     assert (tmp_path / "out").read_text() == "in the way"
 
 
@@ -105,12 +87,8 @@ def test_a_file_that_is_no_checkpoint_is_an_error_and_creates_no_folder(tmp_path
 
 
 @pytest.mark.slow
-def test_the_command_writes_avatars_and_prints_errors_on_one_line(gan, checkpoint, tmp_path):
+def test_the_command_writes_avatars(gan, checkpoint, tmp_path):
     shutil.copyfile(checkpoint, tmp_path / "tiny.pt")
     done = gan("generate", "--ckpt", "tiny.pt", "--seeds", "0-2", "--out", "here")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "here").glob("*.png"))) == 3
-    failed = gan("generate", "--ckpt", "none.pt")
-    assert failed.returncode == 1
-    assert failed.stderr.startswith("gan: none.pt: ")
-    assert failed.stderr.count("\n") == 1

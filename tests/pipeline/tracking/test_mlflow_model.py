@@ -129,14 +129,13 @@ def model_of(client, seen="128"):
         ([1.5], {}, "seed = '1.5'"),
         ([True], {}, "seed = 'True'"),
         ([2**63], {}, "seed = '9223372036854775808'"),
-        (range(MOST_SEEDS + 1), {}, "at most 10,000"),
+        (range(MOST_SEEDS + 1), {}, "at most 10000"),
         ({"seeds": [1]}, {}, "column `seed` is missing"),
         ([1], {"truncation": 2}, "truncation = '2'"),
-        ([1], {"truncation": "much"}, "truncation = 'much'"),
         ([1], {"truncation": float("nan")}, "truncation = 'nan'"),
         ({"seed": [1], "truncation": [-0.1]}, {}, "truncation = '-0.1'"),
         ({"seed": [1, 2], "truncation": [0.1]}, {}, "1 truncations for 2 seeds"),
-        ([1], {"output": "jpeg"}, "output = 'jpeg': array or png"),
+        ([1], {"output": "jpeg"}, "output = 'jpeg'"),
     ],
 )
 def test_a_bad_request_is_one_line_that_names_the_value(given, params, message):
@@ -146,10 +145,9 @@ def test_a_bad_request_is_one_line_that_names_the_value(given, params, message):
 
 
 def test_a_seed_without_a_truncation_of_its_own_has_the_usual_one():
-    asked = parse_request(
-        {"seed": [1, 2, 3], "truncation": [0.5, float("nan"), None]}, {"truncation": 1}
-    )
-    assert (asked.seeds, asked.truncations) == ([1, 2, 3], [0.5, 1.0, 1.0])
+    table = {"seed": [1, 2, 3], "truncation": [0.5, float("nan"), None]}
+    asked = parse_request(table, {"truncation": 1})
+    assert (asked.seed, asked.truncation) == ([1, 2, 3], [0.5, 1.0, 1.0])
 
 
 def test_pixels_and_files_are_those_of_gan_generate_whatever_else_is_asked_for(
@@ -178,9 +176,7 @@ def test_an_evaluated_checkpoint_is_a_model_of_its_run(store, tracked):
     model = model_of(store)
     assert str(model.status) == "READY"
     assert model.name == "hinge 32px w4 s1, 128 images"
-    assert model.source_run_id == tracked.run_id
-    assert model.tags["run_key"] == KEY
-    assert model.tags["checkpoint_sha256"] == hashlib.sha256(tracked.file.read_bytes()).hexdigest()
+    assert (model.source_run_id, model.tags["run_key"]) == (tracked.run_id, KEY)
     assert model.params["train.objective"] == "hinge"
     assert [(m.key, m.value, m.step) for m in model.metrics] == [
         ("fd_lite0_24_small24", 12.5, 192)
@@ -188,11 +184,6 @@ def test_an_evaluated_checkpoint_is_a_model_of_its_run(store, tracked):
     outputs = store.get_run(tracked.run_id).outputs.model_outputs
     assert model.model_id in [each.model_id for each in outputs]
     assert len(store.get_metric_history(tracked.run_id, "fd_lite0_24_small24")) == 1
-
-
-@pytest.mark.slow
-def test_the_signature_is_seeds_and_truncation_in_and_images_out(store, tracked):
-    model = model_of(store)
     folder = Path(download_artifacts(model.artifact_location))
     signature = mlflow.models.Model.load(folder).signature
     columns = {each.name: (each.type.name, each.required) for each in signature.inputs}
@@ -248,19 +239,18 @@ def test_logging_from_a_thread_leaves_nothing_of_mlflow_changed(
     store, tracked, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    before = (mlflow.get_tracking_uri(), mlflow.active_run())
-    known = dict(os.environ)
+    before = (mlflow.get_tracking_uri(), mlflow.active_run(), dict(os.environ))
+    threads = set(threading.enumerate())
     card = tmp_path / "card.md"
     card.write_text("other")
     thread = threading.Thread(target=log_model, args=(store, tracked.run_id, tracked.file, card))
     thread.start()
     thread.join()
-    assert (mlflow.get_tracking_uri(), mlflow.active_run()) == before
-    assert dict(os.environ) == known
+    assert (mlflow.get_tracking_uri(), mlflow.active_run(), dict(os.environ)) == before
     assert os.listdir(tmp_path) == ["card.md"]
     text = Path(download_artifacts(f"{model_of(store).artifact_location}/README.md")).read_text()
     assert text.startswith("other")
-    assert all(each.daemon or each.name == "MainThread" for each in threading.enumerate())
+    assert all(each.daemon for each in {*threading.enumerate()} - threads)
 
 
 @pytest.mark.slow
@@ -438,7 +428,7 @@ def test_mlflow_serves_arrays_and_png_files(store, tracked, tmp_path):
         with pytest.raises(urllib.error.HTTPError) as caught:
             predict(port, {"inputs": {"seed": [4]}, "params": {"output": "jpeg"}})
         assert caught.value.code == 400
-        assert "array or png" in json.loads(caught.value.read())["message"]
+        assert "'array' or 'png'" in json.loads(caught.value.read())["message"]
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
