@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.paths import sha256_of
+
 FORMAT = 1
 DESCRIPTION = "snapshot.json"
 """The file that describes a dataset; written last, so that its presence says: complete."""
@@ -30,9 +32,7 @@ def shard_name(index: int) -> str:
 
 def checksum_file(path: Path) -> FileChecksum:
     """Read a file once, for its size and sha256."""
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    return FileChecksum(path.stat().st_size, sha256)
+    return FileChecksum(path.stat().st_size, sha256_of(path))
 
 
 def digest_files(checksums: dict[str, FileChecksum]) -> str:

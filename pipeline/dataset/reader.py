@@ -39,7 +39,7 @@ class Dataset:
 
         Names and sizes are checked here, contents only by `verify`.
         """
-        dataset = _parse(folder, _read_description(folder))
+        dataset = _read_description(folder)
         for name, checksum in dataset.files.items():
             path = folder / name
             if not path.is_file() or path.stat().st_size != checksum.bytes:
@@ -99,26 +99,19 @@ class Dataset:
         return ImageIndex.read(self.shard_paths)
 
 
-def _read_description(folder: Path) -> Any:
+def _read_description(folder: Path) -> Dataset:
     path = folder / DESCRIPTION
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        version = values["format"]
+        if version != FORMAT:
+            raise GanError(f"{path}: format {version!r}, this version reads {FORMAT}")
+        files = {str(name): FileChecksum(**file) for name, file in values["files"].items()}
+        dataset = Dataset(folder, values["digest"], values["source"], values["counts"], files)
     except (FileNotFoundError, NotADirectoryError):
         raise GanError(f"{folder}: no complete dataset there; {REPAIR}") from None
-    except (OSError, ValueError) as error:
-        raise GanError(f"{path}: cannot be read: {error}; {REPAIR}") from None
-
-
-def _parse(folder: Path, values: Any) -> Dataset:
-    path = folder / DESCRIPTION
-    version = values.get("format") if isinstance(values, dict) else None
-    if version != FORMAT:
-        raise GanError(f"{path}: format {version!r}, this version reads {FORMAT}")
-    try:
-        files = {str(name): FileChecksum(**file) for name, file in values["files"].items()}
-        digest, source, counts = values["digest"], values["source"], values["counts"]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise GanError(f"{path}: not a dataset's description ({error}); {REPAIR}") from None
-    if digest != digest_files(files) or MANIFEST not in files:
+    if dataset.digest != digest_files(files) or MANIFEST not in files:
         raise GanError(f"{path}: its digest doesn't fit its files; {REPAIR}")
-    return Dataset(folder, digest, source, counts, files)
+    return dataset

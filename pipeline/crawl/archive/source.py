@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from posixpath import splitext
-from typing import Any, NamedTuple
+from typing import Any
 
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
@@ -21,11 +21,10 @@ from pipeline.crawl.archive.walk import (
     TAR_ENDINGS,
     ZIP_ENDINGS,
     ArchiveFile,
-    Refusal,
     UnreadableError,
     walk_files,
 )
-from pipeline.crawl.image_check import ListedImage, describe_excess
+from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.public_url import printable
 from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink
@@ -109,13 +108,15 @@ class Archive(Source):
         )
 
     def _deliver(self, file: ArchiveFile, listed: ListedImage, sink: Sink) -> None:
-        content = _read(file, self.limits.max_bytes)
-        if content.refusal:
-            sink.reject(listed, *content.refusal)
-        elif content.digest != self._contents.digests[listed.position]:
-            sink.reject(listed, "failed", "changed since the archive was listed")
+        try:
+            data = file.read(self.limits.max_bytes)
+        except UnreadableError as error:
+            sink.reject(listed, *error.refusal)
+            return
+        if hashlib.sha256(data).digest() == self._contents.digests[listed.position]:
+            sink.check_and_add(listed, data)
         else:
-            sink.check_and_add(listed, content.data)
+            sink.reject(listed, "failed", "changed since the archive was listed")
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def read_contents(path: Path, limits: ScrapeParams, limit: int | None) -> Conten
     with progress("list", len(names)) as advance:
         for name, file in _walk_named(path, limits):
             if name in positions:
-                digests[positions[name]] = _read(file, limits.max_bytes).digest
+                digests[positions[name]] = _digest(file, limits.max_bytes)
                 done += 1
                 advance(done, "")
             elif not name and (stem := _find_stem(file.name, positions)) not in sidecars:
@@ -206,26 +207,12 @@ def _choose_names(path: Path, limits: ScrapeParams) -> list[str]:
     return sorted(names + damaged)
 
 
-class _Content(NamedTuple):
-    """A file's bytes, or the refusal why it brings no picture; the digest tells either apart."""
-
-    digest: bytes
-    data: bytes
-    refusal: Refusal | None
-
-
-def _read(file: ArchiveFile, most: int) -> _Content:
-    """Read a file of at most `most` bytes; the digest is its sha256, or the reason against it."""
-    refusal: Refusal | None = file.refusal
-    if refusal is None and file.size > most:
-        refusal = ("too_large", describe_excess(most))
-    if refusal is None:
-        try:
-            data = file.read(most)
-            return _Content(hashlib.sha256(data).digest(), data, None)
-        except UnreadableError as error:
-            refusal = error.refusal
-    return _Content(f"{refusal[1]}; {file.size}".encode(), b"", refusal)
+def _digest(file: ArchiveFile, most: int) -> bytes:
+    """The sha256 of a file of at most `most` bytes, else the reason against it."""
+    try:
+        return hashlib.sha256(file.read(most)).digest()
+    except UnreadableError as error:
+        return f"{error}; {file.size}".encode()
 
 
 def _find_stem(name: str, positions: dict[str, int]) -> str:
@@ -242,10 +229,9 @@ def _find_stem(name: str, positions: dict[str, int]) -> str:
 
 def _read_sidecar(file: ArchiveFile) -> bytes | None:
     """A sidecar's provenance, packed; None where it can't be read."""
-    content = _read(file, MAX_BYTES)
     try:
-        return None if content.refusal else _pack(parse_sidecar(content.data))
-    except ValueError:
+        return _pack(parse_sidecar(file.read(MAX_BYTES)))
+    except (UnreadableError, ValueError):
         return None
 
 

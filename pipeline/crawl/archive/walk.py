@@ -14,6 +14,7 @@ from typing import IO, Self
 
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
+from pipeline.crawl.image_check import describe_excess
 from pipeline.dataset.manifest import Status
 
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -63,10 +64,12 @@ class ArchiveFile:
     open: Callable[[], IO[bytes]]
 
     def read(self, most: int) -> bytes:
-        """At most `most` + 1 bytes, so that a file longer than its size says is noticed.
+        """The whole content; UnreadableError where it is refused or has over `most` bytes.
 
-        Raises UnreadableError. Call it before the walk takes its next step.
+        Call it before the walk takes its next step.
         """
+        if self.refusal or self.size > most:
+            raise UnreadableError(self.refusal or ("too_large", describe_excess(most)))
         data = bytearray()
         try:
             with self.open() as stream:
@@ -76,9 +79,11 @@ class ArchiveFile:
             raise UnreadableError(("bad", "compressed in a way that is not read here")) from None
         except Exception as error:
             raise UnreadableError(_explain(error)) from None
-        if len(data) < min(self.size, most + 1):
+        if len(data) < self.size:
             raise UnreadableError(DAMAGED)
-        return bytes(data[: most + 1])
+        if len(data) > most:  # a file that grew
+            raise UnreadableError(("too_large", describe_excess(most)))
+        return bytes(data)
 
 
 def walk_files(path: Path, limits: ScrapeParams) -> Iterator[ArchiveFile]:
