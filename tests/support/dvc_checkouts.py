@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from preprocess_inputs import ALL_PASS
 
-from pipeline.crawl.data_pin import SKELETON
+from pipeline.crawl.data_folder import SKELETON
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent

@@ -15,7 +15,7 @@ import yaml
 from mlflow import MlflowClient
 from preprocess_inputs import ALL_PASS
 
-from pipeline.crawl.data_pin import SKELETON
+from pipeline.crawl.data_folder import SKELETON
 from pipeline.dataset.dvc_md5 import directory_md5
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
+from rich.filesize import decimal
 
 from gan.atomic import write_atomically
 from pipeline.crawl.data_card.measure import measure
@@ -64,7 +65,7 @@ def render(card: dict[str, Any]) -> str:
         "bar": bar,
         "filled": _find_filled,
         "share": share,
-        "size": _format_size,
+        "size": lambda count: Markup(decimal(int(count))),
     }
     return render_markdown(Path(__file__).with_name("card.md"), card | helpers)
 
@@ -88,17 +89,6 @@ def share(count: float, whole: float) -> Markup:
     if 0 < part < 0.001:
         return Markup("<0.1 %")
     return Markup(">99.9 %" if 0.999 < part < 1 else f"{100 * part:.1f} %")
-
-
-def _format_size(count: float) -> Markup:
-    """Bytes in the unit that fits, by thousands."""
-    if count < 1000:
-        return Markup(f"{count:.0f} bytes")
-    units = iter(("kB", "MB", "GB", "TB"))
-    unit = next(units)
-    while (count := count / 1000) >= 1000 and unit != "TB":
-        unit = next(units)
-    return Markup(f"{count:,.1f} {unit}")
 
 
 def _find_filled(*columns: list[int]) -> range:

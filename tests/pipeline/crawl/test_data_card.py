@@ -12,8 +12,7 @@ from hostile_texts import HOSTILE, MARKUP, parse_markdown
 from PIL import ExifTags, Image
 
 from pipeline.crawl.data_card.card import bar, render, share
-from pipeline.crawl.data_card.counts import Reasons, ValueCounts, generalise, site_of
-from pipeline.crawl.data_card.measure import measure
+from pipeline.crawl.data_card.measure import Reasons, ValueCounts, generalise, measure, site_of
 from pipeline.crawl.data_card.pictures import GREY, TILE, choose, sheet, shrink
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import publish

@@ -16,8 +16,7 @@ from PIL import Image
 
 from gan.errors import GanError
 from gan.params.file import parse_params
-from pipeline.crawl.data_folder import DataFolder
-from pipeline.crawl.data_pin import SKELETON, DataPin
+from pipeline.crawl.data_folder import SKELETON, DataFolder, DataPin
 from pipeline.crawl.request import ScrapeRequest
 from pipeline.dataset.dvc_md5 import directory_md5
 from pipeline.dataset.reader import Dataset
