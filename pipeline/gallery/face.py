@@ -112,10 +112,6 @@ def draw_nose(canvas: Canvas, head: Head) -> None:
             canvas.fill(oval(x - lean * 0.4, y - 1.2, 0.5, 0.8, steps=10), WHITE, 0.8)
 
 
-def _stroke_mouth(canvas: Canvas, path: Path, line: Colour) -> None:
-    canvas.fill(taper(path, 1.25), line)
-
-
 def _open_mouth(
     canvas: Canvas, x: float, y: float, wide: float, deep: float, line: Colour
 ) -> None:
@@ -150,20 +146,17 @@ def draw_mouth(canvas: Canvas, head: Head) -> None:
         case "cat":
             bows = quad((x - wide * 0.75, y - 0.6), (x - wide * 0.35, y + 3), (x, y))
             bows += quad((x, y), (x + wide * 0.35, y + 3), (x + wide * 0.75, y - 0.6))
-            _stroke_mouth(canvas, bows, line)
+            canvas.fill(taper(bows, 1.25), line)
         case "wave":
             wave = [(x - wide * 0.7, y + 0.8), (x - wide * 0.3, y - 0.7), (x, y + 0.6)]
             wave += [(x + wide * 0.35, y - 0.7), (x + wide * 0.7, y + 0.8)]
-            _stroke_mouth(canvas, smooth(wave), line)
+            canvas.fill(taper(smooth(wave), 1.25), line)
         case mouth:
             bend = {"smile": 3.4, "line": 0.3, "small": 0.8, "frown": -3.2}[mouth]
             wide *= {"smile": 0.95, "line": 0.62, "small": 0.34, "frown": 0.75}[mouth]
             lift = bend * 0.25
-            _stroke_mouth(
-                canvas,
-                quad((x - wide, y - lift), (x, y - lift + bend), (x + wide, y - lift)),
-                line,
-            )
+            bow = quad((x - wide, y - lift), (x, y - lift + bend), (x + wide, y - lift))
+            canvas.fill(taper(bow, 1.25), line)
 
 
 def draw_brows(canvas: Canvas, head: Head, alpha: float) -> None:

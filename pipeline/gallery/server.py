@@ -1,4 +1,7 @@
-"""Local booru: Danbooru's JSON API over pictures that are drawn on request."""
+"""Local booru: Danbooru's JSON API over pictures that are drawn on request.
+
+It has deliberate faults, so that a crawl of it meets the faults of real sites.
+"""
 
 import asyncio
 import multiprocessing
@@ -9,18 +12,41 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 from aiohttp import web
-
-from pipeline.gallery.faults import fault_of, picture_of
 
 Paint = Callable[[int, int], bytes]
 """paint(seed, size) -> JPEG bytes; sent to other processes, so a module-level function."""
 Describe = Callable[[int], list[str]]
 """describe(seed) -> tags of the picture painted from it."""
 
+Fault = Literal["missing", "truncated", "busy", "forbidden"]
+
+FORBIDDEN_POST = 34
+BUSY_POST = 21
 LARGEST_PAGE = 200
 ROBOTS = "User-agent: *\nDisallow: /private/\n"
+
+
+def fault_of(post: int) -> Fault | None:
+    """The fault of a post's picture, or None: about one in seventy never arrives.
+
+    `missing` answers 404, `truncated` sends half the bytes, `busy` answers 429 once and then the
+    picture, `forbidden` has a path that robots.txt disallows.
+    """
+    if post == FORBIDDEN_POST:
+        return "forbidden"
+    if post == BUSY_POST:
+        return "busy"
+    if post % 100 == 13:
+        return "missing"
+    return "truncated" if post % 400 == 77 else None
+
+
+def picture_of(post: int) -> int:
+    """The number of the picture a post shows: its own, or that of the post before it (reposts)."""
+    return post - 1 if post % 200 == 50 else post
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,15 @@
 
 import html
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from scrapy.http import Response
 
+from pipeline.console import one_line
 from pipeline.crawl.booru.apis import Api, Search
-from pipeline.crawl.booru.credentials import Credentials
 from pipeline.crawl.http.listing import Listing, ListingPage, PageRequest
 from pipeline.crawl.http.spider import NOT_EXPECTED
 from pipeline.crawl.image_check import ListedImage
@@ -22,23 +21,6 @@ NOT_STILL_IMAGES = {".mp4", ".webm", ".m4v", ".mov", ".mkv", ".avi", ".zip", ".s
 LONGEST_MESSAGE = 200
 NOT_UNDERSTOOD = ("HTTP ", NOT_EXPECTED)
 """Beginnings of the reasons that speak against an API; any other reason is the host's."""
-
-
-@dataclass(frozen=True)
-class Post:
-    """A post, the same whatever API listed it.
-
-    `rating` is one of RATINGS or "unknown", `file` is empty where the site shows no file, and
-    `withheld` is the reason why the post isn't public, if any.
-    """
-
-    number: int
-    page: str
-    file: str
-    tags: str
-    rating: str
-    source: str
-    withheld: str
 
 
 class PostListing(Listing):
@@ -67,9 +49,9 @@ class PostListing(Listing):
         if not posts:
             return ListingPage()
         if not page.place:
-            self._journal.bookmark = f"{self._api.name} {posts[0].number}"
+            self._journal.bookmark = f"{self._api.name} {max(posts)}"
         images = list(self._choose(posts))
-        oldest = posts[-1].number
+        oldest = min(posts)
         more = self._listed < self.search.limit and oldest > 1
         return ListingPage(images, [self._page(oldest)] if more else [])
 
@@ -116,94 +98,94 @@ class PostListing(Listing):
             value = value.get("post") or []
             value = [value] if isinstance(value, dict) else value
         if not isinstance(value, list):
-            raise ValueError(read_refusal(value, self.search.credentials) or "no list of posts")
+            raise ValueError(self._read_refusal(value) or "no list of posts")
         return value
 
-    def _read(self, number: int, entry: dict[str, Any]) -> Post:
-        """Read one post; missing fields are empty.
-
-        `file_url` is absent where a post is deleted, banned, or for paying accounts only; some
-        sites name its folder instead.
-        """
-        clean = html.unescape if self._api.loose else str
-        held = "held back" if entry.get("is_held") is True else ""
-        is_deleted = entry.get("is_deleted") is True or entry.get("status") == "deleted"
-        folder, name = as_text(entry.get("directory")), as_text(entry.get("image"))
-        return Post(
-            number=number,
-            page=self.search.root + self._api.post_page.format(number),
-            file=as_text(entry.get("file_url"))
-            or (quote(f"/images/{folder}/{name}") if folder and name else ""),
-            tags=clean(as_text(entry.get(self._api.tags))),
-            rating=self._api.ratings.get(as_text(entry.get("rating")).lower(), "unknown"),
-            source=clean(as_text(entry.get("source"))),
-            withheld="deleted" if is_deleted else held,
+    def _read_refusal(self, value: Any) -> str:
+        """The message that a site sends in place of a list of posts; empty where there is none."""
+        if isinstance(value, dict):
+            found = (value.get(key) for key in ("message", "reason", "error"))
+            value = next((each for each in found if each), "")
+        if not isinstance(value, str) or not value:
+            return ""
+        return (
+            f"the site says: {self.search.credentials.redact(one_line(value))[:LONGEST_MESSAGE]}"
         )
 
-    def _select_below(self, before: int, entries: list[Any]) -> list[Post]:
-        """The posts below the id `before`, newest first, each once."""
-        posts: dict[int, Post] = {}
-        without_id = trailing = 0
-        for entry in entries:
-            if not isinstance(entry, dict):
-                raise ValueError("a post that is no object")
-            if number := parse_id(entry.get("id")):
-                posts.setdefault(number, self._read(number, entry))
-                without_id, trailing = without_id + trailing, 0
-            else:
-                trailing += 1
+    def _select_below(self, before: int, entries: list[Any]) -> dict[int, dict[str, Any]]:
+        """The posts below the id `before` by their ids, newest first."""
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise ValueError("a post that is no object")
+        numbers = [parse_id(entry.get("id")) for entry in entries]
         # After the last post with an id, a short page may end the listing.
-        if entries and not posts and (not before or len(entries) >= self._api.largest_page):
+        if entries and not any(numbers) and (not before or len(entries) >= self._api.largest_page):
             raise ValueError("posts without an id")
-        rest = [posts[number] for number in sorted(posts, reverse=True)]
-        rest = [post for post in rest if not before or post.number < before]
-        if posts and not rest:
+        posts = dict(zip(reversed(numbers), reversed(entries), strict=True))
+        rest = [number for number in posts if number and (not before or number < before)]
+        if any(numbers) and not rest:
             raise ValueError("a page that repeats itself")
         # Sites hide ids from those without an account. Posts after the last one with an id come
         # again on the next page, and count there.
-        if hidden := without_id if posts else trailing:
+        last = max((n for n, number in enumerate(numbers) if number), default=len(numbers))
+        if hidden := numbers[:last].count(0):
             self.left_out["no file"] += hidden
-        return rest
+        return {number: posts[number] for number in sorted(rest, reverse=True)}
 
-    def _choose(self, posts: Iterable[Post]) -> Iterable[ListedImage]:
-        for post in posts:
+    def _choose(self, posts: dict[int, dict[str, Any]]) -> Iterator[ListedImage]:
+        for number, entry in posts.items():
             if self._listed >= self.search.limit:
                 return
-            address = resolve_address(self.search.root, post.file)
-            if reason := self._refuse(post, address):
+            listed = self._list(number, entry)
+            if reason := self._refuse(listed, entry):
                 self.left_out[reason] += 1
             else:
                 self._listed += 1
-                yield self._list(post, address)
+                yield listed
 
-    def _refuse(self, post: Post, address: str) -> str:
-        """The reason to leave a post out; empty for a wanted one."""
-        if post.rating not in self.search.ratings:
-            return f"rated {post.rating}"
-        if post.withheld or not post.file:
-            return post.withheld or "no file"
-        if not address:
-            return "its file has no valid address"
-        if PurePosixPath(urlsplit(address).path).suffix.lower() in NOT_STILL_IMAGES:
-            return "a video or an animation"
-        texts = (address, post.page, post.tags, post.source)
-        return "holds the API key" if any(map(self.search.credentials.is_in, texts)) else ""
-
-    def _list(self, post: Post, address: str) -> ListedImage:
+    def _list(self, number: int, entry: dict[str, Any]) -> ListedImage:
+        """The image of a post, whatever API listed it; missing fields are empty."""
+        api, root = self._api, self.search.root
+        clean = html.unescape if api.loose else str
+        file = find_file(entry)
+        address = resolve_address(root, file) if file else ""
         return ListedImage(
-            position=-post.number,
-            page=self._record(post.page),
+            position=-number,
+            page=self._record(root + api.post_page.format(number)),
             url=self._record(address),
-            tags=tuple(post.tags.split()),
-            rating=post.rating,
-            source=post.source,
+            tags=tuple(clean(as_text(entry.get(api.tags))).split()),
+            rating=api.ratings.get(as_text(entry.get("rating")).lower(), "unknown"),
+            source=clean(as_text(entry.get("source"))),
             licence=self.search.licence,
             fetch=address,
         )
 
+    def _refuse(self, listed: ListedImage, entry: dict[str, Any]) -> str:
+        """The reason to leave a post out; empty for a wanted one."""
+        if listed.rating not in self.search.ratings:
+            return f"rated {listed.rating}"
+        if entry.get("is_deleted") is True or entry.get("status") == "deleted":
+            return "deleted"
+        if entry.get("is_held") is True:
+            return "held back"
+        if not listed.fetch:
+            return "its file has no valid address" if find_file(entry) else "no file"
+        if PurePosixPath(urlsplit(listed.fetch).path).suffix.lower() in NOT_STILL_IMAGES:
+            return "a video or an animation"
+        texts = (listed.url, listed.page, *listed.tags, listed.source)
+        return "holds the API key" if any(map(self.search.credentials.is_in, texts)) else ""
+
     def _record(self, url: str) -> str:
         recorded, root = self.search.recorded_root, self.search.root
         return recorded + url.removeprefix(root) if recorded else url
+
+
+def find_file(entry: dict[str, Any]) -> str:
+    """The address of a post's file, as the site writes it; some sites name its folder instead.
+
+    Empty where a post is deleted, banned, or for paying accounts only.
+    """
+    file, folder, name = (as_text(entry.get(key)) for key in ("file_url", "directory", "image"))
+    return file or (quote(f"/images/{folder}/{name}") if folder and name else "")
 
 
 def parse_bookmark(bookmark: str) -> dict[str, int]:
@@ -211,16 +193,6 @@ def parse_bookmark(bookmark: str) -> dict[str, int]:
     name, _, number = bookmark.partition(" ")
     newest = parse_id(number)
     return {name: newest} if newest else {}
-
-
-def read_refusal(value: Any, credentials: Credentials) -> str:
-    """The message that a site sends in place of a list of posts; empty where there is none."""
-    if isinstance(value, dict):
-        value = next((value[key] for key in ("message", "reason", "error") if value.get(key)), "")
-    if not isinstance(value, str) or not value:
-        return ""
-    message = credentials.redact(" ".join(value.split()))[:LONGEST_MESSAGE]
-    return f"the site says: {message}"
 
 
 def as_text(value: Any) -> str:

@@ -84,21 +84,20 @@ class Booru(Source):
         return self.limit
 
     def fetch(self, sink: Sink) -> None:
-        credentials = read_credentials(self.root)
         search = Search(
             self.root,
             self.tags,
             self.limit,
             self.licence,
             self.ratings,
-            credentials=credentials,
+            credentials=read_credentials(self.root),
         )
         listing = PostListing(search, sink.journal, self._choose_apis(sink.journal))
         try:
             crawl(listing, sink, self.policy)
         except ListingError as error:
             message = listing.describe_failures() or _advise(str(error))
-            raise ListingError(credentials.redact(message), error.may_pass) from None
+            raise ListingError(message, error.may_pass) from None
         report_left_out(listing.left_out)
 
     def _choose_apis(self, journal: Journal) -> Sequence[Api]:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from cssselect import SelectorError
@@ -28,7 +27,7 @@ EMBEDDED = ("data", "javascript", "blob", "about", "mailto")
 """Schemes of addresses that can't be fetched."""
 
 _SRCSET_SELECTOR = re.compile(r"::attr\(\s*[\w-]*srcset\s*\)")
-_CANDIDATE = re.compile(r"([^\s,]\S*[^\s,]|[^\s,])(?:\s+([\d.]+)[wxh])?\s*(?:,|$)")
+_CANDIDATE = re.compile(r"([^\s,]\S*[^\s,]|[^\s,])(?:\s+(\d+\.?\d*|\.\d+)[wxh])?\s*(?:,|$)")
 
 
 def check_selector(option: str, selector: str) -> None:
@@ -40,39 +39,31 @@ def check_selector(option: str, selector: str) -> None:
         raise GanError(f"{option} {selector!r}: no CSS selector: {why}") from None
 
 
-@dataclass(frozen=True)
 class HtmlPage:
-    """A parsed page; `url` is its own address, `base` that of its relative addresses."""
+    """A parsed page; ValueError for an answer that is no text."""
 
-    url: str
-    base: str
-    encoding: str
-    root: Selector
-
-    @staticmethod
-    def parse(answer: Response) -> "HtmlPage":
-        """Parse an answer; ValueError where it is no text."""
+    def __init__(self, answer: Response) -> None:
         if not isinstance(answer, TextResponse):
             raise ValueError("not an HTML page")
-        root = Selector(answer.text, type="html")
-        base = _join(answer.url, root.css("base::attr(href)").get(""))
-        if urlsplit(base).scheme not in WEB:
-            base = answer.url
-        return HtmlPage(answer.url, base, answer.encoding, root)
+        self._root = Selector(answer.text, type="html")
+        self._encoding = answer.encoding
+        self._url = urldefrag(answer.url).url
+        base = _join(answer.url, self._root.css("base::attr(href)").get(""))
+        self._base = base if urlsplit(base).scheme in WEB else answer.url
 
     def addresses(self, selector: str) -> Iterator[str]:
         """The address of each match, absolute and without fragment, in page order.
 
         Empty where a match has no address; an invalid one is left as it is.
         """
-        for match in self.root.css(selector):
+        for match in self._root.css(selector):
             found = [self._absolute(text) for text in _candidates(match.root, selector)]
             useful = (each for each in found if each and scheme_of(each) not in EMBEDDED)
             yield next(useful, found[0] if found else "")
 
     def texts(self, selector: str) -> Iterator[str]:
         """The text of each match that has any, with single blanks."""
-        for match in self.root.css(selector):
+        for match in self._root.css(selector):
             node = match.root
             text = node if isinstance(node, str) else "".join(node.itertext())
             if words := text.split():
@@ -80,14 +71,14 @@ class HtmlPage:
 
     def _absolute(self, text: str) -> str:
         """An absolute address; empty for one of the page itself, which is a placeholder."""
-        url = _join(self.base, text)
+        url = _join(self._base, text)
         if scheme_of(url) not in WEB:
             return url
         try:
-            url = safe_url_string(urldefrag(url).url, self.encoding)
+            url = safe_url_string(urldefrag(url).url, self._encoding)
         except ValueError:
             return url
-        return "" if url == urldefrag(self.url).url else url
+        return "" if url == self._url else url
 
 
 def scheme_of(url: str) -> str:
@@ -110,18 +101,11 @@ def _candidates(node: object, selector: str) -> list[str]:
     for name in ATTRIBUTES.get(getattr(node, "tag", ""), ("data-src", "src", "href")):
         value = getattr(node, "attrib", {}).get(name, "")
         if value.strip():
-            found.extend(_read_srcset(value) if name.endswith("srcset") else [value])
+            found += _read_srcset(value) if name.endswith("srcset") else [value]
     return found
 
 
 def _read_srcset(text: str) -> list[str]:
     """The candidates of a srcset, largest first."""
-    matches = sorted(_CANDIDATE.finditer(text), key=lambda each: -_size(each[2]))
-    return [match[1] for match in matches]
-
-
-def _size(text: str | None) -> float:
-    try:
-        return float(text or 1)
-    except ValueError:
-        return 0.0
+    found = [(float(size or 1), url) for url, size in _CANDIDATE.findall(text)]
+    return [url for _, url in sorted(found, key=lambda each: -each[0])]

@@ -1,5 +1,6 @@
 """Source `gallery:URL`: a site of HTML pages, read by CSS selectors."""
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from pipeline.crawl.source import Source
 from pipeline.crawl.storage.earlier_crawl import url_key
 
 BITS = 24
-"""Bits for each part of a place: listing page, then link, then image."""
+"""Bits for each part of a position: listing page, then link, then image."""
 
 MAX_BARREN_PAGES = 20
 """Listing pages in a row without anything new, after which a listing ends.
@@ -88,6 +89,7 @@ class GalleryListing(Listing):
     def __init__(self, gallery: HtmlGallery) -> None:
         super().__init__()
         self._gallery = gallery
+        self._limit = math.inf if gallery.limit is None else gallery.limit
         url = safe_url_string(urldefrag(gallery.start_url).url)
         self._next: PageRequest | None = PageRequest(url)
         self._links: deque[PageRequest] = deque()  # not requested yet
@@ -102,9 +104,9 @@ class GalleryListing(Listing):
         return self._advance()
 
     def read(self, page: PageRequest, answer: Response) -> ListingPage:
-        html = HtmlPage.parse(answer)
+        html = HtmlPage(answer)
         if page.detail:
-            self._found[page.place] = images = list(self._images_of(page, page.place, html))
+            self._found[page.place] = images = list(self._images_of(page, html))
             if not images:
                 self.left_out[f"linked pages without a match of {self._gallery.image!r}"] += 1
         else:
@@ -125,18 +127,17 @@ class GalleryListing(Listing):
         return self._release()
 
     def _read_listing(self, page: PageRequest, html: HtmlPage) -> None:
-        gallery = self._gallery
-        first = page.place << BITS
         # Before the links: if their selector matches it too, it is still the next page.
         following = self._next_of(page, html)
-        links = list(self._links_of(first, html)) if gallery.link else []
-        images = [] if gallery.link else list(self._images_of(page, first, html))
-        is_new = bool(links) or any(url_key(each.url) not in self._images for each in images)
+        if self._gallery.link:
+            links = list(self._links_of(page, html))
+            self._links.extend(links)
+            is_new = bool(links)
+        else:
+            self._found[page.place] = images = list(self._images_of(page, html))
+            is_new = any(url_key(each.url) not in self._images for each in images)
         if page.place == 0 and not is_new:
             raise ValueError(self._describe_nothing(html))
-        self._links.extend(links)
-        if not gallery.link:
-            self._found[first] = images
         self._barren = 0 if is_new else self._barren + 1
         if following and self._barren >= MAX_BARREN_PAGES:
             self.left_out[f"the pages after {MAX_BARREN_PAGES} in a row with nothing new"] += 1
@@ -149,17 +150,15 @@ class GalleryListing(Listing):
 
     def _release(self) -> Iterator[ListedImage]:
         """The images whose place in the order is certain, each address once, up to the limit."""
-        while self._found and (found := self._found[next(iter(self._found))]) is not None:
-            self._found.pop(next(iter(self._found)))
+        for place, found in list(self._found.items()):
+            if found is None:
+                return
+            del self._found[place]
             for listed in found:
                 key = url_key(listed.url)
-                if key not in self._images and not self._is_full:
+                if key not in self._images and self._taken < self._limit:
                     self._images.add(key)
                     yield listed
-
-    @property
-    def _is_full(self) -> bool:
-        return self._gallery.limit is not None and self._taken >= self._gallery.limit
 
     @property
     def _taken(self) -> int:
@@ -167,15 +166,14 @@ class GalleryListing(Listing):
 
     def _request_pages(self) -> Iterator[PageRequest]:
         """As many linked pages as `limit` has room for, at one image each; then the next page."""
-        limit = self._gallery.limit
         waiting = (1 if found is None else len(found) for found in self._found.values())
-        room = None if limit is None else limit - self._taken - sum(waiting)
-        while self._links and (room is None or room > 0):
+        room = self._limit - self._taken - sum(waiting)
+        while self._links and room > 0:
             page = self._links.popleft()
             self._found[page.place] = None
-            room = None if room is None else room - 1
+            room -= 1
             yield page
-        if self._next is not None and (room is None or room > 0):
+        if self._next is not None and room > 0:
             yield self._next
             self._next = None
 
@@ -183,13 +181,13 @@ class GalleryListing(Listing):
         """The first page that `next` selects and that wasn't requested yet."""
         for url in html.addresses(self._gallery.next) if self._gallery.next else ():
             if self._is_new_page(url):
-                return PageRequest(url, page.place + 1)
+                return PageRequest(url, page.place + (1 << BITS))
         return None
 
-    def _links_of(self, first: int, html: HtmlPage) -> Iterator[PageRequest]:
+    def _links_of(self, page: PageRequest, html: HtmlPage) -> Iterator[PageRequest]:
         for index, url in enumerate(html.addresses(self._gallery.link)):
             if self._is_new_page(url):
-                yield PageRequest(url, first + index, detail=True)
+                yield PageRequest(url, page.place + index, detail=True)
 
     def _is_new_page(self, url: str) -> bool:
         if scheme_of(url) not in WEB:
@@ -201,7 +199,7 @@ class GalleryListing(Listing):
         self._pages.add(key)
         return is_new
 
-    def _images_of(self, page: PageRequest, place: int, html: HtmlPage) -> Iterator[ListedImage]:
+    def _images_of(self, page: PageRequest, html: HtmlPage) -> Iterator[ListedImage]:
         gallery = self._gallery
         texts = html.texts(gallery.tags) if gallery.tags else ()
         tags = tuple(dict.fromkeys(text.replace(" ", "_") for text in texts))
@@ -209,7 +207,7 @@ class GalleryListing(Listing):
             if not url or scheme_of(url) in EMBEDDED:
                 self.left_out[f"images with {_describe_address(url)}"] += 1
                 continue
-            position = (place << BITS) + index
+            position = (page.place << BITS) + index
             yield ListedImage(position, page.url, url, tags, licence=gallery.licence)
 
     def _describe_nothing(self, html: HtmlPage) -> str:

@@ -87,18 +87,16 @@ class ImageSpider(scrapy.Spider):
             self.error = ListingError(f"{limit}; raise it in params.yaml to read more")
             return
         self._requested.add(page.url)
-        try:
-            request = Request(
-                page.url,
-                self._on_page,
-                errback=self._on_page_error,
-                headers={"Authorization": page.authorization} if page.authorization else None,
-                cb_kwargs={"page": page},
-                meta={SINGLE_HOST: bool(page.shown)},
-                priority=DETAIL if page.detail else NEXT,
-                dont_filter=True,
-            )
-        except ValueError:
+        request = _build_request(
+            page.url,
+            self._on_page,
+            self._on_page_error,
+            headers={"Authorization": page.authorization} if page.authorization else None,
+            cb_kwargs={"page": page},
+            meta={SINGLE_HOST: bool(page.shown)},
+            priority=DETAIL if page.detail else NEXT,
+        )
+        if request is None:
             yield from self._replace_page(page, NO_ADDRESS)
         else:
             yield request
@@ -106,11 +104,10 @@ class ImageSpider(scrapy.Spider):
     def _on_page(self, response: Response, page: PageRequest) -> Iterator[Request]:
         try:
             found = self._listing.read(page, response)
-            images = list(found.images)
         except ValueError as error:
             yield from self._replace_page(page, f"{NOT_EXPECTED}: {error}")
-            return
-        yield from self._follow(ListingPage(images, found.pages))
+        else:
+            yield from self._follow(found)
 
     def _follow(self, found: ListingPage) -> Iterator[Request]:
         for listed in found.images:
@@ -142,24 +139,18 @@ class ImageSpider(scrapy.Spider):
     def _image(self, listed: ListedImage) -> Iterator[Request]:
         if listed.url in self.unsettled or self._sink.is_done(listed):
             return
-        try:
-            request = Request(
-                listed.fetch or listed.url,
-                self._on_image,
-                errback=self._on_image_error,
-                cb_kwargs={"listed": listed},
-                priority=IMAGE,
-                dont_filter=True,
-            )
-            scheme = urlsplit(request.url).scheme
-        except ValueError:
-            scheme = ""
-        if scheme not in ("http", "https"):
-            # Scrapy itself takes no request for some of these, and then there would be no entry.
+        request = _build_request(
+            listed.fetch or listed.url,
+            self._on_image,
+            self._on_image_error,
+            cb_kwargs={"listed": listed},
+            priority=IMAGE,
+        )
+        if request is None:
             self._sink.reject(listed, "blocked", NO_ADDRESS)
-            return
-        self.unsettled.add(listed.url)
-        yield request
+        else:
+            self.unsettled.add(listed.url)
+            yield request
 
     async def _on_image(self, response: Response, listed: ListedImage) -> None:
         entry = await asyncio.to_thread(self._sink.check, listed, response.body)
@@ -181,16 +172,20 @@ class ImageSpider(scrapy.Spider):
         try:
             self._sink.add(listed, entry, data, trace)
         except OSError as error:
-            self.error = GanError(_explain_disk(error))
+            what = "make room" if error.errno in FULL else "check the disk"
+            self.error = GanError(f"images cannot be written: {error}; {what} and run again")
             raise CloseSpider("disk") from None
         self.unsettled.discard(listed.url)
         self._settled.set()
 
 
-def _explain_disk(error: OSError) -> str:
-    if error.errno in FULL:
-        return f"the disk is full: {error}; make room and run again"
-    return f"images cannot be written: {error}; check the disk and run again"
+def _build_request(url: str, callback: Any, errback: Any, **options: Any) -> Request | None:
+    """A request; None for an address of which Scrapy takes none, without a call of `errback`."""
+    try:
+        request = Request(url, callback, errback=errback, dont_filter=True, **options)
+        return request if urlsplit(request.url).scheme in ("http", "https") else None
+    except ValueError:
+        return None
 
 
 def _trace(response: Response) -> FetchTrace:

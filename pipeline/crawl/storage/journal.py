@@ -2,8 +2,8 @@
 
 Both files only grow. An entry is written after its bytes, so after a kill at any moment a torn
 last line and the bytes that belong to it are cut off, and everything before them stands. Every few
-seconds both files are synced to disk, and a line says so; after a power cut whatever follows the
-last such line counts only where its hash still fits. In memory an image takes some 200 bytes.
+seconds both files are synced to disk; what a power cut takes in spite of that is noticed by its
+hash when it is packed. In memory an image takes some 200 bytes.
 """
 
 import hashlib
@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from gan.atomic import write_atomically
-from gan.errors import GanError
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl, url_key
 from pipeline.dataset.manifest import ManifestEntry
 
@@ -26,7 +25,7 @@ IMAGES = "images.bin"
 BOOKMARK = "bookmark"
 SYNC_EVERY_S = 3.0
 SYNCED = b'{"synced":true}\n'
-"""The line of the journal that says: all before it is on disk."""
+"""A line that older versions wrote after each sync."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,11 @@ class JournalRecord:
     position: int
     entry: ManifestEntry
     offset: int
+
+    @property
+    def end(self) -> int:
+        """The offset behind its bytes; 0 where there are none."""
+        return self.offset + self.entry.bytes if self.offset >= 0 else 0
 
 
 class Journal(AbstractContextManager["Journal"]):
@@ -60,30 +64,32 @@ class Journal(AbstractContextManager["Journal"]):
         self._positions: dict[bytes, tuple[int, int]] = {}
         self._image_offsets: dict[bytes, int] = {}  # by sha256
         self._synced_at = time.monotonic()
-        if read_identity(folder) == identity:
+        if self._read_identity() == identity:
             self._recover()
         else:
-            self._begin(identity)
+            self._lines.truncate(0)
+            self._images.truncate(0)
+            (folder / BOOKMARK).unlink(missing_ok=True)
+            self._append({"identity": identity})
 
     def __len__(self) -> int:
         return len(self._positions)
+
+    def __exit__(self, *_: object) -> None:
+        self._images.close()
+        self._lines.close()
 
     def records(self) -> Iterator[JournalRecord]:
         """All records in the source's order; the address decides between equal positions."""
         order = sorted(
             (position, key, abs(line)) for key, (position, line) in self._positions.items()
         )
-        with (self.folder / JOURNAL).open("rb") as lines:
-            for _, _, offset in order:
-                yield self._read_record(lines, offset)
+        return (self._read_record(offset) for _, _, offset in order)
 
     def entry_of(self, url: str) -> ManifestEntry | None:
         """The entry of an address, if the journal has one."""
         found = self._positions.get(url_key(url))
-        if found is None:
-            return None
-        with (self.folder / JOURNAL).open("rb") as lines:
-            return self._read_record(lines, abs(found[1])).entry
+        return None if found is None else self._read_record(abs(found[1])).entry
 
     def is_done(self, url: str) -> bool:
         """True where the address has its final entry; a failed one is tried again."""
@@ -95,24 +101,16 @@ class Journal(AbstractContextManager["Journal"]):
         offset = -1
         if entry.sha256 and not self.earlier.has_content(entry.sha256):
             offset = self._image_offsets.get(bytes.fromhex(entry.sha256), -1)
-            if offset < 0:
-                offset = self._images.seek(0, 2)
+            if offset < 0 or not self._holds(data, offset):
+                offset = self._images.seek(0, os.SEEK_END)
                 self._images.write(data)
                 self._images.flush()
-        line_offset = self._lines.seek(0, 2)
-        line = {"position": position, "offset": offset, "row": entry.to_dict()}
-        self._write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
-        self._remember(line_offset, JournalRecord(position, entry, offset))
+        line = self._append({"position": position, "offset": offset, "row": entry.to_dict()})
+        self._remember(line, JournalRecord(position, entry, offset))
         if time.monotonic() - self._synced_at >= SYNC_EVERY_S:
-            self.sync()
-
-    def sync(self) -> None:
-        """Bring all entries and bytes to the disk, bytes first."""
-        for stream in (self._images, self._lines):
-            stream.flush()
-            os.fsync(stream.fileno())
-        self._write(SYNCED)
-        self._synced_at = time.monotonic()
+            os.fsync(self._images.fileno())
+            os.fsync(self._lines.fileno())
+            self._synced_at = time.monotonic()
 
     def read_image(self, record: JournalRecord) -> bytes:
         """The image's bytes; ValueError where they no longer have the sha256 of the entry."""
@@ -132,19 +130,25 @@ class Journal(AbstractContextManager["Journal"]):
     def bookmark(self, text: str) -> None:
         write_atomically(self.folder / BOOKMARK, text)
 
-    def __exit__(self, *_: object) -> None:
-        self._images.close()
-        self._lines.close()
+    def _read_identity(self) -> Any:
+        """The identity of the source that began this journal; None where there is none."""
+        self._lines.seek(0)
+        try:
+            return _load(self._lines.readline())["identity"]
+        except (ValueError, KeyError, TypeError):
+            return None
 
-    def _begin(self, identity: dict[str, Any]) -> None:
-        self._lines.truncate(0)
-        self._images.truncate(0)
-        (self.folder / BOOKMARK).unlink(missing_ok=True)
-        self._write(json.dumps({"identity": identity}).encode() + b"\n")
+    def _holds(self, data: bytes, offset: int) -> bool:
+        """False for bytes that a power cut or the disk damaged."""
+        self._images.seek(offset)
+        return self._images.read(len(data)) == data
 
-    def _write(self, line: bytes) -> None:
-        self._lines.write(line)
+    def _append(self, value: dict[str, Any]) -> int:
+        """Write a line; returns its offset."""
+        offset = self._lines.seek(0, os.SEEK_END)
+        self._lines.write(json.dumps(value, separators=(",", ":")).encode() + b"\n")
         self._lines.flush()
+        return offset
 
     def _remember(self, line_offset: int, record: JournalRecord) -> None:
         signed = -line_offset if record.entry.status == "failed" else line_offset
@@ -152,80 +156,40 @@ class Journal(AbstractContextManager["Journal"]):
         if record.offset >= 0:
             self._image_offsets[bytes.fromhex(record.entry.sha256)] = record.offset
 
-    def _read_record(self, lines: IO[bytes], offset: int) -> JournalRecord:
-        lines.seek(offset)
-        record = _parse(lines.readline())
-        if record is None:
-            raise GanError(f"{self.folder / JOURNAL}: changed by another program; run again")
-        return record
+    def _read_record(self, offset: int) -> JournalRecord:
+        self._lines.seek(offset)
+        return _parse(self._lines.readline())
 
     def _recover(self) -> None:
         """Read the journal up to its first torn line; cut off what follows, in both files."""
-        synced = _find_last_sync(self.folder / JOURNAL)
         self._lines.seek(0)
-        valid_lines = len(self._lines.readline())
-        images_end, valid_images = self._images.seek(0, 2), 0
+        lines_end = len(self._lines.readline())
+        size, images_end = self._images.seek(0, os.SEEK_END), 0
         for line in self._lines:
             if line != SYNCED:
-                record = _parse(line)
-                # A power cut can lose bytes whose entry survived: from there on nothing counts.
-                check_hash = valid_lines >= synced
-                if record is None or not self._has_image(record, images_end, check_hash):
+                try:
+                    record = _parse(line)
+                except (ValueError, KeyError, TypeError):
                     break
-                if record.offset >= 0:
-                    valid_images = max(valid_images, record.offset + record.entry.bytes)
+                if record.end > size:
+                    break
+                images_end = max(images_end, record.end)
                 # Bytes that only a removed earlier crawl had are fetched again.
                 sha256 = record.entry.sha256
                 if record.offset >= 0 or not sha256 or self.earlier.has_content(sha256):
-                    self._remember(valid_lines, record)
-            valid_lines += len(line)
-        self._lines.truncate(valid_lines)
-        self._images.truncate(valid_images)
-
-    def _has_image(self, record: JournalRecord, images_end: int, check_hash: bool) -> bool:
-        if record.offset < 0:
-            return True
-        if record.offset + record.entry.bytes > images_end:
-            return False
-        try:
-            return not check_hash or bool(self.read_image(record))
-        except ValueError:
-            return False
+                    self._remember(lines_end, record)
+            lines_end += len(line)
+        self._lines.truncate(lines_end)
+        self._images.truncate(images_end)
 
 
-def read_identity(folder: Path) -> Any:
-    """Identity of the source whose unfinished crawl is in `folder`; None where there is none."""
-    try:
-        with (folder / JOURNAL).open("rb") as lines:
-            return _parse_header(lines.readline())
-    except FileNotFoundError:
-        return None
+def _parse(line: bytes) -> JournalRecord:
+    value = _load(line)
+    return JournalRecord(value["position"], ManifestEntry.from_dict(value["row"]), value["offset"])
 
 
-def _parse_header(line: bytes) -> Any:
-    try:
-        value = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
-        return None
-    return value.get("identity") if isinstance(value, dict) else None
-
-
-def _find_last_sync(path: Path) -> int:
-    """Offset of the last line that says that all before it is on disk, or 0."""
-    offset = found = 0
-    with path.open("rb") as lines:
-        for line in lines:
-            found = offset if line == SYNCED else found
-            offset += len(line)
-    return found
-
-
-def _parse(line: bytes) -> JournalRecord | None:
+def _load(line: bytes) -> Any:
+    """The value of a whole line; ValueError for a torn one."""
     if not line.endswith(b"\n"):
-        return None
-    try:
-        value = json.loads(line)
-        entry = ManifestEntry.from_dict(value["row"])
-        return JournalRecord(value["position"], entry, value["offset"])
-    except (ValueError, KeyError, TypeError):
-        return None
+        raise ValueError("a torn line")
+    return json.loads(line)

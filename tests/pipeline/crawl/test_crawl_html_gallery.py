@@ -136,7 +136,7 @@ def test_an_endless_listing_without_anything_new_ends(site, tmp_path, capsys):
 )
 def test_a_selector_takes_the_best_address_of_each_match(site, html, selector, expected):
     answer = HtmlResponse("http://site.example/list", body=html.encode(), encoding="utf-8")
-    found = list(HtmlPage.parse(answer).addresses(selector))
+    found = list(HtmlPage(answer).addresses(selector))
     whole = expected if not expected or ":" in expected else f"http://site.example/{expected}"
     assert found == [whole]
 

@@ -205,20 +205,6 @@ def test_damaged_bytes_of_the_journal_are_not_published(tmp_path):
         publish(journal, SOURCE, tmp_path / "data", tmp_path / "old").verify()
 
 
-def test_after_a_power_cut_only_bytes_that_still_fit_their_hash_count(tmp_path):
-    with Journal(tmp_path, SOURCE) as journal:
-        fill(journal, ((0, "a"),))
-        journal.sync()
-        fill(journal, ((1, "b"), (2, "c")))
-    images = tmp_path / IMAGES
-    data = bytearray(images.read_bytes())
-    data[:10] = data[800:810] = bytes(10)  # in a, before the last sync, and in b, after it
-    images.write_bytes(data)
-    with Journal(tmp_path, SOURCE) as journal:
-        assert [journal.is_done(f"u/{name}") for name in "abc"] == [True, False, False]
-    assert images.stat().st_size == 700
-
-
 def grow(root, entries, source=SOURCE):
     """Add entries (position, name, status) to what stands in root/data."""
     earlier = EarlierCrawl(Dataset.open(root / "data"))

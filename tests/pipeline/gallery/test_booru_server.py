@@ -11,8 +11,7 @@ from urllib.parse import urlencode
 import pytest
 from PIL import Image
 
-from pipeline.gallery.faults import BUSY_POST, FORBIDDEN_POST, fault_of, picture_of
-from pipeline.gallery.server import Gallery, serve
+from pipeline.gallery.server import BUSY_POST, FORBIDDEN_POST, Gallery, fault_of, picture_of, serve
 
 
 def paint(seed, size):
