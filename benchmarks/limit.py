@@ -13,20 +13,19 @@ from numpy.typing import NDArray
 
 from gan.params.data import PreprocessParams
 from pipeline.preprocessing.decoding.avatars import Recipe, make_avatars
+from pipeline.preprocessing.filters import check_quality_at_all
 from pipeline.preprocessing.measures import measure
-from pipeline.preprocessing.recipe import make_recipe
 from pipeline.preprocessing.workers.pool import usable_cores
 from pipeline.preprocessing.workers.worker import CHUNK
 
 
 def seconds(settings: PreprocessParams, pictures: Path, sizes: NDArray[np.int64]) -> float:
     """Seconds for the files, of these `sizes`, that follow each other in `pictures`."""
-    recipe = make_recipe(settings, None)
     context = get_context("spawn")
     begin = time.perf_counter()
     processes, offset = [], 0
     for part in np.array_split(sizes, usable_cores()):
-        arguments = (recipe, settings.duplicates.near, pictures, offset, part)
+        arguments = (settings, pictures, offset, part)
         processes.append(context.Process(target=_work, args=arguments))
         processes[-1].start()
         offset += int(part.sum())
@@ -36,13 +35,14 @@ def seconds(settings: PreprocessParams, pictures: Path, sizes: NDArray[np.int64]
 
 
 def _work(
-    recipe: Recipe, hashes: bool, pictures: Path, offset: int, sizes: NDArray[np.int64]
+    settings: PreprocessParams, pictures: Path, offset: int, sizes: NDArray[np.int64]
 ) -> None:
+    hashes, quality = settings.duplicates.near, check_quality_at_all(settings.filters)
     with pictures.open("rb") as stream:
         stream.seek(offset)
         for start in range(0, len(sizes), CHUNK):
             chunk = sizes[start : start + CHUNK].tolist()
-            results = [make_avatars(stream.read(size), recipe) for size in chunk]
+            results = [make_avatars(stream.read(size), Recipe(settings)) for size in chunk]
             images = [avatar.pixels for result in results for avatar in result.avatars]
             if images:
-                measure(np.stack(images), hashes=hashes, quality=recipe.filters.any_quality)
+                measure(np.stack(images), hashes=hashes, quality=quality)

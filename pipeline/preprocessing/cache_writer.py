@@ -98,26 +98,24 @@ def number_column(values: NDArray[Any]) -> pa.Array:
 
 def digest_column(values: NDArray[np.uint8]) -> pa.Array:
     """A column of raw sha256, (n,32) uint8."""
-    data = pa.py_buffer(np.ascontiguousarray(values))
-    return pa.Array.from_buffers(pa.binary(32), len(values), [None, data])
+    return _bytes_column(np.ascontiguousarray(values), values.shape[1])
 
 
 def hex_column(values: NDArray[np.uint8]) -> pa.Array:
     """A column of sha256 as 64 hex digits, of (n,32) uint8."""
-    return _text_column(values.tobytes().hex().encode("ascii"), np.full(len(values), 64))
+    digits = values.tobytes().hex().encode("ascii")
+    return _bytes_column(digits, 2 * values.shape[1]).cast(pa.large_string())
 
 
 def split_column(counts: Mapping[str, int]) -> pa.Array:
     """A column of the names of splits, each repeated as often as it has images, in order."""
-    text = "".join(name * count for name, count in counts.items())
-    lengths = np.repeat([len(name) for name in counts], list(counts.values()))
-    return _text_column(text.encode("ascii"), lengths)
+    parts = [_bytes_column(name.encode() * count, len(name)) for name, count in counts.items()]
+    return pa.concat_arrays([part.cast(pa.large_string()) for part in parts])
 
 
-def _text_column(text: bytes, lengths: NDArray[np.int64]) -> pa.Array:
-    ends = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(text)]
-    return pa.Array.from_buffers(pa.large_string(), len(lengths), buffers)
+def _bytes_column(data: Any, length: int) -> pa.Array:
+    buffer = pa.py_buffer(data)
+    return pa.Array.from_buffers(pa.binary(length), buffer.size // length, [None, buffer])
 
 
 def write_meta(folder: Path, values: Mapping[str, Any]) -> None:

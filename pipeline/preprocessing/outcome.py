@@ -1,24 +1,38 @@
 """Outcome of a preprocess run: what is kept, what is rejected, what is a duplicate of what."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan.errors import GanError
+from gan.params.data import FilterParams
 from pipeline.console import one_line
 from pipeline.dataset.reader import Dataset
-from pipeline.preprocessing.duplicates.leaders import NOT_COMPUTED
-from pipeline.preprocessing.faces.box import Box
-from pipeline.preprocessing.faces.rules import Reject
-from pipeline.preprocessing.filters import NO_LIMITS, QUALITY_REASONS, FilterRules, describe_fault
+from pipeline.preprocessing.faces.rules import Box, Reject
+from pipeline.preprocessing.filters import QUALITY_LIMITS, describe_fault
+from pipeline.preprocessing.near_duplicates import NOT_COMPUTED
 from pipeline.preprocessing.plan import Plan
 from pipeline.preprocessing.selection import Selection
-from pipeline.preprocessing.tables import NEAR, SAME_FILE, SAME_PIXELS, Duplicate, Rejected
 from pipeline.preprocessing.workers.tasks import Decoded
 
 Integers = NDArray[np.int64]
+
+
+class Rejected(NamedTuple):
+    """A rejected picture or face, by its picture in the plan, and its manifest entry's URL.
+
+    `avatar` is its number among the avatars if an avatar was made of it and a filter rejected it.
+    """
+
+    picture: int
+    entry: int
+    url: str
+    reject: Reject
+    avatar: int | None = None
 
 
 @dataclass(frozen=True)
@@ -36,60 +50,50 @@ class Outcome:
         slot, in_train = avatars["slot"][kept], avatars["picture"][kept] < self.plan.train
         return slot[in_train], slot[~in_train]
 
-    def list_rejected(self, filters: FilterRules) -> list[Rejected]:
+    def list_rejected(self, filters: FilterParams) -> list[Rejected]:
         """Pictures, faces and avatars that are rejected, by manifest entry; no duplicates."""
         rejects: list[tuple[int, Reject, int | None]]
         rejects = [(picture, reject, None) for picture, reject in self.decoded.rejects]
         for number in np.flatnonzero(self.selection.fault).tolist():
-            picture = int(self.decoded.avatars["picture"][number])
-            rejects.append((picture, self._reject_avatar(number, filters), number))
-        entry, offset = self.plan.entry, self.plan.manifest_offset
-        urls = self._read_urls(int(offset[picture]) for picture, _, _ in rejects)
-        rejected = [
-            Rejected(int(entry[picture]), urls[int(offset[picture])], reject, number)
-            for picture, reject, number in rejects
-        ]
-        return sorted(rejected, key=lambda each: each.entry)
-
-    def list_duplicates(self) -> list[Duplicate]:
-        """Entries that are left out because of an equal file, equal pixels or a near-duplicate."""
-        pairs = [*self._pair_files(), *self._pair_avatars()]
-        entry, offset = self.plan.entry, self.plan.manifest_offset
-        urls = self._read_urls(
-            place for pair in pairs for place in (pair.offset, int(offset[pair.kept]))
-        )
+            avatar = self.decoded.avatars[number]
+            fault = QUALITY_LIMITS[self.selection.fault[number] - 1]
+            box = None if np.isnan(avatar["box"][0]) else Box(*avatar["box"].tolist())
+            reject = Reject(fault.reason, describe_fault(avatar, fault, filters), box)
+            rejects.append((int(avatar["picture"]), reject, number))
+        entries = self.plan.entries
+        rejects.sort(key=lambda each: entries["entry"][each[0]])
+        urls = self._read_urls([int(entries["offset"][picture]) for picture, _, _ in rejects])
         return [
-            Duplicate(
-                kept_entry=int(entry[pair.kept]),
-                entry=pair.entry,
-                kept_url=urls[int(offset[pair.kept])],
-                url=urls[pair.offset],
-                kind=pair.kind,
-                dhash=pair.dhash,
-                phash=pair.phash,
-            )
-            for pair in pairs
+            Rejected(picture, int(entries["entry"][picture]), url, reject, number)
+            for (picture, reject, number), url in zip(rejects, urls, strict=True)
         ]
 
-    def _pair_files(self) -> Iterator["_Pair"]:
-        same = self.plan.same_files
-        kept = self._find_kept(same.picture)
-        for number in range(len(same.entry)):
-            entry, offset = int(same.entry[number]), int(same.manifest_offset[number])
-            yield _Pair(entry, offset, int(kept[number]), SAME_FILE)
+    def duplicates_table(self) -> Iterator[str]:
+        """Lines of duplicates.tsv, by kept entry and entry, and a header.
 
-    def _pair_avatars(self) -> Iterator["_Pair"]:
-        selection, pictures = self.selection, self.decoded.avatars["picture"]
-        for number in (*selection.same_pixels.tolist(), *selection.near.tolist()):
-            picture, kept = int(pictures[number]), int(pictures[selection.leader[number]])
-            entry = int(self.plan.entry[picture])
-            offset = int(self.plan.manifest_offset[picture])
-            dhash, phash = int(selection.dhash[number]), int(selection.phash[number])
-            if dhash == NOT_COMPUTED:
-                yield _Pair(entry, offset, kept, SAME_PIXELS)
-            else:
-                confirmed = None if phash == NOT_COMPUTED else phash
-                yield _Pair(entry, offset, kept, NEAR, dhash, confirmed)
+        Entries that are left out because of an equal file, equal pixels or a near-duplicate.
+        """
+        entries, selection = self.plan.entries, self.selection
+        same_files, same, near = self.plan.same_files, selection.same_pixels, selection.near
+        pictures, left_out = self.decoded.avatars["picture"], np.concatenate((same, near))
+        dropped = np.concatenate((same_files, entries[pictures[left_out]]))
+        kept_avatars = pictures[selection.leader[left_out]]
+        kept = entries[np.concatenate((self._find_kept(self.plan.same_pictures), kept_avatars))]
+        kinds = ["same file"] * len(same_files)
+        kinds += ["same pixels"] * len(same) + ["near"] * len(near)
+        unknown = np.full(len(kept) - len(near), NOT_COMPUTED, np.int16)
+        dhash = np.concatenate((unknown, selection.dhash[near]))
+        phash = np.concatenate((unknown, selection.phash[near]))
+        order = np.lexsort((dropped["entry"], kept["entry"]))
+        offsets = np.stack((kept["offset"], dropped["offset"]), axis=1)[order]
+        urls = self._read_urls(offsets.ravel().tolist())
+        yield "kept_row\trow\tkept_url\turl\tkind\tdhash\tphash\n"
+        for number in order.tolist():
+            rows = (kept["entry"][number], dropped["entry"][number])
+            names = (one_line(next(urls)), one_line(next(urls)))
+            distances = (each[number] for each in (dhash, phash))
+            known = ("" if each == NOT_COMPUTED else each for each in distances)
+            yield "\t".join(map(str, (*rows, *names, kinds[number], *known))) + "\n"
 
     def _find_kept(self, pictures: Integers) -> Integers:
         """For each picture that of the leader of its first avatar; itself if there is none."""
@@ -101,34 +105,29 @@ class Outcome:
         has_leader = (avatars["picture"][first] == pictures) & (leader >= 0)
         return np.where(has_leader, avatars["picture"][leader], pictures)
 
-    def _reject_avatar(self, number: int, filters: FilterRules) -> Reject:
-        """The reject of an avatar with a fault."""
-        avatar, fault = self.decoded.avatars[number], int(self.selection.fault[number]) - 1
-        box = avatar["box"]
-        face = None if np.isnan(box[0]) else Box(*(float(each) for each in box))
-        return Reject(QUALITY_REASONS[fault], describe_fault(avatar, fault, filters), face)
-
-    def _read_urls(self, offsets: Iterable[int]) -> dict[int, str]:
+    def _read_urls(self, offsets: Sequence[int]) -> Iterator[str]:
         """Read the URLs of the manifest entries at these offsets."""
-        wanted = sorted(set(offsets))
-        entries = self.dataset.entries_at(wanted)
-        return {offset: entry.url for offset, entry in zip(wanted, entries, strict=True)}
+        return (entry.url for entry in self.dataset.entries_at(offsets))
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """A manifest entry, by number and offset, and the picture that is kept instead of it."""
-
-    entry: int
-    offset: int
-    kept: int
-    kind: str
-    dhash: int | None = None
-    phash: int | None = None
+def count_reasons(rejects: Sequence[Rejected]) -> dict[str, int]:
+    """Number of rejects by reason, most frequent first."""
+    counts = Counter(each.reject.reason for each in rejects)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def refuse_empty(outcome: Outcome, train: Integers, holdout: Integers) -> None:
+def rejects_table(rejects: Sequence[Rejected]) -> str:
+    """Lines of rejects.tsv: a header, then one for each reject."""
+    lines = [
+        f"{each.entry}\t{one_line(each.url)}\t{each.reject.reason}\t{one_line(each.reject.detail)}\n"
+        for each in rejects
+    ]
+    return "row\turl\treason\tdetail\n" + "".join(lines)
+
+
+def refuse_empty(outcome: Outcome, rejected: Sequence[Rejected]) -> None:
     """Raise GanError if no image is left to train on; it names the setting to change."""
+    train, holdout = outcome.split()
     if len(train):
         return
     if len(holdout):
@@ -141,13 +140,11 @@ def refuse_empty(outcome: Outcome, train: Integers, holdout: Integers) -> None:
             f"preprocess.filters leaves out all {len(outcome.decoded.avatars)} avatars; lower its "
             "limits, one after the other, and look at reports/filters.png"
         )
-    if not outcome.decoded.rejects:
+    if not rejected:
         raise GanError("the dataset holds no image at all; scrape again with another source")
-    first = min(outcome.list_rejected(NO_LIMITS), key=lambda each: each.entry)
-    reason = f"{first.reject.reason} {first.reject.detail}".rstrip()
-    pictures = {picture for picture, _ in outcome.decoded.rejects}
+    reason = f"{rejected[0].reject.reason} {rejected[0].reject.detail}".rstrip()
     raise GanError(
-        f"none of {len(pictures)} images can be used; the first, "
-        f"{one_line(first.url)}: {one_line(reason)}; scrape again with another source, or change "
-        "preprocess.filters or preprocess.faces"
+        f"none of {len({each.picture for each in rejected})} images can be used; the first, "
+        f"{one_line(rejected[0].url)}: {one_line(reason)}; scrape again with another source, or "
+        "change preprocess.filters or preprocess.faces"
     )

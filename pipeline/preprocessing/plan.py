@@ -5,7 +5,7 @@ Arrays rather than objects: a million manifest entries as Python objects take gi
 
 from array import array
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,84 +14,88 @@ from numpy.typing import NDArray
 from gan.errors import GanError
 from pipeline.dataset.manifest import STATUSES
 from pipeline.dataset.reader import Dataset
-from pipeline.dataset.shards import ImageIndex, Location
-from pipeline.preprocessing.faces.box import Box
-from pipeline.preprocessing.faces.box_file import BoxFile
+from pipeline.dataset.shards import ImageIndex
+from pipeline.preprocessing.faces.box_file import Boxes
+from pipeline.preprocessing.faces.rules import Box
 
 Integers = NDArray[np.int64]
 
-
-@dataclass(frozen=True)
-class SameFiles:
-    """Manifest entries whose file an earlier entry has: number, offset, picture of the plan."""
-
-    entry: Integers
-    manifest_offset: Integers
-    picture: Integers
+ENTRY_DTYPE = np.dtype([(name, "i8") for name in ("entry", "offset", "width", "height")])
+"""Of a manifest entry with an image: its number, its place in the manifest, the picture's size."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """Distinct picture files in cache order, one element of each array for each.
 
-    `entry` is the number of the first manifest entry with this file, `manifest_offset` where it
-    is found, `image` the number in `index`. The first `train` pictures are the train split.
+    `entries` are the first ones, of ENTRY_DTYPE, with these files, `image` their numbers in
+    `index`. The first `train` pictures are the train split. Later entries with the same file are
+    in `same_files`, and their pictures in `same_pictures`.
     """
 
-    entry: Integers
-    manifest_offset: Integers
+    entries: NDArray[np.void]
     digest: NDArray[np.bytes_]
-    width: NDArray[np.int32]
-    height: NDArray[np.int32]
     image: Integers
     index: ImageIndex
     train: int
     statuses: Counter[str]
     licences: Counter[str]
-    same_files: SameFiles
-    listed_boxes: dict[int, tuple[Box, ...]] | None = None  # of pictures listed in a box file
+    same_files: NDArray[np.void]
+    same_pictures: Integers
+    listed_boxes: dict[int, tuple[Box, ...]]  # of pictures that a box file lists
 
     def __len__(self) -> int:
-        return len(self.entry)
+        return len(self.entries)
 
-    def sizes(self, pictures: Integers) -> tuple[Integers, Integers, NDArray[np.bytes_]]:
-        """Pixels, bytes of the file and sha256 of pictures, by which they are preferred."""
-        area = self.width[pictures].astype(np.int64) * self.height[pictures]
-        return area, self.index.size[self.image[pictures]], self.digest[pictures]
-
-    def location(self, picture: int) -> Location:
-        """Where a picture's file lies."""
-        return self.index.location(int(self.image[picture]))
+    def read(self, picture: int) -> bytes:
+        """The file of a picture."""
+        return self.index.location(int(self.image[picture])).read()
 
 
-def make_plan(dataset: Dataset, holdout: float, boxes: BoxFile | None) -> Plan:
+def make_plan(dataset: Dataset, holdout: float, boxes: Boxes | None) -> Plan:
     """Read the manifest; GanError if a shard lacks an image, or `boxes` lists other pictures."""
-    images = _ImageEntries(boxes)
+    statuses, licences = Counter[str](), Counter[str]()
+    numbers, raw_digests = array("q"), bytearray()
+    boxes_of: dict[int, tuple[Box, ...]] = {}
     for number, (offset, entry) in enumerate(dataset.parse_entries(_Entry.from_json)):
-        images.add(number, offset, entry)
-    digests, table = images.arrays()
+        statuses[entry.status] += 1
+        if entry.status != "ok":
+            continue
+        licences[entry.licence or "unknown"] += 1
+        if boxes:
+            listed = boxes.get(entry.digest.hex(), boxes.get(entry.url))
+            if listed is not None:
+                boxes_of[len(numbers) // 4] = listed
+        raw_digests += entry.digest
+        numbers.extend((number, offset, entry.width, entry.height))
+    if boxes and not boxes_of:
+        raise GanError(
+            "preprocess.faces.file names none of the dataset's pictures by sha256 or url; let "
+            "your tool run on the pictures in data/"
+        )
+    entries = np.array(numbers, np.int64).view(ENTRY_DTYPE)
+    digests = np.array(np.frombuffer(raw_digests, np.uint8)).view("S32")
     _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
-    again = np.setdiff1d(np.arange(len(digests)), first, assume_unique=True)
     in_holdout = is_held_out(digests, holdout)
     distinct = np.sort(first)
     order = np.concatenate((distinct[~in_holdout[distinct]], distinct[in_holdout[distinct]]))
     picture_of = np.empty(len(digests), np.int64)
     picture_of[order] = np.arange(len(order))
-    same = SameFiles(table[again, 0], table[again, 1], picture_of[first[inverse[again]]])
+    picture_of = picture_of[first[inverse]]
+    again = np.setdiff1d(np.arange(len(digests)), first, assume_unique=True)
     index = dataset.index()
     return Plan(
-        entry=table[order, 0],
-        manifest_offset=table[order, 1],
+        entries=entries[order],
         digest=digests[order],
-        width=table[order, 2].astype(np.int32),
-        height=table[order, 3].astype(np.int32),
         image=index.find(digests[order]),
         index=index,
         train=int(np.count_nonzero(~in_holdout[distinct])),
-        statuses=images.statuses,
-        licences=images.licences,
-        same_files=same,
-        listed_boxes=images.boxes_by_picture(picture_of[first[inverse]]),
+        statuses=statuses,
+        licences=licences,
+        same_files=entries[again],
+        same_pictures=picture_of[again],
+        # the first entry with a picture that is listed counts
+        listed_boxes={int(picture_of[n]): boxes_of[n] for n in sorted(boxes_of, reverse=True)},
     )
 
 
@@ -117,7 +121,7 @@ class _Entry(NamedTuple):
     digest: bytes = b""
     width: int = 0
     height: int = 0
-    names: tuple[str, ...] = ()  # sha256 and URL
+    url: str = ""
     licence: str = ""
 
     @staticmethod
@@ -131,48 +135,5 @@ class _Entry(NamedTuple):
         digest = bytes.fromhex(values["sha256"])
         if len(digest) != 32:
             raise ValueError("its sha256 is not 64 hex digits long")
-        names = (values["sha256"], values["url"])
-        licence = str(values["licence"])
-        return _Entry(status, digest, values["width"], values["height"], names, licence)
-
-
-@dataclass
-class _ImageEntries:
-    """Collector of the manifest entries that have an image."""
-
-    box_file: BoxFile | None
-    statuses: Counter[str] = field(default_factory=Counter)
-    licences: Counter[str] = field(default_factory=Counter)
-    digests: bytearray = field(default_factory=bytearray)
-    numbers: "array[int]" = field(default_factory=lambda: array("q"))
-    boxes: dict[int, tuple[Box, ...]] = field(default_factory=dict)
-
-    def add(self, number: int, offset: int, entry: _Entry) -> None:
-        self.statuses[entry.status] += 1
-        if entry.status != "ok":
-            return
-        self.licences[entry.licence or "unknown"] += 1
-        if self.box_file and (boxes := self.box_file.find(*entry.names)) is not None:
-            self.boxes[len(self.numbers) // 4] = boxes
-        self.digests += entry.digest
-        self.numbers.extend((number, offset, entry.width, entry.height))
-
-    def arrays(self) -> tuple[NDArray[np.bytes_], Integers]:
-        """sha256 (S32) of each entry, and (entries,4): number, offset, width, height."""
-        table = np.array(self.numbers, np.int64).reshape(-1, 4)
-        return np.array(np.frombuffer(self.digests, np.uint8)).view("S32"), table
-
-    def boxes_by_picture(self, pictures: Integers) -> dict[int, tuple[Box, ...]] | None:
-        """The boxes of each picture: those of its first entry that is listed.
-
-        `pictures` are those of the entries.
-        """
-        if self.box_file is None:
-            return None
-        if not self.boxes:
-            path = self.box_file.path
-            raise GanError(f"{path}: names none of the dataset's pictures by sha256 or url")
-        by_picture: dict[int, tuple[Box, ...]] = {}
-        for place, boxes in self.boxes.items():
-            by_picture.setdefault(int(pictures[place]), boxes)
-        return by_picture
+        width, height, url = values["width"], values["height"], values["url"]
+        return _Entry(status, digest, width, height, url, str(values["licence"]))

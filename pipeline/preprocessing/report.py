@@ -13,13 +13,7 @@ import numpy as np
 from gan.atomic import write_atomically
 from pipeline.preprocessing.cache_contents import CacheContents
 from pipeline.preprocessing.faces.rules import NO_FACE, NOT_LISTED, UNREADABLE
-from pipeline.preprocessing.outcome import Outcome
-from pipeline.preprocessing.tables import (
-    Rejected,
-    count_reasons,
-    duplicates_table,
-    rejects_table,
-)
+from pipeline.preprocessing.outcome import Outcome, Rejected, count_reasons, rejects_table
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ def summarise(
     bad = reasons[UNREADABLE]
     without_face = reasons[NO_FACE] + reasons[NOT_LISTED]
     refused = reasons.total() - bad - without_face
-    same_files = len(outcome.plan.same_files.entry)
+    same_files = len(outcome.plan.same_files)
     return PreprocessSummary(
         rows=statuses.total(),
         without_image={name: n for name, n in sorted(statuses.items()) if name != "ok"},
@@ -76,7 +70,7 @@ def summarise(
         filtered=int(np.count_nonzero(outcome.selection.fault)),
         duplicate_pixels=len(outcome.selection.same_pixels),
         near_duplicates=len(outcome.selection.near),
-        upscaled=int(np.count_nonzero(contents.side < contents.size)),
+        upscaled=int(np.count_nonzero(contents.avatars["side"] < contents.size)),
         train=contents.counts["train"],
         holdout=contents.counts["holdout"],
         rejects=count_reasons(rejected),
@@ -126,7 +120,6 @@ def write_reports(
     """
     for name, sheet in sheets.items():
         write_atomically(folder / f"{name}.png", sheet.result())
-    duplicates = duplicates_table(outcome.list_duplicates())
     write_atomically(folder / "rejects.tsv", rejects_table(rejected))
-    write_atomically(folder / "duplicates.tsv", "".join(duplicates))
+    write_atomically(folder / "duplicates.tsv", "".join(outcome.duplicates_table()))
     write_atomically(folder / "preprocess.json", json.dumps(asdict(summary), indent=2) + "\n")

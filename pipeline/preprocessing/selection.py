@@ -5,13 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.preprocessing.duplicates.leaders import (
-    NOT_COMPUTED,
-    NearLimits,
-    group_near_duplicates,
-)
-from pipeline.preprocessing.filters import FilterRules, find_faults
+from gan.params.data import PreprocessParams
+from pipeline.preprocessing.filters import find_faults
 from pipeline.preprocessing.measures import phash
+from pipeline.preprocessing.near_duplicates import NOT_COMPUTED, group_near_duplicates
+from pipeline.preprocessing.plan import Plan
 from pipeline.preprocessing.workers.image_slots import StagedImages
 
 Integers = NDArray[np.int64]
@@ -49,47 +47,47 @@ class Selection:
 def select(
     avatars: NDArray[np.void],
     preference: Integers,
-    filters: FilterRules,
-    limits: NearLimits | None,
+    settings: PreprocessParams,
     images: StagedImages,
 ) -> Selection:
     """Select among `avatars` (n,) of AVATAR_DTYPE; `preference` are their numbers, best first.
 
-    `images` holds each in its slot. Without `limits` near-duplicates stay.
+    `images` holds each in its slot.
     """
     count = len(avatars)
-    fault = find_faults(avatars, filters)
+    fault = find_faults(avatars, settings.filters)
     leader = np.full(count, -1, np.int64)
-    dhash = np.full(count, NOT_COMPUTED, np.int16)
-    phashes = dhash.copy()
+    dhash, phashes = np.full((2, count), NOT_COMPUTED, np.int16)
     passed = preference[fault[preference] == 0]
     first, distinct_of = _find_distinct(avatars["digest"][passed])
     distinct = passed[first]  # the best avatar of each digest, still best first
-    if limits is None:
-        leader[passed] = distinct[distinct_of]
-        return Selection(fault, leader, dhash, phashes)
+    leader[passed] = distinct[distinct_of]
+    if settings.duplicates.near:
 
-    def compute_phashes(numbers: Integers) -> NDArray[np.uint64]:
-        slots = avatars["slot"][distinct[numbers]]
-        return np.array([phash(images.read(int(slot))) for slot in slots], np.uint64)
+        def compute_phashes(numbers: Integers) -> NDArray[np.uint64]:
+            slots = avatars["slot"][distinct[numbers]]
+            return np.array([phash(images.read(int(slot))) for slot in slots], np.uint64)
 
-    groups = group_near_duplicates(avatars["dhash"][distinct], limits, compute_phashes)
-    leader[passed] = distinct[groups.leader[distinct_of]]
-    is_near = (groups.leader != np.arange(len(distinct)))[distinct_of]
-    dhash[passed[is_near]] = groups.dhash[distinct_of[is_near]]
-    phashes[passed[is_near]] = groups.phash[distinct_of[is_near]]
+        hashes, limits = avatars["dhash"][distinct], settings.duplicates
+        groups = group_near_duplicates(hashes, limits.dhash, limits.phash, compute_phashes)
+        leader[passed] = distinct[groups.leader[distinct_of]]
+        is_near = (groups.leader != np.arange(len(distinct)))[distinct_of]
+        dhash[passed[is_near]] = groups.dhash[distinct_of[is_near]]
+        phashes[passed[is_near]] = groups.phash[distinct_of[is_near]]
     return Selection(fault, leader, dhash, phashes)
 
 
-def order_by_preference(
-    avatars: NDArray[np.void], area: Integers, file_bytes: Integers, digest: NDArray[np.bytes_]
-) -> Integers:
+def order_by_preference(avatars: NDArray[np.void], plan: Plan) -> Integers:
     """Sort the numbers of the avatars, best first.
 
     Large ones first: by the side that was cut out, then by pixels of the picture, bytes of its
-    file, and its sha256. `area`, `file_bytes` and `digest` are those of each avatar's picture.
+    file, and its sha256.
     """
-    return np.lexsort((avatars["slot"], digest, -file_bytes, -area, -avatars["side"]))
+    pictures = avatars["picture"]
+    area = (plan.entries["width"] * plan.entries["height"])[pictures]
+    file_bytes = plan.index.size[plan.image[pictures]]
+    keys = (avatars["slot"], plan.digest[pictures], -file_bytes, -area, -avatars["side"])
+    return np.lexsort(keys)
 
 
 def _find_distinct(digests: NDArray[np.uint8]) -> tuple[Integers, Integers]:

@@ -19,13 +19,14 @@ from pipeline.preprocessing.cache_writer import (
     write_index,
     write_meta,
 )
-from pipeline.preprocessing.faces.detector import choose_detector, read_box_file
+from pipeline.preprocessing.decoding.avatars import Recipe
+from pipeline.preprocessing.faces.box_file import read_boxes
+from pipeline.preprocessing.faces.detector import choose_detector
 from pipeline.preprocessing.outcome import Outcome, refuse_empty
 from pipeline.preprocessing.plan import make_plan
-from pipeline.preprocessing.recipe import make_near_limits, make_recipe, record_settings
 from pipeline.preprocessing.report import PreprocessSummary, summarise, write_reports
 from pipeline.preprocessing.selection import order_by_preference, select
-from pipeline.preprocessing.sheets.draw import draw_sheets
+from pipeline.preprocessing.sheets import draw_sheets
 from pipeline.preprocessing.workers.image_slots import StagedImages, arrange_rows
 from pipeline.preprocessing.workers.pool import start_workers, usable_cores
 from pipeline.preprocessing.workers.tasks import cut_tasks, gather
@@ -41,40 +42,36 @@ def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessS
     settings = params.preprocess
     refuse_file(paths.reports)
     detector = choose_detector(settings.faces, paths.faces) if settings.crop == "faces" else None
-    boxes = read_box_file(detector)
-    recipe = make_recipe(settings, detector)
-    slots, hashes = recipe.most_avatars, settings.duplicates.near
+    boxes = read_boxes(detector.file) if detector and detector.name == "boxes" else None
+    recipe = Recipe(settings, detector)
     dataset = Dataset.open(paths.data)
-    job = Job(dataset.shard_paths, recipe, staging_folder(paths.cache) / "images.npy", hashes)
+    job = Job(dataset.shard_paths, recipe, staging_folder(paths.cache) / "images.npy")
     with start_workers(job, workers or usable_cores(), dataset.counts.get("ok", 0)) as run_tasks:
         dataset.verify()
         plan = make_plan(dataset, settings.holdout, boxes)
-        needed = space_needed(len(plan), settings.size, slots)
-        say(describe_space(paths.cache, needed, len(plan), settings.size, slots))
+        needed = space_needed(len(plan), settings.size, recipe.most_avatars)
+        say(describe_space(paths.cache, needed, len(plan), settings.size, recipe.most_avatars))
         with replace_folder(paths.cache, needed) as folder:
             with (
                 closing(StagedImages(job.target, settings.size, create=True)) as images,
                 ThreadPoolExecutor() as threads,  # its end waits for them, before the file closes
             ):
                 decoded = gather(run_tasks(cut_tasks(plan, job.chunk)), len(plan))
-                avatars = decoded.avatars
-                preference = order_by_preference(avatars, *plan.sizes(avatars["picture"]))
-                limits = make_near_limits(settings.duplicates)
-                selection = select(avatars, preference, recipe.filters, limits, images)
+                preference = order_by_preference(decoded.avatars, plan)
+                selection = select(decoded.avatars, preference, settings, images)
                 outcome = Outcome(dataset, plan, decoded, selection)
-                train, holdout = outcome.split()
-                refuse_empty(outcome, train, holdout)
-                rejected = outcome.list_rejected(recipe.filters)
-                sheets = draw_sheets(outcome, rejected, images, recipe)
+                rejected = outcome.list_rejected(settings.filters)
+                refuse_empty(outcome, rejected)
+                sheets = draw_sheets(outcome, rejected, images, settings)
                 pngs = {name: threads.submit(encode_png, each) for name, each in sheets.items()}
+                train, holdout = outcome.split()
                 rows = arrange_rows(train, holdout)
                 closed = threads.submit(images.close_holes, rows)
                 counts = {"train": len(train), "holdout": len(holdout)}
-                recorded = record_settings(settings, detector)
-                contents = CacheContents(avatars, decoded.find_slots(rows), counts, recorded)
-                write_index(folder, contents.index(plan, hashes))
+                contents = CacheContents(decoded.in_slots(rows), counts, recipe)
+                write_index(folder, contents.index(plan))
                 closed.result()
-            write_meta(folder, contents.meta(recipe.resampling, dataset, plan.licences))
+            write_meta(folder, contents.meta(dataset, plan.licences))
             TensorCache.open(folder)
     summary = summarise(outcome, rejected, contents)
     write_reports(paths.reports, summary, outcome, rejected, pngs)

@@ -5,6 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from pipeline.preprocessing.decoding.decode import load_square, open_picture
+
 WHITE = (255, 255, 255)
 
 
@@ -52,3 +54,9 @@ def stored(upright, orientation, kind, **options):
     exif[0x0112] = orientation
     turned = upright if orientation == 1 else upright.transpose(UNDONE[orientation])
     return encode(turned, kind, exif=exif, **options)
+
+
+def decode_square(data, settings):
+    """The avatar of a file by Pillow alone."""
+    with open_picture(data, settings) as image:
+        return load_square(image, settings)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gan.params.data import PreprocessParams
 from gan.params.file import Params, load_params
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import publish
@@ -59,6 +60,11 @@ def params(faces=None, filters=None, duplicates=None, **changes) -> Params:
     return whole.model_copy(update={"preprocess": section.model_copy(update=update)})
 
 
+def section(**changes) -> PreprocessParams:
+    """Section `preprocess` of `params`."""
+    return params(**changes).preprocess
+
+
 def picture(seed, kind="PNG", size=(40, 44)):
     pixels = np.random.default_rng(seed).integers(0, 256, (5, 4, 3), dtype=np.uint8)
     buffer = io.BytesIO()
@@ -74,15 +80,11 @@ def make_dataset(root, files, missing=()):
     """A dataset of `files`, then one entry of each status in `missing`."""
     with Journal(root / "data.staging", {"files": len(files)}) as journal:
         for number, data in enumerate(files):
+            digest, place = hashlib.sha256(data).hexdigest(), ("", f"/images/{number}.png", ())
+            about = ("general", "", "CC0", "ok")
             entry = ManifestEntry(
-                page="",
-                url=f"/images/{number}.png",
-                tags=(),
-                rating="general",
-                source="",
-                licence="CC0",
-                status="ok",
-                sha256=hashlib.sha256(data).hexdigest(),
+                *(*place, *about),
+                sha256=digest,
                 bytes=len(data),
                 format="PNG",
                 width=40,

@@ -7,12 +7,13 @@ face before it is used.
 
 import ctypes
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from importlib import metadata, util
+from importlib import util
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gan.errors import GanError
-from pipeline.preprocessing.faces.box import Box, DetectorImage, Picture
+from pipeline.console import one_line
+from pipeline.preprocessing.faces.rules import Box
 
 INSTALL = (
     "pip install -e '.[faces]' (there are wheels for Linux x86-64 and macOS arm64), or set "
@@ -42,12 +44,7 @@ class _Matrix(ctypes.Structure):
     _fields_ = (
         ("list", ctypes.c_int),
         ("list_step", ctypes.c_uint),
-        ("n", ctypes.c_int),
-        ("m", ctypes.c_int),
-        ("rows", ctypes.c_int),
-        ("cols", ctypes.c_int),
-        ("step", ctypes.c_int),
-        ("alias", ctypes.c_int),
+        *((name, ctypes.c_int) for name in ("n", "m", "rows", "cols", "step", "alias")),
         ("v", ctypes.POINTER(ctypes.c_float)),
     )
 
@@ -68,24 +65,22 @@ class _Face(ctypes.Structure):
 
 
 _MatrixPointer = ctypes.POINTER(_Matrix)
-_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
-    "nv_matrix3d_alloc": (_MatrixPointer, (ctypes.c_int,) * 3),
-    "nv_matrix_zero": (None, (_MatrixPointer,)),
-    "nv_matrix_free": (None, (ctypes.POINTER(_MatrixPointer),)),
-    "nv_gray": (None, (_MatrixPointer, _MatrixPointer)),
-    "nv_gaussian5x5": (None, (_MatrixPointer, ctypes.c_int) * 2),
-    "nv_laplacian1": (None, (_MatrixPointer, _MatrixPointer, ctypes.c_float)),
-    "nv_integral": (None, (_MatrixPointer, _MatrixPointer, ctypes.c_int)),
+_FUNCTIONS: dict[str, tuple[Any, ...]] = {
+    "nv_matrix_zero": (_MatrixPointer,),
+    "nv_matrix_free": (ctypes.POINTER(_MatrixPointer),),
+    "nv_gray": (_MatrixPointer, _MatrixPointer),
+    "nv_gaussian5x5": (_MatrixPointer, ctypes.c_int) * 2,
+    "nv_laplacian1": (_MatrixPointer, _MatrixPointer, ctypes.c_float),
+    "nv_integral": (_MatrixPointer, _MatrixPointer, ctypes.c_int),
     "nv_face_detect": (
-        ctypes.c_int,
-        (
-            *(ctypes.POINTER(_Face), ctypes.c_int, _MatrixPointer, _MatrixPointer),
-            *(ctypes.POINTER(_Rect), ctypes.c_void_p, ctypes.c_void_p),
-            *(ctypes.POINTER(ctypes.c_void_p), ctypes.c_int, ctypes.c_void_p),
-            *(ctypes.c_float,) * 3,
-        ),
+        *(ctypes.POINTER(_Face), ctypes.c_int, _MatrixPointer, _MatrixPointer),
+        *(ctypes.POINTER(_Rect), ctypes.c_void_p, ctypes.c_void_p),
+        *(ctypes.POINTER(ctypes.c_void_p), ctypes.c_int, ctypes.c_void_p),
+        *(ctypes.c_float,) * 3,
     ),
 }
+"""Types of the arguments; nv_matrix3d_alloc alone returns no int."""
+
 _NETWORKS = ("dir", "face_00", "face_01", "face_02", "parts")
 
 
@@ -95,32 +90,32 @@ class AnimeFace:
     def __init__(self, library: Path) -> None:
         try:
             self._library = ctypes.CDLL(str(library))
-            for name, (result, arguments) in _SIGNATURES.items():
-                function = getattr(self._library, name)
-                function.restype, function.argtypes = result, arguments
-            self._networks = {name: self._address(f"nv_face_mlp_{name}") for name in _NETWORKS}
+            for name, arguments in _FUNCTIONS.items():
+                getattr(self._library, name).argtypes = arguments
+            self._library.nv_matrix3d_alloc.restype = _MatrixPointer
+            self._networks = {
+                name: ctypes.addressof(ctypes.c_char.in_dll(self._library, f"nv_face_mlp_{name}"))
+                for name in _NETWORKS
+            }
         except (OSError, AttributeError, ValueError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(str(error))
             raise GanError(f"animeface: its library does not fit: {reason}; {INSTALL}") from None
 
-    def _address(self, symbol: str) -> int:
-        return ctypes.addressof(ctypes.c_char.in_dll(self._library, symbol))
-
-    def find(self, picture: Picture) -> list[Box]:
-        """The faces of a picture, as they come from the library."""
-        shrunk = DetectorImage.of(picture.image)
-        if min(shrunk.image.size) <= SMALLEST:
+    def find(self, image: Image.Image) -> list[Box]:
+        """The faces of an RGB image, as they come from the library."""
+        if min(image.size) <= SMALLEST:
             return []  # the library's filters read beyond the end of such a picture
+        found = self._detect(np.asarray(image))
         return [
-            shrunk.box(
-                face.face.x, face.face.y, face.face.width, face.face.height, face.likelihood
-            )
-            for face in self._detect(np.asarray(shrunk.image))
+            Box(each.face.x, each.face.y, each.face.width, each.face.height, each.likelihood)
+            for each in found
         ]
 
-    def _detect(self, pixels: NDArray[np.uint8]) -> Sequence[_Face]:
+    def _detect(self, pixels: NDArray[np.uint8]) -> list[_Face]:
         """The steps before detection as AnimeFace's own programs take them."""
         height, width = pixels.shape[:2]
+        library, networks, faces = self._library, self._networks, (_Face * MOST_FACES)()
+        bagging = (ctypes.c_void_p * 3)(networks["face_01"], networks["face_02"], None)
         with (
             self._matrix(3, height, width) as bgr,
             self._matrix(1, height, width) as gray,
@@ -130,21 +125,16 @@ class AnimeFace:
             self._matrix(1, height + 1, width + 1) as edge_sum,
         ):
             _fill(bgr, pixels)
-            self._library.nv_gray(gray, bgr)
-            self._library.nv_gaussian5x5(smooth, 0, gray, 0)
-            self._library.nv_laplacian1(edge, smooth, 4.0)
-            self._library.nv_integral(gray_sum, gray, 0)
-            self._library.nv_integral(edge_sum, edge, 0)
-            return self._search(gray_sum, edge_sum, _Rect(0, 0, width, height))
-
-    def _search(self, gray_sum: Any, edge_sum: Any, area: _Rect) -> Sequence[_Face]:
-        of = self._networks
-        bagging = (ctypes.c_void_p * 3)(of["face_01"], of["face_02"], None)
-        faces = (_Face * MOST_FACES)()
-        count = self._library.nv_face_detect(
-            *(faces, MOST_FACES, gray_sum, edge_sum, area, of["dir"], of["face_00"]),
-            *(bagging, 2, of["parts"], STEP, SCALE_FACTOR, SMALLEST),
-        )
+            library.nv_gray(gray, bgr)
+            library.nv_gaussian5x5(smooth, 0, gray, 0)
+            library.nv_laplacian1(edge, smooth, 4.0)
+            library.nv_integral(gray_sum, gray, 0)
+            library.nv_integral(edge_sum, edge, 0)
+            count = library.nv_face_detect(
+                *(faces, MOST_FACES, gray_sum, edge_sum, _Rect(0, 0, width, height)),
+                *(networks["dir"], networks["face_00"], bagging, 2, networks["parts"]),
+                *(STEP, SCALE_FACTOR, SMALLEST),
+            )
         return faces[:count]
 
     @contextmanager
@@ -180,15 +170,10 @@ def find_library() -> Path:
     return Path(str(module.origin))
 
 
-def version() -> str:
-    """Version of the installed package."""
-    return metadata.version("animeface")
-
-
 def find_known_face(library: Path) -> list[Box]:
     """Detect the faces of TEST_PICTURE."""
     with Image.open(TEST_PICTURE) as image:
-        return AnimeFace(library).find(Picture(image.convert("RGB")))
+        return AnimeFace(library).find(image.convert("RGB"))
 
 
 def check_library(library: Path, find: Find = find_known_face) -> None:
@@ -196,33 +181,17 @@ def check_library(library: Path, find: Find = find_known_face) -> None:
 
     In a child process: a library that does not fit this system may crash.
     """
-    context = get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_send_boxes, args=(sender, find, library))
-    child.start()
-    sender.close()
+    ignore_ctrl_c = (signal.SIGINT, signal.SIG_IGN)  # the parent alone handles it
     try:
-        boxes = receiver.recv()
-    except EOFError:
+        with ProcessPoolExecutor(1, get_context("spawn"), signal.signal, ignore_ctrl_c) as child:
+            boxes = child.submit(find, library).result()
+    except BrokenProcessPool:
         raise GanError(f"animeface: its library crashes on a known face; {INSTALL}") from None
-    finally:
-        child.join()
-    if isinstance(boxes, str):
-        raise GanError(boxes)
     if not any(_is_known_face(box) for box in boxes):
         raise GanError(
             f"animeface: its library does not find a known face ({len(boxes)} boxes elsewhere): "
             f"it does not fit this system; {INSTALL}"
         )
-
-
-def _send_boxes(channel: Connection, find: Find, library: Path) -> None:
-    """In the child process: send the boxes, or the message of an error."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone handles Ctrl-C
-    try:
-        channel.send(find(library))
-    except GanError as error:
-        channel.send(str(error))
 
 
 def _is_known_face(box: Box) -> bool:

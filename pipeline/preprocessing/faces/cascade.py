@@ -5,9 +5,11 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+from PIL import Image
 
 from gan.errors import GanError
-from pipeline.preprocessing.faces.box import Box, DetectorImage, Picture
+from pipeline.console import one_line
+from pipeline.preprocessing.faces.rules import Box
 
 INSTALL = "pip install -e '.[cascade]'"
 SCALE_FACTOR, NEIGHBOURS, SMALLEST = 1.1, 5, 24  # as lbpcascade_animeface's author uses it
@@ -29,16 +31,15 @@ class Cascade:
         if empty:
             raise GanError(f"{file}: not a cascade that OpenCV can read; give its .xml file")
 
-    def find(self, picture: Picture) -> list[Box]:
-        """The faces of a picture, from top to bottom."""
-        shrunk = DetectorImage.of(picture.image)
+    def find(self, image: Image.Image) -> list[Box]:
+        """The faces of an RGB image, from top to bottom."""
         # equalised: the published cascades were trained on such pictures
-        grey = self._cv2.equalizeHist(np.asarray(shrunk.image.convert("L")))
+        grey = self._cv2.equalizeHist(np.asarray(image.convert("L")))
         found, neighbours = self._classifier.detectMultiScale2(
             grey, scaleFactor=SCALE_FACTOR, minNeighbors=NEIGHBOURS, minSize=(SMALLEST, SMALLEST)
         )
         boxes = [
-            shrunk.box(int(x), int(y), int(width), int(height), float(score))
+            Box(int(x), int(y), int(width), int(height), float(score))
             for (x, y, width, height), score in zip(found, neighbours, strict=True)
         ]
         return sorted(boxes, key=lambda box: (box.y, box.x, box.width))
@@ -50,7 +51,7 @@ def opencv() -> ModuleType:
     try:
         import cv2
     except ImportError as error:
-        missing = " ".join(str(error).split())
+        missing = one_line(str(error))
         raise GanError(f"OpenCV cannot be imported ({missing}); {INSTALL}") from None
     if not hasattr(cv2, "CascadeClassifier"):
         raise GanError(f"OpenCV {cv2.__version__} has no cascades any more; {INSTALL}")

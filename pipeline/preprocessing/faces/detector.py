@@ -5,22 +5,22 @@ cascade    OpenCV (extra `cascade`) with an XML file of the user
 boxes      a box file from any other tool
 """
 
-import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from gan.errors import GanError
-from pipeline.preprocessing.faces import animeface as face_animeface
-from pipeline.preprocessing.faces import cascade as face_cascade
-from pipeline.preprocessing.faces.animeface import AnimeFace
-from pipeline.preprocessing.faces.box import FaceFinder
-from pipeline.preprocessing.faces.box_file import BoxFile, ListedFaces
-from pipeline.preprocessing.faces.cascade import Cascade
+from gan.params.data import FacesParams
+from pipeline.paths import sha256_of
+from pipeline.preprocessing.faces.animeface import AnimeFace, check_library, find_library
+from pipeline.preprocessing.faces.cascade import Cascade, opencv
+from pipeline.preprocessing.faces.rules import Box
 
-if TYPE_CHECKING:  # workers need no pydantic
-    from gan.params.data import FacesParams
+LONGEST_SIDE = 1000  # pixels of a detector's input: larger ones cost time and find no more faces
 
 
 @dataclass(frozen=True)
@@ -32,55 +32,53 @@ class Detector:
     file: Path = Path()  # the package's library, or the user's file
     digest: str = ""  # sha256 of the user's file
 
-    def settings(self) -> dict[str, str]:
+    def describe(self) -> dict[str, str]:
         """The detector as a cache records it: by the content of its file, not by its path."""
         values = {"detector": self.name, "version": self.version, "sha256": self.digest}
         return {key: value for key, value in values.items() if value}
 
 
-def choose_detector(settings: "FacesParams", folder: Path) -> Detector:
+def choose_detector(settings: FacesParams, folder: Path) -> Detector:
     """Choose the detector that `settings` name and check that it works.
 
     `folder` holds its file. Raises GanError if a package or file is missing or unusable.
     """
-    match settings.detector:
-        case "animeface":
-            library = face_animeface.find_library()
-            face_animeface.check_library(library)
-            return Detector("animeface", face_animeface.version(), library)
-        case "cascade":
-            version = str(face_cascade.opencv().__version__)
-            file = folder / settings.file
-            chosen = Detector("cascade", version, file, _digest(file))
-            Cascade(file)
-            return chosen
+    if settings.detector == "animeface":
+        library = find_library()
+        check_library(library)
+        return Detector("animeface", metadata.version("animeface"), library)
+    version = str(opencv().__version__) if settings.detector == "cascade" else ""
     file = folder / settings.file
-    return Detector("boxes", "", file, _digest(file))
-
-
-def read_box_file(detector: Detector | None) -> BoxFile | None:
-    """Read the file of the detector `boxes`; None for another detector."""
-    return BoxFile.read(detector.file) if detector and detector.name == "boxes" else None
-
-
-@cache
-def build_finder(detector: Detector) -> FaceFinder:
-    """Build the finder of a detector, once a process."""
-    match detector.name:
-        case "animeface":
-            return AnimeFace(detector.file)
-        case "cascade":
-            return Cascade(detector.file)
-    return ListedFaces()
-
-
-def _digest(file: Path) -> str:
     try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = sha256_of(file)
     except FileNotFoundError:
         raise GanError(
             f"{file}: no such file; put it there, or correct preprocess.faces.file"
         ) from None
     except OSError as error:
         raise GanError(f"{file}: cannot be read: {error.strerror}") from None
+    if settings.detector == "cascade":
+        Cascade(file)
+    return Detector(settings.detector, version, file, digest)
+
+
+def find_faces(page: Image.Image, detector: Detector) -> list[Box]:
+    """All faces of an upright RGB page; equal pages give equal boxes, in equal order.
+
+    A detector gets large pages antialiased and shrunk.
+    """
+    share = min(1.0, LONGEST_SIDE / max(page.size))
+    size = max(1, round(page.width * share)), max(1, round(page.height * share))
+    small = page if share == 1 else page.resize(size, Image.Resampling.LANCZOS)
+    across, down = page.width / size[0], page.height / size[1]
+    return [
+        Box(box.x * across, box.y * down, box.width * across, box.height * down, box.score)
+        for box in _build_finder(detector)(small)
+    ]
+
+
+@cache
+def _build_finder(detector: Detector) -> Callable[[Image.Image], list[Box]]:
+    """Build the finder of a detector, once a process."""
+    finder = Cascade if detector.name == "cascade" else AnimeFace
+    return finder(detector.file).find

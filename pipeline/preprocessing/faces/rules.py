@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.preprocessing.faces.box import Box
+from gan.params.data import FacesParams
 
 OUTSIDE = 0.25  # share of a box's area beyond the picture, at most
 ELONGATION = 2.0  # longer to shorter side of a face, at most
@@ -22,6 +22,24 @@ TOO_MANY = "more faces than allowed"
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """A face: top left corner and sides in pixels of the full upright picture, and its score."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    score: float = 1.0
+
+    @property
+    def area(self) -> float:
+        return self.width * self.height
+
+    def __str__(self) -> str:
+        return f"{self.width:.0f}x{self.height:.0f} at {self.x:.0f},{self.y:.0f}"
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
     """A rejected picture (box None) or box: reason, by which rejects are counted, and details."""
 
@@ -30,18 +48,8 @@ class Reject:
     box: Box | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FaceRules:
-    """Limits on the boxes of a picture."""
-
-    min_score: float
-    min_side: int  # pixels of the box's shorter side
-    min_share: float  # that side over the picture's shorter side
-    max_faces: int
-
-
 def choose_boxes(
-    boxes: Sequence[Box], size: tuple[int, int], rules: FaceRules
+    boxes: Sequence[Box], size: tuple[int, int], limits: FacesParams
 ) -> tuple[list[Box], list[Reject]]:
     """Boxes to keep of a picture of `size` (width, height), best first, and rejects of the others.
 
@@ -49,55 +57,45 @@ def choose_boxes(
     """
     kept: list[Box] = []
     rejects: list[Reject] = []
-    for box in sorted(boxes, key=_best_first):
-        fault = _check_box(box, size, rules) or _check_overlap(box, kept, rules)
+    for box in sorted(boxes, key=lambda box: (-box.score, -box.area, box.y, box.x)):
+        fault = _check_box(box, size, limits) or _check_overlap(box, kept, limits)
         if fault is None:
             kept.append(box)
         else:
             reason, detail = fault
-            rejects.append(Reject(reason, f"{_place(box)}: {detail}", box))
+            rejects.append(Reject(reason, f"{box}: {detail}", box))
     return kept, rejects
 
 
-def _best_first(box: Box) -> tuple[float, ...]:
-    return (-box.score, -box.width * box.height, box.y, box.x)
-
-
-def _check_box(box: Box, size: tuple[int, int], rules: FaceRules) -> tuple[str, str] | None:
+def _check_box(box: Box, size: tuple[int, int], limits: FacesParams) -> tuple[str, str] | None:
     """Reason and details against a box by itself, or None."""
     short, long = sorted((box.width, box.height))
-    whole = Box(0, 0, *size)
     share = short / min(size)
-    if _intersection(box, whole) < (1 - OUTSIDE) * box.width * box.height:
+    if _intersect(box, Box(0, 0, *size)) < (1 - OUTSIDE) * box.area:
         return OUTSIDE_PICTURE, f"the picture is {size[0]}x{size[1]}"
     if long > ELONGATION * short:
         return ABSURD_SHAPE, f"one side is {long / short:.1f} times the other"
-    if short < rules.min_side:
-        return TOO_SMALL, f"under {rules.min_side} pixels"
-    if share < rules.min_share:
-        return TOO_SMALL_A_SHARE, f"{share:.3f} of its short side, under {rules.min_share:g}"
-    if box.score < rules.min_score:
-        return TOO_FAINT, f"score {box.score:.3g}, under {rules.min_score:g}"
+    if short < limits.min_side:
+        return TOO_SMALL, f"under {limits.min_side} pixels"
+    if share < limits.min_share:
+        return TOO_SMALL_A_SHARE, f"{share:.3f} of its short side, under {limits.min_share:g}"
+    if box.score < limits.min_score:
+        return TOO_FAINT, f"score {box.score:.3g}, under {limits.min_score:g}"
     return None
 
 
-def _check_overlap(box: Box, better: Sequence[Box], rules: FaceRules) -> tuple[str, str] | None:
+def _check_overlap(box: Box, better: Sequence[Box], limits: FacesParams) -> tuple[str, str] | None:
     """Reason and details against a box beside the better ones of its picture, or None."""
     for other in better:
-        smaller = min(box.width * box.height, other.width * other.height)
-        if _intersection(box, other) > OVERLAP * smaller:
-            return SAME_FACE, f"lies on {_place(other)}"
-    if len(better) >= rules.max_faces:
-        return TOO_MANY, f"{rules.max_faces} better ones are kept"
+        if _intersect(box, other) > OVERLAP * min(box.area, other.area):
+            return SAME_FACE, f"lies on {other}"
+    if len(better) >= limits.max_faces:
+        return TOO_MANY, f"{limits.max_faces} better ones are kept"
     return None
 
 
-def _intersection(one: Box, other: Box) -> float:
+def _intersect(one: Box, other: Box) -> float:
     """Area of the intersection."""
     width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
     height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
     return max(0.0, width) * max(0.0, height)
-
-
-def _place(box: Box) -> str:
-    return f"{box.width:.0f}x{box.height:.0f} at {box.x:.0f},{box.y:.0f}"

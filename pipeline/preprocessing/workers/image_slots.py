@@ -7,7 +7,6 @@ space; at the end the last images are moved into them.
 
 import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +35,9 @@ class StagedImages:
         os.close(self._file)
 
     def write(self, slots: Integers, images: Images) -> None:
-        """Put (n,S,S,3) images, C-ordered, into their `slots`, (n,) ascending."""
-        for start, end in _runs(slots):
-            self._write(self._place(int(slots[start])), images[start:end])
+        """Put (n,S,S,3) images, C-ordered, into their `slots`, (n,)."""
+        for slot, image in zip(slots.tolist(), images, strict=True):
+            self._write(self._place(slot), image)
 
     def read(self, slot: int) -> Images:
         """Read the (S,S,3) image in a slot; black if nothing was written there."""
@@ -91,9 +90,3 @@ def _header(rows: int, size: int) -> bytes:
     shape = (rows, size, size, 3)
     npy.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
     return stream.getvalue()
-
-
-def _runs(slots: Integers) -> Iterator[tuple[int, int]]:
-    """Where runs of neighbouring slots begin and end."""
-    ends = [*(np.flatnonzero(np.diff(slots) != 1) + 1).tolist(), len(slots)]
-    return zip([0, *ends[:-1]], ends, strict=True) if len(slots) else iter(())

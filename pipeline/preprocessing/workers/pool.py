@@ -4,10 +4,10 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from ctypes import c_bool
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 
@@ -24,11 +24,10 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-RunTasks = Callable[[Iterable[Task]], Generator[TaskResult, None, None]]
+RunTasks = Callable[[Iterable[Task]], Iterator[TaskResult]]
 """Runs tasks and yields their results in order, the same for any number of workers.
 
-Raises GanError if a shard cannot be read or a worker dies, OSError if the target cannot be
-written. Once it is closed or has failed no worker writes any more.
+Raises GanError if a shard cannot be read, OSError if the target cannot be written.
 """
 
 
@@ -36,73 +35,54 @@ written. Once it is closed or has failed no worker writes any more.
 def start_workers(job: Job, workers: int, pictures: int) -> Iterator[RunTasks]:
     """Start processes for a job of `pictures` pictures, no more than it has tasks.
 
-    They start at once, so as to be ready when the tasks are. With one worker the tasks run in this
-    process.
+    They start at once, so as to be ready when the tasks are, and have ended when the block has.
+    With one worker the tasks run in this process. Raises GanError if a worker dies.
     """
     workers = min(workers, -(-pictures // job.chunk))
-    if workers > 1:
-        pool = _WorkerPool(job, workers)
-        try:
-            yield pool.run
-        finally:
-            pool.stop()
+    if workers <= 1:
+        with closing(Worker(job, lambda: False)) as worker:
+            yield lambda tasks: map(worker, tasks)
         return
-    worker = Worker(job, lambda: False)
+    # spawn, not fork: a progress bar draws from a thread, and threads do not survive a fork.
+    context = get_context("spawn")
+    # No lock: a worker that is killed while it holds one would never release it.
+    stopped = context.RawValue(c_bool, False)
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (stopped, job))
     try:
-        yield lambda tasks: (worker(task) for task in tasks)
+        _start_processes(pool, workers)
+        yield lambda tasks: _run_in_order(pool, tasks, AHEAD * workers)
+    except BrokenProcessPool:
+        raise GanError(
+            "a decoding process was killed, perhaps for want of memory, or could not start; "
+            "lower preprocess.max_pixels or free some memory, and run `gan preprocess` again"
+        ) from None
     finally:
-        worker.close()
+        stopped.value = True  # tasks that are no longer wanted end at once
+        pool.shutdown(cancel_futures=True)
 
 
-class _WorkerPool:
-    """A pool of processes, and a flag that makes them end their tasks at once.
+def _start_processes(pool: ProcessPoolExecutor, workers: int) -> None:
+    resource_tracker.ensure_running()  # its start would unblock the signal again
+    # Ctrl-C reaches the whole process group: only this process handles it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        for _ in range(workers):  # each starts one
+            pool.submit(os.getpid)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    The flag has no lock: a worker that is killed while it holds one would never release it.
-    """
 
-    def __init__(self, job: Job, workers: int) -> None:
-        # spawn, not fork: a progress bar draws from a thread, and threads do not survive a fork.
-        context = get_context("spawn")
-        self._stopped = context.RawValue(c_bool, False)
-        self._ahead = AHEAD * workers
-        self._pool = ProcessPoolExecutor(workers, context, _start_worker, (self._stopped, job))
-        self._shutdown = threading.Thread(target=self._pool.shutdown)
-        resource_tracker.ensure_running()  # its start would unblock the signal again
-        # Ctrl-C reaches the whole process group: only this process handles it.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            for _ in range(workers):  # each starts one
-                self._pool.submit(os.getpid)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    def run(self, tasks: Iterable[Task]) -> Generator[TaskResult, None, None]:
-        """See RunTasks."""
-        waiting: deque[Future[TaskResult]] = deque()
-        try:
-            for task in tasks:
-                waiting.append(self._pool.submit(_run_task, task))
-                if len(waiting) > self._ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-            self._shutdown.start()  # in the background, while this process goes on
-        except BrokenProcessPool:
-            raise GanError(
-                "a decoding process was killed, perhaps for want of memory, or could not start; "
-                "lower preprocess.max_pixels or free some memory, and run `gan preprocess` again"
-            ) from None
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """End all processes, and wait until they have ended."""
-        self._stopped.value = True
-        if self._shutdown.ident is None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-        else:
-            self._shutdown.join()
+def _run_in_order(
+    pool: ProcessPoolExecutor, tasks: Iterable[Task], ahead: int
+) -> Iterator[TaskResult]:
+    waiting: deque[Future[TaskResult]] = deque()
+    for task in tasks:
+        waiting.append(pool.submit(_run_task, task))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+    pool.shutdown(wait=False)  # what follows needs no workers, but perhaps their memory
 
 
 _worker: Worker | None = None

@@ -1,7 +1,6 @@
 """Tasks cut from a plan, and the results of all of them gathered."""
 
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,31 +24,28 @@ class Decoded:
     rejects: list[tuple[int, Reject]]
     faces_found: int
 
-    def find_slots(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Numbers of the avatars that lie in these slots."""
+    def in_slots(self, slots: NDArray[np.int64]) -> NDArray[np.void]:
+        """The avatars that lie in these slots."""
         order = np.argsort(self.avatars["slot"])
-        return order[np.searchsorted(self.avatars["slot"], slots, sorter=order)]
+        return self.avatars[order[np.searchsorted(self.avatars["slot"], slots, sorter=order)]]
 
 
 def cut_tasks(plan: Plan, length: int) -> Iterator[Task]:
     """Tasks of `length` neighbouring pictures of the plan, the last one shorter."""
-    index = plan.index
+    index, listed = plan.index, plan.listed_boxes
     for start in range(0, len(plan), length):
-        pictures = range(start, min(start + length, len(plan)))
-        image = plan.image[pictures.start : pictures.stop]
-        boxes = None
-        if plan.listed_boxes is not None:
-            listed = plan.listed_boxes
-            boxes = {picture: listed[picture] for picture in pictures if picture in listed}
+        image = plan.image[start : start + length]
+        pictures = range(start, start + len(image))
+        boxes = {picture: listed[picture] for picture in pictures if picture in listed}
         yield Task(start, index.shard[image], index.offset[image], index.size[image], boxes)
 
 
-def gather(results: Generator[TaskResult, None, None], pictures: int) -> Decoded:
+def gather(results: Iterable[TaskResult], pictures: int) -> Decoded:
     """Run the tasks under a progress bar; `results` come in the order of the plan."""
     avatars = np.zeros(pictures, AVATAR_DTYPE)  # a picture may have several faces: it may grow
     rejects: list[tuple[int, Reject]] = []
     count = faces = done = 0
-    with progress("preprocess", pictures) as advance, closing(results):
+    with progress("preprocess", pictures) as advance:
         for result in results:
             end = count + len(result.avatars)
             if end > len(avatars):

@@ -4,19 +4,20 @@ A worker reads shards and writes into the staged images itself; only measures co
 pipe between processes costs as much as decoding.
 """
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan.errors import GanError
 from pipeline.preprocessing.decoding.avatars import Avatar, Recipe, make_avatars
-from pipeline.preprocessing.faces.box import Box
-from pipeline.preprocessing.faces.rules import Reject
+from pipeline.preprocessing.faces.rules import Box, Reject
+from pipeline.preprocessing.filters import check_quality_at_all
 from pipeline.preprocessing.measures import MEASURES_DTYPE, measure
 from pipeline.preprocessing.workers.image_slots import StagedImages
 
@@ -32,7 +33,7 @@ out, the face's box and score (NaN without a detector), and its measures."""
 
 @dataclass(frozen=True)
 class Job:
-    """The part that all tasks share: shards, recipe, file of slots, and whether to hash avatars.
+    """The part that all tasks share: shards, recipe, file of slots.
 
     A picture has recipe.most_avatars slots in the file `target`.
     """
@@ -40,12 +41,11 @@ class Job:
     shards: tuple[Path, ...]
     recipe: Recipe
     target: Path
-    hashes: bool
 
     @property
     def chunk(self) -> int:
         """Pictures a task."""
-        return CHUNK if self.recipe.faces is None else CHUNK_OF_PAGES
+        return CHUNK if self.recipe.detector is None else CHUNK_OF_PAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Task:
     shard: NDArray[np.int32]
     offset: NDArray[np.int64]
     size: NDArray[np.int64]
-    boxes: dict[int, tuple[Box, ...]] | None = None
+    boxes: dict[int, tuple[Box, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class TaskResult:
 
     pictures: int
     avatars: NDArray[np.void]
-    rejects: tuple[tuple[int, Reject], ...]
+    rejects: list[tuple[int, Reject]]
     faces_found: int
 
 
@@ -75,18 +75,20 @@ class Worker:
     def __init__(self, job: Job, stopped: Callable[[], bool]) -> None:
         """`stopped()` is true when results are no longer wanted: a task then ends at once."""
         self._job, self._stopped = job, stopped
-        self._shard, self._file = -1, -1
+        self._shard: BinaryIO | None = None
+        self._opened = ExitStack()
 
     @cached_property
     def _target(self) -> StagedImages:
         """Opened with the first task: before that its folder does not exist."""
-        return StagedImages(self._job.target, self._job.recipe.geometry.size)
+        target = StagedImages(self._job.target, self._job.recipe.settings.size)
+        self._opened.callback(target.close)
+        return target
 
     def close(self) -> None:
-        if "_target" in self.__dict__:
-            self._target.close()
-        if self._file >= 0:
-            os.close(self._file)
+        self._opened.close()
+        if self._shard is not None:
+            self._shard.close()
 
     def __call__(self, task: Task) -> TaskResult:
         """Make, measure and store the avatars of a task; GanError if a shard cannot be read."""
@@ -94,31 +96,26 @@ class Worker:
         rejects: list[tuple[int, Reject]] = []
         faces_found = 0
         files = zip(task.shard.tolist(), task.offset.tolist(), task.size.tolist(), strict=True)
-        for picture, file in enumerate(files, start=task.first):
+        for picture, (shard, offset, size) in enumerate(files, start=task.first):
             if self._stopped():
                 break
-            boxes = task.boxes.get(picture) if task.boxes is not None else None
-            result = make_avatars(self._read(*file), self._job.recipe, boxes)
+            data = self._read(self._job.shards[shard], offset, size)
+            result = make_avatars(data, self._job.recipe, task.boxes.get(picture))
             faces_found += result.faces_found
             rejects += ((picture, reject) for reject in result.rejects)
             avatars += ((picture, face, avatar) for face, avatar in enumerate(result.avatars))
-        return TaskResult(len(task.shard), self._store(avatars), tuple(rejects), faces_found)
+        return TaskResult(len(task.shard), self._store(avatars), rejects, faces_found)
 
-    def _read(self, shard: int, offset: int, size: int) -> bytes:
-        path = self._job.shards[shard]
+    def _read(self, path: Path, offset: int, size: int) -> bytes:
         try:
-            if shard != self._shard:
-                self._open(path, shard)
-            return os.pread(self._file, size, offset)
+            if self._shard is None or self._shard.name != str(path):
+                if self._shard is not None:
+                    self._shard.close()
+                self._shard = path.open("rb")
+            self._shard.seek(offset)
+            return self._shard.read(size)
         except OSError as error:
             raise GanError(f"{path}: cannot be read: {error.strerror}") from None
-
-    def _open(self, path: Path, shard: int) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-        self._shard, self._file = -1, -1
-        self._file = os.open(path, os.O_RDONLY)
-        self._shard = shard
 
     def _store(self, avatars: list[tuple[int, int, Avatar]]) -> NDArray[np.void]:
         """Measure and write avatars, each with its picture and its number in that."""
@@ -127,15 +124,16 @@ class Worker:
             return records
         recipe = self._job.recipe
         images = np.stack([avatar.pixels for _, _, avatar in avatars])
-        measured = measure(images, hashes=self._job.hashes, quality=recipe.filters.any_quality)
+        measured = measure(
+            images,
+            hashes=recipe.settings.duplicates.near,
+            quality=check_quality_at_all(recipe.settings.filters),
+        )
         for name in MEASURES_DTYPE.names or ():
             records[name] = measured[name]
-        records["box"] = np.nan
         for record, (picture, number, avatar) in zip(records, avatars, strict=True):
             record["picture"], record["slot"] = picture, picture * recipe.most_avatars + number
             record["side"] = avatar.side
-            if avatar.box is not None:
-                box = avatar.box
-                record["box"] = (box.x, box.y, box.width, box.height, box.score)
+            record["box"] = np.nan if avatar.box is None else astuple(avatar.box)
         self._target.write(records["slot"], images)
         return records

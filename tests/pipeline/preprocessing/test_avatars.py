@@ -1,32 +1,32 @@
-"""Avatars of one file: boxes, sides, and pictures refused by their header."""
+"""Avatars of one file: boxes, sides, pictures refused by their header, the short way of JPEGs."""
 
-import io
+import re
 import struct
 import zlib
 
 import numpy as np
 import pytest
+from picture_files import decode_square, encode, soft, stored
 from PIL import Image
+from preprocess_inputs import section
 
-from pipeline.preprocessing.decoding.avatars import FaceRecipe, Recipe, make_avatars
-from pipeline.preprocessing.decoding.crop import Frame
-from pipeline.preprocessing.decoding.decode import Geometry
-from pipeline.preprocessing.faces.box import Box
+from pipeline.preprocessing.decoding.avatars import Recipe, make_avatars
+from pipeline.preprocessing.decoding.decode import BadImageError, load_plain_jpeg
 from pipeline.preprocessing.faces.detector import Detector
-from pipeline.preprocessing.faces.rules import UNREADABLE, FaceRules
-from pipeline.preprocessing.filters import LONG_PICTURE, SMALL_PICTURE, FilterRules
+from pipeline.preprocessing.faces.rules import UNREADABLE, Box
+from pipeline.preprocessing.filters import LONG_PICTURE, SMALL_PICTURE
 
-SQUARE = Geometry(32, (255, 255, 255), 1_000_000)
-PAD = Geometry(32, (255, 255, 255), 1_000_000, "pad")
-FACES = FaceRecipe(Detector("boxes"), FaceRules(0.0, 20, 0.1, 4), Frame(1.5, 0.5))
-RULES = FilterRules(min_side=48, max_aspect=2.0)
+LIMITS = {"min_side": 48, "max_aspect": 2.0}
+FACES = {"min_score": 0.0, "min_side": 20, "min_share": 0.1, "margin": 1.5, "max_faces": 4}
+SQUARE = section(max_pixels=1_000_000)
+PAD = section(max_pixels=1_000_000, background=[10, 20, 30], crop="pad")
+BOXES = Detector("boxes")
 
 
-def picture(width, height):
-    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+def noisy(width, height, mode="RGB"):
+    noise = np.random.default_rng(width * height).integers(0, 60, (height, width, 3))
+    pixels = (np.asarray(soft(width, height)) // 2 + noise).astype(np.uint8)
+    return Image.fromarray(pixels).convert(mode)
 
 
 def header_alone(width, height):
@@ -39,36 +39,41 @@ def header_alone(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR" + size) + chunk(b"IDAT")
 
 
-@pytest.mark.parametrize("faces", [None, FACES], ids=["whole pictures", "pages"])
+@pytest.mark.parametrize("detector", [None, BOXES], ids=["whole pictures", "pages"])
 @pytest.mark.parametrize(
-    ("size", "reason"), [((47, 60), SMALL_PICTURE), ((300, 100), LONG_PICTURE)]
+    ("data", "reason"),
+    [
+        (header_alone(47, 60), SMALL_PICTURE),
+        (header_alone(300, 100), LONG_PICTURE),
+        (encode(noisy(40, 60), "JPEG")[:700], SMALL_PICTURE),
+    ],
 )
-def test_a_refused_picture_is_not_decoded(faces, size, reason):
+def test_a_refused_picture_is_not_decoded(detector, data, reason):
     boxes = (Box(0, 0, 40, 40),)
-    result = make_avatars(header_alone(*size), Recipe(SQUARE, faces, RULES), boxes)
+    result = make_avatars(data, Recipe(section(filters=LIMITS), detector), boxes)
     assert [each.reason for each in result.rejects] == [reason]
     assert (result.avatars, result.faces_found) == ((), 0)
-    allowed = make_avatars(header_alone(*size), Recipe(SQUARE, faces), boxes)
+    allowed = make_avatars(data, Recipe(SQUARE, detector), boxes)
     assert [each.reason for each in allowed.rejects] == [UNREADABLE]
 
 
-@pytest.mark.parametrize(
-    ("geometry", "side"), [(SQUARE, 61), (PAD, 100)], ids=["the centre", "the whole"]
-)
+@pytest.mark.parametrize(("crop", "side"), [("square", 61), ("pad", 100)])
 @pytest.mark.parametrize("size", [(61, 100), (100, 61)])
-def test_a_picture_is_one_avatar_with_the_side_that_was_cut_out(geometry, side, size):
-    result = make_avatars(picture(*size), Recipe(geometry, None, RULES))
-    (avatar,) = result.avatars
-    assert (result.faces_found, result.rejects) == (1, ())
-    assert (avatar.side, avatar.box) == (side, None)
-    assert avatar.pixels.shape == (32, 32, 3)
-    assert avatar.pixels.dtype == np.uint8
-    assert avatar.pixels.flags.c_contiguous
+def test_a_picture_is_one_avatar_with_the_side_that_was_cut_out(crop, side, size):
+    recipe = Recipe(section(crop=crop, filters=LIMITS))
+    for kind in ("PNG", "JPEG"):
+        result = make_avatars(encode(noisy(*size), kind), recipe)
+        (avatar,) = result.avatars
+        assert (result.faces_found, result.rejects) == (1, ())
+        assert (avatar.side, avatar.box) == (side, None)
+        assert (avatar.pixels.shape, avatar.pixels.dtype) == ((32, 32, 3), np.uint8)
+        assert avatar.pixels.flags.c_contiguous
 
 
 def test_an_avatar_of_a_face_has_its_box_and_the_side_of_its_crop():
     box = Box(10, 20, 40, 30)
-    result = make_avatars(picture(100, 90), Recipe(SQUARE, FACES, RULES), (box, Box(0, 0, 5, 5)))
+    recipe = Recipe(section(faces=FACES, filters=LIMITS), BOXES)
+    result = make_avatars(encode(noisy(100, 90)), recipe, (box, Box(0, 0, 5, 5)))
     (avatar,) = result.avatars
     assert (avatar.box, avatar.side) == (box, 60)
     assert avatar.pixels.shape == (32, 32, 3)
@@ -76,7 +81,67 @@ def test_an_avatar_of_a_face_has_its_box_and_the_side_of_its_crop():
     assert (result.faces_found, len(result.rejects)) == (2, 1)
 
 
-def test_a_file_that_is_no_picture_is_a_reject():
-    result = make_avatars(b"<html>", Recipe(SQUARE))
-    assert [each.reason for each in result.rejects] == [UNREADABLE]
-    assert result.faces_found == 0
+# --- plain JPEGs ---
+
+
+@pytest.mark.parametrize("settings", [SQUARE, PAD], ids=["square", "pad"])
+@pytest.mark.parametrize("size", [(96, 96), (97, 64), (33, 90), (121, 127), (8, 9)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"subsampling": 0, "quality": 95},
+        {"subsampling": 1, "quality": 40},
+        {"progressive": True},
+        {"restart_marker_blocks": 2},
+        {"comment": b"by hand"},
+        {"icc_profile": b"no profile"},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_the_pixels_of_a_plain_jpeg_equal_pillows(settings, size, options):
+    settings = settings.model_copy(update={"size": 64})
+    for data in (
+        encode(noisy(*size), "JPEG", **options),
+        encode(noisy(*size, "L"), "JPEG") + b"x",
+    ):
+        assert load_plain_jpeg(data, settings).size == size
+        (avatar,) = make_avatars(data, Recipe(settings)).avatars
+        assert np.array_equal(avatar.pixels, decode_square(data, settings))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff\xd8\xff",
+        encode(noisy(90, 90)),
+        encode(noisy(90, 90, "CMYK"), "JPEG"),
+        stored(noisy(90, 80), 6, "JPEG"),
+        encode(noisy(90, 80), "JPEG", xmp=b'<x tiff:Orientation="6"/>'),
+        encode(noisy(1001, 1000, "L"), "JPEG", quality=1),
+        encode(noisy(128, 300), "JPEG"),
+        encode(noisy(96, 96), "JPEG")[:1500],
+    ],
+    ids=["nothing", "start", "png", "cmyk", "turned", "by XMP", "too large", "to shrink", "cut"],
+)
+def test_what_is_not_plain_is_left_to_pillow(data):
+    assert load_plain_jpeg(data, SQUARE) is None
+
+
+@pytest.mark.parametrize("place", range(0, 2000, 180))
+def test_a_flipped_byte_gives_the_same_as_pillow(place):
+    data = bytearray(encode(noisy(96, 96), "JPEG", quality=60))
+    data[place % len(data)] ^= 0x55
+    result = make_avatars(bytes(data), Recipe(SQUARE))
+    if result.rejects:
+        with pytest.raises(BadImageError, match=re.escape(result.rejects[0].detail)):
+            decode_square(bytes(data), SQUARE)
+    else:
+        assert np.array_equal(result.avatars[0].pixels, decode_square(bytes(data), SQUARE))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_picture_too_long_for_the_borders_is_a_reject(kind):
+    (reject,) = make_avatars(encode(noisy(1, 100), kind), Recipe(PAD)).rejects
+    assert reject.reason == UNREADABLE
+    assert "100 times as long as wide" in reject.detail

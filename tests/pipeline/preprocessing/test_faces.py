@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import cv2
@@ -20,16 +21,17 @@ from gan.params.file import parse_params
 from pipeline.gallery.page import face_boxes, paint_page
 from pipeline.preprocessing.faces import animeface as face_animeface
 from pipeline.preprocessing.faces import cascade as face_cascade
+from pipeline.preprocessing.faces import detector
 from pipeline.preprocessing.faces.animeface import (
     AnimeFace,
     check_library,
     find_known_face,
     find_library,
 )
-from pipeline.preprocessing.faces.box import LONGEST_SIDE, Box, DetectorImage, Picture
-from pipeline.preprocessing.faces.box_file import BoxFile
+from pipeline.preprocessing.faces.box_file import read_boxes
 from pipeline.preprocessing.faces.cascade import Cascade
-from pipeline.preprocessing.faces.detector import build_finder, choose_detector
+from pipeline.preprocessing.faces.detector import Detector, choose_detector, find_faces
+from pipeline.preprocessing.faces.rules import Box
 
 SHIPPED = yaml.safe_load((Path(__file__).parents[3] / "params.yaml").read_text())
 SHA = "ab" * 32
@@ -56,23 +58,26 @@ def intersection_over_union(one, other):
 # --- input of a detector ---
 
 
-def test_a_page_is_shrunk_for_the_detector_and_boxes_are_scaled_back():
-    view = DetectorImage.of(Image.new("RGB", (3000, 1501)))
-    assert view.image.size == (LONGEST_SIDE, 500)
-    assert view.box(100, 50, 20, 30, 0.7) == Box(300, 50 * 3.002, 60, 30 * 3.002, 0.7)
+def test_a_large_page_is_shrunk_for_the_detector_and_boxes_are_scaled_back(monkeypatch):
+    seen = []
 
+    def find(image):
+        seen.append(image)
+        return [Box(100, 50, 20, 30, 0.7)]
 
-def test_a_page_is_never_enlarged_and_never_aliased():
+    monkeypatch.setattr(detector, "_build_finder", lambda chosen: find)
+    board = np.zeros((1501, 3000), np.uint8)
+    board[::2] = 255
+    (box,) = find_faces(Image.fromarray(board).convert("RGB"), Detector("any"))
+    assert seen[0].size == (1000, 500)
+    assert box == Box(300, 50 * 3.002, 60, 30 * 3.002, 0.7)
+    levels = np.asarray(seen[0])[10:-10, 10:-10]
+    assert (levels.min() > 110, levels.max() < 145) == (True, True)  # not aliased
     small = Image.new("RGB", (60, 1000))
-    assert DetectorImage.of(small).image is small
-    board = Image.fromarray((np.indices((2400, 2400)).sum(0) % 2 * 255).astype(np.uint8))
-    seen = np.asarray(DetectorImage.of(board.convert("RGB")).image)[10:-10, 10:-10]
-    assert seen.min() > 110
-    assert seen.max() < 145
-
-
-def test_a_page_one_pixel_wide_keeps_that_pixel():
-    assert DetectorImage.of(Image.new("RGB", (1, 9000))).image.size == (1, LONGEST_SIDE)
+    assert find_faces(small, Detector("any")) == find(small)
+    assert seen[1] is small
+    find_faces(Image.new("RGB", (1, 9000)), Detector("any"))
+    assert seen[-1].size == (1, 1000)
 
 
 # --- animeface ---
@@ -91,7 +96,7 @@ def test_animeface_finds_faces_of_painted_pages_in_their_places():
     found = 0
     library = AnimeFace(find_library())
     for seed in range(8):
-        boxes = library.find(Picture(paint_page(seed, 256)))
+        boxes = library.find(paint_page(seed, 256))
         truth = [Box(*box) for box in face_boxes(seed, 256)]
         found += any(intersection_over_union(box, face) > 0.4 for box in boxes for face in truth)
         assert all(0.5 <= box.score <= 1 for box in boxes)
@@ -100,10 +105,9 @@ def test_animeface_finds_faces_of_painted_pages_in_their_places():
 
 @animeface
 def test_boxes_of_a_large_page_are_in_pixels_of_the_page():
-    picture = known_picture()
     page = Image.new("RGB", (1600, 1200), (90, 120, 150))
-    page.paste(picture.resize((512, 512), Image.Resampling.LANCZOS), (800, 400))
-    (box,) = AnimeFace(find_library()).find(Picture(page))
+    page.paste(known_picture().resize((512, 512), Image.Resampling.LANCZOS), (800, 400))
+    (box,) = find_faces(page, Detector("animeface", file=find_library()))
     x, y, width, height = face_animeface.TEST_FACE
     expected = Box(800 + 2 * x, 400 + 2 * y, 2 * width, 2 * height)
     assert intersection_over_union(box, expected) > 0.6
@@ -112,16 +116,16 @@ def test_boxes_of_a_large_page_are_in_pixels_of_the_page():
 @animeface
 def test_animeface_finds_the_same_again_and_nothing_on_an_empty_page():
     library = AnimeFace(find_library())
-    first = library.find(Picture(known_picture()))
-    assert [library.find(Picture(known_picture())) for _ in range(5)] == [first] * 5
-    assert library.find(Picture(Image.new("RGB", (300, 400), "white"))) == []
+    first = library.find(known_picture())
+    assert [library.find(known_picture()) for _ in range(5)] == [first] * 5
+    assert library.find(Image.new("RGB", (300, 400), "white")) == []
 
 
 @animeface
-@pytest.mark.parametrize("size", [(1, 1), (3, 900), (42, 42), (43, 43), (57, 57), (58, 2000)])
+@pytest.mark.parametrize("size", [(1, 1), (3, 900), (43, 43), (58, 2000)])
 def test_animeface_survives_pictures_too_small_for_a_face(size):
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    assert AnimeFace(find_library()).find(Picture(Image.fromarray(noise))) == []
+    assert AnimeFace(find_library()).find(Image.fromarray(noise)) == []
 
 
 @animeface
@@ -185,9 +189,7 @@ def test_an_error_names_the_missing_package(monkeypatch, tmp_path):
 @animeface
 def test_animeface_is_recorded_with_its_version(tmp_path):
     chosen = choose_detector(settings(detector="animeface"), tmp_path)
-    assert chosen.settings() == {"detector": "animeface", "version": face_animeface.version()}
-    assert build_finder(chosen) is build_finder(chosen)
-    assert build_finder(chosen).find(Picture(known_picture()))
+    assert chosen.describe() == {"detector": "animeface", "version": metadata.version("animeface")}
 
 
 # --- cascade ---
@@ -208,31 +210,28 @@ def dark_square(scale=1):
 
 @pytest.mark.parametrize("scale", [1, 5])
 def test_a_cascade_finds_what_its_file_describes(cascade, scale):
-    (box,) = Cascade(cascade).find(Picture(dark_square(scale)))
+    (box,) = find_faces(dark_square(scale), Detector("cascade", file=cascade))
     expected = Box(*(scale * place for place in (100, 40, 120, 120)))
     assert intersection_over_union(box, expected) > 0.75
     assert box.score >= 5
 
 
-def test_a_cascade_finds_nothing_on_an_empty_page(cascade):
-    assert Cascade(cascade).find(Picture(Image.new("RGB", (300, 200), "white"))) == []
-
-
-def test_opencvs_own_cascades_can_be_read():
-    for name in ("haarcascade_frontalface_default.xml", "haarcascade_eye.xml"):
-        assert Cascade(Path(cv2.data.haarcascades) / name).find(Picture(dark_square())) == []
+def test_opencvs_own_cascades_can_be_read_and_find_nothing(cascade):
+    ours = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+    assert Cascade(ours).find(dark_square()) == []
+    assert Cascade(cascade).find(Image.new("RGB", (300, 200), "white")) == []
 
 
 def test_a_cascade_is_recorded_by_the_content_of_its_file(cascade, tmp_path):
     wanted = settings(detector="cascade", file="dark.xml")
-    first = choose_detector(wanted, tmp_path).settings()
+    first = choose_detector(wanted, tmp_path).describe()
     assert set(first) == {"detector", "version", "sha256"}
     assert first["version"] == cv2.__version__
     cascade.rename(tmp_path / "other.xml")
     renamed = settings(detector="cascade", file="other.xml")
-    assert choose_detector(renamed, tmp_path).settings() == first
+    assert choose_detector(renamed, tmp_path).describe() == first
     (tmp_path / "other.xml").write_text(DARK_ON_BRIGHT + "\n")
-    assert choose_detector(renamed, tmp_path).settings() != first
+    assert choose_detector(renamed, tmp_path).describe() != first
 
 
 @pytest.mark.parametrize("text", ["", "hello", "<xml>", "<opencv_storage></opencv_storage>"])
@@ -275,12 +274,8 @@ def test_boxes_are_found_by_sha256_and_by_url(tmp_path):
         "",
         {"url": "/ü.png", "boxes": [], "more": {}},
     )
-    boxes = BoxFile.read(file)
     both = (Box(1, 2.5, 30, 40, 0.9), Box(5, 6, 70, 80, 1.0))
-    assert boxes.find(SHA, "/other.png") == both
-    assert boxes.find("cd" * 32, "/a.png", "/ü.png") == ()
-    assert boxes.find("cd" * 32, "/a.png") is None
-    assert boxes.find(SHA, "/ü.png") == both
+    assert read_boxes(file) == {SHA: both, "/ü.png": ()}
 
 
 GOOD = {"sha256": SHA, "boxes": []}
@@ -290,38 +285,35 @@ GOOD = {"sha256": SHA, "boxes": []}
     ("line", "named"),
     [
         ("{", "JSON"),
-        ("[1]", "boxes"),
+        ("[1]", "object"),
         ({"boxes": []}, "sha256"),
-        ({"sha256": "abc", "boxes": []}, "sha256"),
-        ({"sha256": 7, "boxes": []}, "sha256"),
+        ({"sha256": "abc", "boxes": []}, "sha256 = 'abc'"),
         ({"url": "", "boxes": []}, "url"),
         ({"url": "/a.png"}, "boxes"),
-        ({"url": "/a.png", "boxes": {}}, "boxes"),
-        ({"url": "/a.png", "boxes": [1, 2, 3, 4]}, "1"),
-        ({"url": "/a.png", "boxes": [[1, 2, 3]]}, r"\[1, 2, 3\]"),
-        ({"url": "/a.png", "boxes": [[1, 2, 3, 4, 5, 6]]}, r"\[1, 2, 3, 4, 5, 6\]"),
-        ({"url": "/a.png", "boxes": [[1, 2, "3", 4]]}, r'\[1, 2, "3", 4\]'),
-        ({"url": "/a.png", "boxes": [[1, 2, True, 4]]}, r"\[1, 2, true, 4\]"),
-        ('{"url": "/a.png", "boxes": [[1, 2, NaN, 4]]}', "NaN"),
-        ('{"url": "/a.png", "boxes": [[1, 2, 1e999, 4]]}', "Infinity"),
-        ({"url": "/a.png", "boxes": [[1, 2, 0, 4]]}, "width"),
-        ({"url": "/a.png", "boxes": [[1, 2, 3, -4]]}, "height"),
+        ({"url": "/a.png", "boxes": [1, 2, 3, 4]}, r"boxes\.0"),
+        ({"url": "/a.png", "boxes": [[], [1, 2, 3]]}, r"boxes\.0"),
+        ({"url": "/a.png", "boxes": [[1, 2, 3, 4, 5, 6]]}, r"boxes\.0"),
+        ({"url": "/a.png", "boxes": [[1, 2, "3", 4]]}, r"boxes\.0\.2 = '3'"),
+        ({"url": "/a.png", "boxes": [[1, 2, True, 4]]}, r"boxes\.0\.2 = True"),
+        ('{"url": "/a.png", "boxes": [[1, 2, NaN, 4]]}', r"boxes\.0\.2 = nan"),
+        ('{"url": "/a.png", "boxes": [[1, 2, 1e999, 4]]}', r"boxes\.0\.2 = inf"),
+        ({"url": "/a.png", "boxes": [[1, 2, 0, 4, 1]]}, r"boxes\.0 = .*width"),
         ({"sha256": SHA, "boxes": [[1, 2, 3, 4]]}, "line 1"),
     ],
 )
 def test_an_error_names_the_number_of_an_invalid_line(tmp_path, line, named):
     file = box_file(tmp_path, GOOD, "", line)
     with pytest.raises(GanError, match=rf"boxes\.jsonl:3: .*{named}") as caught:
-        BoxFile.read(file)
+        read_boxes(file)
     assert "\n" not in str(caught.value)
 
 
 def test_an_empty_box_file_and_a_binary_one_are_errors(tmp_path):
     with pytest.raises(GanError, match=r"boxes\.jsonl"):
-        BoxFile.read(box_file(tmp_path))
+        read_boxes(box_file(tmp_path))
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(GanError, match="binary"):
-        BoxFile.read(tmp_path / "binary")
+        read_boxes(tmp_path / "binary")
 
 
 # --- settings ---

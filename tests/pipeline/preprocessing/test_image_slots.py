@@ -25,7 +25,7 @@ def test_images_stay_in_the_rows_of_their_split_and_others_fill_the_holes():
     assert arrange_rows(np.array([0, 1, 2]), np.array([3, 5])).tolist() == [0, 1, 2, 3, 5]
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(12))
 def test_the_file_holds_the_kept_images_train_first(tmp_path, seed):
     random = np.random.default_rng(seed)
     trains, count = int(random.integers(0, 40)), int(random.integers(40, 90))
@@ -50,7 +50,7 @@ def test_the_file_holds_the_kept_images_train_first(tmp_path, seed):
     assert moved <= 2 * (count - len(slots))
 
 
-def test_runs_of_slots_are_written_at_once_and_read_back(staged):
+def test_what_is_written_is_read_back_and_holes_are_black(staged):
     slots = np.array([2, 3, 4, 9, 12, 13])
     staged.write(slots, np.stack([image(slot) for slot in slots]))
     for slot in slots:

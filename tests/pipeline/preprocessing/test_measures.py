@@ -37,7 +37,7 @@ def luma(image):
     return np.asarray(Image.fromarray(image).convert("L")).astype(int)
 
 
-@pytest.mark.parametrize("size", [32, 48, 64, 96, 128])
+@pytest.mark.parametrize("size", [32, 48, 128])
 def test_an_image_measures_the_same_alone_and_in_every_batch(size):
     rng = np.random.default_rng(size)
     batch = rng.integers(0, 256, (37, size, size, 3), dtype=np.uint8)
@@ -49,15 +49,6 @@ def test_an_image_measures_the_same_alone_and_in_every_batch(size):
     assert together.dtype == MEASURES_DTYPE
     assert together.tobytes() == np.concatenate(alone).tobytes()
     assert together.tobytes() == np.concatenate(split).tobytes()
-
-
-def test_images_that_lie_apart_in_memory_measure_the_same(images):
-    every_other = np.repeat(images, 2, axis=0)[::2]
-    mirrored = images[:, :, ::-1]
-    straight = np.ascontiguousarray(mirrored)
-    for view, copy in ((every_other, images), (mirrored, straight)):
-        a, b = (measure(each, hashes=True, quality=True) for each in (view, copy))
-        assert a.tobytes() == b.tobytes()
 
 
 def test_the_digest_is_the_sha256_of_the_pixels(images):
@@ -100,14 +91,6 @@ def test_contrast_is_the_root_of_the_mean_variance_of_the_channels(images):
     np.testing.assert_allclose(measured, expected, rtol=1e-6)
 
 
-def test_an_image_of_two_colours_has_half_their_distance_as_contrast():
-    image = flat(100)
-    image[:, ::2] += 40
-    assert quality(image)["contrast"] == 20
-    image[..., 1:] = 7
-    assert quality(image)["contrast"] == pytest.approx(20 / 3**0.5)
-
-
 def test_the_share_of_one_colour_is_counted_around_the_median(images):
     measured = measure(images, hashes=False, quality=True)["one_colour"]
     for image, share in zip(images.astype(int), measured, strict=True):
@@ -116,14 +99,14 @@ def test_the_share_of_one_colour_is_counted_around_the_median(images):
         assert share == np.float32(near.mean())
 
 
-@pytest.mark.parametrize("level", [0, 5, 30, 31, 32, 127, 128, 250, 255])
+@pytest.mark.parametrize("level", [0, 5, 31, 128, 255])
 def test_noise_around_a_colour_is_one_colour_at_every_level(level):
     noise = np.random.default_rng(level).integers(-NEAR // 2, NEAR // 2 + 1, (SIZE, SIZE, 3))
     image = (level + noise).clip(0, 255).astype(np.uint8)
     assert quality(image)["one_colour"] == 1
 
 
-@pytest.mark.parametrize("share", [0.55, 0.75, 0.95])
+@pytest.mark.parametrize("share", [0.55, 0.95])
 def test_the_share_of_the_ground_colour_does_not_depend_on_the_rest(share):
     rng = np.random.default_rng(1)
     pixels = np.full((SIZE * SIZE, 3), (250, 30, 130), np.uint8)
@@ -168,14 +151,6 @@ def test_a_plane_has_no_sharpness_and_a_checkerboard_the_most():
     assert quality(np.stack([ramp] * 3, axis=2))["sharpness"] == 0
     board = (np.indices((128, 128)).sum(0) % 2 * 255).astype(np.uint8)
     assert quality(np.stack([board] * 3, axis=2))["sharpness"] == (4 * 255) ** 2
-
-
-def test_blur_lowers_sharpness_at_each_step():
-    picture = paint(3, 128)
-    blurred = [picture.resize((side, side)).resize((64, 64)) for side in (64, 32, 16, 8)]
-    values = [float(quality(np.asarray(each))["sharpness"]) for each in blurred]
-    assert values == sorted(values, reverse=True)
-    assert values[0] > 4 * values[1]
 
 
 def test_colour_is_the_mean_distance_of_the_channels(images):

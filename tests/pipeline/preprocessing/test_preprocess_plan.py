@@ -8,8 +8,7 @@ from preprocess_inputs import in_holdout, make_dataset, pictures
 
 from gan.errors import GanError
 from pipeline.dataset.reader import Dataset
-from pipeline.preprocessing.faces.box import Box
-from pipeline.preprocessing.faces.box_file import BoxFile
+from pipeline.preprocessing.faces.rules import Box
 from pipeline.preprocessing.plan import digest_bytes, is_held_out, make_plan
 
 
@@ -27,30 +26,26 @@ def test_each_file_is_one_picture_train_first_in_the_order_of_the_manifest(tmp_p
     plan = plan_of(tmp_path, files, ["gone", "bad", "gone"])
     train = [number for number, data in enumerate(files) if not in_holdout(data)]
     held = [number for number, data in enumerate(files) if in_holdout(data)]
-    assert plan.entry.tolist() == train + held
+    assert plan.entries["entry"].tolist() == train + held
     assert plan.train == len(train)
     assert [bytes(each).hex() for each in digest_bytes(plan.digest)] == [
         sha256(files[row]) for row in train + held
     ]
     for entry, row in enumerate(train + held):
-        assert plan.location(entry).read() == files[row]
-    area, sizes, digests = plan.sizes(np.arange(40)[::-1])
-    assert sizes.tolist() == [len(files[row]) for row in reversed(train + held)]
-    assert set(area) == {40 * 44}
-    assert digests.tolist() == plan.digest[::-1].tolist()
-    assert (set(plan.width), set(plan.height)) == ({40}, {44})
+        assert plan.read(entry) == files[row]
+    assert set(plan.entries[["width", "height"]].tolist()) == {(40, 44)}
     assert plan.statuses == {"ok": 40, "gone": 2, "bad": 1}
 
 
 def test_of_entries_with_equal_files_the_first_counts(tmp_path):
     one, two, three = pictures(3)
     plan = plan_of(tmp_path, [one, two, one, three, one, two], holdout=0.0)
-    assert plan.entry.tolist() == [0, 1, 3]
+    assert plan.entries["entry"].tolist() == [0, 1, 3]
     same = plan.same_files
-    assert same.entry.tolist() == [2, 4, 5]
-    assert plan.entry[same.picture].tolist() == [0, 0, 1]
+    assert same["entry"].tolist() == [2, 4, 5]
+    assert plan.entries["entry"][plan.same_pictures].tolist() == [0, 0, 1]
     dataset = Dataset.open(tmp_path / "data")
-    assert [row.url for row in dataset.entries_at(same.manifest_offset)] == [
+    assert [row.url for row in dataset.entries_at(same["offset"].tolist())] == [
         "/images/2.png",
         "/images/4.png",
         "/images/5.png",
@@ -62,7 +57,7 @@ def test_without_an_image_the_plan_is_empty(tmp_path):
     dataset = Dataset.open(paths.data)
     (paths.data / "manifest.jsonl").write_text("")
     plan = make_plan(dataset, 0.3, None)
-    assert len(plan) == plan.train == len(plan.same_files.entry) == 0
+    assert len(plan) == plan.train == len(plan.same_files) == 0
 
 
 def test_the_last_64_bits_of_the_hash_decide_the_split():
@@ -80,13 +75,11 @@ def test_the_last_64_bits_of_the_hash_decide_the_split():
 def test_boxes_are_those_of_the_first_listed_entry(tmp_path):
     one, two, three = pictures(3)
     first, second = (Box(1, 2, 3, 4),), (Box(5, 6, 7, 8),)
-    boxes = BoxFile(
-        tmp_path / "b", {"/images/2.png": first, sha256(two): (), "/images/4.png": second}
-    )
+    boxes = {"/images/2.png": first, sha256(two): (), "/images/4.png": second}
     plan = plan_of(tmp_path, [one, two, one, three, one], boxes=boxes, holdout=0.0)
     assert plan.listed_boxes == {0: first, 1: ()}
     with pytest.raises(GanError, match="sha256 or url"):
-        plan_of(tmp_path / "other", [three], boxes=BoxFile(tmp_path / "b", {"x": first}))
+        plan_of(tmp_path / "other", [three], boxes={"x": first})
 
 
 @pytest.mark.parametrize("digest", ["xyz", "ab" * 31])

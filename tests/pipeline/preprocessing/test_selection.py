@@ -1,16 +1,18 @@
 """Selection of avatars against its definition, and their order of preference."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from preprocess_inputs import section
 
-from pipeline.preprocessing.duplicates.leaders import NearLimits
-from pipeline.preprocessing.filters import FilterRules
 from pipeline.preprocessing.measures import measure, phash
+from pipeline.preprocessing.plan import ENTRY_DTYPE
 from pipeline.preprocessing.selection import order_by_preference, select
 from pipeline.preprocessing.workers.image_slots import StagedImages
 from pipeline.preprocessing.workers.worker import AVATAR_DTYPE
 
-ALL_PASS = FilterRules(0, 1000.0, 0.0, 1.0, 0.0, 0.0)
+NEAR = {"near": True, "dhash": 4, "phash": 8}
 SIZE = 32
 
 
@@ -44,7 +46,7 @@ def bits(one, other):
     return (int(one) ^ int(other)).bit_count()
 
 
-def by_definition(records, images, order, limits):
+def by_definition(records, images, order):
     kept, leaders = [], {}
     for number in order:
         same = [k for k in kept if (images[k] == images[number]).all()]
@@ -54,9 +56,9 @@ def by_definition(records, images, order, limits):
         near = [
             (bits(records["dhash"][k], records["dhash"][number]), d, place, k)
             for place, k in enumerate(kept)
-            if (d := bits(phash(images[k]), phash(images[number]))) <= limits.phash
+            if (d := bits(phash(images[k]), phash(images[number]))) <= 8
         ]
-        near = [each for each in near if each[0] <= limits.dhash]
+        near = [each for each in near if each[0] <= 4]
         leaders[number] = min(near)[3] if near else number
         kept += [] if near else [number]
     return leaders
@@ -74,9 +76,8 @@ def test_the_selection_equals_the_definition(stage, seed):
     images = np.stack(images)
     records, file = stage(images)
     order = random.permutation(120)
-    limits = NearLimits(4, 8)
-    choice = select(records, order, ALL_PASS, limits, file)
-    expected = by_definition(records, images, order, limits)
+    choice = select(records, order, section(duplicates=NEAR), file)
+    expected = by_definition(records, images, order)
     assert choice.leader.tolist() == [expected[number] for number in range(120)]
     assert 5 < choice.kept.sum() < 100
     pixels = {n for n in range(120) if (images[expected[n]] == images[n]).all()}
@@ -96,7 +97,7 @@ def test_without_limits_only_equal_pixels_are_dropped(stage):
     one, two = smooth(random), smooth(random)
     images = np.stack([one, two, one, (one ^ 1), two, one])
     records, file = stage(images)
-    choice = select(records, np.array([5, 4, 3, 2, 1, 0]), ALL_PASS, None, file)
+    choice = select(records, np.array([5, 4, 3, 2, 1, 0]), section(), file)
     assert choice.leader.tolist() == [5, 4, 5, 3, 4, 5]
     assert choice.same_pixels.tolist() == [0, 1, 2]
     assert len(choice.near) == 0
@@ -106,8 +107,8 @@ def test_a_filtered_avatar_is_no_leader(stage):
     flat = np.full((SIZE, SIZE, 3), 200, np.uint8)
     images = np.stack([flat, flat, smooth(np.random.default_rng(1)), flat ^ 1])
     records, file = stage(images)
-    rules = FilterRules(0, 1000.0, 5.0, 1.0, 0.0, 0.0)
-    choice = select(records, np.arange(4), rules, NearLimits(4, 8), file)
+    settings = section(filters={"min_contrast": 5.0}, duplicates=NEAR)
+    choice = select(records, np.arange(4), settings, file)
     assert choice.kept.tolist() == [False, False, True, False]
     assert (choice.fault != 0).tolist() == [True, True, False, True]
     assert choice.leader.tolist() == [-1, -1, 2, -1]
@@ -118,7 +119,13 @@ def test_most_pixels_then_picture_then_file_then_hash_are_preferred():
     avatars = np.zeros(6, AVATAR_DTYPE)
     avatars["side"] = (10, 20, 20, 20, 20, 20)
     avatars["slot"] = (0, 1, 2, 3, 5, 4)
-    area = np.array([900, 400, 500, 500, 500, 500])
-    size = np.array([9, 9, 8, 9, 9, 9])
-    digest = np.array([b"a", b"a", b"a", b"c", b"b", b"b"], "S32")
-    assert order_by_preference(avatars, area, size, digest).tolist() == [5, 4, 3, 2, 1, 0]
+    avatars["picture"] = np.arange(6)
+    entries = np.zeros(6, ENTRY_DTYPE)
+    entries["width"], entries["height"] = 1, (900, 400, 500, 500, 500, 500)
+    plan = SimpleNamespace(
+        entries=entries,
+        image=np.arange(6),
+        index=SimpleNamespace(size=np.array([9, 9, 8, 9, 9, 9])),
+        digest=np.array([b"a", b"a", b"a", b"c", b"b", b"b"], "S32"),
+    )
+    assert order_by_preference(avatars, plan).tolist() == [5, 4, 3, 2, 1, 0]

@@ -1,17 +1,19 @@
 """Cleaning by preprocess: filters, near-duplicates, and the reports of them."""
 
-import io
 import json
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from picture_files import encode
 from PIL import Image, ImageFilter
 from preprocess_inputs import assert_counts_add_up, contents, make_dataset, numbers_in, params
 
 from gan.errors import GanError
 from gan.tensor_cache import TensorCache
 from pipeline.stages.preprocess import run
+
+NEAR = {"near": True, "dhash": 4, "phash": 8}
 
 
 def drawn(seed, size=(64, 64)):
@@ -20,19 +22,8 @@ def drawn(seed, size=(64, 64)):
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
 
-def file_of(image, kind="PNG", **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
 def table(path):
     return [line.split("\t") for line in path.read_text().splitlines()]
-
-
-def size_of(paths, row):
-    manifest = (paths.data / "manifest.jsonl").read_text().splitlines()
-    return json.loads(manifest[row])["bytes"]
 
 
 def test_of_copies_in_other_sizes_and_qualities_the_largest_is_kept(tmp_path):
@@ -40,9 +31,9 @@ def test_of_copies_in_other_sizes_and_qualities_the_largest_is_kept(tmp_path):
     for seed in range(12):
         picture = drawn(seed, (200, 200))
         small = picture.resize((100, 100), Image.Resampling.LANCZOS)
-        files += [file_of(small), file_of(picture, "JPEG", quality=60), file_of(drawn(99 + seed))]
+        files += [encode(small), encode(picture, "JPEG", quality=60), encode(drawn(99 + seed))]
     paths = make_dataset(tmp_path, files)
-    summary = run(params(duplicates={"near": True, "dhash": 4, "phash": 8}, size=64), paths, 1)
+    summary = run(params(duplicates=NEAR, size=64), paths, 1)
     assert_counts_add_up(summary)
     assert (summary.near_duplicates, summary.train + summary.holdout) == (12, 24)
     kept = set(pq.read_table(paths.cache / "index.parquet")["row"].to_pylist())
@@ -63,9 +54,9 @@ def test_a_duplicate_in_the_hold_out_does_not_leak_into_training(tmp_path):
     files = []
     for seed in range(40):
         picture = drawn(seed, (128, 128))
-        files += [file_of(picture, "JPEG", quality=quality) for quality in (95, 80, 70)]
+        files += [encode(picture, "JPEG", quality=quality) for quality in (95, 80, 70)]
     paths = make_dataset(tmp_path, files)
-    summary = run(params(duplicates={"near": True, "dhash": 4, "phash": 8}), paths, 1)
+    summary = run(params(duplicates=NEAR), paths, 1)
     assert summary.near_duplicates == 80
     index = pq.read_table(paths.cache / "index.parquet").to_pydict()
     assert sorted(row // 3 for row in index["row"]) == list(range(40))
@@ -75,18 +66,22 @@ def test_a_duplicate_in_the_hold_out_does_not_leak_into_training(tmp_path):
 def test_every_kind_of_duplicate_is_listed_under_the_kept_one(tmp_path):
     one, two = drawn(1, (90, 90)), drawn(2, (90, 90))
     files = [
-        file_of(one),
-        file_of(two),
-        file_of(one),  # the same file
-        file_of(two) + b"a comment",  # another file, the same pixels
-        file_of(one, "JPEG", quality=85),
+        encode(one),
+        encode(two),
+        encode(one),  # the same file
+        encode(two) + b"a comment",  # another file, the same pixels
+        encode(one, "JPEG", quality=85),
+        encode(one, "JPEG", quality=85),  # the same file as one that is left out
+        b"no picture",
+        b"no picture",
     ]
     paths = make_dataset(tmp_path, files)
-    summary = run(params(duplicates={"near": True, "dhash": 4, "phash": 8}, holdout=0.0), paths, 1)
+    summary = run(params(duplicates=NEAR, holdout=0.0), paths, 1)
     counts = (summary.duplicate_files, summary.duplicate_pixels, summary.near_duplicates)
-    assert counts == (1, 1, 1)
+    assert counts == (3, 1, 1)
     kinds = {(line[0], line[1]): line[4] for line in table(paths.reports / "duplicates.tsv")[1:]}
-    assert kinds == {("0", "2"): "same file", ("3", "1"): "same pixels", ("0", "4"): "near"}
+    same_files = dict.fromkeys([("0", "2"), ("0", "5"), ("6", "7")], "same file")
+    assert kinds == {**same_files, ("3", "1"): "same pixels", ("0", "4"): "near"}
 
 
 @pytest.fixture
@@ -97,13 +92,13 @@ def junk(tmp_path):
     white.paste(drawn(12, (8, 8)), (5, 5))
     faint = Image.fromarray((120 + np.asarray(drawn(13)) // 64).astype(np.uint8))
     files = [
-        *(file_of(drawn(seed)) for seed in range(4)),
-        file_of(drawn(10, (40, 64))),
-        file_of(drawn(10, (64, 200))),
-        file_of(faint),
-        file_of(white),
-        file_of(drawn(14, (64, 64)).filter(ImageFilter.GaussianBlur(9))),
-        file_of(grey),
+        *(encode(drawn(seed)) for seed in range(4)),
+        encode(drawn(10, (40, 64))),
+        encode(drawn(10, (64, 200))),
+        encode(faint),
+        encode(white),
+        encode(drawn(14, (64, 64)).filter(ImageFilter.GaussianBlur(9))),
+        encode(grey),
     ]
     return make_dataset(tmp_path, files)
 
@@ -191,32 +186,11 @@ def test_statistics_are_those_of_the_cached_pixels(junk):
     assert 0 < brightness["p05"] <= brightness["p50"] <= brightness["p95"] < 255
 
 
-def test_with_borders_the_whole_picture_is_kept_on_the_background(tmp_path):
-    wide = Image.new("RGB", (96, 48), (200, 10, 10))
-    paths = make_dataset(tmp_path, [file_of(wide)])
-    run(params(crop="pad", background=[0, 0, 255], holdout=0.0), paths, 1)
-    image = TensorCache.open(paths.cache).images[0]
-    assert (image[:6] == (0, 0, 255)).all()
-    assert (image[26:] == (0, 0, 255)).all()
-    assert (image[10:22] == (200, 10, 10)).all()
-    assert np.array_equal(image, image[::-1])
-    assert pq.read_table(paths.cache / "index.parquet")["side"].to_pylist() == [96.0]
-
-
-def test_a_copy_of_a_dropped_file_is_listed_under_the_kept_one(tmp_path):
-    large, small = drawn(1, (180, 180)), drawn(1, (90, 90))
-    files = [file_of(small), file_of(large, "JPEG", quality=90), file_of(small), b"no picture"]
-    paths = make_dataset(tmp_path, [*files, b"no picture"])
-    run(params(duplicates={"near": True, "dhash": 4, "phash": 8}, holdout=0.0), paths, 1)
-    lines = [line[:2] + line[4:5] for line in table(paths.reports / "duplicates.tsv")[1:]]
-    assert lines == [["1", "0", "near"], ["1", "2", "same file"], ["3", "4", "same file"]]
-
-
 @pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path):
-    files = [file_of(drawn(seed // 3, (70, 70 + seed % 5)), "JPEG") for seed in range(200)]
+    files = [encode(drawn(seed // 3, (70, 70 + seed % 5)), "JPEG") for seed in range(200)]
     paths = make_dataset(tmp_path, files)
-    everything = params(filters=LIMITS, duplicates={"near": True, "dhash": 4, "phash": 8}, size=64)
+    everything = params(filters=LIMITS, duplicates=NEAR, size=64)
     made = []
     for workers in (1, 2, 3):
         run(everything, paths, workers)

@@ -3,6 +3,7 @@
 import _ctypes
 import io
 import json
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from pipeline.dataset.reader import Dataset
 from pipeline.gallery.page import face_boxes, paint_page_jpeg
 from pipeline.paths import Paths
 from pipeline.preprocessing.decoding import crop
-from pipeline.preprocessing.faces import animeface as face_animeface
+from pipeline.preprocessing.faces import detector as face_detector
 from pipeline.stages.preprocess import run
 
 WHITE, RED, BLUE, GREEN = (255, 255, 255), (200, 30, 30), (20, 40, 220), (10, 160, 60)
@@ -131,34 +132,20 @@ def test_every_reject_is_listed_counted_and_shown(blocks):
     assert sheet.height > 8 * 128
 
 
-def test_the_sheet_is_written_without_rejects_too(tmp_path):
-    paths = make_dataset(tmp_path, [page((RED, 1, 1, 50, 50))])
-    run(params(holdout=0.0), paths, workers=1)
-    assert Image.open(paths.reports / "rejects.png").height < 128
-    assert rejects_of(paths) == []
-
-
-def test_a_second_run_and_more_workers_give_the_same_bytes(tmp_path):
-    files = [page((RED, 10, 10, 60, 60 + n), (BLUE, 150, 60, 90 - n, 90)) for n in range(30)]
+def test_more_workers_give_the_same_bytes_and_faces_of_a_file_share_its_split(tmp_path):
+    files = [page((RED, 10, 10, 60, 60 + n), (BLUE, 150, 60, 90 - n, 90)) for n in range(40)]
     paths = make_dataset(tmp_path, files)
     write_boxes(
-        paths, {n: [[10, 10, 60, 60 + n], [150, 60, 90 - n, 90], [0, 0, 5, 5]] for n in range(30)}
+        paths, {n: [[10, 10, 60, 60 + n], [150, 60, 90 - n, 90], [0, 0, 5, 5]] for n in range(40)}
     )
     chosen = settings("boxes", "boxes.jsonl", margin=1.5)
-    run(chosen, paths, workers=1)
+    section = chosen.preprocess.model_copy(update={"holdout": 0.3})
+    chosen = chosen.model_copy(update={"preprocess": section})
+    summary = run(chosen, paths, workers=1)
     first = contents(paths.cache), contents(paths.reports)
     for workers in (2, 3):
         run(chosen, paths, workers=workers)
         assert (contents(paths.cache), contents(paths.reports)) == first
-
-
-def test_all_faces_of_a_file_are_in_the_same_split(tmp_path):
-    files = [page((RED, 10, 10, 60, 60), (BLUE, 150, 60, 90, 90 - n)) for n in range(40)]
-    paths = make_dataset(tmp_path, files)
-    write_boxes(paths, {n: [[10, 10, 60, 60 + n], [150, 60, 90 - n, 90]] for n in range(40)})
-    chosen = settings("boxes", "boxes.jsonl", margin=1.3)
-    section = chosen.preprocess.model_copy(update={"holdout": 0.3})
-    summary = run(chosen.model_copy(update={"preprocess": section}), paths, workers=1)
     index = index_of(paths)
     assert summary.holdout > 10
     splits = {}
@@ -206,19 +193,10 @@ def test_a_cache_records_the_content_of_a_box_file_and_not_its_name(blocks):
     assert meta("boxes.jsonl")["digest"] != first["digest"]
 
 
-def test_boxes_are_found_by_the_url_of_any_entry_with_the_same_file(tmp_path):
-    file = page((RED, 10, 10, 60, 60))
-    paths = make_dataset(tmp_path, [file, page(size=(250, 200)), file])
-    write_boxes(paths, {2: [[10, 10, 60, 60]]})
-    summary = run(settings("boxes", "boxes.jsonl"), paths, workers=1)
-    assert (summary.duplicate_files, summary.train) == (1, 1)
-    assert index_of(paths)["row"] == [0]
-
-
 def test_a_file_of_other_pictures_is_an_error(tmp_path):
     paths = make_dataset(tmp_path, [page(size=(250, 200))])
     write_boxes(paths, {77: [[10, 10, 60, 60]]})
-    with pytest.raises(GanError, match=r"boxes\.jsonl: .*sha256 or url"):
+    with pytest.raises(GanError, match=r"preprocess\.faces\.file .*sha256 or url"):
         run(settings("boxes", "boxes.jsonl"), paths, workers=1)
     assert not paths.cache.exists()
 
@@ -245,7 +223,7 @@ def test_an_unusable_detector_is_an_error_before_any_work(
     tmp_path, monkeypatch, detector, text, named
 ):
     wrong = Path(_ctypes.__file__)
-    monkeypatch.setattr(face_animeface, "find_library", lambda: wrong)
+    monkeypatch.setattr(face_detector, "find_library", lambda: wrong)
     monkeypatch.setattr(Dataset, "open", lambda folder: pytest.fail("the work began"))
     (tmp_path / "faces").mkdir()
     if text is not None:
@@ -298,4 +276,4 @@ def test_most_painted_pages_give_a_good_crop(tmp_path):
     assert len(good) >= 25
     assert wrong <= 2
     meta = TensorCache.open(paths.cache).meta
-    assert meta["settings"]["faces"]["version"] == face_animeface.version()
+    assert meta["settings"]["faces"]["version"] == metadata.version("animeface")

@@ -1,0 +1,113 @@
+"""Reports: the tables rejects.tsv and duplicates.tsv, and a summary whose numbers add up."""
+
+import csv
+import io
+from types import SimpleNamespace
+
+import numpy as np
+from preprocess_inputs import assert_counts_add_up, numbers_in
+
+from pipeline.preprocessing.faces.rules import Reject
+from pipeline.preprocessing.near_duplicates import NOT_COMPUTED
+from pipeline.preprocessing.outcome import Outcome, Rejected, count_reasons, rejects_table
+from pipeline.preprocessing.plan import ENTRY_DTYPE
+from pipeline.preprocessing.report import PreprocessSummary, describe_summary
+from pipeline.preprocessing.selection import Selection
+
+ODD = "".join(chr(c) for c in (9, 10, 11, 12, 13, 28, 30, 133, 8232, 8233, 0xD800, 233, 34))
+
+
+def entries_of(*numbers):
+    entries = np.zeros(len(numbers), ENTRY_DTYPE)
+    entries["entry"] = entries["offset"] = numbers
+    return entries
+
+
+def duplicates_of(names, **changes):
+    """The lines for pictures 9, 7, 20, 4, 30, of which 0 leads 1 and 2, and the last came again.
+
+    A name is the manifest's URL of an entry.
+    """
+    plan = SimpleNamespace(
+        entries=entries_of(9, 7, 20, 4, 30),
+        same_files=entries_of(31, 33),
+        same_pictures=np.array([4, 4]),
+    )
+    selection = {
+        "fault": np.zeros(5, np.int8),
+        "leader": np.array([0, 0, 0, 3, 4]),
+        "dhash": np.array([NOT_COMPUTED, 3, NOT_COMPUTED, NOT_COMPUTED, NOT_COMPUTED], np.int16),
+        "phash": np.array([NOT_COMPUTED, 8, NOT_COMPUTED, NOT_COMPUTED, NOT_COMPUTED], np.int16),
+    } | changes
+    avatars = np.zeros(5, [("picture", "i8")])
+    avatars["picture"] = np.arange(5)
+    dataset = SimpleNamespace(
+        entries_at=lambda offsets: (SimpleNamespace(url=names(offset)) for offset in offsets)
+    )
+    decoded = SimpleNamespace(avatars=avatars)
+    return "".join(Outcome(dataset, plan, decoded, Selection(**selection)).duplicates_table())
+
+
+def test_duplicates_are_sorted_by_kept_entry_then_by_entry():
+    assert duplicates_of(lambda offset: f"/{offset}").splitlines() == [
+        "kept_row\trow\tkept_url\turl\tkind\tdhash\tphash",
+        "9\t7\t/9\t/7\tnear\t3\t8",
+        "9\t20\t/9\t/20\tsame pixels\t\t",
+        "30\t31\t/30\t/31\tsame file\t\t",
+        "30\t33\t/30\t/33\tsame file\t\t",
+    ]
+    unconfirmed = np.full(5, NOT_COMPUTED, np.int16)
+    assert "near\t3\t\n" in duplicates_of(str, phash=unconfirmed)
+
+
+def test_a_table_is_read_back_whole_with_any_characters_in_it():
+    text = duplicates_of(lambda offset: f"a{ODD}b{offset}").encode().decode()
+    rows = list(csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE))
+    assert len(text.splitlines()) == 1 + len(rows) == 5
+    assert [row["kind"] for row in rows] == ["near", "same pixels", "same file", "same file"]
+    odd = Rejected(1, 3, "/a\tb\nc", Reject("unreadable", "bad\r\nfile \ud800"))
+    assert rejects_table([odd]).splitlines() == [
+        "row\turl\treason\tdetail",
+        "3\t/a b c\tunreadable\tbad file \\ud800",
+    ]
+
+
+def test_reasons_are_counted_most_frequent_first():
+    rejects = [Rejected(0, 0, "/0.png", Reject(reason)) for reason in "bbcccaa"]
+    assert list(count_reasons(rejects).items()) == [("c", 3), ("a", 2), ("b", 2)]
+
+
+def summary(without_face, faces_rejected, more_faces):
+    """A summary with another power of two for each reason to leave pictures or faces out."""
+    alike = {"filtered": 64, "duplicate_pixels": 128, "near_duplicates": 256}
+    kept_and_alike = alike | {"train": 1024, "holdout": 512}
+    faces_found = sum(kept_and_alike.values()) + faces_rejected
+    pictures = faces_found - more_faces + without_face
+    return PreprocessSummary(
+        rows=1 + 2 + 4 + pictures + 2048,
+        without_image={"gone": 2048},
+        read=1 + 2 + 4 + pictures,
+        duplicate_files=1,
+        bad=2,
+        refused=4,
+        pictures=pictures,
+        without_face=without_face,
+        faces_found=faces_found,
+        faces_rejected=faces_rejected,
+        **kept_and_alike,
+        upscaled=7,
+        rejects={"any": 2 + 4 + without_face + faces_rejected + 64},
+        statistics={},
+        digest="",
+    )
+
+
+def test_pictures_and_faces_add_up():
+    of_pictures = summary(without_face=0, faces_rejected=0, more_faces=0)
+    assert_counts_add_up(of_pictures)
+    assert numbers_in(describe_summary(of_pictures, faces=False))[:2] == [1991, 1536]
+    of_faces = summary(without_face=8, faces_rejected=16, more_faces=100)
+    assert_counts_add_up(of_faces, faces=True)
+    pictures, faces = describe_summary(of_faces, faces=True).split(". ")
+    assert numbers_in(pictures)[:2] == [1915, 1900]
+    assert numbers_in(faces)[:2] == [2000, 1536]
