@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from os.path import exists
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 NAME = "mlartifacts"
@@ -60,7 +59,7 @@ def foreign_root(uri: str | None, home: Path) -> Path | None:
 def list_foreign_roots(database: Path, home: Path) -> list[Path]:
     """Folders from which `rewrite` would lead to `home`; sqlite3.Error if it can't be read."""
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True)) as connection:
-        return sorted({change.root for change in _list_changes(connection, home)})
+        return sorted({root for root, *_ in _list_changes(connection, home)})
 
 
 def rewrite(database: Path, home: Path) -> int:
@@ -71,19 +70,15 @@ def rewrite(database: Path, home: Path) -> int:
     """
     with closing(sqlite3.connect(database)) as connection, connection:
         changes = list(_list_changes(connection, home))
-        for change in changes:
-            connection.execute(change.statement, (change.uri, change.rowid))
+        for _, statement, *values in changes:
+            connection.execute(statement, values)
     return len(changes)
 
 
-class _Change(NamedTuple):
-    root: Path
-    statement: str
-    uri: str
-    rowid: int
-
-
-def _list_changes(connection: sqlite3.Connection, home: Path) -> Iterator[_Change]:
+def _list_changes(
+    connection: sqlite3.Connection, home: Path
+) -> Iterator[tuple[Path, str, str, int]]:
+    """Old root, statement and its two values for each location to change."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if not {"experiments", "runs"} <= tables:
         return  # no store of MLflow's
@@ -96,4 +91,4 @@ def _list_changes(connection: sqlite3.Connection, home: Path) -> Iterator[_Chang
                     new = home / old.relative_to(root)
                     if table == "experiments" or exists(new) or not exists(old):
                         text = str(new) if uri.startswith("/") else new.as_uri()
-                        yield _Change(root, statement, text, rowid)
+                        yield root, statement, text, rowid

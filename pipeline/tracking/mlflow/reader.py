@@ -1,6 +1,6 @@
 """Runs of trainings in an MLflow store, and their files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,20 @@ def search_trainings(
     """
     experiments = {each.experiment_id: each.name for each in store.client.search_experiments()}
     query = " AND ".join(["tags.run_key LIKE '_%'", *([condition] if condition else [])])
-    runs = _search(store, list(experiments), query, [*order, "start_time DESC"], most)
+    runs: list[Any] = []
+    token: str | None = None
+    while len(runs) < most:
+        page = store.client.search_runs(
+            list(experiments),
+            query,
+            order_by=[*order, "start_time DESC"],
+            max_results=min(most - len(runs), PAGE),
+            page_token=token,
+        )
+        runs += page
+        token = page.token
+        if not token:
+            break
     return [
         StoredRun(
             run.info.run_id,
@@ -52,21 +65,6 @@ def search_trainings(
         )
         for run in runs
     ]
-
-
-def _search(
-    store: MlflowStore, experiments: list[str], query: str, order: list[str], most: int
-) -> Iterator[Any]:
-    token: str | None = None
-    while most > 0:
-        size = min(most, PAGE)
-        page = store.client.search_runs(
-            experiments, query, order_by=order, max_results=size, page_token=token
-        )
-        yield from page
-        most, token = most - len(page), page.token
-        if not token:
-            return
 
 
 def list_files(store: MlflowStore, run_id: str, folder: str) -> dict[str, int]:

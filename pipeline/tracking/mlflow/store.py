@@ -80,13 +80,10 @@ class MlflowStore:
         """Id of the newest run whose tag matches, in one experiment or in any."""
         every = self.client.search_experiments()
         ids = [each.experiment_id for each in every if experiment in (None, each.name)]
-        runs = (
-            self.client.search_runs(
-                ids, f"tags.{tag}", order_by=["start_time DESC"], max_results=1
-            )
-            if ids
-            else []
-        )
+        if not ids:
+            return None
+        newest = ["start_time DESC"]
+        runs = self.client.search_runs(ids, f"tags.{tag}", order_by=newest, max_results=1)
         return str(runs[0].info.run_id) if runs else None
 
 
