@@ -56,12 +56,6 @@ def foreign_root(uri: str | None, home: Path) -> Path | None:
         return root
 
 
-def list_foreign_roots(database: Path, home: Path) -> list[Path]:
-    """Folders from which `rewrite` would lead to `home`; sqlite3.Error if it can't be read."""
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True)) as connection:
-        return sorted({root for root, *_ in _list_changes(connection, home)})
-
-
 def rewrite(database: Path, home: Path) -> int:
     """Make all locations of other `mlartifacts` folders lead to `home`; returns their number.
 
@@ -70,15 +64,14 @@ def rewrite(database: Path, home: Path) -> int:
     """
     with closing(sqlite3.connect(database)) as connection, connection:
         changes = list(_list_changes(connection, home))
-        for _, statement, *values in changes:
+        for statement, values in changes:
             connection.execute(statement, values)
     return len(changes)
 
 
 def _list_changes(
     connection: sqlite3.Connection, home: Path
-) -> Iterator[tuple[Path, str, str, int]]:
-    """Old root, statement and its two values for each location to change."""
+) -> Iterator[tuple[str, tuple[str, int]]]:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if not {"experiments", "runs"} <= tables:
         return  # no store of MLflow's
@@ -90,5 +83,4 @@ def _list_changes(
                     old = local_folder(uri) or root
                     new = home / old.relative_to(root)
                     if table == "experiments" or exists(new) or not exists(old):
-                        text = str(new) if uri.startswith("/") else new.as_uri()
-                        yield root, statement, text, rowid
+                        yield statement, (str(new) if uri.startswith("/") else new.as_uri(), rowid)

@@ -23,7 +23,6 @@ from pipeline.housekeeping import doctor_tools as tools
 from pipeline.housekeeping.doctor_point import Point, note, wrong
 from pipeline.housekeeping.doctor_tracker import check_tracker
 from pipeline.paths import Paths
-from pipeline.tracking.mlflow.database_status import DatabaseStatus, newest_schema, schema_problem
 
 KEY = "a" * 64
 
@@ -99,11 +98,8 @@ def test_notes_alone_are_no_failure(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_an_intact_store(store):
-    paths, _ = store
-    state, artifacts = check_tracker(paths, repair=False)
-    assert (state.level, artifacts.level) == ("ok", "ok")
-    assert state.text == f"{paths.root}/mlflow.db: 1 training in 1 run"
-    assert f"{paths.root}/mlartifacts" in artifacts.text
+    (state,) = check_tracker(store[0], repair=False)
+    assert state == Point("ok", f"{store[0].root}/mlflow.db: 1 training")
 
 
 @pytest.mark.slow
@@ -112,30 +108,18 @@ def test_a_copied_store_is_repaired_only_on_request(store, copied):
     artifacts = list(check_tracker(copied, repair=False))[1]
     assert artifacts.level == "wrong"
     assert str(store[0].root / "mlartifacts") in artifacts.text
-    assert "gan doctor --repair" in artifacts.remedy
+    assert "gan doctor --repair" in artifacts.text
     assert content(copied.root) == before
     original = (store[0].root / "mlflow.db").read_bytes()
-    assert [point.level for point in check_tracker(copied, repair=True)] == ["ok", "ok", "ok"]
     assert [point.level for point in check_tracker(copied, repair=True)] == ["ok", "ok"]
+    assert [point.level for point in check_tracker(copied, repair=True)] == ["ok"]
     assert (store[0].root / "mlflow.db").read_bytes() == original
-
-
-@pytest.mark.slow
-def test_lost_artefacts_are_wrong(copied):
-    shutil.rmtree(copied.root / "mlartifacts")
-    execute(
-        copied,
-        "UPDATE runs SET artifact_uri = 'file:///gone/mlartifacts/' || run_uuid || '/artifacts'",
-    )
-    artifacts = list(check_tracker(copied, repair=False))[1]
-    assert artifacts.level == "wrong"
-    assert "/gone/mlartifacts" in artifacts.text
 
 
 @pytest.mark.slow
 def test_a_running_run_without_a_process_is_noted_and_one_with_a_process_is_not(store, copied):
     execute(copied, "UPDATE runs SET status = 'RUNNING'")
-    idle = list(check_tracker(copied, repair=False))[2]
+    idle = list(check_tracker(copied, repair=False))[-1]
     assert idle.level == "note"
     assert f"{store[1][:8]} (killed one)" in idle.text
     spool = copied.root / "logs" / "runs" / "train"
@@ -145,33 +129,15 @@ def test_a_running_run_without_a_process_is_noted_and_one_with_a_process_is_not(
     )
     with (spool / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert list(check_tracker(copied, repair=False))[2].level == "ok"
+        assert list(check_tracker(copied, repair=False))[-1].level == "ok"
 
 
 @pytest.mark.slow
-def test_a_store_that_another_process_writes_to_is_a_note(store):
-    with closing(sqlite3.connect(store[0].root / "mlflow.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        state = next(check_tracker(store[0], repair=False))
-    assert state.level == "note"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("revision", "words"), [("451aebb31d03", "older"), ("ffff", "newer")])
-def test_a_store_of_another_mlflow_is_wrong(copied, revision, words):
-    execute(copied, f"UPDATE alembic_version SET version_num = '{revision}'")
-    state = next(check_tracker(copied, repair=False))
+def test_a_store_of_another_mlflow_is_wrong(copied):
+    execute(copied, "UPDATE alembic_version SET version_num = '451aebb31d03'")
+    (state,) = check_tracker(copied, repair=False)
     assert state.level == "wrong"
-    assert words in state.text
-    assert ("mlflow db upgrade" in state.remedy) == (words == "older")
-
-
-@pytest.mark.slow
-def test_the_newest_schema_is_the_one_that_mlflow_makes(store):
-    head, known = newest_schema()
-    assert DatabaseStatus.read(store[0].root / "mlflow.db").schema == head
-    assert head in known
-    assert schema_problem(head, (head, known)) == ""
+    assert "mlflow db upgrade" in state.text
 
 
 def test_a_file_that_is_no_store_is_wrong_and_stays(tmp_path):
@@ -179,7 +145,7 @@ def test_a_file_that_is_no_store_is_wrong_and_stays(tmp_path):
     file.write_bytes(b"no database" * 1000)
     (point,) = check_tracker(Paths(tmp_path), repair=True)
     assert (point.level, point.text.count("\n")) == ("wrong", 0)
-    assert [each.name for each in tmp_path.iterdir()] == ["mlflow.db"]
+    assert file.read_bytes() == b"no database" * 1000
 
 
 @pytest.mark.slow
@@ -330,5 +296,5 @@ def test_weights_are_absent_wrong_or_ok(tmp_path, write_params):
 def test_the_former_name_of_the_option_still_repairs(copied, monkeypatch):
     monkeypatch.chdir(copied.root)
     assert CliRunner().invoke(app, ["doctor", "--mend"]).exit_code == 1  # there is no dvc.yaml
-    assert [point.level for point in check_tracker(copied, repair=False)] == ["ok", "ok"]
+    assert [point.level for point in check_tracker(copied, repair=False)] == ["ok"]
     assert "--mend" not in CliRunner().invoke(app, ["doctor", "--help"]).output
