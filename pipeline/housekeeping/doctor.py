@@ -3,14 +3,14 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-from pipeline.housekeeping import doctor_inputs as inputs
+from gan.errors import GanError
+from pipeline.housekeeping import doctor_checks as checks
 from pipeline.housekeeping import doctor_leftovers as leftovers
-from pipeline.housekeeping import doctor_tools as tools
 from pipeline.housekeeping.doctor_point import Point, wrong
 from pipeline.housekeeping.doctor_tracker import check_tracker
 from pipeline.paths import Paths
 
-Check = Callable[[], Point | Iterable[Point]]
+Check = Callable[[Paths], Point | Iterable[Point]]
 
 
 def run(paths: Paths, *, repair: bool) -> None:
@@ -25,29 +25,24 @@ def run(paths: Paths, *, repair: bool) -> None:
 
 
 def run_checks(paths: Paths, *, repair: bool = False) -> Iterator[Point]:
-    """Run all checks, those first on which others depend."""
-    checks: dict[str, Check] = {
-        "Python": tools.python,
-        "torch": tools.torch,
-        "Git": lambda: tools.git(paths),
-        "DVC": lambda: tools.dvc(paths),
-        "disk": lambda: tools.disk(paths),
-        "params.yaml": lambda: inputs.params(paths),
-        "data/": lambda: inputs.data(paths),
-        "outs": lambda: inputs.outs(paths),
-        "weights/": lambda: inputs.weights(paths),
-        "tracking store": lambda: check_tracker(paths, repair=repair),
-        "unsent records": lambda: leftovers.unsent(paths),
-        "unfinished trainings": lambda: leftovers.trainings(paths),
+    """Run all checks; one that raises is a line, and hides no other."""
+    named: dict[str, Check] = {
+        "Python": checks.check_python,
+        "torch": checks.check_torch,
+        "repository": checks.check_repository,
+        "disk": checks.check_disk,
+        "params.yaml": checks.check_params,
+        "data/": checks.check_data,
+        "weights/": checks.check_weights,
+        "tracking store": lambda paths: check_tracker(paths, repair=repair),
+        "unsent records": leftovers.unsent,
+        "unfinished trainings": leftovers.trainings,
     }
-    for name, check in checks.items():
-        yield from _run_check(name, check)
-
-
-def _run_check(name: str, check: Check) -> Iterator[Point]:
-    """Results of one check; one that raises must not hide those of the others."""
-    try:
-        found = check()
-        yield from [found] if isinstance(found, Point) else found
-    except Exception as error:
-        yield wrong(f"{name}: can't be checked ({type(error).__name__}: {error})")
+    for name, check in named.items():
+        try:
+            found = check(paths)
+            yield from [found] if isinstance(found, Point) else found
+        except GanError as error:
+            yield wrong(str(error))
+        except Exception as error:
+            yield wrong(f"{name}: can't be checked ({type(error).__name__}: {error})")

@@ -19,8 +19,8 @@ class Point:
         return f"{self.level:<5}  {text}"
 
 
-def ok(text: str) -> Point:
-    return Point("ok", text)
+def ok(text: str, remedy: str = "") -> Point:
+    return Point("ok", text, remedy)
 
 
 def note(text: str, remedy: str = "") -> Point:

@@ -9,22 +9,22 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import yaml
 from evaluated_runs import write_run
 from tracking_stores import apart, copy_store, empty_database
 from typer.testing import CliRunner
 
+from gan.errors import GanError
 from pipeline.cli.main import app
-from pipeline.dataset.layout import FileChecksum, checksum_file, digest_files
+from pipeline.dataset.layout import checksum_file, digest_files
 from pipeline.housekeeping import doctor
-from pipeline.housekeeping import doctor_inputs as inputs
+from pipeline.housekeeping import doctor_checks as checks
 from pipeline.housekeeping import doctor_leftovers as leftovers
-from pipeline.housekeeping import doctor_tools as tools
 from pipeline.housekeeping.doctor_point import Point, note, wrong
 from pipeline.housekeeping.doctor_tracker import check_tracker
 from pipeline.paths import Paths
 
 KEY = "a" * 64
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +80,7 @@ def test_a_check_that_raises_is_a_line_and_hides_no_other(tmp_path, monkeypatch)
     def fail(paths):
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(inputs, "params", fail)
+    monkeypatch.setattr(checks, "check_params", fail)
     points = list(doctor.run_checks(Paths(tmp_path)))
     assert wrong("params.yaml: can't be checked (ZeroDivisionError: by zero)") in points
     assert points[-1].text == "no unfinished trainings"
@@ -202,43 +202,36 @@ def test_unfinished_and_running_trainings_are_listed_and_finished_ones_are_not(t
 # tools and files
 
 
-def test_python_torch_and_dvc_of_this_environment_are_fine(tmp_path):
-    assert tools.python().level == tools.torch().level == "ok"
+def test_the_machine_is_fine_and_a_folder_is_a_repository_with_a_commit_or_not(
+    tmp_path, monkeypatch
+):
+    paths = Paths(tmp_path)
+    assert checks.check_python(paths).level == checks.check_torch(paths).level == "ok"
+    assert checks.check_repository(paths).level == "wrong"
     (tmp_path / "dvc.yaml").touch()
-    assert tools.dvc(Paths(tmp_path)).level == "wrong"
     (tmp_path / ".dvc").mkdir()
-    assert tools.dvc(Paths(tmp_path)).level == "ok"
-
-
-def test_without_git_runs_cannot_record_their_commit(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert tools.git(Paths(tmp_path)).level == "note"
-    monkeypatch.setenv("PATH", "")
-    assert tools.git(Paths(tmp_path)).level == "wrong"
+    assert checks.check_repository(paths).level == "note"
+    assert checks.check_repository(Paths(REPOSITORY)).level == "ok"
 
 
 @pytest.mark.parametrize(
     ("free", "level"), [(1 << 29, "wrong"), (2 << 30, "note"), (9 << 30, "ok")]
 )
 def test_low_disk_space_is_reported(tmp_path, monkeypatch, free, level):
-    monkeypatch.setattr(
-        tools.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, free)
-    )
-    assert tools.disk(Paths(tmp_path)).level == level
+    usage = shutil._ntuple_diskusage(0, 0, free)
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda path: usage)
+    assert checks.check_disk(Paths(tmp_path)).level == level
+    monkeypatch.setattr(checks.os, "access", lambda path, mode: False)  # root may write anywhere
+    assert checks.check_disk(Paths(tmp_path)).level == "wrong"
 
 
-def test_a_folder_that_is_not_writable_is_wrong(tmp_path, monkeypatch):
-    monkeypatch.setattr(tools.os, "access", lambda path, mode: False)  # root may write anywhere
-    assert tools.disk(Paths(tmp_path)).level == "wrong"
-
-
-def write_data(paths: Paths) -> int:
-    """A dataset without images; returns its bytes."""
+def test_data_is_absent_or_damaged(tmp_path):
+    paths = Paths(tmp_path)
+    assert checks.check_data(paths).level == "note"
     paths.data.mkdir()
-    (paths.data / "manifest.jsonl").write_text("")
-    marks: dict[str, FileChecksum] = {
-        "manifest.jsonl": checksum_file(paths.data / "manifest.jsonl")
-    }
+    (paths.data / "manifest.jsonl").touch()
+    marks = {"manifest.jsonl": checksum_file(paths.data / "manifest.jsonl")}
     snapshot = {
         "format": 1,
         "source": {"source": "embedded"},
@@ -246,50 +239,24 @@ def write_data(paths: Paths) -> int:
         "files": {name: vars(mark) for name, mark in marks.items()},
         "digest": digest_files(marks),
     }
-    file = paths.data / "snapshot.json"
-    file.write_text(json.dumps(snapshot))
-    return file.stat().st_size
-
-
-def test_data_is_absent_pinned_changed_or_damaged(tmp_path):
-    paths = Paths(tmp_path)
-    assert inputs.data(paths).level == "note"
-    size = write_data(paths)
-    assert "data.dvc pins nothing" in inputs.data(paths).text
-    paths.pin.write_text(yaml.safe_dump({"outs": [{"path": "data", "size": size}]}))
-    assert inputs.data(paths).level == "ok"
-    paths.pin.write_text(yaml.safe_dump({"outs": [{"path": "data", "size": size + 1}]}))
-    assert inputs.data(paths).level == "note"
+    (paths.data / "snapshot.json").write_text(json.dumps(snapshot))
+    assert checks.check_data(paths).level == "ok"
     (paths.data / "manifest.jsonl").unlink()
-    assert inputs.data(paths).level == "wrong"
-
-
-def test_outs_that_are_missing_are_named(tmp_path):
-    paths = Paths(tmp_path)
-    assert inputs.outs(paths).level == "note"
-    outs = [{"path": "models"}, {"path": "cache"}]
-    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"train": {"outs": outs}}}))
-    (tmp_path / "cache").mkdir()
-    assert inputs.outs(paths).text == "absent outs: models"
-    (tmp_path / "models").mkdir()
-    assert inputs.outs(paths).level == "ok"
-    (tmp_path / "dvc.lock").write_text("stages: {train: [}")
-    assert inputs.outs(paths).level == "note"
-    (tmp_path / "dvc.lock").write_text("stages: {train: 5}")
-    assert inputs.outs(paths).level == "wrong"
+    with pytest.raises(GanError, match=r"manifest\.jsonl"):
+        checks.check_data(paths)
 
 
 def test_weights_are_absent_wrong_or_ok(tmp_path, write_params):
     paths = Paths(tmp_path)
-    assert "gan weights fetch" in inputs.weights(paths).text
+    assert "gan weights fetch" in checks.check_weights(paths).text
     paths.weights.mkdir()
     (paths.weights / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"weights")
     digest = hashlib.sha256(b"weights").hexdigest()
     write_params(tmp_path / "params.yaml")
-    assert inputs.weights(paths).level == "wrong"
+    assert checks.check_weights(paths).level == "wrong"
     write_params(tmp_path / "params.yaml", {"features.inception_sha256": digest})
-    assert inputs.weights(paths).level == "ok"
-    assert inputs.params(paths).level == "ok"
+    assert checks.check_weights(paths).level == "ok"
+    assert checks.check_params(paths).level == "ok"
 
 
 @pytest.mark.slow
