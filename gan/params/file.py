@@ -93,9 +93,13 @@ def read_text(path: Path) -> str:
 
 def parse_text(text: str, source: str) -> Params:
     """Parse the text of params.yaml and validate it, as `parse_params` does."""
+    return parse_params(parse_yaml(text, source), source)
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Values of a YAML text, not validated; GanError if it is none."""
     try:
-        values = yaml.load(text, _Loader)
+        return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         problem = " ".join(str(error).split())
         raise GanError(f"{source}: not valid YAML: {problem}") from None
-    return parse_params(values, source)

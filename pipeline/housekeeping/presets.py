@@ -1,17 +1,14 @@
 """`gan params`: params.yaml with the settings of a preset, a file in preset_files/."""
 
+import re
 import sys
-from io import StringIO
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from gan.atomic import write_atomically
 from gan.errors import GanError
-from gan.params.file import parse_text, read_text
+from gan.params.file import parse_text, parse_yaml, read_text
 
 PRESETS = Path(__file__).resolve().parent / "preset_files"
 
@@ -72,29 +69,47 @@ def _head(preset: str) -> str:
 
 
 def _merge(preset: str, before: str, params: Path) -> str:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096  # lines are broken where they were
-    try:
-        values = yaml.load(before)
-    except (YAMLError, ValueError) as error:
-        problem = " ".join(str(error).split())
-        raise GanError(f"{params}: not valid YAML: {problem}") from None
-    if not isinstance(values, dict):
+    if not isinstance(parse_yaml(before, str(params)), dict):
         raise GanError(f"{params}: no sections in it; restore it from Git")
-    for section, settings in yaml.load(preset).items():
-        if section in REPLACED:
-            values[section] = settings
+    settings: dict[str, Any] = parse_yaml(preset, "preset")
+    lines, new = before.splitlines(), preset.splitlines()
+    for section in REPLACED:
+        lines[_find_section(lines, section)] = new[_find_section(new, section)]
+    _set(lines, 0, "", {key: settings[key] for key in settings.keys() - REPLACED})
+    text = "\n".join(lines).rstrip() + "\n"
+    if not _holds(parse_yaml(text, str(params)), settings):
+        raise GanError(
+            f"{params}: not a key on each line, indented by two spaces, as this command needs it; "
+            "restore it from Git"
+        )
+    return text
+
+
+def _find_section(lines: list[str], name: str) -> slice:
+    """Lines of a section, without blank ones behind it."""
+    start = next((i for i, line in enumerate(lines) if line.startswith(f"{name}:")), len(lines))
+    ends = (i for i in range(start + 1, len(lines)) if lines[i][:1] not in ("", " "))
+    end = next(ends, len(lines))
+    while end > start and not lines[end - 1]:
+        end -= 1
+    return slice(start, end)
+
+
+def _set(lines: list[str], start: int, indent: str, settings: dict[str, Any]) -> None:
+    """Put values on the lines of their keys, the comments where they were."""
+    for key, value in settings.items():
+        keys = (i for i, line in enumerate(lines) if line.startswith(f"{indent}{key}:"))
+        place = next((i for i in keys if i >= start), len(lines) - 1)
+        if isinstance(value, dict):
+            _set(lines, place + 1, f"{indent}  ", value)
         else:
-            _set(values, section, settings)
-    after = StringIO()
-    yaml.dump(values, after)
-    return after.getvalue()
+            old, comment = re.fullmatch(r"([^#]*)(.*)", lines[place]).groups()  # type: ignore[union-attr]
+            lines[place] = f"{indent}{key}: {value}".ljust(len(old)) + comment
 
 
-def _set(section: dict[str, Any], key: str, value: Any) -> None:
-    if isinstance(value, dict) and isinstance(section.get(key), dict):
-        for inner, setting in value.items():
-            _set(section[key], inner, setting)
-    else:
-        section[key] = value
+def _holds(values: Any, settings: Any) -> bool:
+    """Whether nested values are those of the settings, as far as these go."""
+    if not isinstance(settings, dict):
+        return bool(values == settings)
+    known = values if isinstance(values, dict) else {}
+    return all(_holds(known.get(key), setting) for key, setting in settings.items())

@@ -2,14 +2,12 @@
 
 import copy
 import re
-from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from ruamel.yaml import YAML
 from torch import nn
 
 from gan.errors import GanError
@@ -116,16 +114,6 @@ def test_the_output_differs_from_the_file_only_in_the_keys_of_the_preset(text, n
         expected["preprocess"][section] |= preset["preprocess"][section]
     assert after == expected
     assert list(after) == list(before)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_output_is_read_and_written_again_without_a_change(text, name):
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    again = StringIO()
-    yaml.dump(yaml.load(text(name)), again)
-    assert again.getvalue() == text(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -351,10 +339,8 @@ def test_invalid_values_in_replaced_sections_do_not_matter(tmp_path, text):
     [
         ("", "params.yaml: empty"),
         ("a: [1,\nb: 2", "not valid YAML"),
-        ("a: 1\na: 2\n", "not valid YAML"),
         ("- 1\n", "no sections"),
-        ("a: 1\n", "scrape is missing"),
-        ("preprocess: 5\n", "scrape is missing"),
+        ("a: 1\n", "a key on each line"),
     ],
 )
 def test_an_invalid_file_is_refused(tmp_path, content, message):
