@@ -5,10 +5,10 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from gan.checkpoints import Origin, describe_checkpoint
 from gan.errors import GanError
@@ -33,8 +33,6 @@ from pipeline.tracking.open_run import attach_to_run, experiment_name
 PORT = 5001  # 5000 is the UI's
 RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
 
-T = TypeVar("T")
-
 
 def run(subject: str, paths: Paths, *, name: str, alias: str = "") -> None:
     """Register the best checkpoint of a run, or a checkpoint's file, and print how to use it.
@@ -44,13 +42,12 @@ def run(subject: str, paths: Paths, *, name: str, alias: str = "") -> None:
     invalid names, unknown runs, damaged files and stores that refuse.
     """
     _check_names(name, alias)
-    with _weights(subject, paths) as (weights, run_id):
-        store = _call(paths, lambda: MlflowStore(tracking_uri(paths), paths.main_root))
-        version = _call(paths, lambda: _register(store, weights, run_id, paths, name))
+    with _weights(subject, paths) as (weights, run_id), _one_line_errors(paths):
+        store = MlflowStore(tracking_uri(paths), paths.main_root)
+        version = _register(store, weights, run_id, paths, name)
         if alias:
-            number = str(version.number)
-            _call(paths, lambda: store.client.set_registered_model_alias(name, alias, number))
-        sys.stdout.write(_usage(weights.origin, version, name, alias, paths))
+            store.client.set_registered_model_alias(name, alias, str(version.number))
+    sys.stdout.write(_usage(weights.origin, version, name, alias, paths))
 
 
 def _check_names(name: str, alias: str) -> None:
@@ -168,9 +165,11 @@ def _usage(origin: Origin, version: Version, name: str, alias: str, paths: Paths
     )
 
 
-def _call(paths: Paths, request: Callable[[], T]) -> T:
+@contextmanager
+def _one_line_errors(paths: Paths) -> Iterator[None]:
+    """Make a GanError of whatever the store answers."""
     try:
-        return request()
+        yield
     except GanError:
         raise
     except Exception as error:

@@ -1,7 +1,7 @@
 """`gan lineage`: the lineage of a picture, checkpoint or run, as text or JSON."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -12,20 +12,17 @@ from pipeline.paths import Paths
 from pipeline.runs.lineage.check import Finding
 from pipeline.runs.lineage.check import check as run_checks
 from pipeline.runs.lineage.commands import list_steps, reproduce_command
-from pipeline.runs.lineage.trace import HISTORY, PATCH, Code, Lineage, TrackedRun, trace
+from pipeline.runs.lineage.trace import PATCH, Lineage, TrackedRun, trace
 from pipeline.tracking.mlflow.store import tracking_uri
 
-LABEL, WIDTH = 12, 99
-UNKNOWN = "unknown"
-
 EDITED = (
-    "NOT the digest of its settings, data and code: the metadata was edited, or belongs to "
-    "another file. Trust none of it"
+    "the run key is NOT the digest of its settings, data and code: the metadata was edited, or "
+    "belongs to another file. Trust none of it"
 )
 CHANGES = {
-    "whole": f"with uncommitted changes, kept as artefact {PATCH} of the MLflow run",
-    "in part": f"with uncommitted changes, kept in part as artefact {PATCH} of the MLflow run",
-    "lost": "with uncommitted changes, not kept",
+    "whole": f"there were uncommitted changes, kept as artefact {PATCH} of the MLflow run",
+    "in part": f"there were uncommitted changes; a part is artefact {PATCH} of the MLflow run",
+    "lost": "there were uncommitted changes, which were not kept",
     "unknown": "unknown whether there were uncommitted changes: Git did not answer in time",
 }
 
@@ -39,7 +36,9 @@ def run(subject: str, paths: Paths, *, check: bool, as_json: bool) -> None:
     findings = run_checks(lineage) if check else []
     if as_json:
         checks = {"checks": [vars(each) for each in findings]} if check else {}
-        typer.echo(json.dumps(_as_json(lineage) | checks, indent=1))  # in ASCII: lone surrogates
+        typer.echo(
+            json.dumps(_list_facts(lineage) | checks, indent=1)
+        )  # in ASCII: lone surrogates
     else:
         lines = _format_findings(findings) if check else _format_lineage(lineage)
         typer.echo("\n".join(map(_escape, [lineage.subject.given, *lines])))
@@ -54,57 +53,50 @@ def _escape(text: str) -> str:
 
 def _format_findings(findings: list[Finding]) -> Iterator[str]:
     for each in findings:
-        yield f"  {'ok' if each.there else 'missing':<{LABEL}}{each.name}: {each.text}"
+        yield f"  {'ok' if each.there else 'missing':<12}{each.name}: {each.text}"
 
 
 def _format_lineage(lineage: Lineage) -> Iterator[str]:
-    subject = lineage.subject
-    picture = [f"seeds {subject.seeds}, truncation {subject.truncation:g}"]
-    parts = {
-        "picture": picture if subject.kind == "picture" else [],
-        "checkpoint": _describe_checkpoint(lineage),
-        "run": _describe_run(lineage),
-        "code": _describe_code(lineage),
-        "data": _describe_data(lineage) or [UNKNOWN],
-        "settings": _describe_settings(lineage),
+    """Known facts as YAML, notes, and the commands."""
+    facts = _list_facts(lineage)
+    for key in ("tags", "no_run"):
+        facts["run"].pop(key)
+    steps, command = facts.pop("commands"), facts.pop("reproduce")
+    known = {
+        name: {key: value for key, value in part.items() if value not in (None, "", {})}
+        for name, part in facts.items()
     }
-    for label, lines in parts.items():
-        for number, line in enumerate(lines):
-            yield f"  {'' if number else label:<{LABEL}}{line}".rstrip()
-    yield ""
-    yield from _format_commands(lineage)
+    yield from yaml.safe_dump(
+        known, sort_keys=False, default_flow_style=None, allow_unicode=True, width=99
+    ).splitlines()
+    yield from (f"note: {note}" for note in _list_notes(lineage))
+    if steps:
+        yield from ("", "commands that make it again:", *(f"  {each}" for each in steps))
+        yield from ("or one command, which also compares:", f"  {command}")
 
 
-def _describe_checkpoint(lineage: Lineage) -> list[str]:
-    metadata = lineage.subject.metadata
-    if not metadata:
-        return [f"{UNKNOWN}: neither in models/ nor among the artefacts of the MLflow run"]
-    size = f"{metadata['size']} px"
-    lines = [f"{size}, {metadata['images_seen']:,} images seen, {metadata['weights']} weights"]
-    return lines + ([f"sha256 {metadata['sha256']}"] if metadata.get("sha256") else [])
-
-
-def _describe_run(lineage: Lineage) -> Iterator[str]:
-    matches, run = lineage.subject.key_matches(), lineage.run
-    yield lineage.name
-    yield f"key {lineage.subject.run_key}"
-    if matches is False:
-        yield EDITED
-    if matches is None:
+def _list_notes(lineage: Lineage) -> Iterator[str]:
+    code, matches = lineage.code, lineage.subject.key_matches()
+    if not lineage.subject.metadata:
+        yield "no checkpoint of it is in models/ or among the artefacts of the MLflow run"
+    elif matches is None:
         yield "a checkpoint of an older format, which does not record what the key is of"
-    if run is None:
-        yield f"MLflow run {UNKNOWN}: {lineage.no_run}"
+    elif not matches:
+        yield EDITED
+    if lineage.run is None:
         yield (
-            "if it is tracked elsewhere: MLFLOW_TRACKING_URI=... before this command, or run this "
-            "in its repository"
+            f"no MLflow run is known: {lineage.no_run}; if it is tracked elsewhere, set "
+            "MLFLOW_TRACKING_URI=... before this command, or run this in its repository"
         )
-        return
-    yield f"MLflow run {run.id}: {_url(run, lineage.paths)}"
-    tags = run.tags
-    torch = tags.get("torch") or tags.get("version.torch")
-    machine = [tags.get("hardware.gpu") or tags.get("hardware.cpu"), tags.get("precision")]
-    if known := [part for part in (*machine, f"torch {torch}" if torch else None) if part]:
-        yield f"on {', '.join(known)}"
+    if code is None:
+        yield "no commit is known, so there are no commands that make it again"
+    else:
+        if not code.available:
+            remote = lineage.tag("git_remote")
+            where = f"a clone of {remote}" if remote else "the run's own repository"
+            yield f"the commit is not in this repository; look in {where}, or `git fetch --all`"
+        if code.changes in CHANGES:
+            yield CHANGES[code.changes]
 
 
 def _url(run: TrackedRun, paths: Paths) -> str:
@@ -113,80 +105,11 @@ def _url(run: TrackedRun, paths: Paths) -> str:
     return f"{uri.rstrip('/')}/#/runs/{run.id}" if uri.startswith("http") else "gan ui"
 
 
-def _describe_code(lineage: Lineage) -> Iterator[str]:
-    code = lineage.code
-    if code is None:
-        yield f"commit {UNKNOWN}: neither an MLflow run nor the history of a repository names it"
-    else:
-        yield from _describe_commit(code, lineage)
-    if lineage.code_digest:
-        yield f"digest {lineage.code_digest}"
-
-
-def _describe_commit(code: Code, lineage: Lineage) -> Iterator[str]:
-    by = f"by {code.source}"
-    if code.source == HISTORY:
-        by = f"which records its results ({HISTORY})"
-    yield f"commit {code.commit}, {by}"
-    if not code.available:
-        remote = lineage.tag("git_remote")
-        where = f"a clone of {remote}" if remote else "the run's own repository"
-        yield f"not in this repository; look in {where}, or `git fetch --all`"
-    if code.changes in CHANGES:
-        yield CHANGES[code.changes]
-
-
-def _describe_data(lineage: Lineage) -> list[str]:
-    stored, source = lineage.subject.stored_lineage, lineage.source
-    lines = []
-    if source:
-        rest = [f"{key} {value}" for key, value in source.items() if key != "source"]
-        lines.append(f"{source.get('source')}: {', '.join(rest)}")
-    if counts := stored.get("counts"):
-        licences = "".join(f", {n} {name}" for name, n in stored["licences"].items())
-        lines.append(
-            f"{counts.get('train')} training images, {counts.get('holdout')} held out{licences}"
-        )
-    digests = {"dataset": lineage.dataset_digest, "cache": lineage.cache_digest}
-    return lines + [f"{name} digest {digest}" for name, digest in digests.items() if digest]
-
-
-def _describe_settings(lineage: Lineage) -> list[str]:
-    settings = _list_settings(lineage)
-    if not settings:
-        return [f"{UNKNOWN}; see the parameters of the MLflow run" if lineage.run else UNKNOWN]
-    settings["train"] = {"images": settings.pop("images"), **settings["train"]}
-    text = yaml.safe_dump(settings, sort_keys=False, width=WIDTH - LABEL, default_flow_style=None)
-    return text.splitlines()
-
-
-def _list_settings(lineage: Lineage) -> dict[str, Any]:
-    """Sections of params.yaml that decide the training; {} if not recorded."""
-    stored, inputs = lineage.subject.stored_lineage, lineage.subject.key_inputs
-    if not inputs:
-        return {}
-    names = ("model", "train", "images")
-    return {"preprocess": stored["preprocess"]} | {name: inputs[name] for name in names}
-
-
-def _format_commands(lineage: Lineage) -> Iterator[str]:
-    steps = list_steps(lineage)
-    if not steps:
-        yield "no commit is known, so there are no commands that make it again"
-        return
-    yield "commands that make it again:"
-    for comment, command in steps:
-        if comment:
-            yield f"  # {comment}"
-        yield f"  {command}"
-    yield "or one command, which also compares:"
-    yield f"  {reproduce_command(lineage)}"
-
-
-def _as_json(lineage: Lineage) -> dict[str, Any]:
+def _list_facts(lineage: Lineage) -> dict[str, Any]:
     """All of it in plain values; unknown ones are null or empty."""
     subject, metadata, run = lineage.subject, lineage.subject.metadata, lineage.run
-    stored = subject.stored_lineage
+    stored, inputs = subject.stored_lineage, subject.key_inputs
+    settings = {name: inputs[name] for name in ("model", "train", "images") if inputs}
     return {
         "subject": {
             "kind": subject.kind,
@@ -203,10 +126,11 @@ def _as_json(lineage: Lineage) -> dict[str, Any]:
             "key_holds": subject.key_matches(),
             "id": run.id if run else None,
             "url": _url(run, lineage.paths) if run else None,
+            "machine": lineage.tag("hardware.gpu") or lineage.tag("hardware.cpu") or None,
             "tags": dict(run.tags) if run else {},
             "no_run": lineage.no_run or None,
         },
-        "code": _code_as_json(lineage),
+        "code": _describe_code(lineage),
         "data": {
             "cache_digest": lineage.cache_digest or None,
             "snapshot": lineage.dataset_digest or None,
@@ -215,28 +139,23 @@ def _as_json(lineage: Lineage) -> dict[str, Any]:
             "licences": stored.get("licences", {}),
             "counts": stored.get("counts", {}),
         },
-        "settings": _list_settings(lineage),
-        "commands": [command for _, command in list_steps(lineage)],
+        "settings": {"preprocess": stored["preprocess"]} | settings if inputs else {},
+        "commands": list_steps(lineage),
         "reproduce": reproduce_command(lineage),
     }
 
 
-def _code_as_json(lineage: Lineage) -> Mapping[str, Any]:
+def _describe_code(lineage: Lineage) -> dict[str, Any]:
     code, top = lineage.code, lineage.history.top
-    known: dict[str, Any] = dict.fromkeys(
-        ("commit", "commit_from", "here", "dirty", "patch", "patch_whole")
-    )
-    if code:
-        known = {
-            "commit": code.commit,
-            "commit_from": code.source,
-            "here": code.available,
-            "dirty": {"none": False, "unknown": None}.get(code.changes, True),
-            "patch": PATCH if code.has_patch else None,
-            "patch_whole": code.complete if code.has_patch else None,
-        }
-    return known | {
+    dirty = {"none": False, "unknown": None}.get(code.changes, True) if code else None
+    return {
         "digest": lineage.code_digest or None,
+        "commit": code.commit if code else None,
+        "commit_from": code.source if code else None,
+        "here": code.available if code else None,
+        "dirty": dirty,
+        "patch": PATCH if code and code.has_patch else None,
+        "patch_whole": code.complete if code and code.has_patch else None,
         "recorded": lineage.recorded_by,
         "repository": str(top) if top else None,
     }
