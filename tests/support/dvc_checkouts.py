@@ -143,10 +143,11 @@ def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return values | changes | nested
 
 
-def _shrink(root: Path, pictures: int) -> None:
-    for name, changes in {"params": SMALL, "source": {"count": pictures, "size": 32}}.items():
+def _shrink(root: Path, pictures: int, changes: dict[str, Any]) -> None:
+    params, source = _merged(SMALL, changes), {"count": pictures, "size": 32}
+    for name, values in {"params": params, "source": source}.items():
         file = root / f"{name}.yaml"
-        values = _merged(yaml.safe_load(file.read_text(encoding="utf-8")), changes)
+        values = _merged(yaml.safe_load(file.read_text(encoding="utf-8")), values)
         file.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 
@@ -157,14 +158,19 @@ def project_files() -> list[str]:
     return [name for name in names if name and (ROOT / name).is_file()]
 
 
-def small_project(folder: Path, pictures: int = 40) -> Checkout:
-    """A repository in folder/repository with the project's code, made small; nothing is run."""
+def small_project(
+    folder: Path, pictures: int = 40, changes: dict[str, Any] | None = None
+) -> Checkout:
+    """A repository in folder/repository with the project's code, made small; nothing is run.
+
+    changes: more values of params.yaml.
+    """
     checkout = Checkout(folder / "repository", folder / "home")
     for name in project_files():
         if not name.startswith(("reports/", "docs/", "tests/", "benchmarks/")):
             (checkout.root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, checkout.root / name)
-    _shrink(checkout.root, pictures)
+    _shrink(checkout.root, pictures, changes or {})
     (checkout.root / "data.dvc").write_text(SKELETON)
     (checkout.root / "dvc.lock").unlink(missing_ok=True)
     checkout.git("init", "-q")

@@ -8,151 +8,42 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import yaml
-from mlflow import MlflowClient
-from preprocess_inputs import ALL_PASS
+from dvc_checkouts import ROOT, as_json, ran, small_project
 
-from pipeline.crawl.data_folder import SKELETON
 from pipeline.dataset.dvc_md5 import directory_md5
 
-ROOT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
 pytestmark = pytest.mark.slow
 
-SMALL = {
-    "preprocess": {"size": 32, "holdout": 0.3, "filters": ALL_PASS},
-    "model": {"latent_size": 8, "generator": {"width": 4}, "discriminator": {"width": 4}},
-    "train": {
-        "images": 800,
-        "average": {"half_life": 100},
-        "precision": "float32",
-        "log_every": 64,
-        "grid_every": 400,
-        "snapshot_every": 400,
-        "checkpoint_every": 64,
-    },
-    "evaluate": {"num_fakes": 64, "selection_fakes": 64, "allow_small": True},
+LONGER = {
+    "train": {"images": 800, "log_every": 64, "checkpoint_every": 64}
+    | dict.fromkeys(("grid_every", "snapshot_every"), 400)
 }
+"""Long enough to be killed in between."""
 
 
-class Checkout:
-    """A repository of the whole project, and the commands that a person types in it."""
-
-    def __init__(self, root, home):
-        self.root = root
-        keep = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "DVC", "GIT"))}
-        self.environment = keep | {
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(home),
-            "OMP_NUM_THREADS": "1",
-        }
-
-    def start(self, *command):
-        """A process in a session of its own."""
-        return subprocess.Popen(
-            command,
-            cwd=self.root,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, *command):
-        process = self.start(*command)
-        try:
-            out, _ = process.communicate(timeout=900)
-        finally:
-            if process.poll() is None:
-                kill_all(process)
-        assert process.returncode == 0, out
-        return out
-
-    def git(self, *arguments):
-        return self.run("git", *arguments)
-
-    def repro(self):
-        """Run the pipeline; returns the names of the stages that ran."""
-        out = self.run("dvc", "repro")
-        return ran(out)
-
-    def commit(self):
-        self.git("add", "-A")
-        self.git("commit", "-qm", "results")
-
-    def status(self):
-        """Stages that DVC would run again, as it says without running anything."""
-        return set(json.loads(self.run("dvc", "status", "--json")))
-
-    def change(self, section, key, value):
-        file = self.root / "params.yaml"
-        values = yaml.safe_load(file.read_text())
-        values[section][key] = value
-        file.write_text(yaml.safe_dump(values, sort_keys=False))
-
-    def read(self, name):
-        return (self.root / name).read_text()
-
-    @property
-    def client(self):
-        """MLflow's client of the repository's own store."""
-        return MlflowClient(f"sqlite:///{self.root / 'mlflow.db'}")
-
-    def rows(self, experiment="avatars"):
-        """MLflow's rows of an experiment, by default those of trainings."""
-        found = self.client.get_experiment_by_name(experiment)
-        return self.client.search_runs([found.experiment_id])
+def repro(checkout):
+    """Run the pipeline; returns the names of the stages that ran."""
+    return ran(checkout.dvc("repro"))
 
 
-def ran(out):
-    return [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
-
-
-def configure(checkout):
-    checkout.git("config", "user.email", "someone@example.org")
-    checkout.git("config", "user.name", "Someone")
-
-
-def merged(values, changes):
-    """Nested `values` with those of `changes` put in."""
-    nested = {key: merged(values[key], v) for key, v in changes.items() if isinstance(v, dict)}
-    return values | changes | nested
-
-
-def shrink(root):
-    values = merged(yaml.safe_load((root / "params.yaml").read_text()), SMALL)
-    (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-    source = yaml.safe_load((root / "source.yaml").read_text())
-    source.update(count=40, size=32)
-    (root / "source.yaml").write_text(yaml.safe_dump(source, sort_keys=False))
+def change(checkout, section, key, value):
+    file = checkout.root / "params.yaml"
+    values = yaml.safe_load(file.read_text())
+    values[section][key] = value
+    file.write_text(yaml.safe_dump(values, sort_keys=False))
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The project as it stands here, made small, run once from nothing, results committed."""
-    folder = tmp_path_factory.mktemp("pipeline")
-    (folder / "home").mkdir()
-    checkout = Checkout(folder / "repository", folder / "home")
-    for name in subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split(
-        "\0"
-    ):
-        if name and (ROOT / name).is_file():
-            (checkout.root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, checkout.root / name)
-    shrink(checkout.root)
-    (checkout.root / "data.dvc").write_text(SKELETON)
-    (checkout.root / "dvc.lock").unlink(missing_ok=True)
-    shutil.rmtree(checkout.root / "reports", ignore_errors=True)
+    checkout = small_project(tmp_path_factory.mktemp("pipeline"), changes=LONGER)
     with (checkout.root / "gan/training/loop.py").open("a") as file:
         file.write("# the scratch repository's own\n")
-    checkout.git("init", "-q")
-    configure(checkout)
-    checkout.commit()
-    checkout.first = checkout.repro()
+    checkout.commit("own code")
+    checkout.first = repro(checkout)
     checkout.untracked = checkout.git("ls-files", "--others", "--exclude-standard").split()
     checkout.commit()
     return checkout
@@ -163,13 +54,13 @@ def repository(built):
     """The built repository, put back afterwards."""
     yield built
     built.git("checkout", "-q", ".")
-    built.run("dvc", "checkout", "-q", "--force")
+    built.dvc("checkout", "-q", "--force")
 
 
 def test_the_row_of_the_scrape_has_counts_card_and_contact_sheet(built):
-    (row,) = [
-        row for row in built.rows("avatars-stages") if row.data.tags.get("stage") == "scrape"
-    ]
+    experiment = built.client.get_experiment_by_name("avatars-stages")
+    stages = built.client.search_runs([experiment.experiment_id])
+    (row,) = [row for row in stages if row.data.tags.get("stage") == "scrape"]
     card = json.loads(built.read("reports/data_card.json"))
     assert row.data.tags["snapshot_digest"] == card["digest"]
     counts = {k: v for k, v in row.data.metrics.items() if k.startswith("rows/")}
@@ -186,13 +77,13 @@ def test_one_command_runs_all_stages_and_leaves_only_reports_and_the_lock(reposi
     assert repository.first == ["scrape", "preprocess", "reference", "train", "evaluate"]
     metrics = json.loads(repository.read("reports/metrics.json"))
     assert "run_key" in metrics
-    assert [key for key in metrics if key.startswith("fd_lite0_64_holdout_small")]
+    assert [key for key in metrics if key.startswith("fd_lite0_32_holdout_small")]
     for name in ("models/best.pt", "models/final.pt", "data.ok", "reports/best.png"):
         assert (repository.root / name).is_file()
     for name in repository.untracked:
         assert name == "dvc.lock" or name.startswith("reports/")
     assert repository.git("status", "--porcelain") == ""
-    assert repository.repro() == []
+    assert repro(repository) == []
     assert repository.git("status", "--porcelain") == ""
 
 
@@ -216,16 +107,16 @@ def test_a_line_of_code_re_runs_its_stages_and_no_others(repository):
     }.items():
         with (repository.root / file).open("a") as code:
             code.write("# one line\n")
-        assert repository.status() == again, file
+        assert set(as_json(repository, "status")) == again, file
         repository.git("checkout", "-q", ".")
 
 
 @pytest.mark.soak
 def test_changed_evaluation_params_run_the_evaluation_alone(repository):
-    repository.change("evaluate", "num_fakes", 48)
-    assert repository.repro() == ["evaluate"]
+    change(repository, "evaluate", "num_fakes", 48)
+    assert repro(repository) == ["evaluate"]
     repository.git("checkout", "-q", "params.yaml")
-    out = repository.run("dvc", "repro")
+    out = repository.dvc("repro")
     assert "Stage 'evaluate' is cached - skipping run" in out
     assert repository.git("status", "--porcelain") == ""
 
@@ -233,19 +124,19 @@ def test_changed_evaluation_params_run_the_evaluation_alone(repository):
 @pytest.mark.soak
 def test_an_experiment_is_a_second_row_and_going_back_costs_nothing(repository):
     before = {row.info.run_id for row in repository.rows()}
-    out = repository.run("dvc", "exp", "run", "-n", "wasserstein", "-S", "train.objective=wgan_gp")
+    out = repository.dvc("exp", "run", "-n", "wasserstein", "-S", "train.objective=wgan_gp")
     assert ran(out) == ["train", "evaluate"]
     (row,) = [row for row in repository.rows() if row.info.run_id not in before]
     assert row.data.params["train.objective"] == "wgan_gp"
-    assert [key for key in row.data.metrics if key.startswith("fd_lite0_64")]
+    assert [key for key in row.data.metrics if key.startswith("fd_lite0_32")]
     assert row.data.tags["dvc_exp_name"] == "wasserstein"
-    shown = repository.run("dvc", "exp", "show", "--json")
+    shown = repository.dvc("exp", "show", "--json")
     assert "wasserstein" in shown
     assert "wgan_gp" in shown
-    difference = json.loads(repository.run("dvc", "metrics", "diff", "--json"))
+    difference = json.loads(repository.dvc("metrics", "diff", "--json"))
     assert difference["reports/metrics.json"]["run_key"]
     repository.git("checkout", "-q", "params.yaml")
-    out = repository.run("dvc", "repro")
+    out = repository.dvc("repro")
     assert ran(out) == []
     assert "Stage 'train' is cached - skipping run" in out
     assert repository.git("status", "--porcelain") == ""
@@ -255,12 +146,12 @@ def test_an_experiment_in_a_copy_runs_the_copys_code_and_lands_in_the_same_store
     before = {row.info.run_id: row.data.tags["code_digest"] for row in repository.rows()}
     with (repository.root / "gan/training/loop.py").open("a") as code:
         code.write("# only in this experiment\n")
-    repository.run("dvc", "exp", "run", "--temp", "-n", "copy", "-S", "train.seed=7")
+    repository.dvc("exp", "run", "--temp", "-n", "copy", "-S", "train.seed=7")
     (row,) = [row for row in repository.rows() if row.info.run_id not in before]
     assert row.data.params["train.seed"] == "7"
     assert row.data.tags["dvc_exp_name"] == "copy"
     assert row.data.tags["code_digest"] not in before.values()
-    assert [key for key in row.data.metrics if key.startswith("fd_lite0_64")]
+    assert [key for key in row.data.metrics if key.startswith("fd_lite0_32")]
 
 
 @pytest.mark.soak
@@ -269,7 +160,7 @@ def test_everything_removed_comes_back_identical(repository):
     for name in ("data", "cache", "models", "reports", "reference", ".dvc/cache"):
         shutil.rmtree(repository.root / name)
     (repository.root / "data.ok").unlink()
-    assert repository.repro() == ["scrape", "preprocess", "reference", "train", "evaluate"]
+    assert repro(repository) == ["scrape", "preprocess", "reference", "train", "evaluate"]
     assert {name: repository.read(name) for name in before} == before
     assert repository.git("status", "--porcelain") == ""
 
@@ -297,9 +188,7 @@ def kill_all(process):
 
 @pytest.mark.soak
 def test_a_clone_that_is_killed_again_and_again_ends_with_the_identical_lock(built, tmp_path):
-    built.run("git", "clone", "-q", str(built.root), str(tmp_path / "clone"))
-    (tmp_path / "home").mkdir()
-    clone = Checkout(tmp_path / "clone", tmp_path / "home")
+    clone = built.clone(tmp_path / "clone", tmp_path / "home")
     committed = clone.read("dvc.lock")
 
     process = clone.start("dvc", "repro")
@@ -324,7 +213,7 @@ def test_a_clone_that_is_killed_again_and_again_ends_with_the_identical_lock(bui
     time.sleep(random.uniform(0, 0.3))
     kill_all(process)
 
-    out = clone.run("dvc", "repro")
+    out = clone.dvc("repro")
     assert "resuming at" in out
     assert clone.read("dvc.lock") == committed
     assert clone.git("status", "--porcelain") == ""

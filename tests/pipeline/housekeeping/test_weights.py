@@ -15,7 +15,7 @@ import torch
 
 from gan.errors import GanError
 from gan.features import inception
-from pipeline.features.inception_file import NAME, missing_message, weights_file
+from pipeline.features.inception_file import NAME, weights_file
 from pipeline.housekeeping import weights
 from pipeline.housekeeping.weights import OFFICIAL_SHA256, add, fetch, hub_file, show
 from pipeline.paths import Paths
@@ -100,28 +100,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def head(self, answer):
         """Status and headers; returns the bytes to send."""
-        start, size = self.start(answer), len(answer.content)
-        if start is not None and start >= size:
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{size}")
-            body = b""
-        elif start:
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
-            body = answer.content[start:]
-        else:
-            self.send_response(200)
-            body = answer.content
+        size = len(answer.content)
+        start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+        start = start if answer.ranges else 0
+        body = answer.content[start:]
+        self.send_response(416 if start >= size else 206 if start else 200)
+        self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         if answer.with_length:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         return body
-
-    def start(self, answer):
-        asked = self.headers.get("Range")
-        if not asked or not answer.ranges:
-            return None
-        return int(asked.removeprefix("bytes=").removesuffix("-"))
 
 
 @pytest.fixture
@@ -261,12 +249,6 @@ def test_a_server_that_hangs_is_given_up(paths, server, after):
     assert not weights_file(paths).exists()
 
 
-def test_a_server_that_never_answers_is_given_up(paths):
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/weights.pth"
-        assert "timed out" in failure(paths, SHA256, url)
-
-
 @pytest.mark.parametrize(
     ("url", "words"),
     [
@@ -291,13 +273,6 @@ def test_passwords_in_an_address_are_not_shown(paths, server, capsys):
     url = server.address.replace("http://", "http://me:secret@") + "?token=secret"
     assert "secret" not in failure(paths, SHA256, url) + capsys.readouterr().err
     assert server.paths == ["/weights.pth?token=secret"]
-
-
-def test_a_proxy_of_the_environment_is_used(paths, server, monkeypatch):
-    monkeypatch.setenv("http_proxy", server.address.rpartition("/")[0])
-    fetch(paths, SHA256, "http://weights.invalid/weights.pth")
-    assert server.paths == ["http://weights.invalid/weights.pth"]
-    assert weights_file(paths).read_bytes() == CONTENT
 
 
 def test_two_downloads_at_once_do_not_write_the_same_file(paths, server):
@@ -343,15 +318,6 @@ def test_the_path_of_torch_s_cache_is_torch_s(variables, monkeypatch):
     assert str(hub_file()) == f"{torch.hub.get_dir()}/checkpoints/{NAME}"
 
 
-def test_the_message_of_missing_weights_names_folder_and_commands(paths):
-    message = missing_message(paths)
-    assert f"{paths.weights.name}/" in message
-    assert str(paths.root) not in message  # results hold it
-    assert "gan weights fetch" in message
-    assert "gan weights add FILE" in message
-    assert "\n" not in message
-
-
 @pytest.fixture
 def table_of(paths, make_params, capsys):
     """table_of(**features): the lines of the table by file."""
@@ -365,14 +331,9 @@ def table_of(paths, make_params, capsys):
     return table
 
 
-def test_the_table_of_an_empty_folder_names_the_commands(table_of):
-    assert table_of(extractors=["lite0"]) == {
-        NAME: "- - absent: `gan weights fetch`, or `gan weights add FILE`"
-    }
-
-
 def test_the_table_names_right_wrong_and_other_files(file, paths, table_of, monkeypatch):
     assert inception.OFFICIAL_SHA256 == OFFICIAL_SHA256
+    assert table_of(extractors=["lite0"])[NAME].startswith("- - absent: `gan weights fetch`")
     add(file, paths, SHA256)
     line = table_of(inception_sha256=SHA256)[NAME]
     assert line.startswith(f"2.4 {SHA256[:8]} ")
