@@ -54,7 +54,8 @@ def parts(network):
 def describe(layers):
     """Layers with their sizes, strides and slopes, without those that only change shapes."""
     layers = [layer for layer in layers if not isinstance(layer, nn.Flatten | nn.Unflatten)]
-    return [f"{torchs_own(type(layer))}({layer.extra_repr()})" for layer in layers]
+    names = [f"{torchs_own(type(layer))}({layer.extra_repr()})" for layer in layers]
+    return ["ReLU()" if name == "LeakyReLU(negative_slope=0.0)" else name for name in names]
 
 
 def torchs_own(kind):
