@@ -5,15 +5,17 @@ import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.console import short
 from pipeline.tracking.run_folder.folder import Fact, Record, RunFolder, count_unsent, now_ms
-from pipeline.tracking.run_folder.push import RecordWriter
 from pipeline.tracking.run_folder.sender import Sender, warn
 from pipeline.tracking.system_metrics import SystemMonitor
 from pipeline.training import tracker
 from pipeline.training.identity import flatten
+
+if TYPE_CHECKING:
+    from pipeline.tracking.mlflow.writer import MlflowWriter
 
 FLUSH_S = 20.0  # for a server that may hang
 LOCAL_FLUSH_S = 180.0  # a file doesn't hang, but many that begin at once wait for each other
@@ -36,7 +38,7 @@ class Run(tracker.Record):
     def __init__(
         self,
         folder: RunFolder | None,
-        connect: Callable[[], RecordWriter] | None = None,
+        connect: "Callable[[], MlflowWriter] | None" = None,
         target: str = "",
     ) -> None:
         """`target` names the store, without secrets. Without a folder all records are dropped.

@@ -64,6 +64,6 @@ def _choose_folder(paths: Paths, run_key: str, images_seen: int) -> Path:
     name = f"train-{run_key[:16]}"
     known = [path for path in runs_folder(paths).glob(f"{name}-*") if read_state(path)]
     newest = max(known, key=lambda path: int(read_state(path)["run"]["start_time"]), default=None)
-    if newest and (images_seen or RunFolder(newest).last.get("status") != "FINISHED"):
+    if newest and (images_seen or RunFolder(newest).read_last().get("status") != "FINISHED"):
         return newest
     return new_folder(paths, name)

@@ -1,7 +1,7 @@
 """Content of a training's MLflow run, to be compared with the outs of DVC."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,12 @@ from pipeline.tracking.run_folder.folder import Fact
 ALIVE_MS = 15 * 60 * 1000
 """A run with status RUNNING and a point younger than this may still be written to."""
 
+FOLDERS = ("best", "checkpoints", "evaluation", "lineage")
+
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """Content of a run. points: values by metric and step; known: its parts, but for the points.
+    """Content of a run. known: its parts.
 
     alive: a process may be writing to it. started, ended: milliseconds since 1970.
     """
@@ -25,32 +27,23 @@ class LoggedRun:
     started: int
     ended: int | None
     tags: Mapping[str, str]
-    points: Mapping[str, Mapping[int, float]] = field(repr=False)
     known: frozenset[Fact] = field(repr=False)
 
 
 class SyncStore(MlflowWriter):
     """Store opened for `gan sync`, which reads runs and writes to them."""
 
-    def read_run(self, run_key: str, experiment: str, keys: Sequence[str]) -> LoggedRun | None:
-        """Read the newest run of a run key, with these metrics; one under way comes last.
+    def read_run(self, run_key: str, experiment: str) -> LoggedRun | None:
+        """Read the newest run of a run key; one under way comes last.
 
         Searched for as `attach_to_run` does: in the experiment, else in any.
         """
         run = self._search(run_key, experiment)
         if run is None:
             return None
-        info, data, run_id = run.info, run.data, run.info.run_id
-        return LoggedRun(
-            run_id,
-            info.status,
-            _is_alive(run),
-            info.start_time or 0,
-            info.end_time,
-            dict(data.tags),
-            {key: self._points(run_id, key) for key in keys if key in data.metrics},
-            frozenset(self._list_known(run)),
-        )
+        info, known = run.info, frozenset(self._list_known(run))
+        started, ended, tags = info.start_time or 0, info.end_time, dict(run.data.tags)
+        return LoggedRun(info.run_id, info.status, _is_alive(run), started, ended, tags, known)
 
     def _search(self, run_key: str, experiment: str) -> Any:
         every = self.client.search_experiments()
@@ -63,40 +56,25 @@ class SyncStore(MlflowWriter):
                 return min(runs, key=_is_alive)  # the first of equals
         return None
 
-    def _points(self, run_id: str, key: str) -> dict[int, float]:
-        """Values by step; of several at one step the last."""
-        history = self.client.get_metric_history(run_id, key)
-        ordered = sorted(history, key=lambda point: (point.step, point.timestamp))
-        return {point.step: point.value for point in ordered}
-
     def _list_known(self, run: Any) -> Iterator[Fact]:
+        run_id = run.info.run_id
         yield "links", "", None
-        yield from (("params", key, None) for key in run.data.params)
-        yield from (("tags", key, None) for key in run.data.tags)
+        for kind, keys in (("params", run.data.params), ("tags", run.data.tags)):
+            yield from ((kind, key, None) for key in keys)
         for each in run.inputs.dataset_inputs:
             yield "dataset", each.dataset.digest, None
-        for folder in ("best", "checkpoints", "evaluation", "lineage"):
-            for file in self.client.list_artifacts(run.info.run_id, folder):
+        for key in run.data.metrics:
+            if not key.startswith("system/"):
+                points = self.client.get_metric_history(run_id, key)
+                yield from (("metrics", key, point.step) for point in points)
+        for folder in FOLDERS:
+            for file in self.client.list_artifacts(run_id, folder):
                 yield "artifact", file.path, None
-        for key, step in list_images(self.client, run.info.run_id):
-            yield "image", key, step
-
-
-def list_images(client: Any, run_id: str) -> set[tuple[str, int]]:
-    """Key and step of the run's images, named KEY+step+STEP+timestamp+...
-
-    Of their two files the one in WebP is written last.
-    """
-    parts = [
-        file.path.removeprefix("images/").split("+")
-        for file in client.list_artifacts(run_id, "images")
-        if file.path.endswith(".webp")
-    ]
-    return {
-        (key.replace("~", "/"), int(rest[1]))
-        for key, *rest in parts
-        if len(rest) > 1 and rest[1].isdecimal()
-    }
+        for file in self.client.list_artifacts(run_id, "images"):
+            # KEY+step+STEP+timestamp+...; of its two files the one in WebP is written last
+            key, *rest = file.path.removeprefix("images/").split("+")
+            if file.path.endswith(".webp") and len(rest) > 1 and rest[1].isdecimal():
+                yield "image", key.replace("~", "/"), int(rest[1])
 
 
 def _is_alive(run: Any) -> bool:

@@ -29,7 +29,10 @@ def source_url(source: Mapping[str, Any]) -> dict[str, str]:
 
 
 class MlflowWriter(MlflowStore):
-    """A `RecordWriter` over MlflowClient."""
+    """Store opened for writing records.
+
+    Raises RejectedError and RunLostError; any other exception means: try again later.
+    """
 
     def open_run(self, header: Mapping[str, Any]) -> str:
         """Find the run of a run folder, or for `attach` the newest of its run key; else create it.
@@ -73,7 +76,7 @@ class MlflowWriter(MlflowStore):
             raise
 
     def write(self, run_id: str, records: Sequence[Record], files: Path) -> None:
-        """Write records of one kind; see `RecordWriter`."""
+        """Write records of one kind; writing the same ones again changes nothing."""
         try:
             self._write(run_id, records, files)
         except Exception as error:

@@ -32,8 +32,6 @@ CHECKPOINT = b'{"kind": "checkpoint", "step": '
 DAMAGED: Record = {"kind": "damaged", "time": 0}
 """Stand-in for a line that is not a record."""
 
-TAIL = 1 << 16  # bytes that have the last record of a run
-
 
 def now_ms() -> int:
     """Milliseconds since 1970, as MLflow counts time."""
@@ -85,8 +83,7 @@ def _parse(line: bytes) -> Record:
     try:
         record = json.loads(line)
         find_points(record)
-        marker = line == COMMIT or line.startswith(CHECKPOINT)
-        valid = marker or isinstance(record["time"], int)
+        valid = line.startswith((COMMIT, CHECKPOINT)) or isinstance(record["time"], int)
     except (ValueError, KeyError, TypeError, AttributeError):
         return DAMAGED
     return record if valid else DAMAGED
@@ -220,16 +217,11 @@ class RunFolder:
             for name in record.get("files", ()):
                 (self.files / name).unlink(missing_ok=True)
 
-    @property
-    def last(self) -> Record:
-        """Last record that counts; {} if there is none."""
-        size = self._records.stat().st_size if self._records.is_file() else 0
-        start = max(0, size - TAIL)
-        for line in reversed(_read_committed(self._records, start).splitlines(keepends=True)):
-            record = _parse(line)
-            if record["kind"] not in ("commit", "checkpoint", "damaged"):
-                return record
-        return {}
+    def read_last(self) -> Record:
+        """Read the last record that counts; {} if there is none."""
+        lines = reversed(_read_committed(self._records, 0).splitlines(keepends=True))
+        records = (each for each in lines if not each.startswith((COMMIT, CHECKPOINT)))
+        return next(map(_parse, records), {})
 
     def release(self) -> None:
         """Release the lock; does nothing if it is free."""

@@ -1,16 +1,18 @@
 """Run folders that ended processes left on disk: find them, send their unsent records."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gan.errors import GanError
 from pipeline.console import one_line, progress, short, without_secrets
 from pipeline.paths import Paths
 from pipeline.tracking.run_folder import earlier_form
 from pipeline.tracking.run_folder.folder import RunFolder, count_unsent, read_state, runs_folder
-from pipeline.tracking.run_folder.push import RecordWriter, RunLostError, push
+from pipeline.tracking.run_folder.push import RunLostError, push
+
+if TYPE_CHECKING:
+    from pipeline.tracking.mlflow.writer import MlflowWriter
 
 BUSY = "in use by a running process"
 MIN_FOR_PROGRESS = 1000  # records
@@ -20,15 +22,13 @@ MIN_FOR_PROGRESS = 1000  # records
 class SyncResult:
     """Result of sending one run, a line of `gan sync`.
 
-    complete: nothing is left to send by another `gan sync`. error: raised by the store, None if
-    it raised none.
+    complete: nothing is left to send by another `gan sync`.
     """
 
     name: str
     text: str
     complete: bool
     sent: int = 0
-    error: Exception | None = None
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,6 @@ class KeptFolder:
         """Run key of the training that the run belongs to; empty if to none."""
         return str(self.header.get("tags", {}).get("run_key", ""))
 
-    def is_over(self, last: dict[str, Any]) -> bool:
-        """Whether no process is going to continue the run, whose last record is `last`."""
-        if self.training is None or not self.training.is_dir():
-            return True
-        return last.get("status") == "FINISHED" and (self.training / "finished").is_file()
-
 
 def find_kept_folders(paths: Paths) -> list[KeptFolder]:
     """Find all run folders of this repository that have a header or unsent records."""
@@ -74,40 +68,40 @@ def find_kept_folders(paths: Paths) -> list[KeptFolder]:
     return [each for each in kept if each.header or each.unsent]
 
 
-def send_kept(
-    kept: KeptFolder, connect: Callable[[], RecordWriter], target: str
-) -> SyncResult | None:
+def send_kept(kept: KeptFolder, writer: "MlflowWriter", target: str) -> SyncResult | None:
     """Send unsent records; None if the folder is gone. Errors of the store are in the result."""
     try:
         folder = RunFolder(kept.folder)
-        if not folder.take():
-            return SyncResult(kept.name, BUSY, complete=True)
+        busy = not folder.take()
     except FileNotFoundError:
         return None
     except (OSError, GanError) as error:
-        if kept.header:  # of an earlier form, and not converted
-            return SyncResult(kept.name, BUSY, complete=True)
-        return SyncResult(kept.name, str(error), complete=False)
+        busy = bool(kept.header)  # of an earlier form, which was not converted
+        if not busy:
+            return SyncResult(kept.name, str(error), complete=False)
+    if busy:
+        return SyncResult(kept.name, BUSY, complete=True)
     try:
-        return _send(kept, folder, connect, target)
+        return _send(kept, folder, writer, target)
     finally:
         folder.release()
 
 
-def _send(
-    kept: KeptFolder, folder: RunFolder, connect: Callable[[], RecordWriter], target: str
-) -> SyncResult:
+def _send(kept: KeptFolder, folder: RunFolder, writer: "MlflowWriter", target: str) -> SyncResult:
     rejected: list[str] = []
-    before = count_unsent(folder.path)
+    last = folder.read_last()
+    stage = kept.training is None and "attach" not in kept.header
     try:
-        _end_killed_stage(kept, folder)
-        before = count_unsent(folder.path)
-        sent = send_all(kept.name, folder, connect, target, rejected)
+        if stage and last.get("kind", "end") != "end":
+            # no process resumes a killed stage, and its run would run for ever
+            folder.append([{"kind": "end", "time": last["time"], "status": "KILLED"}])
+        sent = send_all(kept.name, folder, writer, target, rejected)
     except Exception as error:
+        lost = isinstance(error, RunLostError)
+        reason = "the store has lost its run" if lost else without_secrets(short(error))
         left = count_unsent(folder.path)
-        text = f"{left} records not sent: {_reason(error)}"
-        return SyncResult(kept.name, text, complete=False, sent=before - left, error=error)
-    if not rejected and kept.is_over(folder.last):
+        return SyncResult(kept.name, f"{left} records not sent: {reason}", complete=False)
+    if not rejected and _is_over(kept.training, last):
         folder.remove()
     text = f"{sent} records sent" if sent else "nothing missing"
     if folder.lacking:
@@ -117,26 +111,20 @@ def _send(
     return SyncResult(kept.name, text, not rejected, sent)
 
 
-def _end_killed_stage(kept: KeptFolder, folder: RunFolder) -> None:
-    """End the run of a killed stage, which no process resumes, or it would run for ever."""
-    own = kept.training is None and not {"attach", "progress"} & set(folder.header)
-    last = folder.last
-    if own and last and last["kind"] != "end":
-        folder.append([{"kind": "end", "time": last["time"], "status": "KILLED"}])
+def _is_over(training: Path | None, last: dict[str, Any]) -> bool:
+    """Whether no process is going to continue the run, whose last record is `last`."""
+    if training is None or not training.is_dir():
+        return True
+    return last.get("status") == "FINISHED" and (training / "finished").is_file()
 
 
 def send_all(
-    name: str,
-    folder: RunFolder,
-    connect: Callable[[], RecordWriter],
-    target: str,
-    rejected: list[str],
+    name: str, folder: RunFolder, writer: "MlflowWriter", target: str, rejected: list[str]
 ) -> int:
     """Push a folder, with a bar where that takes long; returns how many records were sent.
 
     A run that was deleted since it was opened is made anew. rejected: gets the reasons.
     """
-    writer = connect()
     try:
         return _push(name, folder, writer, target, rejected)
     except RunLostError:
@@ -144,7 +132,7 @@ def send_all(
 
 
 def _push(
-    name: str, folder: RunFolder, writer: RecordWriter, target: str, rejected: list[str]
+    name: str, folder: RunFolder, writer: "MlflowWriter", target: str, rejected: list[str]
 ) -> int:
     sent, unsent = 0, count_unsent(folder.path)
     counts = push(folder, writer, target, rejected.append)
@@ -155,9 +143,3 @@ def _push(
             sent += count
             advance(sent, "records")
     return sent
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, RunLostError):
-        return "the store has lost its run"
-    return without_secrets(short(error))

@@ -4,12 +4,14 @@ A push that is repeated, also after a kill, sends nothing twice but the batch un
 writing that again changes nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from pipeline.console import short
 from pipeline.tracking.run_folder.folder import DAMAGED, RECORDS, Record, RunFolder
+
+if TYPE_CHECKING:
+    from pipeline.tracking.mlflow.writer import MlflowWriter
 
 BATCH = 1000  # records: as many points as MLflow accepts in one call, where each has one
 
@@ -22,18 +24,8 @@ class RunLostError(Exception):
     """The store no longer has the run."""
 
 
-class RecordWriter(Protocol):
-    """Writer of records into a store; any exception but the two above means: try again later."""
-
-    def open_run(self, header: Mapping[str, Any]) -> str:
-        """Find or create the run; returns its id. Must find what an earlier call created."""
-
-    def write(self, run_id: str, records: Sequence[Record], files: Path) -> None:
-        """Write records of one kind; writing the same ones again must change nothing."""
-
-
 def push(
-    folder: RunFolder, writer: RecordWriter, target: str, on_rejected: Callable[[str], None]
+    folder: RunFolder, writer: "MlflowWriter", target: str, on_rejected: Callable[[str], None]
 ) -> Iterator[int]:
     """Send unsent records to the store `target`; yields how many were confirmed.
 
@@ -69,7 +61,7 @@ def _group(entries: Iterable[tuple[int, Record]]) -> Iterator[list[tuple[int, Re
 
 def _send(
     folder: RunFolder,
-    writer: RecordWriter,
+    writer: "MlflowWriter",
     records: list[Record],
     on_rejected: Callable[[str], None],
 ) -> None:
@@ -83,7 +75,7 @@ def _send(
 
 def _write(
     folder: RunFolder,
-    writer: RecordWriter,
+    writer: "MlflowWriter",
     records: list[Record],
     on_rejected: Callable[[str], None],
 ) -> None:

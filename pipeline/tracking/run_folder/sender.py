@@ -4,10 +4,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pipeline.console import one_line, short, without_secrets
 from pipeline.tracking.run_folder.folder import RunFolder
-from pipeline.tracking.run_folder.push import RecordWriter, RunLostError, push
+from pipeline.tracking.run_folder.push import RunLostError, push
+
+if TYPE_CHECKING:
+    from pipeline.tracking.mlflow.writer import MlflowWriter
 
 RETRY_S = 30.0
 CLOSING_ATTEMPTS = 3  # two writers of one SQLite file may have to wait for each other
@@ -26,11 +30,11 @@ class Sender:
     """
 
     def __init__(
-        self, folder: RunFolder, connect: Callable[[], RecordWriter], target: str
+        self, folder: RunFolder, connect: "Callable[[], MlflowWriter]", target: str
     ) -> None:
         """Start it. `connect` may be slow and may fail; `target` names the store, no secrets."""
         self._folder, self._connect, self._target = folder, connect, target
-        self._writer: RecordWriter | None = None
+        self._writer: MlflowWriter | None = None
         self._warned = self._closing = False
         self._wake = threading.Event()
         self._folder.take()  # at once, so that no other process removes the folder

@@ -5,11 +5,9 @@ folder is built from them, of the parts that the run lacks, and pushed like any 
 """
 
 import json
-import math
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,9 +40,7 @@ from pipeline.tracking.run_folder.kept_folders import (
 from pipeline.training.observer import LossTable
 from pipeline.training.publish import draw_real_sheet, write_digests
 
-METRICS = "metrics.json"
 SMALL = 1 << 20  # bytes
-TOLERANCE = 1e-5  # relative: the rounding of losses.tsv to six digits, and a little
 ALWAYS = ("stage", "mlflow.user", "mlflow.source.name", "mlflow.source.type")
 OF_THE_CODE = ("git_", "mlflow.source.git", "dvc_exp_")
 """Tags of this checkout that are the training's too if its code is here."""
@@ -52,7 +48,7 @@ OF_THE_CODE = ("git_", "mlflow.source.git", "dvc_exp_")
 
 @dataclass(frozen=True)
 class Outs:
-    """Outs of one training. result: evaluation.json; numbers: metrics.json.
+    """Outs of one training. result: evaluation.json, {} if there is none.
 
     foreign: note on an evaluation in reports/ that is of another training.
     """
@@ -60,18 +56,7 @@ class Outs:
     origin: Origin
     losses: list[tuple[int, dict[str, float]]]
     result: dict[str, Any]
-    numbers: dict[str, Any]
     foreign: str = ""
-
-    @property
-    def keys(self) -> list[str]:
-        """Metrics that the run should have."""
-        keys = {key for _, values in self.losses for key in values} | {"best_images_seen"}
-        measured = {key for key, each in self.numbers.items() if isinstance(each, int | float)}
-        if self.result:
-            measured |= set(self.result["metrics"])
-            keys.add(f"selection/{self.result['selection']['key']}")
-        return sorted(keys | measured | {f"deviation/{key}" for key in measured})
 
 
 @dataclass(frozen=True)
@@ -88,11 +73,8 @@ class Span:
         return self.started + round((self.ended - self.started) * share)
 
 
-def send_outs(paths: Paths, store: Callable[[], SyncStore], target: str) -> SyncResult:
-    """Create the run of the training whose outs are here, or add what it lacks.
-
-    GanError where the store can't be reached.
-    """
+def send_outs(paths: Paths, store: SyncStore, target: str) -> SyncResult:
+    """Create the run of the training whose outs are here, or add what it lacks."""
     name = "models/ and reports/"
     try:
         outs = read_outs(paths)
@@ -104,15 +86,13 @@ def send_outs(paths: Paths, store: Callable[[], SyncStore], target: str) -> Sync
     if any(k.unsent and k.run_key == outs.origin.run_key for k in find_kept_folders(paths)):
         return SyncResult(name, "waits for its records above", complete=True)
     try:
-        return _send(name, outs, paths, store(), target)
-    except GanError:
-        raise
+        return _send(name, outs, paths, store, target)
     except Exception as error:
         return SyncResult(name, f"not sent: {without_secrets(short(error))}", complete=False)
 
 
 def _send(name: str, outs: Outs, paths: Paths, store: SyncStore, target: str) -> SyncResult:
-    logged = store.read_run(outs.origin.run_key, experiment_name(), outs.keys)
+    logged = store.read_run(outs.origin.run_key, experiment_name())
     if logged is not None and logged.alive:
         return SyncResult(name, BUSY, complete=True)
     rejected: list[str] = []
@@ -121,12 +101,10 @@ def _send(name: str, outs: Outs, paths: Paths, store: SyncStore, target: str) ->
         counts = _count(run)
         run.commit()
         if counts and run.folder:
-            send_all(name, run.folder, lambda: store, target, rejected)
+            send_all(name, run.folder, store, target, rejected)
     verb = "completed" if logged else "made from files"
     listed = ", ".join(count_noun(number, noun) for noun, number in counts.items())
     text = f"run {verb}: {listed}" if counts else "nothing missing"
-    if logged and (different := _count_different(outs, logged)):
-        text += f"; {different} points that differ from the files' stay"
     text = "; ".join([text, *run.problems, *([outs.foreign] if outs.foreign else ())])
     if rejected:
         text += f"; {len(rejected)} records rejected ({rejected[0]})"
@@ -144,20 +122,6 @@ def _count(run: Run) -> Counter[str]:
     return counts
 
 
-def _count_different(outs: Outs, logged: LoggedRun) -> int:
-    """Count losses that the run has with another value."""
-    pairs = [
-        (value, logged.points.get(key, {}).get(seen, value))
-        for seen, values in outs.losses
-        for key, value in values.items()
-    ]
-    return sum(
-        not math.isclose(here, there, rel_tol=TOLERANCE, abs_tol=1e-12)
-        for here, there in pairs
-        if not (math.isnan(here) and math.isnan(there))
-    )
-
-
 # reading of the outs
 
 
@@ -171,19 +135,14 @@ def read_outs(paths: Paths) -> Outs | None:
     if not final.is_file():
         return None
     origin = _read_origin(final)
-    result = _read_json(paths.reports / "evaluation.json")
-    if result and (result.get("format") != FORMAT or not result.get("selection")):
-        raise GanError(
-            f"{paths.reports / 'evaluation.json'}: not a result of the evaluate stage; "
-            "`dvc checkout` restores it"
-        )
-    numbers = _read_json(paths.reports / METRICS)
+    result = _read_result(paths.reports / "evaluation.json")
     _require_one_training(paths, origin)
-    key = result.get("subject", {}).get("run_key", "") or numbers.get("run_key", "")
-    foreign = ""
-    if not origin.run_key.startswith(key):
-        result, numbers, foreign = {}, {}, f"the evaluation in reports/ is of run {key[:16]}"
-    return Outs(origin, _read_losses(paths, origin), result, numbers, foreign)
+    losses = _read_losses(paths, origin)
+    key = str(result.get("subject", {}).get("run_key", origin.run_key))
+    if key != origin.run_key:
+        note = f"the evaluation in reports/ is of run {key[:16]}"
+        return Outs(origin, losses, {}, note)
+    return Outs(origin, losses, result)
 
 
 def _read_origin(file: Path) -> Origin:
@@ -193,17 +152,17 @@ def _read_origin(file: Path) -> Origin:
         raise GanError(f"{file}: has no origin; train again") from None
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    """Read a JSON file; {} if there is none."""
-    if not file.is_file():
-        return {}
+def _read_result(file: Path) -> dict[str, Any]:
+    """Read evaluation.json; {} if there is none."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise GanError(f"{file}: damaged; `dvc checkout` or `gan evaluate` restores it")
-    return content
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if content["format"] == FORMAT and content["selection"]:
+            return content
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise GanError(f"{file}: not a result of the evaluate stage; `dvc checkout` restores it")
 
 
 def _require_one_training(paths: Paths, origin: Origin) -> None:
@@ -282,7 +241,12 @@ def build_run(
     if logged:
         run.known = _list_known(logged, outs, paths, store, span)
     _add_training(run, outs, paths, workspace)
-    _add_evaluation(run, outs, paths, workspace)
+    if outs.result:
+        best = _best_checkpoint(outs, paths)
+        name = f"{outs.result['selection']['best']:012d}.pt"
+        if best.name != name and best.is_file():
+            best = _place(best, workspace / name)
+        add_best(run, outs.result, paths.reports, best)
     for record in run.waiting:
         if logged and "protocols" in record.get("values", {}):
             record["values"]["protocols"] = _merge_protocols(outs, logged)
@@ -308,7 +272,6 @@ def _list_known(
 ) -> set[Fact]:
     """Parts that the run has, and those that need not be recorded on it."""
     known = set(logged.known)
-    known |= {("metrics", key, step) for key, steps in logged.points.items() for step in steps}
     if _merge_protocols(outs, logged) != logged.tags.get("protocols"):
         known.discard(("tags", "protocols", None))
     stopped = RECREATED in logged.tags and logged.ended == logged.started != span.ended
@@ -368,20 +331,6 @@ def _grid_step(outs: Outs, paths: Paths) -> int:
         return int(read_lineage(paths.reports / "samples.png")["images_seen"])
     except (GanError, KeyError, TypeError, ValueError):
         return outs.origin.images_seen
-
-
-def _add_evaluation(run: Run, outs: Outs, paths: Paths, workspace: Path) -> None:
-    if outs.result:
-        best = _best_checkpoint(outs, paths)
-        name = f"{outs.result['selection']['best']:012d}.pt"
-        if best.name != name and best.is_file():
-            best = _place(best, workspace / name)
-        add_best(run, outs.result, paths.reports, best)
-        return
-    spread = outs.numbers.get("deviation", {})
-    numbers = {k: v for k, v in outs.numbers.items() if isinstance(v, int | float)}
-    numbers |= {f"deviation/{key}": value for key, value in spread.items()}
-    run.metrics(numbers, outs.origin.images_seen)
 
 
 def _best_checkpoint(outs: Outs, paths: Paths) -> Path:

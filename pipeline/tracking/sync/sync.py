@@ -2,9 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -12,6 +11,7 @@ from filelock import FileLock, Timeout
 from gan.errors import GanError
 from pipeline.console import short, without_secrets
 from pipeline.paths import Paths
+from pipeline.tracking.mlflow.environment import TIMEOUT
 from pipeline.tracking.mlflow.logged_run import SyncStore
 from pipeline.tracking.mlflow.store import tracking_uri
 from pipeline.tracking.run_folder.earlier_form import convert_all
@@ -32,88 +32,69 @@ def run(paths: Paths) -> None:
 
     Prints a line a run. GanError if the store can't be reached or something stays unsent.
     """
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", TIMEOUT_S)
+    os.environ.setdefault(TIMEOUT, TIMEOUT_S)
     with _lock(paths.main_root / "logs" / "sync.lock"):
         convert_all(paths)
-        _send_all(paths, _Store(paths))
+        kept = find_kept_folders(paths)
+        if kept or (paths.models / "final.pt").is_file():
+            _send(kept, paths)
+        else:
+            _print("nothing to send: no records are kept, and there is no models/final.pt")
 
 
 @contextmanager
 def _lock(file: Path) -> Iterator[None]:
     """One `gan sync` at a time: two that find no run of a training would create it twice."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(file, timeout=0)
+    lock = FileLock(file)
     try:
-        lock.acquire()
+        held = lock.acquire(timeout=0)
     except Timeout:
-        sys.stdout.write("waiting for another `gan sync`\n")
-        sys.stdout.flush()
-        lock.acquire(timeout=-1)
-    try:
+        _print("waiting for another `gan sync`")
+        held = lock.acquire()
+    with held:
         yield
-    finally:
-        lock.release()
 
 
-def _send_all(paths: Paths, store: "_Store") -> None:
-    results = []
-    for kept in find_kept_folders(paths):
-        if result := store.send(kept):
-            results.append(_print(result))
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _send(kept: list[KeptFolder], paths: Paths) -> None:
+    uri = tracking_uri(paths)
+    target = without_secrets(uri)
+    try:
+        store = SyncStore(uri, paths.main_root)
+        store.require_place()
+    except GanError:
+        raise
+    except Exception as error:
+        raise GanError(
+            f"{target} can't be reached ({without_secrets(short(error))}); nothing is lost, "
+            "`gan sync` again when it is back"
+        ) from None
+    results = list(_send_each(kept, paths, store, target))
+    if incomplete := [each for each in results if not each.complete]:
+        raise GanError(
+            f"{len(incomplete)} of {len(results)} runs are incomplete in {target}; remove the "
+            "cause named above, then `gan sync` again"
+        )
+    busy = any(each.text == BUSY for each in results)
+    sent = any(each.sent for each in results)
+    text = "sent what was missing in" if sent else "nothing is missing in"
+    _print(f"{text} {target}{', except runs in use' if busy else ''}")
+
+
+def _send_each(
+    kept: list[KeptFolder], paths: Paths, store: SyncStore, target: str
+) -> Iterator[SyncResult]:
+    for each in kept:
+        if result := send_kept(each, store, target):
+            _print(f"{result.name:<28}  {result.text}")
+            yield result
     if (paths.models / "final.pt").is_file():
         from pipeline.tracking.sync.outs import send_outs  # torch takes seconds
 
-        results.append(_print(send_outs(paths, lambda: store.opened, store.target)))
-    if not results:
-        sys.stdout.write("nothing to send: no records are kept, and there is no models/final.pt\n")
-        return
-    _conclude(results, store)
-
-
-def _print(result: SyncResult) -> SyncResult:
-    sys.stdout.write(f"{result.name:<28}  {result.text}\n")
-    sys.stdout.flush()
-    return result
-
-
-def _conclude(results: Sequence[SyncResult], store: "_Store") -> None:
-    incomplete = [each for each in results if not each.complete]
-    if incomplete:
-        raise GanError(
-            f"{len(incomplete)} of {len(results)} runs are incomplete in {store.target}; remove "
-            "the cause named above, then `gan sync` again"
-        )
-    busy = any(BUSY in each.text for each in results)
-    sent = any(each.sent for each in results)
-    text = "sent what was missing in" if sent else "nothing is missing in"
-    sys.stdout.write(f"{text} {store.target}{', except runs in use' if busy else ''}\n")
-
-
-class _Store:
-    """Configured store, opened when it is first needed."""
-
-    def __init__(self, paths: Paths) -> None:
-        self.paths = paths
-        self._uri = tracking_uri(paths)
-        self.target = without_secrets(self._uri)
-
-    @cached_property
-    def opened(self) -> SyncStore:
-        """The open store; GanError where it can't be reached."""
-        try:
-            return SyncStore(self._uri, self.paths.main_root)
-        except Exception as error:
-            raise GanError(
-                f"{self.target} can't be reached ({without_secrets(short(error))}); nothing is "
-                "lost, `gan sync` again when it is back"
-            ) from None
-
-    def send(self, kept: KeptFolder) -> SyncResult | None:
-        """Send a run folder. GanError where the store as a whole can't be reached."""
-        result = send_kept(kept, lambda: self.opened, self.target)
-        if result and isinstance(result.error, GanError):
-            raise result.error
-        if result and result.error:
-            del self.opened
-            _ = self.opened
-        return result
+        result = send_outs(paths, store, target)
+        _print(f"{result.name:<28}  {result.text}")
+        yield result

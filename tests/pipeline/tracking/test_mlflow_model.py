@@ -36,7 +36,7 @@ from pipeline.tracking.model.loader import Avatars
 from pipeline.tracking.model.log_model import log_model
 from pipeline.tracking.model.request import MOST_SEEDS, parse_request
 from pipeline.tracking.open_run import start_run
-from pipeline.tracking.run_folder.sender import RejectedError
+from pipeline.tracking.run_folder.push import RejectedError
 
 LINEAGE = {
     "decided": {
