@@ -9,8 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from gan.errors import GanError
-from pipeline.features.store import Entry, list_entries
+from pipeline.features.store import list_entries
 from pipeline.paths import Paths
 from pipeline.tracking.run_folder.earlier_form import convert_all
 from pipeline.tracking.run_folder.kept_folders import find_kept_folders
@@ -24,8 +23,16 @@ def run(paths: Paths, *, remove: bool, unsent: bool = False) -> None:
     """
     if remove:
         convert_all(paths)  # or they would be removed with their training
-    trainings = _clean_trainings(paths.progress, remove=remove)
-    records = _clean_records(paths, remove=remove, unsent=unsent)
+        for partial in paths.progress.glob(".*.removed"):  # of a `gan clean` that was killed
+            shutil.rmtree(partial, ignore_errors=True)
+    trainings = sorted(path.parent for path in paths.progress.glob("[!.]*/identity.json"))
+    for folder in trainings:
+        _clean(folder, _describe(folder), remove=remove)
+    records = find_kept_folders(paths)
+    for kept in records:
+        count = f", {kept.unsent} records unsent" if kept.unsent else ""
+        unneeded = unsent or not kept.unsent
+        _clean(kept.folder, f"{kept.name}{count}", remove=remove, unneeded=unneeded)
     features = _clean_features(paths.features, remove=remove)
     if not trainings:
         sys.stdout.write("no trainings to resume\n")
@@ -33,34 +40,18 @@ def run(paths: Paths, *, remove: bool, unsent: bool = False) -> None:
         sys.stdout.write("`gan clean --remove` deletes the idle ones\n")
 
 
-def _clean_trainings(progress: Path, *, remove: bool) -> int:
-    if remove:
-        for partial in progress.glob(".*.removed"):  # of a `gan clean` that was killed
-            shutil.rmtree(partial, ignore_errors=True)
-    folders = sorted(path.parent for path in progress.glob("[!.]*/identity.json"))
-    for folder in folders:
-        with _lock(folder) as locked:
-            description = _describe(folder)
-            removed = remove and locked
-            if removed:
-                _remove(folder)
-        state = _state(busy=not locked, removed=removed)
-        sys.stdout.write(f"{folder.name}  {description}  {state}\n")
-    return len(folders)
-
-
-def _clean_records(paths: Paths, *, remove: bool, unsent: bool) -> int:
-    """List or remove run folders, with their records."""
-    folders = find_kept_folders(paths)
-    for each in folders:
-        with _lock(each.folder) as locked:
-            removed = remove and locked and (unsent or not each.unsent)
-            if removed:
-                _remove(each.folder)
-        state = _state(busy=not locked, removed=removed, unsent=remove and bool(each.unsent))
-        count = f", {each.unsent} records unsent" if each.unsent else ""
-        sys.stdout.write(f"{each.folder.name}  {each.name}{count}  {state}\n")
-    return len(folders)
+def _clean(folder: Path, description: str, *, remove: bool, unneeded: bool = True) -> None:
+    """List a folder of a training or run; with `remove` delete it if it is idle and unneeded."""
+    with _lock(folder) as locked:
+        state = "idle" if locked else "in use"
+        if remove and locked and unneeded:
+            # renamed first: a training that starts meanwhile creates its folder anew
+            aside = folder.rename(folder.with_name(f".{folder.name}.removed"))
+            shutil.rmtree(aside)
+            state = "removed"
+        elif remove and locked:
+            state = "kept: `gan sync` sends the records, --unsent drops them"
+    sys.stdout.write(f"{folder.name}  {description}  {state}\n")
 
 
 @contextmanager
@@ -75,53 +66,25 @@ def _lock(folder: Path) -> Iterator[bool]:
         yield True
 
 
-def _remove(folder: Path) -> None:
-    """Rename it first: a training that starts meanwhile creates its folder anew."""
-    aside = folder.with_name(f".{folder.name}.removed")
-    try:
-        folder.rename(aside)
-        shutil.rmtree(aside)
-    except OSError as error:
-        raise _removal_error(folder, error) from None
-
-
 def _clean_features(folder: Path, *, remove: bool) -> int:
     """List or remove features; a process that has them open can still read them."""
     kept = list_entries(folder)
     total = 0
     for entry in kept:
         description, size = entry.describe(), entry.size
-        busy = not _remove_features(entry) if remove else entry.is_locked()
+        state = "removed" if remove else "idle"
+        if entry.is_locked() or (remove and not entry.remove()):
+            state = "in use"
         total += size
-        sys.stdout.write(
-            f"{entry.stem[:16]}  features: {description}, {size >> 20} MiB  "
-            f"{_state(busy=busy, removed=remove)}\n"
-        )
+        line = f"{entry.stem[:16]}  features: {description}, {size >> 20} MiB  {state}"
+        sys.stdout.write(f"{line}\n")
     if kept:
         sys.stdout.write(f"features of {len(kept)} sets of images, {total >> 20} MiB\n")
     return len(kept)
 
 
-def _remove_features(entry: Entry) -> bool:
-    try:
-        return entry.remove()
-    except OSError as error:
-        raise _removal_error(entry.folder / entry.stem, error) from None
-
-
-def _removal_error(path: Path, error: OSError) -> GanError:
-    return GanError(f"{path}: cannot be removed: {error.strerror}; change its owner or mode")
-
-
-def _state(*, busy: bool, removed: bool, unsent: bool = False) -> str:
-    if busy:
-        return "in use"
-    if removed:
-        return "removed"
-    return "kept: `gan sync` sends the records, --unsent drops them" if unsent else "idle"
-
-
 def _describe(folder: Path) -> str:
+    """Objective, seed and state of a training."""
     identity = json.loads((folder / "identity.json").read_text(encoding="utf-8"))
     states = sorted(folder.glob("state-*.pt"))
     seen = ProgressFolder.images_seen(states[-1]) if states else 0

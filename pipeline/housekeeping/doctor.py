@@ -1,16 +1,62 @@
-"""`gan doctor`: checks of the checkout, its tools and its store, with remedies."""
+"""`gan doctor`: checks of the checkout, its tools and its store, with remedies.
 
+A check is a function of the paths that yields results. It looks at what the other commands, dvc
+and mlflow don't say themselves.
+"""
+
+import fcntl
+import os
+import platform
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
 
 from gan.errors import GanError
-from pipeline.housekeeping import doctor_checks as checks
-from pipeline.housekeeping import doctor_leftovers as leftovers
-from pipeline.housekeeping.doctor_point import Point, wrong
-from pipeline.housekeeping.doctor_tracker import check_tracker
-from pipeline.paths import Paths
+from gan.params.file import load_params
+from pipeline.console import count_noun, list_first, one_line, short, without_secrets
+from pipeline.dataset.reader import Dataset
+from pipeline.features.inception_file import missing_message, weights_file
+from pipeline.paths import Paths, sha256_of
+from pipeline.runs.evaluated import SHORT
+from pipeline.runs.find import NO_RUNS, OPEN_S, call_within
+from pipeline.tracking.mlflow.reader import search_trainings
+from pipeline.tracking.mlflow.store import (
+    MlflowStore,
+    repair_artifact_paths,
+    store_exists,
+    tracking_uri,
+)
+from pipeline.tracking.provenance.git import Git
+from pipeline.tracking.run_folder.folder import read_state
+from pipeline.tracking.run_folder.kept_folders import find_kept_folders
 
-Check = Callable[[Paths], Point | Iterable[Point]]
+LOW, TOO_LOW = 5 << 30, 1 << 30  # bytes
+MOST = 500  # trainings that are counted
+
+
+@dataclass(frozen=True)
+class Point:
+    """Result of a check. note: worth knowing, but nothing fails; wrong: something will fail."""
+
+    level: Literal["ok", "note", "wrong"]
+    text: str
+    remedy: str = ""
+
+    @property
+    def line(self) -> str:
+        """Line for the terminal."""
+        text = " ".join(f"{self.text}; {self.remedy}".split() if self.remedy else [self.text])
+        return f"{self.level:<5}  {text}"
+
+
+Points = Iterator[Point]
+
+ok, note, wrong = (partial(Point, level) for level in ("ok", "note", "wrong"))
 
 
 def run(paths: Paths, *, repair: bool) -> None:
@@ -24,25 +70,182 @@ def run(paths: Paths, *, repair: bool) -> None:
         raise SystemExit(1)
 
 
-def run_checks(paths: Paths, *, repair: bool = False) -> Iterator[Point]:
+def run_checks(paths: Paths, *, repair: bool = False) -> Points:
     """Run all checks; one that raises is a line, and hides no other."""
-    named: dict[str, Check] = {
-        "Python": checks.check_python,
-        "torch": checks.check_torch,
-        "repository": checks.check_repository,
-        "disk": checks.check_disk,
-        "params.yaml": checks.check_params,
-        "data/": checks.check_data,
-        "weights/": checks.check_weights,
-        "tracking store": lambda paths: check_tracker(paths, repair=repair),
-        "unsent records": leftovers.unsent,
-        "unfinished trainings": leftovers.trainings,
+    checks: dict[str, Callable[[Paths], Points]] = {
+        "Python": check_python,
+        "torch": check_torch,
+        "repository": check_repository,
+        "disk": check_disk,
+        "params.yaml": check_params,
+        "data/": check_data,
+        "weights/": check_weights,
+        "tracking store": partial(check_tracker, repair=repair),
+        "unsent records": check_records,
+        "unfinished trainings": check_trainings,
     }
-    for name, check in named.items():
+    for name, check in checks.items():
         try:
-            found = check(paths)
-            yield from [found] if isinstance(found, Point) else found
+            yield from check(paths)
         except GanError as error:
             yield wrong(str(error))
         except Exception as error:
             yield wrong(f"{name}: can't be checked ({type(error).__name__}: {error})")
+
+
+def check_python(paths: Paths) -> Points:
+    """Check that the interpreter's version is one that the project is tested with."""
+    text = f"Python {platform.python_version()} ({sys.prefix})"
+    if (3, 11) <= sys.version_info[:2] < (3, 14):
+        yield ok(text)
+    else:
+        yield wrong(text, "3.11 to 3.13 is required: `make PYTHON=python3.12 setup`")
+
+
+def check_torch(paths: Paths) -> Points:
+    """Check torch, and show the device and precision that `auto` chooses."""
+    import torch
+
+    from gan.devices import choose_compute
+
+    compute = choose_compute("auto", "auto")
+    kind = compute.device.type
+    device = torch.cuda.get_device_name() if kind == "cuda" else kind
+    half = "bf16 is fast" if compute.precision == "bf16" else f"{compute.precision} is the fastest"
+    threads = torch.get_num_threads()
+    yield ok(f"torch {torch.__version__} on {device}, {threads} threads; {half}")
+
+
+def check_repository(paths: Paths) -> Points:
+    """Check that `dvc repro` can run, and that runs can record their commit."""
+    missing = [name for name in ("dvc.yaml", ".dvc") if not (paths.root / name).exists()]
+    if missing:
+        text = f"{paths.root}: no {' and no '.join(missing)}"
+        yield wrong(text, "change to the repository's folder")
+        return
+    git = Git(paths.root)
+    commit = git.text("rev-parse", "--short", "HEAD")
+    if commit is None:
+        remedy = "install Git and `git commit`, so that runs can record it"
+        yield note("no commit of a Git repository", remedy)
+        return
+    changes = len((git.text("status", "--porcelain") or "").splitlines())
+    text = f"DVC {version('dvc')}, Git at {commit}, {changes or 'no'} files changed"
+    yield ok(f"{text}; `dvc status` compares the outs")
+
+
+def check_disk(paths: Paths) -> Points:
+    """Check disk space and permission in the repository."""
+    root = paths.main_root
+    if not os.access(root, os.W_OK):
+        yield wrong(f"{root} is not writable", "change its owner or mode: the stages write there")
+    free = shutil.disk_usage(root).free
+    level = ok if free >= LOW else note if free >= TOO_LOW else wrong
+    text = f"{free / 2**30:,.1f} GiB of disk space are free"
+    yield level(text, "" if free >= LOW else "`gan clean --remove` and `dvc gc -w` free some")
+
+
+def check_params(paths: Paths) -> Points:
+    """Check params.yaml."""
+    load_params(paths.root / "params.yaml")
+    yield ok("params.yaml is valid")
+
+
+def check_data(paths: Paths) -> Points:
+    """Check names and sizes of the files in data/."""
+    if not paths.data.exists():
+        yield note("data/ is absent", "`dvc repro` or `gan scrape --ensure` brings it")
+        return
+    dataset = Dataset.open(paths.data)
+    yield ok(f"data/: {dataset.counts.get('ok', 0):,} images, digest {dataset.digest[:12]}")
+
+
+def check_weights(paths: Paths) -> Points:
+    """Check Inception's weights, without which there is no FID."""
+    file = weights_file(paths)
+    if not file.is_file():
+        yield note(missing_message(paths))
+        return
+    expected = load_params(paths.root / "params.yaml").features.inception_sha256
+    if (found := sha256_of(file)) != expected:
+        text = f"weights/{file.name}: sha256 is {found[:8]}, features.inception_sha256 says "
+        yield wrong(f"{text}{expected[:8]}", "`gan weights fetch` replaces it")
+    else:
+        yield ok(f"weights/{file.name}: FID can be computed")
+
+
+def check_tracker(paths: Paths, *, repair: bool) -> Points:
+    """Check the store. repair: first point a local store's runs to the artefacts beside it."""
+    uri = tracking_uri(paths)
+    place = without_secrets(uri).removeprefix("sqlite:///")
+    if not store_exists(uri):
+        yield note(f"{place}: {NO_RUNS}")
+        return
+    try:
+        repaired = repair_artifact_paths(paths) if repair else 0
+        store = call_within(OPEN_S, lambda: MlflowStore(uri, paths.main_root))
+        runs = search_trainings(store, "", MOST)
+    except Exception as error:  # of SQLite, SQLAlchemy, MLflow, requests
+        remedy = "records are kept for `gan sync`, which fills a new file where a damaged one was "
+        yield wrong(f"{place}: {without_secrets(short(error))}", f"{remedy}moved away")
+        return
+    more = " or more" if len(runs) == MOST else ""
+    yield ok(f"{place}: {count_noun(len(runs), 'training')}{more}")
+    if repaired:
+        yield ok(f"{place}: {repaired} artefact locations repaired")
+    if store.misplaced:
+        yield wrong(store.misplaced)
+    active = {
+        str(read_state(kept.folder).get("run_id"))
+        for kept in find_kept_folders(paths)
+        if is_locked(kept.folder)
+    }
+    running = [run for run in runs if run.status == "RUNNING"]
+    idle = [run for run in running if run.run_id not in active]
+    if idle:
+        names = [f"{run.run_id[:SHORT]} ({one_line(run.name)})" for run in idle]
+        yield note(
+            f"marked RUNNING, but no process on this machine records it: {list_first(names)}",
+            "if it was killed, `gan train` with its settings resumes it",
+        )
+    if count := len(running) - len(idle):
+        yield ok(f"{count_noun(count, 'run')} recorded by running processes")
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds the lock in a folder; nothing is written, as filelock would."""
+    try:
+        with (folder / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def check_records(paths: Paths) -> Points:
+    """Check for records that the store lacks; those of running processes are being sent."""
+    waiting = [kept for kept in find_kept_folders(paths) if kept.unsent]
+    waiting = [kept for kept in waiting if not is_locked(kept.folder)]
+    if waiting:
+        total, names = sum(kept.unsent for kept in waiting), [kept.name for kept in waiting]
+        remedy = "`gan sync` sends them"
+        yield note(f"{total:,} unsent records, of {list_first(names)}", remedy)
+    else:
+        yield ok("no unsent records")
+
+
+def check_trainings(paths: Paths) -> Points:
+    """List running and unfinished trainings."""
+    folders = sorted(path.parent for path in paths.progress.glob("*/identity.json"))
+    open_ones = [folder for folder in folders if not (folder / "finished").is_file()]
+    running = [folder.name for folder in open_ones if is_locked(folder)]
+    stopped = [folder.name for folder in open_ones if folder.name not in running]
+    if running:
+        yield ok(f"running trainings: {list_first(running)}")
+    if stopped:
+        remedy = "`gan train` with their settings resumes them, `gan clean` lists and removes them"
+        yield note(f"unfinished trainings: {list_first(stopped)}", remedy)
+    if not open_ones:
+        yield ok("no unfinished trainings")

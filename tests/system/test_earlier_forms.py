@@ -42,7 +42,7 @@ from gan.params.model import ModelParams
 from gan.tensor_cache import TensorCache
 from gan.training.state import build_state
 from pipeline.cli.main import main
-from pipeline.housekeeping.doctor_leftovers import trainings, unsent
+from pipeline.housekeeping.doctor import check_records, check_trainings
 from pipeline.pictures.png_lineage import read_lineage
 from pipeline.stages import train as train_stage
 from pipeline.training.tracker import Tracker
@@ -245,7 +245,7 @@ def test_a_checkpoint_is_evaluated_on_its_cache(paths, gan, write_params):
 
 def test_an_unfinished_training_is_listed(paths, gan):
     folder = write_progress(paths.progress, identity_of("d3" * 32))
-    (note,) = trainings(paths)
+    (note,) = check_trainings(paths)
     assert folder.name in note.text
     out, _ = gan("clean")
     assert out.startswith(f"{folder.name}  bce s1  32 images, unfinished")
@@ -276,7 +276,7 @@ def test_unsent_records_are_listed_and_sent(paths, gan):
     out, _ = gan("clean")
     assert f"{number} records unsent" in out
     assert f"{stage.name}  preprocess 32px, {more} records unsent" in out
-    assert str(number + more) in unsent(paths).text
+    assert str(number + more) in next(check_records(paths)).text
     gan("sync")
     (run,) = read_runs(paths)
     assert (run.info.run_name, run.info.status) == ("bce 32px w4 s1", "FINISHED")
@@ -290,7 +290,7 @@ def test_unsent_records_are_listed_and_sent(paths, gan):
     assert preprocessed.data.metrics["images/train"] == 6
     assert not stage.exists()
     assert "unsent" not in gan("clean")[0]
-    assert unsent(paths).level == "ok"
+    assert next(check_records(paths)).level == "ok"
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ import pytest
 from array_source import ArraySource
 from projecting import Projection
 
-from gan.errors import GanError
 from pipeline.features.store import FeatureStore, list_entries
 from pipeline.housekeeping import clean
 from pipeline.paths import Paths
@@ -55,12 +54,3 @@ def test_partial_files_of_a_kill_are_listed_and_removed(paths, capsys):
     assert any("unfinished or damaged, 3 MiB  idle" in line for line in listed)
     clean.run(paths, remove=True)
     assert list(paths.features.iterdir()) == []
-
-
-def test_features_that_cannot_be_removed_are_one_line(paths, monkeypatch):
-    def refuse(path, *, missing_ok=False):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("pathlib.Path.unlink", refuse)
-    with pytest.raises(GanError, match="Permission denied"):
-        clean.run(paths, remove=True)

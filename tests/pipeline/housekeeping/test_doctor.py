@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,10 +18,7 @@ from gan.errors import GanError
 from pipeline.cli.main import app
 from pipeline.dataset.layout import checksum_file, digest_files
 from pipeline.housekeeping import doctor
-from pipeline.housekeeping import doctor_checks as checks
-from pipeline.housekeeping import doctor_leftovers as leftovers
-from pipeline.housekeeping.doctor_point import Point, note, wrong
-from pipeline.housekeeping.doctor_tracker import check_tracker
+from pipeline.housekeeping.doctor import Point, check_tracker, note, wrong
 from pipeline.paths import Paths
 
 KEY = "a" * 64
@@ -61,6 +59,11 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def only(points: Iterator[Point]) -> Point:
+    (point,) = points
+    return point
+
+
 # all of it
 
 
@@ -80,7 +83,7 @@ def test_a_check_that_raises_is_a_line_and_hides_no_other(tmp_path, monkeypatch)
     def fail(paths):
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(checks, "check_params", fail)
+    monkeypatch.setattr(doctor, "check_params", fail)
     points = list(doctor.run_checks(Paths(tmp_path)))
     assert wrong("params.yaml: can't be checked (ZeroDivisionError: by zero)") in points
     assert points[-1].text == "no unfinished trainings"
@@ -172,15 +175,15 @@ def write_records(folder: Path, sent: int = 0) -> Path:
 
 def test_unsent_records_are_counted_except_those_of_running_processes(tmp_path):
     paths = Paths(tmp_path)
-    assert leftovers.unsent(paths).level == "ok"
+    assert only(doctor.check_records(paths)).level == "ok"
     spool = write_records(tmp_path / "logs" / "spool" / "evaluate-1", sent=1)
     before = content(tmp_path)
-    point = leftovers.unsent(paths)
+    point = only(doctor.check_records(paths))
     assert (point.level, point.text) == ("note", "2 unsent records, of hinge 64px")
     assert "gan sync" in point.remedy
     with (spool / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert leftovers.unsent(paths).level == "ok"
+        assert only(doctor.check_records(paths)).level == "ok"
     assert content(tmp_path) == before
 
 
@@ -194,9 +197,9 @@ def test_unfinished_and_running_trainings_are_listed_and_finished_ones_are_not(t
     (paths.progress / "bb" / "finished").touch()
     with (paths.progress / "cc" / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        running, stopped = leftovers.trainings(paths)
+        running, stopped = doctor.check_trainings(paths)
     assert running == Point("ok", "running trainings: cc")
-    assert (stopped.level, stopped.text) == ("note", "unfinished trainings: aa, 0 MiB")
+    assert (stopped.level, stopped.text) == ("note", "unfinished trainings: aa")
 
 
 # tools and files
@@ -206,13 +209,13 @@ def test_the_machine_is_fine_and_a_folder_is_a_repository_with_a_commit_or_not(
     tmp_path, monkeypatch
 ):
     paths = Paths(tmp_path)
-    assert checks.check_python(paths).level == checks.check_torch(paths).level == "ok"
-    assert checks.check_repository(paths).level == "wrong"
+    assert only(doctor.check_python(paths)).level == only(doctor.check_torch(paths)).level == "ok"
+    assert only(doctor.check_repository(paths)).level == "wrong"
     (tmp_path / "dvc.yaml").touch()
     (tmp_path / ".dvc").mkdir()
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert checks.check_repository(paths).level == "note"
-    assert checks.check_repository(Paths(REPOSITORY)).level == "ok"
+    assert only(doctor.check_repository(paths)).level == "note"
+    assert only(doctor.check_repository(Paths(REPOSITORY))).level == "ok"
 
 
 @pytest.mark.parametrize(
@@ -220,15 +223,15 @@ def test_the_machine_is_fine_and_a_folder_is_a_repository_with_a_commit_or_not(
 )
 def test_low_disk_space_is_reported(tmp_path, monkeypatch, free, level):
     usage = shutil._ntuple_diskusage(0, 0, free)
-    monkeypatch.setattr(checks.shutil, "disk_usage", lambda path: usage)
-    assert checks.check_disk(Paths(tmp_path)).level == level
-    monkeypatch.setattr(checks.os, "access", lambda path, mode: False)  # root may write anywhere
-    assert checks.check_disk(Paths(tmp_path)).level == "wrong"
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
+    assert only(doctor.check_disk(Paths(tmp_path))).level == level
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)  # root may write anywhere
+    assert next(doctor.check_disk(Paths(tmp_path))).level == "wrong"
 
 
 def test_data_is_absent_or_damaged(tmp_path):
     paths = Paths(tmp_path)
-    assert checks.check_data(paths).level == "note"
+    assert only(doctor.check_data(paths)).level == "note"
     paths.data.mkdir()
     (paths.data / "manifest.jsonl").touch()
     marks = {"manifest.jsonl": checksum_file(paths.data / "manifest.jsonl")}
@@ -240,23 +243,23 @@ def test_data_is_absent_or_damaged(tmp_path):
         "digest": digest_files(marks),
     }
     (paths.data / "snapshot.json").write_text(json.dumps(snapshot))
-    assert checks.check_data(paths).level == "ok"
+    assert only(doctor.check_data(paths)).level == "ok"
     (paths.data / "manifest.jsonl").unlink()
     with pytest.raises(GanError, match=r"manifest\.jsonl"):
-        checks.check_data(paths)
+        only(doctor.check_data(paths))
 
 
 def test_weights_are_absent_wrong_or_ok(tmp_path, write_params):
     paths = Paths(tmp_path)
-    assert "gan weights fetch" in checks.check_weights(paths).text
+    assert "gan weights fetch" in only(doctor.check_weights(paths)).text
     paths.weights.mkdir()
     (paths.weights / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"weights")
     digest = hashlib.sha256(b"weights").hexdigest()
     write_params(tmp_path / "params.yaml")
-    assert checks.check_weights(paths).level == "wrong"
+    assert only(doctor.check_weights(paths)).level == "wrong"
     write_params(tmp_path / "params.yaml", {"features.inception_sha256": digest})
-    assert checks.check_weights(paths).level == "ok"
-    assert checks.check_params(paths).level == "ok"
+    assert only(doctor.check_weights(paths)).level == "ok"
+    assert only(doctor.check_params(paths)).level == "ok"
 
 
 @pytest.mark.slow
