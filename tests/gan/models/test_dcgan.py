@@ -93,53 +93,41 @@ def take_weights(network, oracle):
     network.load_state_dict(state)
 
 
-def count(network):
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 def latents(number):
     return torch.randn(number, 100, generator=random(4))
 
 
-def assert_equal_in_both_modes(network, oracle, inputs, oracle_inputs):
+CASES = [
+    (
+        generator,
+        (32, {"width": 6, "widest": 16, "activation": "leaky_relu", "latent_size": 100}),
+        torchgan_generator(6),
+    ),
+    (discriminator, (32, {"norm": "batch", "width": 6, "widest": 16}), torchgan_discriminator(6)),
+    (
+        generator,
+        (96, {"first_norm": False, "width": 4, "activation": "relu", "latent_size": 100}),
+        generator_of_96(4),
+    ),
+    (
+        discriminator,
+        (96, {"norm": "batch", "first_norm": True, "width": 32, "widest": 16}),
+        discriminator_of_96(),
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "asked", "oracle"), CASES)
+def test_params_alone_make_the_networks_of_others(make, asked, oracle):
+    (size, options), oracle = asked, randomise(oracle)
+    made = make("dcgan", size, **({"widest": 16} | options))
+    take_weights(made, oracle)
+    inputs = latents(5) if make is generator else pixels(5, size)
+    theirs = inputs[:, :, None, None] if isinstance(oracle[0], nn.ConvTranspose2d) else inputs
     for training in (True, False):
-        expected = oracle.train(training)(oracle_inputs)
+        expected = oracle.train(training)(theirs)
         assert expected.std() > 0.01
-        assert torch.allclose(network.train(training)(inputs), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_params_alone_make_torchgans_generator():
-    changes = {"width": 6, "widest": 16, "activation": "leaky_relu", "latent_size": 100}
-    made = generator("dcgan", 32, norm="batch", first_norm=True, **changes)
-    oracle = randomise(torchgan_generator(6))
-    take_weights(made, oracle)
-    assert count(made) == count(oracle)
-    assert_equal_in_both_modes(made, oracle, latents(5), latents(5)[:, :, None, None])
-
-
-def test_params_alone_make_torchgans_discriminator():
-    made = discriminator("dcgan", 32, norm="batch", width=6, widest=16)
-    oracle = randomise(torchgan_discriminator(6))
-    take_weights(made, oracle)
-    assert count(made) == count(oracle) + 1  # the score's bias, which is drawn as 0
-    assert_equal_in_both_modes(made, oracle, pixels(5, 32), pixels(5, 32))
-
-
-def test_params_alone_make_the_generator_of_96_pixels():
-    changes = {"width": 4, "widest": 16, "activation": "relu", "latent_size": 100}
-    made = generator("dcgan", 96, norm="batch", first_norm=False, **changes)
-    oracle = randomise(generator_of_96(4))
-    take_weights(made, oracle)
-    assert count(made) == count(oracle)
-    assert_equal_in_both_modes(made, oracle, latents(5), latents(5))
-
-
-def test_params_alone_make_the_discriminator_of_96_pixels():
-    made = discriminator("dcgan", 96, norm="batch", first_norm=True, width=32, widest=16)
-    oracle = randomise(discriminator_of_96())
-    take_weights(made, oracle)
-    assert count(made) == count(oracle)
-    assert_equal_in_both_modes(made, oracle, pixels(5, 96), pixels(5, 96))
+        assert torch.allclose(made.train(training)(inputs), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("spectral_norm", [False, True], ids=["plain", "spectral"])

@@ -26,39 +26,31 @@ from gan.models import build
 from gan.models.interfaces import DiscriminatorNorms, channels_by_resolution, plan_resolutions
 
 DEEP = ("upsample", "resnet")
+MAKERS = {"generator": generator, "discriminator": discriminator}
 
 
-def assert_survives_a_file(network, fresh, inputs):
-    buffer = io.BytesIO()
-    torch.save(network.state_dict(), buffer)
-    buffer.seek(0)
-    assert not torch.equal(fresh.eval()(inputs), network.eval()(inputs))
-    fresh.load_state_dict(torch.load(buffer, weights_only=True))
-    assert torch.equal(fresh.eval()(inputs), network.eval()(inputs))
-
-
-def check_generator(family, size, **options):
-    network = generator(family, size, **options)
-    made = network(latents(3))
-    assert (network.latent_size, network.size) == (8, size)
-    assert made.shape == (3, 3, size, size)
-    assert made.abs().max() <= 1
-    assert made.std() > 0
-    (made - pixels(3, size)).square().sum().backward()
-    assert_learns(network)
-    assert network.project.weight.shape[1] == 8
-    assert_survives_a_file(network, generator(family, size, seed=9, **options), latents(3))
-
-
-def check_discriminator(family, size, **options):
-    network = discriminator(family, size, **options)
-    scores = network(pixels(3, size))
-    assert scores.shape == (3,)
-    assert scores.std() > 0
-    scores.square().sum().backward()
-    assert_learns(network)
-    fresh = discriminator(family, size, seed=9, **options)
-    assert_survives_a_file(network, fresh, pixels(3, size))
+def check(family, size, **options):
+    """Both networks compute, learn and survive a file."""
+    for make, inputs in ((generator, latents(3)), (discriminator, pixels(3, size))):
+        network = make(family, size, **options)
+        outputs = network(inputs)
+        assert outputs.std() > 0
+        if make is generator:
+            assert (network.latent_size, network.size) == (8, size)
+            assert outputs.shape == (3, 3, size, size)
+            assert outputs.abs().max() <= 1
+            outputs = outputs - pixels(3, size)
+        else:
+            assert outputs.shape == (3,)
+        outputs.square().sum().backward()
+        assert_learns(network)
+        buffer = io.BytesIO()
+        torch.save(network.state_dict(), buffer)
+        buffer.seek(0)
+        other = make(family, size, seed=9, **options)
+        assert not torch.equal(other.eval()(inputs), network.eval()(inputs))
+        other.load_state_dict(torch.load(buffer, weights_only=True))
+        assert torch.equal(other.eval()(inputs), network.eval()(inputs))
 
 
 @pytest.mark.parametrize(
@@ -80,50 +72,27 @@ def test_channels_double_inwards_up_to_the_widest():
     assert channels_by_resolution(params, 128) == [3, 6, 12, 12, 12]
 
 
-@pytest.mark.parametrize("size", SIZES[:4])
+QUICK = [
+    *(pytest.param(size, {}, id=f"{size}") for size in SIZES[:4]),
+    *(pytest.param(32, options, id=option_id(options)) for options in SOME_OPTIONS),
+    *(pytest.param(48, {"activation": each}, id=each) for each in ACTIVATIONS),
+    pytest.param(64, {"width": 1, "widest": 64}, id="narrow and wide"),
+    pytest.param(64, {"width": 3, "widest": 1}, id="never wider"),
+]
+
+
+@pytest.mark.parametrize(("size", "options"), QUICK)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_networks_of_every_size_work_learn_and_survive_saving(family, size):
-    check_generator(family, size)
-    check_discriminator(family, size)
-
-
-@pytest.mark.parametrize("options", SOME_OPTIONS, ids=option_id)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_networks_with_every_norm_work_learn_and_survive_saving(family, options):
-    check_generator(family, 32, **options)
-    check_discriminator(family, 32, **options)
-
-
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_networks_with_every_activation_work_learn_and_survive_saving(family, activation):
-    check_generator(family, 48, activation=activation)
-    check_discriminator(family, 48, activation=activation)
+def test_networks_work_learn_and_survive_saving(family, size, options):
+    check(family, size, **options)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", ALL_OPTIONS, ids=option_id)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_networks_with_every_norm_and_flag_work_learn_and_survive_saving(family, options):
-    blocks = 2 if family in DEEP else 1
-    check_generator(family, 32, blocks=blocks, **options)
-    check_discriminator(family, 32, blocks=blocks, **options)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("options", SOME_OPTIONS, ids=option_id)
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_networks_of_every_size_and_norm_work_learn_and_survive_saving(family, size, options):
-    check_generator(family, size, **options)
-    check_discriminator(family, size, **options)
-
-
-@pytest.mark.parametrize(("width", "widest"), [(1, 1), (3, 1), (1, 64)])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_any_width_and_widening_is_possible(family, width, widest):
-    check_generator(family, 64, width=width, widest=widest)
-    check_discriminator(family, 64, width=width, widest=widest)
+def test_networks_of_every_size_norm_and_flag_work_learn_and_survive_saving(family):
+    for index, options in enumerate(ALL_OPTIONS):
+        blocks = 2 if family in DEEP else 1
+        check(family, SIZES[index % len(SIZES)], blocks=blocks, **options)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -138,63 +107,39 @@ def test_only_tanh_bounds_the_pixels(family):
     assert raw.abs().max() > 1
 
 
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 @pytest.mark.parametrize("family", DEEP)
-def test_each_resolution_has_as_many_more_layers_as_blocks_say(family):
-    def layers(blocks):
-        both = generator(family, 64, blocks=blocks), discriminator(family, 64, blocks=blocks)
-        return [sum(p.dim() == 4 for p in network.parameters()) for network in both]
-
-    step = 4 * (2 if family == "resnet" else 1)  # 64 pixels: four doublings
-    one = layers(1)
-    assert layers(2) == [count + step for count in one]
-    assert layers(5) == [count + 4 * step for count in one]
-
-
-@pytest.mark.parametrize("network", ["generator", "discriminator"])
-def test_dcgan_with_more_than_one_layer_a_resolution_is_refused(network):
-    model = model_params("dcgan", blocks=3)
-    message = (
-        f"model.{network}.blocks = 3: family dcgan has one layer a resolution;"
-        " use upsample or resnet"
+def test_each_resolution_has_as_many_more_layers_as_blocks_say(family, make):
+    one, two, five = (
+        sum(p.dim() == 4 for p in make(family, 64, blocks=blocks).parameters())
+        for blocks in (1, 2, 5)
     )
-    builders = {
-        "generator": lambda: build.build_generator(model, 32),
-        "discriminator": lambda: build.build_discriminator(
-            model, DiscriminatorNorms("none", False, False), 32
-        ),
-    }
-    with pytest.raises(GanError) as error:
-        builders[network]()
-    assert str(error.value) == message
+    step = 4 * (2 if family == "resnet" else 1)  # 64 pixels: four doublings
+    assert (two, five) == (one + step, one + 4 * step)
 
 
-@pytest.mark.parametrize("norm", [norm for norm in NORMS if norm != "batch"])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_score_does_not_depend_on_the_batch(family, norm):
-    network = discriminator(family, 32, norm=norm, first_norm=True)
-    images = pixels(6, 32)
-    assert not network.uses_batch_statistics
-    alone = torch.cat([network(images[i : i + 1]) for i in range(6)])
-    assert torch.allclose(network(images), alone, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_batch_norm_makes_a_score_depend_on_the_batch_and_says_so(family):
-    network = discriminator(family, 32, norm="batch")
-    images = pixels(6, 32)
-    assert network.uses_batch_statistics
-    assert not torch.allclose(network(images)[:3], network(images[:3]), rtol=1e-3)
+def test_dcgan_with_more_than_one_layer_a_resolution_is_refused():
+    model, norms = model_params("dcgan", blocks=3), DiscriminatorNorms("none", False, False)
+    with pytest.raises(GanError, match=r"^model\.generator\.blocks = 3: "):
+        build.build_generator(model, 32)
+    with pytest.raises(GanError, match=r"^model\.discriminator\.blocks = 3: "):
+        build.build_discriminator(model, norms, 32)
 
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_generator_in_eval_mode_treats_samples_apart(family, norm):
-    network = generator(family, 32, norm=norm).eval()
+def test_samples_are_apart_but_for_batch_norm_in_the_discriminator(family, norm):
+    network = discriminator(family, 32, norm=norm, first_norm=True)
+    images = pixels(6, 32)
+    assert network.uses_batch_statistics == (norm == "batch")
+    halves = torch.cat([network(images[:3]), network(images[3:])])
+    alike = torch.allclose(network(images), halves, rtol=1e-4, atol=1e-6)
+    assert alike == (norm != "batch")
+    maker = generator(family, 32, norm=norm).eval()
     before = latents(5)
-    after = before.clone()
-    after[1:] += 1
-    assert torch.equal(network(before)[0], network(after)[0])
-    assert not torch.equal(network(before)[1], network(after)[1])
+    after = before + torch.tensor([0, 1, 1, 1, 1])[:, None]
+    assert torch.equal(maker(before)[0], maker(after)[0])
+    assert not torch.equal(maker(before)[1], maker(after)[1])
 
 
 @pytest.mark.parametrize("spectral_norm", [False, True], ids=["plain", "spectral"])

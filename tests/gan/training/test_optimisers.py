@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from gan.params.optimiser import ARGUMENTS, OptimiserParams
@@ -15,16 +14,13 @@ from gan.training.optimisers import CLASSES, build_optimiser, learning_rate_at, 
 CPU = torch.device("cpu")
 CONSTANT = {"shape": "constant", "warm_up": 0, "begin": 0, "end": 0, "floor": 0.0}
 VARIANTS = [
-    ("adam", {}),
     ("adam", {"betas": [0.5, 0.99], "eps": 1e-6, "weight_decay": 0.1, "amsgrad": True}),
-    ("adamw", {}),
     ("adamw", {"betas": [0.0, 0.9], "weight_decay": 0.2}),
-    ("rmsprop", {}),
     ("rmsprop", {"alpha": 0.9, "eps": 1e-6, "momentum": 0.5, "centered": True}),
-    ("sgd", {}),
     ("sgd", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
     ("sgd", {"momentum": 0.9, "dampening": 0.1}),
 ]
+VARIANTS += [(name, {}) for name in ARGUMENTS]
 
 
 def optimiser_params(optimiser="sgd", rate=0.01, arguments=None, **schedule):
@@ -51,28 +47,18 @@ def steps(optimiser, loss, count):
     return loss().item()
 
 
-@pytest.mark.parametrize(("name", "arguments"), VARIANTS)
-def test_every_optimiser_comes_near_the_least_of_a_quadratic(name, arguments):
-    network, loss = quadratic()
-    before = loss().item()
-    optimiser = build_optimiser(network, optimiser_params(name, 0.02, arguments), CPU)
-    assert steps(optimiser, loss, 150) < 0.2 * before
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("name", "arguments"), VARIANTS)
 def test_an_optimiser_is_torchs_own_with_the_same_arguments(name, arguments, dtype):
     (ours, our_loss), (theirs, their_loss) = quadratic(dtype), quadratic(dtype)
+    before = our_loss().item()
     steps(build_optimiser(ours, optimiser_params(name, 0.02, arguments), CPU), our_loss, 25)
     slowly = {"foreach": False} if name == "rmsprop" else {"foreach": False, "fused": False}
     plain = CLASSES[name](theirs.parameters(), lr=0.02, **arguments, **slowly)
     steps(plain, their_loss, 25)
-    start, _ = quadratic(dtype)
-    for mine, other, first in zip(
-        ours.parameters(), theirs.parameters(), start.parameters(), strict=True
-    ):
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(mine, other)
-        assert not torch.allclose(mine, first)
+    assert steps(plain, their_loss, 125) < 0.2 * before
 
 
 def test_the_table_of_arguments_names_what_torch_knows():
@@ -93,56 +79,28 @@ def test_one_kernel_moves_all_weights_where_torch_has_it(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "problem"),
+    ("schedule", "seen", "share"),
     [
-        ("sgd", {"betas": [0.5, 0.9]}, "takes no argument 'betas'"),
-        ("adam", {"momentum": 0.9}, "takes no argument 'momentum'"),
-        ("rmsprop", {"nesterov": True}, "takes no argument 'nesterov'"),
-        ("adam", {"lr": 0.1}, "lr = 0.1: no such argument"),
-        ("adam", {"fused": True}, "fused = True: no such argument"),
-        ("sgd", {"nesterov": True}, "needs a momentum"),
-        ("sgd", {"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "a dampening of 0"),
+        # what belongs to the other shapes does not count
+        *(({"begin": 5, "end": 6, "floor": 0.1}, seen, 1.0) for seen in (1, 10**9)),
+        *(({"warm_up": 400}, seen, min(1, seen / 400)) for seen in (0, 100, 300, 400, 500)),
+        *(
+            ({"shape": shape, "begin": 1000, "end": 3000, "floor": 0.2}, seen, share)
+            for shape, seen, share in [
+                ("linear", 0, 1.0),
+                ("linear", 1500, 1 - 0.8 / 4),
+                ("linear", 10**9, 0.2),
+                ("cosine", 1000, 1.0),
+                ("cosine", 1500, 0.2 + 0.8 * (1 + math.sqrt(0.5)) / 2),
+                ("cosine", 2000, 0.6),
+                ("cosine", 3000, 0.2),
+            ]
+        ),
     ],
 )
-def test_arguments_that_torch_would_refuse_do_not_get_this_far(name, arguments, problem):
-    with pytest.raises(ValidationError, match=problem):
-        optimiser_params(name, arguments=arguments)
-
-
-@pytest.mark.parametrize("seen", [1, 7, 10_000, 10**9])
-def test_a_constant_schedule_is_the_learning_rate(seen):
-    assert learning_rate_at(optimiser_params(rate=0.03), seen) == 0.03
-    # what belongs to the other shapes does not count
-    assert learning_rate_at(optimiser_params(rate=0.03, begin=5, end=6, floor=0.1), seen) == 0.03
-
-
-@pytest.mark.parametrize(
-    ("shape", "seen", "share"),
-    [
-        ("linear", 0, 1.0),
-        ("linear", 1000, 1.0),
-        ("linear", 1500, 1 - 0.8 / 4),
-        ("linear", 2000, 0.6),
-        ("linear", 3000, 0.2),
-        ("linear", 10**9, 0.2),
-        ("cosine", 1000, 1.0),
-        ("cosine", 1500, 0.2 + 0.8 * (1 + math.sqrt(0.5)) / 2),
-        ("cosine", 2000, 0.6),
-        ("cosine", 2500, 0.2 + 0.8 * (1 - math.sqrt(0.5)) / 2),
-        ("cosine", 3000, 0.2),
-        ("cosine", 10**9, 0.2),
-    ],
-)
-def test_a_schedule_falls_from_one_to_its_floor(shape, seen, share):
-    params = optimiser_params(rate=0.5, shape=shape, begin=1000, end=3000, floor=0.2)
+def test_a_schedule_rises_from_nothing_and_falls_to_its_floor(schedule, seen, share):
+    params = optimiser_params(rate=0.5, **schedule)
     assert learning_rate_at(params, seen) == pytest.approx(0.5 * share, rel=1e-12)
-
-
-def test_a_warm_up_rises_in_a_straight_line_from_nothing():
-    params = optimiser_params(rate=0.5, warm_up=400)
-    assert [
-        learning_rate_at(params, seen) for seen in (0, 100, 200, 300, 400, 500)
-    ] == pytest.approx([0, 0.125, 0.25, 0.375, 0.5, 0.5])
 
 
 @pytest.mark.parametrize("shape", ["linear", "cosine"])
@@ -157,20 +115,6 @@ def test_a_schedule_has_no_jumps(shape, warm_up):
     assert all(a >= b for a, b in pairwise(rates[warm_up:]))
 
 
-@pytest.mark.parametrize(("name", "arguments"), VARIANTS)
-def test_the_rate_that_is_set_is_the_rate_that_is_used(name, arguments):
-    network, loss = quadratic()
-    optimiser = build_optimiser(network, optimiser_params(name, 0.02, arguments), CPU)
-    steps(optimiser, loss, 3)
-    before = [each.detach().clone() for each in network.parameters()]
-    set_learning_rate(optimiser, 0.0)
-    steps(optimiser, loss, 3)
-    assert all(map(torch.equal, before, network.parameters()))
-    set_learning_rate(optimiser, 0.02)
-    steps(optimiser, loss, 1)
-    assert not any(map(torch.equal, before, network.parameters()))
-
-
 def test_a_step_of_plain_descent_is_rate_times_gradient():
     network, loss = quadratic()
     optimiser = build_optimiser(network, optimiser_params("sgd", 0.5), CPU)
@@ -182,7 +126,7 @@ def test_a_step_of_plain_descent_is_rate_times_gradient():
 
 
 @pytest.mark.parametrize(("name", "arguments"), VARIANTS)
-def test_an_optimiser_that_was_saved_resumes_bit_for_bit(name, arguments):
+def test_an_optimiser_that_was_saved_resumes_bit_for_bit_at_the_rate_that_is_set(name, arguments):
     params = optimiser_params(name, 0.02, arguments)
     network, loss = quadratic()
     optimiser = build_optimiser(network, params, CPU)
@@ -191,5 +135,12 @@ def test_an_optimiser_that_was_saved_resumes_bit_for_bit(name, arguments):
     again.load_state_dict(network.state_dict())
     resumed = build_optimiser(again, params, CPU)
     resumed.load_state_dict(copy.deepcopy(optimiser.state_dict()))
+    set_learning_rate(resumed, 0.0)
+    steps(resumed, again_loss, 0)
+    set_learning_rate(resumed, 0.02)
     assert steps(optimiser, loss, 5) == steps(resumed, again_loss, 5)
     assert all(map(torch.equal, network.parameters(), again.parameters()))
+    before = [each.detach().clone() for each in network.parameters()]
+    set_learning_rate(optimiser, 0.0)
+    steps(optimiser, loss, 3)
+    assert all(map(torch.equal, before, network.parameters()))
