@@ -82,14 +82,13 @@ class World:
 
     @torch.no_grad()
     def mean(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Means over processes of tensors by name, each in its own type."""
+        """Means over processes of tensors by name, in the same order on all, each in its type."""
         if self.size == 1 or not values:
             return values
-        names = sorted(values)
-        tensors = [values[name] for name in names]
-        means = reduce_in_place(flatten(tensors).double() / self.size)
-        by_name = dict(zip(names, unflatten(means, tensors), strict=True))
-        return {name: by_name[name].to(own.dtype) for name, own in values.items()}
+        tensors = list(values.values())
+        flat = reduce_in_place(flatten(tensors).double() / self.size)
+        means = zip(values, unflatten(flat, tensors), strict=True)
+        return {name: mean.to(values[name].dtype) for name, mean in means}
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is true on any process; the answer is the same on all."""

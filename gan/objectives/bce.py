@@ -16,8 +16,6 @@ class Bce(Objective):
     (one-sided; Salimans et al. 2016, arXiv:1606.03498, section 3.4).
     """
 
-    needs_real_scores = False
-
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = label_smoothing
         # a picture that is as likely real as fake has the label (1 - s) / 2

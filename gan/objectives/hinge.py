@@ -1,7 +1,5 @@
 """The hinge objective (Lim & Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957)."""
 
-from dataclasses import dataclass
-
 from torch import Tensor
 from torch.nn.functional import relu
 
@@ -9,11 +7,9 @@ from gan.objectives.objective import Objective
 from gan.params.train import RecipeParams
 
 
-@dataclass(frozen=True)
 class Hinge(Objective):
     """Scores are pushed beyond the margins 1 and -1 and no further."""
 
-    needs_real_scores = False
     decision_threshold = 0.0
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -13,8 +13,6 @@ class Lsgan(Objective):
     generator's label stays 1.
     """
 
-    needs_real_scores = False
-
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.real_label = 1 - label_smoothing
         self.decision_threshold = self.real_label / 2

@@ -1,11 +1,9 @@
 """Interface of an objective: the losses of both networks over the discriminator's scores."""
 
-from typing import Protocol
-
 from torch import Tensor
 
 
-class Objective(Protocol):
+class Objective:
     """The losses of discriminator and generator; higher scores mean "more real".
 
     Scores are (N,) float32 or float64; real[i] and fake[i] are a pair. Losses are 0-d tensors,
@@ -13,14 +11,15 @@ class Objective(Protocol):
     (gan.objectives.penalties).
     """
 
-    needs_real_scores: bool
+    needs_real_scores = False
     """Whether the generator's loss compares with scores of real pictures."""
 
-    decision_threshold: float | None
+    decision_threshold: float | None = None
     """The score of a picture that is as likely real as fake; None if only differences count."""
 
-    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor: ...
+    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        raise NotImplementedError
 
-    def generator_loss(self, fake: Tensor, real: Tensor | None) -> Tensor:
+    def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """`real`: scores of real pictures, or None unless `needs_real_scores`."""
-        ...
+        raise NotImplementedError

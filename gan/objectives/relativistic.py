@@ -4,8 +4,6 @@ R3GAN (Huang et al. 2024, arXiv:2501.05441) shows that with R1 and R2, which are
 converges locally.
 """
 
-from dataclasses import dataclass
-
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -13,12 +11,10 @@ from gan.objectives.objective import Objective
 from gan.params.train import RecipeParams
 
 
-@dataclass(frozen=True)
 class Relativistic(Objective):
     """Each fake picture is compared with a real one; only differences of scores count."""
 
     needs_real_scores = True
-    decision_threshold = None
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """-log sigmoid(real - fake)."""

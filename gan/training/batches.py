@@ -4,7 +4,7 @@ import mmap
 import os
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,12 +69,6 @@ class Batches:
         """End the prefetcher's thread, if there is one."""
         if self._prefetcher is not None:
             self._prefetcher.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Order:

@@ -45,16 +45,12 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
         if isinstance(module, ParametrizationList):
             _fit_spectral_norm(module)
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-    _measure(network, norms, batches if norms else ())
-
-
-def _measure(network: nn.Module, norms: list[_BatchNorm], batches: Iterable[Tensor]) -> None:
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # makes torch take the plain mean over all batches
         norm.train()
-    for batch in batches:
+    for batch in batches if norms else ():
         network(batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -1,11 +1,9 @@
 """One step of training: updates of both networks and the average; never waits for the device."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan.devices import Compute
 from gan.distributed.world import World
@@ -61,16 +59,6 @@ class Engine:
         if deviation := noise_deviation(params.instance_noise, seen):
             pixels = add_instance_noise(pixels, deviation, params.seed, stream, samples)
         return pixels
-
-
-@contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
-    """Let gradients pass through a network without computing those of its parameters."""
-    network.requires_grad_(False)
-    try:
-        yield
-    finally:
-        network.requires_grad_(True)
 
 
 def _minimise(loss: Tensor, learner: Learner, world: World) -> Tensor:
@@ -151,17 +139,18 @@ def generator_step(
     their scores; samples: (N,) global indices.
     """
     compute, objective = engine.compute, engine.objective
-    with _frozen(state.discriminator):
-        with compute.autocast():
-            fake = engine.augment_for_discriminator(fake, state, "generator", samples)
-            fake_scores = state.discriminator(fake).to(compute.dtype)
-            real_scores = None
-            if objective.needs_real_scores:
-                with torch.no_grad():
-                    real = engine.augment_for_discriminator(real, state, "generator real", samples)
-                    real_scores = state.discriminator(real).to(compute.dtype)
-            loss = objective.generator_loss(fake_scores, real_scores)
-        norm = _minimise(loss, state.learners[0], engine.world)
+    state.discriminator.requires_grad_(False)  # gradients pass through it
+    with compute.autocast():
+        fake = engine.augment_for_discriminator(fake, state, "generator", samples)
+        fake_scores = state.discriminator(fake).to(compute.dtype)
+        real_scores = None
+        if objective.needs_real_scores:
+            with torch.no_grad():
+                real = engine.augment_for_discriminator(real, state, "generator real", samples)
+                real_scores = state.discriminator(real).to(compute.dtype)
+        loss = objective.generator_loss(fake_scores, real_scores)
+    norm = _minimise(loss, state.learners[0], engine.world)
+    state.discriminator.requires_grad_(True)
     return {"loss/generator": loss.detach(), "gradient_norm/generator": norm}
 
 

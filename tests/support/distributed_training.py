@@ -90,10 +90,9 @@ def exchange_all(world: World) -> dict[str, Any]:
     network = with_gradients(world.rank)
     world.average_gradients(network)
     own = {"a": torch.tensor(float(world.rank)), "b": torch.tensor([world.rank, 4.0]).double()}
-    ordered = own if world.lead else dict(reversed(own.items()))
     return {
         "gradients": [each.grad for each in network.parameters()],
-        "mean": world.mean(ordered),
+        "mean": world.mean(own),
         "flags": [world.any(False), world.any(world.rank == 1), world.any(True)],
         "shared": world.broadcast({"weights": torch.ones(3), "step": 7} if world.lead else None),
         "norm": run_passes(world.synchronise_batch_norm(build_normed()), world),

@@ -23,7 +23,6 @@ from train_checkouts import (
     states,
     wait_for,
     without_tracker,
-    work_folder,
 )
 
 from gan.checkpoints import load_checkpoint
@@ -32,9 +31,8 @@ from gan.params.file import load_params
 from gan.tensor_cache import TensorCache
 from gan.training import steps
 from pipeline.signals import Stopped
-from pipeline.stages import train as train_stage
 from pipeline.tracking import stage_runs
-from pipeline.training.plan import make_plan
+from pipeline.training.plan import Plan, make_plan
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -52,6 +50,16 @@ def no_tracker(monkeypatch):
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory, write_cache, noise_images):
     return write_cache(tmp_path_factory.mktemp("data") / "cache", noise_images, holdout=10)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, cache, make_params):
+    """Checkout of a training that nothing disturbed."""
+    with pytest.MonkeyPatch.context() as patch:
+        without_tracker(patch)
+        paths = new_checkout(tmp_path_factory.mktemp("whole"), cache)
+        stage_runs.train(make_params(), paths)
+    return paths
 
 
 @pytest.fixture
@@ -108,22 +116,18 @@ LONG |= {"train.augment.colour": True, "train.augment.ada_target": 0.5}
 LONG |= {"train.recipes.hinge.penalties": {"gradient": 0.0, "r1": 1.0, "r2": 0.0, "every": 4}}
 
 
-def test_three_kills_change_neither_outs_nor_what_the_tracker_shows(gan, checkout, write_params):
-    whole, killed = killed_and_whole(
-        gan, checkout, write_params, LONG | {"train.images": 4800}, kills=3, pause=1
-    )
-    assert killed[0] == whole[0]
-    assert killed[1] == whole[1]
-    assert len(whole[1]["loss/generator"]) == 30
+@pytest.mark.parametrize(
+    ("length", "kills", "pause"),
+    [(4800, 3, 1), pytest.param(32000, 25, 3, marks=pytest.mark.soak)],
+)
+def test_kills_change_neither_outs_nor_what_the_tracker_shows(
+    gan, checkout, write_params, length, kills, pause
+):
+    changes = LONG | {"train.images": length}
+    whole, killed = killed_and_whole(gan, checkout, write_params, changes, kills, pause)
+    assert killed == whole
+    assert len(whole[1]["loss/generator"]) == length // 160
     assert len(whole[1]["images"]) >= 3
-
-
-@pytest.mark.soak
-def test_25_kills_change_neither_outs_nor_what_the_tracker_shows(gan, checkout, write_params):
-    length = {"train.images": 32000}
-    whole, killed = killed_and_whole(gan, checkout, write_params, LONG | length, kills=25, pause=3)
-    assert killed[0] == whole[0]
-    assert killed[1] == whole[1]
 
 
 @pytest.mark.parametrize(
@@ -138,12 +142,9 @@ def test_a_signal_ends_with_a_checkpoint_and_the_next_start_goes_on(
     write_params(paths.root / "params.yaml", endless)
     process = gan("train", wait=False, cwd=paths.root)
     wait_for(lambda: list(paths.progress.glob("*/grids/*0.png")), process)
-    time.sleep(0.5)
-    began = time.monotonic()
     process.send_signal(number)
     _, told = process.communicate(timeout=60)
     assert process.returncode == code, told
-    assert time.monotonic() - began < 30
     assert "Traceback" not in told
     (state,) = states(paths)
     assert seen_by(state) > 0
@@ -165,11 +166,10 @@ def handlers():
 
 @pytest.mark.usefixtures("handlers")
 def test_a_stopped_training_that_goes_on_equals_one_that_was_not(
-    checkout, make_params, monkeypatch
+    checkout, make_params, monkeypatch, whole
 ):
     """In one process: the stop comes between two checkpoints, two logs and two grids."""
-    whole, cut = checkout("whole"), checkout("cut")
-    stage_runs.train(make_params(), whole)
+    cut = checkout("cut")
     taken = steps.update_average
     moments = iter([False] * 8 + [True] + [False] * 1000)
 
@@ -204,7 +204,7 @@ def poison(monkeypatch, at_images, times):
     monkeypatch.setattr(steps, "discriminator_step", poisoned)
 
 
-@pytest.mark.parametrize("at", [0, 16, 72])
+@pytest.mark.parametrize("at", [0, 72])
 def test_a_training_that_diverges_once_goes_on_more_slowly_from_its_last_checkpoint(
     checkout, make_params, monkeypatch, capfd, at
 ):
@@ -264,72 +264,6 @@ def test_a_kill_after_the_second_try_began_does_not_lead_to_a_third(
     assert outs(killed) == outs(whole)
 
 
-def test_numbers_that_a_recipe_makes_infinite_are_told_in_one_line(gan, checkout, write_params):
-    paths = checkout("hot")
-    write_params(
-        paths.root / "params.yaml",
-        {
-            f"train.recipes.hinge.{network}": {
-                "optimiser": "sgd",
-                "learning_rate": 1e30,
-                "arguments": {},
-                "schedule": {
-                    "shape": "constant",
-                    "warm_up": 0,
-                    "begin": 0,
-                    "end": 0,
-                    "floor": 0.0,
-                },
-            }
-            for network in ("generator", "discriminator")
-        },
-    )
-    done = gan("train", cwd=paths.root)
-    assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("gan: the training diverged twice: ")
-    assert "Traceback" not in done.stderr
-
-
-def test_what_a_kill_left_of_a_snapshot_is_not_published(checkout, make_params):
-    paths = checkout("partial")
-    params = make_params({"train.images": 96})
-    stage_runs.train(params, paths)
-    folder = work_folder(paths)
-    (folder / "finished").unlink()
-    (folder / "snapshots" / ".000000000064.pt.99.partial").write_bytes(b"half")
-    stage_runs.train(params, paths)
-    assert sorted(path.name for path in (paths.models / "snapshots").iterdir()) == [
-        "000000000064.pt",
-        "000000000096.pt",
-    ]
-
-
-def test_only_so_many_checkpoints_are_kept(checkout, make_params):
-    paths = checkout("kept")
-    stage_runs.train(make_params({"train.keep_checkpoints": 4}), paths)
-    assert [seen_by(state) for state in states(paths)] == [96, 128, 160, 192]
-
-
-def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(checkout, make_params, capfd):
-    paths, params = checkout("damaged"), make_params()
-    stage_runs.train(params, paths)
-    before = outs(paths)
-    folder = work_folder(paths)
-    (folder / "finished").unlink()
-    older, newest = states(paths)
-    content = bytearray(newest.read_bytes())
-    content[len(content) // 2] ^= 1
-    newest.write_bytes(content)
-    capfd.readouterr()
-    stage_runs.train(params, paths)
-    told = capfd.readouterr().err
-    assert f"warning: {newest}" in told
-    assert "the checkpoint before is used" in told
-    assert f"resuming at {seen_by(older):,} images seen" in told
-    assert outs(paths) == before
-
-
 def full_disk(monkeypatch, name, after):
     """Let the disk be full when so many files with `name` in their path have been written."""
     left, real = [after], os.fsync
@@ -348,20 +282,17 @@ def full_disk(monkeypatch, name, after):
 @pytest.mark.parametrize(
     ("name", "after"),
     [
-        ("/.state-", 0),
         ("/.state-", 3),
         ("/snapshots/.", 1),
         ("/.losses.tsv", 2),
         ("/.snapshots.partial/", 1),
         ("/models/.final.pt", 0),
-        ("/reports/.samples.png", 0),
     ],
 )
 def test_a_disk_that_is_full_is_one_line_and_costs_nothing(
-    checkout, make_params, monkeypatch, name, after
+    checkout, make_params, monkeypatch, whole, name, after
 ):
-    whole, full = checkout("whole"), checkout("full")
-    stage_runs.train(make_params(), whole)
+    full = checkout("full")
     with monkeypatch.context() as patch:
         full_disk(patch, name, after)
         with pytest.raises(GanError, match="No space left on device"):
@@ -391,41 +322,27 @@ def pretrained(checkout, make_params):
     return paths.models
 
 
-def start_of(paths, monkeypatch, params):
-    """The state with which a training begins."""
-    kept = []
+@pytest.mark.parametrize("name", ["final.pt", "snapshots/000000000064.pt"])
+def test_a_training_begins_with_the_weights_of_a_checkpoint(
+    checkout, make_params, pretrained, monkeypatch, name
+):
+    """With both networks of a whole one, with the averaged generator of a snapshot."""
+    kept = {}
     real = steps.train_step
 
     def noting(state, *arguments):
-        if not kept:
-            kept.append({k: v.clone() for k, v in state.generator.state_dict().items()})
-            kept.append({k: v.clone() for k, v in state.discriminator.state_dict().items()})
+        for each in ("generator", "discriminator") if not kept else ():
+            values = getattr(state, each).state_dict()
+            kept[each] = {key: value.clone() for key, value in values.items()}
         return real(state, *arguments)
 
-    with monkeypatch.context() as patch:
-        patch.setattr("gan.training.loop.train_step", noting)
-        stage_runs.train(params, paths)
-    return kept
-
-
-def test_a_training_begins_with_the_weights_of_a_whole_checkpoint(
-    checkout, make_params, pretrained, monkeypatch
-):
-    params = make_params({"train.init_from": str(pretrained / "final.pt"), "train.images": 16})
-    generator, discriminator = start_of(checkout("next"), monkeypatch, params)
-    saved = load_checkpoint(pretrained / "final.pt")["state"]
-    assert all(torch.equal(generator[name], value) for name, value in saved["generator"].items())
-    assert all(torch.equal(discriminator[n], v) for n, v in saved["discriminator"].items())
-
-
-def test_a_training_begins_with_the_averaged_generator_of_a_snapshot(
-    checkout, make_params, pretrained, monkeypatch
-):
-    snapshot = pretrained / "snapshots" / "000000000064.pt"
-    params = make_params({"train.init_from": str(snapshot), "train.images": 16})
-    generator, _ = start_of(checkout("next"), monkeypatch, params)
-    saved = load_checkpoint(snapshot)["averaged"]
-    assert all(torch.equal(generator[name], value) for name, value in saved.items())
+    monkeypatch.setattr("gan.training.loop.train_step", noting)
+    params = make_params({"train.init_from": str(pretrained / name), "train.images": 16})
+    stage_runs.train(params, checkout("next"))
+    content = load_checkpoint(pretrained / name)
+    saved = content["state"] or {"generator": content["averaged"]}
+    for network in saved.keys() & kept.keys():
+        assert all(torch.equal(kept[network][key], saved[network][key]) for key in kept[network])
 
 
 def test_a_checkpoint_of_another_network_is_refused_naming_what_differs(
@@ -459,15 +376,6 @@ def test_other_weights_under_the_same_name_are_another_training(
     assert len(list(paths.progress.iterdir())) == 2
 
 
-def test_the_recipes_of_other_objectives_do_not_matter(checkout, make_params, capfd):
-    paths = checkout("same")
-    stage_runs.train(make_params({"train.images": 32}), paths)
-    capfd.readouterr()
-    changes = {"train.recipes.bce.critic_steps": 3, "train.images": 64}
-    stage_runs.train(make_params(changes), paths)
-    assert "resuming at 32 images seen" in capfd.readouterr().err
-
-
 def test_dry_run_builds_everything_tries_it_and_writes_nothing(gan, checkout, write_params):
     paths = checkout("dry")
     write_params(paths.root / "params.yaml")
@@ -493,29 +401,19 @@ def test_dry_run_builds_everything_tries_it_and_writes_nothing(gan, checkout, wr
     assert sorted(paths.root.rglob("*")) == before
 
 
-@pytest.mark.parametrize("network", ["generator", "discriminator"])
-def test_gradients_that_are_never_finite_in_fp16_are_noticed(
-    checkout, make_params, monkeypatch, network
-):
-    paths = checkout("fp16")
-    real = make_plan
+def test_gradients_that_are_never_finite_in_fp16_are_noticed(checkout, make_params, monkeypatch):
+    real = Plan.fresh_state
 
-    def spoiled(*arguments):
-        plan = real(*arguments)
-        fresh = plan.fresh_state
+    def hooked(plan):
+        state = real(plan)
+        first = next(state.generator.parameters())
+        first.register_hook(lambda gradient: gradient * float("nan"))
+        return state
 
-        def hooked():
-            state = fresh()
-            first = next(getattr(state, network).parameters())
-            first.register_hook(lambda gradient: gradient * float("nan"))
-            return state
-
-        object.__setattr__(plan, "fresh_state", hooked)
-        return plan
-
-    monkeypatch.setattr(train_stage, "make_plan", spoiled)
-    with pytest.raises(GanError, match=f"gradients of the {network}"):
-        stage_runs.train(make_params({"train.precision": "fp16", "train.images": 320}), paths)
+    monkeypatch.setattr(Plan, "fresh_state", hooked)
+    params = make_params({"train.precision": "fp16", "train.images": 320})
+    with pytest.raises(GanError, match="gradients of the generator"):
+        stage_runs.train(params, checkout("fp16"))
 
 
 def test_optimiser_states_must_be_finite_too(checkout, make_params, monkeypatch):

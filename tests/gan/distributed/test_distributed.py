@@ -178,7 +178,6 @@ def test_means_flags_and_values_reach_all(exchange_results):
         assert same_bits(found["mean"]["b"], torch.tensor([0.5, 4.0]).double())
         assert found["flags"] == [False, True, True]
         assert same_bits(found["shared"], {"weights": torch.ones(3), "step": 7})
-    assert list(exchange_results[1]["mean"]) == ["b", "a"]  # by name, not by order
     assert [found["part"] for found in exchange_results] == [(0, 5), (5, 5)]
 
 

@@ -1,6 +1,7 @@
 """Batches of real pixels: each image once an epoch, each sample the same however it is read."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ def by_definition(images, first, size, *, seed=1):
 def test_batches_are_what_they_are_by_definition(noise_images, count, first):
     random = torch.random.get_rng_state()
     images = noise_images[:count]
-    with Batches(images, 1, 9, True, CPU) as batches:
+    with closing(Batches(images, 1, 9, True, CPU)) as batches:
         batches.prefetch(first)
         pixels = batches(first)
     assert torch.equal(pixels, by_definition(images, first, 9))
