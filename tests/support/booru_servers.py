@@ -3,64 +3,29 @@
 Each takes its posts as the site's own JSON, newest first, and notes every request it gets.
 """
 
-import asyncio
 import base64
-import io
 import json
 import re
-import threading
 
 from aiohttp import web
-from PIL import Image
+from local_server import LocalServer, picture
 
 USER, KEY = "somebody", "s3cret/k+y=42"
 
 
-def picture(shade):
-    stream = io.BytesIO()
-    Image.new("RGB", (20, 10), (shade % 256, shade // 256 % 256, 90)).save(stream, "PNG")
-    return stream.getvalue()
-
-
-class LocalServer:
-    """Answers GET requests on a free port of 127.0.0.1, in a thread of its own."""
+class PictureServer(LocalServer):
+    """No booru: a picture at any address of one, and `overrides` by path."""
 
     def __init__(self):
-        self.requests = []
+        super().__init__()
         self.posts = []
         self.overrides = {}
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
-    def __enter__(self):
-        self.thread.start()
-        asyncio.run_coroutine_threadsafe(self._open(), self.loop).result()
-        return self
+    async def answer(self, request):
+        handler = self.overrides.get(request.path, self.reply)
+        return handler(request)
 
-    def __exit__(self, *_):
-        asyncio.run_coroutine_threadsafe(self.runner.cleanup(), self.loop).result()
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
-
-    async def _open(self):
-        application = web.Application()
-        application.router.add_get("/{path:.*}", self._answer)
-        self.runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
-        await self.runner.setup()
-        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
-        self.netloc = f"127.0.0.1:{self.runner.addresses[0][1]}"
-        self.root = f"http://{self.netloc}"
-
-    async def _answer(self, request):
-        self.requests.append(request)
-        for path, handler in self.overrides.items():
-            if request.path == path:
-                return handler(request)
-        return self.answer(request)
-
-    def answer(self, request):
-        """Everything but the listing: no robots.txt, and a picture at any address of one."""
+    def reply(self, request):
         if request.path.endswith(".png"):
             return web.Response(body=picture(int(re.sub(r"\D", "", request.path) or 0)))
         raise web.HTTPNotFound
@@ -79,11 +44,11 @@ def matches(post_tags, words):
     )
 
 
-def reply(value, status=200):
+def as_json(value, status=200):
     return web.Response(text=json.dumps(value), status=status, content_type="application/json")
 
 
-class DanbooruServer(LocalServer):
+class DanbooruServer(PictureServer):
     """Wiki pages help:api (log-in, errors), api:posts (fields), help:common_url_parameters
     (limit, page), help:cheatsheet (metatags) and help:users (two tags without an account;
     status: and rating: are free)."""
@@ -116,8 +81,8 @@ class DanbooruServer(LocalServer):
             del post[name]
         return post
 
-    def answer(self, request):
-        return self.list(request) if request.path == self.path else super().answer(request)
+    def reply(self, request):
+        return self.list(request) if request.path == self.path else super().reply(request)
 
     def list(self, request):
         if not self.may(request):
@@ -137,7 +102,7 @@ class DanbooruServer(LocalServer):
         else:
             posts = posts[(int(page) - 1) * limit :]
         shown = [{k: v for k, v in post.items() if k != "_id"} for post in posts[:limit]]
-        return reply(shown)
+        return as_json(shown)
 
     def finds(self, post, tags):
         ratings = [tag.partition(":")[2] for tag in tags if tag.startswith("rating:")]
@@ -152,10 +117,10 @@ class DanbooruServer(LocalServer):
         return header in (None, f"Basic {right}")
 
     def error(self, kind, message, status):
-        return reply({"success": False, "error": kind, "message": message}, status)
+        return as_json({"success": False, "error": kind, "message": message}, status)
 
 
-class GelbooruServer(LocalServer):
+class GelbooruServer(PictureServer):
     """gelbooru.com's wiki howto:api and howto:cheatsheet: limit to 100, pid, tags with id:<N.
 
     `envelope`: as gelbooru.com itself, with "@attributes" and an account required; without it as
@@ -186,13 +151,13 @@ class GelbooruServer(LocalServer):
             **fields,
         }
 
-    def answer(self, request):
+    def reply(self, request):
         query = request.query
         listing = (query.get("page"), query.get("s"), query.get("q")) == ("dapi", "post", "index")
         if request.path != self.path or not listing or query.get("json") != "1":
-            return super().answer(request)
+            return super().reply(request)
         if self.envelope and (query.get("user_id"), query.get("api_key")) != (USER, KEY):
-            return reply("Missing authentication. Go to the account page for an API key")
+            return as_json("Missing authentication. Go to the account page for an API key")
         return self.list(query)
 
     def list(self, query):
@@ -210,12 +175,12 @@ class GelbooruServer(LocalServer):
         ]
         page = found[limit * pid : limit * (pid + 1)]
         if not self.envelope:
-            return reply(page) if page else web.Response(body=b"")
+            return as_json(page) if page else web.Response(body=b"")
         attributes = {"limit": limit, "offset": limit * pid, "count": len(found)}
-        return reply({"@attributes": attributes, **({"post": page} if page else {})})
+        return as_json({"@attributes": attributes, **({"post": page} if page else {})})
 
 
-class MoebooruServer(LocalServer):
+class MoebooruServer(PictureServer):
     """/help/api of yande.re and konachan.com (limit to 100, page, log-in) and /help/cheatsheet
     (rating:, order:, id:). Without order:id_desc posts stand in the order of the index, where
     one that was held back comes up when it is let go."""
@@ -249,18 +214,20 @@ class MoebooruServer(LocalServer):
             del post[name]
         return post
 
-    def answer(self, request):
-        return self.list(request.query) if request.path == self.path else super().answer(request)
+    def reply(self, request):
+        return self.list(request.query) if request.path == self.path else super().reply(request)
 
     def list(self, query):
         if query.get("login", USER) != USER or query.get("password_hash", KEY) != KEY:
-            return reply({"success": False, "reason": f"access denied for {query['login']}"}, 403)
+            return as_json(
+                {"success": False, "reason": f"access denied for {query['login']}"}, 403
+            )
         tags = query.get("tags", "").split()
         posts = [post for post in self.posts if self.finds(post, tags)]
         if "order:id_desc" not in tags:
             posts.sort(key=lambda post: post["id"] not in self.index)
         limit, page = min(int(query.get("limit", 40)), 100), int(query.get("page", 1))
-        return reply(posts[limit * (page - 1) : limit * page])
+        return as_json(posts[limit * (page - 1) : limit * page])
 
     def finds(self, post, tags):
         for tag in tags:

@@ -1,97 +1,37 @@
 """A web server on localhost for the tests of sources: pages and pictures by path."""
 
 import asyncio
-import io
-import threading
-import time
-from collections import Counter
 
 from aiohttp import web
-from PIL import Image
+from local_server import LocalServer, make_policy, picture
 
-from gan.params.data import ScrapeParams
-from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
 
-HASTY = {
-    "contact": "",
-    "delay": 0.0,
-    "connections": 4,
-    "timeout": 5.0,
-    "retries": 0,
-    "backoff": 0.0,
-    "longest_wait": 1.0,
-    "give_up_after": 1000,
-    "redirects": 5,
-    "max_pages": 1000,
-    "max_bytes": 2**20,
-    "max_pixels": 10**6,
-    "archive_members": 1000,
-    "archive_bytes": 2**30,
-    "archive_ratio": 100.0,
-}
+__all__ = ["PageServer", "entries_of", "picture"]
 
 
-def picture(shade=10, kind="PNG"):
-    """The bytes of a small picture; another for each shade below 2**24."""
-    stream = io.BytesIO()
-    Image.new("RGB", (8, 6), (shade % 256, shade // 256 % 256, shade >> 16)).save(stream, kind)
-    return stream.getvalue()
-
-
-class PageServer:
+class PageServer(LocalServer):
     """Serves `pages[path]`: text as HTML, bytes as a picture, an int as an HTTP status.
 
-    A path is asked for with its query. `waits[path]` are seconds before the answer; `times` holds
-    when each path was asked for last, `encoding` what texts are sent in.
+    A path is asked for with its query. `waits[path]` are seconds before the answer, `encoding` is
+    what texts are sent in.
     """
 
     def __init__(self):
+        super().__init__()
         self.pages = {}
         self.waits = {}
-        self.asked = Counter()
-        self.times = {}
         self.encoding = "utf-8"
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        self._call(self._open())
-        return self
-
-    def __exit__(self, *_):
-        self._call(self._runner.cleanup())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    @property
-    def place(self):
-        return f"127.0.0.1:{self.port}"
 
     def url(self, path=""):
-        return f"http://{self.place}/{path}"
+        return f"{self.root}/{path}"
 
     def policy(self, **changes):
-        return CrawlPolicy(ScrapeParams(**HASTY | changes), frozenset({self.place}))
+        return make_policy([self.place], **{"connections": 4, "longest_wait": 1.0} | changes)
 
-    def _call(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-
-    async def _open(self):
-        app = web.Application()
-        app.router.add_get("/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def _answer(self, request):
-        path = request.path_qs.removeprefix("/")
-        self.asked[path] += 1
-        self.times[path] = time.monotonic()
+    async def answer(self, request):
+        path = self.path_of(request)
         await asyncio.sleep(self.waits.get(path, 0))
         found = self.pages.get(path, 404)
         if isinstance(found, int):

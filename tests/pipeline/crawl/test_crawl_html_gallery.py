@@ -65,18 +65,13 @@ def test_images_of_all_pages_get_entries_in_the_order_of_the_listing(site, tmp_p
     assert site.asked["p1.png"] == 1
 
 
-def test_relative_addresses_are_resolved_by_the_base_of_the_page(site, tmp_path):
-    site.pages["a/b/list"] = "<base href='../pics/'><img src='one.png'>"
-    site.pages["a/pics/one.png"] = picture(1)
-    assert [entry.status for entry in entries_of(gallery(site, "a/b/list"), tmp_path)] == ["ok"]
-
-
-def test_a_listing_that_leads_back_to_itself_ends(site, tmp_path):
-    site.pages["list"] = images([0]) + "<a rel=next href=/list2>"
-    site.pages["list2"] = images([1]) + "<a rel=next href=/list>"
-    entries = entries_of(gallery(site, "list", next="[rel=next]"), tmp_path)
-    assert names(entries) == ["p0.png", "p1.png"]
-    assert site.asked["list"] == site.asked["list2"] == 1
+def test_a_pager_that_links_backwards_too_leads_forwards_and_ends(site, tmp_path):
+    pager = "".join(f"<a class=pager href=/list?page={page}>{page}</a>" for page in range(3))
+    for page in range(3):
+        site.pages[f"list?page={page}"] = images([page]) + pager
+    entries = entries_of(gallery(site, "list?page=0", next=".pager"), tmp_path)
+    assert names(entries) == ["p0.png", "p1.png", "p2.png"]
+    assert {site.asked[f"list?page={page}"] for page in range(3)} == {1}
 
 
 def test_an_image_that_comes_again_is_requested_once_even_if_it_fails(site, tmp_path):
@@ -89,14 +84,6 @@ def test_an_image_that_comes_again_is_requested_once_even_if_it_fails(site, tmp_
         ("ok", site.url("list2")),
     ]
     assert site.asked["p1.png"] == 1
-
-
-def test_a_pager_that_links_backwards_too_leads_forwards(site, tmp_path):
-    pager = "".join(f"<a class=pager href=/list?page={page}>{page}</a>" for page in range(3))
-    for page in range(3):
-        site.pages[f"list?page={page}"] = images([page]) + pager
-    entries = entries_of(gallery(site, "list?page=0", next=".pager"), tmp_path)
-    assert names(entries) == ["p0.png", "p1.png", "p2.png"]
 
 
 def test_an_endless_listing_without_anything_new_ends(site, tmp_path, capsys):
@@ -113,13 +100,10 @@ def test_an_endless_listing_without_anything_new_ends(site, tmp_path, capsys):
     ("html", "selector", "expected"),
     [
         ("<img src=s.png data-src=d.png srcset='a.png 1x, b.png 2x'>", "img", "b.png"),
-        ("<img src=s.png srcset='a.png 320w,b.png 1280w, c.png 640w'>", "img", "b.png"),
         ("<img src=s.png srcset='w,1.png, w,2.png 1.5x'>", "img", "w,2.png"),
         ("<img src='data:image/gif;base64,AA' data-src=d.png>", "img", "d.png"),
         ("<img src=s.png srcset='data:image/gif;base64,AA 2x'>", "img", "s.png"),
-        ("<img src=' s.png\n'>", "img", "s.png"),
         ("<picture><source srcset='x.png 3x'><img src=y.png></picture>", "source", "x.png"),
-        ("<a href=full.png><img src=thumb.png></a>", "a", "full.png"),
         ("<a href=full.png><img src=thumb.png></a>", "a:has(img)::attr(href)", "full.png"),
         ("<link rel=image_src href=l.png>", "link[rel=image_src]", "l.png"),
         ("<meta property='og:image' content='m.png'>", "meta[property='og:image']", "m.png"),
@@ -129,7 +113,6 @@ def test_an_endless_listing_without_anything_new_ends(site, tmp_path, capsys):
         ("<img src='a b.png'>", "img", "a%20b.png"),
         ("<img src='?id=1&amp;x=2#frag'>", "img", "list?id=1&x=2"),
         ("<img src='//cdn.example/i.png'>", "img", "http://cdn.example/i.png"),
-        ("<img src=''>", "img", ""),
         ("<img src='#'>", "img", ""),
         ("<div>", "div", ""),
     ],
@@ -180,7 +163,7 @@ def test_images_on_linked_pages_carry_page_and_tags_of_their_own_page(site, tmp_
     assert [entry.tags for entry in entries] == [("tag_5",), ("tag_3",), ("tag_4",)]
 
 
-@pytest.mark.parametrize("limit", [1, 4, 5, 11, 12, 13])
+@pytest.mark.parametrize("limit", [1, 5, 11, 13])
 @pytest.mark.parametrize("slow", [0, 5])
 def test_the_limit_is_exact_whichever_linked_page_comes_first(site, tmp_path, limit, slow):
     list_posts(site, [range(0, 4), range(4, 6)], images_a_post=2)
@@ -190,12 +173,15 @@ def test_the_limit_is_exact_whichever_linked_page_comes_first(site, tmp_path, li
     assert all(entry.status == "ok" for entry in entries)
 
 
-def test_no_more_linked_pages_are_asked_than_the_limit_needs(site, tmp_path):
+def test_no_more_linked_pages_are_asked_than_the_limit_needs_though_one_failed(site, tmp_path):
     list_posts(site, [range(20), range(20, 30)])
-    entries = entries_of(gallery(site, "list?page=0", "img", ".next", ".post", 5), tmp_path)
-    assert names(entries) == [f"p{number}.png" for number in range(5)]
+    kept, site.pages["post/2"] = site.pages["post/2"], 500
+    source = gallery(site, "list?page=0", "img", ".next", ".post", 5)
+    assert names(entries_of(source, tmp_path)) == ["p0.png", "p1.png", "p3.png", "p4.png"]
     assert sum(count for path, count in site.asked.items() if path.startswith("post/")) == 5
     assert site.asked["list?page=1"] == 0
+    site.pages["post/2"] = kept  # a failed page keeps its room under the limit
+    assert names(entries_of(source, tmp_path)) == [f"p{number}.png" for number in range(5)]
 
 
 def test_linked_pages_without_images_or_with_known_ones_make_room_for_others(
@@ -210,7 +196,7 @@ def test_linked_pages_without_images_or_with_known_ones_make_room_for_others(
     assert "1 left out: linked pages without a match of 'img'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("lost", [0, 2, 5])
+@pytest.mark.parametrize("lost", [0, 5])
 def test_a_failed_linked_page_costs_its_own_images_alone(site, tmp_path, lost, capsys):
     list_posts(site, [range(3), range(3, 6)])
     kept, site.pages[f"post/{lost}"] = site.pages[f"post/{lost}"], 500
@@ -223,15 +209,6 @@ def test_a_failed_linked_page_costs_its_own_images_alone(site, tmp_path, lost, c
     assert names(entries_of(source, tmp_path)) == [f"p{number}.png" for number in range(6)]
 
 
-def test_a_failed_linked_page_keeps_its_room_under_the_limit(site, tmp_path):
-    list_posts(site, [range(8)])
-    kept, site.pages["post/2"] = site.pages["post/2"], 500
-    source = gallery(site, "list?page=0", "img", ".next", ".post", 5)
-    assert names(entries_of(source, tmp_path)) == ["p0.png", "p1.png", "p3.png", "p4.png"]
-    site.pages["post/2"] = kept
-    assert names(entries_of(source, tmp_path)) == [f"p{number}.png" for number in range(5)]
-
-
 def test_a_link_selector_that_matches_the_pager_too_does_not_end_the_listing(site, tmp_path):
     list_posts(site, [range(2), range(2, 4), range(4, 6)])
     entries = entries_of(gallery(site, "list?page=0", "img", ".next", "a"), tmp_path)
@@ -242,40 +219,30 @@ def test_linked_pages_are_asked_for_side_by_side(site, tmp_path):
     list_posts(site, [range(4)])
     site.waits = {f"post/{number}": 0.3 for number in range(4)}
     entries_of(gallery(site, "list?page=0", link=".post"), tmp_path)
-    begins = [site.times[f"post/{number}"] for number in range(4)]
-    assert max(begins) - min(begins) < 0.25
+    asked = [path for _, path in site.times]
+    assert max(asked.index(f"post/{n}") for n in range(4)) < asked.index("p0.png")
 
 
-def test_a_listing_that_breaks_off_keeps_what_it_found(site, tmp_path):
-    list_posts(site, [range(2), range(2, 4)])
-    site.pages["list?page=1"] = 500
-    source = gallery(site, "list?page=0", "img", ".next", ".post")
+@pytest.mark.parametrize(
+    ("broken", "settings", "message", "kept"),
+    [
+        (["list?page=1"], {}, "page=1: HTTP 500", ["p0.png", "p1.png", "p2.png"]),
+        (["list?page=1", "post/0"], {}, "HTTP 500", ["p1.png", "p2.png"]),
+        ([], {"max_pages": 3}, "max_pages", ["p0.png", "p1.png"]),
+    ],
+    ids=["a page", "a page and a linked one", "the largest number of pages"],
+)
+def test_a_listing_that_breaks_off_keeps_what_it_found(
+    site, tmp_path, broken, settings, message, kept
+):
+    list_posts(site, [range(3), range(3, 5)])
+    site.pages |= dict.fromkeys(broken, 500)
+    site.waits = {"post/0": 0.3}  # the others wait for it
+    source = gallery(site, "list?page=0", "img", ".next", ".post", **settings)
     with Journal(tmp_path, source.identity) as journal:
-        with pytest.raises(ListingError, match="page=1: HTTP 500"):
+        with pytest.raises(ListingError, match=message):
             source.fetch(Sink(journal))
-        assert names(record.entry for record in journal.records()) == ["p0.png", "p1.png"]
-
-
-def test_what_was_read_before_the_largest_number_of_pages_is_kept(site, tmp_path):
-    list_posts(site, [range(4), range(4, 6)])
-    source = gallery(site, "list?page=0", "img", ".next", ".post", max_pages=4)
-    with Journal(tmp_path, source.identity) as journal:
-        with pytest.raises(ListingError, match="max_pages"):
-            source.fetch(Sink(journal))
-        kept = names(record.entry for record in journal.records())
-    assert kept == ["p0.png", "p1.png", "p2.png"]
-    assert sum(path.startswith(("list", "post")) for path in site.asked.elements()) == 4
-
-
-def test_what_linked_pages_showed_is_kept_when_the_listing_and_one_of_them_break(site, tmp_path):
-    list_posts(site, [range(3), range(3, 4)])
-    site.pages["list?page=1"] = site.pages["post/0"] = 500
-    site.waits = {"post/0": 0.3}
-    source = gallery(site, "list?page=0", "img", ".next", ".post")
-    with Journal(tmp_path, source.identity) as journal:
-        with pytest.raises(ListingError):
-            source.fetch(Sink(journal))
-        assert names(record.entry for record in journal.records()) == ["p1.png", "p2.png"]
+        assert names(record.entry for record in journal.records()) == kept
 
 
 @pytest.mark.parametrize(
@@ -283,7 +250,6 @@ def test_what_linked_pages_showed_is_kept_when_the_listing_and_one_of_them_break
     [
         ("<p>nothing", {}, "--image 'img'"),
         ("<p>nothing", {"link": "a.post"}, "--link 'a.post'"),
-        ("<img class=lazy>", {}, "--image 'img'"),
         ("<img src='data:x,y'>", {}, "a data: address"),
         (picture(), {}, "HTML"),
         (404, {}, "HTTP 404"),
@@ -298,7 +264,7 @@ def test_a_first_page_that_is_no_such_listing_is_named(site, tmp_path, page, opt
 
 
 @pytest.mark.parametrize("option", ["image", "next", "link", "tags"])
-@pytest.mark.parametrize("selector", ["a[", "a::nothing", "li:nth-child(x)", "  "])
+@pytest.mark.parametrize("selector", ["a[", "a::nothing", "  "])
 def test_a_wrong_selector_is_refused_at_once_and_named(site, option, selector):
     with pytest.raises(GanError) as caught:
         gallery(site, **{option: selector})

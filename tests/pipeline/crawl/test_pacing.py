@@ -14,7 +14,8 @@ from itertools import pairwise
 
 import pytest
 from aiohttp import web
-from fault_server import Names, Server, crawl, picture
+from fault_server import Names, Server, crawl
+from local_server import picture
 
 from gan.errors import GanError
 from gan.params.file import parse_params
@@ -29,7 +30,7 @@ SOON = 0.02
 
 @pytest.fixture
 def server():
-    with Server().running() as server:
+    with Server() as server:
         yield server
 
 
@@ -60,14 +61,11 @@ def always(status, **headers):
     [
         ("7", 7),
         ("0", 0),
-        ("99999999", 99999999),
         ("Thu, 01 Jan 1970 00:01:00 GMT", 50),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
         ("soon", None),
-        ("-5", None),
         ("1.5", None),
         ("²", None),
-        ("", None),
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(value, seconds):
@@ -83,8 +81,8 @@ def test_requests_to_one_host_keep_their_distance_whatever_the_connections(serve
 def test_several_hosts_are_asked_side_by_side(server, tmp_path):
     hosts = [f"h{index}.test" for index in range(4)]
     urls = [f"http://{host}:{server.port}/{host}/{i}.png" for host in hosts for i in range(3)]
-    names = Names({host: [["127.0.0.1"]] for host in hosts})
-    entries = crawl(urls, tmp_path, [f"{host}:{server.port}" for host in hosts], names, delay=0.3)
+    allowed = [f"{host}:{server.port}" for host in hosts]
+    entries = crawl(urls, tmp_path, allowed, Names.here(*hosts), delay=0.3)
     assert {entry.status for entry in entries} == {"ok"}
     order = [path.partition("/")[0] for _, path in server.times if path != "robots.txt"]
     last = {host: index for index, host in enumerate(order)}
@@ -104,40 +102,20 @@ def test_no_more_requests_are_in_flight_than_connections(server, tmp_path):
     server.do_slow = do_slow
     hosts = [f"h{index}.test" for index in range(6)]
     urls = [f"http://{h}:{server.port}/slow/{i}.png" for h in hosts for i in range(4)]
-    names = Names({host: [["127.0.0.1"]] for host in hosts})
     allowed = [f"{host}:{server.port}" for host in hosts]
-    crawl(urls, tmp_path, allowed, names, connections=3)
+    crawl(urls, tmp_path, allowed, Names.here(*hosts), connections=3)
     assert flying["most"] == 3
 
 
-def free_port(server, host="127.0.0.1"):
-    """An address where nobody listens."""
+@pytest.mark.parametrize(("retries", "lines"), [(0, 0), (3, 1)])
+def test_the_first_failure_of_a_host_is_one_line_with_its_wait(tmp_path, capsys, retries, lines):
     with socket.create_server(("127.0.0.1", 0)) as nobody:
-        return f"{host}:{nobody.getsockname()[1]}"
-
-
-@pytest.mark.parametrize(("retries", "lines"), [(0, 0), (1, 1), (3, 1)])
-def test_the_first_failure_of_a_host_is_one_line_with_its_wait(
-    server, tmp_path, capsys, retries, lines
-):
-    place = free_port(server)
+        place = f"127.0.0.1:{nobody.getsockname()[1]}"
     urls = [f"http://{place}/{number}.png" for number in range(5)]
     crawl(urls, tmp_path, [place], retries=retries, backoff=0.06)
     said = capsys.readouterr().err.splitlines()
     assert len(said) == lines
     assert all(re.match(rf"127\.0\.0\.1: .* 0\.1 s, {retries} ", line) for line in said)
-
-
-def test_a_busy_host_is_one_line_with_the_wait_of_its_retry_after(server, tmp_path, capsys):
-    async def do_busy(request):
-        if server.asked["busy"] > 1:
-            return web.Response(body=picture())
-        return web.Response(status=429, headers={"Retry-After": "1"})
-
-    server.do_busy = do_busy
-    crawl([f"{server.root}/busy", *images(server, 3)], tmp_path, [server.place], retries=2)
-    said = capsys.readouterr().err
-    assert re.findall(r"127\.0\.0\.1: HTTP 429; .* 1\.0 s", said)
 
 
 def test_only_the_first_of_many_dead_hosts_get_a_line(server, tmp_path, capsys):
@@ -150,7 +128,9 @@ def test_only_the_first_of_many_dead_hosts_get_a_line(server, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("as_date", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_a_wait_that_is_asked_for_is_kept_by_all_requests_to_the_host(server, tmp_path, as_date):
+def test_a_wait_that_is_asked_for_is_kept_by_all_requests_to_the_host(
+    server, tmp_path, as_date, capsys
+):
     async def do_busy(request):
         if server.asked["busy"] > 1:
             return web.Response(body=picture())
@@ -164,6 +144,7 @@ def test_a_wait_that_is_asked_for_is_kept_by_all_requests_to_the_host(server, tm
     [first, second] = server.times_of("busy")
     assert second - first >= 1 - SOON
     assert all(moment <= first or moment >= first + 1 - SOON for moment, _ in server.times)
+    assert re.match(r"127\.0\.0\.1: HTTP 503; .* [12]\.\d s, 2 times", capsys.readouterr().err)
 
 
 def test_no_wait_is_longer_than_the_longest(server, tmp_path):
@@ -244,7 +225,7 @@ def test_a_host_that_must_wait_delays_no_other(server, tmp_path):
         return web.Response(body=picture())
 
     server.do_first = answer_by_host
-    names = Names({"busy.test": [["127.0.0.1"]], "free.test": [["127.0.0.1"]]})
+    names = Names.here("busy.test", "free.test")
     port = server.port
     urls = [f"http://busy.test:{port}/first"]
     urls += [f"http://busy.test:{port}/later/{index}" for index in range(10)]
@@ -282,10 +263,9 @@ class Pages(Listing):
 def test_the_next_page_waits_for_the_images_of_this_one_though_they_are_elsewhere(
     server, tmp_path
 ):
-    names = Names({"cdn.test": [["127.0.0.1"]]})
     listing = Pages(server.root, f"http://cdn.test:{server.port}", pages=4, each=30)
     allowed = [server.place, f"cdn.test:{server.port}"]
-    entries = crawl(listing, tmp_path, allowed, names, connections=2)
+    entries = crawl(listing, tmp_path, allowed, Names.here("cdn.test"), connections=2)
     assert len(entries) == 120
     order = [path for _, path in server.times if path != "robots.txt"]
     for page in range(1, 4):
@@ -296,12 +276,9 @@ def test_the_next_page_waits_for_the_images_of_this_one_though_they_are_elsewher
 @pytest.mark.parametrize(
     ("text", "status", "reason"),
     [
-        ("User-agent: *\nDisallow: /", "blocked", "robots.txt"),
         ("User-agent: Avatar-GAN\nDisallow: /", "blocked", "robots.txt"),
-        ("User-agent: crawler\nDisallow: /", "ok", ""),
         ("User-agent: *\nDisallow: /\n\nUser-agent: avatar-gan\nAllow: /", "ok", ""),
         ("<html>welcome</html>", "ok", ""),
-        ("", "ok", ""),
         ("Disallow: /x\n" * 10_000 + "User-agent: *\nDisallow: /", "blocked", "robots.txt"),
         ("#\n" * 300_000 + "User-agent: *\nDisallow: /", "ok", ""),
     ],
@@ -321,9 +298,7 @@ def test_robots_txt_is_obeyed_up_to_the_length_that_is_read(
     [
         (404, "ok", ""),
         (403, "ok", ""),
-        (410, "ok", ""),
         (429, "failed", "robots.txt: HTTP 429"),
-        (500, "failed", "robots.txt: HTTP 500"),
         (503, "failed", "robots.txt: HTTP 503"),
         (204, "failed", "robots.txt: HTTP 204"),
     ],
@@ -388,36 +363,25 @@ def press_ctrl_c(server):
     assert time.monotonic() - pressed[0] < 60  # what is waited for takes 100 s and more
 
 
-@pytest.mark.parametrize("wait", ["Retry-After", "robots.txt", "delay"])
+@pytest.mark.parametrize("wait", ["Retry-After", "robots.txt", "delay", "answer"])
 def test_ctrl_c_during_a_long_wait_ends_at_once_and_leaves_no_entry(server, tmp_path, wait):
+    async def answer_late(request):
+        await asyncio.sleep(600)
+
     busy = always(503, **{"Retry-After": "500"})
     settings = {"retries": 5}
     if wait == "Retry-After":
         server.do_busy = busy
     elif wait == "robots.txt":
         server.do_robots = busy
-    else:
+    elif wait == "delay":
         settings["delay"] = 100.0
+    else:
+        server.do_busy = answer_late
+        settings["timeout"] = 600.0
+    urls = [f"{server.root}/busy/{index}" for index in range(40)]
     with press_ctrl_c(server), pytest.raises(KeyboardInterrupt):
-        crawl(
-            [f"{server.root}/busy/{index}" for index in range(40)],
-            tmp_path,
-            [server.place],
-            **settings,
-        )
-    with Journal(tmp_path, {"source": "test"}) as journal:
-        assert list(journal.records()) == []
-
-
-@pytest.mark.slow
-def test_ctrl_c_does_not_wait_for_an_answer_and_leaves_no_entry(server, tmp_path):
-    async def do_slow(request):
-        await asyncio.sleep(600)
-
-    server.do_slow = do_slow
-    urls = [f"{server.root}/slow/{index}" for index in range(40)]
-    with press_ctrl_c(server), pytest.raises(KeyboardInterrupt):
-        crawl(urls, tmp_path, [server.place], timeout=600.0, connections=2)
+        crawl(urls, tmp_path, [server.place], **settings)
     with Journal(tmp_path, {"source": "test"}) as journal:
         assert list(journal.records()) == []
 
@@ -440,7 +404,7 @@ def test_a_listing_that_breaks_is_an_error_and_not_the_end_of_it(server, tmp_pat
         crawl(listing, tmp_path, [server.place])
 
 
-@pytest.mark.parametrize("contact", ["a\nb", "a\rX-Evil: 1", "caf\u00e9", "a" * 201, "\x00"])
+@pytest.mark.parametrize("contact", ["a\rX-Evil: 1", "caf\u00e9", "a" * 201])
 def test_a_contact_that_fits_into_no_header_is_one_clear_line(contact, make_params):
     values = make_params().model_dump()
     values["scrape"]["contact"] = contact

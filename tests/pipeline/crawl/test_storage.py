@@ -65,9 +65,12 @@ def test_a_line_that_is_no_entry_is_refused(line):
 
 
 def test_what_was_written_is_read_back_in_source_order(tmp_path):
+    first = build(tmp_path / "other", ((1, "b"), (0, "a"), (2, "c")))
     build(tmp_path)
     dataset = Dataset.open(tmp_path / "data")
     dataset.verify()
+    for path in dataset.folder.iterdir():  # whatever the order of arrival
+        assert path.read_bytes() == (first.folder / path.name).read_bytes()
     assert [entry.url for entry in dataset.entries()] == ["u/a", "u/b", "u/c"]
     assert dataset.source == SOURCE
     assert dataset.counts["ok"] == 3
@@ -107,7 +110,7 @@ def test_a_hash_that_ends_in_zeros_is_found_and_named_whole(tmp_path):
     ends = np.array([b"a" * 31 + b"\0", b"b" * 30 + b"\0\0"], "S32")
     odd = replace(index, digests=ends, shard=index.shard[:2], offset=index.offset[:2])
     assert odd.find(ends[::-1]).tolist() == [1, 0]
-    with pytest.raises(GanError, match="63" * 30 + "0000 of the manifest"):
+    with pytest.raises(GanError, match="63" * 30 + "0000"):
         odd.find(np.array([b"c" * 30 + b"\0\0"], "S32"))
 
 
@@ -120,16 +123,6 @@ def test_a_file_that_is_no_shard_is_named(tmp_path, damage):
         dataset.index()
 
 
-def test_equal_content_gives_equal_bytes_whatever_the_order_of_arrival(tmp_path):
-    build(tmp_path / "one")
-    build(tmp_path / "two", ((1, "b"), (0, "a"), (2, "c")))
-    one, two = (
-        {path.name: path.read_bytes() for path in (tmp_path / name / "data").iterdir()}
-        for name in ("one", "two")
-    )
-    assert one == two
-
-
 def test_shards_hold_4096_images_with_headers_that_name_nobody(tmp_path):
     dataset = build(tmp_path, tuple((index, f"{index:05d}") for index in range(4100)))
     assert sorted(dataset.files) == ["images-00000.tar", "images-00001.tar", "manifest.jsonl"]
@@ -140,23 +133,17 @@ def test_shards_hold_4096_images_with_headers_that_name_nobody(tmp_path):
     assert members[0].name == f"{next(dataset.entries()).sha256}.png"
 
 
-def test_the_same_bytes_under_two_urls_are_stored_once(tmp_path):
+def test_the_same_bytes_under_two_urls_are_stored_once_and_a_last_outcome_counts(tmp_path):
     with Journal(tmp_path / "staging", SOURCE) as journal:
         for position in range(3):
             journal.add(position, entry_of(str(position), b"same"), b"same")
-        dataset = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
-    assert len(list(dataset.entries())) == 3
-    assert len(dataset.index()) == 1
-
-
-def test_a_failed_entry_is_tried_again_and_its_last_outcome_counts(tmp_path):
-    with Journal(tmp_path / "staging", SOURCE) as journal:
-        journal.add(0, entry_of("a", status="failed"))
+        journal.add(3, entry_of("a", status="failed"))
         assert not journal.is_done("u/a")
-        journal.add(0, entry_of("a", b"picture"), b"picture")
+        journal.add(3, entry_of("a", b"same"), b"same")
         assert journal.is_done("u/a")
         dataset = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
-    assert [entry.status for entry in dataset.entries()] == ["ok"]
+    assert [entry.status for entry in dataset.entries()] == ["ok"] * 4
+    assert len(dataset.index()) == 1
 
 
 def test_no_image_at_all_is_an_error_and_publishes_nothing(tmp_path):
@@ -171,7 +158,7 @@ def test_a_journal_cut_anywhere_resumes_to_the_same_digest(tmp_path):
     whole = build(tmp_path / "whole")
     lines = (tmp_path / "whole/staging" / JOURNAL).read_bytes()
     images = (tmp_path / "whole/staging" / IMAGES).read_bytes()
-    for cut in range(0, len(lines), 37):
+    for cut in range(0, len(lines), 61):
         root = tmp_path / str(cut)
         (root / "staging").mkdir(parents=True)
         (root / "staging" / JOURNAL).write_bytes(lines[:cut])
@@ -263,25 +250,17 @@ def test_an_entry_that_failed_is_replaced_in_its_place_by_a_later_crawl(tmp_path
     assert still.counts["failed"] == 1
 
 
-def test_bytes_that_an_old_shard_holds_are_not_stored_again(tmp_path):
-    build(tmp_path)
-    earlier = EarlierCrawl(Dataset.open(tmp_path / "data"))
-    with Journal(tmp_path / "more", SOURCE, earlier) as journal:
-        data = b"a" * 700
-        journal.add(0, replace(entry_of("a", data), url="u/elsewhere"), data)
-        assert (tmp_path / "more" / IMAGES).stat().st_size == 0
-        grown = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
-    assert list(grown.shards) == ["images-00000.tar"]
-    assert len(list(grown.entries())) == 4
-
-
-def test_a_crawl_that_lost_the_dataset_it_built_on_fetches_again(tmp_path):
+def test_bytes_that_an_old_shard_holds_are_not_stored_again_but_fetched_if_it_is_lost(tmp_path):
     build(tmp_path)
     earlier = EarlierCrawl(Dataset.open(tmp_path / "data"))
     data = b"a" * 700
     with Journal(tmp_path / "more", SOURCE, earlier) as journal:
         journal.add(0, replace(entry_of("a", data), url="u/elsewhere"), data)
+        assert (tmp_path / "more" / IMAGES).stat().st_size == 0
         journal.add(1, entry_of("new", b"new"), b"new")
+        grown = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+    assert list(grown.shards) == ["images-00000.tar", "images-00001.tar"]
+    assert len(list(grown.entries())) == 5
     with Journal(tmp_path / "more", SOURCE, EarlierCrawl()) as journal:
         assert not journal.is_done("u/elsewhere")
         assert journal.is_done("u/new")
@@ -348,30 +327,17 @@ def test_the_old_dataset_is_kept_and_comes_back_after_a_kill_between_the_renames
     assert Dataset.open(tmp_path / "data").digest == old.digest
 
 
-def test_a_missing_or_short_file_is_noticed_on_opening(tmp_path):
-    build(tmp_path)
-    with pytest.raises(GanError, match="absent"):
-        Dataset.open(tmp_path / "absent")
-    shard = tmp_path / "data/images-00000.tar"
-    shard.write_bytes(shard.read_bytes()[:-512])
-    with pytest.raises(GanError, match=r"images-00000\.tar"):
-        Dataset.open(tmp_path / "data")
-    shard.unlink()
-    with pytest.raises(GanError, match=r"images-00000\.tar"):
-        Dataset.open(tmp_path / "data")
-
-
-def test_every_half_written_dataset_is_refused(tmp_path):
+def test_every_half_written_or_missing_file_of_a_dataset_is_noticed_on_opening(tmp_path):
     build(tmp_path)
     for path in sorted((tmp_path / "data").iterdir()):
         kept = path.read_bytes()
-        for part in (0, len(kept) // 2, len(kept) - 1):
-            path.write_bytes(kept[:part])
-            if path.name == "snapshot.json" and part == len(kept) - 1:
-                continue  # only its last newline
+        for part in (0, len(kept) // 2, len(kept) - 2, None):
+            path.unlink()
+            if part is not None:
+                path.write_bytes(kept[:part])
             with pytest.raises(GanError):
                 Dataset.open(tmp_path / "data")
-        path.write_bytes(kept)
+            path.write_bytes(kept)
     Dataset.open(tmp_path / "data").verify()
 
 

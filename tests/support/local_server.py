@@ -1,0 +1,99 @@
+"""An HTTP server on this machine, in a thread of its own, and a hasty crawl's settings."""
+
+import asyncio
+import io
+import socket
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import yaml
+from aiohttp import web
+from PIL import Image
+
+from gan.params.data import ScrapeParams
+from pipeline.crawl.http.address_guard import normalise
+from pipeline.crawl.http.policy import CrawlPolicy
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))["scrape"]
+HASTY = {"delay": 0.0, "connections": 8, "timeout": 5.0, "retries": 0, "backoff": 0.02}
+
+
+def make_policy(allowed, resolver=None, **changes):
+    """The behaviour of a hasty crawl that may ask these private HOST:PORT."""
+    extra = {"resolver": lambda: resolver} if resolver else {}
+    params = ScrapeParams(**SHIPPED | HASTY | changes)
+    return CrawlPolicy(params, frozenset(map(normalise, allowed)), **extra)
+
+
+def picture(shade=10, kind="PNG", size=(8, 6)):
+    """The bytes of a small picture; another for each shade below 2**24."""
+    stream = io.BytesIO()
+    Image.new("RGB", size, (shade % 256, shade // 256 % 256, shade >> 16)).save(stream, kind)
+    return stream.getvalue()
+
+
+class LocalServer:
+    """Answers GET requests on a free port of 127.0.0.1 by `answer(request)`.
+
+    `asked` counts by path with query, `times` lists when each path was asked for, `requests` holds
+    the requests.
+    """
+
+    def __init__(self):
+        self.requests = []
+        self.asked = Counter()
+        self.times = []
+        self.was_asked = threading.Event()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        self.call(self.open())
+        return self
+
+    def __exit__(self, *_):
+        self.call(self.close())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    def call(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
+
+    async def open(self):
+        application = web.Application()
+        application.router.add_get("/{path:.*}", self._answer)
+        self.runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await self.runner.setup()
+        self.port = await self.listen("127.0.0.1")
+        self.place = f"127.0.0.1:{self.port}"
+        self.root = f"http://{self.place}"
+
+    async def listen(self, host, port=0, **options):
+        """Listen at another address, too; returns the port."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        found = socket.create_server((host, port), family=family)
+        await web.SockSite(self.runner, found, **options).start()
+        return found.getsockname()[1]
+
+    async def close(self):
+        await self.runner.cleanup()
+
+    async def _answer(self, request):
+        path = self.path_of(request)
+        self.asked[path] += 1
+        self.times.append((time.monotonic(), path))
+        self.requests.append(request)
+        self.was_asked.set()
+        return await self.answer(request)
+
+    def path_of(self, request):
+        return request.path_qs.removeprefix("/")
+
+    def times_of(self, path):
+        """The moments at which a path was requested."""
+        return [moment for moment, each in self.times if each == path]
