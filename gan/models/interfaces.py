@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from gan.params.model import NetworkParams, Norm
 
@@ -13,18 +13,12 @@ class Generator(nn.Module):
     latent_size: int
     size: int
 
-    def forward(self, latents: Tensor) -> Tensor:
-        raise NotImplementedError
-
 
 class Discriminator(nn.Module):
     """Pixels (N, 3, size, size) in [-1, 1] -> scores (N,), unbounded, higher is more real."""
 
     uses_batch_statistics: bool
     """Whether a sample's score depends on the rest of its batch."""
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

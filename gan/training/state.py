@@ -124,10 +124,8 @@ def build_networks(
     norms = DiscriminatorNorms(
         recipe.discriminator_norm, recipe.discriminator_first_norm, recipe.spectral_norm
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(train.seed)  # spectral norm draws from the global generator
-        generator = build_generator(model, size)
-        discriminator = build_discriminator(model, norms, size)
+    generator = build_generator(model, size)
+    discriminator = build_discriminator(model, norms, size)
     random = torch.Generator().manual_seed(train.seed)
     initialise(generator, model.generator, random)
     initialise(discriminator, model.discriminator, random)

@@ -34,16 +34,6 @@ class Engine:
     world: World
     latent_size: int
 
-    def first_sample(self, start: int) -> int:
-        """First sample of this process's part of the batch that begins with sample `start`."""
-        return start + self.world.batch_part(self.params.batch_size)[0]
-
-    def samples(self, start: int) -> Tensor:
-        """Global indices of this process's part of the batch that begins with sample `start`."""
-        offset, count = self.world.batch_part(self.params.batch_size)
-        first = start + offset
-        return torch.arange(first, first + count, device=self.compute.device)
-
     def latents(self, samples: Tensor) -> Tensor:
         drawn = normal(self.params.seed, "latents", samples, self.latent_size)
         return drawn.to(self.compute.dtype)
@@ -169,9 +159,10 @@ def train_step(state: TrainState, engine: Engine, batches: Batches) -> None:
         rate = learning_rate_at(optimiser, start + images) * state.learning_rate_scale
         set_learning_rate(learner.optimiser, rate)
     metrics: Metrics = {}
+    offset, count = engine.world.batch_part(params.batch_size)
     for index in range(steps):
-        samples = engine.samples(start + index * params.batch_size)
-        first = engine.first_sample(start + index * params.batch_size)
+        first = start + index * params.batch_size + offset
+        samples = torch.arange(first, first + count, device=compute.device)
         real = batches(first).to(compute.dtype)
         batches.prefetch(first + params.batch_size)
         with torch.set_grad_enabled(index == steps - 1), compute.autocast():
