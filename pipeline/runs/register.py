@@ -12,7 +12,7 @@ from typing import Any
 
 from gan.checkpoints import Origin, describe_checkpoint
 from gan.errors import GanError
-from pipeline.console import one_line, without_secrets
+from pipeline.console import short, without_secrets
 from pipeline.paths import Paths
 from pipeline.runs.checkpoint import checkpoint_of
 from pipeline.runs.find import FILE
@@ -173,11 +173,8 @@ def _one_line_errors(paths: Paths) -> Iterator[None]:
     except GanError:
         raise
     except Exception as error:
-        text = without_secrets(one_line(str(error)))
         place = without_secrets(tracking_uri(paths)).removeprefix("sqlite:///")
-        if "ConnectionPool" in text:
-            text = "the server does not answer"
         raise GanError(
-            f"{place}: the model cannot be registered: {text[:200]}; look at the store and at "
-            "MLFLOW_TRACKING_URI"
+            f"{place}: the model cannot be registered: {without_secrets(short(error))}; look at "
+            "the store and at MLFLOW_TRACKING_URI"
         ) from None

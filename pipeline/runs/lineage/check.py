@@ -52,7 +52,7 @@ def _check_run(lineage: Lineage) -> Finding:
     if lineage.run is None:
         text = f"{lineage.no_run}; `gan sync` records one from models/"
         return Finding("MLflow run", False, text)
-    return Finding("MLflow run", True, lineage.run.id)
+    return Finding("MLflow run", True, lineage.run.run_id)
 
 
 def _list_commits(lineage: Lineage) -> list[str]:
@@ -148,17 +148,14 @@ def _list_locks(lineage: Lineage, commits: list[str]) -> Iterator[str | None]:
 
 
 def _check_checkpoint(lineage: Lineage) -> Finding:
-    name, subject, run = "checkpoint", lineage.subject, lineage.run
+    name, subject = "checkpoint", lineage.subject
     if subject.kind == "checkpoint":
         return Finding(name, True, f"{subject.given} itself")
     sha256, images_seen = (subject.metadata.get(key) for key in ("sha256", "images_seen"))
     for file in sorted(lineage.paths.models.rglob("*.pt")):
         if sha256_of(file) == sha256:
             return Finding(name, True, str(file.relative_to(lineage.paths.root)))
-    artifacts = (
-        [each for name in FOLDERS for each in run.runs.list_files(run.id, name)] if run else []
-    )
-    for artifact in artifacts:
+    for artifact in [each for folder in FOLDERS for each in lineage.list_artifacts(folder)]:
         if Path(artifact).stem.removeprefix("state-").lstrip("0") == str(images_seen):
             return Finding(name, True, f"artefact {artifact} of the MLflow run")
     remedy = "`dvc pull models/final.pt models/best.pt`, or `gan reproduce`"

@@ -39,7 +39,7 @@ def list_steps(lineage: Lineage) -> list[str]:
 
 def _apply_changes(lineage: Lineage, code: Code) -> list[str]:
     if code.has_patch and lineage.run:
-        run = ["--run-id", lineage.run.id, "--artifact-path", PATCH]
+        run = ["--run-id", lineage.run.run_id, "--artifact-path", PATCH]
         download, uri = ["mlflow", "artifacts", "download", *run], tracking_uri(lineage.paths)
         if sqlite_file(uri) or not os.environ.get("MLFLOW_TRACKING_URI"):
             # else it is in the environment, and may hold a password

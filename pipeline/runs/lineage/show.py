@@ -12,7 +12,7 @@ from pipeline.paths import Paths
 from pipeline.runs.lineage.check import Finding
 from pipeline.runs.lineage.check import check as run_checks
 from pipeline.runs.lineage.commands import list_steps, reproduce_command
-from pipeline.runs.lineage.trace import PATCH, Lineage, TrackedRun, trace
+from pipeline.runs.lineage.trace import PATCH, Lineage, trace
 from pipeline.tracking.mlflow.store import tracking_uri
 
 EDITED = (
@@ -99,10 +99,12 @@ def _list_notes(lineage: Lineage) -> Iterator[str]:
             yield CHANGES[code.changes]
 
 
-def _url(run: TrackedRun, paths: Paths) -> str:
+def _url(lineage: Lineage) -> str | None:
     """Address in the server's UI, or the command that opens the local store."""
-    uri = without_secrets(tracking_uri(paths))
-    return f"{uri.rstrip('/')}/#/runs/{run.id}" if uri.startswith("http") else "gan ui"
+    uri = without_secrets(tracking_uri(lineage.paths))
+    if lineage.run is None:
+        return None
+    return f"{uri.rstrip('/')}/#/runs/{lineage.run.run_id}" if uri.startswith("http") else "gan ui"
 
 
 def _list_facts(lineage: Lineage) -> dict[str, Any]:
@@ -124,8 +126,8 @@ def _list_facts(lineage: Lineage) -> dict[str, Any]:
             "name": lineage.name,
             "key": subject.run_key,
             "key_holds": subject.key_matches(),
-            "id": run.id if run else None,
-            "url": _url(run, lineage.paths) if run else None,
+            "id": run.run_id if run else None,
+            "url": _url(lineage),
             "machine": lineage.tag("hardware.gpu") or lineage.tag("hardware.cpu") or None,
             "tags": dict(run.tags) if run else {},
             "no_run": lineage.no_run or None,

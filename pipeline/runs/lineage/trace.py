@@ -1,8 +1,6 @@
 """Lineage of a picture, checkpoint or run: its metadata, its MLflow run and Git's history."""
 
-import json
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,39 +44,6 @@ class Code:
 
 
 @dataclass(frozen=True)
-class TrackedRun:
-    """An MLflow run and the store that it is in."""
-
-    stored: StoredRun
-    runs: Runs
-
-    @property
-    def id(self) -> str:
-        return self.stored.run_id
-
-    @property
-    def tags(self) -> Mapping[str, str]:
-        return self.stored.tags
-
-    def read(self, artifact: str) -> bytes | None:
-        """Content of an artefact; None if the run doesn't have it."""
-        if artifact not in self.runs.list_files(self.id, artifact.rpartition("/")[0]):
-            return None
-        with tempfile.TemporaryDirectory(prefix="gan-") as folder:
-            return self.runs.download(self.id, artifact, Path(folder)).read_bytes()
-
-    def read_json(self, artifact: str) -> dict[str, Any]:
-        """JSON object of an artefact, {} if the run doesn't have it; GanError if it is damaged."""
-        try:
-            return dict(json.loads(self.read(artifact) or "{}"))
-        except (ValueError, TypeError):
-            raise GanError(
-                f"{one_line(self.stored.name)}: its artefact {artifact} is damaged: no JSON "
-                "object; `gan ui` shows it"
-            ) from None
-
-
-@dataclass(frozen=True)
 class Lineage:
     """All that is known of a subject. no_run: why no MLflow run is known, in one line.
 
@@ -88,14 +53,15 @@ class Lineage:
     subject: Subject
     paths: Paths
     history: GitHistory
-    run: TrackedRun | None
+    runs: Runs
+    run: StoredRun | None
     no_run: str
     recorded_by: str | None
 
     @property
     def name(self) -> str:
         """The run's name."""
-        name = self.run.stored.name if self.run else self.subject.metadata.get("name", "")
+        name = self.run.name if self.run else self.subject.metadata.get("name", "")
         return one_line(str(name))
 
     @property
@@ -122,6 +88,17 @@ class Lineage:
         """Tag of the MLflow run; empty without one."""
         return self.run.tags.get(key, "") if self.run else ""
 
+    def list_artifacts(self, folder: str) -> list[str]:
+        """Files in a folder of the MLflow run's artefacts."""
+        return list(self.runs.list_files(self.run.run_id, folder)) if self.run else []
+
+    def read_artifact(self, name: str) -> bytes | None:
+        """Content of an artefact of the MLflow run; None if there is none of this name."""
+        if not self.run or name not in self.list_artifacts(name.rpartition("/")[0]):
+            return None
+        with tempfile.TemporaryDirectory(prefix="gan-") as into:
+            return self.runs.download(self.run.run_id, name, Path(into)).read_bytes()
+
     @cached_property
     def code(self) -> Code | None:
         """Code by the MLflow run if the training recorded it and its patch is whole, else by the
@@ -147,7 +124,7 @@ class Lineage:
     @cached_property
     def patch(self) -> bytes | None:
         """The uncommitted changes among the artefacts of the MLflow run."""
-        return self.run.read(PATCH) if self.run else None
+        return self.read_artifact(PATCH)
 
 
 def trace(given: str, paths: Paths) -> Lineage:
@@ -155,8 +132,8 @@ def trace(given: str, paths: Paths) -> Lineage:
     subject, runs, history = find_subject(given, paths), Runs(paths), GitHistory(paths.root)
     run, no_run = None, ""
     try:
-        run = TrackedRun(runs.find(subject.run_id or subject.run_key), runs)
+        run = runs.find(subject.run_id or subject.run_key)
     except GanError as error:
         no_run = str(error)
     recorded_by = history.find_record(subject.run_key)
-    return Lineage(subject, paths, history, run, no_run, recorded_by)
+    return Lineage(subject, paths, history, runs, run, no_run, recorded_by)

@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image
 
+from gan.errors import GanError
 from pipeline.console import say
 from pipeline.dataset.dvc_md5 import directory_md5
 from pipeline.paths import Paths, sha256_of
@@ -61,10 +62,9 @@ class Expected:
 
 def read_expected(lineage: Lineage) -> Expected:
     """Results from the artefacts of the MLflow run, else from the commit that records the run."""
-    run, history, commit = lineage.run, lineage.history, lineage.recorded_by
-    recorded = run.read_json(OUTS) if run else {}
-    evaluation = run.read_json(EVALUATION) if run else {}
-    machine = {key: run.tags[key] for key in MACHINE if key in run.tags} if run else {}
+    commit, history = lineage.recorded_by, lineage.history
+    recorded, evaluation = _read_artifact(lineage, OUTS), _read_artifact(lineage, EVALUATION)
+    machine = {key: value for key in MACHINE if (value := lineage.tag(key))}
     outs, metrics = recorded.get("outs", {}), _read_metrics(evaluation)
     md5 = not outs and commit is not None
     if commit and not outs:
@@ -77,6 +77,16 @@ def read_expected(lineage: Lineage) -> Expected:
     return Expected(machine | recorded.get("identity", {}), outs, md5, metrics, evaluated)
 
 
+def _read_artifact(lineage: Lineage, name: str) -> dict[str, Any]:
+    """JSON object of an artefact, {} if the run doesn't have it; GanError if it is damaged."""
+    try:
+        return dict(json.loads(lineage.read_artifact(name) or "{}"))
+    except (ValueError, TypeError):
+        raise GanError(
+            f"{lineage.name}: its artefact {name} is damaged: no JSON object; `gan ui` shows it"
+        ) from None
+
+
 def _read_metrics(evaluation: Mapping[str, Any]) -> dict[str, Metric]:
     """Metrics of an evaluation.json; {} for an empty one."""
     metrics = evaluation.get("metrics", {})
@@ -85,28 +95,23 @@ def _read_metrics(evaluation: Mapping[str, Any]) -> dict[str, Metric]:
 
 def compare(
     lineage: Lineage, expected: Expected, reproduction: ReproductionFolder
-) -> list[Comparison]:
+) -> Iterator[Comparison]:
     """Run key, data, outs, metrics, and the subject itself if it is a file."""
-    key, folder = lineage.subject.run_key, reproduction.folder  # the key was checked before
-    meta = json.loads((folder / "cache/meta.json").read_bytes())
-    return [
-        Comparison("run key", key, key),
-        Comparison("cache digest", lineage.cache_digest, meta["digest"]),
-        *_compare_outs(expected, folder),
-        *_compare_metrics(expected, folder),
-        *_compare_subject(lineage, reproduction),
-    ]
-
-
-def _compare_outs(expected: Expected, folder: Path) -> list[Comparison]:
+    key, folder = lineage.subject.run_key, reproduction.folder
+    yield Comparison("run key", key, key)  # it was checked before the training
+    digest = json.loads((folder / "cache/meta.json").read_bytes())["digest"]
+    yield Comparison("cache digest", lineage.cache_digest, digest)
     names = list(expected.outs)
     if names and not expected.md5:  # DVC has the snapshots as one folder
         found = (folder / "models/snapshots").glob("*.pt")
         names += sorted(f"models/snapshots/{file.name}" for file in found)
-    return [
-        Comparison(name, expected.outs.get(name, ABSENT), _digest(folder / name, expected.md5))
-        for name in dict.fromkeys(names)
-    ]
+    for name in dict.fromkeys(names):
+        original = expected.outs.get(name, ABSENT)
+        yield Comparison(name, original, _digest(folder / name, expected.md5))
+    if expected.metrics:
+        yield from _compare_metrics(expected, folder)
+    if lineage.subject.kind != "run" and lineage.subject.metadata.get("sha256"):
+        yield from _compare_subject(lineage, reproduction)
 
 
 def _digest(path: Path, md5: bool) -> str:
@@ -119,9 +124,7 @@ def _digest(path: Path, md5: bool) -> str:
     return sha256_of(path)
 
 
-def _compare_metrics(expected: Expected, folder: Path) -> list[Comparison]:
-    if not expected.metrics:
-        return []
+def _compare_metrics(expected: Expected, folder: Path) -> Iterator[Comparison]:
     evaluation = json.loads((folder / "reports/evaluation.json").read_bytes())
     evaluated, metrics = evaluation["subject"]["images_seen"], _read_metrics(evaluation)
     if expected.evaluated not in (None, evaluated):
@@ -129,19 +132,16 @@ def _compare_metrics(expected: Expected, folder: Path) -> list[Comparison]:
             "metrics are not compared: they are of checkpoints of "
             f"{expected.evaluated:,} and {evaluated:,} images seen"
         )
-        return []
-    return [
-        Comparison(key, repr(value), repr(metrics[key][0]) if key in metrics else ABSENT)
-        for key, (value, protocol) in expected.metrics.items()
-        if key not in metrics or protocol in ("", metrics[key][1])
-    ]
+        return
+    for key, (value, protocol) in expected.metrics.items():
+        again = metrics.get(key)
+        if again is None or protocol in ("", again[1]):
+            yield Comparison(key, repr(value), repr(again[0]) if again else ABSENT)
 
 
 def _compare_subject(lineage: Lineage, reproduction: ReproductionFolder) -> Iterator[Comparison]:
     """The subject's checkpoint, and its pixels if it is a picture of one seed."""
-    subject, sha256 = lineage.subject, lineage.subject.metadata.get("sha256")
-    if sha256 is None or subject.kind == "run":
-        return
+    subject, sha256 = lineage.subject, lineage.subject.metadata["sha256"]
     files = {sha256_of(file): file for file in (reproduction.folder / "models").rglob("*.pt")}
     yield Comparison("its checkpoint", sha256, sha256 if sha256 in files else ABSENT)
     if sha256 in files and subject.kind == "picture" and subject.seeds.isdecimal():

@@ -45,7 +45,7 @@ def run(subject: str, paths: Paths, to: Path) -> None:
         reproduction.once("train", lambda: _repeat(reproduction, "train"))
         if expected.metrics:
             reproduction.once("evaluate", lambda: _evaluate(reproduction))
-        comparisons = compare(lineage, expected, reproduction)
+        comparisons = list(compare(lineage, expected, reproduction))
     typer.echo("\n".join(format_lines(comparisons)))
     if not all(each.equal for each in comparisons):
         say(explain(expected.machine, folder, trained))
