@@ -164,38 +164,34 @@ def show(
     if (first and last) or ((first or last) and by is None):
         raise GanError("--first or --last goes with --by COLUMN; give one of them and --by")
     cache = TensorCache.open(folder)
-    pool = _list_split(cache, split) if rows is None else _parse_rows(rows, split, cache)
-    number = count or (COUNT if rows is None else len(pool))
-    chosen, values = pool, None
-    if by is not None:
-        chosen, values = _sort(cache, pool, by)
-    places = evenly_spaced(len(chosen), number)
-    if first or last:
-        places = list(range(len(chosen)))[slice(number) if first else slice(-number, None)]
-    chosen = chosen[places]
-    texts = None if values is None else [_format(values[place]) for place in places]
+    chosen, texts = _list_rows(cache, split, rows), []
+    number = count or (COUNT if rows is None else len(chosen))
+    if by is None:
+        chosen = chosen[evenly_spaced(len(chosen), number)]
+    else:
+        chosen, values = _sort(cache, chosen, by)
+        places = evenly_spaced(len(chosen), number)
+        if first or last:
+            places = list(range(len(chosen)))[slice(number) if first else slice(-number, None)]
+        chosen, texts = chosen[places], [_format(value) for value in values[places]]
     columns = math.isqrt(len(chosen) - 1) + 1
-    table = "" if texts is None else "".join(_list_values(folder, str(by), chosen, texts, columns))
+    table = "".join(_list_values(folder, str(by), chosen, texts, columns)) if texts else ""
     with open_atomically(out) as stream:
         _draw(cache, chosen, texts, columns).save(stream, format="PNG")
     sys.stdout.write(f"{table}{out}: {len(chosen):,} of {len(cache.images):,} images\n")
 
 
-def _list_split(cache: TensorCache, split: str) -> Rows:
+def _list_rows(cache: TensorCache, split: str, rows: str | None) -> Rows:
+    """Cache rows to choose from, in the order of `rows`."""
     count, train = len(cache.images), cache.meta["counts"]["train"]
     start, end = {"train": (0, train), "holdout": (train, count), "all": (0, count)}[split]
-    if start == end:
+    pool: Rows = np.arange(count) if rows is None else np.array(parse_ranges(rows, "--rows", MOST))
+    if pool.max() >= count:
+        raise GanError(f"--rows {rows!r}: no row {pool.max()}; the cache has rows 0-{count - 1}")
+    pool = pool[(start <= pool) & (pool < end)]
+    if not pool.size:
         raise GanError(f"{cache.folder}: no image is in the split {split}; take another")
-    return np.arange(start, end)
-
-
-def _parse_rows(text: str, split: str, cache: TensorCache) -> Rows:
-    if split != "all":
-        raise GanError("--rows names cache rows of any split; leave --split out")
-    rows, count = np.array(parse_ranges(text, "--rows", MOST)), len(cache.images)
-    if rows.max() >= count:
-        raise GanError(f"--rows {text!r}: no row {rows.max()}; the cache has rows 0-{count - 1}")
-    return rows
+    return pool
 
 
 def _sort(cache: TensorCache, pool: Rows, column: str) -> tuple[Rows, NDArray[Any]]:
@@ -235,9 +231,7 @@ def _list_values(
         yield f"{row}\t{value}\t{entry}\t{i // columns + 1}:{i % columns + 1}\n"
 
 
-def _draw(
-    cache: TensorCache, rows: Rows, values: Sequence[str] | None, columns: int
-) -> Image.Image:
+def _draw(cache: TensorCache, rows: Rows, values: Sequence[str], columns: int) -> Image.Image:
     """The images, enlarged by integer factors, each above its cache row and value."""
     tiles = []
     for i, row in enumerate(rows):

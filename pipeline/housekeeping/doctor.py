@@ -5,7 +5,6 @@ and mlflow don't say themselves.
 """
 
 import fcntl
-import os
 import platform
 import shutil
 import sys
@@ -73,7 +72,6 @@ def run(paths: Paths, *, repair: bool) -> None:
 def run_checks(paths: Paths, *, repair: bool = False) -> Points:
     """Run all checks; one that raises is a line, and hides no other."""
     checks: dict[str, Callable[[Paths], Points]] = {
-        "Python": check_python,
         "torch": check_torch,
         "repository": check_repository,
         "disk": check_disk,
@@ -93,15 +91,6 @@ def run_checks(paths: Paths, *, repair: bool = False) -> Points:
             yield wrong(f"{name}: can't be checked ({type(error).__name__}: {error})")
 
 
-def check_python(paths: Paths) -> Points:
-    """Check that the interpreter's version is one that the project is tested with."""
-    text = f"Python {platform.python_version()} ({sys.prefix})"
-    if (3, 11) <= sys.version_info[:2] < (3, 14):
-        yield ok(text)
-    else:
-        yield wrong(text, "3.11 to 3.13 is required: `make PYTHON=python3.12 setup`")
-
-
 def check_torch(paths: Paths) -> Points:
     """Check torch, and show the device and precision that `auto` chooses."""
     import torch
@@ -113,7 +102,10 @@ def check_torch(paths: Paths) -> Points:
     device = torch.cuda.get_device_name() if kind == "cuda" else kind
     half = "bf16 is fast" if compute.precision == "bf16" else f"{compute.precision} is the fastest"
     threads = torch.get_num_threads()
-    yield ok(f"torch {torch.__version__} on {device}, {threads} threads; {half}")
+    yield ok(
+        f"Python {platform.python_version()}, torch {torch.__version__} on {device}, {threads} "
+        f"threads; {half}"
+    )
 
 
 def check_repository(paths: Paths) -> Points:
@@ -135,11 +127,8 @@ def check_repository(paths: Paths) -> Points:
 
 
 def check_disk(paths: Paths) -> Points:
-    """Check disk space and permission in the repository."""
-    root = paths.main_root
-    if not os.access(root, os.W_OK):
-        yield wrong(f"{root} is not writable", "change its owner or mode: the stages write there")
-    free = shutil.disk_usage(root).free
+    """Check disk space."""
+    free = shutil.disk_usage(paths.main_root).free
     level = ok if free >= LOW else note if free >= TOO_LOW else wrong
     text = f"{free / 2**30:,.1f} GiB of disk space are free"
     yield level(text, "" if free >= LOW else "`gan clean --remove` and `dvc gc -w` free some")

@@ -166,11 +166,17 @@ def test_verify_names_the_index_where_only_that_differs(cache, run):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"digest": "0" * 64}, {"settings": {"size": SIDE, "crop": "pad"}}]
+    ("changes", "words"),
+    [
+        ({"digest": "0" * 64}, ["meta.json: "]),
+        ({"settings": {"size": SIDE, "crop": "pad"}}, ["meta.json: "]),
+        ({"counts": {"train": 31, "holdout": 9}}, ["column split", "row 31;"]),
+    ],
 )
-def test_verify_names_meta_json_where_only_that_differs(cache, run, changes):
+def test_verify_names_what_differs_from_meta_json(cache, run, changes, words):
     edit_meta(cache, **changes)
-    assert "meta.json: " in fault(run("cache verify"))
+    line = fault(run("cache verify"))
+    assert [word for word in words if word not in line] == []
 
 
 def test_verify_names_all_files_where_no_two_agree(cache, images, run):
@@ -180,13 +186,6 @@ def test_verify_names_all_files_where_no_two_agree(cache, images, run):
     line = fault(run("cache verify"))
     assert "images.npy, index.parquet and meta.json" in line
     assert "row 5;" in line
-
-
-def test_verify_finds_a_split_that_differs_from_the_counts(cache, run):
-    edit_meta(cache, counts={"train": 31, "holdout": 9})
-    line = fault(run("cache verify"))
-    assert "column split" in line
-    assert "row 31;" in line
 
 
 def test_verify_finds_a_file_in_both_splits(cache, run):
@@ -209,15 +208,6 @@ def test_verify_finds_columns_of_another_type(cache, run, name, values):
     table = pq.read_table(cache / "index.parquet")
     pq.write_table(table.drop(name).append_column(name, values), cache / "index.parquet")
     assert "index.parquet" in fault(run("cache verify"))
-
-
-def test_verify_accepts_equivalent_column_types(cache, run):
-    table = pq.read_table(cache / "index.parquet")
-    for name, kind in (("pixels", pa.binary()), ("split", pa.large_string())):
-        values = table[name].cast(kind)
-        table = table.drop(name).append_column(name, values)
-    pq.write_table(table, cache / "index.parquet")
-    assert run("cache verify")[0] == 0
 
 
 @pytest.mark.parametrize("name", ["meta.json", "images.npy", "index.parquet"])
@@ -257,6 +247,7 @@ def test_a_missing_cache_is_one_line_that_names_the_command(run, tmp_path, comma
         ("--split holdout", 3, range(32, 40)),
         ("", 7, range(40)),
         ("--rows 30-33,2,39", 3, [30, 31, 32, 33, 2, 39]),
+        ("--rows 30-33,2,39 --split train", 2, [30, 31, 2]),
     ],
 )
 def test_show_takes_images_evenly_or_all_or_those_named(
@@ -319,7 +310,7 @@ def test_show_sorts_whole_numbers_over_63_bits_exactly(cache, run):
         ("--rows 5-40", "rows 0-39"),
         ("--rows 9-5", "9-5"),
         ("--rows 0-1024", "1,024"),
-        ("--rows 1 --split train", "--split"),
+        ("--rows 1 --split holdout", "no image is in the split"),
         ("--out sheet.jpg", ".png"),
         ("--out cache/../cache/new/sheet.png", "cache/new/sheet.png"),
         ("--out file/sheet.png", "file/sheet.png"),

@@ -209,7 +209,7 @@ def test_the_machine_is_fine_and_a_folder_is_a_repository_with_a_commit_or_not(
     tmp_path, monkeypatch
 ):
     paths = Paths(tmp_path)
-    assert only(doctor.check_python(paths)).level == only(doctor.check_torch(paths)).level == "ok"
+    assert only(doctor.check_torch(paths)).level == "ok"
     assert only(doctor.check_repository(paths)).level == "wrong"
     (tmp_path / "dvc.yaml").touch()
     (tmp_path / ".dvc").mkdir()
@@ -225,8 +225,6 @@ def test_low_disk_space_is_reported(tmp_path, monkeypatch, free, level):
     usage = shutil._ntuple_diskusage(0, 0, free)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
     assert only(doctor.check_disk(Paths(tmp_path))).level == level
-    monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)  # root may write anywhere
-    assert next(doctor.check_disk(Paths(tmp_path))).level == "wrong"
 
 
 def test_data_is_absent_or_damaged(tmp_path):

@@ -75,12 +75,24 @@ def assert_same(network, plain, inputs):
     torch.testing.assert_close(outputs, plain.train()(inputs).view_as(outputs))
 
 
-def up(in_channels, out_channels, activation):
-    return [
-        nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(out_channels),
-        activation,
-    ]
+def plain_generator(widths, side, activation, *, bias, norm):
+    """A DCGAN generator in plain torch, from widths[0] channels of side x side pixels on."""
+    layers = [nn.Linear(100, widths[0] * side**2, bias=bias), nn.Unflatten(1, (-1, side, side))]
+    layers += [nn.BatchNorm2d(widths[0]), activation] if norm else []
+    for outer, inner in pairwise(widths):
+        up = nn.ConvTranspose2d(outer, inner, 4, stride=2, padding=1, bias=False)
+        layers += [up, nn.BatchNorm2d(inner), activation]
+    last = nn.ConvTranspose2d(widths[-1], 3, 4, stride=2, padding=1)
+    return nn.Sequential(*layers, last, nn.Tanh())
+
+
+def plain_discriminator(widths, side, *, norm):
+    """A DCGAN discriminator in plain torch, whose last picture has side x side pixels."""
+    layers = []
+    for outer, inner in pairwise([3, *widths]):
+        down = nn.Conv2d(outer, inner, 4, stride=2, padding=1, bias=not norm)
+        layers += [down, *([nn.BatchNorm2d(inner)] if norm else []), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * side**2, 1))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -136,67 +148,26 @@ def test_filters_and_intervals_follow_size_and_length(params, name):
     assert train.checkpoint_every <= train.images / 20
 
 
-def test_torchgan_at_32_pixels_has_its_generator(params):
-    plain = nn.Sequential(
-        nn.Linear(100, 128 * 4 * 4, bias=False),
-        nn.Unflatten(1, (128, 4, 4)),
-        nn.BatchNorm2d(128),
-        nn.LeakyReLU(0.2),
-        *up(128, 64, nn.LeakyReLU(0.2)),
-        *up(64, 32, nn.LeakyReLU(0.2)),
-        nn.ConvTranspose2d(32, 3, 4, stride=2, padding=1),
-        nn.Tanh(),
-    )
-    network = generator_of(params("torchgan_wgan_gp_32"))
-    assert_same(network, plain, torch.randn(4, 100))
-    assert network(torch.randn(2, 100)).shape == (2, 3, 32, 32)
-
-
-def test_torchgan_at_32_pixels_has_a_critic_without_batch_norm_and_with_a_linear_score(params):
-    plain = nn.Sequential(
-        nn.Conv2d(3, 32, 4, stride=2, padding=1),
-        nn.LeakyReLU(0.2),
-        nn.Conv2d(32, 64, 4, stride=2, padding=1),
-        nn.LeakyReLU(0.2),
-        nn.Conv2d(64, 128, 4, stride=2, padding=1),
-        nn.LeakyReLU(0.2),
-        nn.Flatten(),
-        nn.Linear(128 * 4 * 4, 1),
-    )
-    critic = discriminator_of(params("torchgan_wgan_gp_32"))
-    assert_same(critic, plain, torch.randn(4, 3, 32, 32))
-    assert not [module for module in critic.modules() if isinstance(module, NORMS)]
-    assert isinstance(parts(critic)[-1], nn.Linear)
+def test_torchgan_at_32_pixels_has_its_networks_and_no_batch_norm_in_the_critic(params):
+    made, slope = params("torchgan_wgan_gp_32"), nn.LeakyReLU(0.2)
+    plain = plain_generator([128, 64, 32], 4, slope, bias=False, norm=True)
+    assert_same(generator_of(made), plain, torch.randn(4, 100))
+    critic = discriminator_of(made)
+    assert_same(critic, plain_discriminator([32, 64, 128], 4, norm=False), pictures(32))
     assert not critic.uses_batch_statistics
 
 
-def test_dcgan_at_96_pixels_has_its_generator(params):
-    plain = nn.Sequential(
-        nn.Linear(100, 512 * 6 * 6),
-        nn.Unflatten(1, (512, 6, 6)),
-        *up(512, 256, nn.ReLU()),
-        *up(256, 128, nn.ReLU()),
-        *up(128, 64, nn.ReLU()),
-        nn.ConvTranspose2d(64, 3, 4, stride=2, padding=1),
-        nn.Tanh(),
-    )
-    network = generator_of(params("dcgan_bce_96"))
-    assert_same(network, plain, torch.randn(2, 100))
-    assert network(torch.randn(2, 100)).shape == (2, 3, 96, 96)
-
-
-def test_dcgan_at_96_pixels_has_batch_norm_on_all_four_convolutions(params):
-    layers = []
-    for outer, inner in pairwise([3, 32, 64, 128, 256]):
-        layers += [
-            nn.Conv2d(outer, inner, 4, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(inner),
-            nn.LeakyReLU(0.2),
-        ]
-    plain = nn.Sequential(*layers, nn.Flatten(), nn.Linear(256 * 6 * 6, 1))
-    network = discriminator_of(params("dcgan_bce_96"))
-    assert_same(network, plain, torch.randn(2, 3, 96, 96))
+def test_dcgan_at_96_pixels_has_its_networks(params):
+    made = params("dcgan_bce_96")
+    plain = plain_generator([512, 256, 128, 64], 6, nn.ReLU(), bias=True, norm=False)
+    assert_same(generator_of(made), plain, torch.randn(2, 100))
+    network = discriminator_of(made)
+    assert_same(network, plain_discriminator([32, 64, 128, 256], 6, norm=True), pictures(96))
     assert network.uses_batch_statistics
+
+
+def pictures(size):
+    return torch.randn(2, 3, size, size)
 
 
 def test_r3gan_at_64_pixels_has_two_blocks_a_resolution_and_no_norm(params):
