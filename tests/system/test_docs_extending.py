@@ -9,8 +9,10 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -117,6 +119,7 @@ TASKS = {
     "objective": ("gan/objectives/reverse_kl.py", "gan/objectives/registry.py", "params.yaml"),
     "grids": ("pipeline/tracking/training_run.py",),
     "source": ("pipeline/crawl/json_feed.py", "pipeline/crawl/registry.py"),
+    "metric": ("gan/metrics/energy_distance.py", "gan/metrics/registry.py"),
 }
 
 
@@ -246,6 +249,18 @@ def test_the_example_family_refuses_what_it_cannot_do(network, documented):
         build_both(family, 32, **{network: {"blocks": 2}})
 
 
+def test_the_example_metric_is_the_sum_over_all_pairs(documented):
+    metric = documented("gan/metrics/energy_distance.py")
+    random = np.random.default_rng(1)
+    real, fake = (random.normal(size=(n, 5)).astype(np.float32) for n in (7, 9))
+    pairs = [np.linalg.norm(a - b) for a in real for b in fake]
+    within = [[np.linalg.norm(a - b) for a, b in permutations(x, 2)] for x in (real, fake)]
+    expected = 2 * np.mean(pairs) - np.mean(within[0]) - np.mean(within[1])
+    assert metric.energy_distance(real, fake) == pytest.approx(expected, rel=1e-5)
+    same = random.normal(size=(2000, 5)).astype(np.float32)
+    assert metric.energy_distance(same[::2], same[1::2]) == pytest.approx(0, abs=0.02)
+
+
 def test_another_way_to_log_grids_is_part_of_no_stage(copy):
     for stage in ("preprocess", "reference", "train", "evaluate"):
         entry = f"pipeline/stages/{stage}.py"
@@ -282,7 +297,8 @@ def test_the_examples_train_log_and_generate_as_the_document_says(
     copy, gan, write_params, write_cache, noise_images
 ):
     recipes = yaml.safe_load((copy / "params.yaml").read_text())["train"]["recipes"]
-    write_params(copy / "params.yaml", {"train.recipes": recipes} | BOTH)
+    changes = {"train.recipes": recipes, "evaluate.metrics": ["energy_distance"]} | BOTH
+    write_params(copy / "params.yaml", changes)
     write_cache(copy / "cache", noise_images)
     plan = gan("train", "--dry-run", cwd=copy)
     assert plan.returncode == 0, plan.stderr
@@ -301,3 +317,18 @@ def test_the_examples_train_log_and_generate_as_the_document_says(
     assert {int(file.stem) for file in grids} == {0, 64, 128, 192}
     made = gan("generate", "--ckpt", "models/final.pt", "--seeds", "0-3", cwd=copy)
     assert made.returncode == 0, made.stderr
+
+    def run(*command):
+        done = gan(*command, cwd=copy, store=f"sqlite:///{copy / 'mlflow.db'}")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("evaluate")
+    names = json.loads((copy / "reports/metrics.json").read_text())
+    (key,) = [name for name in names if name.startswith("energy_lite0_") and "holdout" not in name]
+    run("evaluate", "--ckpt", "models/final.pt", "--out", "final")
+    page = (copy / "final/report.html").read_text()
+    assert "Energy distance" in page
+    assert "doi:10.1016/j.jspi.2013.03.018" in page
+    assert f"By {key}, lower is better." in run("runs", "--by", key)
+    assert f"By {key}, lower is better." in run("compare", "latest", "final")
