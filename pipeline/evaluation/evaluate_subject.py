@@ -66,7 +66,7 @@ def evaluate_subject(
     batch_size: images that go through an extractor at once on a GPU. selection: of the subject
     among snapshots, for the result.
     """
-    seeds, count = subject.seeds(settings.report_seeds), subject.count(settings.num_fakes)
+    seeds, count = subject.sample_sets(settings)
     extractors, data = references.extractors, references.memorisation
     metrics = MetricResults(settings, references.items, subject.marks)
     statistics: list[Statistics] = []

@@ -10,8 +10,8 @@ import hashlib
 import itertools
 import os
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -20,19 +20,17 @@ from typing import TypeVar
 import numpy as np
 import PIL
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gan.errors import GanError
 from gan.tensor_cache import Images
-from pipeline.console import progress, say
+from pipeline.console import list_first, say, track
 from pipeline.evaluation.picture_file import EXTENSIONS, Header, read_header, read_pixels
 from pipeline.features.sources import reference_tag
 
 SCAN_CHUNK = 256  # files of a task
-MAX_SIZES = 4  # in an error message
+SHA256 = hashlib.sha256().digest_size
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -51,14 +49,30 @@ class FolderSource:
         self.files, self.ignored = _list_images(folder)
         if len(self.files) < 2:
             raise _too_few(folder, self.files, self.ignored)
-        summary = _Summary(len(self.files))
-        with warnings.catch_warnings(action="ignore"), progress(self._title, len(self)) as advance:
-            for headers in _in_order(self._read_headers, _slices(len(self), SCAN_CHUNK), workers):
-                summary.add(headers)
-                advance(summary.count, "")
-        self.size = summary.require_one_size(folder, self.files)
-        self._sha256 = summary.sha256
-        summary.report(folder, self.ignored)
+        self._digests = bytearray()
+        sizes: Counter[tuple[int, int]] = Counter()
+        examples: dict[tuple[int, int], str] = {}
+        notes: Counter[str] = Counter()
+        with warnings.catch_warnings(action="ignore"):
+            headers = itertools.chain.from_iterable(self._map(self._read_headers, SCAN_CHUNK))
+            tracked = track(headers, f"{self._name}: files", len(self))
+            for file, header in zip(self.files, tracked, strict=True):
+                self._digests += header.sha256
+                sizes[header.size] += 1
+                examples.setdefault(header.size, file)
+                notes.update(header.conversions)
+        if len(sizes) > 1:
+            found = [f"{n} of {w}x{h} ({examples[h, w]})" for (h, w), n in sizes.most_common()]
+            raise GanError(
+                f"{folder}: images of {len(sizes)} sizes: {list_first(found)}; resize all with "
+                "one filter, or move the others elsewhere"
+            )
+        (self.size,) = sizes
+        if self.ignored:
+            notes["other or hidden files are ignored"] = self.ignored
+        if notes:
+            texts = ", ".join(f"{number} {text}" for text, number in notes.items())
+            say(f"{folder}: {len(self)} images: {texts}")
 
     def __len__(self) -> int:
         return len(self.files)
@@ -80,7 +94,7 @@ class FolderSource:
         before. Another version of Pillow may decode a JPEG otherwise, and counts as other data.
         """
         whole = hashlib.sha256(f"folder 1, pillow {PIL.__version__}\n".encode())
-        whole.update(self._sha256.data)
+        whole.update(self._digests)
         return whole.hexdigest()
 
     def batches(self, size: int) -> Iterator[Tensor]:
@@ -88,75 +102,42 @@ class FolderSource:
 
         GanError if a file is damaged, or changed since the source was made.
         """
-        for images in _in_order(self._decode, _slices(len(self), size), self._workers):
+        for images in self._map(self.select, size):
             yield torch.from_numpy(images).permute(0, 3, 1, 2)
 
     def select(self, indices: Sequence[int]) -> Images:
         """Decode the images at these indices, (n, H, W, 3) uint8."""
-        return self._decode(indices)
+        images = np.empty((len(indices), *self.size, 3), dtype=np.uint8)
+        for image, index in zip(images, indices, strict=True):
+            sha256 = bytes(self._digests[index * SHA256 : (index + 1) * SHA256])
+            image[:] = read_pixels(self.folder / self.files[index], sha256)
+        return images
 
     @property
     def _name(self) -> str:
         return self.folder.resolve().name
 
-    @property
-    def _title(self) -> str:
-        return f"{self._name}: files"
-
     def _read_headers(self, indices: Sequence[int]) -> list[Header]:
         return [read_header(self.folder / self.files[index]) for index in indices]
 
-    def _decode(self, indices: Sequence[int]) -> Images:
-        images = np.empty((len(indices), *self.size, 3), dtype=np.uint8)
-        for image, index in zip(images, indices, strict=True):
-            image[:] = read_pixels(self.folder / self.files[index], self._sha256[index].tobytes())
-        return images
+    def _map(self, function: Callable[[Sequence[int]], Result], size: int) -> Iterator[Result]:
+        """Yield function(indices) of all images, `size` at once, in order.
 
-
-class _Summary:
-    """Hashes, sizes and counts from the headers of a folder's images."""
-
-    def __init__(self, count: int) -> None:
-        self.count = self.grey = self.palette = self.alpha = 0
-        self.sha256: NDArray[np.uint8] = np.empty((count, 32), dtype=np.uint8)
-        self._sizes: dict[tuple[int, int], list[int]] = {}  # count, and index of the first
-
-    def add(self, headers: Iterable[Header]) -> None:
-        for header in headers:
-            self.sha256[self.count] = np.frombuffer(header.sha256, np.uint8)
-            self._sizes.setdefault(header.size, [0, self.count])[0] += 1
-            self.grey += header.grey
-            self.palette += header.palette
-            self.alpha += header.alpha
-            self.count += 1
-
-    def require_one_size(self, folder: Path, files: Sequence[str]) -> tuple[int, int]:
-        """Return the (height, width) of all; GanError with examples if there are several sizes."""
-        if len(self._sizes) == 1:
-            return next(iter(self._sizes))
-        by_count = sorted(self._sizes.items(), key=lambda item: (-item[1][0], item[1][1]))
-        examples = ", ".join(
-            f"{count} of {width}x{height} ({files[first]})"
-            for (height, width), (count, first) in by_count[:MAX_SIZES]
-        )
-        more = f" and {len(by_count) - MAX_SIZES} more" if len(by_count) > MAX_SIZES else ""
-        raise GanError(
-            f"{folder}: images of {len(by_count)} sizes: {examples}{more}; resize all with one "
-            "filter, or move the others elsewhere"
-        )
-
-    def report(self, folder: Path, ignored: int) -> None:
-        """Print one line on stderr about images that aren't RGB and files that are ignored."""
-        conversions = (
-            (self.grey, "grey and read as RGB"),
-            (self.palette, "with a palette and read as RGB"),
-            (self.alpha, "with transparency, which is dropped"),
-        )
-        notes = [f"{number} {text}" for number, text in conversions if number]
-        if ignored:
-            notes.append(f"{ignored} other or hidden files are ignored")
-        if notes:
-            say(f"{folder}: {self.count} images: {', '.join(notes)}")
+        Threads work a few parts ahead; ThreadPoolExecutor.map would read all of them ahead.
+        """
+        count = len(self)
+        parts = (range(start, min(start + size, count)) for start in range(0, count, size))
+        pool = ThreadPoolExecutor(self._workers)
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for part in parts:
+                waiting.append(pool.submit(function, part))
+                if len(waiting) > 2 * self._workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _list_images(folder: Path) -> tuple[list[str], int]:
@@ -172,9 +153,11 @@ def _list_images(folder: Path) -> tuple[list[str], int]:
         try:
             with os.scandir(folder / below) as entries:
                 for entry in entries:
-                    if _is_folder(entry):
+                    hidden = entry.name.startswith(".")
+                    extension = os.path.splitext(entry.name)[1].lower()
+                    if entry.is_dir(follow_symlinks=False) and not hidden:
                         waiting.append(f"{below}{entry.name}/")
-                    elif _is_image(entry):
+                    elif not hidden and extension in EXTENSIONS and entry.is_file():
                         files.append(below + entry.name)
                     else:
                         ignored += 1
@@ -183,41 +166,9 @@ def _list_images(folder: Path) -> tuple[list[str], int]:
     return sorted(files), ignored
 
 
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    return entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
-
-
-def _is_image(entry: "os.DirEntry[str]") -> bool:
-    extension = entry.name.rpartition(".")[2].lower()
-    return not entry.name.startswith(".") and extension in EXTENSIONS and entry.is_file()
-
-
 def _too_few(folder: Path, files: Sequence[str], ignored: int) -> GanError:
     if files:
         return GanError(f"{folder}: one image only ({files[0]}); statistics need 2")
     if ignored:
         return GanError(f"{folder}: no images among {ignored} files; give a folder of PNG or JPEG")
     return GanError(f"{folder}: an empty folder; statistics need 2 images")
-
-
-def _slices(count: int, size: int) -> Iterator[range]:
-    return (range(start, min(start + size, count)) for start in range(0, count, size))
-
-
-def _in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Iterator[Result]:
-    """Yield function(item) of each, in order, from threads that work a few items ahead."""
-    pool = ThreadPoolExecutor(workers)
-    remaining = iter(items)
-    waiting: deque[Future[Result]] = deque()
-    try:
-        for item in itertools.islice(remaining, 2 * workers):
-            waiting.append(pool.submit(function, item))
-        while waiting:
-            result = waiting.popleft().result()
-            for item in itertools.islice(remaining, 1):
-                waiting.append(pool.submit(function, item))
-            yield result
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -8,8 +8,8 @@ import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -18,23 +18,7 @@ from gan.errors import GanError
 from gan.tensor_cache import Images
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "AVIF")
-EXTENSIONS = frozenset(
-    (
-        "avif",
-        "bmp",
-        "gif",
-        "jfif",
-        "jpeg",
-        "jpg",
-        "pgm",
-        "png",
-        "ppm",
-        "tga",
-        "tif",
-        "tiff",
-        "webp",
-    )
-)
+EXTENSIONS = {name for name, kind in Image.registered_extensions().items() if kind in FORMATS}
 MAX_PIXELS = 1 << 24
 """Of one picture: 4096 x 4096. More is a mistake, or a decompression bomb."""
 
@@ -42,15 +26,15 @@ DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 """Modes of more than 8 bits, which Pillow clips to 255 instead of scaling them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """Facts about a file without decoding it; size is (height, width)."""
+class Header(NamedTuple):
+    """Facts about a file without decoding it; size is (height, width).
+
+    conversions: how its pixels become RGB, such as `grey and read as RGB`.
+    """
 
     sha256: bytes
     size: tuple[int, int]
-    grey: bool
-    palette: bool
-    alpha: bool
+    conversions: list[str]
 
 
 def read_header(path: Path) -> Header:
@@ -62,8 +46,13 @@ def read_header(path: Path) -> Header:
         alpha = "transparency" in image.info or bands[-1].upper() == "A"
     if mode in DEEP_MODES:
         raise GanError(f"{path}: samples of more than 8 bits ({mode}); save it with 8 bits each")
-    grey, palette = mode in ("1", "L", "LA", "La"), bands[0] == "P"
-    return Header(hashlib.sha256(data).digest(), (height, width), grey, palette, alpha)
+    conversions = {
+        "grey and read as RGB": mode in ("1", "L", "LA", "La"),
+        "with a palette and read as RGB": bands[0] == "P",
+        "with transparency, which is dropped": alpha,
+    }
+    applied = [text for text, true in conversions.items() if true]
+    return Header(hashlib.sha256(data).digest(), (height, width), applied)
 
 
 def read_pixels(path: Path, sha256: bytes) -> Images:
@@ -87,15 +76,16 @@ def _read(path: Path) -> bytes:
 @contextmanager
 def _open_picture(path: Path, data: bytes) -> Iterator[Image.Image]:
     """Open a picture, reading its header only; any error in the block becomes a GanError."""
+    large = f"more than {MAX_PIXELS}; resize it or remove it"
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise _too_large(path, f"{image.width}x{image.height} pixels")
+                raise GanError(f"{path}: {image.width}x{image.height} pixels, {large}")
             yield image
     except (GanError, MemoryError):
         raise
     except Image.DecompressionBombError:
-        raise _too_large(path, "many pixels") from None
+        raise GanError(f"{path}: many pixels, {large}") from None
     except UnidentifiedImageError:
         raise GanError(
             f"{path}: not a picture in {', '.join(FORMATS)}, or damaged; save it anew or remove it"
@@ -104,7 +94,3 @@ def _open_picture(path: Path, data: bytes) -> Iterator[Image.Image]:
         # Pillow's plugins raise nearly anything on damaged files: struct.error, SyntaxError, ...
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise GanError(f"{path}: damaged picture ({reason}); save it anew or remove it") from None
-
-
-def _too_large(path: Path, size: str) -> GanError:
-    return GanError(f"{path}: {size}, more than {MAX_PIXELS}; resize it or remove it")

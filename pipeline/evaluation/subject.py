@@ -14,6 +14,7 @@ from gan.devices import choose_compute
 from gan.errors import GanError
 from gan.features.extractor import exact_inference
 from gan.models.interfaces import Generator
+from gan.params.evaluation import EvaluateParams
 from gan.sampling import (
     BATCH,
     GRID_COLUMNS,
@@ -31,8 +32,6 @@ from pipeline.paths import sha256_of
 
 Weights = Literal["averaged", "raw"]
 
-GRID_IMAGES = len(GRID_SEEDS)
-
 
 class Subject(Protocol):
     """Source of fakes: one sample set per latent seed, or a single one."""
@@ -45,11 +44,8 @@ class Subject(Protocol):
     def size(self) -> tuple[int, int]:
         """(height, width) of an image."""
 
-    def seeds(self, wanted: Sequence[int]) -> Sequence[int | None]:
-        """Return the seeds of its sample sets; [None] for the single set of a folder."""
-
-    def count(self, wanted: int) -> int:
-        """Return the images of a sample set."""
+    def sample_sets(self, settings: EvaluateParams) -> tuple[Sequence[int | None], int]:
+        """Return the seeds of its sample sets, [None] for a folder's, and the images of each."""
 
     def batches(self, seed: int | None, count: int) -> Iterator[Tensor]:
         """Yield a sample set, as (n, 3, H, W) uint8."""
@@ -92,11 +88,8 @@ class CheckpointSubject:
     def size(self) -> tuple[int, int]:
         return self.origin.size, self.origin.size
 
-    def seeds(self, wanted: Sequence[int]) -> Sequence[int | None]:
-        return wanted
-
-    def count(self, wanted: int) -> int:
-        return wanted
+    def sample_sets(self, settings: EvaluateParams) -> tuple[Sequence[int | None], int]:
+        return settings.report_seeds, settings.num_fakes
 
     def batches(self, seed: int | None, count: int) -> Iterator[Tensor]:
         return self._generate(self._latents(seed, count))
@@ -150,11 +143,8 @@ class FolderSubject:
     def size(self) -> tuple[int, int]:
         return self.source.size
 
-    def seeds(self, wanted: Sequence[int]) -> Sequence[int | None]:
-        return (None,)
-
-    def count(self, wanted: int) -> int:
-        return len(self.source)
+    def sample_sets(self, settings: EvaluateParams) -> tuple[Sequence[int | None], int]:
+        return (None,), len(self.source)
 
     def batches(self, seed: int | None, count: int) -> Iterator[Tensor]:
         return self.source.batches(64)
@@ -164,7 +154,7 @@ class FolderSubject:
 
     def grid(self) -> Images:
         """Return evenly spaced images from the first to the last."""
-        return self.source.select(evenly_spaced(len(self.source), GRID_IMAGES))
+        return self.source.select(evenly_spaced(len(self.source), len(GRID_SEEDS)))
 
     def interpolations(self) -> None:
         return None

@@ -117,7 +117,7 @@ def test_conversions_to_rgb_are_reported_once(tmp_path, capsys, recwarn):
     everything(source)
     everything(source)
     (line,) = [each for each in capsys.readouterr().err.splitlines() if "grey" in each]
-    assert re.findall(r"\d+", line.removeprefix(str(tmp_path))) == ["5", "2", "1", "2", "1"]
+    assert re.findall(r"\d+", line.removeprefix(str(tmp_path))) == ["5", "2", "2", "1", "1"]
     assert not recwarn.list
 
 
