@@ -64,9 +64,8 @@ def evaluate_run(
     checkpoint is its best snapshot. GanError if there is no such run or checkpoint.
     """
     with checkpoint_of(run, paths) as checkpoint:
-        own = (
-            Own(checkpoint.run_id, checkpoint.last_step) if as_stage and checkpoint.best else None
-        )
+        replaces = as_stage and checkpoint.best
+        own = Own(checkpoint.run_id, checkpoint.last_step) if replaces else None
         return evaluate_one(replace(request, ckpt=checkpoint.file, own=own), params, paths)
 
 
@@ -93,17 +92,23 @@ def evaluate_one(request: Request, params: Params, paths: Paths) -> Evaluation:
     store = FeatureStore(paths.features, paths.reference)
     real = RealFeatures(store, cache, chunk_size(batch_size), request.workers)
     references = open_references(settings, real, extractors, against, trained_on, subject.size)
-    check_distances(references, settings, subject.count(settings.num_fakes))
+    check_distances(references, settings, subject.sample_sets(settings)[1])
     if not request.extractors:
         references = references.with_notes(missing_note(params.features, paths))
     evaluation = evaluate_subject(subject, references, settings, batch_size)
+    notes = evaluation.result.notes
     if not evaluation.metrics:
-        notes = "; ".join(evaluation.result.notes)
-        raise GanError(f"evaluate: no metric could be computed: {notes}")
-    for note in evaluation.result.notes:
+        raise GanError(f"evaluate: no metric could be computed: {'; '.join(notes)}")
+    for note in notes:
         say(note)
     if request.statistics is not None:
-        save_statistics(request.statistics, evaluation.statistics, _labels(extractors[0]))
+        first = extractors[0]
+        labels: Labels = {
+            "extractor": first.name,
+            "extractor_digest": first.digest,
+            "protocol": first.protocol,
+        }
+        save_statistics(request.statistics, evaluation.statistics, labels)
     with tempfile.TemporaryDirectory(prefix="gan-") as temporary:
         folder = request.out or Path(temporary)
         if request.out or request.own:
@@ -136,12 +141,3 @@ def _check_statistics(file: Path, extractors: Sequence[Extractor]) -> None:
         )
     if file.suffix.lower() != ".npz" or file.is_dir():
         raise GanError(f"{file}: statistics files are called NAME.npz")
-
-
-def _labels(extractor: Extractor) -> Labels:
-    """Return the labels that name the extractor in a statistics file."""
-    return {
-        "extractor": extractor.name,
-        "extractor_digest": extractor.digest,
-        "protocol": extractor.protocol,
-    }

@@ -2,12 +2,11 @@
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from gan.errors import GanError
 from pipeline.console import list_first, one_line, warn, without_secrets
@@ -41,6 +40,7 @@ OPEN_S = 60.0  # a database server may let its client try again for minutes
 
 NO_RUNS = "no runs recorded yet; `dvc repro` or `gan train` makes the first"
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -58,6 +58,29 @@ class Training:
     best: int | None
 
 
+Method = Callable[Concatenate["Runs", P], T]
+
+
+def answered(method: Method[P, T]) -> Method[P, T]:
+    """Decorate a method of Runs: UnknownRunError, one line, if the store does not answer."""
+
+    @wraps(method)
+    def ask(self: "Runs", /, *args: P.args, **options: P.kwargs) -> T:
+        try:
+            return method(self, *args, **options)
+        except GanError:
+            raise
+        except Exception as error:
+            text = f"{type(error).__name__}: {without_secrets(one_line(str(error)))}"[:200]
+            why = "the server does not answer" if "ConnectionPool" in text else text
+            raise UnknownRunError(
+                f"{self._place}: runs cannot be read: {why}; look at the store and at "
+                "MLFLOW_TRACKING_URI"
+            ) from None
+
+    return ask
+
+
 class Runs:
     """Search for trainings. A run is named by its id or run key, by 6 digits or more of one, by
     its name, by `latest`, or by the file or folder of its evaluation.
@@ -73,14 +96,17 @@ class Runs:
 
     def find(self, name: str) -> StoredRun:
         """The run in the store."""
-        found = self._query(lambda: list(self._candidates(name)))
+        found = self._find_all(name)
         if not found:
             raise UnknownRunError(
                 f"{one_line(name)!r}: no training of this name, id or run key in {self._place} "
                 "(an id or key needs 6 digits at least); `gan runs` lists them"
             )
         if len(found) > 1:
-            raise GanError(f"{one_line(name)!r} may be {_list_choices(found)}; give the id of one")
+            digits = digits_of_ids(found)
+            choices = [f"{run.run_id[:digits]} ({one_line(run.name)})" for run in found]
+            listed = list_first(choices, MOST_LISTED)
+            raise GanError(f"{one_line(name)!r} may be {listed}; give the id of one")
         return found[0]
 
     def find_evaluated(self, name: str) -> EvaluatedRun:
@@ -101,6 +127,7 @@ class Runs:
         best = to_count(run.metrics.get("best_images_seen"))
         return Training(label_of(run), run.tags["run_key"], run.run_id, best)
 
+    @answered
     def list_trainings(
         self, limit: int, by: str | None = None, *, lower_first: bool = True
     ) -> list[StoredRun]:
@@ -110,40 +137,38 @@ class Runs:
         """
         direction = "ASC" if lower_first else "DESC"
         order = [f"metrics.`{by}` {direction}"] if by and SORTABLE.fullmatch(by) else []
-        runs = self._query(lambda: search_trainings(self._store, "", limit, order))
+        runs = search_trainings(self._store, "", limit, order)
         if not runs:
             raise UnknownRunError(f"{self._place}: {NO_RUNS}")
         return runs
 
+    @answered
     def list_files(self, run_id: str, folder: str) -> dict[str, int]:
         """Files in a folder of a run's artefacts, with their sizes in bytes."""
-        return self._query(lambda: list_files(self._store, run_id, folder))
+        return list_files(self._store, run_id, folder)
 
+    @answered
     def last_step(self, run_id: str) -> int | None:
         """The greatest step of the metrics that a training or an evaluation ends with."""
-        return self._query(lambda: last_step(self._store, run_id, LAST))
+        return last_step(self._store, run_id, LAST)
 
+    @answered
     def download(self, run_id: str, file: str, into: Path) -> Path:
         """Copy an artefact into a folder; returns the copy."""
-        return self._query(lambda: download(self._store, run_id, file, into))
+        return download(self._store, run_id, file, into)
 
-    def _candidates(self, name: str) -> Iterator[StoredRun]:
+    @answered
+    def _find_all(self, name: str) -> list[StoredRun]:
         if name == LATEST:
-            yield from search_trainings(self._store, "", 1)
-            return
-        digits = name.lower()
-        by_id: list[StoredRun] = []
-        others: list[StoredRun] = []
-        if HEX.fullmatch(digits):
-            by_id = search_trainings(
-                self._store, f"attributes.run_id LIKE '{digits}%'", MOST_OF_A_NAME
-            )
-            others = search_trainings(
-                self._store, f"tags.run_key LIKE '{digits}%'", MOST_OF_A_NAME
-            )
-        if condition := _name_filter(name):
-            others += self._search(condition)
-        yield from {run.run_id: run for run in [*by_id, *drop_repetitions(others)]}.values()
+            return search_trainings(self._store, "", 1)
+        by_id, others = [], []
+        if HEX.fullmatch(digits := name.lower()):
+            by_id = self._search(f"attributes.run_id LIKE '{digits}%'")
+            others = self._search(f"tags.run_key LIKE '{digits}%'")
+        quote = '"' if "'" in name else "'"
+        if quote not in name:  # there is no way to quote both kinds of quotes
+            others += self._search(f"attributes.run_name = {quote}{name}{quote}")
+        return list({run.run_id: run for run in [*by_id, *drop_repetitions(others)]}.values())
 
     def _search(self, condition: str) -> list[StoredRun]:
         return search_trainings(self._store, condition, MOST_OF_A_NAME)
@@ -156,17 +181,6 @@ class Runs:
         if store.misplaced:
             warn(store.misplaced)
         return store
-
-    def _query(self, question: Callable[[], T]) -> T:
-        try:
-            return question()
-        except GanError:
-            raise
-        except Exception as error:
-            raise UnknownRunError(
-                f"{self._place}: runs cannot be read: {_describe(error)}; look at the store and "
-                "at MLFLOW_TRACKING_URI"
-            ) from None
 
 
 def _evaluation_file(name: str) -> Path | None:
@@ -185,12 +199,6 @@ def _evaluation_file(name: str) -> Path | None:
     return None
 
 
-def _name_filter(name: str) -> str | None:
-    """MLflow's filter for a run's name; there is no way to quote both kinds of quotes."""
-    quote = '"' if "'" in name else "'"
-    return None if quote in name else f"attributes.run_name = {quote}{name}{quote}"
-
-
 def drop_repetitions(runs: Sequence[StoredRun]) -> list[StoredRun]:
     """One run a run key, since these are the same training: the newest evaluated run, else the
     newest."""
@@ -204,25 +212,6 @@ def digits_of_ids(runs: Sequence[StoredRun]) -> int:
     """How many digits of the runs' ids tell them apart."""
     ids = {run.run_id for run in runs}
     return next(n for n in range(SHORT, 33) if len({each[:n] for each in ids}) == len(ids))
-
-
-def _list_choices(runs: Sequence[StoredRun]) -> str:
-    digits = digits_of_ids(runs)
-    choices = [
-        f"{run.run_id[:digits]} ({one_line(run.name)}, {_format_start(run)})" for run in runs
-    ]
-    return list_first(choices, MOST_LISTED)
-
-
-def _format_start(run: StoredRun) -> str:
-    return datetime.fromtimestamp(run.started / 1000).strftime("%Y-%m-%d %H:%M")
-
-
-def _describe(error: Exception) -> str:
-    text = without_secrets(one_line(str(error)))
-    if "ConnectionPool" in text:
-        return "the server does not answer"
-    return f"{type(error).__name__}: {text}"[:200]
 
 
 def call_within(seconds: float, function: Callable[[], T]) -> T:

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Template, Undefined
+
 from gan.atomic import write_atomically
 from gan.errors import GanError
 from gan.params.file import load_params
@@ -12,14 +14,6 @@ from pipeline.tracking import run_times
 
 COLUMNS = ("fid_", "fd_", "kid_", "kd_", "precision_", "recall_", "best_images_seen")
 """Metrics that have a column; the others are in the JSON only."""
-
-INTRO = """# Results
-
-Trainings on real anime faces, next to each other: the same data, one processor core without bf16
-and at least half an hour of training each. The pictures show avatars of seeds 0 to 63, not
-chosen by hand. This page is rendered from the JSON files beside the pictures by
-`gan results render`.
-"""
 
 
 def add(name: str, paths: Paths, folder: Path) -> None:
@@ -58,63 +52,41 @@ def page(folder: Path) -> str:
     runs = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
     if not runs:
         raise GanError(f"{folder}: no results; `gan results add NAME` collects them")
-    return "\n".join([INTRO, _table(runs), *(_section(run, folder.name) for run in runs)])
-
-
-def _table(runs: list[dict[str, Any]]) -> str:
     keys = sorted({key for run in runs for key in run["metrics"] if key.startswith(COLUMNS)})
     keys.sort(key=lambda key: key == "best_images_seen")
-    head = ["run", *keys, "images seen", "minutes"]
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for run in runs:
-        cells = [run["name"], *(_number(run["metrics"].get(key)) for key in keys)]
-        cells += [_number(run["images_seen"]), _number(run["minutes"])]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    text = Path(__file__).with_name("results.md").read_text("utf-8")
+    template = Template(text, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    rendered: str = template.render(
+        folder=folder.name,
+        runs=runs,
+        keys=keys,
+        number=_format_number,
+        list_recipe=_list_recipe,
+        list_optimiser=_list_optimiser,
+    )
+    return rendered
 
 
-def _number(value: float | None) -> str:
-    if value is None:
+def _format_number(value: float | Undefined) -> str:
+    if isinstance(value, Undefined):
         return "-"
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4f}"
 
 
-def _section(run: dict[str, Any], folder: str) -> str:
-    train, data = run["train"], run["data"]
-    networks = "; ".join(_network(run, name) for name in ("generator", "discriminator"))
-    return (
-        f"## {run['name']}\n\n"
-        f"Objective `{train['objective']}` ({_recipe(train['recipe'])}); {networks}; "
-        f"batch {train['batch_size']}, {run['preprocess']['size']} px, seed {train['seed']}; "
-        f"{data['train']:,} images to train on, {data['holdout']:,} held out; "
-        f"run key `{run['metrics']['run_key']}`.\n\n"
-        f"![avatars of seeds 0 to 63]({folder}/{run['name']}.png)\n"
-    )
-
-
-def _recipe(recipe: dict[str, Any]) -> str:
+def _list_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
     """Settings of a recipe that are not 0, false or empty, without the optimisers."""
     penalties = {f"penalties.{key}": value for key, value in recipe["penalties"].items()}
     if penalties.pop("penalties.every") > 1:
         penalties["penalties.every"] = recipe["penalties"]["every"]
     plain = {key: value for key, value in recipe.items() if not isinstance(value, dict)}
-    return _format_settings({key: value for key, value in (plain | penalties).items() if value})
+    return {key: value for key, value in (plain | penalties).items() if value}
 
 
-def _network(run: dict[str, Any], name: str) -> str:
-    network, optimiser = run["model"][name], run["train"]["recipe"][name]
-    return f"{name} {network['family']} of width {network['width']}, {_optimiser(optimiser)}"
-
-
-def _optimiser(optimiser: dict[str, Any]) -> str:
+def _list_optimiser(optimiser: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of an optimiser, and its schedule if the learning rate changes."""
     schedule = optimiser["schedule"]
     changing = schedule["shape"] != "constant" or schedule["warm_up"]
-    settings = optimiser["arguments"] | (schedule if changing else {})
-    details = f" ({_format_settings(settings)})" if settings else ""
-    return f"{optimiser['optimiser']} at {optimiser['learning_rate']}{details}"
-
-
-def _format_settings(settings: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in settings.items())
+    settings: dict[str, Any] = optimiser["arguments"] | (schedule if changing else {})
+    return settings

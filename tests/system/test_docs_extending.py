@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from corner_features import FILE, save_corners
 from markdown_it import MarkdownIt
 from page_server import PageServer, picture
 
@@ -299,6 +300,8 @@ def test_the_examples_train_log_and_generate_as_the_document_says(
     recipes = yaml.safe_load((copy / "params.yaml").read_text())["train"]["recipes"]
     few = {f"evaluate.{key}": 16 for key in ("num_fakes", "selection_fakes")}
     few |= {"evaluate.report_seeds": [2, 3], "evaluate.metrics": ["energy_distance"]}
+    few |= {"features.extractors": [FILE]}
+    save_corners(copy / "weights")
     write_params(copy / "params.yaml", {"train.recipes": recipes} | BOTH | few)
     write_cache(copy / "cache", noise_images)
     plan = gan("train", "--dry-run", cwd=copy)
@@ -326,7 +329,9 @@ def test_the_examples_train_log_and_generate_as_the_document_says(
 
     run("evaluate")
     names = json.loads((copy / "reports/metrics.json").read_text())
-    (key,) = [name for name in names if name.startswith("energy_lite0_") and "holdout" not in name]
+    (key,) = [
+        name for name in names if name.startswith("energy_script_") and "holdout" not in name
+    ]
     run("evaluate", "--ckpt", "models/final.pt", "--out", "final")
     page = (copy / "final/report.html").read_text()
     assert "Energy distance" in page
