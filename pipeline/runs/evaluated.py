@@ -61,10 +61,8 @@ def read_evaluation(file: Path) -> EvaluatedRun:
     """Read an evaluation.json of `gan evaluate`; GanError if the file is something else."""
     result = read_result(file)
     subject = result.subject if isinstance(result.subject, CheckpointFacts) else None
-    settings: dict[str, str] = {}
-    if subject:
-        settings |= flatten({"cache": subject.lineage.get("preprocess", {})})
-        settings |= _dataset(subject.lineage.get("snapshot"))
+    lineage = subject.lineage if subject else {}
+    settings = {k: str(v) for k, v in flatten({"cache": lineage.get("preprocess", {})}).items()}
     return EvaluatedRun(
         name=one_line(result.subject.name),
         where=str(file),
@@ -80,7 +78,7 @@ def read_evaluation(file: Path) -> EvaluatedRun:
             for key, each in result.metrics.items()
             if math.isfinite(each.value)
         },
-        data_settings=settings,
+        data_settings=settings | _dataset(lineage.get("snapshot")),
     )
 
 
@@ -91,16 +89,13 @@ def _dataset(digest: str | None) -> dict[str, str]:
 def _protocol_parts(metric: MetricResult, result: EvaluationResult) -> dict[str, str]:
     extractor = result.protocol.extractors.get(metric.extractor)
     reference = result.references.get(metric.against or "")
-    parts: dict[str, str | int | None] = {"number of real images": metric.reals}
-    if extractor:
-        parts |= {
-            "extractor": extractor.digest,
-            "precision": extractor.precision,
-            "extractor's protocol": extractor.protocol,
-        }
-    if reference:
-        parts["real images"] = reference.digest
-    return {name: str(value) for name, value in parts.items() if value is not None}
+    return {
+        "extractor": extractor.digest if extractor else "",
+        "precision": extractor.precision if extractor else "",
+        "extractor's protocol": extractor.protocol if extractor else "",
+        "real images": reference.digest if reference else "",
+        "number of real images": str(metric.reals),
+    }
 
 
 def evaluated_from(run: StoredRun) -> EvaluatedRun:

@@ -111,7 +111,7 @@ def _describe_protocols(runs: Sequence[EvaluatedRun], key: str, equal: Sequence[
 def _list_protocol_differences(runs: Sequence[EvaluatedRun], key: str) -> Iterator[str]:
     """List parts of the protocols that are known to differ."""
     parts = [run.metrics[key].protocol_parts for run in runs]
-    for name in sorted(set.intersection(*({*each} for each in parts))):
+    for name in parts[0] if all(parts) else ():
         values = list(dict.fromkeys(each[name] for each in parts))
         if len(values) > 1:
             yield name if any(map(DIGEST.fullmatch, values)) else _oppose(name, values)
