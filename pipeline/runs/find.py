@@ -61,7 +61,7 @@ class Training:
 Method = Callable[Concatenate["Runs", P], T]
 
 
-def answered(method: Method[P, T]) -> Method[P, T]:
+def ask_store(method: Method[P, T]) -> Method[P, T]:
     """Decorate a method of Runs: UnknownRunError, one line, if the store does not answer."""
 
     @wraps(method)
@@ -127,7 +127,7 @@ class Runs:
         best = to_count(run.metrics.get("best_images_seen"))
         return Training(label_of(run), run.tags["run_key"], run.run_id, best)
 
-    @answered
+    @ask_store
     def list_trainings(
         self, limit: int, by: str | None = None, *, lower_first: bool = True
     ) -> list[StoredRun]:
@@ -142,22 +142,22 @@ class Runs:
             raise UnknownRunError(f"{self._place}: {NO_RUNS}")
         return runs
 
-    @answered
+    @ask_store
     def list_files(self, run_id: str, folder: str) -> dict[str, int]:
         """Files in a folder of a run's artefacts, with their sizes in bytes."""
         return list_files(self._store, run_id, folder)
 
-    @answered
+    @ask_store
     def last_step(self, run_id: str) -> int | None:
         """The greatest step of the metrics that a training or an evaluation ends with."""
         return last_step(self._store, run_id, LAST)
 
-    @answered
+    @ask_store
     def download(self, run_id: str, file: str, into: Path) -> Path:
         """Copy an artefact into a folder; returns the copy."""
         return download(self._store, run_id, file, into)
 
-    @answered
+    @ask_store
     def _find_all(self, name: str) -> list[StoredRun]:
         if name == LATEST:
             return search_trainings(self._store, "", 1)
