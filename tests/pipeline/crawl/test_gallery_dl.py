@@ -7,22 +7,18 @@ import pytest
 from pipeline.crawl.archive.gallery_dl import Provenance, parse_sidecar
 from pipeline.crawl.public_url import public_url, strip_secrets
 
+PXIMG = "https://i.pximg.net/img-original/img/2024/04/01/00/00/00"
 DANBOORU = {
     "id": 7412345,
-    "created_at": "2024-04-01T12:00:00.000-04:00",
-    "date": "2024-04-01 16:00:00",
     "rating": "s",
-    "source": "https://i.pximg.net/img-original/img/2024/04/01/00/00/00/1_p0.png",
+    "source": f"{PXIMG}/1_p0.png",
     "tag_string": "1girl smile blue_hair artist_name",
     "tag_string_general": "1girl smile blue_hair",
     "tags": ["1girl", "smile", "blue_hair", "artist_name"],
     "tags_general": ["1girl", "smile", "blue_hair"],
     "file_url": "https://cdn.donmai.us/original/ab/cd/abcd.jpg",
     "large_file_url": "https://cdn.donmai.us/sample/ab/cd/sample-abcd.jpg",
-    "filename": "abcd",
-    "extension": "jpg",
     "category": "danbooru",
-    "subcategory": "tag",
 }
 GELBOORU = {
     "id": 9876543,
@@ -43,21 +39,16 @@ YANDERE = {
 }
 PIXIV = {
     "id": 98765432,
-    "title": "初春",
     "tags": ["オリジナル", "女の子"],
     "rating": "General",
-    "x_restrict": 0,
-    "num": 0,
-    "url": "https://i.pximg.net/img-original/img/2022/06/01/00/00/00/98765432_p0.png",
+    "url": f"{PXIMG}/98765432_p0.png",
     "user": {"id": 1, "account": "someone"},
     "category": "pixiv",
 }
 TWITTER = {
     "tweet_id": 1790000000000000000,
-    "content": "new picture",
     "hashtags": ["art", "oc"],
     "sensitive": True,
-    "author": {"name": "someone"},
     "category": "twitter",
 }
 E621 = {
@@ -80,93 +71,77 @@ DEVIANTART = {
     "tags": ["Two Words", "portrait"],
     "category": "deviantart",
 }
+EXPECTED = [
+    (
+        DANBOORU,
+        Provenance(
+            DANBOORU["file_url"],
+            "https://danbooru.donmai.us/posts/7412345",
+            ("1girl", "smile", "blue_hair", "artist_name"),
+            "sensitive",
+            f"{PXIMG}/1_p0.png",
+        ),
+    ),
+    (
+        GELBOORU,
+        Provenance(
+            GELBOORU["file_url"],
+            "https://gelbooru.com/index.php?page=post&s=view&id=9876543",
+            ("1girl", "bow", "don't_smile"),
+            "general",
+        ),
+    ),
+    (
+        YANDERE,
+        Provenance(
+            YANDERE["file_url"],
+            "https://yande.re/post/show/1100000",
+            ("dress", "thighhighs"),
+            "general",
+            "https://example.org/work?id=3",
+        ),
+    ),
+    (
+        PIXIV,
+        Provenance(
+            PIXIV["url"],
+            "https://www.pixiv.net/artworks/98765432",
+            ("オリジナル", "女の子"),
+            "general",
+        ),
+    ),
+    (
+        TWITTER,
+        Provenance(
+            page="https://x.com/i/web/status/1790000000000000000",
+            tags=("art", "oc"),
+            rating="sensitive",
+        ),
+    ),
+    (
+        E621,
+        Provenance(
+            E621["file"]["url"],
+            "https://e621.net/posts/4000000",
+            ("smile", "someone"),
+            "general",
+            "https://a.example.com/1 https://b.example.com/2",
+        ),
+    ),
+    (FLICKR, Provenance(FLICKR["url"], licence="Attribution License")),
+    (DEVIANTART, Provenance(page=DEVIANTART["url"], tags=("Two Words", "portrait"))),
+    ({}, Provenance()),
+]
 
 
 def parse(values):
     return parse_sidecar(json.dumps(values).encode())
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (
-            DANBOORU,
-            Provenance(
-                "https://cdn.donmai.us/original/ab/cd/abcd.jpg",
-                "https://danbooru.donmai.us/posts/7412345",
-                ("1girl", "smile", "blue_hair", "artist_name"),
-                "sensitive",
-                "https://i.pximg.net/img-original/img/2024/04/01/00/00/00/1_p0.png",
-            ),
-        ),
-        (
-            GELBOORU,
-            Provenance(
-                "https://img3.gelbooru.com/images/ab/cd/abcd.jpeg",
-                "https://gelbooru.com/index.php?page=post&s=view&id=9876543",
-                ("1girl", "bow", "don't_smile"),
-                "general",
-            ),
-        ),
-        (
-            YANDERE,
-            Provenance(
-                "https://files.yande.re/image/abcd/yande.re%201100000.png",
-                "https://yande.re/post/show/1100000",
-                ("dress", "thighhighs"),
-                "general",
-                "https://example.org/work?id=3",
-            ),
-        ),
-        (
-            PIXIV,
-            Provenance(
-                "https://i.pximg.net/img-original/img/2022/06/01/00/00/00/98765432_p0.png",
-                "https://www.pixiv.net/artworks/98765432",
-                ("オリジナル", "女の子"),
-                "general",
-            ),
-        ),
-        (
-            TWITTER,
-            Provenance(
-                "",
-                "https://x.com/i/web/status/1790000000000000000",
-                ("art", "oc"),
-                "sensitive",
-            ),
-        ),
-        (
-            E621,
-            Provenance(
-                "https://static1.e621.net/data/ab/cd/abcd.png",
-                "https://e621.net/posts/4000000",
-                ("smile", "someone"),
-                "general",
-                "https://a.example.com/1 https://b.example.com/2",
-            ),
-        ),
-        (
-            FLICKR,
-            Provenance(
-                "https://live.staticflickr.com/1/53000000000_abc_o.jpg",
-                licence="Attribution License",
-            ),
-        ),
-        (
-            DEVIANTART,
-            Provenance(
-                "",
-                "https://www.deviantart.com/someone/art/Title-123",
-                ("Two Words", "portrait"),
-            ),
-        ),
-        ({}, Provenance()),
-    ],
-    ids=lambda value: value.get("category", "empty") if isinstance(value, dict) else "",
-)
-def test_the_fields_of_each_site_become_an_entry(values, expected):
-    assert parse(values) == expected
+def test_the_fields_of_each_site_become_an_entry():
+    for values, expected in EXPECTED:
+        assert parse(values) == expected
+    assert parse_sidecar(b"\xef\xbb\xbf" + json.dumps(PIXIV).encode()) == parse(PIXIV)
 
 
 @pytest.mark.parametrize(
@@ -190,15 +165,11 @@ def test_tags_come_in_many_shapes(values, tags):
     ("rating", "category", "expected"),
     [
         ("g", "danbooru", "general"),
-        ("s", "danbooru", "sensitive"),
         ("s", "konachan", "general"),
         ("s", "who_knows", "sensitive"),
-        ("safe", "gelbooru", "general"),
-        ("q", "yandere", "questionable"),
         ("Explicit", "gelbooru", "explicit"),
         ("R-18G", "pixiv", "explicit"),
         ("sketchy", "wallhaven", "sketchy"),
-        (None, "danbooru", ""),
         ({"x": 1}, "danbooru", ""),
     ],
 )
@@ -209,7 +180,6 @@ def test_ratings_have_one_vocabulary(rating, category, expected):
 @pytest.mark.parametrize(
     ("url", "kept"),
     [
-        ("https://a.org/x.jpg", "https://a.org/x.jpg"),
         ("http://a.org:8080/x%20y.jpg?a=1&b=%2F", "http://a.org:8080/x%20y.jpg?a=1&b=%2F"),
         ("https://me:secret@a.org/x.jpg", "https://a.org/x.jpg"),
         ("https://a.org/x.jpg?id=3&api_key=S&user_id=5&login=me", "https://a.org/x.jpg?id=3"),
@@ -217,23 +187,14 @@ def test_ratings_have_one_vocabulary(rating, category, expected):
         ("https://a.org/x.jpg?API-Key=S&a%70i_key=S&Token=S", "https://a.org/x.jpg"),
         ("https://a.org/x.jpg?X-Amz-Signature=S&Key-Pair-Id=S&w=5", "https://a.org/x.jpg?w=5"),
         ("https://a.org/x.jpg#access_token=S", "https://a.org/x.jpg"),
-        ("https://a.org/x#part", "https://a.org/x#part"),
-        ("https://a.org/x?author=me&monkey=1", "https://a.org/x?author=me&monkey=1"),
+        ("https://a.org/x?author=me&monkey=1#part", "https://a.org/x?author=me&monkey=1#part"),
         ("https://[2606:4700::1111]/x", "https://[2606:4700::1111]/x"),
-        ("ftp://a.org/x.jpg", ""),
-        ("javascript:alert(1)", ""),
-        ("/data/x.jpg", ""),
-        ("https://", ""),
-        ("https://a.org:port/x", ""),
-        ("https://[::1/x", ""),
-        ("https://a.org/x y", ""),
-        ("https://a.org/" + "x" * 5000, ""),
-        ("http://localhost:5000/x.jpg", ""),
-        ("http://127.0.0.1/x.jpg", ""),
-        ("http://192.168.1.5/x.jpg", ""),
-        ("http://[::1]/x.jpg", ""),
-        ("http://nas.local/x.jpg", ""),
-        ("http://booru/x.jpg", ""),
+        *((url, "") for url in ("ftp://a.org/x.jpg", "javascript:alert(1)", "/data/x.jpg")),
+        *((url, "") for url in ("https://", "https://a.org:port/x", "https://[::1/x")),
+        *((url, "") for url in ("https://a.org/x y", "https://a.org/" + "x" * 5000)),
+        *((url, "") for url in ("http://localhost:5000/x.jpg", "http://127.0.0.1/x.jpg")),
+        *((url, "") for url in ("http://192.168.1.5/x.jpg", "http://[::1]/x.jpg")),
+        *((url, "") for url in ("http://nas.local/x.jpg", "http://booru/x.jpg")),
     ],
 )
 def test_addresses_keep_no_credential_and_name_no_private_network(url, kept):
@@ -241,15 +202,12 @@ def test_addresses_keep_no_credential_and_name_no_private_network(url, kept):
     assert public_url(kept) == kept
 
 
-def test_addresses_inside_a_text_are_cleaned_too():
+def test_no_field_of_an_entry_holds_a_credential():
     text = "by me https://u:p@a.org/1?token=S&n=2 and http://127.0.0.1:8000/x"
     assert strip_secrets(text) == "by me https://a.org/1?n=2 and"
-
-
-@pytest.mark.parametrize("key", ["file_url", "url", "source", "post_url"])
-def test_no_field_of_an_entry_holds_a_credential(key):
     secret = "https://me:S3CRET@a.org/x.jpg?api_key=S3CRET&access_token=S3CRET"
-    assert "S3CRET" not in repr(parse({key: secret, "category": "gelbooru"}))
+    for key in ("file_url", "url", "source", "post_url"):
+        assert "S3CRET" not in repr(parse({key: secret, "category": "gelbooru"}))
 
 
 @pytest.mark.parametrize("number", ["1/../../x", "", None, True, 1.5, "a b", "x" * 99, [1]])
@@ -263,7 +221,6 @@ def test_an_address_without_a_site_is_taken_from_the_page():
     values = {**DANBOORU, "file_url": "//cdn.donmai.us/x.jpg"}
     assert parse(values).url == "https://cdn.donmai.us/x.jpg"
     assert parse({"file_url": "/data/original/x.jpg"}).url == ""
-    assert parse({**DANBOORU, "file_url": "https://[::1/x.jpg"}).tags == parse(DANBOORU).tags
 
 
 @pytest.mark.parametrize(
@@ -272,25 +229,19 @@ def test_an_address_without_a_site_is_taken_from_the_page():
         b"",
         b"not json",
         b"[]",
-        b'"text"',
-        b"{",
         b"\xff\xfe\x00",
-        b"[" * 100_000,
         b'{"a":' * 100_000,
         b'{"id": ' + b"9" * 5000 + b"}",
     ],
+    ids=range(6),
 )
 def test_anything_but_an_object_is_a_value_error(data):
     with pytest.raises(ValueError):  # noqa: PT011
         parse_sidecar(data)
 
 
-def test_a_byte_order_mark_is_no_obstacle():
-    assert parse_sidecar(b"\xef\xbb\xbf" + json.dumps(PIXIV).encode()) == parse(PIXIV)
-
-
 def test_values_of_any_type_never_break_a_sidecar():
-    odd = [None, True, 1, -1.5, "", "x", "https://a.org", [], {}, [[]], {"url": {}}, {"name": 3}]
+    odd = [None, True, 1, -1.5, "", "x", "https://[::1/x.jpg", [], {}, [[]], {"url": {}}]
     keys = ["id", "category", "tags", "rating", "file", "file_url", "url", "source", "sources"]
     keys += ["license", "licence", "hashtags", "tags_x", "tag_string", "sensitive", "tweet_id"]
     for key in keys:
