@@ -71,6 +71,4 @@ def source_of(request: ScrapeRequest, settings: ScrapeParams) -> Source:
     understood = {"source", "from_manifest", *kind.options.split()}
     for option in sorted(request.source_options - understood):
         raise GanError(f"--{option.replace('_', '-')}: {shown} has no use for it")
-    if request.limit is not None and request.limit < 1:
-        raise GanError(f"--limit {request.limit}: must be at least 1")
     return kind.build(place, request, settings)

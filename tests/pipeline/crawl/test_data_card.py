@@ -21,31 +21,23 @@ from pipeline.dataset.manifest import ManifestEntry
 from pipeline.dataset.reader import Dataset
 
 SOURCE = {"source": "test", "count": 3, "licence": "unknown"}
-RED, GREEN, BLUE, WHITE, BLACK = (
-    (255, 0, 0),
-    (0, 255, 0),
-    (0, 0, 255),
-    (255, 255, 255),
-    (0, 0, 0),
-)
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
-def encode(colour=RED, size=(40, 40), kind="PNG", **options):
+def encode(colour=RED, size=(40, 40), kind="PNG"):
+    return encoded(Image.new("RGB", size, colour), kind)
+
+
+def encoded(image, kind="PNG", **options):
     buffer = io.BytesIO()
-    Image.new("RGB", size, colour).save(buffer, kind, **options)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def entry_of(name, data=b"", **changes):
-    entry = ManifestEntry(
-        page=f"https://site.test/{name}",
-        url=f"https://site.test/{name}.png",
-        tags=("smile",),
-        rating="general",
-        source="",
-        licence="CC0-1.0",
-        status="ok",
-    )
+    page, url = f"https://site.test/{name}", f"https://site.test/{name}.png"
+    entry = ManifestEntry(page, url, ("smile",), "general", "", "CC0-1.0", "ok")
     if not data:
         return replace(entry, **{"status": "gone", "reason": "HTTP 404"} | changes)
     try:
@@ -59,7 +51,7 @@ def entry_of(name, data=b"", **changes):
 
 
 def build(root, *pictures, source=SOURCE):
-    """A dataset of (data, changes of the entry); without data a entry that has no picture."""
+    """A dataset of (data, changes of the entry); without data an entry that has no picture."""
     root.mkdir(parents=True, exist_ok=True)
     with Journal(root / "staging", source) as journal:
         for position, (data, changes) in enumerate(pictures):
@@ -74,36 +66,26 @@ def card_of(root, *pictures, source=SOURCE):
 def test_entries_are_counted_by_status_reason_site_and_value(tmp_path):
     card = card_of(
         tmp_path,
-        (encode(RED), {"rating": "general", "source": "https://artist.test/1"}),
+        (encode(RED), {"source": "https://artist.test/1", "tags": ("a", "b", "a")}),
         (encode(GREEN), {"rating": "safe", "licence": "", "url": "http://127.0.0.1:81/x"}),
-        (b"", {}),
+        (encode(BLUE), {"tags": ()}),
+        (b"", {"tags": ("c",)}),
         (b"", {"url": "http://u:p@OTHER.test:8080/x"}),
         (b"", {"status": "too_large", "reason": "412x300 pixels, over 9", "url": "gallery:/7"}),
         (b"", {"status": "too_large", "reason": "50x60 pixels, over 9", "url": "archive:a/7"}),
     )
-    assert card["rows"] == 6
-    assert {k: n for k, n in card["statuses"].items() if n} == {"ok": 2, "gone": 2, "too_large": 2}
-    assert card["reasons"]["top"] == [
-        ["gone", "HTTP 404", 2],
-        ["too_large", "NxN pixels, over N", 2],
-    ]
-    assert card["sites"]["top"] == [
-        ["site.test", 2, 1],
-        ["127.0.0.1", 1, 1],
-        ["archive:", 1, 0],
-        ["gallery:", 1, 0],
-        ["other.test", 1, 0],
-    ]
-    assert card["origins"]["top"] == [["artist.test", 1]]
-    assert card["origins"]["unsaid"] == 1
-    assert card["licences"] | {"pruned": 0} == {
-        "top": [["", 1], ["CC0-1.0", 1]],
-        "other": 0,
-        "different": 2,
-        "pruned": 0,
-        "unknown": 1,
-    }
-    assert card["ratings"]["top"] == [["general", 1], ["safe", 1]]
+    assert card["rows"] == 7
+    assert {k: n for k, n in card["statuses"].items() if n} == {"ok": 3, "gone": 2, "too_large": 2}
+    reasons = [["gone", "HTTP 404", 2], ["too_large", "NxN pixels, over N", 2]]
+    assert card["reasons"]["top"] == reasons
+    others = [["127.0.0.1", 1, 1], ["archive:", 1, 0], ["gallery:", 1, 0], ["other.test", 1, 0]]
+    assert card["sites"]["top"] == [["site.test", 3, 2], *others]
+    assert (card["origins"]["top"], card["origins"]["unsaid"]) == ([["artist.test", 1]], 2)
+    licences = {"top": [["CC0-1.0", 2], ["", 1]], "other": 0, "different": 2, "unknown": 1}
+    assert card["licences"] == licences | {"pruned": False}
+    assert card["ratings"]["top"] == [["general", 2], ["safe", 1]]
+    assert card["tags"]["top"] == [["a", 1], ["b", 1], ["smile", 1]]
+    assert card["tags"]["untagged"] == 1
     assert card["digest"] == Dataset.open(tmp_path / "data").digest
     assert card["source"] == SOURCE
 
@@ -118,6 +100,9 @@ def test_sizes_and_shapes_fall_into_known_classes(tmp_path):
     assert (widths["min"], widths["median"], widths["max"]) == (31, 96, 1024)
     # 100:201, 32:63 and 64:95, none, 31:32 96:96 127:128, none, none, 2:1
     assert card["aspects"] == [1, 2, 0, 3, 0, 0, 1]
+    page = render(card)
+    assert "| 1024 and over | 1 | 0 | 0 |  | 0.0 % |" in page
+    assert "short side 31 to 512 (median 96)" in page
 
 
 def test_equal_bytes_under_many_addresses_are_one_picture(tmp_path):
@@ -125,84 +110,57 @@ def test_equal_bytes_under_many_addresses_are_one_picture(tmp_path):
     card = card_of(tmp_path, (small, {}), (small, {}), (small, {}), (large, {}))
     pictures = card["pictures"]
     assert (pictures["rows"], pictures["distinct"], pictures["repeats"]) == (4, 2, 2)
-    assert pictures["most_copies"] == 3
-    assert pictures["bytes"] == len(small) + len(large)
+    assert (pictures["most_copies"], pictures["bytes"]) == (3, len(small) + len(large))
     assert pictures["bytes_a_picture"]["max"] == max(len(small), len(large))
     assert card["sizes"]["width"]["histogram"][1] == 1
     assert card["formats"]["top"] == [["PNG", 4]]
-
-
-def test_a_tag_counts_once_a_picture_and_tags_of_rejects_do_not(tmp_path):
-    card = card_of(
-        tmp_path,
-        (encode(RED), {"tags": ("a", "b", "a")}),
-        (encode(GREEN), {"tags": ("a",)}),
-        (encode(BLUE), {"tags": ()}),
-        (b"", {"tags": ("c",)}),
-    )
-    assert card["tags"]["top"] == [["a", 2], ["b", 1]]
-    assert (card["tags"]["different"], card["tags"]["untagged"]) == (2, 1)
-    assert "66.7 %" in render(card)
+    assert "2 addresses gave bytes that another one had given before" in render(card)
 
 
 def test_flat_colours_give_their_closed_form(tmp_path):
     """Red, green, blue and white of very different sizes: each weighs one quarter."""
     sizes = ((20, 20), (64, 64), (300, 300), (777, 30))
-    colours = (RED, GREEN, BLUE, WHITE)
-    pictures = ((encode(*each), {}) for each in zip(colours, sizes, strict=True))
+    pictures = ((encode(*each), {}) for each in zip((RED, GREEN, BLUE, WHITE), sizes, strict=True))
     card = card_of(tmp_path, *pictures)["colours"]
     assert card["pictures"] == 4
-    assert card["mean_rgb"] == [127.5] * 3
-    assert card["std_rgb"] == [127.5] * 3
+    assert card["mean_rgb"] == card["std_rgb"] == [127.5] * 3
     assert card["greyscale"] == 1
     assert card["coloured_pixels"] == 0.75
-    hues = dict(card["hues"])
-    assert {name: share for name, share in hues.items() if share} == {
-        "red": 0.3333,
-        "green": 0.3333,
-        "blue": 0.3333,
-    }
+    hues = {name: part for name, part in card["hues"] if part}
+    assert hues == {"red": 0.3333, "green": 0.3333, "blue": 0.3333}
     # luma of blue 29, red 76, green 150, white 255
     assert card["brightness"] == [0.25, 0, 0.25, 0, 0.25, 0, 0, 0.25]
     assert card["saturation"] == [0.25, 0, 0, 0, 0, 0, 0, 0.75]
 
 
-@pytest.mark.parametrize("sector", range(12))
-def test_every_hue_has_its_name_also_a_little_off(tmp_path, sector):
-    names = ("red", "orange", "yellow", "yellow-green", "green", "spring green")
-    names += ("cyan", "azure", "blue", "violet", "magenta", "rose")
-    for off in (-12, 0, 12):
+@pytest.mark.parametrize("off", [-12, 0, 12])
+def test_every_hue_has_its_name_also_a_little_off(tmp_path, off):
+    for sector in (0, 1, 4, 8, 11):
         hue = (sector * 30 + off) % 360
         swatch = Image.new("RGB", (1, 1), f"hsl({hue}, 100%, 50%)").getpixel((0, 0))
-        colours = card_of(tmp_path / str(off), (encode(swatch), {}))["colours"]
-        assert [name for name, share in colours["hues"] if share] == [names[sector]]
+        hues = card_of(tmp_path / str(sector), (encode(swatch), {}))["colours"]["hues"]
+        assert [number for number, (_, part) in enumerate(hues) if part] == [sector]
 
 
 def test_half_of_a_picture_gives_half_of_the_pixels(tmp_path):
     image = Image.new("RGB", (200, 100), BLACK)
     image.paste((255, 128, 0), (0, 0, 100, 100))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    colours = card_of(tmp_path, (buffer.getvalue(), {}))["colours"]
+    colours = card_of(tmp_path, (encoded(image), {}))["colours"]
     assert dict(colours["hues"])["orange"] == 1
-    assert colours["coloured_pixels"] == pytest.approx(0.5, abs=0.01)
-    assert colours["brightness"][0] == pytest.approx(0.5, abs=0.01)
-    assert colours["mean_rgb"][0] == pytest.approx(127.5, abs=1.5)
-    assert colours["greyscale"] == 0
+    found = (colours["coloured_pixels"], colours["brightness"][0], colours["mean_rgb"][0] / 255)
+    assert found == pytest.approx((0.5, 0.5, 0.5), abs=0.01)
 
 
 def test_a_picture_that_cannot_be_decoded_is_counted_and_a_grey_tile(tmp_path):
-    dataset = build(tmp_path, (encode(RED), {}), (b"no picture at all", {}))
+    broken = (b"no picture at all", {})
+    dataset = build(tmp_path, (encode(RED), {}), broken)
     colours = measure(dataset)["colours"]
     assert (colours["pictures"], colours["unreadable"]) == (1, 1)
     assert "Another 1 could not be decoded" in render(measure(dataset))
     image = np.asarray(sheet(dataset))
     tiles = [image[:, :TILE], image[:, -TILE:]]
     assert sum(bool((tile == GREY).all()) for tile in tiles) == 1
-
-
-def test_where_no_picture_can_be_decoded_the_card_says_so(tmp_path):
-    page = render(card_of(tmp_path, (b"no picture at all", {})))
+    page = render(card_of(tmp_path / "none", broken))
     assert "Not measured: no picture could be decoded." in page
 
 
@@ -210,17 +168,14 @@ def test_pictures_are_chosen_evenly_in_the_order_of_their_hashes(tmp_path):
     data = [encode((i, 0, 0)) for i in range(20)]
     dataset = build(tmp_path, *((each, {}) for each in data))
     by_hash = sorted(data, key=lambda each: hashlib.sha256(each).hexdigest())
-    read = [location.read() for location in choose(dataset, 5)]
-    assert read == by_hash[::4]
+    assert [location.read() for location in choose(dataset, 5)] == by_hash[::4]
     assert [each.read() for each in choose(dataset, 99)] == by_hash
-    few = choose(dataset, 99, most_bytes=4 * len(data[0]) + 4)
-    assert 1 <= len(few) <= 5
+    assert 1 <= len(choose(dataset, 99, most_bytes=4 * len(data[0]) + 4)) <= 5
     assert len(choose(dataset, 99, most_bytes=1)) == 1
 
 
 def test_the_sheet_shows_pictures_whole_on_white(tmp_path):
-    wide = build(tmp_path / "wide", (encode(RED, (400, 200)), {}))
-    image = sheet(wide)
+    image = sheet(build(tmp_path / "wide", (encode(RED, (400, 200)), {})))
     assert image.size == (TILE, TILE)
     assert image.getpixel((1, TILE // 2)) == image.getpixel((94, TILE // 2)) == RED
     assert image.getpixel((TILE // 2, 20)) == image.getpixel((TILE // 2, 76)) == WHITE
@@ -231,28 +186,18 @@ def test_the_sheet_shows_pictures_whole_on_white(tmp_path):
     assert sheet(many, 3).size == (3 * (TILE + 2) - 2, TILE)
 
 
-def test_decoding_turns_as_exif_says_and_puts_transparency_on_white():
+def test_decoding_turns_as_exif_says_and_flattens_transparency_and_depth():
     image = Image.new("RGB", (80, 40), BLUE)
     image.paste(RED, (0, 0, 40, 40))
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6  # a quarter to the right: the left side goes up
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", exif=exif)
-    turned = shrink(buffer.getvalue(), 64)
+    turned = shrink(encoded(image, exif=exif), 64)
     assert turned.size == (40, 80)
     assert (turned.getpixel((20, 10)), turned.getpixel((20, 70))) == (RED, BLUE)
-    clear = Image.new("RGBA", (300, 300), (255, 0, 0, 0))
-    buffer = io.BytesIO()
-    clear.save(buffer, "PNG")
-    flat = shrink(buffer.getvalue(), 64)
-    assert flat.getextrema() == ((255, 255),) * 3
-    assert flat.size == (75, 75)
-
-
-def test_sixteen_bit_grey_keeps_its_levels():
-    buffer = io.BytesIO()
-    Image.fromarray(np.full((8, 8), 0x8000, dtype=np.uint16)).save(buffer, "PNG")
-    assert shrink(buffer.getvalue(), 64).getpixel((3, 3)) == (128, 128, 128)
+    flat = shrink(encoded(Image.new("RGBA", (300, 300), (255, 0, 0, 0))), 64)
+    assert (flat.size, flat.getextrema()) == ((75, 75), ((255, 255),) * 3)
+    deep = Image.fromarray(np.full((8, 8), 0x8000, dtype=np.uint16))
+    assert shrink(encoded(deep), 64).getpixel((3, 3)) == (128, 128, 128)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 2), (129, 127), (64, 64)])
@@ -267,30 +212,27 @@ def test_equal_datasets_give_equal_bytes_and_no_trace_of_this_machine(tmp_path):
     one, two = (build(tmp_path / name, *pictures) for name in ("one", "two"))
     cards = [measure(each) for each in (one, two)]
     assert json.dumps(cards[0]) == json.dumps(cards[1])
-    assert render(cards[0]) == render(cards[1])
     assert sheet(one).tobytes() == sheet(two).tobytes()
+    assert render(json.loads(json.dumps(cards[0]))) == render(cards[1])
     assert str(tmp_path) not in json.dumps(cards[0]) + render(cards[0])
-    assert render(json.loads(json.dumps(cards[0]))) == render(cards[0])
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_crawled_texts_break_no_table_and_are_no_markup(tmp_path, text):
     strange = {"tags": (text, "z"), "rating": text, "licence": text, "source": f"x:{text}"}
-    dataset = build(
+    card = card_of(
         tmp_path,
         (encode(RED), strange),
         (encode(GREEN), {"url": f"https://{text}/", "source": f"https://{text}/"}),
         (b"", {"reason": text}),
         source={**SOURCE, "source": text, text: [text]},
     )
-    card = measure(dataset)
     json.dumps(card, ensure_ascii=False).encode("utf-8")
     page = render(card)
     assert all(char.isprintable() or char == "\n" for char in page)
     tokens = parse_markdown(page)
-    kinds = {token.type for token in tokens}
-    assert not kinds & MARKUP
-    calm = parse_markdown(render(measure(build(tmp_path / "calm", *_calm_twin(text)))))
+    assert not {token.type for token in tokens} & MARKUP
+    calm = parse_markdown(render(card_of(tmp_path / "calm", *_calm_twin(text))))
     for kind in ("heading_open", "table_open"):
         assert sum(t.type == kind for t in tokens) == sum(t.type == kind for t in calm)
     assert not [line for line in page.splitlines() if not _is_regular(line)]
@@ -312,9 +254,7 @@ def test_unknown_licences_are_warned_of_and_known_ones_named(tmp_path):
     known = render(card_of(tmp_path / "known", (encode(), {})))
     assert "> [!NOTE]\n> All pictures are under `CC0-1.0`" in known
     web = render(card_of(tmp_path / "web", (encode(), {"licence": " Unknown"})))
-    assert (
-        "> [!WARNING]\n> **The pictures' licences are unknown; do not redistribute them.**" in web
-    )
+    assert "> [!WARNING]\n> **The pictures' licences are unknown; do not redistribute" in web
     assert "gan scrape --from-manifest FILE" in web
     own = {"licence": "", "url": "archive:x.png"}
     local = render(card_of(tmp_path / "local", (encode(), own)))
@@ -322,6 +262,8 @@ def test_unknown_licences_are_warned_of_and_known_ones_named(tmp_path):
     assert "--from-manifest" not in local
     some = render(card_of(tmp_path / "some", (encode(RED), own), (encode(GREEN), {})))
     assert "1 of 2 pictures have no known licence" in some
+    both = render(card_of(tmp_path / "2", (encode(RED), {}), (encode(GREEN), {"licence": "x"})))
+    assert "Every picture has a licence" in both
 
 
 @pytest.mark.parametrize(
@@ -340,24 +282,14 @@ def test_reasons_that_differ_in_numbers_and_names_are_one(one, other):
 
 def test_http_codes_stay_apart_and_a_lone_reason_keeps_its_numbers():
     reasons = Reasons(10)
-    for code_ in (404, 410, 404):
-        reasons.add("gone", f"HTTP {code_}")
-    reasons.add("too_large", "over 2048 bytes")
-    reasons.add("too_large", "over 2048 bytes")
-    assert reasons.top(9)["top"] == [
-        ["gone", "HTTP 404", 2],
-        ["too_large", "over 2048 bytes", 2],
-        ["gone", "HTTP 410", 1],
-    ]
-
-
-def test_less_frequent_values_are_summed_up():
-    reasons = Reasons(100)
-    for letter in "abcdefgaab":
-        reasons.add("bad", letter)
+    for code, times in ((404, 3), (410, 1)):
+        for _ in range(times):
+            reasons.add("gone", f"HTTP {code}")
+    for _ in range(2):
+        reasons.add("too_large", "over 2048 bytes")
     summary = reasons.top(2)
-    assert summary["top"] == [["bad", "a", 3], ["bad", "b", 2]]
-    assert (summary["other"], summary["different"]) == (5, 7)
+    assert summary["top"] == [["gone", "HTTP 404", 3], ["too_large", "over 2048 bytes", 2]]
+    assert (summary["other"], summary["different"]) == (1, 3)
 
 
 def test_counts_drop_the_rarest_values_and_keep_the_total():
@@ -379,7 +311,6 @@ def test_counts_drop_the_rarest_values_and_keep_the_total():
         ("https:///x", "(no address)"),
         ("gallery:/data/1.jpg", "gallery:"),
         ("pixiv #1234", "(no address)"),
-        ("", "(no address)"),
     ],
 )
 def test_sites_are_hosts_without_ports_or_schemes(url, site):

@@ -97,16 +97,7 @@ def test_the_gallery_is_drawn_once_and_then_kept(paths, capsys):
 
 
 @pytest.mark.slow
-def test_another_source_yaml_draws_the_gallery_anew(paths):
-    first = ensure(paths)
-    paths.source.write_text(yaml.safe_dump({**SMALL, "seed": 500}))
-    second = ensure(paths)
-    assert second.source["seed"] == 500
-    assert second.digest != first.digest
-
-
-@pytest.mark.slow
-def test_half_written_data_is_never_taken_for_whole(paths):
+def test_half_written_data_is_never_taken_for_whole_and_another_source_is_drawn(paths):
     first = ensure(paths)
     whole = files_of(paths.data)
     assert set(whole) == {"images-00000.tar", "manifest.jsonl", "snapshot.json"}
@@ -114,41 +105,24 @@ def test_half_written_data_is_never_taken_for_whole(paths):
         (paths.data / name).write_bytes(data[: len(data) // 2])
         assert ensure(paths) == first
         assert files_of(paths.data) == whole
+    paths.source.write_text(yaml.safe_dump({**SMALL, "seed": 500}))
+    second = ensure(paths)
+    assert second.source["seed"] == 500
+    assert second.digest != first.digest
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("painter", 99), ("count", "many"), ("count", 0), ("colour", 1)]
+    "text", ["source: [", None, *({"painter": 99}, {"count": "many"}, {"count": 0}, {"colour": 1})]
 )
-def test_a_wrong_source_yaml_is_one_line_that_names_the_key(paths, key, value):
-    paths.source.write_text(yaml.safe_dump({**SMALL, key: value}))
+def test_a_wrong_or_missing_source_yaml_is_one_line_that_names_the_key(paths, text):
+    key = next(iter(text)) if isinstance(text, dict) else ""
+    if text is None:
+        paths.source.unlink()
+    else:
+        paths.source.write_text(yaml.safe_dump({**SMALL, **text}) if key else text)
     with pytest.raises(GanError, match=rf"source\.yaml: {key}") as caught:
         ensure(paths)
     assert "\n" not in str(caught.value)
-    assert not paths.data.exists()
-
-
-def test_a_missing_or_unreadable_source_yaml_is_an_error(paths):
-    paths.source.write_text("source: [")
-    with pytest.raises(GanError, match=r"source\.yaml"):
-        ensure(paths)
-    paths.source.unlink()
-    with pytest.raises(GanError, match=r"source\.yaml"):
-        ensure(paths)
-
-
-@pytest.mark.parametrize(
-    ("source", "named"),
-    [
-        ("gallery", "--source"),
-        ("embedded:x", "--source"),
-        ("booru:ftp://x", "--source"),
-        ("booru:https://example.org", "--limit"),
-        ("archive:nowhere", "nowhere"),
-    ],
-)
-def test_a_wrong_source_option_is_named(paths, source, named):
-    with pytest.raises(GanError, match=named):
-        scrape(paths, source)
     assert not paths.data.exists()
 
 
@@ -165,22 +139,10 @@ def test_an_archive_becomes_the_dataset_and_names_no_path_of_this_machine(paths,
     assert ensure(paths) == summary
 
 
-@pytest.mark.slow
-def test_an_archive_without_a_usable_picture_leaves_everything_as_it_was(paths, tmp_path):
-    summary = ensure(paths)
-    folder = tmp_path / "texts"
-    folder.mkdir()
-    with pytest.raises(GanError, match="texts"):
-        scrape(paths, f"archive:{folder}")
-    (folder / "a.jpg").write_text("no picture")
-    with pytest.raises(GanError, match="bad 1"):
-        scrape(paths, f"archive:{folder}")
-    assert ensure(paths) == summary
-    assert yaml.safe_load(paths.source.read_text()) == SMALL
-
-
-def test_a_pinned_crawl_is_never_repeated_or_replaced(paths, tmp_path):
+def test_a_pinned_crawl_is_never_repeated_or_replaced_by_itself(paths, tmp_path):
     scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
+    with pytest.raises(GanError, match=r"archive:mine.*--source"):
+        scrape(paths, "")
     whole = files_of(paths.data)
     described = paths.source.read_text()
     paths.source.write_text(described.replace("mine", "other"))
@@ -193,19 +155,19 @@ def test_a_pinned_crawl_is_never_repeated_or_replaced(paths, tmp_path):
         ensure(paths)
 
 
-def test_a_replaced_crawl_that_nothing_else_holds_is_kept(paths, tmp_path, capsys):
-    scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
+def test_a_replaced_crawl_is_kept_once_where_nothing_else_holds_it(paths, tmp_path, capsys):
+    folders = [pictures(tmp_path / "one"), pictures(tmp_path / "two", "wxyz")]
+    scrape(paths, f"archive:{folders[0]}")
     whole = files_of(paths.data)
-    scrape(paths, f"archive:{pictures(tmp_path / 'other', 'wxyz')}")
+    scrape(paths, f"archive:{folders[1]}")
     (kept,) = (paths.root / "data.old").iterdir()
     assert files_of(kept) == whole
-    assert "data.old" in capsys.readouterr().err
-
-
-def test_the_same_archive_again_keeps_no_twin(paths, tmp_path):
-    folder = pictures(tmp_path / "mine")
-    assert scrape(paths, f"archive:{folder}") == scrape(paths, f"archive:{folder}")
-    assert not (paths.root / "data.old").exists()
+    said = capsys.readouterr().err
+    assert "data.old" in said
+    assert "archive:one" in said
+    digests = {scrape(paths, f"archive:{folder}").digest for folder in folders * 2}
+    assert len(digests) == 2
+    assert len(list((paths.root / "data.old").iterdir())) == 2
     assert not (paths.root / "data.staging").exists()
 
 
@@ -229,23 +191,19 @@ def test_a_folder_that_grew_adds_shards_and_leaves_the_old_ones_alone(paths, tmp
 
 def test_replace_starts_over(paths, tmp_path):
     folder = pictures(tmp_path / "mine")
-    scrape(paths, f"archive:{folder}")
+    assert scrape(paths, f"archive:{folder}") == scrape(paths, f"archive:{folder}")
+    assert not (paths.root / "data.old").exists()
     (folder / "a.png").unlink()
     again = scrape(paths, f"archive:{folder}", replace=True)
     assert (again.fetched, again.counts["ok"]) == (2, 2)
 
 
-def test_another_folder_of_the_same_name_is_another_source(paths, tmp_path, capsys):
+def test_another_folder_of_the_same_name_is_another_source(paths, tmp_path):
     scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
     (tmp_path / "there").mkdir()
-    other = scrape(paths, f"archive:{pictures(tmp_path / 'there' / 'mine', 'xyz')}")
-    assert other.counts["ok"] == 3
-    assert {entry.url[-5:] for entry in Dataset.open(paths.data).entries()} == {
-        "x.png",
-        "y.png",
-        "z.png",
-    }
-    assert "archive:mine" in capsys.readouterr().err
+    scrape(paths, f"archive:{pictures(tmp_path / 'there' / 'mine', 'xyz')}")
+    names = [entry.url for entry in Dataset.open(paths.data).entries()]
+    assert names == ["archive:x.png", "archive:y.png", "archive:z.png"]
 
 
 def test_what_makes_it_another_source_is_named_before_anything_is_replaced(
@@ -253,20 +211,14 @@ def test_what_makes_it_another_source_is_named_before_anything_is_replaced(
 ):
     folder = pictures(tmp_path / "mine")
     whole = scrape(paths, f"archive:{folder}", licence="a")
-    for picture in (other := pictures(tmp_path / "other")).iterdir():
-        picture.write_text("no picture")
+    for text in (other := pictures(tmp_path / "other")).iterdir():
+        text.write_text("no picture")
     with pytest.raises(GanError, match="bad 3"):
         scrape(paths, f"archive:{other}")
     assert ensure(paths) == whole
     assert "archive:mine" in capsys.readouterr().err
     scrape(paths, f"archive:{folder}", licence="b", limit=2)
     assert "licence 'a', now 'b'" in capsys.readouterr().err
-
-
-def test_without_an_option_a_source_that_is_not_the_gallery_is_asked_for(paths, tmp_path):
-    scrape(paths, f"archive:{pictures(tmp_path / 'mine')}")
-    with pytest.raises(GanError, match=r"archive:mine.*--source"):
-        scrape(paths, "")
 
 
 def test_a_damaged_archive_costs_its_own_pictures_alone_until_it_is_repaired(
@@ -284,12 +236,15 @@ def test_a_damaged_archive_costs_its_own_pictures_alone_until_it_is_repaired(
     assert "x.zip" not in capsys.readouterr().err
 
 
-def test_nothing_but_damaged_archives_is_an_error(paths, tmp_path):
+def test_an_archive_without_a_usable_picture_leaves_everything_as_it_was(paths, tmp_path):
     folder = pictures(tmp_path / "mine", "")
+    with pytest.raises(GanError, match="mine"):
+        scrape(paths, f"archive:{folder}")
     (folder / "x.zip").write_bytes(b"PK no zip")
     with pytest.raises(GanError, match=r"bad 1 \(a damaged archive\)"):
         scrape(paths, f"archive:{folder}")
     assert not paths.data.exists()
+    assert yaml.safe_load(paths.source.read_text()) == SMALL
 
 
 def test_a_damaged_crawl_is_never_thrown_away(paths, tmp_path, capsys):
@@ -309,13 +264,6 @@ def test_a_damaged_crawl_is_never_thrown_away(paths, tmp_path, capsys):
     assert "kept in" in capsys.readouterr().err
 
 
-def test_two_sources_may_take_turns(paths, tmp_path):
-    folders = [pictures(tmp_path / "one"), pictures(tmp_path / "two", "wxyz")]
-    digests = [scrape(paths, f"archive:{folder}").digest for folder in folders * 3]
-    assert len(set(digests)) == 2
-    assert not (paths.root / "data.staging").exists()
-
-
 def test_a_multi_picture_jpeg_of_a_camera_is_a_jpeg(paths, tmp_path):
     folder = pictures(tmp_path / "mine", "a")
     left, right = (Image.new("RGB", (40, 30), (200, shade, 9)) for shade in (1, 2))
@@ -325,40 +273,34 @@ def test_a_multi_picture_jpeg_of_a_camera_is_a_jpeg(paths, tmp_path):
     assert entries["archive:both.jpg"] == "JPEG"
 
 
-def test_data_that_is_a_link_is_refused(paths, tmp_path):
+def test_a_link_or_another_scrape_at_work_is_refused(paths, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     paths.data.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(GanError, match="data"):
         ensure(paths)
-
-
-def test_one_scrape_at_a_time_whatever_its_source(paths, tmp_path):
-    folder = pictures(tmp_path / "mine")
+    paths.data.unlink()
     with DataFolder(paths).lock(), pytest.raises(GanError, match="another `gan scrape`"):
-        scrape(paths, f"archive:{folder}")
+        ensure(paths)
     assert not paths.data.exists()
-    scrape(paths, f"archive:{folder}")
-
-
-def test_a_crawl_that_ended_well_leaves_no_unfinished_one_of_its_source(paths, tmp_path):
-    folder = pictures(tmp_path / "mine")
-    paths.source.unlink()
-    paths.source.mkdir()  # no file can be written there
-    with pytest.raises(GanError, match=r"source\.yaml"):
-        scrape(paths, f"archive:{folder}", replace=True)
-    assert (paths.root / "data.staging").exists()
-    paths.source.rmdir()
-    assert scrape(paths, f"archive:{folder}").counts["ok"] == 3
-    assert not (paths.root / "data.staging").exists()
+    with DataFolder(paths).lock():
+        pass
 
 
 def test_the_journal_stays_until_everything_else_is_done(paths, tmp_path):
-    folder = pictures(tmp_path / "mine")
+    source = f"archive:{pictures(tmp_path / 'mine')}"
+    paths.source.unlink()
+    paths.source.mkdir()  # no file can be written there
+    with pytest.raises(GanError, match=r"source\.yaml"):
+        scrape(paths, source, replace=True)
+    paths.source.rmdir()
     paths.reports.write_text("no folder, so that the data card can't be written")
     with pytest.raises(GanError, match="data_card"):
-        scrape(paths, f"archive:{folder}", replace=True)
+        scrape(paths, source, replace=True)
+    assert (paths.root / "data.staging").exists()
     paths.reports.unlink()
-    assert scrape(paths, f"archive:{folder}", replace=True).fetched == 0
+    last = scrape(paths, source, replace=True)
+    assert (last.fetched, last.counts["ok"]) == (0, 3)
+    assert not (paths.root / "data.staging").exists()
 
 
 def test_a_broken_pin_is_an_error_before_anything_is_fetched(in_dvc, tmp_path):
@@ -366,12 +308,6 @@ def test_a_broken_pin_is_an_error_before_anything_is_fetched(in_dvc, tmp_path):
     with pytest.raises(GanError, match=r"data\.dvc"):
         scrape(in_dvc, f"archive:{pictures(tmp_path / 'mine')}")
     assert not in_dvc.data.exists()
-
-
-def test_ensure_goes_with_no_other_option():
-    for options in ({"source": "embedded"}, {"limit": 3}, {"replace": True}):
-        with pytest.raises(GanError, match="--ensure"):
-            ScrapeRequest(ensure=True, **options)
 
 
 @pytest.mark.slow
@@ -501,29 +437,20 @@ def test_kill_9_in_mid_crawl_then_the_same_digest_as_without(paths, tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_at_once_and_cleanly_and_the_painters_end_with_it(paths):
-    paths.source.write_text(yaml.safe_dump({**SMALL, "count": 2000, "size": 128}))
-    child = start(paths)
-    wait_for_entries(paths, child, 10)
-    painters = children_of(child.pid)
-    child.send_signal(signal.SIGINT)
-    _, words = child.communicate(timeout=10)
-    assert child.returncode == 130
-    assert len(words.splitlines()) == 1
-    assert "fetched" in words
-    assert count_entries(paths) >= 10
-    assert_end_soon(painters)
-
-
-@pytest.mark.slow
-def test_the_painters_end_when_their_parent_is_killed(paths):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_signal_ends_it_at_once_and_the_painters_with_it(paths, how):
     paths.source.write_text(yaml.safe_dump({**SMALL, "count": 2000, "size": 128}))
     child = start(paths)
     wait_for_entries(paths, child, 10)
     painters = children_of(child.pid)
     assert painters
-    child.kill()
-    child.communicate()
+    child.send_signal(how)
+    _, words = child.communicate(timeout=10)
+    if how == signal.SIGINT:
+        assert child.returncode == 130
+        assert len(words.splitlines()) == 1
+        assert "fetched" in words
+    assert count_entries(paths) >= 10
     assert_end_soon(painters)
 
 
