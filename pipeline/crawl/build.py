@@ -1,7 +1,6 @@
 """The dataset in data/: a crawl from its source, or what source.yaml and data.dvc say."""
 
 from contextlib import closing
-from typing import NamedTuple
 
 from gan.errors import GanError
 from pipeline.console import say, warn
@@ -21,13 +20,6 @@ from pipeline.dataset.reader import Dataset
 from pipeline.dataset.source_file import is_embedded, read_source
 
 OWN_SERVER = "if it is a server of your own, say so with --allow-private HOST:PORT"
-
-
-class BuiltDataset(NamedTuple):
-    """The dataset in data/, and how many of its images this call fetched."""
-
-    dataset: Dataset
-    fetched: int
 
 
 def find_earlier_crawl(source: Source, folder: DataFolder) -> EarlierCrawl:
@@ -55,11 +47,12 @@ def build_dataset(
     limits: PictureLimits | None = None,
     *,
     replace: bool = False,
-) -> BuiltDataset:
+) -> tuple[Dataset, int]:
     """Fetch what `earlier` lacks and put both together into data/; an old data/ is set aside.
 
-    The unfinished crawl stays in data.staging/, so that a killed call resumes from it. Raises
-    GanError where nothing was fetched although the source has something; data/ stays then.
+    Returns the dataset, and how many of its images this call fetched. The unfinished crawl stays
+    in data.staging/, so that a killed call resumes from it. Raises GanError where nothing was
+    fetched although the source has something; data/ stays then.
     """
     staging, data = folder.crawl_folder(source.identity, replace), folder.paths.data
     with Journal(staging, source.identity, earlier) as journal:
@@ -78,10 +71,10 @@ def build_dataset(
             why = describe_rejects(sink) or "nothing was listed"
             raise GanError(_advise(f"nothing was fetched: {why}; {data.name}/ is as it was"))
         if earlier.dataset is not None and not has_news(journal):
-            return BuiltDataset(earlier.dataset, 0)
+            return earlier.dataset, 0
         counts = {status: n for status, n in count_entries(journal).items() if n}
         dataset = publish(journal, source.describe(counts), data, folder.replaced)
-        return BuiltDataset(dataset, sink.fetched)
+        return dataset, sink.fetched
 
 
 def _fetch(source: Source, sink: Sink) -> None:
@@ -113,11 +106,11 @@ def _describe_difference(dataset: Dataset, source: Source) -> str:
     return f"the same source with other options ({changes})"
 
 
-def ensure_dataset(folder: DataFolder) -> BuiltDataset:
+def ensure_dataset(folder: DataFolder) -> tuple[Dataset, int]:
     """Keep, restore by DVC or draw again the dataset that source.yaml describes.
 
-    Raises GanError where it can't be had without asking a stranger's server again, or where a
-    crawl in data/ is not what data.dvc pins.
+    Returns what `build_dataset` does. Raises GanError where it can't be had without asking a
+    stranger's server again, or where a crawl in data/ is not what data.dvc pins.
     """
     source_file = folder.paths.source
     wanted, fetched = read_source(source_file), 0
@@ -136,7 +129,7 @@ def ensure_dataset(folder: DataFolder) -> BuiltDataset:
         dataset, fetched = build_dataset(gallery, folder, EarlierCrawl())
     _compare_with_pin(dataset, folder)
     folder.write_receipt(dataset)
-    return BuiltDataset(dataset, fetched)
+    return dataset, fetched
 
 
 def _compare_with_pin(dataset: Dataset, folder: DataFolder) -> None:

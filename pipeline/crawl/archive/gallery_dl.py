@@ -8,9 +8,8 @@ import html
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pipeline.crawl.public_url import printable, public_url, strip_secrets
@@ -64,8 +63,7 @@ S_MEANS_SENSITIVE = {"aibooru", "danbooru", "gelbooru"}
 """Categories of POSTS whose rating `s` is Danbooru's sensitive; elsewhere there it means safe."""
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+class Provenance(NamedTuple):
     """The origin of a picture as fields of a manifest entry, empty if unknown."""
 
     url: str = ""

@@ -5,7 +5,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from posixpath import splitext
@@ -101,7 +101,7 @@ class Archive(Source):
             position=position,
             page=origin.page or own_url,
             url=origin.url or own_url,
-            tags=origin.tags,
+            tags=tuple(origin.tags),
             rating=origin.rating,
             source=origin.source,
             licence=origin.licence or self.licence,
@@ -247,7 +247,7 @@ def _assign(names: list[str], sidecars: dict[str, bytes | None]) -> Iterator[byt
         origin = _unpack(packed)
         if origin.url:
             key = url_key(origin.url)
-            yield _pack(replace(origin, url="")) if key in seen else packed
+            yield _pack(origin._replace(url="")) if key in seen else packed
             seen.add(key)
         else:
             yield packed
@@ -262,15 +262,11 @@ def _hash(names: list[str], digests: list[bytes], provenances: list[bytes]) -> s
 
 
 def _pack(provenance: Provenance) -> bytes:
-    values = [getattr(provenance, field.name) for field in fields(provenance)]
-    return zlib.compress(json.dumps(values, separators=(",", ":")).encode())
+    return zlib.compress(json.dumps(provenance, separators=(",", ":")).encode())
 
 
 def _unpack(packed: bytes) -> Provenance:
-    if not packed:
-        return Provenance()
-    url, page, tags, rating, source, licence = json.loads(zlib.decompress(packed))
-    return Provenance(url, page, tuple(tags), rating, source, licence)
+    return Provenance(*json.loads(zlib.decompress(packed))) if packed else Provenance()
 
 
 def _say(path: Path, text: str) -> None:

@@ -181,15 +181,6 @@ def test_a_longer_list_adds_to_the_dataset_of_the_shorter_one(site, tmp_path):
     assert site.asked["p1.png"] == 1
 
 
-def test_a_list_that_goes_while_it_is_read_is_not_taken_for_whole(site, tmp_path):
-    path = write(tmp_path / "list.txt", site.url("p1.png"))
-    source = url_list(site, path)
-    assert source.total == 1
-    path.unlink()
-    with pytest.raises(OSError, match=r"list\.txt"):
-        entries_of(source, tmp_path / "journal")
-
-
 def test_addresses_are_read_only_as_fast_as_they_are_fetched(site, tmp_path):
     drawn, furthest = 0, 0
 

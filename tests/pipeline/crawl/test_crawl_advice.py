@@ -27,7 +27,7 @@ def scrape(tmp_path):
     """scrape(source): its dataset, made in a folder of its own."""
 
     def make(source):
-        return build_dataset(source, DataFolder(Paths(tmp_path)), EarlierCrawl()).dataset
+        return build_dataset(source, DataFolder(Paths(tmp_path)), EarlierCrawl())[0]
 
     return make
 

@@ -22,7 +22,7 @@ from pipeline.dataset.reader import Dataset
 
 SOURCE = {"source": "test", "count": 3, "licence": "unknown"}
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+WHITE = (255, 255, 255)
 
 
 def encode(colour=RED, size=(40, 40), kind="PNG"):
@@ -140,15 +140,6 @@ def test_every_hue_has_its_name_also_a_little_off(tmp_path, off):
         swatch = Image.new("RGB", (1, 1), f"hsl({hue}, 100%, 50%)").getpixel((0, 0))
         hues = card_of(tmp_path / str(sector), (encode(swatch), {}))["colours"]["hues"]
         assert [number for number, (_, part) in enumerate(hues) if part] == [sector]
-
-
-def test_half_of_a_picture_gives_half_of_the_pixels(tmp_path):
-    image = Image.new("RGB", (200, 100), BLACK)
-    image.paste((255, 128, 0), (0, 0, 100, 100))
-    colours = card_of(tmp_path, (encoded(image), {}))["colours"]
-    assert dict(colours["hues"])["orange"] == 1
-    found = (colours["coloured_pixels"], colours["brightness"][0], colours["mean_rgb"][0] / 255)
-    assert found == pytest.approx((0.5, 0.5, 0.5), abs=0.01)
 
 
 def test_a_picture_that_cannot_be_decoded_is_counted_and_a_grey_tile(tmp_path):
