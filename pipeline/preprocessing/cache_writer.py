@@ -39,9 +39,15 @@ def replace_folder(folder: Path, needed: int) -> Iterator[Path]:
     try:
         if old.exists() and not folder.exists():  # killed between the two renames below
             old.rename(folder)
-        _remove(staging, old)
+        for stale in (staging, old):
+            shutil.rmtree(stale, ignore_errors=True)
         staging.mkdir(parents=True)
-        _check_space(folder, needed)
+        free = shutil.disk_usage(staging).free
+        if free < needed:
+            raise GanError(
+                f"{folder}: needs {needed / 1e9:.2f} GB, the disk has {free / 1e9:.2f} GB left; "
+                "free some space or lower preprocess.size"
+            )
         yield staging
         sync_folder(staging)
         if folder.exists():
@@ -54,7 +60,8 @@ def replace_folder(folder: Path, needed: int) -> Iterator[Path]:
         with suppress(OSError):
             if old.exists() and not folder.exists():  # stopped between the two renames
                 old.rename(folder)
-            _remove(staging, old)
+        for stale in (staging, old):
+            shutil.rmtree(stale, ignore_errors=True)
 
 
 def staging_folder(folder: Path) -> Path:
@@ -133,12 +140,6 @@ def _flush(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def _remove(*folders: Path) -> None:
-    for folder in folders:
-        if folder.exists():
-            shutil.rmtree(folder)
-
-
 def space_needed(images: int, size: int, slots: int = 1) -> int:
     """Bytes that a cache of `images` images of `size` pixels a side takes while it is built.
 
@@ -156,15 +157,6 @@ def describe_space(folder: Path, needed: int, pictures: int, size: int, slots: i
         f"{folder.name}/: about {needed / 1e9:.2f} GB for {pictures:,} images of {size} "
         f"pixels{assumed}; `dvc repro` keeps a copy, or a link (docs/cache.md)"
     )
-
-
-def _check_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder.parent).free
-    if free < needed:
-        raise GanError(
-            f"{folder}: needs {needed / 1e9:.2f} GB, the disk has {free / 1e9:.2f} GB left; free "
-            "some space or lower preprocess.size"
-        )
 
 
 def _explain(folder: Path, error: OSError) -> GanError:

@@ -55,6 +55,7 @@ def summarise(
     bad = reasons[UNREADABLE]
     without_face = reasons[NO_FACE] + reasons[NOT_LISTED]
     refused = reasons.total() - bad - without_face
+    faces_rejected = len(rejects) - reasons.total()
     same_files = len(outcome.plan.same_files)
     return PreprocessSummary(
         rows=statuses.total(),
@@ -65,8 +66,8 @@ def summarise(
         refused=refused,
         pictures=statuses["ok"] - same_files - bad - refused,
         without_face=without_face,
-        faces_found=outcome.decoded.faces_found,
-        faces_rejected=len(rejects) - bad - refused - without_face,
+        faces_found=len(outcome.decoded.avatars) + faces_rejected,
+        faces_rejected=faces_rejected,
         filtered=int(np.count_nonzero(outcome.selection.fault)),
         duplicate_pixels=len(outcome.selection.same_pixels),
         near_duplicates=len(outcome.selection.near),

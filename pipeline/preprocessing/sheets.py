@@ -36,7 +36,6 @@ from pipeline.pictures.captions import (
 )
 from pipeline.pictures.contact_sheet import contact_sheet
 from pipeline.preprocessing.decoding.decode import BadImageError, load_full, open_picture
-from pipeline.preprocessing.faces.rules import Reject
 from pipeline.preprocessing.filters import QUALITY_LIMITS, QualityLimit, check_quality_at_all
 from pipeline.preprocessing.outcome import Outcome, Rejected, count_reasons
 from pipeline.preprocessing.workers.image_slots import StagedImages
@@ -143,7 +142,10 @@ def _draw_reject(rejected: Rejected, load_picture: Load, load_avatar: Load) -> I
     try:
         image = load_picture(rejected.picture)
     except BadImageError:
-        return _draw_detail(rejected.reject)
+        tile = Image.new("RGB", (TILE, TILE), GREY)
+        words = wrap(one_line(rejected.reject.detail), 20)[:8]
+        draw_text(tile, (GAP, GAP), "\n".join(words))
+        return tile
     scale = scale_into_tile(image.size)
     tile, corner = centre_in_tile(resize(image, scale))
     box = rejected.reject.box
@@ -151,12 +153,6 @@ def _draw_reject(rejected: Rejected, load_picture: Load, load_avatar: Load) -> I
         left, top = round(corner[0] + box.x * scale), round(corner[1] + box.y * scale)
         right, bottom = left + round(box.width * scale), top + round(box.height * scale)
         ImageDraw.Draw(tile).rectangle((left, top, right, bottom), outline=RED, width=2)
-    return tile
-
-
-def _draw_detail(reject: Reject) -> Image.Image:
-    tile = Image.new("RGB", (TILE, TILE), GREY)
-    draw_text(tile, (GAP, GAP), "\n".join(wrap(one_line(reject.detail), 20)[:8]))
     return tile
 
 

@@ -1,5 +1,6 @@
 """Avatars of a picture file: its centre, the whole picture, or each of its faces."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from gan.params.data import PreprocessParams
 from pipeline.preprocessing.decoding import crop, decode
 from pipeline.preprocessing.decoding.decode import (
     BadImageError,
+    fit_square,
     load_full,
     load_plain_jpeg,
     load_square,
@@ -58,11 +60,10 @@ class Avatar:
 
 @dataclass(frozen=True)
 class FileResult:
-    """Avatars and rejects of one file: `faces_found` = avatars + the rejects that have a box."""
+    """Avatars and rejects of one file; as many faces were found as avatars and rejected boxes."""
 
-    avatars: tuple[Avatar, ...] = ()
-    rejects: tuple[Reject, ...] = ()
-    faces_found: int = 0  # without a detector a picture counts as one face
+    avatars: Sequence[Avatar] = ()
+    rejects: Sequence[Reject] = ()
 
 
 def make_avatars(data: bytes, recipe: Recipe, listed: tuple[Box, ...] | None = None) -> FileResult:
@@ -77,13 +78,17 @@ def make_avatars(data: bytes, recipe: Recipe, listed: tuple[Box, ...] | None = N
         with nullcontext(plain) if plain else open_picture(data, settings) as image:
             reject = check_picture(image.size, settings.filters)
             if reject is not None:
-                return FileResult(rejects=(reject,))
+                return FileResult(rejects=[reject])
             if recipe.detector is None:
+                if plain:
+                    pixels = np.asarray(fit_square(plain, plain.size, settings))
+                else:
+                    pixels = load_square(image, settings)
                 side = square_side(image.size, settings)
-                return FileResult((Avatar(load_square(image, settings), side),), faces_found=1)
+                return FileResult([Avatar(pixels, side)])
             page = load_full(image, settings)
     except BadImageError as error:
-        return FileResult(rejects=(Reject(UNREADABLE, str(error)),))
+        return FileResult(rejects=[Reject(UNREADABLE, str(error))])
     return _cut_faces(page, settings, recipe.detector, listed)
 
 
@@ -94,14 +99,14 @@ def _cut_faces(
     listed: tuple[Box, ...] | None,
 ) -> FileResult:
     if detector.name == "boxes" and listed is None:
-        return FileResult(rejects=(Reject(NOT_LISTED),))
+        return FileResult(rejects=[Reject(NOT_LISTED)])
     boxes = listed if detector.name == "boxes" else find_faces(page, detector)
     if not boxes:
-        return FileResult(rejects=(Reject(NO_FACE),))
+        return FileResult(rejects=[Reject(NO_FACE)])
     kept, rejects = choose_boxes(boxes, page.size, settings.faces)
     avatars = []
     for box in kept:
         square = crop.frame_face(box, settings.faces)
         pixels = crop.cut_square(page, square, settings.size)
         avatars.append(Avatar(pixels, settings.faces.margin * max(box.width, box.height), box))
-    return FileResult(tuple(avatars), tuple(rejects), len(boxes))
+    return FileResult(avatars, rejects)

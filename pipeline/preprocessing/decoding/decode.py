@@ -100,10 +100,20 @@ def load_square(image: Image.Image, settings: PreprocessParams) -> NDArray[np.ui
     image.load()
     turn = exif_turn(image)
     flat = _flatten(image, settings.background)
-    area = width * scale, height * scale  # of the picture: a fraction under the size of `flat`
-    fit = _fit_whole if settings.crop == "pad" and width != height else _fit_centre
-    square = fit(flat, area, settings)
+    square = fit_square(flat, (width * scale, height * scale), settings)
     return np.asarray(square if turn is None else square.transpose(turn))
+
+
+def fit_square(
+    flat: Image.Image, area: tuple[float, float], settings: PreprocessParams
+) -> Image.Image:
+    """Resize an RGB picture to (size, size), its centre or the whole of it.
+
+    `area` is the picture's width and height, a fraction under those of `flat` where libjpeg
+    shrank it.
+    """
+    whole = settings.crop == "pad" and area[0] != area[1]
+    return (_fit_whole if whole else _fit_centre)(flat, area, settings)
 
 
 def _draft_step(size: tuple[int, int], settings: PreprocessParams) -> int:

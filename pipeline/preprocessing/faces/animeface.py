@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import astuple
 from importlib import util
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from multiprocessing import get_context
@@ -187,14 +188,9 @@ def check_library(library: Path, find: Find = find_known_face) -> None:
             boxes = child.submit(find, library).result()
     except BrokenProcessPool:
         raise GanError(f"animeface: its library crashes on a known face; {INSTALL}") from None
-    if not any(_is_known_face(box) for box in boxes):
+    slack = TEST_SLACK * TEST_FACE[2]
+    if not any(np.allclose(astuple(box)[:4], TEST_FACE, rtol=0, atol=slack) for box in boxes):
         raise GanError(
             f"animeface: its library does not find a known face ({len(boxes)} boxes elsewhere): "
             f"it does not fit this system; {INSTALL}"
         )
-
-
-def _is_known_face(box: Box) -> bool:
-    sides = (box.x, box.y, box.width, box.height)
-    slack = TEST_SLACK * TEST_FACE[2]
-    return all(abs(a - b) <= slack for a, b in zip(sides, TEST_FACE, strict=True))

@@ -14,7 +14,7 @@ from pipeline.preprocessing.workers.worker import AVATAR_DTYPE, Task, TaskResult
 
 @dataclass(frozen=True)
 class Decoded:
-    """Avatars (n,) of AVATAR_DTYPE, rejects with the number of their picture, faces found.
+    """Avatars (n,) of AVATAR_DTYPE, and rejects with the number of their picture.
 
     Avatars are in the order of their pictures. A reject is a picture or a face of which no avatar
     was made.
@@ -22,7 +22,6 @@ class Decoded:
 
     avatars: NDArray[np.void]
     rejects: list[tuple[int, Reject]]
-    faces_found: int
 
     def in_slots(self, slots: NDArray[np.int64]) -> NDArray[np.void]:
         """The avatars that lie in these slots."""
@@ -44,7 +43,7 @@ def gather(results: Iterable[TaskResult], pictures: int) -> Decoded:
     """Run the tasks under a progress bar; `results` come in the order of the plan."""
     avatars = np.zeros(pictures, AVATAR_DTYPE)  # a picture may have several faces: it may grow
     rejects: list[tuple[int, Reject]] = []
-    count = faces = done = 0
+    count = done = 0
     with progress("preprocess", pictures) as advance:
         for result in results:
             end = count + len(result.avatars)
@@ -53,7 +52,6 @@ def gather(results: Iterable[TaskResult], pictures: int) -> Decoded:
                 avatars = np.concatenate((avatars, more))
             avatars[count:end], count = result.avatars, end
             rejects += result.rejects
-            faces += result.faces_found
             done += result.pictures
             advance(done, f"{count:,} candidates")  # which ones are kept is decided among all
-    return Decoded(avatars[:count], rejects, faces)
+    return Decoded(avatars[:count], rejects)

@@ -61,12 +61,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """Avatars of AVATAR_DTYPE, rejects with the number of their picture, faces found."""
+    """Avatars of AVATAR_DTYPE, and rejects with the number of their picture."""
 
     pictures: int
     avatars: NDArray[np.void]
     rejects: list[tuple[int, Reject]]
-    faces_found: int
 
 
 class Worker:
@@ -94,17 +93,15 @@ class Worker:
         """Make, measure and store the avatars of a task; GanError if a shard cannot be read."""
         avatars: list[tuple[int, int, Avatar]] = []
         rejects: list[tuple[int, Reject]] = []
-        faces_found = 0
         files = zip(task.shard.tolist(), task.offset.tolist(), task.size.tolist(), strict=True)
         for picture, (shard, offset, size) in enumerate(files, start=task.first):
             if self._stopped():
                 break
             data = self._read(self._job.shards[shard], offset, size)
             result = make_avatars(data, self._job.recipe, task.boxes.get(picture))
-            faces_found += result.faces_found
             rejects += ((picture, reject) for reject in result.rejects)
             avatars += ((picture, face, avatar) for face, avatar in enumerate(result.avatars))
-        return TaskResult(len(task.shard), self._store(avatars), rejects, faces_found)
+        return TaskResult(len(task.shard), self._store(avatars), rejects)
 
     def _read(self, path: Path, offset: int, size: int) -> bytes:
         try:

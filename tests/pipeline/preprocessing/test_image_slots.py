@@ -57,7 +57,6 @@ def test_what_is_written_is_read_back_and_holes_are_black(staged):
         assert np.array_equal(staged.read(int(slot)), image(slot))
     assert not staged.read(5).any()
     assert not staged.read(99).any()
-    staged.write(slots[:0], np.zeros((0, SIZE, SIZE, 3), np.uint8))
 
 
 def test_two_writers_share_a_file(staged):
