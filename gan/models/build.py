@@ -1,7 +1,7 @@
 """Build networks from params.
 
 A module of a family has build_generator(params, latent_size, size), build_discriminator(params,
-norms, size), which raise GanError for params that the family can't do, and initialise(network,
+recipe, size), which raise GanError for params that the family can't do, and initialise(network,
 random), which draws the weights of either network anew, in place, from `random` alone.
 """
 
@@ -11,9 +11,10 @@ from types import ModuleType
 from torch import Generator as Random
 from torch import nn
 
-from gan.models.interfaces import Discriminator, DiscriminatorNorms, Generator
+from gan.models.interfaces import Discriminator, Generator
 from gan.models.registry import FAMILIES
 from gan.params.model import DiscriminatorParams, GeneratorParams, ModelParams
+from gan.params.train import RecipeParams
 
 
 def _family(params: GeneratorParams | DiscriminatorParams) -> ModuleType:
@@ -27,10 +28,13 @@ def build_generator(model: ModelParams, size: int) -> Generator:
     return network
 
 
-def build_discriminator(model: ModelParams, norms: DiscriminatorNorms, size: int) -> Discriminator:
-    """The discriminator that params describe, not yet initialised; GanError if they don't fit."""
+def build_discriminator(model: ModelParams, recipe: RecipeParams, size: int) -> Discriminator:
+    """The discriminator of these params, not yet initialised; GanError if they don't fit.
+
+    recipe: the objective's, which decides the norms.
+    """
     params = model.discriminator
-    network: Discriminator = _family(params).build_discriminator(params, norms, size)
+    network: Discriminator = _family(params).build_discriminator(params, recipe, size)
     return network
 
 

@@ -12,12 +12,7 @@ from torch import nn
 
 from gan.errors import GanError
 from gan.models.fast import DownConv4x4, UpConv4x4
-from gan.models.interfaces import (
-    Discriminator,
-    DiscriminatorNorms,
-    Generator,
-    channels_by_resolution,
-)
+from gan.models.interfaces import Discriminator, Generator, channels_by_resolution
 from gan.models.layers import (
     LayeredDiscriminator,
     LayeredGenerator,
@@ -27,6 +22,7 @@ from gan.models.layers import (
     norm,
 )
 from gan.params.model import DiscriminatorParams, GeneratorParams, NetworkParams
+from gan.params.train import RecipeParams
 
 
 def _check(params: NetworkParams, network: str) -> None:
@@ -53,7 +49,7 @@ def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Gen
 
 
 def build_discriminator(
-    params: DiscriminatorParams, norms: DiscriminatorNorms, size: int
+    params: DiscriminatorParams, recipe: RecipeParams, size: int
 ) -> Discriminator:
     """The discriminator, not yet initialised; GanError if blocks is not 1.
 
@@ -63,13 +59,14 @@ def build_discriminator(
     channels = channels_by_resolution(params, size)
     layers: list[nn.Module] = []
     for in_channels, out_channels in pairwise([3, *channels]):
-        norm_kind = norms.norm if layers or norms.first_norm else "none"
+        normed = bool(layers) or recipe.discriminator_first_norm
+        norm_kind = recipe.discriminator_norm if normed else "none"
         layers += [
             DownConv4x4(in_channels, out_channels, has_bias(norm_kind)),
             *norm(norm_kind, out_channels),
             activation(params.activation),
         ]
-    return LayeredDiscriminator(norms, size, channels[-1], layers)
+    return LayeredDiscriminator(recipe, size, channels[-1], layers)
 
 
 def initialise(network: nn.Module, random: Random) -> None:

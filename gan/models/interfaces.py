@@ -1,10 +1,8 @@
 """Interface of the generator and the discriminator, the same for every family of networks."""
 
-from dataclasses import dataclass
-
 from torch import nn
 
-from gan.params.model import NetworkParams, Norm
+from gan.params.model import NetworkParams
 
 
 class Generator(nn.Module):
@@ -19,15 +17,6 @@ class Discriminator(nn.Module):
 
     uses_batch_statistics: bool
     """Whether a sample's score depends on the rest of its batch."""
-
-
-@dataclass(frozen=True)
-class DiscriminatorNorms:
-    """The discriminator's norms, which the recipe of the objective decides."""
-
-    norm: Norm
-    first_norm: bool
-    spectral_norm: bool
 
 
 def plan_resolutions(size: int) -> tuple[int, int]:

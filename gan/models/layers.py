@@ -15,8 +15,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
 from gan.models.fast import LeakyReLU
-from gan.models.interfaces import Discriminator, DiscriminatorNorms, Generator, plan_resolutions
+from gan.models.interfaces import Discriminator, Generator, plan_resolutions
 from gan.params.model import Activation, GeneratorParams, Norm
+from gan.params.train import RecipeParams
 
 SLOPE = 0.2
 """Slope of leaky_relu for negative numbers."""
@@ -134,7 +135,7 @@ class LayeredDiscriminator(Discriminator):
     """
 
     def __init__(
-        self, norms: DiscriminatorNorms, size: int, channels: int, layers: list[nn.Module]
+        self, recipe: RecipeParams, size: int, channels: int, layers: list[nn.Module]
     ) -> None:
         super().__init__()
         score = nn.Linear(channels * plan_resolutions(size)[0] ** 2, 1)
@@ -142,7 +143,7 @@ class LayeredDiscriminator(Discriminator):
         self.uses_batch_statistics = any(
             isinstance(part, nn.BatchNorm2d) for part in self.modules()
         )
-        if norms.spectral_norm:
+        if recipe.spectral_norm:
             _add_spectral_norm(self)
 
     def forward(self, pixels: Tensor) -> Tensor:

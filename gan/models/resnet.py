@@ -20,12 +20,7 @@ from itertools import pairwise
 from torch import Generator as Random
 from torch import Tensor, nn
 
-from gan.models.interfaces import (
-    Discriminator,
-    DiscriminatorNorms,
-    Generator,
-    channels_by_resolution,
-)
+from gan.models.interfaces import Discriminator, Generator, channels_by_resolution
 from gan.models.layers import (
     GAINS,
     Convolution,
@@ -38,6 +33,7 @@ from gan.models.layers import (
     norm,
 )
 from gan.params.model import Activation, DiscriminatorParams, GeneratorParams, Norm
+from gan.params.train import RecipeParams
 
 
 class Residual(nn.Module):
@@ -105,20 +101,24 @@ def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Gen
 
 
 def build_discriminator(
-    params: DiscriminatorParams, norms: DiscriminatorNorms, size: int
+    params: DiscriminatorParams, recipe: RecipeParams, size: int
 ) -> Discriminator:
     """The discriminator, not yet initialised; first_norm follows the convolution of the pixels."""
     channels = channels_by_resolution(params, size)
-    blocks = _Blocks(norms.norm, params.activation, len(channels) * params.blocks)
+    blocks = _Blocks(recipe.discriminator_norm, params.activation, len(channels) * params.blocks)
     layers: list[nn.Module] = [Convolution(3, channels[0], gain=1.0)]
     for in_channels, out_channels in pairwise([channels[0], *channels]):
         for last in [False] * (params.blocks - 1) + [True]:
-            first_norm: Norm = norms.norm if len(layers) > 1 or norms.first_norm else "none"
+            first_norm: Norm = (
+                recipe.discriminator_norm
+                if len(layers) > 1 or recipe.discriminator_first_norm
+                else "none"
+            )
             channels_after = out_channels if last else in_channels
             resample = nn.AvgPool2d(2) if last else None
             layers.append(blocks.block(in_channels, channels_after, resample, first_norm))
     layers += blocks.norm_and_activation(channels[-1])
-    return LayeredDiscriminator(norms, size, channels[-1], layers)
+    return LayeredDiscriminator(recipe, size, channels[-1], layers)
 
 
 def initialise(network: nn.Module, random: Random) -> None:

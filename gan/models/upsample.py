@@ -12,12 +12,7 @@ signal vanishes on its way; the family resnet works without one.
 from torch import Generator as Random
 from torch import nn
 
-from gan.models.interfaces import (
-    Discriminator,
-    DiscriminatorNorms,
-    Generator,
-    channels_by_resolution,
-)
+from gan.models.interfaces import Discriminator, Generator, channels_by_resolution
 from gan.models.layers import (
     GAINS,
     Convolution,
@@ -30,6 +25,7 @@ from gan.models.layers import (
     norm,
 )
 from gan.params.model import Activation, DiscriminatorParams, GeneratorParams, Norm
+from gan.params.train import RecipeParams
 
 
 def _layer(
@@ -60,19 +56,20 @@ def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Gen
 
 
 def build_discriminator(
-    params: DiscriminatorParams, norms: DiscriminatorNorms, size: int
+    params: DiscriminatorParams, recipe: RecipeParams, size: int
 ) -> Discriminator:
     """The discriminator, not yet initialised."""
     channels = channels_by_resolution(params, size)
     in_channels, layers = 3, list[nn.Module]()
     for out_channels in channels:
         for _ in range(params.blocks):
-            norm_kind = norms.norm if layers or norms.first_norm else "none"
+            normed = bool(layers) or recipe.discriminator_first_norm
+            norm_kind = recipe.discriminator_norm if normed else "none"
             gain = GAINS[params.activation] if layers else 1.0
             layers += _layer(in_channels, out_channels, norm_kind, params.activation, gain)
             in_channels = out_channels
         layers.append(nn.AvgPool2d(2))
-    return LayeredDiscriminator(norms, size, channels[-1], layers)
+    return LayeredDiscriminator(recipe, size, channels[-1], layers)
 
 
 def initialise(network: nn.Module, random: Random) -> None:

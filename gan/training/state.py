@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from gan.devices import Compute
 from gan.models.build import build_discriminator, build_generator, initialise
-from gan.models.interfaces import Discriminator, DiscriminatorNorms, Generator
+from gan.models.interfaces import Discriminator, Generator
 from gan.params.model import ModelParams
 from gan.params.train import TrainParams
 from gan.training.optimisers import build_optimiser
@@ -120,12 +120,8 @@ def build_networks(
     model: ModelParams, size: int, train: TrainParams
 ) -> tuple[Generator, Discriminator]:
     """Build networks on the CPU, a function of the seed; GanError for params that do not fit."""
-    recipe = train.recipe
-    norms = DiscriminatorNorms(
-        recipe.discriminator_norm, recipe.discriminator_first_norm, recipe.spectral_norm
-    )
     generator = build_generator(model, size)
-    discriminator = build_discriminator(model, norms, size)
+    discriminator = build_discriminator(model, train.recipe, size)
     random = torch.Generator().manual_seed(train.seed)
     initialise(generator, model.generator, random)
     initialise(discriminator, model.discriminator, random)

@@ -5,8 +5,9 @@ from itertools import product
 import torch
 
 from gan.models import build
-from gan.models.interfaces import Discriminator, DiscriminatorNorms, Generator
+from gan.models.interfaces import Discriminator, Generator
 from gan.params.model import DiscriminatorParams, GeneratorParams, ModelParams
+from gan.params.train import RecipeParams
 
 FAMILIES = ("dcgan", "upsample", "resnet")
 SIZES = (32, 48, 64, 96, 128, 192, 256)
@@ -69,6 +70,15 @@ def generator(family: str, size: int, seed: int = 0, **changes) -> Generator:
     return network
 
 
+def norms_recipe(
+    norm: str = "none", first_norm: bool = False, spectral_norm: bool = False
+) -> RecipeParams:
+    """As much of a recipe as the building of a discriminator reads."""
+    return RecipeParams.model_construct(
+        discriminator_norm=norm, discriminator_first_norm=first_norm, spectral_norm=spectral_norm
+    )
+
+
 def discriminator(
     family: str,
     size: int,
@@ -79,7 +89,7 @@ def discriminator(
     **changes,
 ) -> Discriminator:
     model = model_params(family, **changes)
-    norms = DiscriminatorNorms(norm, first_norm, spectral_norm)
-    network = build.build_discriminator(model, norms, size)
+    recipe = norms_recipe(norm, first_norm, spectral_norm)
+    network = build.build_discriminator(model, recipe, size)
     build.initialise(network, model.discriminator, random(seed))
     return network

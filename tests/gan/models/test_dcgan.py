@@ -41,32 +41,6 @@ def torchgan_discriminator(width):
     )
 
 
-def generator_of_96(width):
-    """Latents (N, 100) linearly to 6x6, four transposed convolutions, the last one bare."""
-    return nn.Sequential(
-        nn.Linear(100, 8 * width * 36),
-        nn.Unflatten(1, (8 * width, 6, 6)),
-        *doubling(8 * width, 4 * width, nn.ReLU()),
-        *doubling(4 * width, 2 * width, nn.ReLU()),
-        *doubling(2 * width, width, nn.ReLU()),
-        nn.ConvTranspose2d(width, 3, 4, 2, 1),
-        nn.Tanh(),
-    )
-
-
-def discriminator_of_96():
-    """Four convolutions with batch norm each, the first one too."""
-    return nn.Sequential(
-        *halving(3, 32),
-        *halving(32, 64),
-        *halving(64, 128),
-        *halving(128, 256),
-        nn.Flatten(),
-        nn.Linear(256 * 36, 1),
-        nn.Flatten(0),
-    )
-
-
 def randomise(network):
     """Random numbers in all parameters and statistics, so that no part can hide."""
     with torch.no_grad():
@@ -104,16 +78,6 @@ CASES = [
         torchgan_generator(6),
     ),
     (discriminator, (32, {"norm": "batch", "width": 6, "widest": 16}), torchgan_discriminator(6)),
-    (
-        generator,
-        (96, {"first_norm": False, "width": 4, "activation": "relu", "latent_size": 100}),
-        generator_of_96(4),
-    ),
-    (
-        discriminator,
-        (96, {"norm": "batch", "first_norm": True, "width": 32, "widest": 16}),
-        discriminator_of_96(),
-    ),
 ]
 
 

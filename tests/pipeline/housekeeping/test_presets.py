@@ -12,7 +12,7 @@ from torch import nn
 
 from gan.errors import GanError
 from gan.models.build import build_discriminator, build_generator
-from gan.models.interfaces import DiscriminatorNorms, plan_resolutions
+from gan.models.interfaces import plan_resolutions
 from gan.params.file import load_params, parse_text
 from pipeline.housekeeping.presets import PRESETS, compose, names, show, write
 
@@ -40,11 +40,7 @@ def generator_of(params):
 
 
 def discriminator_of(params):
-    recipe = params.train.recipe
-    norms = DiscriminatorNorms(
-        recipe.discriminator_norm, recipe.discriminator_first_norm, recipe.spectral_norm
-    )
-    return build_discriminator(params.model, norms, params.preprocess.size)
+    return build_discriminator(params.model, params.train.recipe, params.preprocess.size)
 
 
 def parts(network):
