@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from train_checkouts import new_checkout, without_tracker
 
 from gan.checkpoints import Origin, save_checkpoint
 from gan.models.build import build_generator, initialise
@@ -143,6 +144,30 @@ def write_cache():
 def noise_images():
     """(50, 32, 32, 3) uint8, all of them different."""
     return np.random.default_rng(0).integers(0, 256, (50, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def no_tracker(monkeypatch):
+    """Let what this process trains be heard by nobody."""
+    without_tracker(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def train_cache(tmp_path_factory, write_cache, noise_images):
+    """A tensor cache of 40 images to train on."""
+    return write_cache(tmp_path_factory.mktemp("data") / "cache", noise_images, holdout=10)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory, train_cache, make_params):
+    """Checkout of a tiny training that nothing disturbed; not to be changed."""
+    from pipeline.tracking import stage_runs
+
+    with pytest.MonkeyPatch.context() as patch:
+        without_tracker(patch)
+        paths = new_checkout(tmp_path_factory.mktemp("undisturbed"), train_cache)
+        stage_runs.train(make_params(), paths)
+    return paths
 
 
 @pytest.fixture(scope="session")

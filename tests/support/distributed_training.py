@@ -1,7 +1,6 @@
 """Program of each process in test_distributed.py, started by torchrun.
 
-    torchrun ... distributed_training.py exchange FOLDER
-    torchrun ... distributed_training.py train FOLDER
+    torchrun ... distributed_training.py FOLDER
 
 Each process writes its results to FOLDER/<rank>.pt.
 """
@@ -125,20 +124,16 @@ def train_steps(params: Params, world: World) -> dict[str, Any]:
     }
 
 
-def main(mode: str, folder: Path) -> None:
+def main(folder: Path) -> None:
     torch.set_num_threads(1)
+    wanted = json.loads((folder / "params.json").read_text())
     with join_world(CPU) as world:
         assert world.size == 2
-        if mode == "exchange":
-            found = exchange_all(world)
-        else:
-            wanted = json.loads((folder / "params.json").read_text())
-            found = {
-                name: train_steps(parse_params(values, name), world)
-                for name, values in wanted.items()
-            }
+        found = {"exchange": exchange_all(world)}
+        for name, values in wanted.items():
+            found[name] = train_steps(parse_params(values, name), world)
         torch.save(found, folder / f"{world.rank}.pt")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(Path(sys.argv[1]))

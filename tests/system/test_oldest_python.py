@@ -49,26 +49,20 @@ def test_the_tools_check_for_the_oldest_python():
     assert settings["tool"]["ruff"]["target-version"] == "py" + oldest.replace(".", "")
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_nothing_of_a_later_patch_release_is_used(folder):
-    files = sorted((ROOT / folder).rglob("*.py"))
-    assert files
-    found = [
-        f"{file.relative_to(ROOT)}:{line}"
-        for file in files
-        for line in younger(file.read_text(encoding="utf-8"))
-    ]
-    assert found == []
+def test_nothing_of_a_later_patch_release_is_used():
+    for folder in FOLDERS:
+        files = sorted((ROOT / folder).rglob("*.py"))
+        assert files
+        found = {file: younger(file.read_text(encoding="utf-8")) for file in files}
+        assert not {file: lines for file, lines in found.items() if lines}
 
 
 @pytest.mark.parametrize(
     "source",
     [
         "archive.extractall(folder, filter='data')",
-        "shutil.unpack_archive(file, folder, filter='data')",
         "from tarfile import data_filter",
         "tarfile.TarFile.extraction_filter = tarfile.data_filter",
-        "getaddresses(fields, strict=False)",
     ],
 )
 def test_such_a_thing_is_found(source):

@@ -17,7 +17,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from distributed_training import build_normed, gradients_of, run_passes, train_steps
-from train_checkouts import outs, seen_by, states, wait_for
+from train_checkouts import new_checkout, outs, seen_by, states, wait_for
 
 from gan.checkpoints import load_checkpoint
 from gan.distributed.world import ALONE, World, join_world
@@ -48,25 +48,9 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
-def two_processes(mode: str, folder: Path) -> list[dict]:
-    """Results of both processes of the script."""
-    command = [sys.executable, *TORCHRUN, script.__file__, mode, str(folder)]
-    done = subprocess.run(
-        command, env=environment(folder), capture_output=True, text=True, timeout=240, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
-
-
-def same_bits(first, second) -> bool:
-    """Whether two nested results hold equal numbers in equal types."""
-    if isinstance(first, torch.Tensor):
-        return first.dtype == second.dtype and torch.equal(first, second)
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(same_bits(first[k], second[k]) for k in first)
-    if isinstance(first, list | tuple):
-        return len(first) == len(second) and all(map(same_bits, first, second))
-    return first == second
+def assert_same_bits(first, second) -> None:
+    """Nested results hold equal numbers in equal types."""
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
 def furthest(first: dict, second: dict) -> float:
@@ -153,86 +137,6 @@ def test_what_makes_no_group_is_refused_in_one_line(monkeypatch, changes, device
 
 # two processes
 
-
-@pytest.fixture(scope="module")
-def exchange_results(tmp_path_factory):
-    return two_processes("exchange", tmp_path_factory.mktemp("exchange"))
-
-
-@pytest.mark.slow
-def test_gradients_are_the_mean_of_all_processes_to_the_bit_on_each(exchange_results):
-    first, second = exchange_results
-    assert same_bits(first["gradients"], second["gradients"])
-    for mean, *each in zip(first["gradients"], gradients_of(0), gradients_of(1), strict=True):
-        if mean is None:
-            assert each == [None, None]
-        else:
-            assert torch.equal(mean, (each[0] + each[1]) / 2)
-            assert mean.stride() == each[0].stride()
-
-
-@pytest.mark.slow
-def test_means_flags_and_values_reach_all(exchange_results):
-    for found in exchange_results:
-        assert same_bits(found["mean"]["a"], torch.tensor(0.5))
-        assert same_bits(found["mean"]["b"], torch.tensor([0.5, 4.0]).double())
-        assert found["flags"] == [False, True, True]
-        assert same_bits(found["shared"], {"weights": torch.ones(3), "step": 7})
-    assert [found["part"] for found in exchange_results] == [(0, 5), (5, 5)]
-
-
-@pytest.mark.slow
-def test_batch_norm_of_two_processes_is_that_of_the_whole_batch(exchange_results):
-    alone = run_passes(build_normed(), ALONE)
-    first, second = (found["norm"] for found in exchange_results)
-    for name in ("output", "in eval", "to pixels"):
-        whole = torch.cat([first[name], second[name]])
-        torch.testing.assert_close(whole, alone[name], rtol=1e-11, atol=1e-13)
-    for found in (first, second):
-        torch.testing.assert_close(found["gradients"], alone["gradients"], rtol=1e-10, atol=1e-13)
-        torch.testing.assert_close(found["state"], alone["state"], rtol=1e-12, atol=1e-13)
-    assert same_bits(first["state"], second["state"])
-
-
-LOST = """
-import os, torch
-from gan.distributed.world import join_world
-from gan.errors import GanError
-try:
-    with join_world(torch.device("cpu")) as world:
-        world.any(False)
-        if world.rank == 1:
-            os._exit(1)
-        world.any(False)
-except GanError as error:
-    print(error)
-"""
-
-
-@pytest.mark.slow
-def test_the_loss_of_a_process_is_one_line(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", LOST],
-            env=environment(tmp_path) | PLACE | {"RANK": rank, "MASTER_PORT": port},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in ("0", "1")
-    ]
-    printed = workers[0].communicate(timeout=60)[0].splitlines()
-    workers[1].wait(60)
-    lines = [line for line in printed if not line.startswith("[Gloo]")]  # torch 2.9's own greeting
-    assert len(lines) == 1
-    assert lines[0].startswith("lost another process of this training")
-    assert workers[0].returncode == 0
-
-
-# a training of two processes
-
 EVERYTHING_SHOWN = {
     "train.augment.colour": True,
     "train.augment.translation": True,
@@ -245,13 +149,6 @@ EVERYTHING_SHOWN = {
 }
 WITHOUT_NORMS = {"model.generator.norm": "none"}
 TRAININGS = {
-    "bce with instance norm, smoothed labels and noise": {
-        "train.objective": "bce",
-        "train.recipes.bce.label_smoothing": 0.1,
-        "train.recipes.bce.discriminator_norm": "instance",
-        "model.generator.norm": "instance",
-        "train.instance_noise.deviation": 0.2,
-    },
     "wgan_gp with layer norm, two critic steps": {
         "train.objective": "wgan_gp",
         "train.recipes.wgan_gp.critic_steps": 2,
@@ -305,7 +202,88 @@ def results_of_two(tmp_path_factory, all_params):
     folder = tmp_path_factory.mktemp("train")
     values = {name: params.model_dump(mode="json") for name, params in all_params.items()}
     (folder / "params.json").write_text(json.dumps(values))
-    return two_processes("train", folder)
+    done = subprocess.run(
+        [sys.executable, *TORCHRUN, script.__file__, str(folder)],
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.mark.slow
+def test_gradients_are_the_mean_of_all_processes_to_the_bit_on_each(results_of_two):
+    first, second = (found["exchange"]["gradients"] for found in results_of_two)
+    for one, other, *own in zip(first, second, gradients_of(0), gradients_of(1), strict=True):
+        if one is None:
+            assert [other, *own] == [None] * 3
+        else:
+            assert torch.equal(one, other)
+            assert torch.equal(one, (own[0] + own[1]) / 2)
+            assert one.stride() == own[0].stride()
+
+
+@pytest.mark.slow
+def test_means_flags_and_values_reach_all(results_of_two):
+    for rank, results in enumerate(results_of_two):
+        found = results["exchange"]
+        expected = {"a": torch.tensor(0.5), "b": torch.tensor([0.5, 4.0]).double()}
+        assert_same_bits(found["mean"], expected)
+        assert found["flags"] == [False, True, True]
+        assert_same_bits(found["shared"], {"weights": torch.ones(3), "step": 7})
+        assert found["part"] == (5 * rank, 5)
+
+
+@pytest.mark.slow
+def test_batch_norm_of_two_processes_is_that_of_the_whole_batch(results_of_two):
+    alone = run_passes(build_normed(), ALONE)
+    first, second = (found["exchange"]["norm"] for found in results_of_two)
+    for name in ("output", "in eval", "to pixels"):
+        whole = torch.cat([first[name], second[name]])
+        torch.testing.assert_close(whole, alone[name], rtol=1e-11, atol=1e-13)
+    for name in ("gradients", "state"):
+        torch.testing.assert_close(first[name], alone[name], rtol=1e-10, atol=1e-13)
+        assert_same_bits(first[name], second[name])
+
+
+LOST = """
+import os, torch
+from gan.distributed.world import join_world
+from gan.errors import GanError
+try:
+    with join_world(torch.device("cpu")) as world:
+        world.any(False)
+        if world.rank == 1:
+            os._exit(1)
+        world.any(False)
+except GanError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_the_loss_of_a_process_is_one_line(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", LOST],
+            env=environment(tmp_path) | PLACE | {"RANK": rank, "MASTER_PORT": port},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    printed = workers[0].communicate(timeout=60)[0].splitlines()
+    workers[1].wait(60)
+    lines = [line for line in printed if not line.startswith("[Gloo]")]  # torch 2.9's own greeting
+    assert len(lines) == 1
+    assert lines[0].startswith("lost another process of this training")
+    assert workers[0].returncode == 0
 
 
 @pytest.mark.slow
@@ -316,7 +294,7 @@ def test_two_processes_train_what_one_with_their_whole_batch_does(
     first, second = (found[name] for found in results_of_two)
     alone = train_steps(all_params[name], ALONE)
     assert furthest(first, alone) < 1e-11
-    assert same_bits(first, second)
+    assert_same_bits(first, second)
 
 
 # the stage
@@ -332,15 +310,13 @@ EXACT = {
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory, write_cache, write_params, noise_images):
+def checkout(tmp_path_factory, train_cache, write_params):
     """checkout(): a new folder in which a training can run."""
-    cache = write_cache(tmp_path_factory.mktemp("data") / "cache", noise_images, holdout=10)
 
     def make() -> Paths:
-        root = tmp_path_factory.mktemp("checkout")
-        shutil.copytree(cache, root / "cache")
-        write_params(root / "params.yaml", EXACT)
-        return Paths(root)
+        paths = new_checkout(tmp_path_factory.mktemp("checkout"), train_cache)
+        write_params(paths.root / "params.yaml", EXACT)
+        return paths
 
     return make
 

@@ -1,14 +1,13 @@
 """Training on an accelerator: every precision learns, nobody waits, and it goes on as it was."""
 
 import copy
-import time
 from contextlib import closing
 
 import numpy as np
 import pytest
 import torch
 
-from gan.devices import Compute, choose_compute, fast_training, peak_memory
+from gan.devices import Compute, choose_compute, peak_memory
 from gan.distributed.world import ALONE
 from gan.objectives.build import build_objective
 from gan.objectives.registry import OBJECTIVES
@@ -140,45 +139,6 @@ def test_a_step_does_not_wait_for_the_device(
             train_step(state, engine, batches)
         torch.cuda.set_sync_debug_mode("default")
     assert all(np.isfinite(value) for value in means(state).values())
-
-
-def rate(params, images, compute, settle, count):
-    """Images a second of `count` steps, after some that are not counted."""
-    state = build_state(params.model, images.shape[1], params.train, compute)
-    engine = engine_of(params, compute)
-    with batches_of(params, images, compute.device) as batches, fast_training(compute.device):
-        for _ in range(max(3, count // 5)):
-            train_step(state, engine, batches)
-        settle()
-        begin = time.perf_counter()
-        for _ in range(count):
-            train_step(state, engine, batches)
-        settle()
-    return count * params.train.images_per_step / (time.perf_counter() - begin)
-
-
-def test_images_in_a_file_are_as_fast_as_images_on_the_device(
-    device, make_params, tmp_path, settle, monkeypatch
-):
-    """Prints images a second in all precisions."""
-    large = device.type != "cpu"
-    changes = {"train.objective": "bce", "train.batch_size": 64 if large else 8}
-    changes |= {
-        f"model.{each}.width": 64 if large else 4 for each in ("generator", "discriminator")
-    }
-    params, count = make_params(changes), 100 if large else 5
-    images = np.random.default_rng(0).integers(0, 256, (2000, 64, 64, 3), dtype=np.uint8)
-    np.save(tmp_path / "images.npy", images)
-    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    for precision in ("float32", "bf16", "fp16"):
-        found = rate(params, mapped, Compute(device, precision), settle, count)
-        print(f"{device} {precision}: {found:,.0f} images/s")  # noqa: T201
-    compute = choose_compute(device.type, "auto")
-    resident = rate(params, mapped, compute, settle, count)
-    monkeypatch.setattr("gan.training.batches.RESIDENT_SHARE", 0)
-    ahead = rate(params, mapped, compute, settle, count)
-    print(f"resident {resident:,.0f} images/s, read ahead {ahead:,.0f} images/s")  # noqa: T201
-    assert device.type == "cpu" or ahead > 0.7 * resident
 
 
 def test_memory_of_a_training_is_counted(device, make_params, noise_images):

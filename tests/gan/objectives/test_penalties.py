@@ -106,19 +106,6 @@ def test_gradient_penalty_is_the_mean_of_one_norm_a_sample_at_its_own_mixture(sh
     assert gradient_penalty(Quadratic(), real, fake, mix).item() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("count", [1, 32])
-@pytest.mark.parametrize("start", [0.2, 5.0])
-def test_the_least_gradient_penalty_is_at_norm_one_for_any_batch_size(count, start):
-    critic = Linear(steep(start))
-    optimiser = torch.optim.SGD(critic.parameters(), lr=0.2)
-    for step in range(60):
-        optimiser.zero_grad()
-        real, fake = batch(count, step), batch(count, -1 - step)
-        gradient_penalty(critic, real, fake, mix_of(count)).backward()
-        optimiser.step()
-    assert critic.weight.norm().item() == pytest.approx(1, abs=1e-4)
-
-
 def test_a_flat_critic_has_finite_gradients():
     critic = Linear(torch.zeros(PIXELS))
     penalty = gradient_penalty(
@@ -187,23 +174,6 @@ def test_weights_are_those_of_the_papers_times_every(every):
     assert penalty_loss(params, {"penalty/r1": torch.tensor(3.0)}).item() == pytest.approx(
         3 * every
     )
-
-
-def test_a_penalty_each_fourth_step_moves_as_far_as_one_each_step():
-    def move(every):
-        critic = Linear(steep(2.0))
-        optimiser = torch.optim.SGD(critic.parameters(), lr=1e-6)
-        params = penalty_params(r1=1.0, r2=1.0, every=every)
-        for turn in range(16):
-            if turn % every == 0:
-                optimiser.zero_grad()
-                found = measure(params, critic, batch(3, turn), batch(3, turn + 99))
-                penalty_loss(params, found).backward()
-                optimiser.step()
-        return critic.weight.detach() - steep(2.0)
-
-    assert move(1).norm() > 1e-6
-    assert torch.allclose(move(4), move(1), rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("subset", SUBSETS[1:], ids="+".join)

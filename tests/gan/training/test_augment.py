@@ -151,14 +151,6 @@ def test_operations_touch_samples_independently():
     assert correlations.abs().max() < 5 / math.sqrt(count)
 
 
-def test_a_greater_strength_touches_the_same_samples_and_more():
-    pixels = pictures(200, 8)
-    weak, strong = (apply(pixels, "cutout", strength=share) for share in (0.3, 0.6))
-    more = touched(weak, strong)
-    assert more.any()
-    assert torch.equal(weak[more], pixels[more])
-
-
 @pytest.mark.parametrize("part", [1, 5, 16])
 def test_a_sample_does_not_depend_on_its_batch_or_layout(part):
     pixels = pictures(48)
@@ -230,33 +222,6 @@ def test_the_greatest_draw_stays_inside(side, monkeypatch):
     picture[..., 0, 0] = 1
     moved = apply(picture, "translation", strength=1.1)
     assert moved[0, 0, round(side / 8), round(side / 8)] == 1
-
-
-def settle(start, gain):
-    """Overfitting and strength of a made-up discriminator that overfits more and more.
-
-    Overfitting grows to 1 with time, and the strength takes `gain` times itself off.
-    """
-    strength, history = torch.tensor(start), []
-    for step in range(4000):
-        overfitting = torch.tensor(1 - math.exp(-step / 500)) - gain * strength
-        strength = adapt_strength(strength, overfitting, 2, params(target=0.6))
-        history.append((overfitting.item(), strength.item()))
-    return torch.tensor(history).T
-
-
-@pytest.mark.parametrize("start", [0.0, 1.0])
-def test_strength_settles_where_overfitting_is_on_target_from_either_end(start):
-    overfitting, strength = settle(start, 0.8)
-    assert overfitting[-500:].mean().item() == pytest.approx(0.6, abs=0.01)
-    assert overfitting[-500:].std() < 0.01
-    # 1 - 0.8 s = 0.6 at the end
-    assert strength[-500:].mean().item() == pytest.approx(0.5, abs=0.01)
-
-
-def test_strength_stays_at_the_end_if_that_is_not_enough():
-    _, strength = settle(0.0, 0.1)
-    assert (strength.min(), strength.max(), strength[-1]) == (0, 1, 1)
 
 
 @pytest.mark.parametrize(

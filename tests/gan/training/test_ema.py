@@ -200,25 +200,3 @@ def test_calibration_is_a_function_of_weights_and_inputs_alone_and_survives_savi
     loaded = mix(normed=normed, seed=9).eval()
     loaded.load_state_dict(once.state_dict())
     assert torch.equal(loaded(inputs[0]), once(inputs[0]))
-
-
-def test_dropout_is_off_while_statistics_are_measured():
-    network = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(4))
-    recalibrate(network, [torch.ones(32, 4)])
-    assert torch.equal(network[1].running_mean, torch.ones(4))
-
-
-def test_colours_of_the_average_are_those_of_its_weights_on_a_batch():
-    network, average = mix(width=16), mix(width=16, seed=1)
-    # running statistics that belong to very different weights, as late in a training
-    for norm in (module for module in average.modules() if isinstance(module, nn.BatchNorm2d)):
-        norm.running_mean.fill_(0.5)
-        norm.running_var.fill_(4.0)
-    train_network(average, network, steps=49, size=0.02)
-    latents, fresh = draw(1024, 8).chunk(2)
-    recalibrate(average, latents.split(64))
-    with torch.no_grad():
-        calibrated = average(fresh).mean((0, 2, 3))
-        average.train()
-        expected = average(fresh).mean((0, 2, 3))
-    assert torch.allclose(calibrated, expected, atol=0.01)

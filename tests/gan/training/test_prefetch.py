@@ -1,11 +1,8 @@
 """Batches that are read ahead: the thread, its two buffers, and a device that is late."""
 
 import gc
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +10,6 @@ import torch
 
 from gan.training.prefetch import BUFFERS, Prefetcher
 
-ROOT = Path(__file__).resolve().parents[3]
 SHAPE = (4, 2, 2, 3)
 
 
@@ -170,21 +166,3 @@ def test_a_thread_does_not_outlive_its_owner(numbers):
     gc.collect()
     thread.join(10)
     assert not thread.is_alive()
-
-
-@pytest.mark.slow
-def test_a_program_ends_though_nobody_closed_what_it_read_ahead():
-    code = """
-import sys
-sys.path.insert(0, "tests/gan/training")
-from gan.training.prefetch import Prefetcher
-from test_prefetch import SHAPE, LateCopier, Numbers
-prefetcher = Prefetcher(Numbers(), SHAPE, LateCopier())
-prefetcher(0)
-prefetcher.prefetch(1)
-print("end", flush=True)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")

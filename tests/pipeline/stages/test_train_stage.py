@@ -14,7 +14,6 @@ from train_checkouts import (
     seen_by,
     states,
     wait_for,
-    without_tracker,
     work_folder,
 )
 
@@ -22,38 +21,18 @@ from gan.errors import GanError
 from pipeline.paths import Paths
 from pipeline.tracking import stage_runs
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def no_tracker(monkeypatch):
-    without_tracker(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory, write_cache, noise_images):
-    return write_cache(tmp_path_factory.mktemp("data") / "cache", noise_images, holdout=10)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_tracker")]
 
 
 @pytest.fixture
-def paths(tmp_path, cache):
-    return new_checkout(tmp_path, cache)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory, cache, make_params):
-    """Checkout of a training that nobody disturbed."""
-    with pytest.MonkeyPatch.context() as patch:
-        without_tracker(patch)
-        paths = new_checkout(tmp_path_factory.mktemp("whole"), cache)
-        stage_runs.train(make_params(), paths)
-    return paths
+def paths(tmp_path, train_cache):
+    return new_checkout(tmp_path, train_cache)
 
 
 @pytest.fixture
-def trained(uninterrupted, tmp_path):
+def trained(undisturbed, tmp_path):
     """A copy of it."""
-    return Paths(shutil.copytree(uninterrupted.root, tmp_path / "trained"))
+    return Paths(shutil.copytree(undisturbed.root, tmp_path / "trained"))
 
 
 @pytest.fixture
@@ -70,8 +49,8 @@ def refusal(params, paths, **options):
     return str(caught.value)
 
 
-def test_the_outs_are_those_that_dvc_names_and_the_rest_stays_outside(uninterrupted):
-    found, work = outs(uninterrupted), work_folder(uninterrupted)
+def test_the_outs_are_those_that_dvc_names_and_the_rest_stays_outside(undisturbed):
+    found, work = outs(undisturbed), work_folder(undisturbed)
     names = [f"models/snapshots/{seen:012d}.pt" for seen in (64, 128, 192)]
     expected = ["models/final.pt", *names, "reports/losses.tsv", "reports/samples.png"]
     assert sorted(found) == expected
@@ -79,23 +58,21 @@ def test_the_outs_are_those_that_dvc_names_and_the_rest_stays_outside(uninterrup
     assert lines[0].split("\t")[0] == "images_seen"
     assert [int(line.split("\t")[0]) for line in lines[1:]] == list(range(16, 193, 16))
     assert (work / "real.png").is_file()
-    latest = uninterrupted.logs / "latest.png"
+    latest = undisturbed.logs / "latest.png"
     assert latest.read_bytes() == found["reports/samples.png"]
 
 
-def test_a_finished_training_that_is_asked_for_again_runs_again(
-    trained, uninterrupted, make_params
-):
+def test_a_finished_training_that_is_asked_for_again_runs_again(trained, undisturbed, make_params):
     shutil.rmtree(trained.models)
     shutil.rmtree(trained.reports)
     states(trained)[0].unlink()
     stage_runs.train(make_params({"train.keep_checkpoints": 4}), trained)
     assert [seen_by(state) for state in states(trained)] == [96, 128, 160, 192]
-    assert outs(trained) == outs(uninterrupted)
+    assert outs(trained) == outs(undisturbed)
 
 
 def test_a_longer_training_goes_on_and_a_shorter_one_begins_afresh(
-    trained, paths, uninterrupted, make_params, capfd
+    trained, paths, undisturbed, make_params, capfd
 ):
     longer = make_params({"train.images": 256, "train.recipes.bce.critic_steps": 3})
     stage_runs.train(longer, trained)
@@ -103,7 +80,7 @@ def test_a_longer_training_goes_on_and_a_shorter_one_begins_afresh(
     stage_runs.train(make_params({"train.images": 256}), paths)
     assert outs(trained) == outs(paths)
     stage_runs.train(make_params(), trained)
-    assert outs(trained) == outs(uninterrupted)
+    assert outs(trained) == outs(undisturbed)
 
 
 @pytest.mark.parametrize("resume", [True, False])
@@ -116,7 +93,7 @@ def test_a_length_that_an_unfinished_training_is_beyond_is_refused_and_costs_not
     assert {state: state.read_bytes() for state in states(unfinished)} == before
 
 
-def test_a_kill_before_publishing_loses_nothing(paths, uninterrupted, make_params):
+def test_a_kill_before_publishing_loses_nothing(paths, undisturbed, make_params):
     for _ in range(2):
         stage_runs.train(make_params({"train.images": 104}), paths)
         assert "models/snapshots/000000000104.pt" in outs(paths)
@@ -125,12 +102,12 @@ def test_a_kill_before_publishing_loses_nothing(paths, uninterrupted, make_param
     half = work_folder(paths) / "snapshots" / ".000000000064.pt.99.partial"
     half.write_bytes(b"half")
     stage_runs.train(make_params(), paths)
-    assert outs(paths) == outs(uninterrupted)
+    assert outs(paths) == outs(undisturbed)
 
 
 @pytest.mark.parametrize("damage", ["cut to nothing", "cut", "flipped"])
 def test_a_damaged_state_is_told_and_the_one_before_is_used(
-    unfinished, uninterrupted, make_params, capfd, damage
+    unfinished, undisturbed, make_params, capfd, damage
 ):
     older, newest = states(unfinished)
     content = bytearray(newest.read_bytes())
@@ -143,17 +120,17 @@ def test_a_damaged_state_is_told_and_the_one_before_is_used(
     told = capfd.readouterr().err
     assert f"warning: {newest}" in told
     assert f"resuming at {seen_by(older)} images seen" in told
-    assert outs(unfinished) == outs(uninterrupted)
+    assert outs(unfinished) == outs(undisturbed)
     assert not list(newest.parent.glob(".*.partial"))
 
 
-def test_with_no_whole_state_left_it_begins_afresh(unfinished, uninterrupted, make_params):
+def test_with_no_whole_state_left_it_begins_afresh(unfinished, undisturbed, make_params):
     for state in states(unfinished):
         state.write_bytes(b"")
     assert "no whole checkpoint is left" in refusal(make_params(), unfinished, resume=True)
     assert len(list(work_folder(unfinished).glob("state-*.pt.damaged"))) == 2
     stage_runs.train(make_params(), unfinished)
-    assert outs(unfinished) == outs(uninterrupted)
+    assert outs(unfinished) == outs(undisturbed)
 
 
 def test_a_state_that_can_not_be_read_just_now_is_not_thrown_away(
@@ -211,7 +188,7 @@ def test_what_is_in_the_way_is_told_before_any_work(
 
 @pytest.mark.soak
 def test_training_that_is_killed_again_and_again_equals_one_that_was_not(
-    gan, paths, uninterrupted, write_params
+    gan, paths, undisturbed, write_params
 ):
     write_params(paths.root / "params.yaml")
     moments = (
@@ -226,7 +203,7 @@ def test_training_that_is_killed_again_and_again_equals_one_that_was_not(
         assert process.wait() == -signal.SIGKILL
     done = gan("train")
     assert done.returncode == 0, done.stderr
-    assert outs(paths) == outs(uninterrupted)
+    assert outs(paths) == outs(undisturbed)
 
 
 def test_a_second_process_on_the_same_training_is_refused(gan, paths, write_params):
