@@ -1,44 +1,33 @@
 """The `gan` command as a person meets it: help, mistakes, Ctrl-C."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from tracking_stores import until
+from typer.testing import CliRunner
+
+from gan.errors import GanError
+from pipeline.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[3]
 STAGES = ["scrape", "preprocess", "reference", "train", "evaluate", "compare", "generate"]
 
 
-def assert_one_line(text):
-    assert len(text.strip().splitlines()) == 1, text
-
-
-def listed(text):
-    """Commands in the order of the help."""
-    lines = text.partition("Commands:")[2].splitlines()
-    return [m[1] for line in lines if (m := re.match(r"  (\w+)  ", line))]
-
-
-def test_help_lists_the_commands_in_the_order_of_the_pipeline(gan):
-    done = gan("--help")
-    assert done.returncode == 0
-    assert listed(done.stdout)[: len(STAGES)] == STAGES
-
-
-def test_help_imports_nothing_heavy():
+def test_help_lists_the_commands_in_the_order_of_the_pipeline_and_imports_nothing_heavy():
     code = (
         "import sys\nsys.argv = ['gan', '--help']\nfrom pipeline.cli.main import main\n"
-        "try: main()\nexcept SystemExit: pass\n"
+        "try: main()\nexcept SystemExit as stop: assert not stop.code\n"
         "print(sorted(sys.modules), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0
-    for heavy in ("torch", "mlflow", "scrapy", "dvc", "numpy", "pydantic", "pandas"):
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = done.stdout.partition("Commands:")[2].splitlines()
+    assert [line.split()[0] for line in lines if line][: len(STAGES)] == STAGES
+    for heavy in ("torch", "mlflow", "scrapy", "dvc", "numpy", "pydantic", "pandas", "jinja2"):
         assert f"'{heavy}'" not in done.stderr
 
 
@@ -51,28 +40,19 @@ def test_help_imports_nothing_heavy():
         ("train", ["cache/", "models/snapshots/", "models/final.pt", "losses.tsv"]),
         ("evaluate", ["models/snapshots/", "reference/", "models/best.pt", "metrics.json"]),
         ("generate", ["checkpoint", "PNG", "--out"]),
-        ("summary", ["reports/", "logs/"]),
-        ("ui", ["MLflow"]),
-        ("clean", [".dvc/tmp/gan", "--remove"]),
-        ("weights add", ["sha256", "weights/"]),
-        ("weights list", ["weights/", "params.yaml", "sha256"]),
         ("weights fetch", ["weights/", "network", "--url"]),
-        ("compare", ["MLflow", "evaluation.json", "--json"]),
         ("results add", ["reports/", "OUT/NAME.json"]),
-        ("results render", ["docs/results.md"]),
-        ("params", ["params.yaml", "preset", "OUT"]),
     ],
 )
-def test_the_help_of_a_command_says_what_it_reads_and_writes(gan, command, words):
-    text = " ".join(gan(*command.split(), "--help").stdout.split())
+def test_the_help_of_a_command_says_what_it_reads_and_writes(command, words):
+    text = " ".join(CliRunner().invoke(app, [*command.split(), "--help"]).output.split())
     assert [word for word in words if word not in text] == []
 
 
 def mistake(done, *words):
     assert done.returncode not in (0, None)
-    assert_one_line(done.stderr)
     assert done.stderr.startswith("gan: ")
-    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
     for word in words:
         assert word in done.stderr
 
@@ -81,8 +61,7 @@ def mistake(done, *words):
     ("change", "words"),
     [
         ({"preprocess.size": 50}, ["preprocess.size = 50", "128, 192 or 256"]),
-        ({"train.objective": "foo"}, ["train.objective = 'foo'", "wgan_gp"]),
-        ({"train.colour": 1}, ["train.colour is unknown"]),
+        ({"train.colour": 1}, ["train.colour"]),
         ({"train.recipes.wgan_gp.discriminator_norm": "batch"}, ["wgan_gp", "batch"]),
     ],
 )
@@ -104,7 +83,6 @@ def test_unreadable_params_are_one_line(gan, tmp_path):
     [
         ("train", ["cache", "gan preprocess"]),
         ("evaluate", ["cache", "gan preprocess"]),
-        ("evaluate --out x", ["--ckpt"]),
         ("evaluate --ckpt text", ["text", "not a checkpoint"]),
         ("generate --ckpt text", ["text", "not a checkpoint"]),
         ("generate --ckpt none.pt", ["none.pt", "no such"]),
@@ -115,19 +93,35 @@ def test_unreadable_params_are_one_line(gan, tmp_path):
         ("results render", ["no results"]),
     ],
 )
-def test_a_missing_or_wrong_file_is_one_line(gan, write_params, tmp_path, command, words):
+def test_a_missing_or_wrong_file_is_an_error(write_params, tmp_path, monkeypatch, command, words):
+    monkeypatch.chdir(tmp_path)
     write_params(tmp_path / "params.yaml")
     (tmp_path / "text").write_text("no checkpoint")
-    mistake(gan(*command.split()), *words)
+    error = CliRunner().invoke(app, command.split()).exception
+    assert isinstance(error, GanError)
+    assert all(word in str(error) for word in words)
+    assert "\n" not in str(error)
 
 
-@pytest.mark.slow
-def test_a_file_where_the_output_folder_should_be_is_one_line(gan, checkpoint, tmp_path):
-    (tmp_path / "out").write_text("a file")
-    for out in ("out", "out/deeper"):
-        mistake(gan("generate", "--ckpt", checkpoint, "--seeds", "1", "--out", out), "out")
-    mistake(gan("generate", "--ckpt", checkpoint, "--seeds", "x"), "--seeds")
-    assert (tmp_path / "out").read_text() == "a file"
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--ckpt", "a.pt", "--images", "b"], ["--ckpt", "--images"]),
+        (["--out", "x", "--workers", "3"], ["--out", "--workers", "--ckpt"]),
+        (["--images", "b", "--seeds", "2-4", "--raw"], ["--seeds", "--raw"]),
+        (["--run", "latest", "--fakes", "1"], ["--fakes", "= 1"]),
+        (["--ckpt", "a.pt", "--metrics", "fid"], ["--metrics", "'fid'"]),
+    ],
+)
+def test_options_that_do_not_go_together_are_named_as_they_are_typed(
+    write_params, tmp_path, monkeypatch, options, named
+):
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path / "params.yaml")
+    error = CliRunner().invoke(app, ["evaluate", *options]).exception
+    assert isinstance(error, GanError)
+    assert all(word in str(error) for word in named)
+    assert [each.name for each in tmp_path.iterdir()] == ["params.yaml"]
 
 
 @pytest.mark.slow
@@ -142,44 +136,27 @@ def test_a_source_without_pictures_is_one_line_besides_the_tracker(gan, tmp_path
         assert "Traceback" not in done.stderr
 
 
-def test_a_usage_error_exits_with_2(gan):
-    done = gan("train", "--bogus")
-    assert done.returncode == 2
-    assert "--bogus" in done.stderr
+def test_a_usage_error_exits_with_2():
+    done = CliRunner().invoke(app, ["train", "--bogus"])
+    assert done.exit_code == 2
+    assert "--bogus" in done.output
 
 
 def test_a_stage_of_dvc_hands_over_to_the_checkout_it_runs_in(tmp_path):
-    (tmp_path / "pipeline" / "cli").mkdir(parents=True)
-    (tmp_path / "pipeline/__init__.py").write_text("")
-    (tmp_path / "pipeline/cli/__init__.py").write_text("")
-    (tmp_path / "pipeline/cli/main.py").write_text("")
-    copy = "import sys; print('the copy', sys.argv[1:])"
-    (tmp_path / "pipeline/cli/__main__.py").write_text(copy)
+    cli = tmp_path / "pipeline" / "cli"
+    cli.mkdir(parents=True)
+    for file in (cli.parent / "__init__.py", cli / "__init__.py", cli / "main.py"):
+        file.touch()
+    (cli / "__main__.py").write_text("import sys; print('the copy', sys.argv[1:])")
     environment = os.environ | {"DVC_STAGE": "train", "PYTHONSAFEPATH": "1", "PYTHONPATH": ""}
     start = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
     start += "from pipeline.cli.main import main; main()"
-
-    def run(env):
-        return subprocess.run(
-            [sys.executable, "-c", start, "train", "--help"],
-            cwd=tmp_path,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    assert run(environment).stdout == "the copy ['train', '--help']\n"
+    command = [sys.executable, "-c", start, "train", "--help"]
+    settings = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 60}
+    done = subprocess.run(command, env=environment, **settings)
+    assert done.stdout == "the copy ['train', '--help']\n"
     environment.pop("DVC_STAGE")
-    assert "the copy" not in run(environment).stdout
-
-
-def wait_for(happened, process):
-    deadline = time.monotonic() + 120
-    while not happened():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert "the copy" not in subprocess.run(command, env=environment, **settings).stdout
 
 
 @pytest.mark.slow
@@ -189,7 +166,7 @@ def test_ctrl_c_ends_a_scrape_with_130(gan, tmp_path):
         "licence: CC0-1.0\n"
     )
     process = gan("scrape", "--ensure", wait=False)
-    wait_for(lambda: any(tmp_path.glob("data.staging/*/*.jsonl")), process)
+    until(lambda: process.poll() is not None or any(tmp_path.glob("data.staging/*/*.jsonl")))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
