@@ -1,6 +1,5 @@
 """A Chromium for tests: the machine's own, else one that is installed for them."""
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -10,10 +9,11 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-APPLICATIONS = (
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+from filelock import FileLock
+
+NAMES = (
+    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    *(f"/Applications/{name}.app/Contents/MacOS/{name}" for name in ("Chromium", "Google Chrome")),
 )
 OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
@@ -21,14 +21,13 @@ OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-
 @cache
 def chromium() -> str:
     """Path of a Chromium; the test that asks fails if there is none and none can be had."""
-    for look in (_of_the_machine, _of_debian, _of_playwright):
-        with _one_process_at_a_time():
-            if found := look():
-                return found
+    with FileLock(f"{tempfile.gettempdir()}/chromium-for-tests-{os.getuid()}.lock"):
+        if found := _of_the_machine() or _of_debian() or _of_playwright():
+            return found
     raise AssertionError(
-        f"no Chromium: neither {', '.join(NAMES)} in PATH, nor {', '.join(APPLICATIONS)}, nor "
-        f"Debian's package (wants root), nor playwright's (wants a network); install one: "
-        f"{sys.executable} -m playwright install --with-deps chromium"
+        f"no Chromium: neither one of {', '.join(NAMES)}, nor Debian's package (wants root), nor "
+        f"playwright's (wants a network); {sys.executable} -m playwright install --with-deps "
+        "chromium"
     )
 
 
@@ -45,16 +44,8 @@ def launched():
         browser.close()
 
 
-@contextmanager
-def _one_process_at_a_time():
-    with (Path(tempfile.gettempdir()) / f"chromium-for-tests-{os.getuid()}").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _of_the_machine():
-    found = filter(None, map(shutil.which, (*NAMES, *APPLICATIONS)))
-    return next(found, None)
+    return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 def _of_debian():

@@ -70,10 +70,11 @@ async def _crawl(listing: Listing, sink: Sink, policy: CrawlPolicy) -> None:
 
 async def _stop(crawler: Crawler, task: "asyncio.Task[None]") -> None:
     """End the delays and drop the requests in flight, so that no connection stays open."""
-    if task.done() or not crawler.crawling:  # a signal before the crawl has an engine
-        task.cancel()
+    try:
+        pacing = crawler.get_downloader_middleware(Pacing)
+    except RuntimeError:  # a signal came before the crawl has an engine
         return
-    if pacing := crawler.get_downloader_middleware(Pacing):
+    if pacing is not None:
         pacing.stop()
     stopping = asyncio.ensure_future(crawler.stop_async())
     await asyncio.wait({stopping, task}, timeout=STOP_WITHIN_S)

@@ -7,47 +7,14 @@ import numpy as np
 import pytest
 import yaml
 from hostile_texts import HOSTILE, MARKUP, parse_markdown
+from lineages import EVALUATION, LINEAGE, SUBJECT
 
 from pipeline.paths import Paths
 from pipeline.runs.evaluate_one import Request, evaluate_one
 from pipeline.stages import reference
 from pipeline.tracking.model.card import add_code_facts, model_card, read_metrics, without_front
 
-LINEAGE = {
-    "decided": {
-        "model": {
-            "latent_size": 8,
-            "generator": {"family": "dcgan", "width": 4},
-            "discriminator": {"family": "resnet", "width": 6},
-        },
-        "train": {"objective": "hinge", "batch_size": 8, "seed": 1, "init_from": ""},
-        "cache_digest": "d" * 64,
-        "code_digest": "c" * 64,
-        "images": 192,
-    },
-    "preprocess": {"size": 32},
-    "snapshot": "s" * 64,
-    "source": {"source": "embedded", "licence": "CC0-1.0"},
-    "licences": {"CC0-1.0": 50},
-    "counts": {"train": 4500, "holdout": 5},
-}
-SUBJECT = {
-    "name": "hinge 32px w4 s1",
-    "size": 32,
-    "images_seen": 128_000,
-    "run_key": "e" * 64,
-    "weights": "averaged",
-    "trained_on": "d" * 64,
-    "lineage": LINEAGE,
-    "sha256": "f" * 64,
-}
 COPIES = {"share": 0.02, "expected": 0.01, "p_value": 0.04, "suspicious": True}
-EVALUATION = {
-    "protocol": {"fakes": 24, "seeds": [2, 3]},
-    "metrics": {"fd_lite0_24": {"value": 12.5, "deviation": 0.5, "metric": "frechet"}},
-    "memorisation": {},
-    "notes": [],
-}
 
 
 def front(card):
