@@ -163,17 +163,6 @@ def test_only_wanted_ratings_come_and_each_word_means_what_it_means_there(site, 
     )
 
 
-def test_general_alone_is_the_default_also_where_the_site_ignores_the_search(
-    site, tmp_path, capsys
-):
-    fill(site, 4)
-    for post in site.posts[1:3]:
-        post["rating"] = "explicit" if site.dialect == "gelbooru" else "e"
-    site.overrides[site.path] = lambda request: web.Response(text=json.dumps(site.posts))
-    assert numbers(crawl(booru(site, limit=2, api=site.dialect), tmp_path)) == [4, 1]
-    assert "2 left out: rated explicit" in capsys.readouterr().err
-
-
 def test_posts_without_a_still_image_are_counted_and_do_not_use_up_the_limit(
     site, tmp_path, capsys
 ):
@@ -185,45 +174,17 @@ def test_posts_without_a_still_image_are_counted_and_do_not_use_up_the_limit(
         for name in ("file_url", "image"):
             post.pop(name, None)
     site.posts[8]["file_url"] = site.posts[8]["image"] = None
-    assert numbers(crawl(booru(site, limit=3), tmp_path)) == [4, 2, 1]
+    site.posts[9]["file_url"] = "/data/2.png"
+    site.posts[10]["file_url"] = f"//{site.place}/data/1.png"
+    entries = crawl(booru(site, limit=3), tmp_path)
+    assert numbers(entries) == [4, 2, 1]
+    assert [entry.url for entry in entries[1:]] == [f"{site.root}/data/{n}.png" for n in (2, 1)]
+    assert {entry.status for entry in entries} == {"ok"}
     assert capsys.readouterr().err.splitlines() == [
         "2 left out: a video or an animation",
         "3 left out: its file has no valid address",
         "3 left out: no file",
     ]
-
-
-def test_relative_and_protocol_relative_addresses_are_completed(site, tmp_path):
-    fill(site, 2)
-    site.posts[0]["file_url"] = "/data/2.png"
-    site.posts[1]["file_url"] = f"//{site.place}/data/1.png"
-    entries = crawl(booru(site), tmp_path)
-    assert [entry.url for entry in entries] == [
-        f"{site.root}/data/2.png",
-        f"{site.root}/data/1.png",
-    ]
-    assert [entry.status for entry in entries] == ["ok", "ok"]
-
-
-@pytest.mark.slow
-def test_a_resumed_crawl_begins_at_the_same_post_and_fetches_nothing_twice(site, tmp_path):
-    fill(site, 250)
-    whole, asked = site.list, []
-
-    def break_off(request):
-        asked.append(request)
-        if len(asked) == 2:
-            raise web.HTTPInternalServerError
-        return whole(request)
-
-    site.list = break_off
-    source = booru(site, limit=230, api=site.dialect)
-    with pytest.raises(ListingError, match="HTTP 500"):
-        crawl(source, tmp_path)
-    site.list = whole
-    site.posts[:0] = [site.post(300 - index) for index in range(40)]
-    assert numbers(crawl(source, tmp_path)) == list(range(250, 20, -1))
-    assert len(site.files) == len(set(site.files)) == 230
 
 
 def test_a_later_crawl_adds_newer_posts_to_the_dataset_and_asks_for_no_known_file(site, tmp_path):
@@ -277,7 +238,7 @@ def test_a_killed_and_resumed_crawl_ends_as_an_uninterrupted_one(site, tmp_path)
     entries = crawl(source, tmp_path / "killed")
     assert 20 <= fetched < 130
     assert numbers(entries) == list(range(130, 0, -1))
-    assert len(site.files) <= 131
+    assert len(site.files) <= 132  # one was being fetched, one being checked
 
 
 # What is peculiar to one dialect.
@@ -300,16 +261,10 @@ def test_danbooru_allows_two_tags_and_the_rating_does_not_count(serve, tmp_path)
     site = serve(DanbooruServer)
     fill(site, 3)
     assert len(crawl(booru(site, tags="1girl solo"), tmp_path / "a")) == 3
+    crawl(booru(site, tags="rating:s solo"), tmp_path / "c")  # a rating that the user named
+    assert site.requests_of(site.path)[-1].query["tags"].count("rating:") == 1
     with pytest.raises(GanError, match=r"HTTP 422; "):
         crawl(booru(site, tags="1girl solo -hat", api="danbooru"), tmp_path / "b")
-
-
-def test_the_rating_is_left_to_the_user_who_named_one(serve, tmp_path):
-    for kind in (DanbooruServer, MoebooruServer):
-        site = serve(kind)
-        fill(site, 2)
-        crawl(booru(site, tags="rating:s solo"), tmp_path / kind.__name__)
-        assert site.requests_of(site.path)[0].query["tags"].count("rating:") == 1
 
 
 def test_gelbooru_ids_may_be_text_and_files_may_be_named_by_their_folder(serve, tmp_path):
@@ -348,24 +303,20 @@ def test_a_gelbooru_that_wants_an_account_names_the_variables(serve, tmp_path, m
     assert len(crawl(booru(site, api="gelbooru"), tmp_path)) == 130
 
 
-def test_moebooru_posts_that_are_deleted_or_held_back_are_left_out(serve, tmp_path, capsys):
-    site = serve(MoebooruServer)
-    fill(site, 6)
-    site.posts[0] = site.make_deleted(6)
-    site.posts[1]["is_held"] = True
-    site.posts[2]["is_shown_in_index"] = False
-    assert numbers(crawl(booru(site), tmp_path)) == [4, 3, 2, 1]
-    said = capsys.readouterr().err
-    assert "1 left out: deleted" in said
-    assert "1 left out: held back" in said
-
-
 @pytest.mark.slow
-def test_moebooru_posts_that_came_up_in_the_index_lose_no_other_one(serve, tmp_path):
+def test_moebooru_posts_are_left_out_if_deleted_or_held_back_and_come_in_order(
+    serve, tmp_path, capsys
+):
     site = serve(MoebooruServer)
     fill(site, 250)
     site.index = (3, 4, 5)
-    assert numbers(crawl(booru(site), tmp_path)) == list(range(250, 0, -1))
+    site.posts[0] = site.make_deleted(250)
+    site.posts[1]["is_held"] = True
+    site.posts[2]["is_shown_in_index"] = False
+    assert numbers(crawl(booru(site), tmp_path)) == list(range(248, 0, -1))
+    said = capsys.readouterr().err
+    assert "1 left out: deleted" in said
+    assert "1 left out: held back" in said
 
 
 # Invalid answers, and impossible searches.
@@ -423,27 +374,21 @@ def test_a_site_that_is_no_booru_is_named_with_all_apis_that_were_tried(serve, t
     assert "danbooru: HTTP 404; moebooru: HTTP 404; gelbooru: " in line
     assert "--api" in line
     assert "\n" not in line
+    site.requests.clear()
+    private = Booru(site.root, "", 5, "unknown", make_policy([]))
+    with pytest.raises(ListingError, match=f"^{site.root}: "):  # no word of its API
+        crawl(private, tmp_path / "private")
+    assert not site.requests
 
 
 def test_robots_txt_is_obeyed_while_the_api_is_detected(serve, tmp_path):
     site = serve(MoebooruServer)
-    fill(site, 2)
-    site.overrides["/robots.txt"] = lambda request: web.Response(
-        text="User-agent: *\nDisallow: /post.json\nDisallow: /index.php\n"
-    )
+    text = "User-agent: *\nDisallow: /post.json\nDisallow: /index.php\n"
+    site.overrides["/robots.txt"] = lambda request: web.Response(text=text)
     with pytest.raises(ListingError, match=r"moebooru: robots\.txt; gelbooru: robots\.txt"):
         crawl(booru(site), tmp_path)
     assert not site.requests_of("/post.json")
     assert not site.requests_of("/index.php")
-
-
-def test_a_private_site_is_not_asked_by_any_api(site, tmp_path):
-    fill(site, 2)
-    source = Booru(site.root, "", 5, "unknown", make_policy([]))
-    with pytest.raises(ListingError) as caught:
-        crawl(source, tmp_path)
-    assert str(caught.value).startswith(f"{site.root}: ")
-    assert not site.requests
 
 
 @pytest.mark.parametrize(
@@ -468,13 +413,10 @@ def everything_under(folder):
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def forms_of_the_key():
-    basic = base64.b64encode(f"{USER}:{KEY}".encode()).decode()
-    return {KEY, quote(KEY, safe=""), quote_plus(KEY), basic}
-
-
 def reveals(text):
-    return [form for form in forms_of_the_key() if form in text]
+    basic = base64.b64encode(f"{USER}:{KEY}".encode()).decode()
+    forms = {KEY, quote(KEY, safe=""), quote_plus(KEY), basic}
+    return [form for form in forms if form in text]
 
 
 SENT = {
@@ -513,52 +455,18 @@ def test_credentials_are_sent_with_the_listing_alone_and_are_in_nothing_that_is_
     assert not reveals("".join(capsys.readouterr()) + repr(source) + str(source.identity))
 
 
-@pytest.mark.usefixtures("account")
-def test_a_redirect_of_the_listing_to_another_host_carries_no_credentials(site, serve, tmp_path):
-    other = serve(SERVERS[site.dialect])
-    fill(other, 3)
-    fill(site, 205)
-    for post in site.posts[2:]:
-        post["file_url"] = "/a.mp4"
-    whole = site.list
-
-    def lead_away(request):
-        query = getattr(request, "query", request)
-        if "<" in query.get("tags", "") or "b" in query.get("page", ""):
-            raise web.HTTPFound(f"{other.root}/elsewhere?{urlencode(query)}")
-        return whole(request)
-
-    site.list = lead_away
-    source = booru(site, others=[other], api=site.dialect)
-    with pytest.raises(ListingError) as caught:
-        crawl(source, tmp_path)
-    # only a header can be left behind: an address that holds a key goes nowhere else
-    assert bool(other.requests_of("/elsewhere")) == (site.dialect == "danbooru")
-    for each in other.requests:
-        assert not reveals(each.raw_path + str(each.headers)), each.headers
-    assert not reveals(str(caught.value))
-    assert not reveals(everything_under(tmp_path).decode("latin-1"))
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("account")
 def test_no_error_shows_credentials_even_where_the_site_repeats_them(site, tmp_path):
     told = {"success": False, "message": f"no account {USER} with key {KEY}"}
     answers = [
-        web.HTTPForbidden,
-        web.HTTPInternalServerError,
-        lambda: web.Response(text=json.dumps(told)),
-        lambda: web.Response(text=KEY),
+        lambda request: web.Response(status=403),
+        lambda request: web.Response(status=500),
+        lambda request: web.Response(text=json.dumps(told)),
+        lambda request: web.Response(text=KEY),
     ]
     for number, answer in enumerate(answers):
-
-        def fail(request, answer=answer):
-            answered = answer()
-            if isinstance(answered, Exception):
-                raise answered
-            return answered
-
-        site.overrides[site.path] = fail
+        site.overrides[site.path] = answer
         for api in (site.dialect, "auto"):
             with pytest.raises(ListingError) as caught:
                 crawl(booru(site, api=api), tmp_path / f"{number}-{api}")

@@ -9,10 +9,7 @@ from pipeline.crawl.html.page import HtmlPage
 from pipeline.crawl.html.source import MAX_BARREN_PAGES, HtmlGallery
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.sink import Sink
-from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import Journal
-from pipeline.crawl.storage.writer import publish
-from pipeline.dataset.reader import Dataset
 
 
 @pytest.fixture
@@ -270,33 +267,3 @@ def test_a_wrong_selector_is_refused_at_once_and_named(site, option, selector):
         gallery(site, **{option: selector})
     assert str(caught.value).startswith(f"--{option} {selector!r}: ")
     assert "\n" not in str(caught.value)
-
-
-def test_a_killed_crawl_resumes_to_the_same_entries(site, tmp_path):
-    list_posts(site, [range(4), range(4, 8)], images_a_post=2)
-    source = gallery(site, "list?page=0", "img", ".next", ".post", 13)
-    whole = entries_of(source, tmp_path / "whole")
-    site.pages["list?page=1"], kept = 500, site.pages["list?page=1"]
-    with Journal(tmp_path / "cut", source.identity) as journal, pytest.raises(ListingError):
-        source.fetch(Sink(journal))
-    site.pages["list?page=1"] = kept
-    before = site.asked["p0.png"]
-    assert entries_of(source, tmp_path / "cut") == whole
-    assert site.asked["p0.png"] == before
-
-
-def test_a_later_crawl_adds_what_is_new_to_an_older_dataset(site, tmp_path):
-    site.pages["list"] = images([1, 2])
-    source = gallery(site, "list", limit=10)
-    with Journal(tmp_path / "one", source.identity) as journal:
-        source.fetch(Sink(journal))
-        publish(journal, source.describe({}), tmp_path / "data", tmp_path / "old")
-    dataset = Dataset.open(tmp_path / "data")
-    site.pages["list"] = images([3, 1, 2])
-    assert gallery(site, "list", limit=20).continues(dataset)
-    assert not gallery(site, "list", "img.x", limit=10).continues(dataset)
-    with Journal(tmp_path / "two", source.identity, EarlierCrawl(dataset)) as journal:
-        source.fetch(Sink(journal))
-        grown = publish(journal, source.describe({}), tmp_path / "data", tmp_path / "old")
-    assert names(grown.entries()) == ["p1.png", "p2.png", "p3.png"]
-    assert site.asked["p1.png"] == 1

@@ -49,9 +49,18 @@ def images(server, count, host="127.0.0.1"):
     return [f"http://{host}:{server.port}/{index}.png" for index in range(count)]
 
 
-def always(status, **headers):
+def always(status, text=None, **headers):
     async def answer(request):
-        return web.Response(status=status, headers=headers)
+        return web.Response(status=status, text=text, headers=headers)
+
+    return answer
+
+
+def busy_once(server, wait):
+    async def answer(request):
+        if server.asked[server.path_of(request)] > 1:
+            return web.Response(body=picture())
+        return web.Response(status=429, headers={"Retry-After": wait})
 
     return answer
 
@@ -76,17 +85,6 @@ def test_requests_to_one_host_keep_their_distance_whatever_the_connections(serve
     crawl(images(server, 8), tmp_path, [server.place], delay=0.15, connections=8)
     assert len(server.times) == 9
     assert_apart(server.times, 0.15)
-
-
-def test_several_hosts_are_asked_side_by_side(server, tmp_path):
-    hosts = [f"h{index}.test" for index in range(4)]
-    urls = [f"http://{host}:{server.port}/{host}/{i}.png" for host in hosts for i in range(3)]
-    allowed = [f"{host}:{server.port}" for host in hosts]
-    entries = crawl(urls, tmp_path, allowed, Names.here(*hosts), delay=0.3)
-    assert {entry.status for entry in entries} == {"ok"}
-    order = [path.partition("/")[0] for _, path in server.times if path != "robots.txt"]
-    last = {host: index for index, host in enumerate(order)}
-    assert max(map(order.index, hosts)) < min(last.values())
 
 
 def test_no_more_requests_are_in_flight_than_connections(server, tmp_path):
@@ -131,29 +129,19 @@ def test_only_the_first_of_many_dead_hosts_get_a_line(server, tmp_path, capsys):
 def test_a_wait_that_is_asked_for_is_kept_by_all_requests_to_the_host(
     server, tmp_path, as_date, capsys
 ):
-    async def do_busy(request):
-        if server.asked["busy"] > 1:
-            return web.Response(body=picture())
-        value = formatdate(time.time() + 2, usegmt=True) if as_date else "1"
-        return web.Response(status=503, headers={"Retry-After": value})
-
-    server.do_busy = do_busy
+    value = formatdate(time.time() + 2, usegmt=True) if as_date else "1"
+    server.do_busy = busy_once(server, value)
     urls = [f"{server.root}/busy", *images(server, 5)]
     entries = crawl(urls, tmp_path, [server.place], connections=1)
     assert {entry.status for entry in entries} == {"ok"}
     [first, second] = server.times_of("busy")
     assert second - first >= 1 - SOON
     assert all(moment <= first or moment >= first + 1 - SOON for moment, _ in server.times)
-    assert re.match(r"127\.0\.0\.1: HTTP 503; .* [12]\.\d s, 2 times", capsys.readouterr().err)
+    assert re.match(r"127\.0\.0\.1: HTTP 429; .* [12]\.\d s, 2 times", capsys.readouterr().err)
 
 
 def test_no_wait_is_longer_than_the_longest(server, tmp_path):
-    async def do_busy(request):
-        if server.asked["busy"] > 1:
-            return web.Response(body=picture())
-        return web.Response(status=429, headers={"Retry-After": "3600"})
-
-    server.do_busy = do_busy
+    server.do_busy = busy_once(server, "3600")
     [entry] = crawl([f"{server.root}/busy"], tmp_path, [server.place], longest_wait=0.3)
     assert entry.status == "ok"
     assert gaps(server.times_of("busy"))[0] >= 0.3 - SOON
@@ -181,19 +169,6 @@ def test_requests_sent_together_count_once_for_the_back_off():
     assert host.not_before == 100.01 + 1.0
 
 
-def test_giving_a_host_up_ends_its_delays_at_once():
-    async def wait_and_give_up():
-        host = HostState(0.0)
-        host.delay_next(1e6)
-        waiting = asyncio.ensure_future(host.wait())
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        host.given_up.set()
-        await asyncio.wait_for(waiting, timeout=60)
-
-    asyncio.run(wait_and_give_up())
-
-
 def test_a_host_that_always_fails_is_given_up(server, tmp_path):
     server.do_ill = always(503)
     urls = [f"{server.root}/ill/{index}" for index in range(50)]
@@ -219,12 +194,7 @@ def test_a_host_that_answers_now_and_then_is_not_given_up(server, tmp_path):
 
 
 def test_a_host_that_must_wait_delays_no_other(server, tmp_path):
-    async def answer_by_host(request):
-        if request.host.startswith("busy.test") and server.asked["first"] == 1:
-            return web.Response(status=429, headers={"Retry-After": "1"})
-        return web.Response(body=picture())
-
-    server.do_first = answer_by_host
+    server.do_first = busy_once(server, "1")
     names = Names.here("busy.test", "free.test")
     port = server.port
     urls = [f"http://busy.test:{port}/first"]
@@ -312,27 +282,20 @@ def test_a_robots_txt_that_cannot_be_had_allows_all_or_nothing(
     assert server.asked["robots.txt"] == (2 if code in (429, 500, 503) else 1)
 
 
-def test_redirects_of_robots_txt_are_followed_and_a_loop_of_them_allows_all(server, tmp_path):
-    async def do_robots(request):
-        raise web.HTTPFound("/rules")
+def test_redirects_of_robots_txt_are_followed_but_to_no_private_address(server, tmp_path):
+    def redirect_to(place):
+        return always(302, Location=place)
 
-    async def do_rules(request):
-        return web.Response(text="User-agent: *\nDisallow: /1.png")
-
-    server.do_robots, server.do_rules = do_robots, do_rules
+    server.do_robots = redirect_to("/rules")
+    server.do_rules = always(200, "User-agent: *\nDisallow: /1.png")
     entries = crawl(images(server, 3), tmp_path / "a", [server.place])
     assert [entry.status for entry in entries] == ["ok", "blocked", "ok"]
-    server.do_rules = do_robots
+    server.do_rules = redirect_to("/rules")  # a loop allows all
     entries = crawl(images(server, 3), tmp_path / "b", [server.place])
     assert [entry.status for entry in entries] == ["ok", "ok", "ok"]
-
-
-def test_a_robots_txt_that_leads_to_a_private_address_is_not_followed(server, tmp_path):
-    async def do_robots(request):
-        raise web.HTTPFound(f"{server.forbidden}/robots.txt")
-
-    server.do_robots = do_robots
-    entries = crawl(images(server, 2), tmp_path, [server.place])
+    server.asked.clear()
+    server.do_robots = redirect_to(f"{server.forbidden}/robots.txt")
+    entries = crawl(images(server, 2), tmp_path / "c", [server.place])
     assert [entry.status for entry in entries] == ["blocked"] * 2
     assert server.asked == {"robots.txt": 1}
 

@@ -5,7 +5,6 @@ import json
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from urllib.parse import urlencode
 
 import pytest
@@ -42,12 +41,12 @@ def listing(root, **query):
     return json.loads(get(f"{root}/posts.json?{urlencode(query)}"))
 
 
-@contextmanager
-def answers(code):
+def status_of(url):
+    """The status and Retry-After of an error."""
     with pytest.raises(urllib.error.HTTPError) as caught:
-        yield caught
-    assert caught.value.code == code
+        get(url)
     caught.value.close()
+    return caught.value.code, caught.value.headers["Retry-After"]
 
 
 def test_every_post_is_on_exactly_one_page_newest_first_with_the_fields_of_danbooru(root):
@@ -65,26 +64,18 @@ def test_every_post_is_on_exactly_one_page_newest_first_with_the_fields_of_danbo
     }
 
 
-def test_a_picture_is_painted_from_its_seed(root):
+def test_a_picture_is_painted_from_its_seed_and_faults_are_where_they_should_be(root):
+    for post in (13, FORBIDDEN_POST):
+        assert status_of(f"{root}/data/{post}.jpg") == (404, None)
     with ThreadPoolExecutor(8) as threads:
-        ids = range(1, 12)
-        found = list(threads.map(lambda post: get(f"{root}/data/{post}.jpg"), ids))
-    assert found == [paint(7 + post, 24) for post in ids]
-
-
-def test_faults_are_where_they_should_be(root):
-    with answers(404):
-        get(f"{root}/data/13.jpg")
-    with answers(404):
-        get(f"{root}/data/{FORBIDDEN_POST}.jpg")
+        found = list(threads.map(lambda post: get(f"{root}/data/{post}.jpg"), range(1, 12)))
+    assert found == [paint(7 + post, 24) for post in range(1, 12)]
     truncated = get(f"{root}/data/77.jpg")
     assert paint(84, 24).startswith(truncated)
     with pytest.raises(OSError, match=r"(?i)truncated"):
         Image.open(io.BytesIO(truncated)).load()
     assert get(f"{root}/data/50.jpg") == get(f"{root}/data/49.jpg")
-    with answers(429) as caught:
-        get(f"{root}/data/{BUSY_POST}.jpg")
-    assert caught.value.headers["Retry-After"] == "1"
+    assert status_of(f"{root}/data/{BUSY_POST}.jpg") == (429, "1")
     assert get(f"{root}/data/{BUSY_POST}.jpg") == paint(7 + BUSY_POST, 24)
     assert b"Disallow: /private/" in get(f"{root}/robots.txt")
     (post,) = listing(root, limit=1, page=f"b{FORBIDDEN_POST + 1}")
