@@ -106,7 +106,6 @@ def _create_run(origin: Origin, paths: Paths) -> str:
     if origin.lineage:
         describe_training(run, origin.lineage)
     run.flush()
-    run.remove_if_sent()
     if run.run_id is None:
         raise GanError("the store refuses a run for this checkpoint; see the line above")
     return run.run_id

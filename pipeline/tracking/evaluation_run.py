@@ -25,7 +25,6 @@ def log_best(evaluation: Evaluation, settings: EvaluateParams, paths: Paths) -> 
     run = _attach(subject.origin, settings, paths)
     add_best(run, evaluation.result.model_dump(), paths.reports, subject.path)
     run.flush()
-    run.remove_if_sent()
 
 
 def add_best(run: Run, result: Mapping[str, Any], reports: Path, snapshot: Path) -> None:
@@ -87,7 +86,6 @@ def log_one(
     else:
         run.metrics({f"checkpoint/{key}": v for key, v in evaluation.metrics.items()}, seen)
     run.flush()
-    run.remove_if_sent()
 
 
 def _add_metrics(run: Run, metrics: Mapping[str, Any], step: int) -> None:

@@ -124,7 +124,6 @@ def stage_run(
     finally:
         run.commit()  # also of a failed stage: how far it came
         run.close(status, hurry=status == "KILLED")
-        run.remove_if_sent()
 
 
 def _open(paths: Paths, path: Path, header: Mapping[str, Any]) -> Run:

@@ -195,22 +195,29 @@ class Run(tracker.Record):
         self.flush(HURRY_S if hurry else timeout_s)
 
     def flush(self, timeout_s: float | None = None) -> None:
-        """Like `close`, but leaves the run's status alone. Nothing is recorded afterwards."""
+        """Like `close`, but leaves the run's status alone. Nothing is recorded afterwards.
+
+        Removes the run folder if all is sent, unless it is of a training, which may be resumed.
+        """
         self.commit()
         if self._sender is None:
             return
         default = LOCAL_FLUSH_S if self._target.startswith("sqlite:") else FLUSH_S
         self._sender.finish(default if timeout_s is None else timeout_s)
-        self.attempt(self._warn_of_unsent)
+        self.attempt(self._settle)
 
-    def _warn_of_unsent(self) -> None:
-        if self.folder is not None and (unsent := self.unsent):
+    def _settle(self) -> None:
+        if self.folder is None:
+            return
+        if unsent := self.unsent:
             warn(
                 f"{unsent} records not sent to {self._target}, kept in {self.folder.path}; "
                 "`gan sync` sends them"
             )
+        elif "progress" not in self.folder.header:
+            self.remove_if_sent()
 
     def remove_if_sent(self) -> None:
-        """Remove the run folder if all is sent; for runs that no process continues."""
+        """Remove the run folder if all is sent; for a run that no process continues."""
         if self.folder is not None and self.run_id and not self.unsent:
             self.attempt(self.folder.remove)

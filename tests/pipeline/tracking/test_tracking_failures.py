@@ -2,9 +2,7 @@
 
 import shutil
 import socket
-import textwrap
 import threading
-import time
 
 import pytest
 from tracking_stores import (
@@ -29,22 +27,6 @@ from pipeline.tracking.run_folder.folder import make_run_folder
 from pipeline.tracking.sync import sync
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, empty_store):
-    with serving(tmp_path_factory.mktemp("server"), empty_store) as running:
-        yield running
-
-
-def record_all(run: Run) -> None:
-    """Record 1000 metrics and the end, of which the store takes none."""
-    for step in range(1000):
-        run.metrics({"loss": 1.0}, step)
-        if step % 100 == 0:
-            run.commit()
-    run.close()
-    assert run.unsent > 1000
-
-
 def test_calls_return_while_the_store_hangs(tmp_path):
     entered, release = threading.Event(), threading.Event()
 
@@ -60,6 +42,7 @@ def test_calls_return_while_the_store_hangs(tmp_path):
     run.close(timeout_s=0)
     assert run.unsent == 2
     assert run.run_id is None
+    assert {each.name for each in threading.enumerate() if not each.daemon} == {"MainThread"}
     release.set()
 
 
@@ -72,7 +55,7 @@ def test_a_refused_port_costs_two_lines_without_secrets_and_no_record(paths):
     assert run.unsent > 1000
     """
     uri = "http://user:secret@127.0.0.1:9"
-    caller = python(paths, START + textwrap.dedent(code), MLFLOW_TRACKING_URI=uri)
+    caller = python(paths, START, code, MLFLOW_TRACKING_URI=uri)
     _, err = caller.communicate(timeout=120)
     assert caller.returncode == 0, err
     first, last = err.splitlines()
@@ -86,7 +69,7 @@ def test_a_server_that_never_answers_keeps_no_process_from_its_exit(paths):
     code = "run.metrics({'loss': 1.0}, 1); run.commit(); run.close(timeout_s=4)\n"
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         uri = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        caller = python(paths, START + code, MLFLOW_TRACKING_URI=uri)
+        caller = python(paths, START, code, MLFLOW_TRACKING_URI=uri)
         _, err = caller.communicate(timeout=60)
     assert caller.returncode == 0
     assert "records not sent" in err.splitlines()[-1]
@@ -111,7 +94,13 @@ def test_a_store_that_cannot_be_written_costs_a_warning(
     if kind == "a folder":
         (database / "file").mkdir(parents=True)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uris.get(kind, ""))
-    record_all(begin(paths))
+    run = begin(paths)
+    for step in range(100):
+        run.metrics({"loss": 1.0}, step)
+        if step % 10 == 0:
+            run.commit()
+    run.close()
+    assert run.unsent > 100
     assert len(capfd.readouterr().err.splitlines()) == 2
 
 
@@ -120,8 +109,6 @@ def test_a_full_disk_is_survived_and_made_up_for(stored, paths):
     begin(paths, "before").close()
     code = """
     import resource, signal
-    run = start_run(paths, experiment='avatars', name='n', run_key='k1',
-                    folder=paths.root / 'logs' / 'runs' / 'k1')
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     size = (paths.root / 'mlflow.db').stat().st_size
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -130,7 +117,7 @@ def test_a_full_disk_is_survived_and_made_up_for(stored, paths):
     run.close()
     assert run.unsent > 0
     """
-    caller = python(paths, code)
+    caller = python(paths, START, code)
     _, err = caller.communicate(timeout=60)
     assert caller.returncode == 0, err
     assert "disk" in err
@@ -151,9 +138,13 @@ def test_a_run_folder_that_cannot_be_written_costs_a_warning(paths, capfd, pictu
     assert len(capfd.readouterr().err.splitlines()) == 1
 
 
-def test_a_run_folder_that_is_removed_ends_no_work(paths, capfd, monkeypatch):
+def test_a_missing_picture_costs_a_warning_and_a_removed_run_folder_ends_no_work(
+    paths, capfd, monkeypatch
+):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", REFUSED)
     run = begin(paths)
+    run.image("grid", paths.root / "no.png", 1)
+    assert "no.png" in capfd.readouterr().err
     run.metrics({"loss": 1.0}, 1)
     run.commit()
     shutil.rmtree(paths.root / "logs")
@@ -163,27 +154,12 @@ def test_a_run_folder_that_is_removed_ends_no_work(paths, capfd, monkeypatch):
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_missing_picture_costs_a_warning(paths, capfd, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", REFUSED)
-    run = begin(paths)
-    run.image("grid", paths.root / "no.png", 1)
-    run.artifact(paths.root / "no.pt")
-    assert "no.png" in capfd.readouterr().err
-    run.close(timeout_s=0)
-
-
-@pytest.mark.slow
-def test_no_thread_but_the_sender_is_left(stored, paths):
-    begin(paths).close()
-    assert [each.name for each in threading.enumerate() if not each.daemon] == ["MainThread"]
-
-
 # a real server that is killed and comes back
 
 
-def record_in_outage(server, paths, picture, keys, away_s=0.0):
+def record_in_outage(server, paths, picture, keys):
     """Record runs whose server is killed in the middle, and end them before it is back."""
-    (paths.progress / "abcd").mkdir(parents=True, exist_ok=True)  # the trainings are not over
+    (paths.progress / "abcd").mkdir(parents=True)  # the trainings are not over
     runs = {key: begin(paths, key) for key in keys}
     for run in runs.values():
         run.metrics({"loss/generator": 0.0}, 0)
@@ -191,63 +167,43 @@ def record_in_outage(server, paths, picture, keys, away_s=0.0):
         run.commit()
     until(lambda: all(run.run_id and not run.unsent for run in runs.values()))
     server.kill()
-    killed = time.monotonic()
     try:
-        step = 0
-        while step < 200 or time.monotonic() - killed < away_s:
-            step += 1
+        for step in range(1, 201):
             for run in runs.values():
                 run.metrics({"loss/generator": step / 7, "score/real": -step / 3}, step)
                 if step % 20 == 0:
                     run.image("grid", picture, step)
                     run.commit()
-            if away_s:
-                time.sleep(0.05)
         for run in runs.values():
             run.close()
             assert run.unsent > 200
-        with pytest.raises(GanError) as caught:
+        with pytest.raises(GanError, match=server.uri):
             sync.run(paths)
-        assert server.uri in str(caught.value)
-        assert "\n" not in str(caught.value)
     finally:
         server.start()
     return runs
 
 
-def check_complete(paths, key, run):
-    assert stored_points(paths, run.run_id) == local_points(paths, key)
-    assert client_of(paths).get_run(run.run_id).info.status == "FINISHED"
-    steps = [int(path.split("+")[2]) for path in images(paths, run.run_id)]
-    assert len(steps) == len(set(steps)) > 10
-
-
 @pytest.mark.slow
 def test_a_resumed_training_and_sync_each_complete_the_series_after_an_outage(
-    server, paths, picture, monkeypatch, synced, capfd
+    tmp_path_factory, empty_store, paths, picture, monkeypatch, synced, capfd
 ):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-    runs = record_in_outage(server, paths, picture, ("resumed", "synced"))
-    assert len(capfd.readouterr().err.splitlines()) == 2 * len(runs)
-    for _ in range(2):
-        again = begin(paths, "resumed")
-        again.close()
-        assert (again.unsent, again.run_id) == (0, runs["resumed"].run_id)
-    synced()
-    for key, run in runs.items():
-        check_complete(paths, key, run)
-    points = database_points(server.database)
-    synced()
-    assert database_points(server.database) == points
-    assert len(read_runs(paths)) == len(runs)
-    assert read_runs(paths)[0].info.artifact_uri.startswith("mlflow-artifacts:")
-
-
-@pytest.mark.soak
-def test_sync_completes_the_series_after_a_minute_without_the_server(
-    server, paths, picture, monkeypatch, synced
-):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-    runs = record_in_outage(server, paths, picture, ("minute",), away_s=60)
-    synced()
-    check_complete(paths, "minute", runs["minute"])
+    with serving(tmp_path_factory.mktemp("server"), empty_store) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        runs = record_in_outage(server, paths, picture, ("resumed", "synced"))
+        assert len(capfd.readouterr().err.splitlines()) == 2 * len(runs)
+        for _ in range(2):
+            again = begin(paths, "resumed")
+            again.close()
+            assert (again.unsent, again.run_id) == (0, runs["resumed"].run_id)
+        synced()
+        for key, run in runs.items():
+            assert stored_points(paths, run.run_id) == local_points(paths, key)
+            assert client_of(paths).get_run(run.run_id).info.status == "FINISHED"
+            steps = [int(path.split("+")[2]) for path in images(paths, run.run_id)]
+            assert len(steps) == len(set(steps)) > 10
+        points = database_points(server.database)
+        synced()
+        assert database_points(server.database) == points
+        assert len(read_runs(paths)) == len(runs)
+        assert read_runs(paths)[0].info.artifact_uri.startswith("mlflow-artifacts:")
