@@ -8,6 +8,7 @@ from gan.errors import GanError
 from gan.params.file import Params
 from gan.tensor_cache import TensorCache
 from gan.training.loop import DivergedError, train
+from pipeline.console import progress
 from pipeline.paths import Paths
 from pipeline.signals import TERMINATED, Stopped, stopping
 from pipeline.training.follow import Follow
@@ -47,8 +48,10 @@ def run(params: Params, paths: Paths, tracker: Tracker, *, resume: bool = False)
                 must_resume=resume,
             )
             work = stack.enter_context(folder)
-            lead = Lead(plan, work, paths, tracker, world, stop, must_resume=resume)
-            role = stack.enter_context(lead)
+            title = f"train {plan.train.objective}"
+            advance = stack.enter_context(progress(title, plan.train.images))
+            lead = Lead(plan, work, paths, tracker, world, stop, advance, must_resume=resume)
+            role = stack.enter_context(lead.recording())
         else:
             role = Follow(world, stop)
         engine, batches = plan.engine(world), plan.batches(world)

@@ -109,8 +109,9 @@ def train(params: "Params", paths: Paths, *, resume: bool = False) -> None:
     """Run the train stage with MLflow as its tracker."""
     from pipeline.stages import train as stage
 
-    with MlflowTracker(paths) as tracker:
-        stage.run(params, paths, tracker, resume=resume)
+    tracker = MlflowTracker(paths)
+    stage.run(params, paths, tracker, resume=resume)
+    tracker.finish()
 
 
 def evaluate(params: "Params", paths: Paths) -> "Evaluation":

@@ -1,8 +1,6 @@
 """Tracker of a training: an MLflow run that a killed training continues."""
 
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from pipeline.paths import Paths
 from pipeline.tracking import run_times
@@ -14,10 +12,10 @@ from pipeline.training.tracker import Tracker, TrainingRun
 
 
 class MlflowTracker(Tracker):
-    """Tracker that records MLflow runs; a context around the stage.
+    """Tracker that records MLflow runs.
 
-    A training that returned from the stage has its outs in place: only then its local records may
-    go, if MLflow has them all. Before that a training that resumes belongs to the same MLflow run.
+    Until `finish`, called when the stage has returned, a training that resumes belongs to the same
+    MLflow run.
     """
 
     def __init__(self, paths: Paths) -> None:
@@ -25,16 +23,9 @@ class MlflowTracker(Tracker):
         self._run: Run | None = None
         self._run_key = ""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None and self._run is not None:
+    def finish(self) -> None:
+        """Remove the local records if MLflow has them all: the outs are in place."""
+        if self._run is not None:
             self._run.remove_if_sent()
             run_times.finish(self._paths, self._run_key)
 

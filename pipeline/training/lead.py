@@ -1,6 +1,7 @@
 """Role of the process that reads and writes: restore, observe, slow down, publish."""
 
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 from gan.atomic import write_atomically
@@ -8,7 +9,7 @@ from gan.distributed.world import World
 from gan.errors import GanError
 from gan.training.loop import DivergedError
 from gan.training.state import TrainState
-from pipeline.console import progress, say, warn
+from pipeline.console import Advance, say, warn
 from pipeline.paths import Paths
 from pipeline.signals import Stop, Stopped
 from pipeline.training.follow import send_state
@@ -24,7 +25,7 @@ RATE_FACTOR = 0.5
 
 
 class Lead:
-    """First process of a training; closes the tracker's record at the end of the block."""
+    """First process of a training."""
 
     def __init__(
         self,
@@ -34,28 +35,26 @@ class Lead:
         tracker: Tracker,
         world: World,
         stop: Stop,
+        advance: Advance,
         *,
         must_resume: bool,
     ) -> None:
         """must_resume: GanError if there is no checkpoint to resume from."""
         self.plan, self.folder, self.paths, self.tracker = plan, folder, paths, tracker
         self.world, self.stop, self.must_resume = world, stop, must_resume
+        self._advance = advance
         self._record: Record | None = None
-        self._progress = progress(f"train {plan.train.objective}", plan.train.images)
 
-    def __enter__(self) -> Self:
-        self._advance = self._progress.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.__exit__(kind, error, trace)
-        stopped = error is None or isinstance(error, Stopped | KeyboardInterrupt | SystemExit)
-        self._close("KILLED" if stopped else "FAILED")
+    @contextmanager
+    def recording(self) -> Iterator[Self]:
+        """Close the tracker's record at the end of the block, unless `publish` has."""
+        try:
+            yield self
+        except Exception as error:
+            self._close("KILLED" if isinstance(error, Stopped) else "FAILED")
+            raise
+        finally:
+            self._close("KILLED")
 
     def _close(self, status: Status) -> None:
         if self._record:
