@@ -21,6 +21,7 @@ from pipeline.runs.ranking import Ranking, rank
 
 ARROWS = {"lower": " \N{DOWNWARDS ARROW}", "higher": " \N{UPWARDS ARROW}", "neither": ""}
 FACTS = ("name", "where", "run_id", "run_key", "cache_digest", "objective", "images_seen")
+VALUES = ("value", "deviation", "protocol")
 MOST_PAIRS = 6
 DEVIATION = (
     "\N{PLUS-MINUS SIGN}: standard deviation over latent seeds of one checkpoint; another "
@@ -70,20 +71,15 @@ def as_plain(ranking: Ranking) -> dict[str, Any]:
                 "rank": place.rank,
                 "not_told_apart": list(place.ties),
                 **{name: getattr(place.run, name) for name in FACTS},
-                "metrics": {key: _as_plain(place.run.metrics[key]) for key in keys},
+                "metrics": {
+                    key: {name: getattr(place.run.metrics[key], name) for name in VALUES}
+                    for key in keys
+                },
             }
             for place in ranking.places
         ],
         "different_protocols": list(ranking.unequal),
         "notes": list(notes(ranking)),
-    }
-
-
-def _as_plain(metric: MetricValue) -> dict[str, Any]:
-    return {
-        "value": metric.value,
-        "deviation": metric.deviation,
-        "protocol": metric.protocol,
     }
 
 

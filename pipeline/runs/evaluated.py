@@ -87,15 +87,12 @@ def _dataset(digest: str | None) -> dict[str, str]:
 
 
 def _protocol_parts(metric: MetricResult, result: EvaluationResult) -> dict[str, str]:
-    extractor = result.protocol.extractors.get(metric.extractor)
-    reference = result.references.get(metric.against or "")
-    return {
-        "extractor": extractor.digest if extractor else "",
-        "precision": extractor.precision if extractor else "",
-        "extractor's protocol": extractor.protocol if extractor else "",
-        "real images": reference.digest if reference else "",
-        "number of real images": str(metric.reals),
-    }
+    parts = {"number of real images": str(metric.reals)}
+    if extractor := result.protocol.extractors.get(metric.extractor):
+        parts |= {"extractor": extractor.digest, "precision": extractor.precision}
+    if reference := result.references.get(metric.against or ""):
+        parts["real images"] = reference.digest
+    return parts
 
 
 def evaluated_from(run: StoredRun) -> EvaluatedRun:

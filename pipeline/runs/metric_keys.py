@@ -1,60 +1,35 @@
 """Keys of metrics, read: number and direction, order of trust, in what two keys differ."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 
 from gan.metrics.build import load_numbers, number_of
 from gan.metrics.metric import Better, Number
 
 MARKS = ("raw", "bf16", "fp16")
-ASPECTS = {
-    "weights": "weights",
-    "fakes": "number of fakes",
-    "against": "real images",
-    "extractor": "extractor",
-    "precision": "precision",
-    "small": "fewest images on a side",
-}
-"""Words for the parts of a key that decide whether two are comparable."""
+DIGEST = re.compile(r"(?<=\b[0-9a-f]{12})[0-9a-f]{52}\b")  # after its first digits
 
 
 @dataclass(frozen=True)
 class Key:
-    """Parts of a key that `gan.metrics.metric.metric_key` composed.
+    """A key that `gan.metrics.metric.metric_key` composed, taken apart.
 
-    small: fewest images on a side, None if there are enough.
+    aspects: what decides whether two keys of a number are comparable, in words. trust: sort key,
+    the most trusted number first, Inception before other extractors; within those enough images
+    come before few, the train split before others, plain protocols before marked ones, many
+    images before fewer.
     """
 
     number: Number
-    extractor: str = ""
-    weights: str = "averaged"
-    precision: str = "float32"
-    fakes: int = 0
-    against: str = "train"
-    small: int | None = None
+    aspects: Mapping[str, str] = field(default_factory=dict)
+    trust: tuple[float | str, ...] = ()
 
     @property
     def can_rank(self) -> bool:
         """Whether runs are ranked by it."""
         return self.number.rank is not None
-
-    @property
-    def trust(self) -> tuple[float | str, ...]:
-        """Sort key: the most trusted number first, Inception before other extractors.
-
-        Within those enough images come before few, the train split before others, plain protocols
-        before marked ones, many images before fewer.
-        """
-        return (
-            self.number.rank if self.number.rank is not None else 1000,
-            self.extractor != "inception",
-            self.small is not None,
-            "" if self.against == "train" else self.against,
-            (self.weights == "raw") + (self.precision != "float32"),
-            -self.fakes,
-        )
 
 
 @cache
@@ -62,7 +37,7 @@ def _pattern() -> re.Pattern[str]:
     prefixes = {prefix for each in load_numbers().values() for prefix in each.prefixes}
     longest_first = "|".join(sorted(prefixes, key=len, reverse=True))
     against = r"(?:_(?P<against>.+?))??(?:_small(?P<small>\d+))?"
-    return re.compile(rf"({longest_first})(?:_(?P<middle>.+?))?_(?P<fakes>\d+)(k?){against}")
+    return re.compile(rf"({longest_first})(?:_(.+?))?_(\d+)(k?){against}")
 
 
 @cache
@@ -70,19 +45,24 @@ def read_key(text: str) -> Key:
     """Take a key apart; the name of anything else, such as a loss, has a number of no meaning."""
     match = _pattern().fullmatch(text)
     if match is None:
-        return Key(number_of(text))
-    prefix, _, fakes, thousands, against, small = match.groups()
+        return Key(number_of(text), trust=(1001,))
+    prefix, middle, digits, thousands, against, small = match.groups()
     number = next(each for each in load_numbers().values() if prefix in each.prefixes)
-    parts = (match["middle"] or "").split("_")
-    return Key(
-        number,
-        extractor="_".join(part for part in parts if part not in MARKS) or "inception",
-        weights="raw" if "raw" in parts else "averaged",
-        precision=next((part for part in parts if part in MARKS[1:]), "float32"),
-        fakes=int(fakes) * (1000 if thousands else 1),
-        against=against or "train",
-        small=int(small) if small else None,
-    )
+    parts, fakes = (middle or "").split("_"), int(digits) * (1000 if thousands else 1)
+    extractor = "_".join(part for part in parts if part not in MARKS) or "inception"
+    marks = [part for part in parts if part in MARKS]
+    aspects = {
+        "weights": "raw" if "raw" in marks else "averaged",
+        "number of fakes": f"{fakes:,}",
+        "real images": against or "train",
+        "extractor": extractor,
+        "precision": next((mark for mark in marks if mark != "raw"), "float32"),
+        "fewest images on a side": small or "enough",
+    }
+    rank = 1000 if number.rank is None else number.rank
+    few = small is not None
+    trust = (rank, extractor != "inception", few, against or "", len(marks), -fakes)
+    return Key(number, aspects, trust)
 
 
 def direction_of(key: str) -> Better:
@@ -106,16 +86,15 @@ def describe_nearest(key: str, others: Iterable[str]) -> str | None:
     own, found = read_key(key), []
     for other in sorted(others):
         read = read_key(other)
-        different = [
-            f"{words} ({_show(own, name)} against {_show(read, name)})"
-            for name, words in ASPECTS.items()
-            if getattr(own, name) != getattr(read, name)
-        ]
+        different = list_differences([own.aspects, read.aspects])
         if read.number == own.number and different:
             found.append((len(different), f"{other} instead: other {' and '.join(different)}"))
     return min(found, default=(0, None))[1]
 
 
-def _show(key: Key, name: str) -> str:
-    value = getattr(key, name)
-    return f"{value:,}" if name == "fakes" else str("enough" if value is None else value)
+def list_differences(sides: Sequence[Mapping[str, str]]) -> list[str]:
+    """List what differs among facts that all sides have, as `weights (averaged against raw)`."""
+    shared = [name for name in sides[0] if all(name in each for each in sides)]
+    values = {name: dict.fromkeys(each[name] for each in sides) for name in shared}
+    different = {name: " against ".join(each) for name, each in values.items() if len(each) > 1}
+    return [f"{name} ({DIGEST.sub('', each)})" for name, each in different.items()]

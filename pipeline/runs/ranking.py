@@ -1,16 +1,20 @@
 """Ranking of evaluated runs by a metric, and reasons why runs can't be ranked."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gan.errors import GanError
 from gan.metrics.metric import Better
 from pipeline.console import list_first
 from pipeline.runs.evaluated import EvaluatedRun
-from pipeline.runs.metric_keys import describe_nearest, direction_of, read_key, sort_by_trust
+from pipeline.runs.metric_keys import (
+    describe_nearest,
+    direction_of,
+    list_differences,
+    read_key,
+    sort_by_trust,
+)
 
-DIGEST = re.compile(r"[0-9a-f]{64}")
 ALIKE = "no metric that all runs have; evaluate them with equal settings"
 
 
@@ -98,49 +102,26 @@ def _describe_protocols(runs: Sequence[EvaluatedRun], key: str, equal: Sequence[
         f"{', '.join(run.label for run in group)} by {protocol}"
         for protocol, group in groups.items()
     )
-    firsts = [group[0] for group in groups.values()]
     ranking = [each for each in equal if read_key(each).can_rank]
     instead = f"; --by {ranking[0]} compares" if ranking else ""
-    reasons = " and ".join(_list_protocol_differences(firsts, key)) or "extractor or real images"
+    parts = [group[0].metrics[key].protocol_parts for group in groups.values()]
+    reasons = " and ".join(list_differences(parts)) or "extractor or real images"
     return (
         f"{key}: measured by different protocols ({sides}; they differ in {reasons}); evaluate "
         f"them alike with `gan evaluate`{instead}"
     )
 
 
-def _list_protocol_differences(runs: Sequence[EvaluatedRun], key: str) -> Iterator[str]:
-    """List parts of the protocols that are known to differ."""
-    parts = [run.metrics[key].protocol_parts for run in runs]
-    for name in parts[0] if all(parts) else ():
-        values = list(dict.fromkeys(each[name] for each in parts))
-        if len(values) > 1:
-            yield name if any(map(DIGEST.fullmatch, values)) else _oppose(name, values)
-    digests = {run.cache_digest for run in runs}
-    if None not in digests and len(digests) > 1:
-        short = dict.fromkeys((run.cache_digest or "")[:12] for run in runs)
-        yield f"the data they were trained on ({' / '.join(short)})"
-
-
-def _oppose(name: str, values: Sequence[str]) -> str:
-    return f"{name} ({' against '.join(values)})"
-
-
 def _check_data(runs: Sequence[EvaluatedRun]) -> None:
     known = [run for run in runs if run.cache_digest is not None]
     if len({run.cache_digest for run in known}) > 1:
         digests = ", ".join(f"{run.label}: {(run.cache_digest or '')[:12]}" for run in known)
+        settings = list_first(list_differences([run.data_settings for run in known]))
+        different = f", which differ in {settings}" if settings else ""
         raise GanError(
-            f"trained on different data ({digests}){_list_data_differences(known)}, though "
-            "evaluated against the same; --other-data ranks them all the same"
+            f"trained on different data ({digests}){different}, though evaluated against "
+            "the same; --other-data ranks them all the same"
         )
-
-
-def _list_data_differences(runs: Sequence[EvaluatedRun]) -> str:
-    """List settings of the data that differ, where all runs have them."""
-    shared = sorted(set.intersection(*({*run.data_settings} for run in runs)))
-    values = {key: list(dict.fromkeys(run.data_settings[key] for run in runs)) for key in shared}
-    different = [_oppose(key, each) for key, each in values.items() if len(each) > 1]
-    return f", which differ in {list_first(different)}" if different else ""
 
 
 def _order(runs: Sequence[EvaluatedRun], key: str) -> tuple[Place, ...]:

@@ -67,7 +67,7 @@ def sort_direction(key: str) -> str:
     direction = direction_of(name)
     if group.split("/")[0] in LOWER or direction == "lower":
         return "lower"
-    return "lower" if direction == "neither" and read_key(name).fakes else "higher"
+    return "lower" if direction == "neither" and read_key(name).aspects else "higher"
 
 
 def as_plain(run: StoredRun) -> dict[str, Any]:
