@@ -35,35 +35,20 @@ def raced(**changes):
     } | changes
 
 
-def test_ratios_are_medians_over_the_repeats_and_differences_relative():
-    from benchmarks.evaluate import summary
+def test_ratios_are_medians_over_the_repeats_and_differences_relative(capsys):
+    from benchmarks.evaluate import summary, table
 
     assert summary(raced()) == {
         "cold_vs_pytorch_fid": 3.0,
         "cached_vs_pytorch_fid": 6.5,
         "score_difference": 0.005,
     }
-
-
-def test_bf16_is_compared_with_our_own_float32():
-    from benchmarks.evaluate import summary
-
     found = summary(raced(bf16=[taken(50, 100.5 * 1.01), taken(50, 100.5 * 1.01)]))
-    assert found["bf16_vs_float32"] == 2.0
+    assert found["bf16_vs_float32"] == 2.0  # of our own
     assert found["bf16_deviation"] == pytest.approx(0.01)
-
-
-def test_a_second_evaluation_with_another_score_is_refused():
-    from benchmarks.evaluate import summary
-
     with pytest.raises(SystemExit, match="another score"):
         summary(raced(warm=[taken(40, 100.6), taken(50, 100.6)]))
-
-
-def test_two_parts_of_the_peer_add_up_and_keep_its_score(capsys):
-    from benchmarks.evaluate import table
-
-    assert taken(1) + taken(2, 5.0) == taken(3, 5.0)
+    assert taken(1) + taken(2, 5.0) == taken(3, 5.0)  # two parts of the peer
     table(raced())
     rows = capsys.readouterr().out.splitlines()
     assert len(rows) == 6
