@@ -9,11 +9,16 @@ from gan.errors import GanError
 from pipeline.dataset.source_file import is_embedded
 from pipeline.paths import sha256_of
 from pipeline.runs.lineage.dvc_cache import DvcCache, read_locked_outs, read_pinned_md5
-from pipeline.runs.lineage.trace import PATCH, Code, Lineage
+from pipeline.runs.lineage.trace import CHANGES, Code, Lineage
 from pipeline.runs.other_checkout import code_digest_in
-from pipeline.tracking.provenance.uncommitted import is_complete
 
 FOLDERS = ("checkpoints", "best")  # of a run's artefacts
+
+KEY = {
+    True: "the digest of settings, data and code",
+    False: "not the digest of the settings, data and code in the metadata: edited",
+    None: "the settings, data and code that it is of are not recorded",
+}
 
 
 @dataclass(frozen=True)
@@ -25,72 +30,32 @@ class Finding:
     text: str
 
 
-def check(lineage: Lineage) -> list[Finding]:
+def check(lineage: Lineage) -> Iterator[Finding]:
     """Run all checks; nothing is written."""
-    cache, commits = DvcCache(lineage.paths.root), _list_commits(lineage)
-    return [
-        _check_run_key(lineage),
-        _check_run(lineage),
-        *_check_code(lineage),
-        _check_data(lineage, cache, commits),
-        _check_cache(lineage, cache, commits),
-        _check_checkpoint(lineage),
-    ]
-
-
-def _check_run_key(lineage: Lineage) -> Finding:
+    cache, code, run = DvcCache(lineage.paths.root), lineage.code, lineage.run
     matches = lineage.subject.key_matches()
-    text = {
-        True: "the digest of settings, data and code",
-        False: "not the digest of the settings, data and code in the metadata: edited",
-        None: "the settings, data and code that it is of are not recorded",
-    }
-    return Finding("run key", matches is True, text[matches])
-
-
-def _check_run(lineage: Lineage) -> Finding:
-    if lineage.run is None:
-        text = f"{lineage.no_run}; `gan sync` records one from models/"
-        return Finding("MLflow run", False, text)
-    return Finding("MLflow run", True, lineage.run.run_id)
-
-
-def _list_commits(lineage: Lineage) -> list[str]:
-    """Commits whose dvc.lock or data.dvc may be the run's, the one that records it first."""
-    code = lineage.code
-    commits = [lineage.recorded_by, code.commit if code and code.available else None]
-    return list(dict.fromkeys(commit for commit in commits if commit))
-
-
-def _check_code(lineage: Lineage) -> Iterator[Finding]:
-    code = lineage.code
+    yield Finding("run key", matches is True, KEY[matches])
+    no_run = f"{lineage.no_run}; `gan sync` records one from models/"
+    yield Finding("MLflow run", run is not None, run.run_id if run else no_run)
+    # those whose dvc.lock or data.dvc may be the run's, the one that records it first
+    commits = [lineage.recorded_by] if lineage.recorded_by else []
     if code is None:
         yield Finding("commit", False, "no MLflow run and no commit records it; look where it ran")
     elif not code.available:
         text = f"{code.commit} is not in this repository: `git fetch --all`"
         yield Finding("commit", False, text)
     else:
+        commits.append(code.commit)
         yield Finding("commit", True, f"{code.commit}, by {code.source}")
         if code.changes != "none":
-            yield _check_changes(code, lineage.patch)
-        yield _check_code_digest(lineage, code)
+            yield Finding("uncommitted changes", code.complete, CHANGES[code.changes])
+        yield _check_code(lineage, code)
+    yield _check_data(lineage, cache, commits)
+    yield _check_cache(lineage, cache, commits)
+    yield _check_checkpoint(lineage)
 
 
-def _check_changes(code: Code, patch: bytes | None) -> Finding:
-    name = "uncommitted changes"
-    if code.changes == "unknown":
-        text = "unknown whether there were any; the digest of the code shows it"
-    elif not code.has_patch or patch is None:
-        text = f"the MLflow run has no {PATCH}; they are lost, unless `gan sync` still sends them"
-    elif not is_complete(patch):
-        note = patch.decode(errors="replace").splitlines()[0]
-        text = f"{PATCH} is not complete: {note.lstrip('# ')}"
-    else:
-        return Finding(name, True, PATCH)
-    return Finding(name, False, text)
-
-
-def _check_code_digest(lineage: Lineage, code: Code) -> Finding:
+def _check_code(lineage: Lineage, code: Code) -> Finding:
     patch = lineage.patch if code.has_patch else None
     try:
         with lineage.history.extract(code.commit, patch) as files:

@@ -12,19 +12,13 @@ from pipeline.paths import Paths
 from pipeline.runs.lineage.check import Finding
 from pipeline.runs.lineage.check import check as run_checks
 from pipeline.runs.lineage.commands import list_steps, reproduce_command
-from pipeline.runs.lineage.trace import PATCH, Lineage, trace
+from pipeline.runs.lineage.trace import CHANGES, PATCH, Lineage, trace
 from pipeline.tracking.mlflow.store import tracking_uri
 
 EDITED = (
     "the run key is NOT the digest of its settings, data and code: the metadata was edited, or "
     "belongs to another file. Trust none of it"
 )
-CHANGES = {
-    "whole": f"there were uncommitted changes, kept as artefact {PATCH} of the MLflow run",
-    "in part": f"there were uncommitted changes; a part is artefact {PATCH} of the MLflow run",
-    "lost": "there were uncommitted changes, which were not kept",
-    "unknown": "unknown whether there were uncommitted changes: Git did not answer in time",
-}
 
 
 def run(subject: str, paths: Paths, *, check: bool, as_json: bool) -> None:
@@ -33,7 +27,7 @@ def run(subject: str, paths: Paths, *, check: bool, as_json: bool) -> None:
     GanError if the subject is no picture, checkpoint or run, or has no metadata.
     """
     lineage = trace(subject, paths)
-    findings = run_checks(lineage) if check else []
+    findings = list(run_checks(lineage)) if check else []
     if as_json:
         checks = {"checks": [vars(each) for each in findings]} if check else {}
         typer.echo(

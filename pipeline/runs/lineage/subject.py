@@ -12,6 +12,7 @@ from gan.errors import GanError
 from pipeline.console import one_line
 from pipeline.paths import Paths, sha256_of
 from pipeline.pictures.png_lineage import read_lineage
+from pipeline.training.identity import digest_of
 
 MOST_LEVELS = 20
 """Nesting of metadata; `gan generate` writes less than half of it."""
@@ -86,8 +87,6 @@ class Subject:
 
     def key_matches(self) -> bool | None:
         """Whether the run key is the digest of its recorded inputs; None if there are none."""
-        from pipeline.training.identity import digest_of
-
         if not self.key_inputs:
             return None
         same_data = self.key_inputs["cache_digest"] == self.metadata["trained_on"]

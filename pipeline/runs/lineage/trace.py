@@ -14,17 +14,25 @@ from pipeline.runs.lineage.git_history import COMMIT, GitHistory
 from pipeline.runs.lineage.subject import Subject, find_subject
 from pipeline.tracking.descriptions import RECREATED
 from pipeline.tracking.mlflow.reader import StoredRun
+from pipeline.tracking.provenance.uncommitted import is_complete
 
 MLFLOW, HISTORY = "the MLflow run", "Git's history"
 PATCH = "source/uncommitted.patch"
+
+CHANGES = {
+    "whole": f"there were uncommitted changes, kept as artefact {PATCH} of the MLflow run",
+    "in part": f"there were uncommitted changes; a part is artefact {PATCH} of the MLflow run",
+    "lost": "there were uncommitted changes, which were not kept, unless `gan sync` sends them",
+    "unknown": "unknown whether there were uncommitted changes: Git did not answer in time",
+}
+"""Kinds of uncommitted changes, besides `none`: kept among the artefacts, or not."""
 
 
 @dataclass(frozen=True)
 class Code:
     """The code of a training. source: of the commit's name, MLFLOW or HISTORY.
 
-    available: the commit is in this repository. changes: the uncommitted ones: `none`; `whole` or
-    `in part` as an artefact of the MLflow run; `lost`; `unknown` where Git did not answer in time.
+    available: the commit is in this repository. changes: `none` or a key of CHANGES.
     """
 
     commit: str
@@ -117,9 +125,9 @@ class Lineage:
         dirty, kept = self.tag("git_dirty"), self.tag("git_patch") or "whole"
         if dirty == "false":
             return "none"
-        if kept in ("whole", "in part") and self.patch is not None:
-            return kept
-        return "lost" if dirty == "true" else "unknown"
+        if self.patch is None or kept not in ("whole", "in part"):
+            return "lost" if dirty == "true" else "unknown"
+        return kept if is_complete(self.patch) else "in part"
 
     @cached_property
     def patch(self) -> bytes | None:

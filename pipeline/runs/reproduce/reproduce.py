@@ -9,16 +9,11 @@ from gan.errors import GanError
 from pipeline.console import say, warn
 from pipeline.paths import Paths
 from pipeline.runs.lineage.dvc_cache import DvcCache
-from pipeline.runs.lineage.trace import Code, Lineage, trace
+from pipeline.runs.lineage.trace import CHANGES, Code, Lineage, trace
 from pipeline.runs.other_checkout import identity_in
 from pipeline.runs.reproduce.checkout import ReproductionFolder
 from pipeline.runs.reproduce.comparison import compare, explain, format_lines, read_expected
-
-MISSING = {
-    "unknown": "it is unknown whether there were uncommitted changes",
-    "in part": "the uncommitted changes were kept only in part",
-    "lost": "the uncommitted changes were not kept",
-}
+from pipeline.training.identity import differences
 
 
 def run(subject: str, paths: Paths, to: Path) -> None:
@@ -70,8 +65,8 @@ def _check(lineage: Lineage) -> tuple[Code, Path]:
         raise GanError(
             f"{given}: its commit {code.commit} is not in this repository; `git fetch --all` first"
         )
-    if code.changes in MISSING:
-        warn(f"{MISSING[code.changes]}; the training may turn out different")
+    if not code.complete:
+        warn(f"{CHANGES[code.changes]}; the training may turn out different")
     return code, top
 
 
@@ -85,8 +80,6 @@ def _check_out(
 
 def _check_training(folder: Path, lineage: Lineage) -> dict[str, Any]:
     """Identity of the training there; GanError if its run key is not the original's."""
-    from pipeline.training.identity import differences
-
     answer = identity_in(folder)
     identity: dict[str, Any] = answer["identity"]
     if answer["run_key"] == lineage.subject.run_key:

@@ -19,7 +19,7 @@ from pipeline.pictures import generate
 from pipeline.pictures.png_lineage import make_text_chunks, read_lineage
 from pipeline.runs.lineage import show as lineage_command
 from pipeline.runs.lineage.commands import list_steps
-from pipeline.runs.lineage.trace import PATCH, trace
+from pipeline.runs.lineage.trace import CHANGES, PATCH, trace
 from pipeline.runs.other_checkout import code_digest_in
 
 pytestmark = pytest.mark.slow
@@ -298,7 +298,7 @@ def test_a_patch_that_is_not_whole_is_noted(
     paths = set_tags(git_patch=tag)
     assert lineage(project.picture, paths)["code"]["patch_whole"] is whole
     lineage_command.run(str(project.picture), paths, check=False, as_json=False)
-    assert lineage_command.CHANGES[changes] in capsys.readouterr().out
+    assert CHANGES[changes] in capsys.readouterr().out
 
 
 def test_the_commit_of_the_results_is_preferred_to_a_patch_in_part(project, set_tags, lineage):
