@@ -30,9 +30,8 @@ def run(subject: str, paths: Paths, *, check: bool, as_json: bool) -> None:
     findings = list(run_checks(lineage)) if check else []
     if as_json:
         checks = {"checks": [vars(each) for each in findings]} if check else {}
-        typer.echo(
-            json.dumps(_list_facts(lineage) | checks, indent=1)
-        )  # in ASCII: lone surrogates
+        content = _list_facts(lineage) | checks
+        typer.echo(json.dumps(content, indent=1))  # in ASCII: lone surrogates too
     else:
         lines = _format_findings(findings) if check else _format_lineage(lineage)
         typer.echo("\n".join(map(_escape, [lineage.subject.given, *lines])))
@@ -56,13 +55,16 @@ def _format_lineage(lineage: Lineage) -> Iterator[str]:
     for key in ("tags", "no_run"):
         facts["run"].pop(key)
     steps, command = facts.pop("commands"), facts.pop("reproduce")
-    known = {
-        name: {key: value for key, value in part.items() if value not in (None, "", {})}
-        for name, part in facts.items()
-    }
-    yield from yaml.safe_dump(
-        known, sort_keys=False, default_flow_style=None, allow_unicode=True, width=99
-    ).splitlines()
+    for name, part in facts.items():
+        known = {key: value for key, value in part.items() if value not in (None, "", {})}
+        text = yaml.safe_dump(
+            {name: known},
+            sort_keys=False,
+            default_flow_style=None if name == "settings" else False,
+            allow_unicode=True,
+            width=99,
+        )
+        yield from text.splitlines()
     yield from (f"note: {note}" for note in _list_notes(lineage))
     if steps:
         yield from ("", "commands that make it again:", *(f"  {each}" for each in steps))

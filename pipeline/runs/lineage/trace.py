@@ -14,7 +14,6 @@ from pipeline.runs.lineage.git_history import COMMIT, GitHistory
 from pipeline.runs.lineage.subject import Subject, find_subject
 from pipeline.tracking.descriptions import RECREATED
 from pipeline.tracking.mlflow.reader import StoredRun
-from pipeline.tracking.provenance.uncommitted import is_complete
 
 MLFLOW, HISTORY = "the MLflow run", "Git's history"
 PATCH = "source/uncommitted.patch"
@@ -125,9 +124,9 @@ class Lineage:
         dirty, kept = self.tag("git_dirty"), self.tag("git_patch") or "whole"
         if dirty == "false":
             return "none"
-        if self.patch is None or kept not in ("whole", "in part"):
-            return "lost" if dirty == "true" else "unknown"
-        return kept if is_complete(self.patch) else "in part"
+        if kept in ("whole", "in part") and PATCH in self.list_artifacts("source"):
+            return kept
+        return "lost" if dirty == "true" else "unknown"
 
     @cached_property
     def patch(self) -> bytes | None:
