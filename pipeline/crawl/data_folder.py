@@ -68,10 +68,7 @@ class DataPin:
         """Check the pinned data/ out of DVC's cache, else pull it; False where neither has it."""
         if not (self.in_dvc and self.md5):
             return False
-        if self._dvc("checkout", "data.dvc").returncode == 0:
-            return True
-        has_remote = self._dvc("remote", "list").stdout.strip()
-        return bool(has_remote) and self._dvc("pull", "data.dvc").returncode == 0
+        return any(self._dvc(verb, "data.dvc").returncode == 0 for verb in ("checkout", "pull"))
 
     def renew(self) -> None:
         """Pin data/ as it is now, and say what to commit; nothing where there is no DVC.
