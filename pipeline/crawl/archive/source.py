@@ -111,7 +111,7 @@ class Archive(Source):
         try:
             data = file.read(self.limits.max_bytes)
         except UnreadableError as error:
-            sink.reject(listed, *error.refusal)
+            sink.reject(listed, *error.args)
             return
         if hashlib.sha256(data).digest() == self._contents.digests[listed.position]:
             sink.check_and_add(listed, data)
@@ -212,7 +212,7 @@ def _digest(file: ArchiveFile, most: int) -> bytes:
     try:
         return hashlib.sha256(file.read(most)).digest()
     except UnreadableError as error:
-        return f"{error}; {file.size}".encode()
+        return f"{error.args[1]}; {file.size}".encode()
 
 
 def _find_stem(name: str, positions: dict[str, int]) -> str:

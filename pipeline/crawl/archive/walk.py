@@ -43,11 +43,7 @@ _FOLDER: Refusal = ("blocked", "a folder")
 
 
 class UnreadableError(Exception):
-    """A file that can't be read; carries status and reason of its manifest entry."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal[1])
-        self.refusal = refusal
+    """A file that can't be read; its arguments are status and reason of its manifest entry."""
 
 
 class DamagedArchiveError(GanError):
@@ -69,20 +65,20 @@ class ArchiveFile:
         Call it before the walk takes its next step.
         """
         if self.refusal or self.size > most:
-            raise UnreadableError(self.refusal or ("too_large", describe_excess(most)))
+            raise UnreadableError(*(self.refusal or ("too_large", describe_excess(most))))
         data = bytearray()
         try:
             with self.open() as stream:
                 while len(data) <= most and (part := stream.read(STEP)):
                     data += part
         except NotImplementedError:
-            raise UnreadableError(("bad", "compressed in a way that is not read here")) from None
+            raise UnreadableError("bad", "compressed in a way that is not read here") from None
         except Exception as error:
-            raise UnreadableError(_explain(error)) from None
+            raise UnreadableError(*_explain(error)) from None
         if len(data) < self.size:
-            raise UnreadableError(DAMAGED)
+            raise UnreadableError(*DAMAGED)
         if len(data) > most:  # a file that grew
-            raise UnreadableError(("too_large", describe_excess(most)))
+            raise UnreadableError("too_large", describe_excess(most))
         return bytes(data)
 
 
@@ -214,12 +210,10 @@ def _refuse_packed(info: zipfile.ZipInfo, ratio: float) -> Refusal | None:
         return "blocked", "encrypted"
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
         return SPECIAL
-    if not (refusal := _refuse_name(info.filename)) and _is_bomb(
-        info.file_size, info.compress_size, ratio
-    ):
+    if _is_bomb(info.file_size, info.compress_size, ratio):
         found = round(info.file_size / max(info.compress_size, 1))
         return "too_large", f"compressed 1:{found}, over {ratio:g}"
-    return refusal
+    return _refuse_name(info.filename)
 
 
 class _Header(tarfile.TarInfo):

@@ -50,7 +50,7 @@ def contents(path, limits, most=MB):
         try:
             found[file.name] = file.read(most)
         except UnreadableError as error:
-            found[file.name] = error.refusal
+            found[file.name] = error.args
     return found
 
 
@@ -226,7 +226,7 @@ def test_what_takes_a_files_place_after_it_was_listed_is_not_followed(tmp_path, 
     for name, file in members.items():
         with pytest.raises(UnreadableError) as caught:
             file.read(MB)
-        found[name] = caught.value.refusal
+        found[name] = caught.value.args
     gone = ("failed", f"cannot be read: {os.strerror(errno.ENOENT)}")
     assert found == {"gone.jpg": gone, "link.jpg": SPECIAL, "pipe.jpg": SPECIAL}
 

@@ -1,7 +1,6 @@
 """The scrape stage against real archives, a real gallery and a real DVC repository."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from PIL import Image
@@ -395,7 +395,7 @@ def test_a_signal_ends_it_at_once_and_the_painters_with_it(paths, how):
     paths.source.write_text(yaml.safe_dump({**SMALL, "count": 2000, "size": 128}))
     child = start(paths)
     wait_for_entries(paths, child, 10)
-    painters = children_of(child.pid)
+    painters = psutil.Process(child.pid).children(recursive=True)
     assert painters
     child.send_signal(how)
     _, words = child.communicate(timeout=10)
@@ -404,25 +404,5 @@ def test_a_signal_ends_it_at_once_and_the_painters_with_it(paths, how):
         assert len(words.splitlines()) == 1
         assert "fetched" in words
     assert count_entries(paths) >= 10
-    assert_end_soon(painters)
-
-
-def children_of(pid):
-    listing = Path(f"/proc/{pid}/task/{pid}/children")
-    threads = Path(f"/proc/{pid}/task").glob("*/children") if listing.exists() else ()
-    return [int(each) for thread in threads for each in thread.read_text().split()]
-
-
-def assert_end_soon(pids):
-    deadline = time.monotonic() + 5
-    while alive := [pid for pid in pids if is_alive(pid)]:
-        assert time.monotonic() < deadline, alive
-        time.sleep(0.05)
-
-
-def is_alive(pid):
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
+    _, alive = psutil.wait_procs(painters, timeout=5)
+    assert all(each.status() == psutil.STATUS_ZOMBIE for each in alive)
