@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -241,14 +241,10 @@ def test_a_signal_is_asked_for_once_and_the_handlers_from_before_are_put_back(ca
 
 
 def test_outside_of_the_main_thread_nothing_is_changed():
-    seen = []
-
     def look():
         with stopping() as stop:
-            seen.append((stop.asked, handlers()))
+            return stop.asked, handlers()
 
     before = handlers()
-    thread = threading.Thread(target=look)
-    thread.start()
-    thread.join()
-    assert seen == [(False, before)]
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(look).result() == (False, before)

@@ -181,14 +181,8 @@ def poison(monkeypatch, at_images, times):
     monkeypatch.setattr(steps, "discriminator_step", poisoned)
 
 
-@pytest.mark.parametrize("at", [0, 72])
-def test_a_training_that_diverges_once_goes_on_more_slowly_from_its_last_checkpoint(
-    checkout, make_params, monkeypatch, capfd, at
-):
-    paths = checkout("diverged")
-    poison(monkeypatch, at, times=1)
-    stage_runs.train(make_params(), paths)
-    told = capfd.readouterr().err
+def check_slowed(paths, told, at):
+    """The training of these outs diverged once when it had seen `at` images."""
     last_good = at // 32 * 32
     assert f"not finite at {at:,} images seen" in told
     assert f"checkpoint at {last_good:,} images" in told
@@ -196,11 +190,34 @@ def test_a_training_that_diverges_once_goes_on_more_slowly_from_its_last_checkpo
     assert (state["retries"], state["rate_scale"]) == (1, 0.5)
     assert all(value.isfinite().all() for value in state["generator"].values())
     header, *rows = (paths.reports / "losses.tsv").read_text().splitlines()
-    assert [int(row.split("\t")[0]) for row in rows] == list(range(16, 193, 16))
     column = header.split("\t").index("learning_rate/generator")
-    rates = [float(row.split("\t")[column]) for row in rows]
-    slow = [seen > last_good for seen in range(16, 193, 16)]
-    assert rates == [2e-4 if each else 4e-4 for each in slow]
+    rates = {int(row.split("\t")[0]): float(row.split("\t")[column]) for row in rows}
+    assert rates == {seen: 2e-4 if seen > last_good else 4e-4 for seen in range(16, 193, 16)}
+
+
+@pytest.mark.parametrize("at", [0, 72])
+def test_a_training_that_diverges_once_goes_on_more_slowly_also_after_a_kill(
+    checkout, make_params, monkeypatch, capfd, at
+):
+    whole, killed = checkout("whole"), checkout("killed")
+    with monkeypatch.context() as patch:
+        poison(patch, at, times=1)
+        stage_runs.train(make_params(), whole)
+    check_slowed(whole, capfd.readouterr().err, at)
+    with monkeypatch.context() as patch:
+        poison(patch, at, times=1)
+        real = steps.generator_step
+
+        def dying(state, *arguments):
+            if state.retries and state.step == at // 32 * 4:  # the first step of the second try
+                raise KeyboardInterrupt
+            return real(state, *arguments)
+
+        patch.setattr(steps, "generator_step", dying)
+        with pytest.raises(KeyboardInterrupt):
+            stage_runs.train(make_params(), killed)
+    stage_runs.train(make_params(), killed)
+    assert outs(killed) == outs(whole)
 
 
 def test_a_training_that_diverges_twice_stops_with_a_diagnosis(
@@ -216,29 +233,6 @@ def test_a_training_that_diverges_twice_stops_with_a_diagnosis(
         assert words in message
     assert seen_by(states(paths)[-1]) == 64
     assert not paths.models.exists()
-
-
-def test_a_kill_after_the_second_try_began_does_not_lead_to_a_third(
-    checkout, make_params, monkeypatch
-):
-    whole, killed = checkout("whole"), checkout("killed")
-    with monkeypatch.context() as patch:
-        poison(patch, 72, times=1)
-        stage_runs.train(make_params(), whole)
-    with monkeypatch.context() as patch:
-        poison(patch, 72, times=1)
-        real = steps.generator_step
-
-        def dying(state, *arguments):
-            if state.retries and state.step == 8:  # the first step of the second try
-                raise KeyboardInterrupt
-            return real(state, *arguments)
-
-        patch.setattr(steps, "generator_step", dying)
-        with pytest.raises(KeyboardInterrupt):
-            stage_runs.train(make_params(), killed)
-    stage_runs.train(make_params(), killed)
-    assert outs(killed) == outs(whole)
 
 
 def full_disk(monkeypatch, name, after):
@@ -291,17 +285,9 @@ def test_a_training_that_ends_early_says_so_and_publishes(checkout, make_params,
     assert "early stop" in capfd.readouterr().err
 
 
-@pytest.fixture
-def pretrained(checkout, make_params):
-    """The outs of a training on other data."""
-    paths = checkout("earlier")
-    stage_runs.train(make_params({"train.seed": 7, "train.images": 64}), paths)
-    return paths.models
-
-
 @pytest.mark.parametrize("name", ["final.pt", "snapshots/000000000064.pt"])
 def test_a_training_begins_with_the_weights_of_a_checkpoint(
-    checkout, make_params, pretrained, monkeypatch, name
+    checkout, make_params, undisturbed, monkeypatch, name
 ):
     """With both networks of a whole one, with the averaged generator of a snapshot."""
     kept = {}
@@ -314,16 +300,16 @@ def test_a_training_begins_with_the_weights_of_a_checkpoint(
         return real(state, *arguments)
 
     monkeypatch.setattr("gan.training.loop.train_step", noting)
-    params = make_params({"train.init_from": str(pretrained / name), "train.images": 16})
+    params = make_params({"train.init_from": str(undisturbed.models / name), "train.images": 16})
     stage_runs.train(params, checkout("next"))
-    content = load_checkpoint(pretrained / name)
+    content = load_checkpoint(undisturbed.models / name)
     saved = content["state"] or {"generator": content["averaged"]}
     for network in saved.keys() & kept.keys():
         assert all(torch.equal(kept[network][key], saved[network][key]) for key in kept[network])
 
 
 def test_a_checkpoint_of_another_network_is_refused_naming_what_differs(
-    checkout, make_params, pretrained
+    checkout, make_params, undisturbed
 ):
     paths = checkout("next")
     for change, words in (
@@ -331,7 +317,7 @@ def test_a_checkpoint_of_another_network_is_refused_naming_what_differs(
         ({"model.latent_size": 9}, "model.latent_size: 8 -> 9"),
         ({"train.recipes.hinge.discriminator_norm": "instance"}, "other norms"),
     ):
-        params = make_params(change | {"train.init_from": str(pretrained / "final.pt")})
+        params = make_params(change | {"train.init_from": str(undisturbed.models / "final.pt")})
         with pytest.raises(GanError) as caught:
             stage_runs.train(params, paths)
         assert "init_from" in str(caught.value)

@@ -94,14 +94,6 @@ def test_a_half_life_halves_the_distance(images, seen, half_life, warm_up, left)
     assert 1 - average.weight.item() == pytest.approx(left, rel=1e-9)
 
 
-@pytest.mark.parametrize("images", [10, 100])
-def test_the_distance_depends_on_images_not_on_batches(images):
-    average, network = line(0.0), line(1.0)
-    for _ in range(2000 // images):
-        update(average, network, images, FOREVER, 1000)
-    assert 1 - average.weight.item() == pytest.approx(0.25, rel=1e-9)
-
-
 @pytest.mark.parametrize("warm_up", [0.05, 0.5])
 def test_warming_up_the_average_forgets_as_a_power_of_the_images_seen(warm_up):
     average, network = line(0.0), line(1.0)
