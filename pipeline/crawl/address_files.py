@@ -20,8 +20,8 @@ from urllib.parse import urldefrag
 
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
-from pipeline.crawl.http.engine import fetch_images
-from pipeline.crawl.http.listing import report_left_out
+from pipeline.crawl.http.engine import crawl
+from pipeline.crawl.http.listing import Listing, report_left_out
 from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.public_url import printable
@@ -112,7 +112,7 @@ class UrlList(AddressFile):
         left_out: Counter[str] = Counter()
         if not self.total:  # the whole file is read here, before any request
             raise GanError(f"{self.path}: names no address")
-        fetch_images(self._images(left_out), sink, self.policy)
+        crawl(Listing(self._images(left_out)), sink, self.policy)
         report_left_out(left_out)
 
     def _schemes(self) -> Iterator[str]:
@@ -227,7 +227,7 @@ class FromManifest(AddressFile):
             if entry.status != "ok" and not _is_copied(entry, sink):
                 sink.add(_list(position, entry), entry)
         wanted = (_list(*each) for each in self._entries(Counter()) if each[1].status == "ok")
-        fetch_images(wanted, sink, self.policy)
+        crawl(Listing(wanted), sink, self.policy)
         report_left_out(left_out)
 
     def _schemes(self) -> Iterator[str]:

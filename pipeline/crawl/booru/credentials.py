@@ -1,7 +1,6 @@
 """Name and key of a booru account: read from the environment, kept out of messages."""
 
 import base64
-import ipaddress
 import os
 from dataclasses import dataclass, field
 from urllib.parse import quote, quote_plus, urlsplit
@@ -9,6 +8,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 from gan.errors import GanError
 
 USER, KEY = "GAN_BOORU_USER", "GAN_BOORU_KEY"
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,7 @@ def read_credentials(root: str) -> Credentials:
     if bool(user) != bool(key):
         missing, present = (USER, KEY) if key else (KEY, USER)
         raise GanError(f"{present} is set, but {missing} is not; set both or neither")
-    if key and urlsplit(root).scheme != "https" and not _is_this_machine(root):
+    parts = urlsplit(root)
+    if key and parts.scheme != "https" and parts.hostname not in THIS_MACHINE:
         raise GanError(f"{root}: {KEY} is not sent over plain http; use https:// or unset it")
     return Credentials(user, key)
-
-
-def _is_this_machine(root: str) -> bool:
-    host = urlsplit(root).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -13,7 +13,7 @@ from w3lib.url import safe_url_string
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
 from pipeline.crawl.html.page import EMBEDDED, WEB, HtmlPage, check_selector, scheme_of
-from pipeline.crawl.http.engine import crawl, fetch_images
+from pipeline.crawl.http.engine import crawl
 from pipeline.crawl.http.listing import Listing, ListingPage, PageRequest, report_left_out
 from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.http.spider import ListingError
@@ -73,7 +73,7 @@ class HtmlGallery(Source):
         try:
             crawl(listing, sink, self.policy)
         except ListingError:
-            fetch_images(listing.take_rest(), sink, self.policy)
+            crawl(Listing(listing.take_rest()), sink, self.policy)
             report_left_out(listing.left_out)
             raise
         report_left_out(listing.left_out)

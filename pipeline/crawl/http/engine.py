@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from typing import Any
 
 from scrapy import signals
@@ -15,7 +14,6 @@ from pipeline.crawl.http.listing import Listing
 from pipeline.crawl.http.pacing import Pacing
 from pipeline.crawl.http.policy import POLICY, CrawlPolicy
 from pipeline.crawl.http.spider import ImageSpider
-from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import Sink
 
 STOP_WITHIN_S = 3.0
@@ -23,20 +21,12 @@ HOSTS = 16
 """Hosts that may delay their requests at a time without delaying those of others."""
 
 
-def fetch_images(images: Iterable[ListedImage], sink: Sink, policy: CrawlPolicy) -> None:
-    """Fetch images; the iterator is advanced only as fast as they are fetched.
-
-    Raises the exceptions of the iterator.
-    """
-    crawl(Listing(images), sink, policy)
-
-
 def crawl(listing: Listing, sink: Sink, policy: CrawlPolicy) -> None:
     """Walk `listing` to its end; each image that isn't done gets an entry.
 
     Raises ListingError where the listing itself breaks off, GanError where nothing more can be
-    kept. Ctrl-C stops cleanly with KeyboardInterrupt; the journal stays, and the same call resumes
-    from it.
+    kept, and the exceptions of the listing. Ctrl-C stops cleanly with KeyboardInterrupt; the
+    journal stays, and the same call resumes from it.
     """
     asyncio.run(_crawl(listing, sink, policy))
 

@@ -10,8 +10,9 @@ from page_server import PageServer, entries_of, picture
 
 from gan.errors import GanError
 from pipeline.crawl.address_files import FromManifest, UrlList, parse_entry
-from pipeline.crawl.http.engine import fetch_images
+from pipeline.crawl.http.engine import crawl
 from pipeline.crawl.http.failure_reasons import NO_ADDRESS
+from pipeline.crawl.http.listing import Listing
 from pipeline.crawl.http.spider import AHEAD
 from pipeline.crawl.image_check import ListedImage, PictureLimits, check_image
 from pipeline.crawl.sink import Sink
@@ -191,7 +192,7 @@ def test_addresses_are_read_only_as_fast_as_they_are_fetched(site, tmp_path):
             yield ListedImage(drawn, "", site.url(f"p.png?{drawn}"))
 
     with Journal(tmp_path, {}) as journal:
-        fetch_images(images(journal), Sink(journal), site.policy(connections=2))
+        crawl(Listing(images(journal)), Sink(journal), site.policy(connections=2))
         assert len(journal) == drawn == 150
     assert furthest <= 2 * AHEAD + 1
 
