@@ -94,7 +94,9 @@ def misplaced(paths: Paths) -> str:
 
 
 @pytest.mark.slow
-def test_a_moved_store_is_read_with_one_line_and_written_to_only_after_the_repair(moved, capsys):
+def test_a_moved_store_is_read_with_one_line_and_written_to_only_after_the_repair(
+    moved, tmp_path, capsys
+):
     paths, old = moved
     before = artifact_paths(paths)
     assert Runs(paths).find(KEY).name == "n"
@@ -106,24 +108,16 @@ def test_a_moved_store_is_read_with_one_line_and_written_to_only_after_the_repai
     with pytest.raises(GanError, match="gan doctor --repair"):
         MlflowStore(tracking_uri(paths), paths.root).require_place()
     assert artifact_paths(paths) == before
-    assert not old.exists()
-
     assert repair_artifact_paths(paths) > 0
     sync.run(paths)
-    run = Runs(paths).find("b" * 64)
-    assert (paths.root / "mlartifacts" / run.run_id / "artifacts/reports/grid.png").is_file()
-    assert not old.exists()
     assert misplaced(paths) == ""
-
-
-@pytest.mark.slow
-def test_a_repaired_store_leads_to_its_pictures_files_and_models(moved, tmp_path):
-    paths, old = moved
-    repair_artifact_paths(paths)
     runs = Runs(paths)
-    run = runs.find(KEY)
-    with Image.open(runs.download(run.run_id, "reports/grid.png", tmp_path)) as image:
-        assert image.size == (32, 32)
+    for key in ("a" * 64, "b" * 64):
+        run = runs.find(key)
+        with Image.open(runs.download(run.run_id, "reports/grid.png", tmp_path)) as image:
+            assert image.size == (32, 32)
+        assert (paths.root / "mlartifacts" / run.run_id).is_dir()
+    assert not old.exists()
     client = MlflowClient(tracking_uri(paths))
     pictures = [each.path for each in client.list_artifacts(run.run_id, "images")]
     assert sum(path.endswith(".png") for path in pictures) == 1
@@ -137,9 +131,9 @@ def test_a_repaired_store_leads_to_its_pictures_files_and_models(moved, tmp_path
 
 
 @pytest.mark.slow
-def test_paths_on_servers_and_malformed_ones_stay_as_they_are(moved):
+def test_all_paths_below_the_old_place_are_rewritten_or_none(moved):
     paths, old = moved
-    kept = [
+    kept = {
         "s3://bucket/mlartifacts",
         "mlflow-artifacts:/1",
         "mlartifacts",
@@ -147,43 +141,34 @@ def test_paths_on_servers_and_malformed_ones_stay_as_they_are(moved):
         f"{(old / 'mlartifacts').as_uri()}?a=b",
         f"{old}/other/1",
         "file://[",
-    ]
-    insert = "INSERT INTO experiments VALUES (?, ?, ?, 'active', 0, 0, 'default')"
-    for number, place in enumerate(kept):
-        execute(paths, insert, str(number + 10), f"e{number}", place)
+    }
     plain = str(old / "mlartifacts")
-    execute(paths, insert, "99", "plain", plain)
-    repair_artifact_paths(paths)
-    assert artifact_paths(paths) >= {*kept, str(paths.root / "mlartifacts")}
-    assert plain not in artifact_paths(paths)
-
-
-@pytest.mark.slow
-def test_nothing_is_misplaced_while_the_old_path_leads_here(moved):
-    paths, old = moved
-    old.symlink_to(paths.root)
-    try:
-        assert misplaced(paths) == ""
-    finally:
-        old.unlink()
-    (paths.root / "mlartifacts").rename(paths.root / "put away")
-    assert "gan doctor --repair" in misplaced(paths)
-
-
-@pytest.mark.slow
-def test_all_paths_are_rewritten_or_none(moved):
-    paths, _ = moved
+    insert = "INSERT INTO experiments VALUES (?, ?, ?, 'active', 0, 0, 'default')"
+    for number, place in enumerate([*kept, plain]):
+        execute(paths, insert, str(number + 10), f"e{number}", place)
     before = artifact_paths(paths)
     refuse = "BEGIN SELECT RAISE(ABORT, 'full'); END"
     execute(paths, f"CREATE TRIGGER t BEFORE UPDATE ON model_versions {refuse}")
     with pytest.raises(sqlite3.Error, match="full"):
         repair_artifact_paths(paths)
     assert artifact_paths(paths) == before
+    execute(paths, "DROP TRIGGER t")
+    repair_artifact_paths(paths)
+    assert artifact_paths(paths) >= {*kept, str(paths.root / "mlartifacts")}
+    assert plain not in artifact_paths(paths)
 
 
 @pytest.mark.slow
-def test_a_store_outside_of_the_repository_serves_several(moved, monkeypatch, tmp_path):
+def test_nothing_is_misplaced_while_the_old_path_leads_here_or_the_store_serves_several(
+    moved, monkeypatch, tmp_path
+):
     paths, old = moved
+    old.symlink_to(paths.root)
+    try:
+        assert misplaced(paths) == ""
+    finally:
+        old.unlink()
+    assert "gan doctor --repair" in misplaced(paths)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.root}/mlflow.db")
     another = Paths(tmp_path / "another")
     assert misplaced(another) == ""
@@ -201,13 +186,12 @@ def test_a_copy_is_repaired_but_for_runs_whose_files_only_the_original_has(moved
     shutil.copyfile(paths.root / "mlflow.db", copy.root / "mlflow.db")
     original = (paths.root / "mlflow.db").read_bytes()
     assert str(paths.root / "mlartifacts") in misplaced(copy)
-
     assert repair_artifact_paths(copy) > 0
     assert (paths.root / "mlflow.db").read_bytes() == original
-    home, there = (each.root / "mlartifacts" for each in (copy, paths))
-    kept = {place for place in artifact_paths(copy) if place.startswith(there.as_uri())}
-    assert kept == {f"{there.as_uri()}/{later}/artifacts"}
-    assert home.as_uri() in artifact_paths(copy)
+    home, there = ((each.root / "mlartifacts").as_uri() for each in (copy, paths))
+    kept = {place for place in artifact_paths(copy) if place.startswith(there)}
+    assert kept == {f"{there}/{later}/artifacts"}
+    assert home in artifact_paths(copy)
     assert misplaced(copy) == ""
 
 
@@ -218,8 +202,6 @@ def test_a_copy_is_repaired_but_for_runs_whose_files_only_the_original_has(moved
         ("file:///a%2520b", "/a%20b"),
         ("file://localhost/a", "/a"),
         ("/plain/a%20b", "/plain/a%20b"),
-        ("file://host/a", None),
-        ("s3://bucket/a", None),
         ("relative", None),
         ("", None),
         ("file:///a#b", None),
@@ -232,7 +214,4 @@ def test_a_uri_is_a_folder_or_none(uri, folder):
 def test_a_database_of_something_else_is_left_alone(tmp_path):
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection, connection:
         connection.execute("CREATE TABLE experiments (name)")
-        connection.execute("INSERT INTO experiments VALUES ('file:///gone/mlartifacts')")
-    before = (tmp_path / "mlflow.db").read_bytes()
     assert repair_artifact_paths(Paths(tmp_path)) == 0
-    assert (tmp_path / "mlflow.db").read_bytes() == before
