@@ -7,7 +7,7 @@ is about to commit.
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -37,7 +37,6 @@ DIFF = (
     *("--ignore-submodules=none", "--src-prefix=a/", "--dst-prefix=b/"),
 )
 """Independent of the user's configuration of diffs."""
-
 
 ADD = ("add", "--force", "--ignore-errors", "--pathspec-from-file=-", "--pathspec-file-nul")
 
@@ -81,26 +80,24 @@ def make_patch(root: Path) -> bytes | None:
     and named in its first lines.
     """
     git = Git(root)
-    kept: list[Change] = []
-    left_out: list[tuple[str, Change]] = []
-    for change in list_changes(git) or []:
-        file = root / change.name
-        large = not change.secret and os.path.lexists(file) and file.lstat().st_size > MOST_BYTES
-        if reason := TOO_LARGE if large else change.secret:
-            left_out.append((reason, change))
-        else:
-            kept.append(change)
-    patch = _diff(git, kept, [change for _, change in left_out]) if kept else b""
+    changes = list_changes(git) or []
+    reasons = {change: change.secret or _too_large(root, change) for change in changes}
+    patch = b"" if all(reasons.values()) else _diff(git, reasons)
     if patch is None:
         return None
     if len(patch) > MOST_BYTES:
-        patch, left_out = b"", [(TOO_LARGE, change) for change in kept] + left_out
-    notes = (LEFT_OUT + f"{reason}: {change.name!a}\n".encode() for reason, change in left_out)
+        patch, reasons = b"", {change: why or TOO_LARGE for change, why in reasons.items()}
+    notes = (LEFT_OUT + f"{why}: {each.name!a}\n".encode() for each, why in reasons.items() if why)
     return b"".join(notes) + patch or None
 
 
-def _diff(git: Git, kept: Sequence[Change], left_out: Sequence[Change]) -> bytes | None:
-    """Diff files against the commit, in a temporary index that begins as the commit's."""
+def _too_large(root: Path, change: Change) -> str:
+    file = root / change.name
+    return TOO_LARGE if os.path.lexists(file) and file.lstat().st_size > MOST_BYTES else ""
+
+
+def _diff(git: Git, reasons: Mapping[Change, str]) -> bytes | None:
+    """Diff the files that nothing speaks against, in an index that begins as the commit's."""
     objects = git.text("rev-parse", "--git-path", "objects")
     if objects is None:
         return None
@@ -114,9 +111,11 @@ def _diff(git: Git, kept: Sequence[Change], left_out: Sequence[Change]) -> bytes
         }
         if git.output("read-tree", "HEAD", environment=environment) is None:
             return None
-        new = "".join(f":(literal){change.name}\0" for change in kept if change.new)
+        kept = [change.name for change, why in reasons.items() if change.new and not why]
+        new = "".join(f":(literal){name}\0" for name in kept)
         git.output(*ADD, stdin=os.fsencode(new), environment=environment)
-        excluded = [f":(exclude,literal){change.name}" for change in left_out if not change.new]
+        left_out = [change.name for change, why in reasons.items() if why and not change.new]
+        excluded = (f":(exclude,literal){name}" for name in left_out)
         return git.output(*DIFF, "--", *BELOW, *excluded, environment=environment)
 
 

@@ -34,14 +34,8 @@ def test_help_lists_the_commands_in_the_order_of_the_pipeline_and_imports_nothin
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("scrape", ["data/", "source.yaml", "data.dvc"]),
-        ("preprocess", ["data/", "cache/", "reports/preprocess.json"]),
-        ("reference", ["cache/", "weights/", "reference/"]),
         ("train", ["cache/", "models/snapshots/", "models/final.pt", "losses.tsv"]),
-        ("evaluate", ["models/snapshots/", "reference/", "models/best.pt", "metrics.json"]),
-        ("generate", ["checkpoint", "PNG", "--out"]),
         ("weights fetch", ["weights/", "network", "--url"]),
-        ("results add", ["reports/", "OUT/NAME.json"]),
     ],
 )
 def test_the_help_of_a_command_says_what_it_reads_and_writes(command, words):

@@ -7,12 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 import webbrowser
 import zlib
 
 import psutil
 import pytest
+import requests
 from tracking_stores import apart, client_of, copy_store, empty_database, free_port
 
 from gan.errors import GanError
@@ -90,16 +90,14 @@ def test_it_serves_page_and_runs_and_leaves_no_process_behind(recorded, end):
             c.laddr.ip for w in workers for c in w.net_connections() if c.status == "LISTEN"
         }
         assert listening == {"127.0.0.1"}
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
-            assert b"<html" in page.read().lower()
-        request = urllib.request.Request(
-            f"http://localhost:{port}/ajax-api/2.0/mlflow/runs/search",
-            data=json.dumps({"experiment_ids": ["1"]}).encode(),
-            headers={"Content-Type": "application/json"},
+        address = f"http://localhost:{port}"
+        assert "<html" in requests.get(address, timeout=10).text.lower()
+        search = {"experiment_ids": ["1"]}
+        answer = requests.post(
+            f"{address}/ajax-api/2.0/mlflow/runs/search", json=search, timeout=10
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            runs = json.load(answer)["runs"]
-        assert [m["key"] for m in runs[0]["data"]["metrics"]] == ["fid_5k"]
+        (run,) = answer.json()["runs"]
+        assert [each["key"] for each in run["data"]["metrics"]] == ["fid_5k"]
     finally:
         os.kill(process.pid, end)
     assert process.wait(30) == 0

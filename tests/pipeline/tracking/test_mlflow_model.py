@@ -4,19 +4,19 @@ import base64
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import sysconfig
 import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
 import mlflow
 import numpy as np
 import pytest
+import requests
 import torch
 from lineages import EVALUATION, LINEAGE, SUBJECT
 from mlflow.artifacts import download_artifacts
@@ -117,9 +117,8 @@ def model_of(client, seen="128"):
     ],
 )
 def test_a_bad_request_is_one_line_that_names_the_value(given, params, message):
-    with pytest.raises(ValueError, match=r"^[^\n]*$") as caught:
+    with pytest.raises(ValueError, match=rf"^[^\n]*{re.escape(message)}[^\n]*$"):
         parse_request(given, params)
-    assert message in str(caught.value)
 
 
 def test_a_seed_without_a_truncation_of_its_own_has_the_usual_one():
@@ -337,19 +336,14 @@ def test_a_store_that_cannot_register_costs_one_line(tracked, monkeypatch, uri):
         register.run(str(tracked.file), tracked.paths, name="avatars")
 
 
-def predict(port: int, body: object) -> object:
-    data = json.dumps(body).encode()
-    address = f"http://127.0.0.1:{port}/invocations"
-    question = urllib.request.Request(address, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(question, timeout=60) as answer:
-        return json.loads(answer.read())["predictions"]
+def predict(port: int, **body: object) -> requests.Response:
+    return requests.post(f"http://127.0.0.1:{port}/invocations", json=body, timeout=60)
 
 
 def listens(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
+        return requests.get(f"http://127.0.0.1:{port}/ping", timeout=2).ok
+    except requests.ConnectionError:
         return False
 
 
@@ -367,20 +361,21 @@ def test_mlflow_serves_arrays_and_png_files(store, tracked, tmp_path):
     try:
         until(lambda: server.poll() is not None or listens(port), 180)
         assert server.poll() is None, (tmp_path / "log").read_text()
-        images = predict(port, {"inputs": {"seed": [4, 5], "truncation": [1.0, 0.5]}})
-        here = Avatars(tracked.file).predict({"seed": [4, 5], "truncation": [1.0, 0.5]})
+        asked = {"seed": [4, 5], "truncation": [1.0, 0.5]}
+        here = Avatars(tracked.file).predict(asked)
+        images = predict(port, inputs=asked).json()["predictions"]
         assert np.array_equal(np.array(images, np.uint8), here)
-        split = {"dataframe_split": {"columns": ["seed"], "data": [[4]]}}
-        assert np.array_equal(np.array(predict(port, split), np.uint8), here[:1])
-        (text,) = predict(port, {"inputs": {"seed": [4]}, "params": {"output": "png"}})
+        split = predict(port, dataframe_split={"columns": ["seed"], "data": [[4]]})
+        assert np.array_equal(np.array(split.json()["predictions"], np.uint8), here[:1])
+        encoded = predict(port, inputs={"seed": [4]}, params={"output": "png"})
+        (text,) = encoded.json()["predictions"]
         picture = tmp_path / "4.png"
         picture.write_bytes(base64.b64decode(text))
         assert np.array_equal(np.asarray(Image.open(picture)), here[0])
         assert read_lineage(picture)["run_key"] == KEY
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            predict(port, {"inputs": {"seed": [4]}, "params": {"output": "jpeg"}})
-        assert caught.value.code == 400
-        assert "'array' or 'png'" in json.loads(caught.value.read())["message"]
+        refused = predict(port, inputs={"seed": [4]}, params={"output": "jpeg"})
+        assert refused.status_code == 400
+        assert "'array' or 'png'" in refused.json()["message"]
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
