@@ -4,12 +4,12 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from posixpath import splitext
-from typing import Any
+from typing import Any, NamedTuple
 
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
@@ -56,22 +56,21 @@ class Archive(Source):
     def identity(self) -> dict[str, Any]:
         return {
             "source": f"archive:{printable(self.path.resolve().name)}",
-            "sha256": self._contents.sha256,
+            "sha256": self._sha256,
             "limit": self.limit,
             "licence": self.licence,
         }
 
     @property
     def total(self) -> int:
-        return len(self._contents.digests)
+        return len(self._pictures)
 
     def continues(self, dataset: Dataset) -> bool:
         """True where the archive has only grown: it shares a picture, and none differs."""
         if not super().continues(dataset):
             return False
         digests = {
-            url_key(self._list(name, position).url): self._contents.digests[position]
-            for name, position in self._contents.positions.items()
+            url_key(self._list(*each).url): each[1].digest for each in self._pictures.items()
         }
         shared = False
         for entry in dataset.entries():
@@ -82,23 +81,31 @@ class Archive(Source):
         return shared
 
     def fetch(self, sink: Sink) -> None:
-        missing = dict(self._contents.positions)
+        missing = dict(self._pictures)
         for name, file in _walk_named(self.path, self.limits):
-            position = missing.pop(name, None)
-            if position is not None and not sink.is_done(listed := self._list(name, position)):
-                self._deliver(file, listed, sink)
-        for name, position in missing.items():
-            if not sink.is_done(listed := self._list(name, position)):
+            picture = missing.pop(name, None)
+            if picture is not None and not sink.is_done(listed := self._list(name, picture)):
+                self._deliver(file, listed, picture.digest, sink)
+        for name, picture in missing.items():
+            if not sink.is_done(listed := self._list(name, picture)):
                 sink.reject(listed, "failed", "gone since the archive was listed")
 
     @cached_property
-    def _contents(self) -> "Contents":
-        return read_contents(self.path, self.limits, self.limit)
+    def _pictures(self) -> "dict[str, Picture]":
+        return read_pictures(self.path, self.limits, self.limit)
 
-    def _list(self, name: str, position: int) -> ListedImage:
-        origin, own_url = _unpack(self._contents.provenances[position]), f"archive:{name}"
+    @cached_property
+    def _sha256(self) -> str:
+        total = hashlib.sha256()
+        for name, (_, digest, packed) in self._pictures.items():
+            provenance = f"  {zlib.decompress(packed).decode()}" if packed else ""
+            total.update(f"{digest.hex()}  {name!a}{provenance}\n".encode())
+        return total.hexdigest()
+
+    def _list(self, name: str, picture: "Picture") -> ListedImage:
+        origin, own_url = _unpack(picture.provenance), f"archive:{name}"
         return ListedImage(
-            position=position,
+            position=picture.position,
             page=origin.page or own_url,
             url=origin.url or own_url,
             tags=tuple(origin.tags),
@@ -107,33 +114,30 @@ class Archive(Source):
             licence=origin.licence or self.licence,
         )
 
-    def _deliver(self, file: ArchiveFile, listed: ListedImage, sink: Sink) -> None:
+    def _deliver(self, file: ArchiveFile, listed: ListedImage, digest: bytes, sink: Sink) -> None:
         try:
             data = file.read(self.limits.max_bytes)
         except UnreadableError as error:
             sink.reject(listed, *error.args)
             return
-        if hashlib.sha256(data).digest() == self._contents.digests[listed.position]:
+        if hashlib.sha256(data).digest() == digest:
             sink.check_and_add(listed, data)
         else:
             sink.reject(listed, "failed", "changed since the archive was listed")
 
 
-@dataclass(frozen=True)
-class Contents:
-    """The chosen pictures; 200 bytes of memory each, and 300 more with a sidecar.
+class Picture(NamedTuple):
+    """A chosen picture: 300 bytes of memory with its name, and 300 more with a sidecar.
 
-    `positions` are by name; `digests` and `provenances` (packed) are by position. `sha256` is of
-    all of it.
+    `digest` is of its content, or the reason against it; `provenance` is packed.
     """
 
-    positions: dict[str, int]
-    digests: list[bytes]
-    provenances: list[bytes]
-    sha256: str
+    position: int
+    digest: bytes
+    provenance: bytes
 
 
-def read_contents(path: Path, limits: ScrapeParams, limit: int | None) -> Contents:
+def read_pictures(path: Path, limits: ScrapeParams, limit: int | None) -> dict[str, Picture]:
     """List the archive, choose the first `limit` pictures by name, and read these.
 
     The caps are checked before any content is read. Raises GanError, also where there is no
@@ -142,22 +146,24 @@ def read_contents(path: Path, limits: ScrapeParams, limit: int | None) -> Conten
     names = _choose_names(path, limits)[:limit]
     if not names:
         raise GanError(f"{path}: holds no {', '.join(sorted(ENDINGS))} file")
-    positions = {name: position for position, name in enumerate(names)}
-    digests = [b""] * len(names)
+    digests = dict.fromkeys(names, b"")
     sidecars: dict[str, bytes | None] = {"": b""}
     done = 0
     with progress("list", len(names)) as advance:
         for name, file in _walk_named(path, limits):
-            if name in positions:
-                digests[positions[name]] = _digest(file, limits.max_bytes)
+            if name in digests:
+                digests[name] = _digest(file, limits.max_bytes)
                 done += 1
                 advance(done, "")
-            elif not name and (stem := _find_stem(file.name, positions)) not in sidecars:
+            elif not name and (stem := _find_stem(file.name, digests)) not in sidecars:
                 sidecars[stem] = _read_sidecar(file)
     if unreadable := sum(packed is None for packed in sidecars.values()):
         _say(path, f"{count_noun(unreadable, 'sidecar')} left out: cannot be read")
-    provenances = list(_assign(names, sidecars))
-    return Contents(positions, digests, provenances, _hash(names, digests, provenances))
+    found = zip(digests.items(), _assign(names, sidecars), strict=True)
+    return {
+        name: Picture(position, digest, provenance)
+        for position, ((name, digest), provenance) in enumerate(found)
+    }
 
 
 def _walk_named(path: Path, limits: ScrapeParams) -> Iterator[tuple[str, ArchiveFile]]:
@@ -215,7 +221,7 @@ def _digest(file: ArchiveFile, most: int) -> bytes:
         return f"{error.args[1]}; {file.size}".encode()
 
 
-def _find_stem(name: str, positions: dict[str, int]) -> str:
+def _find_stem(name: str, pictures: Container[str]) -> str:
     """The name of a sidecar without its ending; empty where it belongs to no picture.
 
     `a.jpg.json` belongs to a.jpg, `a.json` to any a.*
@@ -224,7 +230,7 @@ def _find_stem(name: str, positions: dict[str, int]) -> str:
         return ""
     stem = printable(name[: -len(SIDECAR)])
     endings = ("", *ENDINGS, *map(str.upper, ENDINGS))
-    return stem if any(stem + ending in positions for ending in endings) else ""
+    return stem if any(stem + ending in pictures for ending in endings) else ""
 
 
 def _read_sidecar(file: ArchiveFile) -> bytes | None:
@@ -251,14 +257,6 @@ def _assign(names: list[str], sidecars: dict[str, bytes | None]) -> Iterator[byt
             seen.add(key)
         else:
             yield packed
-
-
-def _hash(names: list[str], digests: list[bytes], provenances: list[bytes]) -> str:
-    total = hashlib.sha256()
-    for name, digest, packed in zip(names, digests, provenances, strict=True):
-        provenance = f"  {zlib.decompress(packed).decode()}" if packed else ""
-        total.update(f"{digest.hex()}  {name!a}{provenance}\n".encode())
-    return total.hexdigest()
 
 
 def _pack(provenance: Provenance) -> bytes:
