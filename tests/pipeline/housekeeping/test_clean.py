@@ -84,45 +84,30 @@ def test_no_training_starts_in_a_folder_that_is_being_removed(paths, monkeypatch
     assert [each.name for each in paths.progress.iterdir()] == [folder.name]
 
 
-def test_leftovers_of_a_killed_clean_are_removed(paths):
+def test_leftovers_of_a_killed_clean_are_removed(paths, capsys):
     partial = paths.progress / ".abcd.removed"
     partial.mkdir(parents=True)
     (partial / "identity.json").write_text(json.dumps(IDENTITY))
     clean.run(paths, remove=True)
     assert not partial.exists()
+    assert len(lines_of(capsys)) == 1
 
 
-@pytest.fixture
-def two_trainings(paths):
-    """Progress folders aaaa, unfinished, and bbbb, finished."""
+def test_trainings_are_listed_and_those_not_in_use_removed(paths, capsys):
     for name in ("aaaa", "bbbb"):
         folder = paths.progress / name
         folder.mkdir(parents=True)
-        identity = {"train": {"objective": "bce", "seed": 3}}
-        (folder / "identity.json").write_text(json.dumps(identity))
+        (folder / "identity.json").write_text(json.dumps(IDENTITY))
         (folder / "state-000000003200.pt").write_bytes(bytes(1 << 20))
-    (paths.progress / "bbbb" / "finished").write_text("3200\n")
-    return paths
-
-
-def test_clean_lists_trainings_and_removes_nothing(two_trainings, capsys):
-    clean.run(two_trainings, remove=False)
-    lines = capsys.readouterr().out.splitlines()
+    (folder / "finished").write_text("3200\n")
+    clean.run(paths, remove=False)
+    lines = lines_of(capsys)
     assert lines[0] == "aaaa  bce s3  3,200 images, unfinished, 1 MiB  idle"
     assert lines[1] == "bbbb  bce s3  3,200 images, finished, 1 MiB  idle"
-    assert len(list(two_trainings.progress.iterdir())) == 2
-
-
-def test_clean_removes_idle_trainings_and_leaves_the_one_in_use(two_trainings, capsys):
-    with (two_trainings.progress / "aaaa" / "lock").open("a+") as lock:
+    with (paths.progress / "aaaa" / "lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        clean.run(two_trainings, remove=True)
-    lines = capsys.readouterr().out.splitlines()
+        clean.run(paths, remove=True)
+    lines = lines_of(capsys)
     assert lines[0].endswith("in use")
     assert lines[1] == "bbbb  bce s3  3,200 images, finished, 1 MiB  removed"
-    assert [folder.name for folder in two_trainings.progress.iterdir()] == ["aaaa"]
-
-
-def test_clean_of_an_empty_checkout_is_one_line(tmp_path, capsys):
-    clean.run(Paths(tmp_path), remove=True)
-    assert len(lines_of(capsys)) == 1
+    assert [folder.name for folder in paths.progress.iterdir()] == ["aaaa"]
