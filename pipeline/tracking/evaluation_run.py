@@ -2,15 +2,14 @@
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gan.checkpoints import Origin
 from gan.params.evaluation import EvaluateParams
 from pipeline.evaluation.evaluate_subject import Evaluation
 from pipeline.evaluation.references import is_other_data
+from pipeline.evaluation.result import EvaluationResult
 from pipeline.evaluation.subject import CheckpointSubject
 from pipeline.paths import Paths
 from pipeline.tracking.model.card import log_model_with_card
@@ -23,28 +22,29 @@ def log_best(evaluation: Evaluation, settings: EvaluateParams, paths: Paths) -> 
     subject = evaluation.subject
     assert isinstance(subject, CheckpointSubject)
     run = _attach(subject.origin, settings, paths)
-    add_best(run, evaluation.result.model_dump(), paths.reports, subject.path)
+    add_best(run, evaluation.result, paths.reports, subject.path)
     run.flush()
 
 
-def add_best(run: Run, result: Mapping[str, Any], reports: Path, snapshot: Path) -> None:
+def add_best(run: Run, result: EvaluationResult, reports: Path, snapshot: Path) -> None:
     """Record the stage's result, its files in `reports` and the best snapshot."""
-    selection = result["selection"]
-    curve = selection["curve"]  # empty where there were too few images to choose by
+    selection = result.selection
+    assert selection is not None
+    curve = selection.curve  # empty where there were too few images to choose by
     for seen, distance in curve:
-        run.metrics({f"selection/{selection['key']}": distance}, seen)
+        run.metrics({f"selection/{selection.key}": distance}, seen)
     # all at the end of the training: MLflow's table shows the value of the latest step, and a
     # later evaluation may choose an earlier snapshot
-    last = curve[-1][0] if curve else selection["best"]
-    run.metrics({"best_images_seen": selection["best"]}, last)
-    _add_metrics(run, result["metrics"], last)
+    last = curve[-1][0] if curve else selection.best
+    run.metrics({"best_images_seen": selection.best}, last)
+    _add_metrics(run, result, last)
     for key in ("best", "closest", "interpolation"):
         run.image(key, reports / f"{key}.png", last)
     for name in ("evaluation.json", "report.html"):
         run.artifact(reports / name, "evaluation")
     run.artifact(snapshot, "best")
     run.links()
-    log_model_with_card(run, snapshot, result)
+    log_model_with_card(run, snapshot, result.model_dump())
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def log_one(
     if own:
         step = max(seen, own.last_step or 0)
         run.metrics({"best_images_seen": seen}, step)
-        _add_metrics(run, evaluation.result.model_dump()["metrics"], step)
+        _add_metrics(run, evaluation.result, step)
         run.image("closest", folder / "closest.png", step)
         for name in ("evaluation.json", "report.html"):
             run.artifact(folder / name, "evaluation")
@@ -88,14 +88,13 @@ def log_one(
     run.flush()
 
 
-def _add_metrics(run: Run, metrics: Mapping[str, Any], step: int) -> None:
-    run.metrics({key: each["value"] for key, each in metrics.items()}, step)
+def _add_metrics(run: Run, result: EvaluationResult, step: int) -> None:
+    metrics = result.metrics.items()
+    run.metrics({key: each.value for key, each in metrics}, step)
     # NaN where there is none now: an earlier evaluation's must not stay beside the new values
-    spread = {key: each["deviation"] for key, each in metrics.items()}
-    run.metrics(
-        {f"deviation/{key}": math.nan if d is None else d for key, d in spread.items()}, step
-    )
-    run.tags({"protocols": json.dumps({k: each["protocol"] for k, each in metrics.items()})})
+    spread = {key: math.nan if each.deviation is None else each.deviation for key, each in metrics}
+    run.metrics({f"deviation/{key}": deviation for key, deviation in spread.items()}, step)
+    run.tags({"protocols": json.dumps({key: each.protocol for key, each in metrics})})
 
 
 def _attach(

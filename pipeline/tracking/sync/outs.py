@@ -11,7 +11,6 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gan.checkpoints import Origin, load_checkpoint
 from gan.errors import GanError
@@ -19,7 +18,7 @@ from gan.tensor_cache import TensorCache
 from pipeline.code_digest import TRAINING, code_digest
 from pipeline.console import count_noun, short, without_secrets
 from pipeline.dataset.reader import Dataset
-from pipeline.evaluation.result import FORMAT
+from pipeline.evaluation.result import CheckpointFacts, EvaluationResult, read_result
 from pipeline.paths import Paths
 from pipeline.pictures.png_lineage import read_lineage
 from pipeline.tracking import run_times
@@ -48,14 +47,14 @@ OF_THE_CODE = ("git_", "mlflow.source.git", "dvc_exp_")
 
 @dataclass(frozen=True)
 class Outs:
-    """Outs of one training. result: evaluation.json, {} if there is none.
+    """Outs of one training. result: evaluation.json, None if there is none.
 
     foreign: note on an evaluation in reports/ that is of another training.
     """
 
     origin: Origin
     losses: list[tuple[int, dict[str, float]]]
-    result: dict[str, Any]
+    result: EvaluationResult | None
     foreign: str = ""
 
 
@@ -135,13 +134,15 @@ def read_outs(paths: Paths) -> Outs | None:
     if not final.is_file():
         return None
     origin = _read_origin(final)
-    result = _read_result(paths.reports / "evaluation.json")
+    file = paths.reports / "evaluation.json"
+    result = read_result(file) if file.is_file() else None
+    if result and not (result.selection and isinstance(result.subject, CheckpointFacts)):
+        raise GanError(f"{file}: not a result of the evaluate stage; `dvc checkout` restores it")
     _require_one_training(paths, origin)
     losses = _read_losses(paths, origin)
-    key = str(result.get("subject", {}).get("run_key", origin.run_key))
-    if key != origin.run_key:
-        note = f"the evaluation in reports/ is of run {key[:16]}"
-        return Outs(origin, losses, {}, note)
+    if result and result.subject.kind == "checkpoint" and result.subject.run_key != origin.run_key:
+        note = f"the evaluation in reports/ is of run {result.subject.run_key[:16]}"
+        return Outs(origin, losses, None, note)
     return Outs(origin, losses, result)
 
 
@@ -150,19 +151,6 @@ def _read_origin(file: Path) -> Origin:
         return Origin(**load_checkpoint(file)["origin"])
     except TypeError:
         raise GanError(f"{file}: has no origin; train again") from None
-
-
-def _read_result(file: Path) -> dict[str, Any]:
-    """Read evaluation.json; {} if there is none."""
-    try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        if content["format"] == FORMAT and content["selection"]:
-            return content
-    except FileNotFoundError:
-        return {}
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise GanError(f"{file}: not a result of the evaluate stage; `dvc checkout` restores it")
 
 
 def _require_one_training(paths: Paths, origin: Origin) -> None:
@@ -242,8 +230,8 @@ def build_run(
         run.known = _list_known(logged, outs, paths, store, span)
     _add_training(run, outs, paths, workspace)
     if outs.result:
-        best = _best_checkpoint(outs, paths)
-        name = f"{outs.result['selection']['best']:012d}.pt"
+        best = _find_best(outs.result, paths)
+        name = _name_snapshot(outs.result)
         if best.name != name and best.is_file():
             best = _place(best, workspace / name)
         add_best(run, outs.result, paths.reports, best)
@@ -278,7 +266,7 @@ def _list_known(
     if logged.status == "FINISHED" and not stopped:  # by a kill of the `gan sync` that made it
         known.add(("end", "", None))
     with suppress(GanError):  # a damaged checkpoint is rejected by the writer
-        if outs.result and store.needs_no_model(logged.run_id, _best_checkpoint(outs, paths)):
+        if outs.result and store.needs_no_model(logged.run_id, _find_best(outs.result, paths)):
             known.add(("model", "", None))
     return known
 
@@ -289,7 +277,8 @@ def _merge_protocols(outs: Outs, logged: LoggedRun) -> str:
         old = json.loads(logged.tags.get("protocols", "{}"))
     except ValueError:
         old = {}
-    new = {key: each["protocol"] for key, each in outs.result.get("metrics", {}).items()}
+    metrics = outs.result.metrics if outs.result else {}
+    new = {key: each.protocol for key, each in metrics.items()}
     return json.dumps(new | old)
 
 
@@ -333,7 +322,11 @@ def _grid_step(outs: Outs, paths: Paths) -> int:
         return outs.origin.images_seen
 
 
-def _best_checkpoint(outs: Outs, paths: Paths) -> Path:
+def _name_snapshot(result: EvaluationResult) -> str:
+    return f"{result.selection.best:012d}.pt" if result.selection else ""
+
+
+def _find_best(result: EvaluationResult, paths: Paths) -> Path:
     """The snapshot that the evaluation chose, or its copy."""
-    snapshot = paths.models / "snapshots" / f"{outs.result['selection']['best']:012d}.pt"
+    snapshot = paths.models / "snapshots" / _name_snapshot(result)
     return snapshot if snapshot.is_file() else paths.models / "best.pt"

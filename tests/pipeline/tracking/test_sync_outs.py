@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from evaluation_result import checkpoint_result, metric
 from PIL import Image
 from tracking_stores import (
     artifacts,
@@ -78,20 +79,11 @@ def write_reports(paths, key):
     for name in ("samples", "best", "closest", "interpolation"):
         Image.new("RGB", (64, 64), "teal").save(paths.reports / f"{name}.png")
     (paths.reports / "report.html").write_text("<html></html>")
-    measured = {
-        "value": 30.5,
-        "deviation": 1.5,
-        "protocol": "p" * 16,
-        "metric": "frechet",
-    }
-    result = {
-        "format": "avatar-gan evaluation 1",
-        "subject": subject | {"kind": "checkpoint"},
-        "protocol": {"fakes": 5000, "seeds": [2, 3]},
-        "metrics": {"fd_lite0_5k": measured},
-        "memorisation": {},
-        "notes": [],
-        "selection": {"key": "fd_lite0_2048", "best": 64, "curve": [[64, 950.0]]},
+    measured = {"value": 30.5, "deviation": 1.5, "protocol": "p" * 16}
+    result = checkpoint_result() | {
+        "subject": subject | {"kind": "checkpoint", "sha256": "0" * 64},
+        "metrics": {"fd_lite0_5k": metric("frechet", 30.5) | measured},
+        "selection": {"key": "fd_lite0_2048", "seed": 1, "best": 64, "curve": [[64, 950.0]]},
     }
     (paths.reports / "evaluation.json").write_text(json.dumps(result))
     (paths.reports / "metrics.json").write_text(
