@@ -32,9 +32,13 @@ MOST_LICENCES = 20  # in meta.json; some collections have one an artist
 
 @dataclass(frozen=True)
 class CacheContents:
-    """The avatars (n,) of AVATAR_DTYPE in a cache, train first, and the images by split."""
+    """All avatars, (n,) of AVATAR_DTYPE, and the numbers of those in the cache, train first.
+
+    `counts` are the images by split.
+    """
 
     avatars: NDArray[np.void]
+    held: NDArray[np.int64]
     counts: Mapping[str, int]
     recipe: Recipe
 
@@ -53,10 +57,14 @@ class CacheContents:
         del faces["detector"], faces["file"]
         return values | {"faces": self.recipe.detector.describe() | faces}
 
+    def measured(self, name: str) -> NDArray[Any]:
+        """A field of the avatars in the cache; a copy of all their fields would take far more."""
+        return np.asarray(self.avatars[name][self.held])
+
     @cached_property
     def digest(self) -> str:
         """Digest of pixels, settings and split, as in meta.json."""
-        return cache_digest(self.avatars["digest"], self.settings, self.counts)
+        return cache_digest(self.measured("digest"), self.settings, self.counts)
 
     @cached_property
     def statistics(self) -> dict[str, Any]:
@@ -65,14 +73,14 @@ class CacheContents:
         mean, std: of R, G and B over all pixels, in levels of 0 to 255. Percentiles: brightness of
         an image, in levels, and side that was cut out for it, in pixels of the source picture.
         """
-        pixels = len(self.avatars) * self.size**2
-        means = self.avatars["total"].sum(axis=0) / pixels
-        squares = self.avatars["squares"].sum(axis=0) / pixels
+        pixels = len(self.held) * self.size**2
+        means = self.measured("total").sum(axis=0) / pixels
+        squares = self.measured("squares").sum(axis=0) / pixels
         return {
             "mean": [round(float(each), 3) for each in means],
             "std": [round(float(each), 3) for each in np.sqrt(squares - means**2)],
-            "brightness": _percentiles(_brightness(self.avatars, self.size)),
-            "side": _percentiles(self.avatars["side"]),
+            "brightness": _percentiles(_brightness(self.measured("total"), self.size)),
+            "side": _percentiles(self.measured("side")),
         }
 
     def index(self, plan: Plan) -> Iterator[dict[str, pa.Array]]:
@@ -83,8 +91,8 @@ class CacheContents:
         face, in pixels of the upright one; pixels is the sha256 of the cached image. Where
         near-duplicates stay there is no dhash.
         """
-        for start in range(0, len(self.avatars), BLOCK):
-            avatars = self.avatars[start : start + BLOCK]
+        for start in range(0, len(self.held), BLOCK):
+            avatars = self.avatars[self.held[start : start + BLOCK]]
             train = min(max(self.counts["train"] - start, 0), len(avatars))
             picture, numbers = avatars["picture"], list(QUALITY_MEASURES)
             if self.recipe.settings.duplicates.near:
@@ -98,7 +106,7 @@ class CacheContents:
                 "side": number_column(avatars["side"]),
             }
             columns |= {name: number_column(avatars["box"][:, i]) for i, name in enumerate(FACE)}
-            levels = _brightness(avatars, self.size).astype(np.float32)
+            levels = _brightness(avatars["total"], self.size).astype(np.float32)
             columns["brightness"] = number_column(levels)
             columns |= {name: number_column(avatars[name]) for name in numbers}
             yield columns | {"pixels": digest_column(avatars["digest"])}
@@ -119,9 +127,9 @@ class CacheContents:
         }
 
 
-def _brightness(avatars: NDArray[np.void], size: int) -> NDArray[np.float64]:
-    """Mean luma, 0 to 255, of images of `size` pixels."""
-    red, green, blue = (avatars["total"][:, i] * share for i, share in enumerate(LUMA))
+def _brightness(totals: NDArray[np.uint64], size: int) -> NDArray[np.float64]:
+    """Mean luma, 0 to 255, by the (n,3) totals of images of `size` pixels."""
+    red, green, blue = (totals[:, i] * share for i, share in enumerate(LUMA))
     return np.asarray((red + green + blue) / size**2)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gan.errors import GanError
 
-MOST_PAIRS = 20_000_000  # about 600 MB of memory
+MOST_PAIRS = 20_000_000  # about 700 MB of memory
 BITS = 64
 STRIDE = 11  # neighbouring bits of a hash are correlated: bands take distant ones
 NOT_COMPUTED = -1  # in the place of a distance

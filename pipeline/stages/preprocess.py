@@ -68,7 +68,8 @@ def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessS
                 rows = arrange_rows(train, holdout)
                 closed = threads.submit(images.close_holes, rows)
                 counts = {"train": len(train), "holdout": len(holdout)}
-                contents = CacheContents(decoded.in_slots(rows), counts, recipe)
+                held = decoded.find_slots(rows)
+                contents = CacheContents(decoded.avatars, held, counts, recipe)
                 write_index(folder, contents.index(plan))
                 closed.result()
             write_meta(folder, contents.meta(dataset, plan.licences))

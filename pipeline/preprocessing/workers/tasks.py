@@ -23,10 +23,10 @@ class Decoded:
     avatars: NDArray[np.void]
     rejects: list[tuple[int, Reject]]
 
-    def in_slots(self, slots: NDArray[np.int64]) -> NDArray[np.void]:
-        """The avatars that lie in these slots."""
+    def find_slots(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers of the avatars that lie in these slots."""
         order = np.argsort(self.avatars["slot"])
-        return self.avatars[order[np.searchsorted(self.avatars["slot"], slots, sorter=order)]]
+        return order[np.searchsorted(self.avatars["slot"], slots, sorter=order)]
 
 
 def cut_tasks(plan: Plan, length: int) -> Iterator[Task]:

@@ -44,8 +44,9 @@ def paths(tmp_path, files):
     return make_dataset(tmp_path, files)
 
 
-def test_train_comes_first_and_both_splits_keep_the_order(paths, files):
+def test_the_cache_holds_the_decoded_files_train_first_in_order(paths, files):
     summary = run(params(), paths, workers=1)
+    assert summary.upscaled == 0
     cache = TensorCache.open(paths.cache)
     cache.verify()
     expected = [i for i in range(90) if not in_holdout(files[i])]
@@ -59,55 +60,27 @@ def test_train_comes_first_and_both_splits_keep_the_order(paths, files):
     assert {value for name in BOX for value in index[name]} == {None}
     assert len(cache.split("train")) == summary.train
     assert summary.digest == cache.digest
-
-
-def test_cached_images_are_the_decoded_files(paths, files):
-    assert run(params(size=32), paths, workers=1).upscaled == 0
     assert run(params(size=48), paths, workers=1).upscaled == 90
-    cache = TensorCache.open(paths.cache)
-    index = pq.read_table(paths.cache / "index.parquet").to_pydict()
-    for cached, row in zip(cache.images, index["row"], strict=True):
+    for cached, row in zip(TensorCache.open(paths.cache).images, expected, strict=True):
         image = Image.open(io.BytesIO(files[row])).convert("RGB")
         resized = image.resize((48, 48), Image.Resampling.BICUBIC, box=(0, 2, 40, 42))
         assert np.array_equal(cached, np.asarray(resized))
 
 
-def test_meta_records_everything_that_decides_the_cache(paths):
-    run(params(), paths, workers=1)
-    meta = TensorCache.open(paths.cache).meta
-    decided = params().preprocess.model_dump()
-    del decided["faces"]
-    assert meta["settings"] == decided
-    assert set(meta["versions"]) == {"libjpeg_turbo", "numpy", "pillow", "simplejpeg"}
-    assert meta["snapshot"] == json.loads((paths.data / "snapshot.json").read_text())["digest"]
-    assert meta["filter"]
-    assert meta["source"] == json.loads((paths.data / "snapshot.json").read_text())["source"]
-    assert sum(meta["licences"].values()) == 90
-
-
-def test_two_workers_and_a_second_run_give_the_same_bytes(paths):
+def test_two_workers_and_a_second_run_give_the_same_bytes_and_all_settings(paths):
     run(params(), paths, workers=1)
     first = contents(paths.cache), contents(paths.reports)
     run(params(), paths, workers=2)
     assert (contents(paths.cache), contents(paths.reports)) == first
-    assert sorted(path.name for path in paths.root.iterdir()) == [
-        "cache",
-        "data",
-        "data.staging",
-        "reports",
-    ]
-
-
-def test_a_file_keeps_its_split_when_others_are_added(tmp_path):
-    def splits(folder, count):
-        paths = make_dataset(tmp_path / folder, pictures(count))
-        run(params(), paths, workers=1)
-        index = pq.read_table(paths.cache / "index.parquet").to_pydict()
-        return dict(zip(index["sha256"], index["split"], strict=True))
-
-    few, many = splits("few", 40), splits("many", 80)
-    assert few.items() <= many.items()
-    assert len(many) == 80
+    left = {path.name for path in paths.root.iterdir()}
+    assert left == {"cache", "data", "data.staging", "reports"}
+    meta = TensorCache.open(paths.cache).meta
+    assert meta["settings"] == params().preprocess.model_dump(exclude={"faces"})
+    assert set(meta["versions"]) == {"libjpeg_turbo", "numpy", "pillow", "simplejpeg"}
+    dataset = json.loads((paths.data / "snapshot.json").read_text())
+    assert (meta["snapshot"], meta["source"]) == (dataset["digest"], dataset["source"])
+    assert meta["filter"]
+    assert sum(meta["licences"].values()) == 90
 
 
 def test_bad_images_are_counted_and_listed_not_fatal(tmp_path, files):
@@ -144,19 +117,20 @@ def test_equal_files_and_equal_pixels_count_once_and_all_is_accounted_for(tmp_pa
     assert len(pq.read_table(paths.cache / "index.parquet")) == 9
 
 
-def test_all_bad_is_an_error_that_names_the_first(tmp_path):
-    paths = make_dataset(tmp_path, [TEXT, TEXT + b"2"])
-    with pytest.raises(GanError, match=r"/images/0\.png"):
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ([TEXT, TEXT + b"2"], r"/images/0\.png"),
+        ([data for data in pictures(20) if in_holdout(data)], r"preprocess\.holdout"),
+    ],
+    ids=["all bad", "all held out"],
+)
+def test_nothing_left_to_train_on_is_an_error(tmp_path, files, named):
+    paths = make_dataset(tmp_path, files)
+    with pytest.raises(GanError, match=named):
         run(params(), paths, workers=1)
     assert not paths.cache.exists()
     assert not paths.cache.with_name("cache.staging").exists()
-
-
-def test_nothing_left_to_train_on_is_an_error(tmp_path):
-    held_out = [data for data in pictures(40) if in_holdout(data)]
-    paths = make_dataset(tmp_path, held_out)
-    with pytest.raises(GanError, match=r"preprocess\.holdout"):
-        run(params(), paths, workers=1)
 
 
 def test_an_absent_dataset_and_a_damaged_one_are_errors(tmp_path, files):
@@ -282,9 +256,15 @@ def has_images(staging):
     return file.exists() and file.stat().st_size > 0
 
 
+def workers_of(process):
+    """The processes that decode; not the resource tracker."""
+    children = psutil.Process(process.pid).children()
+    return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_run_leaves_no_half_cache_and_no_process(tmp_path, files, number):
+@pytest.mark.parametrize("stopped", ["killed", "interrupted", "a worker killed"])
+def test_a_stopped_run_leaves_no_half_cache_and_no_process(tmp_path, files, stopped):
     paths = make_dataset(tmp_path / "old", files)
     run(params(), paths, workers=1)
     before = contents(paths.cache)
@@ -295,43 +275,25 @@ def test_a_stopped_run_leaves_no_half_cache_and_no_process(tmp_path, files, numb
     wait_for(lambda: has_images(staging))
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) >= 2
-    process.send_signal(number)
-    process.communicate(timeout=60)
+    if stopped == "a worker killed":
+        workers_of(process)[0].kill()
+    else:
+        process.send_signal(signal.SIGKILL if stopped == "killed" else signal.SIGINT)
+    _, output = process.communicate(timeout=60)
     assert process.returncode != 0
     wait_for(lambda: not any(each.is_running() for each in family))
     assert contents(paths.cache) == before
-    assert staging.exists() == (number == signal.SIGKILL)
+    assert staging.exists() == (stopped == "killed")
+    if stopped == "a worker killed":
+        (error,) = (e for e in output.splitlines() if not e.startswith(("cache/:", "preprocess:")))
+        assert "preprocess.max_pixels" in error
     repaired = make_dataset(tmp_path / "repaired", files)
-    if number == signal.SIGKILL:
+    if stopped == "killed":
         with pytest.raises(GanError, match="staging"):
             TensorCache.open(staging)
         staging.rename(repaired.cache.with_name("cache.staging"))
     run(params(), repaired, workers=1)
     assert contents(repaired.cache) == before
-
-
-def workers_of(process):
-    """The processes that decode; not the resource tracker."""
-    children = psutil.Process(process.pid).children()
-    return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
-
-
-@pytest.mark.slow
-def test_a_killed_worker_is_an_error_and_leaves_the_old_cache(tmp_path, files):
-    paths = make_dataset(tmp_path / "old", files)
-    run(params(), paths, workers=1)
-    before = contents(paths.cache)
-    paths = make_dataset(tmp_path / "new", slow_files())
-    (tmp_path / "old" / "cache").rename(paths.cache)
-    process = child(paths.root)
-    wait_for(lambda: has_images(paths.cache.with_name("cache.staging")))
-    workers_of(process)[0].kill()
-    _, output = process.communicate(timeout=60)
-    assert process.returncode == 1
-    (error,) = (e for e in output.splitlines() if not e.startswith(("cache/:", "preprocess:")))
-    assert "preprocess.max_pixels" in error
-    assert contents(paths.cache) == before
-    assert not paths.cache.with_name("cache.staging").exists()
 
 
 @pytest.mark.slow

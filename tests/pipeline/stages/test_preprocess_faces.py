@@ -88,7 +88,7 @@ def blocks(tmp_path):
     return paths
 
 
-def test_several_faces_of_a_page_are_cached_each_with_its_entry_and_box(blocks):
+def test_faces_are_cached_with_their_boxes_and_every_reject_is_listed(blocks):
     summary = run(settings("boxes", "boxes.jsonl"), blocks, workers=1)
     cache = TensorCache.open(blocks.cache)
     cache.verify()
@@ -111,10 +111,6 @@ def test_several_faces_of_a_page_are_cached_each_with_its_entry_and_box(blocks):
     assert_counts_add_up(summary, faces=True)
     assert (summary.read, summary.bad, summary.pictures, summary.without_face) == (5, 1, 4, 2)
     assert (summary.faces_found, summary.faces_rejected, summary.train) == (8, 5, 3)
-
-
-def test_every_reject_is_listed_counted_and_shown(blocks):
-    summary = run(settings("boxes", "boxes.jsonl"), blocks, workers=1)
     assert rejects_of(blocks) == [
         (0, "face too small", "9x9 at 0,0: under 40 pixels"),
         (0, "face found twice", "50x50 at 25,35: lies on 60x60 at 20,30"),
@@ -128,8 +124,7 @@ def test_every_reject_is_listed_counted_and_shown(blocks):
     report = json.loads((blocks.reports / "preprocess.json").read_text())
     assert report["rejects"] == summary.rejects
     assert summary.rejects == {reason: 1 for _, reason, _ in rejects_of(blocks)}
-    sheet = Image.open(blocks.reports / "rejects.png")
-    assert sheet.height > 8 * 128
+    assert Image.open(blocks.reports / "rejects.png").height > 8 * 128
 
 
 def test_more_workers_give_the_same_bytes_and_faces_of_a_file_share_its_split(tmp_path):
@@ -169,13 +164,6 @@ def test_boxes_are_in_pixels_of_the_upright_picture(tmp_path):
     assert (image[3:29, 3:29] == RED).all()
 
 
-def test_a_face_smaller_than_the_cache_is_counted_as_upscaled(tmp_path):
-    paths = make_dataset(tmp_path, [page((RED, 10, 10, 60, 60), (BLUE, 150, 60, 90, 90))])
-    write_boxes(paths, {0: [[10, 10, 60, 60], [150, 60, 90, 90]]})
-    assert run(settings("boxes", "boxes.jsonl", margin=0.52), paths, workers=1).upscaled == 1
-    assert run(settings("boxes", "boxes.jsonl", margin=0.54), paths, workers=1).upscaled == 0
-
-
 def test_a_cache_records_the_content_of_a_box_file_and_not_its_name(blocks):
     def meta(file):
         run(settings("boxes", file), blocks, workers=1)
@@ -193,18 +181,18 @@ def test_a_cache_records_the_content_of_a_box_file_and_not_its_name(blocks):
     assert meta("boxes.jsonl")["digest"] != first["digest"]
 
 
-def test_a_file_of_other_pictures_is_an_error(tmp_path):
-    paths = make_dataset(tmp_path, [page(size=(250, 200))])
-    write_boxes(paths, {77: [[10, 10, 60, 60]]})
-    with pytest.raises(GanError, match=r"preprocess\.faces\.file .*sha256 or url"):
-        run(settings("boxes", "boxes.jsonl"), paths, workers=1)
-    assert not paths.cache.exists()
-
-
-def test_a_dataset_without_a_usable_face_is_an_error_that_names_the_first(tmp_path):
+@pytest.mark.parametrize(
+    ("boxes", "named"),
+    [
+        ({77: [[10, 10, 60, 60]]}, r"preprocess\.faces\.file .*sha256 or url"),
+        ({0: [[1, 1, 9, 9]], 1: []}, r"/images/0\.png: .*9x9"),
+    ],
+    ids=["of other pictures", "no usable face"],
+)
+def test_boxes_that_give_no_avatar_are_an_error(tmp_path, boxes, named):
     paths = make_dataset(tmp_path, [page(size=(250, 200)), page(size=(251, 200))])
-    write_boxes(paths, {0: [[1, 1, 9, 9]], 1: []})
-    with pytest.raises(GanError, match=r"/images/0\.png: .*9x9"):
+    write_boxes(paths, boxes)
+    with pytest.raises(GanError, match=named):
         run(settings("boxes", "boxes.jsonl"), paths, workers=1)
     assert not paths.cache.exists()
 

@@ -40,12 +40,8 @@ SETS = {
 }
 """Images to train on and held out."""
 
-MIN_REALS = {
-    "frechet_distance": 2,
-    "frechet_infinity": 2,
-    "kernel_distance": 4,
-    "precision_recall": 6,
-}
+MIN_REALS = dict.fromkeys(("frechet_distance", "frechet_infinity"), 2)
+MIN_REALS |= {"kernel_distance": 4, "precision_recall": 6}
 """Real images that each metric needs; there are enough fakes."""
 
 RESULTS = {
@@ -75,13 +71,22 @@ def is_computed(metric, reals, allow_small):
 
 
 @pytest.mark.parametrize("allow_small", [True, False])
-def test_every_metric_is_computed_or_named_in_a_note(checkout, make_params, allow_small, capsys):
-    paths, counts = checkout.paths, checkout.counts
+def test_what_is_possible_is_computed_and_all_else_is_named_in_a_note(
+    checkout, make_params, allow_small, capsys
+):
+    paths = checkout.paths
     params = make_params(CHANGES | {"evaluate.allow_small": allow_small})
-    result = evaluate.run(params, paths).result.model_dump()
+    result = json.loads(evaluate.run(params, paths).result.to_text())
     printed = capsys.readouterr().err.splitlines()
     assert all(printed.count(note) == 1 for note in result["notes"])
+    check_metrics(result, checkout.counts, allow_small)
+    check_selection(result, max(checkout.counts.values()), allow_small)
+    best = paths.models / "snapshots" / f"{result['selection']['best']:012d}.pt"
+    assert (paths.models / "best.pt").read_bytes() == best.read_bytes()
+    check_outs(result, paths.reports)
 
+
+def check_metrics(result, counts, allow_small):
     computed = {(each["metric"], each["against"]) for each in result["metrics"].values()}
     for split, reals in counts.items():
         about = [note for note in result["notes"] if f"{split} split" in note]
@@ -93,20 +98,14 @@ def test_every_metric_is_computed_or_named_in_a_note(checkout, make_params, allo
     memorised = counts["holdout"] >= 50
     assert bool(result["memorisation"]) == memorised
     assert memorised != any(note.startswith("no memorisation") for note in result["notes"])
-
     marks = {key.rpartition("_")[2] for key in result["metrics"] if "_small" in key}
     of_marks = [note for note in result["notes"] if any(mark in note for mark in marks)]
     assert len(of_marks) == bool(marks)
     assert all(mark in of_marks[0] for mark in marks)
 
 
-@pytest.mark.parametrize("allow_small", [True, False])
-def test_the_snapshot_is_selected_by_a_distance_that_is_possible(
-    checkout, make_params, allow_small
-):
-    paths, most = checkout.paths, max(checkout.counts.values())
-    params = make_params(CHANGES | {"evaluate.allow_small": allow_small})
-    result = evaluate.run(params, paths).result.model_dump()
+def check_selection(result, most, allow_small):
+    """The snapshot is selected by a distance that `most` images allow."""
     selection, notes = result["selection"], result["notes"]
     curve = dict(selection["curve"])
     if most < 4:
@@ -118,24 +117,20 @@ def test_the_snapshot_is_selected_by_a_distance_that_is_possible(
         assert set(curve) == {32, 64}
         assert selection["best"] == min(curve, key=curve.get)
         assert allow_small or any(selection["key"] in note for note in notes)
-    chosen = paths.models / "snapshots" / f"{selection['best']:012d}.pt"
-    assert (paths.models / "best.pt").read_bytes() == chosen.read_bytes()
 
 
-def test_every_out_is_written_and_readable(checkout, make_params):
-    paths = checkout.paths
-    result = json.loads(evaluate.run(make_params(CHANGES), paths).result.to_text())
-    assert json.loads((paths.reports / "evaluation.json").read_text()) == result
-    metrics = json.loads((paths.reports / "metrics.json").read_text())
+def check_outs(result, reports):
+    assert json.loads((reports / "evaluation.json").read_text()) == result
+    metrics = json.loads((reports / "metrics.json").read_text())
     assert metrics["best_images_seen"] == result["selection"]["best"]
     assert set(result["metrics"]) <= set(metrics)
-    lines = (paths.reports / "snapshots.tsv").read_text().splitlines()
+    lines = (reports / "snapshots.tsv").read_text().splitlines()
     assert lines[0] == "images_seen\tdistance"
     assert len(lines) == 1 + len(result["selection"]["curve"])
     for name in ("best", "closest", "interpolation"):
-        with Image.open(paths.reports / f"{name}.png") as picture:
+        with Image.open(reports / f"{name}.png") as picture:
             picture.load()
-    page = lxml.html.fromstring((paths.reports / "report.html").read_text())
+    page = lxml.html.fromstring((reports / "report.html").read_text())
     text = " ".join(page.text_content().split())
     assert all(note in text for note in result["notes"])
     assert len(page.xpath("//svg")) == bool(result["selection"]["curve"])
