@@ -57,14 +57,14 @@ class CacheContents:
         del faces["detector"], faces["file"]
         return values | {"faces": self.recipe.detector.describe() | faces}
 
-    def measured(self, name: str) -> NDArray[Any]:
+    def take(self, name: str) -> NDArray[Any]:
         """A field of the avatars in the cache; a copy of all their fields would take far more."""
         return np.asarray(self.avatars[name][self.held])
 
     @cached_property
     def digest(self) -> str:
         """Digest of pixels, settings and split, as in meta.json."""
-        return cache_digest(self.measured("digest"), self.settings, self.counts)
+        return cache_digest(self.take("digest"), self.settings, self.counts)
 
     @cached_property
     def statistics(self) -> dict[str, Any]:
@@ -74,13 +74,13 @@ class CacheContents:
         an image, in levels, and side that was cut out for it, in pixels of the source picture.
         """
         pixels = len(self.held) * self.size**2
-        means = self.measured("total").sum(axis=0) / pixels
-        squares = self.measured("squares").sum(axis=0) / pixels
+        means = self.take("total").sum(axis=0) / pixels
+        squares = self.take("squares").sum(axis=0) / pixels
         return {
             "mean": [round(float(each), 3) for each in means],
             "std": [round(float(each), 3) for each in np.sqrt(squares - means**2)],
-            "brightness": _percentiles(_brightness(self.measured("total"), self.size)),
-            "side": _percentiles(self.measured("side")),
+            "brightness": _percentiles(_brightness(self.take("total"), self.size)),
+            "side": _percentiles(self.take("side")),
         }
 
     def index(self, plan: Plan) -> Iterator[dict[str, pa.Array]]:

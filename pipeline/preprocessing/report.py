@@ -71,7 +71,7 @@ def summarise(
         filtered=int(np.count_nonzero(outcome.selection.fault)),
         duplicate_pixels=len(outcome.selection.same_pixels),
         near_duplicates=len(outcome.selection.near),
-        upscaled=int(np.count_nonzero(contents.measured("side") < contents.size)),
+        upscaled=int(np.count_nonzero(contents.take("side") < contents.size)),
         train=contents.counts["train"],
         holdout=contents.counts["holdout"],
         rejects=count_reasons(rejected),

@@ -80,11 +80,11 @@ def make_avatars(data: bytes, recipe: Recipe, listed: tuple[Box, ...] | None = N
             if reject is not None:
                 return FileResult(rejects=[reject])
             if recipe.detector is None:
+                side = square_side(image.size, settings)  # before libjpeg shrinks it
                 if plain:
                     pixels = np.asarray(fit_square(plain, plain.size, settings))
                 else:
                     pixels = load_square(image, settings)
-                side = square_side(image.size, settings)
                 return FileResult([Avatar(pixels, side)])
             page = load_full(image, settings)
     except BadImageError as error:

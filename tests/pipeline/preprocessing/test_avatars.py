@@ -57,15 +57,15 @@ def test_a_refused_picture_is_not_decoded(detector, data, reason):
     assert [each.reason for each in allowed.rejects] == [UNREADABLE]
 
 
-@pytest.mark.parametrize(("crop", "side"), [("square", 61), ("pad", 100)])
-@pytest.mark.parametrize("size", [(61, 100), (100, 61)])
+@pytest.mark.parametrize(("crop", "side"), [("square", min), ("pad", max)])
+@pytest.mark.parametrize("size", [(61, 100), (100, 61), (700, 500)])
 def test_a_picture_is_one_avatar_with_the_side_that_was_cut_out(crop, side, size):
     recipe = Recipe(section(crop=crop, filters=LIMITS))
     for kind in ("PNG", "JPEG"):
         result = make_avatars(encode(noisy(*size), kind), recipe)
         (avatar,) = result.avatars
         assert not result.rejects
-        assert (avatar.side, avatar.box) == (side, None)
+        assert (avatar.side, avatar.box) == (side(size), None)
         assert (avatar.pixels.shape, avatar.pixels.dtype) == ((32, 32, 3), np.uint8)
         assert avatar.pixels.flags.c_contiguous
 
