@@ -85,9 +85,6 @@ class _One:
     def __call__(self, _first: int) -> Tensor:
         return self._pixels
 
-    def prefetch(self, _first: int) -> None:
-        pass
-
 
 def step(size: int, width: int, objective: str, images: int, cache: Path) -> None:
     """The same number of steps alone: no data, no losses that anybody reads, no files."""

@@ -1,7 +1,6 @@
 """Tiny inputs that several test files share: params, a tensor cache, a checkpoint."""
 
 import copy
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from train_checkouts import new_checkout, without_tracker
+from train_checkouts import environment, new_checkout, without_tracker
 
 from gan.checkpoints import Origin, save_checkpoint
 from gan.models.build import build_generator, initialise
@@ -188,14 +187,6 @@ def gan(tmp_path):
 
     With wait=False the process itself, still running; `store` is what keeps its records.
     """
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "PYTHONPATH": str(REPOSITORY),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_NUM_THREADS": "1",
-        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
-    }
     started = []
 
     def start(*arguments: str, wait: bool = True, cwd: Path = tmp_path, store: str = ""):
@@ -204,7 +195,7 @@ def gan(tmp_path):
         process = subprocess.Popen(
             command,
             cwd=cwd,
-            env=environment | ({"MLFLOW_TRACKING_URI": store} if store else {}),
+            env=environment(tmp_path) | ({"MLFLOW_TRACKING_URI": store} if store else {}),
             stdout=pipe,
             stderr=pipe,
             text=True,

@@ -31,11 +31,18 @@ class Batches:
 
     Sample `i` is image `order(epoch i // n)[i % n]`; n is at least 1, and an epoch may end inside
     a batch. Order and flips are drawn from `seed`. Images that fit stay resident on an
-    accelerator; otherwise a thread prefetches them for CUDA, until `close`.
+    accelerator; otherwise a thread prefetches them for CUDA, until `close`, a batch of each of
+    `processes` ahead.
     """
 
     def __init__(
-        self, images: Images, seed: int, batch_size: int, flip: bool, device: torch.device
+        self,
+        images: Images,
+        seed: int,
+        batch_size: int,
+        flip: bool,
+        device: torch.device,
+        processes: int = 1,
     ) -> None:
         self.seed, self.batch_size, self.flip, self.device = seed, batch_size, flip, device
         images = np.ascontiguousarray(images)  # no copy of a memory map
@@ -50,7 +57,8 @@ class Batches:
         reader = Reader(images, Order(seed, len(images), flip, CPU), batch_size, device)
         self._source = reader
         if device.type == "cuda":
-            self._prefetcher = Prefetcher(reader.read, reader.shape, CudaCopier(device))
+            stride = batch_size * processes
+            self._prefetcher = Prefetcher(reader.read, reader.shape, CudaCopier(device), stride)
             self._source = self._prefetcher
 
     def __call__(self, first: int) -> Tensor:
@@ -59,11 +67,6 @@ class Batches:
         In memory they are channels_last.
         """
         return to_pixels(self._source(first).permute(0, 3, 1, 2))
-
-    def prefetch(self, first: int) -> None:
-        """Begin to prefetch the batch of samples first, ...; does nothing without a prefetcher."""
-        if self._prefetcher is not None:
-            self._prefetcher.prefetch(first)
 
     def close(self) -> None:
         """End the prefetcher's thread, if there is one."""

@@ -60,35 +60,31 @@ class CudaCopier:
 class Prefetcher:
     """Batches of uint8 images on a device, which `read` reads in one thread.
 
-    The thread ends with `close`, or when this object is no longer used. An error in the thread is
-    raised by the call that asks for its batch.
+    With each batch the one `stride` samples later is begun. The thread ends with `close`, or when
+    this object is no longer used. An error in the thread is raised by the call for its batch.
     """
 
-    def __init__(self, read: Read, shape: tuple[int, ...], copier: CudaCopier) -> None:
-        self._read, self._copier = read, copier
+    def __init__(
+        self, read: Read, shape: tuple[int, ...], copier: CudaCopier, stride: int
+    ) -> None:
+        self._read, self._copier, self._stride = read, copier, stride
         self._buffers = [copier.allocate(shape) for _ in range(BUFFERS)]
         self._copies: list[CudaCopy | None] = [None] * BUFFERS
         self._next_buffer = 0
-        self._ahead: tuple[int, Future[CudaCopy]] | None = None
+        self._ahead: dict[int, Future[CudaCopy]] = {}
         self._thread = ThreadPoolExecutor(1, "batches")
-
-    def prefetch(self, first: int) -> None:
-        """Begin to bring the batch of samples `first`, ... to the device; returns at once.
-
-        A batch that was begun before and that nobody asked for is dropped.
-        """
-        if self._ahead is not None:
-            if self._ahead[0] == first:
-                return
-            self._ahead[1].cancel()
-        self._ahead = first, self._thread.submit(self._read_and_copy, first)
 
     def __call__(self, first: int) -> Tensor:
         """The batch of samples `first`, ... on the device; waits only until it has been read."""
-        self.prefetch(first)
-        assert self._ahead is not None
-        (_, batch), self._ahead = self._ahead, None
+        batch = self._ahead.pop(first, None) or self._begin(first)
+        for unwanted in self._ahead.values():
+            unwanted.cancel()
+        coming = first + self._stride
+        self._ahead = {coming: self._begin(coming)}
         return batch.result().tensor()
+
+    def _begin(self, first: int) -> Future[CudaCopy]:
+        return self._thread.submit(self._read_and_copy, first)
 
     def close(self) -> None:
         """End the thread; a batch that nobody asked for is dropped."""

@@ -164,7 +164,6 @@ def train_step(state: TrainState, engine: Engine, batches: Batches) -> None:
         first = start + index * params.batch_size + offset
         samples = torch.arange(first, first + count, device=compute.device)
         real = batches(first).to(compute.dtype)
-        batches.prefetch(first + params.batch_size)
         with torch.set_grad_enabled(index == steps - 1), compute.autocast():
             fake = state.generator(engine.latents(samples))
         fake = fake.to(compute.dtype)

@@ -87,8 +87,9 @@ class Plan:
 
     def batches(self, world: World) -> Batches:
         """Open this process's part of every batch of training images; to be closed."""
-        images, (_, count) = self.cache.split("train"), world.batch_part(self.train.batch_size)
-        return Batches(images, self.train.seed, count, self.train.flip, self.compute.device)
+        train, images = self.train, self.cache.split("train")
+        count, device = world.batch_part(train.batch_size)[1], self.compute.device
+        return Batches(images, train.seed, count, train.flip, device, world.size)
 
 
 def make_plan(model: ModelParams, train: TrainParams, cache: TensorCache, paths: Paths) -> Plan:

@@ -1,5 +1,6 @@
 """Folders in which tests train for real: how they begin, what lies in them, waiting for it."""
 
+import os
 import shutil
 import subprocess
 import time
@@ -10,8 +11,21 @@ import pytest
 
 from pipeline.paths import Paths
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 REFUSED = "http://127.0.0.1:9"
 """Where no tracker listens: that it is down must not matter."""
+
+
+def environment(home: Path) -> dict[str, str]:
+    """One for a process that no tracker hears."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "MLFLOW_TRACKING_URI": REFUSED,
+    }
 
 
 def without_tracker(patch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 import distributed_training as script
 import numpy as np
@@ -17,7 +16,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from distributed_training import build_normed, gradients_of, run_passes, train_steps
-from train_checkouts import new_checkout, outs, seen_by, states, wait_for
+from train_checkouts import environment, new_checkout, outs, seen_by, states, wait_for
 
 from gan.checkpoints import load_checkpoint
 from gan.distributed.world import ALONE, World, join_world
@@ -25,7 +24,6 @@ from gan.errors import GanError
 from pipeline.paths import Paths
 
 CPU = torch.device("cpu")
-REPOSITORY = Path(__file__).resolve().parents[3]
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 PLACE = {
     "RANK": "0",
@@ -34,18 +32,6 @@ PLACE = {
     "MASTER_ADDR": "127.0.0.1",
     "MASTER_PORT": "1",
 }
-
-
-def environment(home: Path) -> dict[str, str]:
-    """One that names no process of a group and no tracker that hears."""
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "PYTHONPATH": str(REPOSITORY),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_NUM_THREADS": "1",
-        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
-    }
 
 
 def assert_same_bits(first, second) -> None:

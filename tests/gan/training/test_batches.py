@@ -86,7 +86,6 @@ def test_batches_are_what_they_are_by_definition(noise_images, count, first):
     random = torch.random.get_rng_state()
     images = noise_images[:count]
     with closing(Batches(images, 1, 9, True, CPU)) as batches:
-        batches.prefetch(first)
         pixels = batches(first)
     assert torch.equal(pixels, by_definition(images, first, 9))
     assert pixels.is_contiguous(memory_format=torch.channels_last)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from train_checkouts import environment
 
 from gan.tensor_cache import FORMAT
 
@@ -60,7 +61,7 @@ def peak_of_training(root, count, write_params):
     done = subprocess.run(
         [sys.executable, "-c", TRAINING, str(root)],
         cwd=REPOSITORY,
-        env={"PATH": "", "HOME": str(root), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"},
+        env=environment(root),
         capture_output=True,
         text=True,
         check=True,
