@@ -94,4 +94,4 @@ def share(count: float, whole: float) -> Markup:
 def _find_filled(*columns: list[int]) -> range:
     """Classes from the first to the last one that has a count in any of the columns."""
     filled = [i for i, counts in enumerate(zip(*columns, strict=True)) if any(counts)]
-    return range(filled[0], filled[-1] + 1) if filled else range(0)
+    return range(filled[0], filled[-1] + 1)

@@ -134,7 +134,7 @@ def _describe_files(
         "rows": entries,
         "distinct": len(sizes),
         "repeats": entries - len(sizes),
-        "most_copies": int(copies.max(initial=0)),
+        "most_copies": int(copies.max()),
         "bytes": int(sizes.sum()),
         "bytes_a_picture": _extent(sizes),
     }
@@ -149,8 +149,6 @@ def _describe_sizes(width: NDArray[np.uint64], height: NDArray[np.uint64]) -> di
 
 
 def _extent(values: NDArray[Any]) -> dict[str, int]:
-    if not len(values):
-        return {"min": 0, "median": 0, "max": 0}
     return {
         "min": int(values.min()),
         "median": int(np.median(values)),

@@ -54,7 +54,7 @@ def fetch_dataset(source, folder, known=None):
 
 
 def test_a_text_gives_an_entry_for_each_address_in_its_order(site, tmp_path, capsys):
-    none = ["no address", "ftp://127.0.0.1/x.png", "file:///etc/passwd", "http://[::bad/x.png"]
+    none = ["no address", "ftp://127.0.0.1/x.png", "file:///etc/passwd", "http://[::bad/x.png#a"]
     lines = [
         "# pictures",
         "",

@@ -181,6 +181,7 @@ def test_names_in_old_encodings_and_long_ones_come_in_whole(tmp_path, limits):
         for name in old:
             archive.writestr(OldName(name), b"1")
         archive.writestr("青い.png", b"1")
+        archive.mkdir("a folder")
     assert contents(tmp_path / "x.zip", limits()) == dict.fromkeys([*old, "青い.png"], b"1")
     long = {"絵/" + "long" * 80 + ".png": b"1"}
     assert contents(write_tar(tmp_path / "x.tar", long), limits()) == long
@@ -216,19 +217,22 @@ def test_links_and_pipes_in_a_folder_are_neither_followed_nor_waited_for(tmp_pat
 
 
 def test_what_takes_a_files_place_after_it_was_listed_is_not_followed(tmp_path, limits):
-    write_folder(tmp_path, dict.fromkeys(("gone.jpg", "link.jpg", "pipe.jpg"), b"1"))
+    write_folder(tmp_path, dict.fromkeys(("gone.jpg", "grown.jpg", "link.jpg", "pipe.jpg"), b"1"))
     members = {file.name: file for file in walk_files(tmp_path, limits())}
     for name in members:
         (tmp_path / name).unlink()
     (tmp_path / "link.jpg").symlink_to("/etc/passwd")
     os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "grown.jpg").write_bytes(bytes(MB + 1))
     found = {}
     for name, file in members.items():
         with pytest.raises(UnreadableError) as caught:
             file.read(MB)
         found[name] = caught.value.args
     gone = ("failed", f"cannot be read: {os.strerror(errno.ENOENT)}")
-    assert found == {"gone.jpg": gone, "link.jpg": SPECIAL, "pipe.jpg": SPECIAL}
+    grown = ("too_large", f"over {MB} bytes")
+    places = {"link.jpg": SPECIAL, "pipe.jpg": SPECIAL}
+    assert found == places | {"gone.jpg": gone, "grown.jpg": grown}
 
 
 @pytest.fixture

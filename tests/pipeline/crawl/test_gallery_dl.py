@@ -1,6 +1,7 @@
 """Sidecars as gallery-dl 1.32 writes them: every field that is known, and no credential."""
 
 import json
+from itertools import product
 
 import pytest
 
@@ -208,7 +209,7 @@ def test_values_of_any_type_never_break_a_sidecar():
     keys = ["id", "category", "tags", "rating", "file", "file_url", "url", "source", "sources"]
     keys += ["license", "licence", "hashtags", "tags_x", "tag_string", "sensitive", "tweet_id"]
     for key in keys:
-        for value in odd:
-            found = parse({**DANBOORU, key: value})
+        for value, others in product(odd, (DANBOORU, {})):
+            found = parse({**others, key: value})
             texts = (found.url, found.page, found.rating, found.source, found.licence, *found.tags)
             assert all(isinstance(text, str) for text in texts), (key, value)

@@ -111,7 +111,13 @@ def test_half_written_data_is_never_taken_for_whole_and_another_source_is_drawn(
 
 
 @pytest.mark.parametrize(
-    "text", ["source: [", None, *({"painter": 99}, {"count": "many"}, {"count": 0}, {"colour": 1})]
+    "text",
+    [
+        "source: [",
+        "a: 1",
+        None,
+        *({"painter": 99}, {"count": "many"}, {"count": 0}, {"colour": 1}),
+    ],
 )
 def test_a_wrong_or_missing_source_yaml_is_one_line_that_names_the_key(paths, text):
     key = next(iter(text)) if isinstance(text, dict) else ""
@@ -155,7 +161,8 @@ def test_a_pinned_crawl_is_never_repeated_or_replaced_by_itself(paths, tmp_path)
 
 
 def test_a_replaced_crawl_is_kept_once_where_nothing_else_holds_it(paths, tmp_path, capsys):
-    folders = [pictures(tmp_path / "one"), pictures(tmp_path / "two", "wxyz")]
+    (tmp_path / "there").mkdir()
+    folders = [pictures(tmp_path / "one"), pictures(tmp_path / "there" / "one", "wxyz")]
     scrape(paths, f"archive:{folders[0]}")
     whole = files_of(paths.data)
     scrape(paths, f"archive:{folders[1]}")
@@ -163,7 +170,7 @@ def test_a_replaced_crawl_is_kept_once_where_nothing_else_holds_it(paths, tmp_pa
     assert files_of(kept) == whole
     said = capsys.readouterr().err
     assert "data.old" in said
-    assert "archive:one" in said
+    assert "another archive:one, with other pictures" in said
     digests = {scrape(paths, f"archive:{folder}").digest for folder in folders * 2}
     assert len(digests) == 2
     assert len(list((paths.root / "data.old").iterdir())) == 2
@@ -249,7 +256,7 @@ def test_a_link_or_another_scrape_at_work_is_refused(paths, tmp_path):
         pass
 
 
-def test_the_journal_stays_until_everything_else_is_done(paths, tmp_path):
+def test_the_journal_stays_until_everything_else_is_done(paths, tmp_path, capsys):
     source = f"archive:{pictures(tmp_path / 'mine')}"
     paths.source.unlink()
     paths.source.mkdir()  # no file can be written there
@@ -261,6 +268,8 @@ def test_the_journal_stays_until_everything_else_is_done(paths, tmp_path):
         scrape(paths, source, replace=True)
     assert (paths.root / "data.staging").exists()
     paths.reports.unlink()
+    scrape(paths, f"archive:{pictures(tmp_path / 'other')}")
+    assert "other unfinished crawls" in capsys.readouterr().err
     last = scrape(paths, source, replace=True)
     assert (last.fetched, last.counts["ok"]) == (0, 3)
     assert not (paths.root / "data.staging").exists()
