@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from gan.errors import GanError
 
@@ -56,44 +56,20 @@ class FeatureSet:
 def statistics_of(features: Features) -> Statistics:
     """Statistics of features (N, D), read ROWS at a time; GanError if N is less than two.
 
-    The fixed step makes equal features give equal statistics, to the bit.
+    The fixed step makes equal features give equal statistics, to the bit. Parts are centred before
+    they are merged (Chan, Golub and LeVeque 1979), so that features far from zero lose no digits.
     """
-    statistics = StreamingStatistics(features.shape[1])
+    if len(features) < 2:
+        raise GanError(f"{len(features)} images have no covariance; give at least 2")
+    count, mean = 0, np.zeros(features.shape[1])
+    scatter = np.zeros((mean.size, mean.size))
     for start in range(0, len(features), ROWS):
-        statistics.add(features[start : start + ROWS])
-    return statistics.result()
-
-
-class StreamingStatistics:
-    """Accumulates statistics over batches of features.
-
-    Batches are centred before they are merged (Chan, Golub and LeVeque 1979), so that features
-    far from zero lose no digits.
-    """
-
-    def __init__(self, dimensions: int) -> None:
-        self._count = 0
-        self._mean: Array = np.zeros(dimensions)
-        self._scatter: Array = np.zeros((dimensions, dimensions))
-
-    def add(self, features: ArrayLike) -> None:
-        """Add features (N, D) of any float type."""
-        batch = np.array(features, dtype=np.float64, order="C")
-        if batch.ndim != 2 or batch.shape[1] != self._mean.size:
-            raise ValueError(f"features are {batch.shape}, expected (N, {self._mean.size})")
-        if len(batch) == 0:
-            return
-        mean = batch.mean(axis=0)
-        centred = batch - mean
-        shift = mean - self._mean
-        total = self._count + len(batch)
-        self._scatter += centred.T @ centred
-        self._scatter += np.outer(shift, shift) * (self._count * len(batch) / total)
-        self._mean += shift * (len(batch) / total)
-        self._count = total
-
-    def result(self) -> Statistics:
-        """Statistics of all features so far; GanError if there are fewer than two vectors."""
-        if self._count < 2:
-            raise GanError(f"{self._count} images have no covariance; give at least 2")
-        return Statistics(self._mean.copy(), self._scatter / (self._count - 1), self._count)
+        part = np.array(features[start : start + ROWS], dtype=np.float64, order="C")
+        part_mean = part.mean(axis=0)
+        centred, shift = part - part_mean, part_mean - mean
+        total = count + len(part)
+        scatter += centred.T @ centred
+        scatter += np.outer(shift, shift) * (count * len(part) / total)
+        mean += shift * (len(part) / total)
+        count = total
+    return Statistics(mean, scatter / (count - 1), count)

@@ -206,7 +206,7 @@ class FeatureStore:
         for extractor in extractors:
             entry = self._entry_to_export(source, extractor)
             with (
-                self._entry(source, extractor).features.open("rb") as kept,
+                self._entry(entry_key(source, extractor)).features.open("rb") as kept,
                 open_atomically(entry.features) as copy,
             ):
                 shutil.copyfileobj(kept, copy)
@@ -220,43 +220,29 @@ class FeatureStore:
         precision = "" if extractor.precision == "float32" else f"-{extractor.precision}"
         return Entry(self._exported, f"{extractor.name}{precision}-{source.tag}")
 
-    def _entry(self, source: ImageSource, extractor: Extractor) -> Entry:
-        return Entry(self._folder, entry_key(source, extractor)[:32])
+    def _entry(self, key: str) -> Entry:
+        return Entry(self._folder, key[:32])
 
     def _get_local(
         self, source: ImageSource, extractors: Sequence[Extractor], batch_size: int
     ) -> dict[str, FeatureSet]:
         """Read or compute features; returns them by the extractors' digests."""
-        wanted = {each.digest: each for each in extractors}
-        found = self._read(source, wanted, warn_of_damage=False)
-        if len(found) < len(wanted):
-            self._make_folder()
-            entries = [self._entry(source, each) for each in wanted.values()]
-            with ExitStack() as locks:
-                # in one order, or two processes wait for each other
-                for entry in sorted(entries, key=lambda each: each.stem):
-                    locks.enter_context(entry.lock())
-                found |= self._read(source, wanted, warn_of_damage=True)
-                missing = [each for digest, each in wanted.items() if digest not in found]
-                if missing:  # no other process computed them meanwhile
-                    found |= self._compute(source, missing, batch_size)
-        return found
-
-    def _read(
-        self, source: ImageSource, wanted: Mapping[str, Extractor], *, warn_of_damage: bool
-    ) -> dict[str, FeatureSet]:
-        """Read the whole entries among those of the wanted extractors."""
-        found = {}
-        for digest, extractor in wanted.items():
-            try:
-                features = self._entry(source, extractor).read(entry_key(source, extractor))
-            except GanError as error:
-                features = None
-                if warn_of_damage:
+        wanted = {entry_key(source, each): each for each in extractors}
+        self._make_folder()
+        found: dict[str, FeatureSet] = {}
+        with ExitStack() as locks:
+            for key in sorted(wanted):  # in one order, or two processes wait for each other
+                entry = self._entry(key)
+                locks.enter_context(entry.lock())
+                try:
+                    features = entry.read(key)
+                except GanError as error:
                     warn(f"{error}; computed again")
-            if features:
-                found[digest] = features
-        return found
+                    features = None
+                if features:
+                    found[wanted[key].digest] = features
+            missing = {key: each for key, each in wanted.items() if each.digest not in found}
+            return found | (self._compute(source, missing, batch_size) if missing else {})
 
     def _make_folder(self) -> None:
         """Create the folder; GanError if the disk is full."""
@@ -274,22 +260,21 @@ class FeatureStore:
             self._folder = Path(self._temporary.name)
 
     def _compute(
-        self, source: ImageSource, extractors: Sequence[Extractor], batch_size: int
+        self, source: ImageSource, missing: Mapping[str, Extractor], batch_size: int
     ) -> dict[str, FeatureSet]:
+        extractors = list(missing.values())
         with ExitStack() as files:
             arrays = []
-            for each in extractors:
-                entry = self._entry(source, each)
-                entry.clear()
-                file = _create_features(entry.features, (len(source), each.dimensions))
+            for key, each in missing.items():
+                self._entry(key).clear()
+                file = _create_features(self._entry(key).features, (len(source), each.dimensions))
                 arrays.append(files.enter_context(file))
             title = f"{', '.join(each.name for each in extractors)}: {source.description}, batches"
             total = math.ceil(len(source) / batch_size)
-            batches = track(source.batches(batch_size), title, total)
-            extract_features(batches, extractors, arrays)
+            extract_features(track(source.batches(batch_size), title, total), extractors, arrays)
         return {
-            each.digest: self._entry(source, each).finish(_labels(source, each))
-            for each in extractors
+            each.digest: self._entry(key).finish(_labels(source, each))
+            for key, each in missing.items()
         }
 
 
