@@ -9,6 +9,7 @@ from pipeline.cli.entry import PARAMS, ParamsFile, here, read
 
 
 def scrape(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Option(help="embedded, booru:URL, gallery:URL, urls:FILE or archive:FILE|FOLDER."),
@@ -58,20 +59,7 @@ def scrape(
     from pipeline.crawl.request import ScrapeRequest
     from pipeline.tracking import stage_runs
 
-    request = ScrapeRequest(
-        source=source,
-        from_manifest=from_manifest,
-        limit=limit,
-        tags=tags,
-        ratings=ratings,
-        api=api,
-        image=image,
-        next=next_,
-        link=link,
-        licence=licence,
-        allow_private=tuple(allow_private or ()),
-        ensure=ensure,
-        replace=replace,
-    )
-    settings = None if ensure else read(params).scrape
-    stage_runs.scrape(request, settings, here())
+    options = {name.rstrip("_"): value for name, value in context.params.items()}
+    del options["params"]
+    request = ScrapeRequest(**options | {"allow_private": tuple(allow_private or ())})
+    stage_runs.scrape(request, None if ensure else read(params).scrape, here())
