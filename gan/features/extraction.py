@@ -8,8 +8,7 @@ from torch import Tensor
 
 from gan.errors import GanError
 from gan.features.extractor import Extractor
-from gan.features.statistics import Features as Features
-from gan.features.statistics import FeatureSet as FeatureSet
+from gan.features.statistics import Features
 from gan.tensor_cache import Images
 
 MIN_CHUNK = 64  # images, at least, that are extracted at once

@@ -12,9 +12,9 @@ import numpy as np
 from torch import Tensor
 
 from gan.errors import GanError
-from gan.features.extraction import FeatureSet, image_batches
+from gan.features.extraction import image_batches
 from gan.features.extractor import Extractor
-from gan.features.statistics import Statistics
+from gan.features.statistics import FeatureSet, Statistics
 from gan.features.statistics_file import Labels, load_statistics
 from gan.tensor_cache import Images, Split, TensorCache
 
