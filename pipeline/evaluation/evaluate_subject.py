@@ -8,8 +8,8 @@ from gan.errors import GanError
 from gan.features.extraction import allocate_features, chunk_size, extract_features, rebatch
 from gan.features.extractor import Extractor
 from gan.features.statistics import FeatureSet, Statistics, statistics_of
-from gan.metrics.memorisation import Memorisation
-from gan.metrics.thumbnails import Thumbnails
+from gan.metrics.memorisation import Memorisation, memorisation
+from gan.metrics.thumbnails import VIEWS, Thumbnails, mirror_columns
 from gan.params.evaluation import EvaluateParams
 from gan.tensor_cache import Images
 from pipeline.console import track
@@ -127,7 +127,13 @@ def _test_memorisation(
 ) -> Memorisation | None:
     """Run the test and add its metrics; None, with a note, where the images do not allow it."""
     try:
-        test = data.test(thumbnails)
+        test = memorisation(
+            data.train_thumbnails,
+            data.holdout_thumbnails,
+            thumbnails.vectors,
+            VIEWS,
+            mirror_columns(),
+        )
     except GanError as error:
         metrics.add_missing("memorisation", str(error).removeprefix("memorisation"))
         return None

@@ -1,16 +1,16 @@
 """References of an evaluation: extractors, and the real images that fakes are compared with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from gan.errors import GanError
 from gan.features.extractor import Extractor
-from gan.features.statistics import FeatureSet
+from gan.features.statistics import Features, FeatureSet
 from gan.metrics.build import load_metric
-from gan.metrics.memorisation import MIN_HOLDOUT, NEIGHBOURS, Memorisation, memorisation
-from gan.metrics.thumbnails import VIEWS, Thumbnails, mirror_columns
+from gan.metrics.memorisation import MIN_HOLDOUT, NEIGHBOURS
+from gan.metrics.thumbnails import Thumbnails
 from gan.params.evaluation import EvaluateParams
 from gan.tensor_cache import Split, TensorCache
 from pipeline.console import count_noun
@@ -30,13 +30,8 @@ class MemorisationData:
 
     digest: str
     train: CacheSplit
-    train_thumbnails: FeatureSet
-    holdout_thumbnails: FeatureSet
-
-    def test(self, fakes: FeatureSet) -> Memorisation:
-        """Run the test on the thumbnails of a sample set; GanError if there are too few."""
-        train, holdout = self.train_thumbnails.vectors, self.holdout_thumbnails.vectors
-        return memorisation(train, holdout, fakes.vectors, VIEWS, mirror_columns())
+    train_thumbnails: Features
+    holdout_thumbnails: Features
 
 
 @dataclass(frozen=True)
@@ -120,26 +115,22 @@ def _check_unique(kind: str, names: Sequence[str]) -> None:
 def _open_reference(
     name: str, real: RealFeatures, extractors: Sequence[Extractor], trained_on: str | None
 ) -> Reference:
+    source: ImageSource | StatisticsFile
+    features: Mapping[str, FeatureSet]
+    tag, other, size, count = "", True, None, None
     if Path(name).suffix.lower() == ".npz":
-        file = StatisticsFile.open(Path(name))
-        facts = _describe(file, file.statistics.count)
-        return Reference(file.tag, facts, _features_of_file(file, extractors))
-    source: ImageSource
-    if name in SPLITS and real.cache is not None:
-        source, digest = CacheSplit(real.cache, name), real.cache.digest
-        other = trained_on not in (None, digest)
-        tag = _other_data_tag(name, digest) if other else name
+        source = StatisticsFile.open(Path(name))
+        features, count = _features_of_file(source, extractors), source.statistics.count
     else:
-        source, other = FolderSource(Path(name), real.workers), True
-        tag = source.tag
-    facts = _describe(source, len(source), other)
-    return Reference(tag, facts, real.get(source, extractors), source.size)
-
-
-def _describe(
-    source: ImageSource | StatisticsFile, count: int | None, other: bool = True
-) -> ReferenceFacts:
-    return ReferenceFacts(what=source.description, digest=source.digest, count=count, other=other)
+        if name in SPLITS and real.cache is not None:
+            source, digest = CacheSplit(real.cache, name), real.cache.digest
+            other = trained_on not in (None, digest)
+            tag = _other_data_tag(name, digest) if other else name
+        else:
+            source = FolderSource(Path(name), real.workers)
+        features, count, size = real.get(source, extractors), len(source), source.size
+    facts = ReferenceFacts(what=source.description, digest=source.digest, count=count, other=other)
+    return Reference(tag or source.tag, facts, features, size)
 
 
 def _features_of_file(
@@ -203,5 +194,5 @@ def _open_memorisation_data(
         return None
     train, holdout = (CacheSplit(real.cache, name) for name in SPLITS)
     extractor = Thumbnails()
-    features = [real.get(each, [extractor])[extractor.name] for each in (train, holdout)]
-    return MemorisationData(real.cache.digest, train, *features)
+    features = (real.get(each, [extractor])[extractor.name] for each in (train, holdout))
+    return MemorisationData(real.cache.digest, train, *(each.vectors for each in features))

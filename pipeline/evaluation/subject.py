@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -33,36 +33,6 @@ from pipeline.paths import sha256_of
 Weights = Literal["averaged", "raw"]
 
 
-class Subject(Protocol):
-    """Source of fakes: one sample set per latent seed, or a single one."""
-
-    @property
-    def marks(self) -> tuple[str, ...]:
-        """Parts of metric keys that name what is unusual about it, such as `raw`."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of an image."""
-
-    def sample_sets(self, settings: EvaluateParams) -> tuple[Sequence[int | None], int]:
-        """Return the seeds of its sample sets, [None] for a folder's, and the images of each."""
-
-    def batches(self, seed: int | None, count: int) -> Iterator[Tensor]:
-        """Yield a sample set, as (n, 3, H, W) uint8."""
-
-    def select(self, seed: int | None, indices: Sequence[int]) -> Images:
-        """Return the images of a sample set at these indices, (n, H, W, 3) uint8."""
-
-    def grid(self) -> Images:
-        """Return images for the report's grid, (n, H, W, 3) uint8."""
-
-    def interpolations(self) -> Images | None:
-        """Return latent interpolations, (n, H, W, 3) uint8; None for a folder."""
-
-    def describe(self) -> CheckpointFacts | FolderFacts:
-        """Return its part of a result."""
-
-
 @dataclass(frozen=True)
 class CheckpointSubject:
     """The generator of a checkpoint, applied to seeded latents and never changed."""
@@ -82,22 +52,28 @@ class CheckpointSubject:
 
     @property
     def marks(self) -> tuple[str, ...]:
+        """Parts of metric keys that name what is unusual about it."""
         return ("raw",) if self.weights == "raw" else ()
 
     @property
     def size(self) -> tuple[int, int]:
+        """(height, width) of an image."""
         return self.origin.size, self.origin.size
 
     def sample_sets(self, settings: EvaluateParams) -> tuple[Sequence[int | None], int]:
+        """Return the seeds of its sample sets, and the images of each."""
         return settings.report_seeds, settings.num_fakes
 
     def batches(self, seed: int | None, count: int) -> Iterator[Tensor]:
+        """Yield a sample set, as (n, 3, H, W) uint8."""
         return self._generate(self._latents(seed, count))
 
     def select(self, seed: int | None, indices: Sequence[int]) -> Images:
+        """Return the images of a sample set at these indices, (n, H, W, 3) uint8."""
         return self._images(self._latents(seed, max(indices) + 1)[list(indices)])
 
     def grid(self) -> Images:
+        """Return images for the report's grid."""
         return self._images(seed_latents(GRID_SEEDS, self.generator.latent_size))
 
     def interpolations(self) -> Images:
@@ -131,13 +107,10 @@ class CheckpointSubject:
 
 @dataclass(frozen=True)
 class FolderSubject:
-    """Images of a folder, whichever program generated them."""
+    """Images of a folder, whichever program generated them: one sample set without a seed."""
 
     source: FolderSource
-
-    @property
-    def marks(self) -> tuple[str, ...]:
-        return ()
+    marks: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -162,6 +135,10 @@ class FolderSubject:
     def describe(self) -> FolderFacts:
         name, size = self.source.folder.resolve().name, self.source.size
         return FolderFacts(name=name, sha256=self.source.digest, size=size)
+
+
+Subject = CheckpointSubject | FolderSubject
+"""Source of fakes: one sample set per latent seed, or a single one."""
 
 
 def require_same_data(path: Path, trained_on: str, cache: TensorCache, remedy: str) -> None:
