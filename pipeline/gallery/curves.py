@@ -124,10 +124,8 @@ def _profile(count: int, kind: str) -> tuple[float, ...]:
             return tuple(math.sqrt(max(0.0, 4 * t * (1 - t))) for t in ts)
         case "fade":
             return tuple(1 - t * t for t in ts)
-        case "leaf":
-            return tuple((0.75 + 1.1 * t) * (1 - t**3) for t in ts)
         case _:
-            return (1.0,) * count
+            return tuple((0.75 + 1.1 * t) * (1 - t**3) for t in ts)
 
 
 def taper(path: Path, width: float, kind: str = "spindle") -> Path:

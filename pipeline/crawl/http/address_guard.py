@@ -96,13 +96,9 @@ class CheckedResolver(AbstractResolver):
 
 def host_port_of(parts: SplitResult | ParseResult) -> str:
     """The host:port of an address, in one spelling; RequestRefused where it has none."""
-    try:
-        port = parts.port or PORTS[parts.scheme]
-    except (KeyError, ValueError):
-        raise RequestRefused("blocked", NO_ADDRESS) from None
     if not parts.hostname:
         raise RequestRefused("blocked", NO_ADDRESS)
-    return host_port(parts.hostname, port)
+    return host_port(parts.hostname, parts.port or PORTS[parts.scheme])
 
 
 def host_port(host: str, port: int) -> str:

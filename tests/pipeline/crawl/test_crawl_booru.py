@@ -150,7 +150,11 @@ MEANT = {
 
 @pytest.mark.parametrize(
     "wanted",
-    [{"general"}, {"general", "questionable"}, {"sensitive", "questionable", "explicit"}],
+    [
+        {"general"},
+        {"general", "questionable"},
+        {"general", "sensitive", "questionable", "explicit"},
+    ],
     ids=lambda wanted: "+".join(sorted(wanted)),
 )
 def test_only_wanted_ratings_come_and_each_word_means_what_it_means_there(site, tmp_path, wanted):

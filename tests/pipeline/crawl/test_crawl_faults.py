@@ -309,6 +309,7 @@ OUTCOMES = {
     "ftp://127.0.0.1/a.png": NO_ADDRESS,
     "data:image/png;base64,aaaa": NO_ADDRESS,
     "http://[::1/a.png": NO_ADDRESS,
+    "http:///a.png": NO_ADDRESS,
     "http://127.0.0.1:99999/a.png": NO_ADDRESS,
     "http://a..b/a.png": ("failed", "robots.txt: host not found"),
     "//127.0.0.1/a.png": NO_ADDRESS,
