@@ -8,7 +8,7 @@ from preprocess_inputs import section
 from pipeline.preprocessing.decoding.crop import cut_square, frame_face
 from pipeline.preprocessing.faces.rules import Box
 
-BLUE, RED, GREEN = (10, 20, 200), (200, 30, 30), (20, 180, 40)
+BLUE, RED = (10, 20, 200), (200, 30, 30)
 
 
 def ramp(width=200, height=100):
@@ -69,14 +69,6 @@ def test_beyond_the_picture_its_edge_is_repeated(square):
     far = centres(square[0], square[2], 32) < -3 * (square[2] - square[0]) / 32
     assert far.any() == (square[0] < 0)
     assert (crop[:, far, 0] <= 1).all()  # 1 where columns 0 and 1 were made one
-
-
-def test_the_last_line_and_column_are_the_repeated_edge():
-    page = Image.new("RGB", (100, 80), BLUE)
-    page.paste(RED, (99, 0, 100, 80))
-    assert (cut_square(page, (110, 10, 174, 74), 64) == RED).all()
-    page.paste(GREEN, (0, 79, 100, 80))
-    assert (cut_square(page, (10, 90, 74, 154), 64) == GREEN).all()
 
 
 def test_shrinking_in_two_steps_equals_one_step():

@@ -18,7 +18,6 @@ from preprocess_inputs import DARK_ON_BRIGHT, HAS_WHEEL
 from gan.errors import GanError
 from gan.params.data import FacesParams
 from gan.params.file import parse_params
-from pipeline.gallery.page import face_boxes, paint_page
 from pipeline.preprocessing.faces import animeface as face_animeface
 from pipeline.preprocessing.faces import cascade as face_cascade
 from pipeline.preprocessing.faces import detector
@@ -84,26 +83,6 @@ def test_a_large_page_is_shrunk_for_the_detector_and_boxes_are_scaled_back(monke
 
 
 @animeface
-def test_animeface_finds_the_known_face():
-    check_library(find_library())
-    assert len(find_known_face(find_library())) == 1
-    assert face_animeface.TEST_PICTURE.stat().st_size <= 20_000
-
-
-@animeface
-@pytest.mark.slow
-def test_animeface_finds_faces_of_painted_pages_in_their_places():
-    found = 0
-    library = AnimeFace(find_library())
-    for seed in range(8):
-        boxes = library.find(paint_page(seed, 256))
-        truth = [Box(*box) for box in face_boxes(seed, 256)]
-        found += any(intersection_over_union(box, face) > 0.4 for box in boxes for face in truth)
-        assert all(0.5 <= box.score <= 1 for box in boxes)
-    assert found >= 7
-
-
-@animeface
 def test_boxes_of_a_large_page_are_in_pixels_of_the_page():
     page = Image.new("RGB", (1600, 1200), (90, 120, 150))
     page.paste(known_picture().resize((512, 512), Image.Resampling.LANCZOS), (800, 400))
@@ -114,10 +93,13 @@ def test_boxes_of_a_large_page_are_in_pixels_of_the_page():
 
 
 @animeface
-def test_animeface_finds_the_same_again_and_nothing_on_an_empty_page():
+def test_animeface_finds_the_known_face_each_time_and_none_on_an_empty_page(tmp_path):
+    chosen = choose_detector(settings(detector="animeface"), tmp_path)
+    assert chosen.describe() == {"detector": "animeface", "version": metadata.version("animeface")}
     library = AnimeFace(find_library())
     first = library.find(known_picture())
-    assert [library.find(known_picture()) for _ in range(5)] == [first] * 5
+    assert len(first) == 1
+    assert [library.find(known_picture()) for _ in range(3)] == [first] * 3
     assert library.find(Image.new("RGB", (300, 400), "white")) == []
 
 
@@ -126,20 +108,6 @@ def test_animeface_finds_the_same_again_and_nothing_on_an_empty_page():
 def test_animeface_survives_pictures_too_small_for_a_face(size):
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     assert AnimeFace(find_library()).find(Image.fromarray(noise)) == []
-
-
-@animeface
-def test_the_library_gets_colours_in_its_order():
-    library = AnimeFace(find_library())
-    pixels = np.zeros((50, 60, 3), np.uint8)
-    pixels[:20], pixels[20:40, :30], pixels[40:] = (200, 0, 0), (0, 100, 0), (0, 0, 150)
-    with library._matrix(3, 50, 60) as bgr, library._matrix(1, 50, 60) as gray:
-        face_animeface._fill(bgr, pixels)
-        library._library.nv_gray(gray, bgr)
-        inside = gray.contents
-        levels = np.ctypeslib.as_array(inside.v, (inside.rows, inside.cols, inside.step))[:, :, 0]
-        luma = pixels @ np.array([0.3, 0.59, 0.11])
-        assert np.abs(levels - luma).max() < 0.01
 
 
 def read_no_pixels(library):
@@ -186,12 +154,6 @@ def test_an_error_names_the_missing_package(monkeypatch, tmp_path):
         choose_detector(settings(detector="animeface"), tmp_path)
 
 
-@animeface
-def test_animeface_is_recorded_with_its_version(tmp_path):
-    chosen = choose_detector(settings(detector="animeface"), tmp_path)
-    assert chosen.describe() == {"detector": "animeface", "version": metadata.version("animeface")}
-
-
 # --- cascade ---
 
 
@@ -234,7 +196,7 @@ def test_a_cascade_is_recorded_by_the_content_of_its_file(cascade, tmp_path):
     assert choose_detector(renamed, tmp_path).describe() != first
 
 
-@pytest.mark.parametrize("text", ["", "hello", "<xml>", "<opencv_storage></opencv_storage>"])
+@pytest.mark.parametrize("text", ["", "<xml>", "<opencv_storage></opencv_storage>"])
 def test_a_file_that_is_no_cascade_is_an_error(tmp_path, text, capfd):
     (tmp_path / "bad.xml").write_text(text)
     with pytest.raises(GanError, match=r"bad\.xml"):
@@ -242,16 +204,13 @@ def test_a_file_that_is_no_cascade_is_an_error(tmp_path, text, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_error_names_the_missing_opencv(monkeypatch, tmp_path):
+@pytest.mark.parametrize("state", ["absent", "without cascades"])
+def test_an_error_names_the_missing_opencv(monkeypatch, tmp_path, state):
     face_cascade.opencv.cache_clear()
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(GanError, match=r"\[cascade\]"):
-        choose_detector(settings(detector="cascade", file="x.xml"), tmp_path)
-
-
-def test_an_opencv_without_cascades_is_an_error(monkeypatch, tmp_path):
-    face_cascade.opencv.cache_clear()
-    monkeypatch.delattr(cv2, "CascadeClassifier")
+    if state == "absent":
+        monkeypatch.setitem(sys.modules, "cv2", None)
+    else:
+        monkeypatch.delattr(cv2, "CascadeClassifier")
     with pytest.raises(GanError, match=r"\[cascade\]"):
         choose_detector(settings(detector="cascade", file="x.xml"), tmp_path)
     face_cascade.opencv.cache_clear()
@@ -288,14 +247,11 @@ GOOD = {"sha256": SHA, "boxes": []}
         ("[1]", "object"),
         ({"boxes": []}, "sha256"),
         ({"sha256": "abc", "boxes": []}, "sha256 = 'abc'"),
-        ({"url": "", "boxes": []}, "url"),
         ({"url": "/a.png"}, "boxes"),
         ({"url": "/a.png", "boxes": [1, 2, 3, 4]}, r"boxes\.0"),
-        ({"url": "/a.png", "boxes": [[], [1, 2, 3]]}, r"boxes\.0"),
         ({"url": "/a.png", "boxes": [[1, 2, 3, 4, 5, 6]]}, r"boxes\.0"),
         ({"url": "/a.png", "boxes": [[1, 2, "3", 4]]}, r"boxes\.0\.2 = '3'"),
         ({"url": "/a.png", "boxes": [[1, 2, True, 4]]}, r"boxes\.0\.2 = True"),
-        ('{"url": "/a.png", "boxes": [[1, 2, NaN, 4]]}', r"boxes\.0\.2 = nan"),
         ('{"url": "/a.png", "boxes": [[1, 2, 1e999, 4]]}', r"boxes\.0\.2 = inf"),
         ({"url": "/a.png", "boxes": [[1, 2, 0, 4, 1]]}, r"boxes\.0 = .*width"),
         ({"sha256": SHA, "boxes": [[1, 2, 3, 4]]}, "line 1"),
@@ -331,13 +287,9 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path, detector):
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
-        ({"detector": "yolo"}, "detector"),
         ({"detector": "boxes"}, "detector"),
         ({"detector": "cascade", "file": "../x.xml"}, "file"),
-        ({"detector": "cascade", "file": "/x.xml"}, "file"),
         ({"margin": 0.1}, "margin"),
-        ({"max_faces": 0}, "max_faces"),
-        ({"min_share": 1.0}, "min_share"),
     ],
 )
 def test_an_error_names_the_invalid_setting(changes, key):

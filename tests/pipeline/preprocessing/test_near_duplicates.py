@@ -156,28 +156,6 @@ def test_the_nearest_leader_counts_then_the_nearer_phash_then_the_first():
     assert found(dhash, phash, *LIMITS)[2:] == [(0, 2, 1), (1, 3, 0), (1, 3, 0)]
 
 
-def test_a_chain_does_not_join_its_ends():
-    chain = words(*((1 << 4 * i) - 1 for i in range(16)))  # each 4 bits from the next
-    groups = group_near_duplicates(chain, 4, 64, never)
-    assert groups.leader.tolist() == [i - i % 2 for i in range(16)]
-
-
-def test_kept_ones_are_apart_and_dropped_ones_near_an_earlier_kept_one():
-    rng = np.random.default_rng(4)
-    dhash, phash = clustered(rng, 2000), few(rng, 2000)
-    groups = group_near_duplicates(dhash, 4, 2, lambda indices: phash[indices])
-    everyone = np.arange(len(dhash))
-    kept = np.flatnonzero(groups.leader == everyone)
-    assert 50 < len(kept) < 1990
-    assert (groups.leader <= everyone).all()
-    assert (groups.leader[groups.leader] == groups.leader).all()
-    assert groups.dhash.max() <= 4
-    assert groups.phash.max() <= 2
-    apart = np.bitwise_count(dhash[kept, None] ^ dhash[kept]) > 4
-    apart |= np.bitwise_count(phash[kept, None] ^ phash[kept]) > 2
-    assert (apart | np.eye(len(kept), dtype=bool)).all()
-
-
 def test_phashes_are_computed_once_where_they_matter():
     dhash = words(0, 1 << 40 | 0xFFFF, 0b111, 0xFFFFFF << 40, 0xFFFFFF << 40)
     asked = []
