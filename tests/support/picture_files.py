@@ -1,6 +1,8 @@
 """Pictures of known content, as images and as files."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -60,3 +62,17 @@ def decode_square(data, settings):
     """The avatar of a file by Pillow alone."""
     with open_picture(data, settings) as image:
         return load_square(image, settings)
+
+
+def png_of(width, height, bits=8, colour_type=2, **chunks):
+    """A PNG by its chunks, which need not be there: Pillow itself can't write all kinds."""
+
+    def chunk(name, body):
+        check = struct.pack(">I", zlib.crc32(name.encode() + body))
+        return struct.pack(">I", len(body)) + name.encode() + body + check
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    parts = [
+        chunk(name, body) for name, body in {"IHDR": header, **(chunks or {"IDAT": b""})}.items()
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)

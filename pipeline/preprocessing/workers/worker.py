@@ -5,7 +5,6 @@ pipe between processes costs as much as decoding.
 """
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -75,19 +74,16 @@ class Worker:
         """`stopped()` is true when results are no longer wanted: a task then ends at once."""
         self._job, self._stopped = job, stopped
         self._shard: BinaryIO | None = None
-        self._opened = ExitStack()
 
     @cached_property
     def _target(self) -> StagedImages:
         """Opened with the first task: before that its folder does not exist."""
-        target = StagedImages(self._job.target, self._job.recipe.settings.size)
-        self._opened.callback(target.close)
-        return target
+        return StagedImages(self._job.target, self._job.recipe.settings.size)
 
     def close(self) -> None:
-        self._opened.close()
-        if self._shard is not None:
-            self._shard.close()
+        for opened in (vars(self).get("_target"), self._shard):
+            if opened is not None:
+                opened.close()
 
     def __call__(self, task: Task) -> TaskResult:
         """Make, measure and store the avatars of a task; GanError if a shard cannot be read."""

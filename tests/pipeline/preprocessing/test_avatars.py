@@ -1,12 +1,10 @@
 """Avatars of one file: boxes, sides, pictures refused by their header, the short way of JPEGs."""
 
 import re
-import struct
-import zlib
 
 import numpy as np
 import pytest
-from picture_files import decode_square, encode, soft, stored
+from picture_files import decode_square, encode, png_of, soft, stored
 from PIL import Image
 from preprocess_inputs import section
 
@@ -29,22 +27,12 @@ def noisy(width, height, mode="RGB"):
     return Image.fromarray(pixels).convert(mode)
 
 
-def header_alone(width, height):
-    """A PNG that has a size and nothing to decode."""
-
-    def chunk(body):
-        return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-
-    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR" + size) + chunk(b"IDAT")
-
-
 @pytest.mark.parametrize("detector", [None, BOXES], ids=["whole pictures", "pages"])
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (header_alone(47, 60), SMALL_PICTURE),
-        (header_alone(300, 100), LONG_PICTURE),
+        (png_of(47, 60), SMALL_PICTURE),
+        (png_of(300, 100), LONG_PICTURE),
         (encode(noisy(40, 60), "JPEG")[:700], SMALL_PICTURE),
     ],
 )

@@ -24,11 +24,9 @@ def smooth(random):
 @pytest.fixture
 def stage(tmp_path):
     """stage(images): their records, and the file that holds them."""
-    opened = []
+    file = StagedImages(tmp_path / "images.npy", SIZE, create=True)
 
     def make(images):
-        file = StagedImages(tmp_path / f"{len(opened)}.npy", SIZE, create=True)
-        opened.append(file)
         file.write(np.arange(len(images)), images)
         records = np.zeros(len(images), AVATAR_DTYPE)
         measured = measure(images, hashes=True, quality=True)
@@ -38,8 +36,7 @@ def stage(tmp_path):
         return records, file
 
     yield make
-    for file in opened:
-        file.close()
+    file.close()
 
 
 def bits(one, other):

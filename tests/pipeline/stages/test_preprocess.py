@@ -68,14 +68,15 @@ def test_the_cache_holds_the_decoded_files_train_first_in_order(paths, files):
 
 
 def test_two_workers_and_a_second_run_give_the_same_bytes_and_all_settings(paths):
-    run(params(), paths, workers=1)
+    chosen = params(duplicates={"near": True, "dhash": 4, "phash": 8}, filters={"min_contrast": 9})
+    run(chosen, paths, workers=1)
     first = contents(paths.cache), contents(paths.reports)
-    run(params(), paths, workers=2)
+    run(chosen, paths, workers=2)
     assert (contents(paths.cache), contents(paths.reports)) == first
     left = {path.name for path in paths.root.iterdir()}
     assert left == {"cache", "data", "data.staging", "reports"}
     meta = TensorCache.open(paths.cache).meta
-    assert meta["settings"] == params().preprocess.model_dump(exclude={"faces"})
+    assert meta["settings"] == chosen.preprocess.model_dump(exclude={"faces"})
     assert set(meta["versions"]) == {"libjpeg_turbo", "numpy", "pillow", "simplejpeg"}
     dataset = json.loads((paths.data / "snapshot.json").read_text())
     assert (meta["snapshot"], meta["source"]) == (dataset["digest"], dataset["source"])

@@ -1,7 +1,6 @@
 """Preprocess with face detectors: crops, index, counts, rejects."""
 
 import _ctypes
-import io
 import json
 from importlib import metadata
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from picture_files import encode, stored
 from PIL import Image
 from preprocess_inputs import (
     DARK_ON_BRIGHT,
@@ -39,14 +39,12 @@ def settings(detector, file="", **changes):
     return params(update, holdout=0.0, crop="faces")
 
 
-def page(*blocks, size=(300, 200), kind="PNG", **options):
+def page(*blocks, size=(300, 200)):
     """A white page with blocks of one colour: (colour, x, y, width, height)."""
     image = Image.new("RGB", size, WHITE)
     for colour, x, y, width, height in blocks:
         image.paste(colour, (x, y, x + width, y + height))
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
+    return encode(image)
 
 
 def write_boxes(paths, boxes):
@@ -143,21 +141,14 @@ def test_more_workers_give_the_same_bytes_and_faces_of_a_file_share_its_split(tm
         assert (contents(paths.cache), contents(paths.reports)) == first
     index = index_of(paths)
     assert summary.holdout > 10
-    splits = {}
-    for digest, split in zip(index["sha256"], index["split"], strict=True):
-        splits.setdefault(digest, set()).add(split)
-    assert all(len(found) == 1 for found in splits.values())
-    assert len(splits) < len(index["row"])
+    splits = set(zip(index["sha256"], index["split"], strict=True))
+    assert len(set(index["sha256"])) == len(splits) < len(index["row"])
 
 
 def test_boxes_are_in_pixels_of_the_upright_picture(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # stored on its side: the right way up after a quarter turn clockwise
     upright = Image.new("RGB", (200, 300), WHITE)
     upright.paste(RED, (20, 200, 80, 260))
-    buffer = io.BytesIO()
-    upright.transpose(Image.Transpose.ROTATE_90).save(buffer, "PNG", exif=exif)
-    paths = make_dataset(tmp_path, [buffer.getvalue()])
+    paths = make_dataset(tmp_path, [stored(upright, 6, "PNG")])
     write_boxes(paths, {0: [[20, 200, 60, 60]]})
     run(settings("boxes", "boxes.jsonl"), paths, workers=1)
     (image,) = TensorCache.open(paths.cache).images
@@ -224,10 +215,7 @@ def test_an_unusable_detector_is_an_error_before_any_work(
 
 @pytest.mark.slow
 def test_a_cascade_runs_in_the_workers_and_gives_the_same_bytes(tmp_path):
-    files = [
-        page(((20, 10, 30), 90 + n, 60, 60, 60), size=(300 + n, 200), kind="JPEG", quality=95)
-        for n in range(20)
-    ]
+    files = [page(((20, 10, 30), 90 + n, 60, 60, 60), size=(300 + n, 200)) for n in range(20)]
     paths = make_dataset(tmp_path, files)
     (tmp_path / "faces").mkdir()
     (tmp_path / "faces" / "dark.xml").write_text(DARK_ON_BRIGHT)
