@@ -12,18 +12,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from tiny_trainings import run_steps
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from gan.devices import choose_compute
 from gan.distributed.world import World, join_world
-from gan.objectives.build import build_objective
 from gan.params.file import Params, parse_params
-from gan.training.batches import Batches
-from gan.training.state import build_state
-from gan.training.steps import Engine, train_step
 
-STEPS, SIZE = 20, 32
+STEPS = 20
 CPU = torch.device("cpu")
 
 
@@ -103,16 +100,8 @@ def train_steps(params: Params, world: World) -> dict[str, Any]:
     """The weights after some steps on noise, and the means of what was measured."""
     train = params.train
     compute = choose_compute(train.device, train.precision)
-    state = build_state(params.model, SIZE, train, compute)
-    world.synchronise_batch_norm(state.generator)
-    world.synchronise_batch_norm(state.discriminator)
-    latent_size = params.model.latent_size
-    engine = Engine(train, build_objective(train), compute, world, latent_size)
-    images = np.random.default_rng(0).integers(0, 256, (50, SIZE, SIZE, 3), dtype=np.uint8)
-    count = world.batch_part(train.batch_size)[1]
-    batches = Batches(images, train.seed, count, train.flip, compute.device)
-    for _ in range(STEPS):
-        train_step(state, engine, batches)
+    images = np.random.default_rng(0).integers(0, 256, (50, 32, 32, 3), dtype=np.uint8)
+    state = run_steps(params, images, STEPS, compute, world)
     networks = {
         "generator": state.generator.state_dict(),
         "discriminator": state.discriminator.state_dict(),

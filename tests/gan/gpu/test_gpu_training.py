@@ -6,44 +6,13 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
+from tiny_trainings import AUGMENTED, CPU, batches_of, engine_of, fresh, run_steps
 
 from gan.devices import Compute, choose_compute, peak_memory
-from gan.distributed.world import ALONE
-from gan.objectives.build import build_objective
 from gan.objectives.registry import OBJECTIVES
-from gan.training.batches import Batches
-from gan.training.state import build_state
-from gan.training.steps import Engine, train_step
+from gan.training.steps import train_step
 
 pytestmark = pytest.mark.gpu
-
-AUGMENTED = {
-    "train.augment.colour": True,
-    "train.augment.translation": True,
-    "train.augment.cutout": True,
-    "train.augment.ada_target": 0.6,
-    "train.instance_noise.deviation": 0.1,
-}
-
-
-def engine_of(params, compute):
-    objective = build_objective(params.train)
-    return Engine(params.train, objective, compute, ALONE, params.model.latent_size)
-
-
-def batches_of(params, images, device):
-    settings = params.train
-    return closing(Batches(images, settings.seed, settings.batch_size, settings.flip, device))
-
-
-def train_steps(params, images, compute, count, state=None):
-    """The state after `count` more steps."""
-    state = state or build_state(params.model, images.shape[1], params.train, compute)
-    engine = engine_of(params, compute)
-    with batches_of(params, images, compute.device) as batches:
-        for _ in range(count):
-            train_step(state, engine, batches)
-    return state
 
 
 def weights(state):
@@ -74,7 +43,7 @@ def test_every_objective_learns_in_every_precision(
 ):
     params = make_params({"train.objective": objective} | extras)
     compute = Compute(device, precision)
-    before, after = (train_steps(params, noise_images, compute, count) for count in (0, 12))
+    before, after = (run_steps(params, noise_images, count, compute) for count in (0, 12))
     assert all(np.isfinite(value) for value in means(after).values())
     assert weights(after).isfinite().all()
     for network in ("generator", "discriminator", "averaged"):
@@ -86,9 +55,9 @@ def test_every_objective_learns_in_every_precision(
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_step_gives_the_numbers_that_a_cpu_gives(device, make_params, noise_images, objective):
     params = make_params({"train.objective": objective})
-    here = train_steps(params, noise_images, Compute(torch.device("cpu"), "float32"), 1)
+    here = run_steps(params, noise_images, 1, CPU)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        there = train_steps(params, noise_images, Compute(device, "float32"), 1)
+        there = run_steps(params, noise_images, 1, Compute(device, "float32"))
     assert means(there) == pytest.approx(means(here), rel=2e-3, abs=2e-3)
 
 
@@ -101,12 +70,12 @@ def test_a_training_that_was_saved_resumes_exactly(
     params = make_params({"train.objective": objective})
     compute = Compute(device, precision)
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-        whole, repeated = (train_steps(params, noise_images, compute, 10) for _ in range(2))
-        half = train_steps(params, noise_images, compute, 5)
+        whole, repeated = (run_steps(params, noise_images, 10, compute) for _ in range(2))
+        half = run_steps(params, noise_images, 5, compute)
         content = copy.deepcopy(half.state_dict())
-        state = train_steps(params, noise_images, compute, 0)
+        state = fresh(params, compute)
         state.load_state_dict(content)
-        resumed = train_steps(params, noise_images, compute, 5, state)
+        resumed = run_steps(params, noise_images, 5, compute, state=state)
     unlike = (weights(whole) - weights(repeated)).abs().max().item()
     found = (weights(whole) - weights(resumed)).abs().max().item()
     print(f"{device}: {found:.1e} from resuming, {unlike:.1e} from running twice")  # noqa: T201
@@ -129,9 +98,8 @@ def test_a_step_does_not_wait_for_the_device(
 ):
     params = make_params({"train.objective": objective} | extras)
     compute = Compute(device, precision)
-    state = build_state(params.model, 32, params.train, compute)
-    engine = engine_of(params, compute)
-    with batches_of(params, noise_images, device) as batches:
+    state, engine = fresh(params, compute), engine_of(params, compute)
+    with closing(batches_of(params, noise_images, compute)) as batches:
         for _ in range(3):
             train_step(state, engine, batches)
         waiting_is_an_error()
@@ -142,7 +110,7 @@ def test_a_step_does_not_wait_for_the_device(
 
 
 def test_memory_of_a_training_is_counted(device, make_params, noise_images):
-    train_steps(make_params(), noise_images, Compute(device, "float32"), 2)
-    state = train_steps(make_params(), noise_images, Compute(device, "float32"), 2)
+    run_steps(make_params(), noise_images, 2, Compute(device, "float32"))
+    state = run_steps(make_params(), noise_images, 2, Compute(device, "float32"))
     held = sum(each.numel() * each.element_size() for each in state.generator.parameters())
     assert held < peak_memory(device) < 1e12

@@ -8,24 +8,14 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from tiny_trainings import AUGMENTED, run_steps
 
 from gan.devices import Compute
-from gan.distributed.world import ALONE
-from gan.objectives.build import build_objective
 from gan.objectives.registry import OBJECTIVES
-from gan.training.batches import Batches, Order, Resident
-from gan.training.state import build_state
-from gan.training.steps import Engine, train_step
+from gan.training.batches import Order, Resident
 
 META = Compute(torch.device("meta"), "float32")
 NETWORKS = ("generator", "discriminator")
-AUGMENTED = {
-    "train.augment.colour": True,
-    "train.augment.translation": True,
-    "train.augment.cutout": True,
-    "train.augment.ada_target": 0.6,
-    "train.instance_noise.deviation": 0.1,
-}
 
 
 def with_objective(name):
@@ -66,13 +56,7 @@ def no_autocast_without_values(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_step_reads_nothing_from_the_device(make_params, noise_images, name):
-    params = make_params(CASES[name])
-    state = build_state(params.model, 32, params.train, META)
-    objective = build_objective(params.train)
-    engine = Engine(params.train, objective, META, ALONE, params.model.latent_size)
-    batches = Batches(noise_images, 1, params.train.batch_size, True, META.device)
-    for _ in range(3):
-        train_step(state, engine, batches)
+    state = run_steps(make_params(CASES[name]), noise_images, 3, META)
     assert state.step == 3
     held = [*state.metric_sums.values(), state.augment_strength, state.first_nonfinite_step]
     assert all(value.is_meta for value in held)

@@ -9,19 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_trainings import CPU, batches_of, engine_of, fresh
 
 from gan.checkpoints import Origin, save_checkpoint
 from gan.devices import Compute
-from gan.distributed.world import ALONE
-from gan.objectives.build import build_objective
 from gan.objectives.registry import OBJECTIVES
 from gan.randomness import normal
 from gan.training.batches import Batches
 from gan.training.loop import DivergedError, train
-from gan.training.state import build_state
-from gan.training.steps import Engine, discriminator_step, generator_step
+from gan.training.steps import discriminator_step, generator_step
 
-CPU = Compute(torch.device("cpu"), "float32")
 ORIGIN = Origin({}, 32, 0, "", "", "")
 
 
@@ -68,20 +65,6 @@ def load(params, content):
     state.load_state_dict(content["state"])
     state.averaged.load_state_dict(content["averaged"])
     return state
-
-
-def fresh(params, compute=CPU):
-    return build_state(params.model, 32, params.train, compute)
-
-
-def engine_of(params, compute=CPU):
-    objective = build_objective(params.train)
-    return Engine(params.train, objective, compute, ALONE, params.model.latent_size)
-
-
-def batches_of(params, images):
-    settings = params.train
-    return Batches(images, settings.seed, settings.batch_size, settings.flip, CPU.device)
 
 
 def run_training(params, images, state=None, stop_at=None, compute=CPU):
