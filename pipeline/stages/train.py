@@ -11,9 +11,8 @@ from gan.training.loop import DivergedError, train
 from pipeline.console import progress
 from pipeline.paths import Paths
 from pipeline.signals import TERMINATED, Stopped, stopping
-from pipeline.training.follow import Follow
 from pipeline.training.identity import digest_of
-from pipeline.training.lead import Lead
+from pipeline.training.lead import Follow, Lead
 from pipeline.training.plan import make_plan
 from pipeline.training.progress_folder import take_progress_folder
 from pipeline.training.tracker import Tracker

@@ -118,7 +118,7 @@ LIMIT = 40
 
 TASKS = {
     "objective": ("gan/objectives/reverse_kl.py", "gan/objectives/registry.py", "params.yaml"),
-    "grids": ("pipeline/tracking/training_run.py",),
+    "grids": ("pipeline/tracking/run.py",),
     "source": ("pipeline/crawl/json_feed.py", "pipeline/crawl/registry.py"),
     "metric": ("gan/metrics/energy_distance.py", "gan/metrics/registry.py"),
 }
@@ -259,7 +259,7 @@ def test_the_example_metric_is_the_sum_over_all_pairs(documented):
 def test_another_way_to_log_grids_is_part_of_no_stage(copy):
     for stage in ("preprocess", "reference", "train", "evaluate"):
         entry = f"pipeline/stages/{stage}.py"
-        assert "pipeline/tracking/training_run.py" not in closure(entry, copy)
+        assert "pipeline/tracking/run.py" not in closure(entry, copy)
 
 
 @pytest.mark.slow

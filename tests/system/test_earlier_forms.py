@@ -42,7 +42,7 @@ from gan.params.model import ModelParams
 from gan.tensor_cache import TensorCache
 from gan.training.state import build_state
 from pipeline.cli.main import main
-from pipeline.housekeeping.doctor import check_records, check_trainings
+from pipeline.housekeeping.doctor import check_records
 from pipeline.pictures.png_lineage import read_lineage
 from pipeline.stages import train as train_stage
 from pipeline.training.tracker import Tracker
@@ -120,7 +120,7 @@ def assert_equal(left, right):
 
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("training", [False, True])
-def test_a_checkpoint_makes_avatars(paths, gan, version, training):
+def test_a_checkpoint_makes_avatars_and_tells_its_lineage(paths, gan, version, training):
     weights = write_checkpoint(paths.root / "old.pt", version, training=training)
     gan("generate --ckpt old.pt --seeds 7 --out avatars")
     generator, origin = load_generator(paths.root / "old.pt")
@@ -129,6 +129,9 @@ def test_a_checkpoint_makes_avatars(paths, gan, version, training):
     told = read_lineage(paths.root / "avatars" / "000007.png")
     assert told["lineage"] == (lineage_of(origin.cache_digest) if version == 3 else {})
     assert (told["run_key"], told["images_seen"]) == (RUN_KEY, 192)
+    lineage = gan("lineage old.pt --json")[0]
+    assert RUN_KEY in lineage
+    assert (lineage_of("d3" * 32)["source"]["source"] in lineage) == (version == 3)
 
 
 def test_a_training_checkpoint_restores_the_whole_state(tmp_path, make_params):
@@ -156,14 +159,6 @@ def test_a_training_begins_with_a_checkpoint(tmp_path, make_params, version, tra
     assert_equal(dict(state.generator.state_dict()), raw)
     if training:
         assert_equal(dict(state.discriminator.state_dict()), saved["discriminator"])
-
-
-@pytest.mark.parametrize("version", [2, 3])
-def test_a_checkpoint_tells_its_lineage(paths, gan, version):
-    write_checkpoint(paths.root / "old.pt", version)
-    lineage = json.loads(gan("lineage old.pt --json")[0])
-    assert RUN_KEY in json.dumps(lineage)
-    assert (lineage_of("d3" * 32)["source"]["source"] in json.dumps(lineage)) == (version == 3)
 
 
 def test_a_picture_tells_its_lineage(paths, gan):
@@ -243,14 +238,6 @@ def test_a_checkpoint_is_evaluated_on_its_cache(paths, gan, write_params):
 # progress of trainings
 
 
-def test_an_unfinished_training_is_listed(paths, gan):
-    folder = write_progress(paths.progress, identity_of("d3" * 32))
-    (note,) = check_trainings(paths)
-    assert folder.name in note.text
-    out, _ = gan("clean")
-    assert out.startswith(f"{folder.name}  bce s1  32 images, unfinished")
-
-
 def test_a_training_of_other_code_starts_afresh_and_says_so(paths, make_params, capsys):
     params = make_params(EARLIER)
     digest = write_cache(paths.cache, draw_images(24), holdout=4)
@@ -274,6 +261,7 @@ def test_unsent_records_are_listed_and_sent(paths, gan):
     stage = paths.root / "logs" / "spool" / "preprocess-aa4685785632"
     more = write_stage_records(stage)
     out, _ = gan("clean")
+    assert out.startswith(f"{progress.name}  bce s1  32 images, unfinished")
     assert f"{number} records unsent" in out
     assert f"{stage.name}  preprocess 32px, {more} records unsent" in out
     assert str(number + more) in next(check_records(paths)).text

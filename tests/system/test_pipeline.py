@@ -102,7 +102,7 @@ def test_a_line_of_code_re_runs_its_stages_and_no_others(repository):
         "gan/training/loop.py": {"train"},
         "gan/models/dcgan.py": {"train", "evaluate"},
         "pipeline/preprocessing/decoding/decode.py": {"preprocess"},
-        "pipeline/tracking/training_run.py": set(),  # how grids and numbers are logged
+        "pipeline/tracking/run.py": set(),  # how grids and numbers are logged
         "pipeline/cli/main.py": set(),
     }.items():
         with (repository.root / file).open("a") as code:

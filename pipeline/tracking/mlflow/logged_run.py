@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.tracking.mlflow.writer import MlflowWriter
 from pipeline.tracking.run_folder.folder import Fact
 
 ALIVE_MS = 15 * 60 * 1000
@@ -30,51 +29,48 @@ class LoggedRun:
     known: frozenset[Fact] = field(repr=False)
 
 
-class SyncStore(MlflowWriter):
-    """Store opened for `gan sync`, which reads runs and writes to them."""
+def read_run(client: Any, run_key: str, experiment: str) -> LoggedRun | None:
+    """Read the newest run of a run key; one under way comes last.
 
-    def read_run(self, run_key: str, experiment: str) -> LoggedRun | None:
-        """Read the newest run of a run key; one under way comes last.
-
-        Searched for as `attach_to_run` does: in the experiment, else in any.
-        """
-        run = self._search(run_key, experiment)
-        if run is None:
-            return None
-        info, known = run.info, frozenset(self._list_known(run))
-        started, ended, tags = info.start_time or 0, info.end_time, dict(run.data.tags)
-        return LoggedRun(info.run_id, info.status, _is_alive(run), started, ended, tags, known)
-
-    def _search(self, run_key: str, experiment: str) -> Any:
-        every = self.client.search_experiments()
-        own = [each.experiment_id for each in every if each.name == experiment]
-        for ids in (own, [each.experiment_id for each in every]):
-            runs = self.client.search_runs(
-                ids, f"tags.run_key = '{run_key}'", order_by=["start_time DESC"]
-            )
-            if ids and runs:
-                return min(runs, key=_is_alive)  # the first of equals
+    Searched for as `attach_to_run` does: in the experiment, else in any.
+    """
+    run = _search(client, run_key, experiment)
+    if run is None:
         return None
+    info, known = run.info, frozenset(_list_known(client, run))
+    started, ended, tags = info.start_time or 0, info.end_time, dict(run.data.tags)
+    return LoggedRun(info.run_id, info.status, _is_alive(run), started, ended, tags, known)
 
-    def _list_known(self, run: Any) -> Iterator[Fact]:
-        run_id = run.info.run_id
-        yield "links", "", None
-        for kind, keys in (("params", run.data.params), ("tags", run.data.tags)):
-            yield from ((kind, key, None) for key in keys)
-        for each in run.inputs.dataset_inputs:
-            yield "dataset", each.dataset.digest, None
-        for key in run.data.metrics:
-            if not key.startswith("system/"):
-                points = self.client.get_metric_history(run_id, key)
-                yield from (("metrics", key, point.step) for point in points)
-        for folder in FOLDERS:
-            for file in self.client.list_artifacts(run_id, folder):
-                yield "artifact", file.path, None
-        for file in self.client.list_artifacts(run_id, "images"):
-            # KEY+step+STEP+timestamp+...; of its two files the one in WebP is written last
-            key, *rest = file.path.removeprefix("images/").split("+")
-            if file.path.endswith(".webp") and len(rest) > 1 and rest[1].isdecimal():
-                yield "image", key.replace("~", "/"), int(rest[1])
+
+def _search(client: Any, run_key: str, experiment: str) -> Any:
+    every = client.search_experiments()
+    own = [each.experiment_id for each in every if each.name == experiment]
+    for ids in (own, [each.experiment_id for each in every]):
+        runs = client.search_runs(ids, f"tags.run_key = '{run_key}'", order_by=["start_time DESC"])
+        if ids and runs:
+            return min(runs, key=_is_alive)  # the first of equals
+    return None
+
+
+def _list_known(client: Any, run: Any) -> Iterator[Fact]:
+    run_id = run.info.run_id
+    yield "links", "", None
+    for kind, keys in (("params", run.data.params), ("tags", run.data.tags)):
+        yield from ((kind, key, None) for key in keys)
+    for each in run.inputs.dataset_inputs:
+        yield "dataset", each.dataset.digest, None
+    for key in run.data.metrics:
+        if not key.startswith("system/"):
+            points = client.get_metric_history(run_id, key)
+            yield from (("metrics", key, point.step) for point in points)
+    for folder in FOLDERS:
+        for file in client.list_artifacts(run_id, folder):
+            yield "artifact", file.path, None
+    for file in client.list_artifacts(run_id, "images"):
+        # KEY+step+STEP+timestamp+...; of its two files the one in WebP is written last
+        key, *rest = file.path.removeprefix("images/").split("+")
+        if file.path.endswith(".webp") and len(rest) > 1 and rest[1].isdecimal():
+            yield "image", key.replace("~", "/"), int(rest[1])
 
 
 def _is_alive(run: Any) -> bool:

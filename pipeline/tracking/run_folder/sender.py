@@ -59,24 +59,17 @@ class Sender:
 
     def _run(self) -> None:
         try:
-            self._loop()
+            while not self._closing:
+                self._try()
+                self._wake.wait(RETRY_S)
+                self._wake.clear()
+            for _ in range(CLOSING_ATTEMPTS):
+                began = time.monotonic()
+                if self._try() or time.monotonic() - began > SLOW_ATTEMPT_S:
+                    return
+                time.sleep(1)
         finally:
             self._folder.release()
-
-    def _loop(self) -> None:
-        pause: float | None = 0.0
-        attempts = 0
-        while True:
-            self._wake.wait(pause)
-            self._wake.clear()
-            closing = self._closing
-            attempts += closing
-            began = time.monotonic()
-            done = self._try()
-            slow = time.monotonic() - began > SLOW_ATTEMPT_S
-            if closing and (done or slow or attempts == CLOSING_ATTEMPTS):
-                return
-            pause = None if done else 1.0 if closing else RETRY_S
 
     def _try(self) -> bool:
         try:

@@ -7,7 +7,6 @@ folder is built from them, of the parts that the run lacks, and pushed like any 
 import json
 import shutil
 import tempfile
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,8 @@ from pipeline.pictures.png_lineage import read_lineage
 from pipeline.tracking import run_times
 from pipeline.tracking.descriptions import RECREATED, describe_training
 from pipeline.tracking.evaluation_run import add_best
-from pipeline.tracking.mlflow.logged_run import LoggedRun, SyncStore
+from pipeline.tracking.mlflow.logged_run import LoggedRun, read_run
+from pipeline.tracking.mlflow.writer import MlflowWriter
 from pipeline.tracking.open_run import experiment_name
 from pipeline.tracking.provenance.git import Git
 from pipeline.tracking.provenance.tags import provenance_tags
@@ -72,7 +72,7 @@ class Span:
         return self.started + round((self.ended - self.started) * share)
 
 
-def send_outs(paths: Paths, store: SyncStore, target: str) -> SyncResult:
+def send_outs(paths: Paths, store: MlflowWriter, target: str) -> SyncResult:
     """Create the run of the training whose outs are here, or add what it lacks."""
     name = "models/ and reports/"
     try:
@@ -90,35 +90,23 @@ def send_outs(paths: Paths, store: SyncStore, target: str) -> SyncResult:
         return SyncResult(name, f"not sent: {without_secrets(short(error))}", complete=False)
 
 
-def _send(name: str, outs: Outs, paths: Paths, store: SyncStore, target: str) -> SyncResult:
-    logged = store.read_run(outs.origin.run_key, experiment_name())
+def _send(name: str, outs: Outs, paths: Paths, store: MlflowWriter, target: str) -> SyncResult:
+    logged = read_run(store.client, outs.origin.run_key, experiment_name())
     if logged is not None and logged.alive:
         return SyncResult(name, BUSY, complete=True)
     rejected: list[str] = []
     with tempfile.TemporaryDirectory(prefix="gan-") as workspace:
         run = build_run(outs, paths, store, logged, Path(workspace))
-        counts = _count(run)
+        count = len(run.waiting)
         run.commit()
-        if counts and run.folder:
+        if count and run.folder:
             send_all(name, run.folder, store, target, rejected)
     verb = "completed" if logged else "made from files"
-    listed = ", ".join(count_noun(number, noun) for noun, number in counts.items())
-    text = f"run {verb}: {listed}" if counts else "nothing missing"
+    text = f"run {verb}: {count_noun(count, 'record')}" if count else "nothing missing"
     text = "; ".join([text, *run.problems, *([outs.foreign] if outs.foreign else ())])
     if rejected:
         text += f"; {len(rejected)} records rejected ({rejected[0]})"
-    return SyncResult(name, text, not rejected, counts.total())
-
-
-def _count(run: Run) -> Counter[str]:
-    """Count points, files and other records that wait."""
-    counts: Counter[str] = Counter()
-    for record in run.waiting:
-        if record["kind"] == "metrics":
-            counts["point"] += len(record["values"])
-        else:
-            counts["file" if "files" in record else "other record"] += 1
-    return counts
+    return SyncResult(name, text, not rejected, count)
 
 
 # reading of the outs
@@ -207,7 +195,7 @@ def _commit_time(file: Path) -> int | None:
 
 
 def build_run(
-    outs: Outs, paths: Paths, store: SyncStore, logged: LoggedRun | None, workspace: Path
+    outs: Outs, paths: Paths, store: MlflowWriter, logged: LoggedRun | None, workspace: Path
 ) -> Run:
     """Record all that training and evaluation record on a run, but what `logged` has.
 
@@ -256,7 +244,7 @@ def _tags(outs: Outs, paths: Paths) -> dict[str, str]:
 
 
 def _list_known(
-    logged: LoggedRun, outs: Outs, paths: Paths, store: SyncStore, span: Span
+    logged: LoggedRun, outs: Outs, paths: Paths, store: MlflowWriter, span: Span
 ) -> set[Fact]:
     """Parts that the run has, and those that need not be recorded on it."""
     known = set(logged.known)

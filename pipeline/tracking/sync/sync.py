@@ -12,8 +12,8 @@ from gan.errors import GanError
 from pipeline.console import short, without_secrets
 from pipeline.paths import Paths
 from pipeline.tracking.mlflow.environment import TIMEOUT
-from pipeline.tracking.mlflow.logged_run import SyncStore
 from pipeline.tracking.mlflow.store import tracking_uri
+from pipeline.tracking.mlflow.writer import MlflowWriter
 from pipeline.tracking.run_folder.earlier_form import convert_all
 from pipeline.tracking.run_folder.kept_folders import (
     BUSY,
@@ -64,7 +64,7 @@ def _send(kept: list[KeptFolder], paths: Paths) -> None:
     uri = tracking_uri(paths)
     target = without_secrets(uri)
     try:
-        store = SyncStore(uri, paths.main_root)
+        store = MlflowWriter(uri, paths.main_root)
         store.require_place()
     except GanError:
         raise
@@ -86,7 +86,7 @@ def _send(kept: list[KeptFolder], paths: Paths) -> None:
 
 
 def _send_each(
-    kept: list[KeptFolder], paths: Paths, store: SyncStore, target: str
+    kept: list[KeptFolder], paths: Paths, store: MlflowWriter, target: str
 ) -> Iterator[SyncResult]:
     for each in kept:
         if result := send_kept(each, store, target):
