@@ -6,7 +6,7 @@ the bar that ends a table's cell, the backslash that may escape a bar. Lookalike
 """
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +30,11 @@ def _plain(character: str) -> str:
     return " " if unicodedata.category(character)[0] in "CZ" else character
 
 
-def render_markdown(
-    template: Path,
-    values: Mapping[str, Any],
-    filters: Mapping[str, Callable[..., Any]] | None = None,
-) -> str:
+def render_markdown(template: Path, values: Mapping[str, Any]) -> str:
     """Fill in a Jinja2 template of a Markdown page.
 
     Each text that it prints becomes code, whole numbers get commas, None becomes nothing; only
     text of the template itself and what is marked `safe` (markupsafe.Markup) stays markup.
-    `filters` add to Jinja2's and `code`.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -60,5 +55,5 @@ def render_markdown(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"code": lambda *each: Markup(code(*each)), **(filters or {})}
+    environment.filters["code"] = lambda *each: Markup(code(*each))
     return environment.get_template(template.name).render(values)

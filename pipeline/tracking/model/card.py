@@ -17,6 +17,7 @@ from gan.metrics.build import number_of
 from pipeline.evaluation.format_number import figure
 from pipeline.markdown import code, render_markdown
 from pipeline.tracking.run import Run
+from pipeline.training.identity import flatten
 
 TEMPLATE = Path(__file__).with_name("card.md")
 LICENCES = {  # Hugging Face's names, for a dataset whose pictures share one licence
@@ -58,6 +59,7 @@ def model_card(subject: Mapping[str, Any], evaluation: Mapping[str, Any] | None)
         "subject": subject,
         "lineage": lineage,
         "evaluation": evaluation,
+        "figure": lambda number: Markup(figure(number)),
         "metrics": list(_metrics(evaluation["metrics"])) if evaluation else [],
         "facts": {
             "Run key": subject["run_key"],
@@ -73,12 +75,11 @@ def model_card(subject: Mapping[str, Any], evaluation: Mapping[str, Any] | None)
         used = {key: each for key, each in decided["train"].items() if each not in ("", None)}
         values |= {
             "decided": decided,
-            "recipe": decided["model"] | used | {"images": decided["images"]},
+            "recipe": flatten(decided["model"] | used | {"images": decided["images"]}),
             "licences": lineage["licences"]
             or {lineage["source"].get("licence") or "unknown": None},
         }
-    filters = {"figure": lambda each: Markup(figure(each)), "setting": _setting}
-    return render_markdown(TEMPLATE, values, filters)
+    return render_markdown(TEMPLATE, values)
 
 
 def add_code_facts(card: str, tags: Mapping[str, str]) -> str:
@@ -140,14 +141,3 @@ def _metrics(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Markup, Markup]]
         text = "" if meaning.title in explained else f"{meaning.title}{better}. {meaning.text}"
         explained.add(meaning.title)
         yield key, Markup(number), Markup(text)
-
-
-def _setting(value: Any) -> Markup:
-    """Nested settings in one line of code."""
-
-    def flat(value: Any) -> str:
-        if isinstance(value, Mapping):
-            return ", ".join(f"{key} {flat(each)}" for key, each in value.items())
-        return str(value)
-
-    return Markup(code(flat(value), 400))

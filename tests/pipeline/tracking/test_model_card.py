@@ -30,7 +30,7 @@ def count_tokens(card):
 def test_a_card_names_data_recipe_and_digests():
     card = model_card(SUBJECT, None)
     for word in ("4,500 avatars", "5 more held out", "128,000 images seen", "e" * 64, "s" * 64,
-                 "c" * 64, "`family resnet, width 6`", "| `CC0-1.0` | 50 |", "`embedded`",
+                 "c" * 64, "| `discriminator.width` | `6` |", "| `CC0-1.0` | 50 |", "`embedded`",
                  "(3, 32, 32, 3) uint8"):  # fmt: skip
         assert word in card
     assert card.count("\n## ") == 7
