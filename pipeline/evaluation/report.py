@@ -97,17 +97,18 @@ def select_headlines(metrics: Mapping[str, MetricResult]) -> dict[str, MetricRes
 
     Those of chief numbers against the first reference only, Fréchet distances against all.
     """
-    names = [each.extractor for each in metrics.values()]
-    first = "inception" if "inception" in names else next(iter(names), None)
-    selected: dict[str, MetricResult] = {}
-    for name in (name for name, number in load_numbers().items() if number.chief):
-        results = {
-            key: each
-            for key, each in metrics.items()
-            if (each.metric, each.extractor) == (name, first)
-        }
-        selected |= dict(list(results.items())[: None if name == "frechet" else 1])
-    return dict(list(selected.items())[:MAX_HEADLINES])
+    results = list(metrics.items())
+    extractors = [each.extractor for _, each in results]
+    extractor = "inception" if "inception" in extractors else next(iter(extractors), "")
+    against = next((each.against for _, each in results if each.against), None)
+    selected = [
+        (key, each)
+        for key, each in results
+        if each.extractor == extractor
+        and number_of(each.metric).chief
+        and (each.metric == "frechet" or each.against in (against, None))
+    ]
+    return dict(selected[:MAX_HEADLINES])
 
 
 def group_by_metric(

@@ -16,7 +16,6 @@ from gan.checkpoints import Origin, load_generator, save_checkpoint
 from gan.errors import GanError
 from pipeline.paths import Paths
 from pipeline.runs.checkpoint import checkpoint_of
-from pipeline.runs.evaluated import read_evaluation
 from pipeline.runs.find import Runs, UnknownRunError, call_within, drop_repetitions
 from pipeline.tracking import open_run
 from pipeline.tracking.mlflow.reader import StoredRun
@@ -82,24 +81,19 @@ def test_a_run_is_found_by_name_id_key_and_first_digits_in_any_experiment(store)
     assert {given: runs.find_evaluated(given).run_id for given in names} == {
         given: ids[name] for given, name in names.items()
     }
-
-
-@pytest.mark.slow
-def test_a_run_in_the_store_gives_its_metrics(store):
-    paths, ids = store
-    found = Runs(paths).find_evaluated(ids["one"])
+    found = runs.find_evaluated(ids["one"])
     assert {key: (n.value, n.deviation, n.protocol) for key, n in found.metrics.items()} == FID
     assert (found.run_key, found.cache_digest, found.objective) == (ONE, "d" * 64, "hinge")
-    assert (found.images_seen, found.name) == (36000, "only one")
-    assert found.label == f"only one ({ids['one'][:8]})"
+    assert (found.images_seen, found.label) == (36000, f"only one ({ids['one'][:8]})")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("given", ["twins", "123456"])
-def test_an_ambiguous_name_is_refused_with_the_candidates(store, given):
+def test_an_ambiguous_name_is_refused_with_the_candidates(store):
     paths, ids = store
-    text = refusal(lambda: Runs(paths).find_evaluated(given))
-    assert all(each in text for each in (repr(given), ids["two"][:8], ids["three"][:8], "twins"))
+    for given in ("twins", "123456"):
+        text = refusal(lambda given=given: Runs(paths).find_evaluated(given))
+        words = (repr(given), ids["two"][:8], ids["three"][:8], "twins")
+        assert all(each in text for each in words)
 
 
 @pytest.mark.slow
@@ -156,16 +150,12 @@ def test_a_search_without_a_store_creates_none(paths):
 
 
 @pytest.mark.slow
-def test_a_file_that_is_no_store_is_one_line(paths):
+def test_a_file_that_is_no_store_and_a_dead_server_are_one_line(paths, monkeypatch):
     (paths.root / "mlflow.db").write_bytes(b"no database" * 1000)
     assert str(paths.root / "mlflow.db") in refusal(lambda: Runs(paths).find_evaluated("any"))
-
-
-@pytest.mark.slow
-def test_a_dead_server_is_one_line_without_its_password(paths, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     text = refusal(lambda: Runs(paths).find_evaluated("any"))
-    assert text.startswith("http://127.0.0.1:9: ")
+    assert text.startswith("http://127.0.0.1:9: ")  # without its password
     assert "the server does not answer" in text
 
 
@@ -191,8 +181,9 @@ def test_a_call_that_hangs_is_given_up():
 @pytest.mark.parametrize("given", ["out/evaluation.json", "out", "{root}/out"])
 def test_an_evaluation_is_read_from_its_file_or_folder(paths, monkeypatch, given):
     monkeypatch.chdir(paths.root)
-    write_evaluation(paths.root / "out", FID)
+    write_evaluation(paths.root / "out", {**FID, "fid_50k": (float("nan"), None, SAME)})
     found = Runs(paths).find_evaluated(given.format(root=paths.root))
+    assert set(found.metrics) == {"fid_10k"}  # what is not finite is left out
     assert (found.run_id, found.run_key, found.cache_digest) == (None, "b" * 64, "d" * 64)
     assert (found.images_seen, found.metrics["fid_10k"].value) == (24000, 30.0)
     assert found.label.startswith("bce 64px (")
@@ -216,11 +207,6 @@ def test_paths_that_hold_no_evaluation_are_one_line(paths, monkeypatch, given):
     whole = json.loads(write_evaluation(paths.root / "whole", FID).read_text())
     (paths.root / "torn.json").write_text(json.dumps({**whole, "metrics": {"fid_10k": 3.0}}))
     assert given in refusal(lambda: Runs(paths).find_evaluated(given))
-
-
-def test_a_metric_that_is_not_finite_is_left_out(paths):
-    file = write_evaluation(paths.root / "out", {**FID, "fid_50k": (float("nan"), None, SAME)})
-    assert set(read_evaluation(file).metrics) == {"fid_10k"}
 
 
 # checkpoints

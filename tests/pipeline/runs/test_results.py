@@ -37,15 +37,21 @@ def paths(tmp_path, monkeypatch):
     return paths
 
 
-def test_results_of_a_run_are_collected_and_rendered(paths, tmp_path):
+def test_results_of_runs_are_collected_and_rendered(paths, tmp_path):
     folder = tmp_path / "docs" / "results"
     results.add("hinge-64", paths, folder)
+    metrics = {"run_key": KEY, "best_images_seen": 1, "fid_5k": 12.0}
+    (paths.reports / "metrics.json").write_text(json.dumps(metrics))
+    results.add("other", paths, folder)
     results.render(folder)
     facts = json.loads((folder / "hinge-64.json").read_text())
     assert (facts["minutes"], facts["images_seen"]) == (30.5, 36000)
     assert (folder / "hinge-64.png").read_bytes() == b"png"
     page = (tmp_path / "docs" / "results.md").read_text()
-    assert "| hinge-64 | 1.23 | 24,000 | 36,000 | 30.50 |" in page
+    head = "| run | fd_lite0_5k_holdout | fid_5k | best_images_seen | images seen | minutes |"
+    assert head in page
+    assert "| hinge-64 | 1.23 | - | 24,000 | 36,000 | 30.50 |" in page
+    assert "| other | - | 12.00 | 1 |" in page
     assert "](results/hinge-64.png)" in page
     assert str(tmp_path) not in page
 
@@ -74,18 +80,6 @@ def test_a_section_lists_only_settings_that_are_on(paths, tmp_path):
     assert {"recipes", "images"}.isdisjoint(facts["train"])
 
 
-def test_a_metric_that_a_run_lacks_is_a_dash(paths, tmp_path):
-    folder = tmp_path / "docs" / "results"
-    results.add("a", paths, folder)
-    metrics = {"run_key": KEY, "best_images_seen": 1, "fid_5k": 12.0}
-    (paths.reports / "metrics.json").write_text(json.dumps(metrics))
-    results.add("b", paths, folder)
-    page = results.page(folder)
-    assert "| run | fd_lite0_5k_holdout | fid_5k | best_images_seen |" in page
-    assert "| a | 1.23 | - | 24,000 |" in page
-    assert "| b | - | 12.00 | 1 |" in page
-
-
 @pytest.mark.parametrize("missing", ["metrics.json", "preprocess.json", "best.png"])
 def test_missing_results_are_refused_and_nothing_is_written(paths, tmp_path, missing):
     (paths.reports / missing).unlink()
@@ -95,12 +89,9 @@ def test_missing_results_are_refused_and_nothing_is_written(paths, tmp_path, mis
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a b"])
-def test_an_invalid_name_is_refused(paths, tmp_path, name):
+def test_an_invalid_name_and_a_page_without_results_are_refused(paths, tmp_path, name):
     with pytest.raises(GanError, match=f"results {name!r}"):
         results.add(name, paths, tmp_path / "docs")
-
-
-def test_a_page_without_results_is_refused(tmp_path):
     with pytest.raises(GanError, match=str(tmp_path)):
         results.render(tmp_path)
 
