@@ -21,54 +21,31 @@ _FRINGE = {
     "between_eyes": "hair_between_eyes",
     "wispy": "forehead",
 }
-_MOUTH = {
-    "open": "open_mouth",
-    "fang": "fang",
-    "round": "open_mouth",
-    "cat": ":3",
-    "wave": "wavy_mouth",
-    "smile": "smile",
-    "frown": "frown",
-    "line": "closed_mouth",
-    "small": "closed_mouth",
-}
-_EXPRESSION = {"happy": "happy", "angry": "angry", "worried": "worried", "wow": "surprised"}
 _LIDS = {"half": "half-closed_eyes", "wink": "one_eye_closed", "closed": "closed_eyes"}
 _PUPIL = {"slit": "slit_pupils", "ring": "ringed_eyes"}
-_HEADWEAR = {
-    "ribbon": "hair_ribbon",
-    "bow_band": "hairband",
-    "cat_ears": "cat_ears",
-    "fox_ears": "fox_ears",
-    "hairband": "hairband",
-    "headphones": "headphones",
-    "horns": "horns",
-    "crown": "crown",
-    "beret": "beret",
-}
 _PIN = {
     "bars": "hairclip",
     "cross": "hairclip",
     "flower": "hair_flower",
     "star": "star_hair_ornament",
 }
-_OUTFIT = {
-    "sailor": "sailor_collar",
-    "shirt": "necktie",
-    "hoodie": "hoodie",
-    "turtleneck": "turtleneck",
-    "dress": "frills",
-    "kimono": "kimono",
-    "choker": "choker",
+# Traits that are not here are tags themselves.
+_MOUTH = {
+    "open": "open_mouth",
+    "round": "open_mouth",
+    "cat": ":3",
+    "wave": "wavy_mouth",
+    "line": "closed_mouth",
+    "small": "closed_mouth",
 }
+_HEADWEAR = {"ribbon": "hair_ribbon", "bow_band": "hairband"}
+_OUTFIT = {"sailor": "sailor_collar", "shirt": "necktie", "dress": "frills"}
 _BACKDROP = {
     "gradient": "gradient_background",
     "stripes": "striped_background",
     "rays": "sunburst_background",
-    "bokeh": "bokeh",
     "clouds": "cloud",
     "stars": "starry_background",
-    "petals": "petals",
     "dots": "polka_dot_background",
     "split": "two-tone_background",
 }
@@ -83,10 +60,10 @@ def _eye_tags(design: Design) -> list[str]:
 
 def _optional(design: Design) -> list[str | None]:
     return [
-        _EXPRESSION.get(design.expression),
+        {"calm": None, "wow": "surprised"}.get(design.expression, design.expression),
         _LIDS.get(design.lids),
         None if design.lids == "closed" else _PUPIL.get(design.pupil),
-        _HEADWEAR.get(design.headwear),
+        _HEADWEAR.get(design.headwear, design.headwear) if design.headwear != "none" else None,
         _PIN.get(design.pin),
         "glasses" if design.glasses != "none" else None,
         "blush" if design.blush != "none" else None,
@@ -102,17 +79,12 @@ def _optional(design: Design) -> list[str | None]:
 def appearance_tags(design: Design) -> list[str]:
     """Tags of one character: hair, eyes, mouth, clothes."""
     tags = [design.hair.tag, *_BACK[design.back]]
-    tags += [_FRINGE[design.fringe], *_eye_tags(design), _MOUTH[design.mouth]]
+    tags += [_FRINGE[design.fringe], *_eye_tags(design), _MOUTH.get(design.mouth, design.mouth)]
     tags += [tag for tag in _optional(design) if tag is not None]
-    return [*tags, _OUTFIT[design.outfit]]
+    return [*tags, _OUTFIT.get(design.outfit, design.outfit)]
 
 
 def tags_of(design: Design) -> list[str]:
     """Tags without repeats, in a fixed order: person, hair, eyes, mouth, clothes, background."""
-    tags = ["1girl", "solo", "portrait", *appearance_tags(design), backdrop_tag(design)]
-    return list(dict.fromkeys(tags))
-
-
-def backdrop_tag(design: Design) -> str:
-    """The background of an avatar."""
-    return _BACKDROP[design.backdrop]
+    backdrop = _BACKDROP.get(design.backdrop, design.backdrop)
+    return list(dict.fromkeys(["1girl", "solo", "portrait", *appearance_tags(design), backdrop]))

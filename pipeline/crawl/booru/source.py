@@ -84,14 +84,9 @@ class Booru(Source):
         return self.limit
 
     def fetch(self, sink: Sink) -> None:
-        search = Search(
-            self.root,
-            self.tags,
-            self.limit,
-            self.licence,
-            self.ratings,
-            credentials=read_credentials(self.root),
-        )
+        account = read_credentials(self.root)
+        options = (self.root, self.tags, self.limit, self.licence, self.ratings)
+        search = Search(*options, credentials=account)
         listing = PostListing(search, sink.journal, self._choose_apis(sink.journal))
         try:
             crawl(listing, sink, self.policy)

@@ -129,7 +129,8 @@ class Pacing:
         """Learn from an answer when its host may be asked again."""
         self._connections.release()
         sent_at, host = self._sent_at.pop(request), self.host(request)
-        wait = _read_retry_after(response)
+        asked = (response.headers.get("Retry-After") or b"").decode("latin-1")
+        wait = parse_retry_after(asked, time.time()) if response.status >= 300 else None
         if wait is not None:
             host.delay_next(min(wait, self._params.longest_wait))
         if response.status in TEMPORARY_STATUSES:
@@ -178,20 +179,10 @@ class Pacing:
 
 
 def parse_retry_after(value: str, now: float) -> float | None:
-    """Seconds until the time in a Retry-After value, a number or a date; None if it is neither.
-
-    `now` is in seconds since 1970.
-    """
+    """Seconds from `now` (since 1970) that a Retry-After names, by a number or a date, if any."""
     try:
         if value.strip().isdecimal():
             return float(value)
         return max(0.0, parsedate_to_datetime(value).timestamp() - now)
     except (ValueError, OverflowError):
         return None
-
-
-def _read_retry_after(response: Response) -> float | None:
-    value = response.headers.get("Retry-After")
-    if value is None or response.status < 300:
-        return None
-    return parse_retry_after(value.decode("latin-1"), time.time())
