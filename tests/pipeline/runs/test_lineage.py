@@ -1,5 +1,6 @@
 """`gan lineage`: of a picture alone, with its MLflow run and Git's history; `--check`."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -286,6 +287,29 @@ def set_tags(project, copy):
         return copy
 
     return set_tags
+
+
+def test_what_dvc_keeps_counts_as_available(project, set_tags, lineage):
+    root = set_tags().root
+
+    def keep(content, ending=""):
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest() + ending
+        file = root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        return md5
+
+    files = [
+        {"md5": keep(file.read_bytes()), "relpath": file.name}
+        for file in (root / "cache").iterdir()
+    ]
+    folder = keep(json.dumps(files).encode(), ".dir")
+    lock = {"stages": {"preprocess": {"outs": [{"path": "cache", "md5": folder}]}}}
+    (root / "dvc.lock").write_text(json.dumps(lock))
+    shutil.rmtree(root / "cache")
+    answer, _ = lineage(project.picture, set_tags(data_md5=folder), check=True)
+    assert missing(answer) == set()
+    assert [folder in each["text"] for each in answer["checks"]].count(True) == 2
 
 
 @pytest.mark.parametrize(
