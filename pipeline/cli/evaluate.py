@@ -153,7 +153,9 @@ def _check_together(given: Collection[str]) -> None:
             "runs, and params.yaml decides all; change it there, or give one of the three"
         )
     if "--images" in targets and (wrong := [each for each in others if each in OF_CHECKPOINTS]):
-        raise GanError(f"{', '.join(wrong)} go with --ckpt and --run, not with --images")
+        raise GanError(
+            f"{', '.join(wrong)}: options that go with --ckpt and --run, not with --images"
+        )
 
 
 def _apply_options(params: "Params", options: Mapping[str, Any]) -> "Params":
