@@ -43,6 +43,6 @@ def _work(
         for start in range(0, len(sizes), CHUNK):
             chunk = sizes[start : start + CHUNK].tolist()
             results = [make_avatars(stream.read(size), Recipe(settings)) for size in chunk]
-            images = [avatar.pixels for result in results for avatar in result.avatars]
+            images = [avatar.pixels for avatars, _ in results for avatar in avatars]
             if images:
                 measure(np.stack(images), hashes=hashes, quality=quality)

@@ -1,6 +1,5 @@
 """Avatars of a picture file: its centre, the whole picture, or each of its faces."""
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -58,19 +57,14 @@ class Avatar:
     box: Box | None = None
 
 
-@dataclass(frozen=True)
-class FileResult:
-    """Avatars and rejects of one file; as many faces were found as avatars and rejected boxes."""
-
-    avatars: Sequence[Avatar] = ()
-    rejects: Sequence[Reject] = ()
-
-
-def make_avatars(data: bytes, recipe: Recipe, listed: tuple[Box, ...] | None = None) -> FileResult:
+def make_avatars(
+    data: bytes, recipe: Recipe, listed: tuple[Box, ...] | None = None
+) -> tuple[list[Avatar], list[Reject]]:
     """Decode a file and cut its avatars; `listed` are the boxes that a box file has for it.
 
-    Nothing is raised for a bad picture: it is a reject. If its size or shape is beyond a limit
-    it is not decoded, unless it is a small plain JPEG.
+    As many faces were found as there are avatars and rejected boxes. Nothing is raised for a bad
+    picture: it is a reject. If its size or shape is beyond a limit it is not decoded, unless it
+    is a small plain JPEG.
     """
     settings = recipe.settings
     try:
@@ -78,17 +72,17 @@ def make_avatars(data: bytes, recipe: Recipe, listed: tuple[Box, ...] | None = N
         with nullcontext(plain) if plain else open_picture(data, settings) as image:
             reject = check_picture(image.size, settings.filters)
             if reject is not None:
-                return FileResult(rejects=[reject])
+                return [], [reject]
             if recipe.detector is None:
                 side = square_side(image.size, settings)  # before libjpeg shrinks it
                 if plain:
                     pixels = np.asarray(fit_square(plain, plain.size, settings))
                 else:
                     pixels = load_square(image, settings)
-                return FileResult([Avatar(pixels, side)])
+                return [Avatar(pixels, side)], []
             page = load_full(image, settings)
     except BadImageError as error:
-        return FileResult(rejects=[Reject(UNREADABLE, str(error))])
+        return [], [Reject(UNREADABLE, str(error))]
     return _cut_faces(page, settings, recipe.detector, listed)
 
 
@@ -97,16 +91,16 @@ def _cut_faces(
     settings: PreprocessParams,
     detector: Detector,
     listed: tuple[Box, ...] | None,
-) -> FileResult:
+) -> tuple[list[Avatar], list[Reject]]:
     if detector.name == "boxes" and listed is None:
-        return FileResult(rejects=[Reject(NOT_LISTED)])
+        return [], [Reject(NOT_LISTED)]
     boxes = listed if detector.name == "boxes" else find_faces(page, detector)
     if not boxes:
-        return FileResult(rejects=[Reject(NO_FACE)])
+        return [], [Reject(NO_FACE)]
     kept, rejects = choose_boxes(boxes, page.size, settings.faces)
     avatars = []
     for box in kept:
         square = crop.frame_face(box, settings.faces)
         pixels = crop.cut_square(page, square, settings.size)
         avatars.append(Avatar(pixels, settings.faces.margin * max(box.width, box.height), box))
-    return FileResult(avatars, rejects)
+    return avatars, rejects

@@ -94,9 +94,9 @@ class Worker:
             if self._stopped():
                 break
             data = self._read(self._job.shards[shard], offset, size)
-            result = make_avatars(data, self._job.recipe, task.boxes.get(picture))
-            rejects += ((picture, reject) for reject in result.rejects)
-            avatars += ((picture, face, avatar) for face, avatar in enumerate(result.avatars))
+            made, refused = make_avatars(data, self._job.recipe, task.boxes.get(picture))
+            rejects += ((picture, reject) for reject in refused)
+            avatars += ((picture, face, avatar) for face, avatar in enumerate(made))
         return TaskResult(len(task.shard), self._store(avatars), rejects)
 
     def _read(self, path: Path, offset: int, size: int) -> bytes:
