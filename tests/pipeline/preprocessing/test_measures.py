@@ -95,13 +95,6 @@ def test_the_share_of_one_colour_is_counted_around_the_median(images):
         assert share == np.float32(near.mean())
 
 
-@pytest.mark.parametrize("level", [0, 5, 31, 128, 255])
-def test_noise_around_a_colour_is_one_colour_at_every_level(level):
-    noise = np.random.default_rng(level).integers(-NEAR // 2, NEAR // 2 + 1, (SIZE, SIZE, 3))
-    image = (level + noise).clip(0, 255).astype(np.uint8)
-    assert quality(image)["one_colour"] == 1
-
-
 def test_sharpness_is_the_variance_of_the_laplacian_of_the_luma(images):
     measured = measure(images, hashes=False, quality=True)["sharpness"]
     for image, sharpness in zip(images, measured, strict=True):

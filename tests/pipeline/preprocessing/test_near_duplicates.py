@@ -138,24 +138,6 @@ def test_groups_equal_the_definition(draw_dhash, draw_phash):
             assert found(dhash, phash, distance, limit) == expected
 
 
-def test_groups_with_many_equal_hashes_equal_the_definition():
-    rng = np.random.default_rng(1)
-    for _ in range(30):
-        pick = rng.integers(0, 12, 60)
-        dhash, phash = few(rng, 12)[pick], few(rng, 12)[pick]
-        limits = rng.integers(0, 4, 2).tolist()
-        assert found(dhash, phash, *limits) == define_groups(dhash, phash, *limits)
-
-
-def test_the_nearest_leader_counts_then_the_nearer_phash_then_the_first():
-    # two leaders 6 bits apart in the one hash; what lies between is within 4 of both
-    dhash = words(0b000000, 0b111111, 0b000011, 0b000111, 0b000111)
-    phash = words(0b00, 0b00, 0b11, 0b00, 0b00)
-    assert found(dhash, phash, *LIMITS)[2:] == [(0, 2, 2), (0, 3, 0), (0, 3, 0)]
-    phash[0] = 0b1
-    assert found(dhash, phash, *LIMITS)[2:] == [(0, 2, 1), (1, 3, 0), (1, 3, 0)]
-
-
 def test_phashes_are_computed_once_where_they_matter():
     dhash = words(0, 1 << 40 | 0xFFFF, 0b111, 0xFFFFFF << 40, 0xFFFFFF << 40)
     asked = []

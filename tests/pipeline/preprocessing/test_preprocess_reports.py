@@ -1,17 +1,15 @@
-"""Reports: the tables rejects.tsv and duplicates.tsv, and a summary whose numbers add up."""
+"""Reports: the tables rejects.tsv and duplicates.tsv."""
 
 import csv
 import io
 from types import SimpleNamespace
 
 import numpy as np
-from preprocess_inputs import assert_counts_add_up, numbers_in
 
 from pipeline.preprocessing.faces.rules import Reject
 from pipeline.preprocessing.near_duplicates import NOT_COMPUTED
 from pipeline.preprocessing.outcome import Outcome, Rejected, count_reasons, rejects_table
 from pipeline.preprocessing.plan import ENTRY_DTYPE
-from pipeline.preprocessing.report import PreprocessSummary, describe_summary
 from pipeline.preprocessing.selection import Selection
 
 ODD = "".join(chr(c) for c in (9, 10, 11, 12, 13, 28, 30, 133, 8232, 8233, 0xD800, 233, 34))
@@ -75,39 +73,3 @@ def test_a_table_is_read_back_whole_with_any_characters_in_it():
 def test_reasons_are_counted_most_frequent_first():
     rejects = [Rejected(0, 0, "/0.png", Reject(reason)) for reason in "bbcccaa"]
     assert list(count_reasons(rejects).items()) == [("c", 3), ("a", 2), ("b", 2)]
-
-
-def summary(without_face, faces_rejected, more_faces):
-    """A summary with another power of two for each reason to leave pictures or faces out."""
-    alike = {"filtered": 64, "duplicate_pixels": 128, "near_duplicates": 256}
-    kept_and_alike = alike | {"train": 1024, "holdout": 512}
-    faces_found = sum(kept_and_alike.values()) + faces_rejected
-    pictures = faces_found - more_faces + without_face
-    return PreprocessSummary(
-        rows=1 + 2 + 4 + pictures + 2048,
-        without_image={"gone": 2048},
-        read=1 + 2 + 4 + pictures,
-        duplicate_files=1,
-        bad=2,
-        refused=4,
-        pictures=pictures,
-        without_face=without_face,
-        faces_found=faces_found,
-        faces_rejected=faces_rejected,
-        **kept_and_alike,
-        upscaled=7,
-        rejects={"any": 2 + 4 + without_face + faces_rejected + 64},
-        statistics={},
-        digest="",
-    )
-
-
-def test_pictures_and_faces_add_up():
-    of_pictures = summary(without_face=0, faces_rejected=0, more_faces=0)
-    assert_counts_add_up(of_pictures)
-    assert numbers_in(describe_summary(of_pictures, faces=False))[:2] == [1991, 1536]
-    of_faces = summary(without_face=8, faces_rejected=16, more_faces=100)
-    assert_counts_add_up(of_faces, faces=True)
-    pictures, faces = describe_summary(of_faces, faces=True).split(". ")
-    assert numbers_in(pictures)[:2] == [1915, 1900]
-    assert numbers_in(faces)[:2] == [2000, 1536]

@@ -43,21 +43,15 @@ def bits(one, other):
     return (int(one) ^ int(other)).bit_count()
 
 
-def by_definition(records, images, order):
+def by_definition(hashes, images, order):
+    """The leader of each image, by (dhash, phash) of all."""
     kept, leaders = [], {}
     for number in order:
         same = [k for k in kept if (images[k] == images[number]).all()]
-        if same:
-            leaders[number] = same[0]
-            continue
-        near = [
-            (bits(records["dhash"][k], records["dhash"][number]), d, place, k)
-            for place, k in enumerate(kept)
-            if (d := bits(phash(images[k]), phash(images[number]))) <= 8
-        ]
-        near = [each for each in near if each[0] <= 4]
-        leaders[number] = min(near)[3] if near else number
-        kept += [] if near else [number]
+        apart = [(*map(bits, hashes[k], hashes[number]), place) for place, k in enumerate(kept)]
+        near = [each for each in apart if each[0] <= 4 and each[1] <= 8]
+        leaders[number] = same[0] if same else kept[min(near)[2]] if near else number
+        kept += [number] if leaders[number] == number else []
     return leaders
 
 
@@ -74,19 +68,16 @@ def test_the_selection_equals_the_definition(stage, seed):
     records, file = stage(images)
     order = random.permutation(120)
     choice = select(records, order, section(duplicates=NEAR), file)
-    expected = by_definition(records, images, order)
+    hashes = list(zip(records["dhash"], map(phash, images), strict=True))
+    expected = by_definition(hashes, images, order)
     assert choice.leader.tolist() == [expected[number] for number in range(120)]
     assert 5 < choice.kept.sum() < 100
-    pixels = {n for n in range(120) if (images[expected[n]] == images[n]).all()}
     dropped = {n for n in range(120) if expected[n] != n}
-    assert set(choice.same_pixels) <= pixels & dropped
-    assert set(choice.same_pixels) | set(choice.near) == dropped
-    for number in choice.near:
-        leader = choice.leader[number]
-        assert (
-            choice.dhash[number] == bits(records["dhash"][number], records["dhash"][leader]) <= 4
-        )
-        assert choice.phash[number] == bits(phash(images[number]), phash(images[leader])) <= 8
+    assert {*choice.same_pixels, *choice.near} == dropped
+    assert all((images[expected[n]] == images[n]).all() for n in choice.same_pixels)
+    for n in choice.near:
+        distances = tuple(map(bits, hashes[n], hashes[expected[n]]))
+        assert (choice.dhash[n], choice.phash[n]) == distances
 
 
 def test_without_limits_only_equal_pixels_are_dropped(stage):

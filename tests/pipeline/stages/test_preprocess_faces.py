@@ -11,7 +11,6 @@ import pytest
 from picture_files import encode, stored
 from PIL import Image
 from preprocess_inputs import (
-    DARK_ON_BRIGHT,
     HAS_WHEEL,
     TEXT,
     assert_counts_add_up,
@@ -211,23 +210,6 @@ def test_an_unusable_detector_is_an_error_before_any_work(
         run(settings(detector, "mine"), Paths(tmp_path), workers=1)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["faces"]
-
-
-@pytest.mark.slow
-def test_a_cascade_runs_in_the_workers_and_gives_the_same_bytes(tmp_path):
-    files = [page(((20, 10, 30), 90 + n, 60, 60, 60), size=(300 + n, 200)) for n in range(20)]
-    paths = make_dataset(tmp_path, files)
-    (tmp_path / "faces").mkdir()
-    (tmp_path / "faces" / "dark.xml").write_text(DARK_ON_BRIGHT)
-    chosen = settings("cascade", "dark.xml", margin=0.4, min_score=5.0)
-    summary = run(chosen, paths, workers=1)
-    assert_counts_add_up(summary, faces=True)
-    assert summary.train >= 1
-    assert summary.faces_found - summary.faces_rejected == 20
-    assert TensorCache.open(paths.cache).images.max() < 60
-    first = contents(paths.cache), contents(paths.reports)
-    run(chosen, paths, workers=2)
-    assert (contents(paths.cache), contents(paths.reports)) == first
 
 
 @pytest.mark.slow
