@@ -162,7 +162,7 @@ def identity(
     """
     import json
 
-    from pipeline.runs.identity import digest_of_code, identity_of_training
+    from pipeline.runs.other_checkout import digest_of_code, identity_of_training
 
     answer = digest_of_code() if code_only else identity_of_training(read(params), here())
     typer.echo(json.dumps(answer))

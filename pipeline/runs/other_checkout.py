@@ -1,7 +1,8 @@
 """Questions to the code of another checkout, answered by that code in a process of its own.
 
-A checkout answers by its hidden command `gan _identity`. Commits from before the modules moved
-into rooms have no such command and other module names: they are asked by a script.
+A checkout answers by its hidden command `gan _identity`, so that command, its option and the three
+keys of the answer stay as they are. Commits from before the modules moved into rooms have no such
+command and other module names: they are asked by a script.
 """
 
 import json
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from gan.errors import GanError
+from gan.params.file import Params
+from pipeline.code_digest import TRAINING, code_digest
+from pipeline.paths import Paths
 
 FOREIGN = (
     *("DVC_ROOT", "DVC_STAGE", "DVC_EXP", "MLFLOW_"),
@@ -43,6 +47,22 @@ except GanError as error:
 identity = planned.identity | {"images": planned.params.train.images}
 print(json.dumps({"run_key": planned.run_key, "identity": identity}))
 """
+
+
+def digest_of_code() -> dict[str, Any]:
+    """Digest of this checkout's training code alone, which needs neither params nor data."""
+    return {"run_key": None, "identity": None, "code_digest": code_digest(TRAINING)}
+
+
+def identity_of_training(params: Params, paths: Paths) -> dict[str, Any]:
+    """Run key of the training that this checkout would run, and the settings, digests and versions
+    that it is built from; GanError."""
+    from gan.tensor_cache import TensorCache
+    from pipeline.training.plan import make_plan
+
+    plan = make_plan(params.model, params.train, TensorCache.open(paths.cache), paths)
+    identity = plan.identity | {"images": params.train.images}
+    return digest_of_code() | {"run_key": plan.run_key, "identity": identity}
 
 
 def code_digest_in(folder: Path) -> str:
