@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
@@ -40,21 +40,14 @@ def site(request):
 
 @pytest.fixture
 def serve():
-    opened = []
-
-    def start(kind):
-        opened.append(kind().__enter__())
-        return opened[-1]
-
-    yield start
-    for server in opened:
-        server.__exit__()
+    with ExitStack() as opened:
+        yield lambda kind: opened.enter_context(kind())
 
 
 @pytest.fixture(autouse=True)
 def _nobody(monkeypatch):
-    monkeypatch.delenv("GAN_BOORU_USER", raising=False)
-    monkeypatch.delenv("GAN_BOORU_KEY", raising=False)
+    for name in ("GAN_BOORU_USER", "GAN_BOORU_KEY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
