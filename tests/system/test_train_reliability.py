@@ -14,13 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from mlflow import MlflowClient
-from train_checkouts import (
-    new_checkout,
-    outs,
-    seen_by,
-    states,
-    wait_for,
-)
+from train_checkouts import new_checkout, outs, seen_by, states, wait_for
 
 from gan.checkpoints import load_checkpoint
 from gan.errors import GanError

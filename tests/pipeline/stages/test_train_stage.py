@@ -4,18 +4,10 @@ import errno
 import fcntl
 import os
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
-from train_checkouts import (
-    new_checkout,
-    outs,
-    seen_by,
-    states,
-    wait_for,
-    work_folder,
-)
+from train_checkouts import new_checkout, outs, seen_by, states, work_folder
 
 from gan.errors import GanError
 from pipeline.paths import Paths
@@ -184,34 +176,3 @@ def test_what_is_in_the_way_is_told_before_any_work(
     write_cache(tmp_path / "empty" / "cache", noise_images[:4], holdout=4)
     assert "no image to train on" in refusal(make_params(), Paths(tmp_path / "empty"))
     assert "gan preprocess" in refusal(make_params(), Paths(tmp_path / "nothing"))
-
-
-@pytest.mark.soak
-def test_training_that_is_killed_again_and_again_equals_one_that_was_not(
-    gan, paths, undisturbed, write_params
-):
-    write_params(paths.root / "params.yaml")
-    moments = (
-        lambda: list(paths.progress.glob("*/lock")),
-        lambda: states(paths),
-        lambda: list(paths.progress.glob("*/snapshots/*000128.pt")),
-    )
-    for moment in moments:
-        process = gan("train", wait=False)
-        wait_for(moment, process)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-    done = gan("train")
-    assert done.returncode == 0, done.stderr
-    assert outs(paths) == outs(undisturbed)
-
-
-def test_a_second_process_on_the_same_training_is_refused(gan, paths, write_params):
-    write_params(paths.root / "params.yaml", {"train.images": 10_000_000})
-    first = gan("train", wait=False)
-    wait_for(lambda: states(paths), first)
-    second = gan("train")
-    assert second.returncode == 1
-    assert f"process {first.pid} " in second.stderr
-    assert second.stderr.count("\n") == 1
-    assert first.poll() is None
