@@ -158,21 +158,38 @@ def test_a_stopped_training_that_goes_on_equals_one_that_was_not(
     assert outs(cut) == outs(undisturbed)
 
 
-def poison(monkeypatch, at_images, times):
+def meddle(patch, name, act):
+    """Let `act(state, measured)` happen at the end of this function's steps."""
+    real = getattr(steps, name)
+
+    def meddled(state, *arguments):
+        measured = real(state, *arguments)
+        act(state, measured)
+        return measured
+
+    patch.setattr(steps, name, meddled)
+
+
+def poison(patch, at_images, times):
     """Let the discriminator's loss be NaN when so many images have been seen, so many times."""
     left = [times]
-    real = steps.discriminator_step
 
-    def poisoned(state, engine, *arguments):
-        measured = real(state, engine, *arguments)
-        if state.step * engine.params.images_per_step == at_images and left[0]:
+    def spoil(state, measured):
+        if state.step * 8 == at_images and left[0]:
             left[0] -= 1
             with torch.no_grad():
                 next(state.discriminator.parameters()).fill_(float("nan"))
             measured["loss/discriminator"] = measured["loss/discriminator"] * float("nan")
-        return measured
 
-    monkeypatch.setattr(steps, "discriminator_step", poisoned)
+    meddle(patch, "discriminator_step", spoil)
+
+
+def kill_when(patch, due):
+    def die(state, _measured):
+        if due(state):
+            raise KeyboardInterrupt
+
+    meddle(patch, "generator_step", die)
 
 
 def check_slowed(paths, told, at):
@@ -200,14 +217,8 @@ def test_a_training_that_diverges_once_goes_on_more_slowly_also_after_a_kill(
     check_slowed(whole, capfd.readouterr().err, at)
     with monkeypatch.context() as patch:
         poison(patch, at, times=1)
-        real = steps.generator_step
-
-        def dying(state, *arguments):
-            if state.retries and state.step == at // 32 * 4:  # the first step of the second try
-                raise KeyboardInterrupt
-            return real(state, *arguments)
-
-        patch.setattr(steps, "generator_step", dying)
+        # in the first step of the second try
+        kill_when(patch, lambda state: state.retries and state.step == at // 32 * 4)
         with pytest.raises(KeyboardInterrupt):
             stage_runs.train(make_params(), killed)
     stage_runs.train(make_params(), killed)
@@ -359,15 +370,12 @@ def test_gradients_that_are_never_finite_in_fp16_are_noticed(checkout, make_para
 
 def test_optimiser_states_must_be_finite_too(checkout, make_params, monkeypatch):
     paths = checkout("overflow")
-    real = steps.generator_step
 
-    def overflowing(state, *arguments):
-        measured = real(state, *arguments)
+    def overflow(state, _measured):
         for kept in state.generator_optimiser.state.values():
             kept["exp_avg_sq"].fill_(float("inf"))
-        return measured
 
-    monkeypatch.setattr(steps, "generator_step", overflowing)
+    meddle(monkeypatch, "generator_step", overflow)
     with pytest.raises(GanError, match="optimiser state of the generator"):
         stage_runs.train(make_params(), paths)
 
@@ -375,15 +383,8 @@ def test_optimiser_states_must_be_finite_too(checkout, make_params, monkeypatch)
 def test_a_kill_before_the_first_checkpoint_keeps_the_row(checkout, make_params, monkeypatch):
     paths = checkout("early")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.root}/mlflow.db")
-    real = steps.generator_step
-
-    def dying(state, *arguments):
-        if state.step == 2:
-            raise KeyboardInterrupt
-        return real(state, *arguments)
-
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "generator_step", dying)
+        kill_when(patch, lambda state: state.step == 2)
         with pytest.raises(KeyboardInterrupt):
             stage_runs.train(make_params(), paths)
     assert not states(paths)
