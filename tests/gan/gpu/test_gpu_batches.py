@@ -41,15 +41,6 @@ def test_a_device_gives_the_pixels_that_a_cpu_gives(device, image_location, open
             torch.testing.assert_close(pixels.cpu(), expected, rtol=0, atol=2e-7)
 
 
-def test_images_in_a_file_give_bit_for_bit_what_images_on_the_device_give(
-    open_batches, monkeypatch
-):
-    with open_batches() as resident:
-        monkeypatch.setattr("gan.training.batches.RESIDENT_SHARE", 0)
-        with open_batches() as ahead:
-            assert all(map(torch.equal, read(resident, 20), read(ahead, 20)))
-
-
 def test_batches_are_whole_though_the_device_is_far_behind(device, image_location, settle):
     """Copies into memory that is still used, or out of buffers filled anew, would be seen."""
     images = np.arange(200, dtype=np.uint8).repeat(64 * 64 * 3).reshape(200, 64, 64, 3)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_trainings import AUGMENTED, CPU, batches_of, engine_of, fresh, run_steps
 
-from gan.devices import Compute, choose_compute, peak_memory
+from gan.devices import Compute, peak_memory
 from gan.objectives.registry import OBJECTIVES
 from gan.training.steps import train_step
 
@@ -25,14 +25,6 @@ def weights(state):
 def means(state):
     counts = state.metric_counts
     return {name: float(total) / counts[name] for name, total in state.metric_sums.items()}
-
-
-def test_the_hardware_gets_the_precision_that_it_is_fastest_in(device):
-    chosen = choose_compute(device.type, "auto")
-    assert chosen.device == device
-    if device.type == "cuda":
-        generation = torch.cuda.get_device_capability(device)[0]
-        assert (chosen.precision == "bf16") == (generation >= 8)
 
 
 @pytest.mark.parametrize("extras", [{}, AUGMENTED], ids=["plain", "augmented"])
