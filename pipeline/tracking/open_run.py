@@ -23,7 +23,7 @@ from pipeline.tracking.mlflow.writer import MlflowWriter
 from pipeline.tracking.provenance.tags import provenance_tags
 from pipeline.tracking.run import Run, param_texts
 from pipeline.tracking.run_folder.folder import make_run_folder, now_ms, runs_folder
-from pipeline.tracking.run_folder.sender import warn
+from pipeline.tracking.run_folder.push import warn
 
 
 def experiment_name() -> str:

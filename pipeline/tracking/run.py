@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.console import short
 from pipeline.tracking.run_folder.folder import Fact, Record, RunFolder, count_unsent, now_ms
-from pipeline.tracking.run_folder.sender import Sender, warn
+from pipeline.tracking.run_folder.push import Sender, warn
 from pipeline.tracking.system_metrics import SystemMonitor
 from pipeline.training import tracker
 from pipeline.training.identity import flatten

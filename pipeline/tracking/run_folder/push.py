@@ -1,18 +1,25 @@
 """Sending of a run folder to a store: the records behind the last confirmed one, in their order.
 
+`gan sync` pushes folders that are left; while a stage works, a thread does it (`Sender`).
 A push that is repeated, also after a kill, sends nothing twice but the batch under way, and
 writing that again changes nothing.
 """
 
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from pipeline.console import short
+from pipeline.console import one_line, short, without_secrets
 from pipeline.tracking.run_folder.folder import DAMAGED, RECORDS, Record, RunFolder
 
 if TYPE_CHECKING:
     from pipeline.tracking.mlflow.writer import MlflowWriter
 
+RETRY_S = 30.0
+CLOSING_ATTEMPTS = 3  # two writers of one SQLite file may have to wait for each other
+SLOW_ATTEMPT_S = 5.0  # an attempt that fails slower than this was a hanging server: no retry
 BATCH = 1000  # records: as many points as MLflow accepts in one call, where each has one
 
 
@@ -87,3 +94,83 @@ def _write(
             return
         for record in records:  # find the rejected one, write the others
             _write(folder, writer, [record], on_rejected)
+
+
+def warn(message: str) -> None:
+    """Print one line on stderr."""
+    sys.stderr.write(f"tracking: {without_secrets(one_line(message))}\n")
+
+
+class Sender:
+    """Thread that sends a run folder; never raises into the caller.
+
+    It holds the folder's lock until its end; while `gan sync` has it, it tries again later.
+    """
+
+    def __init__(
+        self, folder: RunFolder, connect: "Callable[[], MlflowWriter]", target: str
+    ) -> None:
+        """Start it. `connect` may be slow and may fail; `target` names the store, no secrets."""
+        self._folder, self._connect, self._target = folder, connect, target
+        self._writer: MlflowWriter | None = None
+        self._warned = self._closing = False
+        self._wake = threading.Event()
+        self._folder.take()  # at once, so that no other process removes the folder
+        self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Let the thread send now."""
+        self._wake.set()
+
+    def finish(self, timeout_s: float) -> None:
+        """Send what is left, for at most `timeout_s`; the thread then releases the folder."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join(timeout_s)
+
+    def _warn_once(self, problem: str) -> None:
+        """Print the first problem of this sender on stderr."""
+        if not self._warned:
+            self._warned = True
+            warn(f"{self._target} {problem}")
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                self._try()
+                self._wake.wait(RETRY_S)
+                self._wake.clear()
+            for _ in range(CLOSING_ATTEMPTS):
+                began = time.monotonic()
+                if self._try() or time.monotonic() - began > SLOW_ATTEMPT_S:
+                    return
+                time.sleep(1)
+        finally:
+            self._folder.release()
+
+    def _try(self) -> bool:
+        try:
+            return self._folder.take() and self._push()
+        except RunLostError:
+            return False
+        except Exception as error:
+            self._warn_once(
+                f"does not accept records ({short(error)}); the work continues, they are kept in "
+                f"{self._folder.path}"
+            )
+            return False
+
+    def _push(self) -> bool:
+        self._writer = self._writer or self._connect()
+        rejected: list[str] = []
+        for _ in push(self._folder, self._writer, self._target, rejected.append):
+            pass
+        if rejected:
+            self._warn_once(f"rejects a record: {rejected[0]}")
+        if self._folder.lacking:
+            self._warn_once(
+                f"lacks {self._folder.lacking} files that were deleted here when an earlier "
+                "store had them"
+            )
+        return True
