@@ -6,7 +6,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from evaluation_result import checkpoint_result, metric
@@ -30,7 +29,6 @@ from pipeline.tracking.run import Run
 from pipeline.tracking.run_folder.folder import make_run_folder
 from pipeline.tracking.sync import sync
 from pipeline.training.identity import digest_of
-from pipeline.training.publish import draw_real_sheet
 
 SNAPSHOT = "models/snapshots/000000000064.pt"
 LINEAGE_DATA = {
@@ -42,11 +40,11 @@ LINEAGE_DATA = {
 }
 
 
-def lineage_of(params):
+def lineage_of(params, cache_digest):
     decided = {
         "model": params.model.model_dump(),
         "train": params.train.active() | {"init_from": ""},
-        "cache_digest": "d" * 64,
+        "cache_digest": cache_digest,
         "code_digest": "c" * 64,
         "images": 192,
     }
@@ -54,15 +52,17 @@ def lineage_of(params):
 
 
 @pytest.fixture
-def outs(stored, paths, make_params):
+def outs(stored, paths, make_params, write_cache, noise_images):
     """models/ and reports/ as train and evaluate leave them, without a run."""
     params = make_params()
-    model, lineage = params.model.model_dump(), lineage_of(params)
+    write_cache(paths.cache, noise_images)
+    cache = TensorCache.open(paths.cache).digest
+    model, lineage = params.model.model_dump(), lineage_of(params, cache)
     key = digest_of(lineage["decided"])
     generator = build_generator(params.model, 32)
     initialise(generator, params.model.generator, torch.Generator().manual_seed(3))
     for seen, file in ((64, "snapshots/000000000064.pt"), (192, "final.pt")):
-        origin = Origin(model, 32, seen, key, "d" * 64, "hinge 32px w4 s0", lineage)
+        origin = Origin(model, 32, seen, key, cache, "hinge 32px w4 s0", lineage)
         save_checkpoint(paths.models / file, origin, generator.eval())
     shutil.copyfile(paths.models / "snapshots/000000000064.pt", paths.models / "best.pt")
     write_reports(paths, key)
@@ -109,7 +109,8 @@ def test_outs_without_a_run_get_one_with_the_records_of_training_and_evaluation(
     assert run.data.tags["snapshot_digest"] == "s" * 64
     assert "git_commit" not in run.data.tags  # the code here is not the training's
     assert run.data.params["train.images"] == "192"
-    assert run.inputs.dataset_inputs[0].dataset.digest == "d" * 36
+    digest = run.inputs.dataset_inputs[0].dataset.digest
+    assert digest == TensorCache.open(paths.cache).digest[:36]
     assert history(paths, run_id, "loss/generator") == [
         (seen, float(f"{seen / 7:.6g}")) for seen in range(16, 193, 16)
     ]
@@ -133,7 +134,7 @@ def test_outs_without_a_run_get_one_with_the_records_of_training_and_evaluation(
         "evaluation/report.html",
     ]
     keys = [path.removeprefix("images/").split("+")[0] for path in images(paths, run_id)]
-    assert keys == ["best", "closest", "grid", "interpolation"]
+    assert keys == ["best", "closest", "grid", "interpolation", "real"]
     assert artifacts(paths, run_id, "lineage") == ["lineage/outs.json"]
     kept = client_of(paths).download_artifacts(run_id, "lineage/outs.json")
     hashes = json.loads(Path(kept).read_text())
@@ -146,7 +147,7 @@ def test_outs_without_a_run_get_one_with_the_records_of_training_and_evaluation(
     points = database_points(paths.root / "mlflow.db")
     synced()
     assert database_points(paths.root / "mlflow.db") == points
-    assert len(images(paths, run_id)) == 4
+    assert len(images(paths, run_id)) == 5
     assert len(read_runs(paths)) == 1
     client_of(paths).delete_logged_model(model.model_id)
     synced()
@@ -213,16 +214,3 @@ def test_outs_of_two_trainings_are_refused_and_both_are_named(outs, paths, capsy
     assert outs[:16] in line
     assert "f" * 16 in line
     assert read_runs(paths) == []
-
-
-def test_the_sheet_of_real_pictures_is_drawn_from_the_training_images(
-    paths, tmp_path, write_cache, noise_images
-):
-    write_cache(paths.cache, noise_images)
-    file = draw_real_sheet(TensorCache.open(paths.cache), tmp_path / "real.png")
-    with Image.open(file) as sheet:
-        corner = np.asarray(sheet)
-    side = noise_images.shape[1]
-    assert any(
-        np.array_equal(corner[at : at + side, at : at + side], noise_images[0]) for at in range(5)
-    )
