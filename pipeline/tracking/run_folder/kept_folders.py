@@ -1,5 +1,7 @@
 """Run folders that ended processes left on disk: find them, send their unsent records."""
 
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,21 +127,20 @@ def send_all(
 
     A run that was deleted since it was opened is made anew. rejected: gets the reasons.
     """
-    try:
-        return _push(name, folder, writer, target, rejected)
-    except RunLostError:
-        return _push(name, folder, writer, target, rejected)
-
-
-def _push(
-    name: str, folder: RunFolder, writer: "MlflowWriter", target: str, rejected: list[str]
-) -> int:
     sent, unsent = 0, count_unsent(folder.path)
-    counts = push(folder, writer, target, rejected.append)
-    if unsent < MIN_FOR_PROGRESS:
-        return sum(counts)
-    with progress(name, unsent) as advance:
-        for count in counts:
+    bar = progress(name, unsent) if unsent >= MIN_FOR_PROGRESS else nullcontext()
+    with bar as advance:
+        for count in _push_twice(folder, writer, target, rejected):
             sent += count
-            advance(sent, "records")
+            if advance:
+                advance(sent, "records")
     return sent
+
+
+def _push_twice(
+    folder: RunFolder, writer: "MlflowWriter", target: str, rejected: list[str]
+) -> Iterator[int]:
+    try:
+        yield from push(folder, writer, target, rejected.append)
+    except RunLostError:
+        yield from push(folder, writer, target, rejected.append)

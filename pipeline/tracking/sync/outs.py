@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gan.checkpoints import Origin, load_checkpoint
@@ -58,20 +59,6 @@ class Outs:
     foreign: str = ""
 
 
-@dataclass(frozen=True)
-class Span:
-    """Time from the first image to the last; milliseconds since 1970."""
-
-    started: int
-    ended: int
-    images: int
-
-    def at(self, step: int | None) -> int:
-        """Time of a step; of the end for None."""
-        share = 1.0 if step is None else min(1.0, step / max(1, self.images))
-        return self.started + round((self.ended - self.started) * share)
-
-
 def send_outs(paths: Paths, store: MlflowWriter, target: str) -> SyncResult:
     """Create the run of the training whose outs are here, or add what it lacks."""
     name = "models/ and reports/"
@@ -79,8 +66,6 @@ def send_outs(paths: Paths, store: MlflowWriter, target: str) -> SyncResult:
         outs = read_outs(paths)
     except GanError as error:
         return SyncResult(name, str(error), complete=False)
-    if outs is None:
-        return SyncResult(name, "removed meanwhile", complete=True)
     name = f"{outs.origin.name} (files)"
     if any(k.unsent and k.run_key == outs.origin.run_key for k in find_kept_folders(paths)):
         return SyncResult(name, "waits for its records above", complete=True)
@@ -112,16 +97,13 @@ def _send(name: str, outs: Outs, paths: Paths, store: MlflowWriter, target: str)
 # reading of the outs
 
 
-def read_outs(paths: Paths) -> Outs | None:
-    """Read models/ and reports/, None without models/final.pt.
+def read_outs(paths: Paths) -> Outs:
+    """Read models/ and reports/.
 
     The evaluation of an earlier training is left out: after `gan train` alone it is still there.
     GanError if a file is damaged, or if the others are of several trainings.
     """
-    final = paths.models / "final.pt"
-    if not final.is_file():
-        return None
-    origin = _read_origin(final)
+    origin = _read_origin(paths.models / "final.pt")
     file = paths.reports / "evaluation.json"
     result = read_result(file) if file.is_file() else None
     if result and not (result.selection and isinstance(result.subject, CheckpointFacts)):
@@ -166,19 +148,24 @@ def _read_losses(paths: Paths, origin: Origin) -> list[tuple[int, dict[str, floa
     return lines
 
 
-def find_span(run_key: str, images: int, paths: Paths, logged: LoggedRun | None) -> Span:
-    """Find out when the training ran.
+def _find_times(run_key: str, paths: Paths, logged: LoggedRun | None) -> tuple[int, int]:
+    """Find start and end of a training, in milliseconds since 1970.
 
     From logs/runs/ if it ran here; else from its MLflow run; else both are the date of the commit
-    that has the present reports/losses.tsv; else now. Points are spread evenly between them.
+    that has the present reports/losses.tsv; else now.
     """
     if times := run_times.read(paths, run_key):
-        first = run_times.parse(times["started"])
-        return Span(first, run_times.parse(times.get("finished", times["started"])), images)
+        start = times["started"]
+        return run_times.parse(start), run_times.parse(times.get("finished", start))
     if logged is not None:
-        return Span(logged.started, logged.ended or logged.started, images)
+        return logged.started, logged.ended or logged.started
     when = _commit_time(paths.reports / "losses.tsv") or now_ms()
-    return Span(when, when, images)
+    return when, when
+
+
+def _interpolate(start: int, end: int, images: int, step: int | None) -> int:
+    """Time of a step, None for the end: steps are spread evenly."""
+    return end if step is None else start + (end - start) * min(step, images) // max(1, images)
 
 
 def _commit_time(file: Path) -> int | None:
@@ -202,20 +189,20 @@ def build_run(
     workspace: an empty folder that stays until all is sent; files are linked into it.
     """
     origin = outs.origin
-    span = find_span(origin.run_key, origin.images_seen, paths, logged)
+    start, end = _find_times(origin.run_key, paths, logged)
     header = {
         "experiment": experiment_name(),
         "name": origin.name,
         "attach": origin.run_key,
         "run_id": logged.run_id if logged else None,
-        "start_time": span.started,
+        "start_time": start,
         "params": {},
         "tags": {"run_key": origin.run_key, RECREATED: "true", **_tags(outs, paths)},
     }
     run = Run(make_run_folder(workspace / "run", header))
-    run.time_of, run.copy = span.at, _place
+    run.time_of, run.copy = partial(_interpolate, start, end, origin.images_seen), _place
     if logged:
-        run.known = _list_known(logged, outs, paths, store, span)
+        run.known = _list_known(logged, outs, paths, store, end)
     _add_training(run, outs, paths, workspace)
     if outs.result:
         best = _find_best(outs.result, paths)
@@ -244,13 +231,13 @@ def _tags(outs: Outs, paths: Paths) -> dict[str, str]:
 
 
 def _list_known(
-    logged: LoggedRun, outs: Outs, paths: Paths, store: MlflowWriter, span: Span
+    logged: LoggedRun, outs: Outs, paths: Paths, store: MlflowWriter, end: int
 ) -> set[Fact]:
     """Parts that the run has, and those that need not be recorded on it."""
     known = set(logged.known)
     if _merge_protocols(outs, logged) != logged.tags.get("protocols"):
         known.discard(("tags", "protocols", None))
-    stopped = RECREATED in logged.tags and logged.ended == logged.started != span.ended
+    stopped = RECREATED in logged.tags and logged.ended == logged.started != end
     if logged.status == "FINISHED" and not stopped:  # by a kill of the `gan sync` that made it
         known.add(("end", "", None))
     with suppress(GanError):  # a damaged checkpoint is rejected by the writer
