@@ -115,13 +115,8 @@ def stage(checkout, make_params, store):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store)
         patch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-        run = open_run.start_run(
-            checkout,
-            experiment="avatars",
-            name="tiny",
-            run_key="r" * 64,
-            folder=checkout.root / "run",
-        )
+        facts = {"experiment": "avatars", "name": "tiny", "run_key": "r" * 64}
+        run = open_run.start_run(checkout, **facts, folder=checkout.root / "run")
         run.close()
         opened = []
         read = subject.load_generator
