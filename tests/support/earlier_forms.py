@@ -4,9 +4,7 @@ A stored key that is renamed in the product alone fails the tests that read thes
 """
 
 import hashlib
-import io
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -340,54 +338,6 @@ def draw_images(count: int, seed: int = 0) -> np.ndarray:
     """(count, 32, 32, 3) uint8: coloured blocks, which every filter lets pass."""
     blocks = np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
     return blocks.repeat(4, axis=1).repeat(4, axis=2)
-
-
-def write_dataset(root: Path, images: np.ndarray) -> str:
-    """Write data/, data.ok and source.yaml; returns the digest. The last entry has no image."""
-    folder = root / "data"
-    folder.mkdir(parents=True)
-    entries = []
-    with tarfile.open(folder / "images-00000.tar", "w") as shard:
-        for number, image in enumerate(images):
-            buffer = io.BytesIO()
-            Image.fromarray(image).save(buffer, "PNG")
-            data = buffer.getvalue()
-            sha256 = hashlib.sha256(data).hexdigest()
-            member = tarfile.TarInfo(f"{sha256}.png")
-            member.size = len(data)
-            shard.addfile(member, io.BytesIO(data))
-            about = {"sha256": sha256, "bytes": len(data), "format": "PNG"}
-            entries.append(_entry(number, "ok", "") | about | {"width": 32, "height": 32})
-    nothing = {"sha256": "", "bytes": 0, "format": "", "width": 0, "height": 0}
-    entries.append(_entry(len(images), "gone", "HTTP 404") | nothing)
-    lines = (json.dumps(entry, separators=(",", ":")) + "\n" for entry in entries)
-    (folder / "manifest.jsonl").write_text("".join(lines))
-    files, names = {}, ("images-00000.tar", "manifest.jsonl")
-    for name in names:
-        data = (folder / name).read_bytes()
-        files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    listed = "".join(f"{files[name]['sha256']}  {name}\n" for name in names)
-    digest = hashlib.sha256(listed.encode()).hexdigest()
-    counts = {"ok": len(images), "bad": 0, "gone": 1, "blocked": 0, "too_large": 0, "failed": 0}
-    snapshot = {"format": 1, "source": SOURCE, "counts": counts, "files": files}
-    _write_json(folder / "snapshot.json", snapshot | {"digest": digest})
-    _write_json(root / "data.ok", {"digest": digest, "source": SOURCE})
-    values = "".join(f"{key}: {value}\n" for key, value in SOURCE.items())
-    (root / "source.yaml").write_text(values)
-    return digest
-
-
-def _entry(number: int, status: str, reason: str) -> dict[str, Any]:
-    return {
-        "page": f"gallery:/posts/{number}",
-        "url": f"gallery:/data/{number}.png",
-        "tags": ["1girl", "solo"],
-        "rating": "general",
-        "source": f"painter:{number + 1}",
-        "licence": "CC0-1.0",
-        "status": status,
-        "reason": reason,
-    }
 
 
 def write_cache(folder: Path, images: np.ndarray, holdout: int) -> str:
