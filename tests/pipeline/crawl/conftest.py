@@ -23,9 +23,9 @@ def archive(make_params):
 def fetch(tmp_path):
     """fetch(source): its entries, each address once; a second call resumes from the journal."""
 
-    def make(source, into="staging", sink_of=Sink):
+    def make(source, into="staging", on_change=lambda _: None):
         with Journal(tmp_path / into, source.identity) as journal:
-            source.fetch(sink_of(journal, PictureLimits()))
+            source.fetch(Sink(journal, PictureLimits(), on_change))
             entries = [record.entry for record in journal.records()]
         assert len(entries) == source.total == len({entry.url for entry in entries})
         return entries

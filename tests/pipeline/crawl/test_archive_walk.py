@@ -84,50 +84,42 @@ def test_a_zip_member_that_unpacks_to_too_much_is_named_a_bomb(tmp_path, limits)
     assert dict(walk(tmp_path / "x.zip", limits(archive_ratio=1100.0)))["bomb.png"] is None
 
 
-def test_a_compressed_tar_that_unpacks_to_too_much_stops_and_costs_no_memory(tmp_path, limits):
+def test_a_tar_costs_no_memory_whatever_it_unpacks_to_or_its_headers_claim(tmp_path, limits):
     path = write_tar(tmp_path / "x.tar.gz", {"bomb.png": bytes(24 * MB), "b.png": b"1"}, "w:gz")
     with pytest.raises(GanError, match=r"scrape\.archive_ratio"):
         walk(path, limits())
-    trusting = limits(archive_ratio=2000.0)
+    trusting = limits(archive_ratio=1e9)
     assert peak_of(lambda: walk(path, trusting)) < 8 * MB
     found = contents(path, trusting)
     assert found == {"bomb.png": ("too_large", f"over {MB} bytes"), "b.png": b"1"}
-
-
-def test_a_giant_extended_header_is_refused_before_it_is_read(tmp_path, limits):
+    path = write_tar(tmp_path / "x.tar", {f"{i}.txt": b"" for i in range(2000)})
+    assert peak_of(lambda: sum(1 for _ in walk_files(path, limits()))) < MB
     header = tarfile.TarInfo("x")
     header.type, header.size = tarfile.XHDTYPE, 256 * MB
-    with gzip.open(tmp_path / "x.tar.gz", "wb", compresslevel=1) as stream:
+    with gzip.open(tmp_path / "giant.tgz", "wb", compresslevel=1) as stream:
         stream.write(header.tobuf())
         for _ in range(64):
             stream.write(bytes(MB))
 
     def walk_refused():
-        with pytest.raises(GanError, match=r"x\.tar\.gz"):
-            walk(tmp_path / "x.tar.gz", limits(archive_ratio=1e9))
+        with pytest.raises(GanError, match=r"giant\.tgz"):
+            walk(tmp_path / "giant.tgz", trusting)
 
     assert peak_of(walk_refused) < 8 * MB
 
 
-@pytest.mark.parametrize("size", ["-512", "-100000"])
-def test_a_tar_that_runs_backwards_is_damaged_and_no_endless_loop(size, tmp_path, limits):
+def test_a_tar_that_runs_backwards_or_only_of_headers_is_damaged(tmp_path, limits):
     path = tmp_path / "x.tar"
-    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
-        tar.addfile(tarfile.TarInfo("a.jpg"))
-        header = tarfile.TarInfo("b.jpg")
-        header.pax_headers = {"size": size}
-        tar.addfile(header)
-    with pytest.raises(GanError, match="damaged"):
-        walk(path, limits())
-
-
-def test_endless_header_chains_are_damage(tmp_path, limits):
+    for size in ("-512", "-100000"):
+        write_tar(path, {"a.jpg": b"", "b.jpg": b""}, pax_headers={"size": size})
+        with pytest.raises(GanError, match="damaged"):
+            walk(path, limits())
     header = tarfile.TarInfo("././@LongLink")
     header.type, header.size = tarfile.GNUTYPE_LONGNAME, 2
     block = header.tobuf(tarfile.GNU_FORMAT) + b"a\0".ljust(512, b"\0")
-    (tmp_path / "x.tar").write_bytes(tarfile.TarInfo("a.jpg").tobuf() + block * 5000)
+    path.write_bytes(tarfile.TarInfo("a.jpg").tobuf() + block * 5000)
     with pytest.raises(GanError, match="damaged"):
-        walk(tmp_path / "x.tar", limits())
+        walk(path, limits())
 
 
 def patch_field(data, magic, offset, form, value):
@@ -146,15 +138,21 @@ def test_a_size_that_lies_is_found_and_costs_no_memory(how, declared, tmp_path, 
     assert contents(path, trusting, most=8 * MB) == {"a.png": DAMAGED}
 
 
-def test_encrypted_and_unknown_compression_cost_one_member(tmp_path, limits):
+def test_encrypted_altered_and_unknown_compression_cost_one_member(tmp_path, limits):
     path = write_zip(tmp_path / "x.zip", {"a.png": b"1", "b.png": b"2"})
     data = path.read_bytes()
-    path.write_bytes(patch_field(data, b"PK\x01\x02", 8, "<H", 1))
-    assert contents(path, limits()) == {"a.png": ("blocked", "encrypted"), "b.png": b"2"}
-    data = patch_field(data, b"PK\x03\x04", 8, "<H", 97)
-    path.write_bytes(patch_field(data, b"PK\x01\x02", 10, "<H", 97))
+    listed = b"PK\x01\x02"
     unknown = ("bad", "compressed in a way that is not read here")
-    assert contents(path, limits()) == {"a.png": unknown, "b.png": b"2"}
+    for changed, refusal in (
+        (patch_field(data, listed, 8, "<H", 1), ("blocked", "encrypted")),
+        (patch_field(data, listed, 16, "<I", 0), DAMAGED),  # another checksum
+        (
+            patch_field(patch_field(data, b"PK\x03\x04", 8, "<H", 97), listed, 10, "<H", 97),
+            unknown,
+        ),
+    ):
+        path.write_bytes(changed)
+        assert contents(path, limits()) == {"a.png": refusal, "b.png": b"2"}
 
 
 UNSAFE = ["/x", "../x", "a/../../x", "C:\\x", "c:x", "..\\x", "\\\\h\\x", "a/..", "a\\..\\x"]
@@ -177,108 +175,91 @@ class OldName(zipfile.ZipInfo):
 
 def test_names_in_old_encodings_and_long_ones_come_in_whole(tmp_path, limits):
     old = ["é.png", "日本.png".encode("shift-jis").decode("cp437")]
-    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
-        for name in old:
-            archive.writestr(OldName(name), b"1")
-        archive.writestr("青い.png", b"1")
-        archive.mkdir("a folder")
-    assert contents(tmp_path / "x.zip", limits()) == dict.fromkeys([*old, "青い.png"], b"1")
+    files = [*((OldName(name), b"1") for name in old), ("青い.png", b"1"), ("a folder/", b"")]
+    path = write_zip(tmp_path / "x.zip", files)
+    assert contents(path, limits()) == dict.fromkeys([*old, "青い.png"], b"1")
     long = {"絵/" + "long" * 80 + ".png": b"1"}
     assert contents(write_tar(tmp_path / "x.tar", long), limits()) == long
 
 
 def test_links_and_devices_inside_archives_are_blocked(tmp_path, limits):
-    kinds = [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE]
-    for kind in kinds:
+    for kind in (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
         path = write_tar(tmp_path / "x.tar", {"a.jpg": b""}, type=kind, linkname="/etc/passwd")
         assert walk(path, limits()) == [("a.jpg", SPECIAL)]
-    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
-        for kind in (stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFSOCK):
-            info = zipfile.ZipInfo(f"{kind}.jpg")
-            info.external_attr = (kind | 0o644) << 16
-            archive.writestr(info, "/etc/passwd")
-    assert [refusal for _, refusal in walk(tmp_path / "x.zip", limits())] == [SPECIAL] * 4
+    for kind in (stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR):
+        info = zipfile.ZipInfo("a.jpg")
+        info.external_attr = (kind | 0o644) << 16
+        path = write_zip(tmp_path / "x.zip", [(info, "/etc/passwd")])
+        assert walk(path, limits()) == [("a.jpg", SPECIAL)]
 
 
 def test_links_and_pipes_in_a_folder_are_neither_followed_nor_waited_for(tmp_path, limits):
     outside = write_folder(tmp_path / "outside", {"a.jpg": b"secret"})
-    folder = write_folder(tmp_path / "folder", {})
+    folder = tmp_path / "folder"
     folder.mkdir()
-    links = {"all": outside, "loop.jpg": "loop.jpg", "one.jpg": outside / "a.jpg", "self": folder}
+    links = {"all": outside, "loop.jpg": "loop.jpg", "one.jpg": outside / "a.jpg", "x.tar": "x"}
     for name, target in links.items():
         (folder / name).symlink_to(target)
-    (folder / "x.tar").symlink_to(outside / "x.tar")
     for name in ("pipe.jpg", "pipe.zip"):
         os.mkfifo(folder / name)
     special = dict.fromkeys(["loop.jpg", "one.jpg", "pipe.jpg", "pipe.zip", "x.tar"], SPECIAL)
-    assert dict(walk(folder, limits())) == {"all": LINK, "self": LINK} | special
+    assert dict(walk(folder, limits())) == {"all": LINK} | special
     with pytest.raises(GanError, match=r"pipe\.zip"):
         walk(folder / "pipe.zip", limits())
 
 
 def test_what_takes_a_files_place_after_it_was_listed_is_not_followed(tmp_path, limits):
     write_folder(tmp_path, dict.fromkeys(("gone.jpg", "grown.jpg", "link.jpg", "pipe.jpg"), b"1"))
-    members = {file.name: file for file in walk_files(tmp_path, limits())}
-    for name in members:
-        (tmp_path / name).unlink()
-    (tmp_path / "link.jpg").symlink_to("/etc/passwd")
-    os.mkfifo(tmp_path / "pipe.jpg")
-    (tmp_path / "grown.jpg").write_bytes(bytes(MB + 1))
     found = {}
-    for name, file in members.items():
+    for file in list(walk_files(tmp_path, limits())):
+        (tmp_path / file.name).unlink()
+        (tmp_path / "grown.jpg").write_bytes(bytes(MB + 1))
+        if file.name == "link.jpg":
+            (tmp_path / file.name).symlink_to("/etc/passwd")
+        elif file.name == "pipe.jpg":
+            os.mkfifo(tmp_path / file.name)
         with pytest.raises(UnreadableError) as caught:
             file.read(MB)
-        found[name] = caught.value.args
+        found[file.name] = caught.value.args
     gone = ("failed", f"cannot be read: {os.strerror(errno.ENOENT)}")
     grown = ("too_large", f"over {MB} bytes")
     places = {"link.jpg": SPECIAL, "pipe.jpg": SPECIAL}
     assert found == places | {"gone.jpg": gone, "grown.jpg": grown}
 
 
-@pytest.fixture
-def strangers_folder():
-    """An empty folder, and a process that has no right to what is closed to all but root."""
-    user = os.geteuid()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o777)
-        if user == 0:
+def test_a_file_or_folder_without_permission_is_named(limits):
+    user, bounds = os.geteuid(), limits()
+    with tempfile.TemporaryDirectory() as name:
+        folder, closed = Path(name), Path(name, "a.jpg")
+        folder.chmod(0o777)
+        if user == 0:  # root may read all
             os.seteuid(65534)
-        yield Path(folder)
-        os.seteuid(user)
+        try:
+            closed.write_bytes(b"1")
+            closed.chmod(0)
+            refusal = ("failed", f"cannot be read: {os.strerror(errno.EACCES)}")
+            assert contents(folder, bounds) == {"a.jpg": refusal}
+            closed.rename(folder / "a.zip")
+            with pytest.raises(GanError, match=r"a\.zip: cannot be read"):
+                walk(folder, bounds)
+            (folder / "a.zip").unlink()
+            (folder / "sub").mkdir(mode=0)
+            with pytest.raises(GanError, match="sub: cannot be listed"):
+                walk(folder, bounds)
+        finally:
+            os.seteuid(user)
 
 
-def test_a_file_or_folder_without_permission_is_named(strangers_folder, limits):
-    bounds, closed = limits(), strangers_folder / "a.jpg"
-    closed.write_bytes(b"1")
-    closed.chmod(0)
-    found = contents(strangers_folder, bounds)
-    assert found == {"a.jpg": ("failed", f"cannot be read: {os.strerror(errno.EACCES)}")}
-    (strangers_folder / "sub").mkdir(mode=0)
-    with pytest.raises(GanError, match="sub"):
-        walk(strangers_folder, bounds)
-    (strangers_folder / "sub").rmdir()
-    closed.rename(strangers_folder / "a.zip")
-    with pytest.raises(GanError, match=r"a\.zip: cannot be read"):
-        walk(strangers_folder, bounds)
-
-
-@pytest.mark.parametrize(
-    ("ending", "mode"),
-    [(".TAR", "w"), (".Tar.GZ", "w:gz"), (".tbz2", "w:bz2"), (".txz", "w:xz"), (".ZIP", "")],
-)
-def test_endings_count_in_any_case(ending, mode, tmp_path, limits):
-    path, files = tmp_path / f"x{ending}", {"A.JPG": b"1"}
-    assert contents(write_tar(path, files, mode) if mode else write_zip(path, files), limits())
-    assert contents(tmp_path, limits()) == {f"x{ending}/A.JPG": b"1"}
-
-
-@pytest.mark.parametrize(
-    ("magic", "name"),
-    [(b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!\x1a\x07\x00", "RAR"), (b"\x28\xb5\x2f\xfd", "Zstand")],
-)
-def test_archives_of_other_kinds_are_named(magic, name, tmp_path, limits):
-    (tmp_path / "x.tar").write_bytes(magic + bytes(600))
-    with pytest.raises(GanError, match=rf"x\.tar: {name}"):
+def test_endings_count_in_any_case_and_other_kinds_are_named(tmp_path, limits):
+    files = {"A.JPG": b"1"}
+    for ending, mode in ((".TAR", "w"), (".Tar.GZ", "w:gz"), (".tbz2", "w:bz2"), (".txz", "w:xz")):
+        write_tar(tmp_path / f"x{ending}", files, mode)
+    write_zip(tmp_path / "x.ZIP", files)
+    assert len(contents(tmp_path, limits())) == 5
+    for path in tmp_path.iterdir():
+        assert contents(path, limits()) == files
+    (tmp_path / "x.tar").write_bytes(b"Rar!\x1a\x07\x00" + bytes(600))
+    with pytest.raises(GanError, match=r"x\.tar: RAR"):
         walk(tmp_path / "x.tar", limits())
 
 
@@ -300,30 +281,19 @@ def flip(data, position):
     return data[:position] + bytes([data[position] ^ 0xFF]) + data[position + 1 :]
 
 
-DAMAGES = {
-    "torn.zip": lambda path: write_zip(path, FILES).read_bytes()[:-1024],
-    "checksum.tgz": lambda path: flip(write_tar(path, FILES, "w:gz").read_bytes(), -6),
-    "torn.tar": lambda path: write_tar(path, FILES).read_bytes()[:9000],
-    "header.tar": lambda path: flip(write_tar(path, FILES).read_bytes(), 4 * 3584 + 5),
-    "packed.tgz": lambda path: gzip.compress(DAMAGES["header.tar"](path)),
-    "empty.TAR": lambda path: b"",
-}
-
-
-@pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_archive_is_an_error_and_among_others_a_file_itself(name, tmp_path, limits):
-    path = tmp_path / name
-    path.write_bytes(DAMAGES[name](path))
-    with pytest.raises(GanError, match="damaged"):
-        walk(path, limits())
-    write_folder(tmp_path, {"a.jpg": b"1"})
-    write_tar(tmp_path / "z.tar", {"z.jpg": b"3"})
-    found = walk(tmp_path, limits())
-    damaged = (name, ("bad", "a damaged archive"))
-    assert [found[0], *found[-2:]] == [("a.jpg", None), damaged, ("z.tar/z.jpg", None)]
-    assert all(each.startswith(f"{name}/") for each, _ in found[1:-2])
-
-
-def test_the_headers_of_a_tar_are_not_kept(tmp_path, limits):
-    path = write_tar(tmp_path / "x.tar", {f"{i}.txt": b"" for i in range(2000)})
-    assert peak_of(lambda: sum(1 for _ in walk_files(path, limits()))) < MB
+def test_a_damaged_archive_is_an_error_and_among_others_a_file_itself(tmp_path, limits):
+    torn = write_zip(tmp_path / "x", FILES).read_bytes()[:-1024]
+    packed = write_tar(tmp_path / "x", FILES, "w:gz").read_bytes()
+    plain = write_tar(tmp_path / "x", FILES).read_bytes()
+    header = flip(plain, 4 * 3584 + 5)
+    damages = {"torn.zip": torn, "checksum.tgz": flip(packed, -6), "torn.tar": plain[:9000]}
+    damages |= {"header.tar": header, "packed.tgz": gzip.compress(header), "empty.TAR": b""}
+    for name, data in damages.items():
+        folder = write_folder(tmp_path / f"with {name}", {"a.jpg": b"1", name: data})
+        with pytest.raises(GanError, match="damaged"):
+            walk(folder / name, limits())
+        write_tar(folder / "z.tar", {"z.jpg": b"3"})
+        found = walk(folder, limits())
+        damaged = (name, ("bad", "a damaged archive"))
+        assert [found[0], *found[-2:]] == [("a.jpg", None), damaged, ("z.tar/z.jpg", None)]
+        assert all(each.startswith(f"{name}/") for each, _ in found[1:-2])

