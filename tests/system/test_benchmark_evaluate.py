@@ -18,52 +18,6 @@ def _benchmarks_can_be_imported(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
 
 
-def taken(seconds, score=float("nan")):
-    from benchmarks.evaluate import Taken
-
-    return Taken(seconds, 2 * seconds, score)
-
-
-def raced(**changes):
-    """Two repeats; the peer's score is 100."""
-    return {
-        "files": [taken(10), taken(10)],
-        "pytorch_fid": [taken(190, 100.0), taken(390, 100.0)],
-        "peer": [taken(200, 100.0), taken(400, 100.0)],
-        "cold": [taken(100, 100.5), taken(100, 100.5)],
-        "warm": [taken(40, 100.5), taken(50, 100.5)],
-    } | changes
-
-
-def test_ratios_are_medians_over_the_repeats_and_differences_relative(capsys):
-    from benchmarks.evaluate import summary, table
-
-    assert summary(raced()) == {
-        "cold_vs_pytorch_fid": 3.0,
-        "cached_vs_pytorch_fid": 6.5,
-        "score_difference": 0.005,
-    }
-    found = summary(raced(bf16=[taken(50, 100.5 * 1.01), taken(50, 100.5 * 1.01)]))
-    assert found["bf16_vs_float32"] == 2.0  # of our own
-    assert found["bf16_deviation"] == pytest.approx(0.01)
-    with pytest.raises(SystemExit, match="another score"):
-        summary(raced(warm=[taken(40, 100.6), taken(50, 100.6)]))
-    assert taken(1) + taken(2, 5.0) == taken(3, 5.0)  # two parts of the peer
-    table(raced())
-    rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == 6
-    assert rows[1].split()[-3:] == ["10.0", "20", "30.00"]
-    assert rows[4].split()[-4:] == ["100.0", "200", "3.00", "100.5"]
-
-
-def test_the_only_distance_of_a_result_is_its_score(tmp_path):
-    from benchmarks.evaluate import score_of
-
-    found = {"fd": {"metric": "frechet", "value": 12.5}, "kd": {"metric": "kernel", "value": 1}}
-    (tmp_path / "evaluation.json").write_text(json.dumps({"metrics": found}))
-    assert score_of(tmp_path / "evaluation.json") == 12.5
-
-
 @pytest.mark.slow
 def test_the_peer_s_files_are_the_images_that_our_evaluation_looks_at(checkpoint, tmp_path):
     from benchmarks.evaluate import PNGS, SEED
