@@ -97,19 +97,12 @@ def _protocol_parts(metric: MetricResult, result: EvaluationResult) -> dict[str,
 
 def evaluated_from(run: StoredRun) -> EvaluatedRun:
     """Read metrics of an MLflow run; GanError if it has none, or none with a protocol."""
-    command = f"`gan evaluate --run {run.run_id[:SHORT]}`"
     protocols = read_protocols(run)
-    if protocols is None and "protocols" in run.tags:
-        raise GanError(
-            f"{label_of(run)}: its tag `protocols` is damaged; {command} measures again"
-        )
     if protocols is None:
-        if any(key.startswith(("fid_", "fd_")) for key in run.metrics):
-            raise GanError(
-                f"{label_of(run)}: its metrics have no protocol and cannot be compared; {command} "
-                "measures again"
-            )
-        raise GanError(f"{label_of(run)}: not evaluated yet; {command} does it")
+        measured = any(key.startswith(("fid_", "fd_")) for key in run.metrics)
+        why = "its metrics have no protocol" if measured else "not evaluated yet"
+        command = f"`gan evaluate --run {run.run_id[:SHORT]}`"
+        raise GanError(f"{label_of(run)}: {why}; {command} does it")
     settings = {key: value for key, value in run.params.items() if key.startswith("cache.")}
     return EvaluatedRun(
         name=one_line(run.name),
