@@ -98,8 +98,6 @@ class Outcome:
     def _find_kept(self, pictures: Integers) -> Integers:
         """For each picture that of the leader of its first avatar; itself if there is none."""
         avatars = self.decoded.avatars
-        if not len(avatars):
-            return pictures
         first = np.minimum(np.searchsorted(avatars["picture"], pictures), len(avatars) - 1)
         leader = self.selection.leader[first]
         has_leader = (avatars["picture"][first] == pictures) & (leader >= 0)
@@ -140,8 +138,6 @@ def refuse_empty(outcome: Outcome, rejected: Sequence[Rejected]) -> None:
             f"preprocess.filters leaves out all {len(outcome.decoded.avatars)} avatars; lower its "
             "limits, one after the other, and look at reports/filters.png"
         )
-    if not rejected:
-        raise GanError("the dataset holds no image at all; scrape again with another source")
     reason = f"{rejected[0].reject.reason} {rejected[0].reject.detail}".rstrip()
     raise GanError(
         f"none of {len({each.picture for each in rejected})} images can be used; the first, "
