@@ -22,6 +22,7 @@ PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 BOX = ("face_x", "face_y", "face_width", "face_height", "score")
 ALL_PASS = dict.fromkeys(("min_side", "min_contrast", "min_sharpness", "min_colour"), 0)
 ALL_PASS |= {"max_aspect": 1000.0, "max_one_colour": 1.0}
+NEAR = {"near": True, "dhash": 4, "phash": 8}
 NEAR_STAY = {"near": False, "dhash": 0, "phash": 0}
 TEXT = b"this is no picture, whatever its name says"
 

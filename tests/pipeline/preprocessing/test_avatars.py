@@ -122,10 +122,3 @@ def test_a_flipped_byte_gives_the_same_as_pillow(place):
             decode_square(bytes(data), SQUARE)
     else:
         assert np.array_equal(avatars[0].pixels, decode_square(bytes(data), SQUARE))
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_picture_too_long_for_the_borders_is_a_reject(kind):
-    _, (reject,) = make_avatars(encode(noisy(1, 100), kind), Recipe(PAD))
-    assert reject.reason == UNREADABLE
-    assert "100 times as long as wide" in reject.detail

@@ -32,18 +32,6 @@ def test_margin_and_centre_place_the_square_around_the_box():
     assert framed(Box(100, 40, 60, 80), 2.0, 0.25) == (50, -20, 210, 140)
 
 
-def test_with_margin_two_the_box_is_the_middle_half():
-    page = Image.new("RGB", (300, 300), BLUE)
-    page.paste(RED, (100, 100, 164, 164))
-    crop = cut_square(page, framed(Box(100, 100, 64, 64), 2.0, 0.5), 64)
-    assert crop.shape == (64, 64, 3)
-    assert crop.dtype == np.uint8
-    assert crop.flags.c_contiguous
-    assert (crop[20:44, 20:44] == RED).all()
-    assert (crop[:12] == BLUE).all()
-    assert (crop[:, 52:] == BLUE).all()
-
-
 @pytest.mark.parametrize(
     "square", [(20, 30, 52, 62), (20.5, 30.25, 52.5, 62.25), (20.3, 10.7, 100.3, 90.7)]
 )

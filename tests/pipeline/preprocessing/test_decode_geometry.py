@@ -23,18 +23,6 @@ def test_the_centre_square_is_cut_out(size):
     assert np.unique(array.reshape(-1, 3), axis=0).tolist() == [[0, 0, 255]]
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-@pytest.mark.parametrize("side", [64, 96, 1000])
-def test_a_checkerboard_shrinks_to_grey(kind, side):
-    board = (np.indices((side, side)).sum(0) % 2 * 255).astype(np.uint8)
-    data = encode(
-        Image.fromarray(board).convert("RGB"), kind, **({"quality": 95} if kind == "JPEG" else {})
-    )
-    array = decode_square(data, SETTINGS)[4:-4, 4:-4]
-    assert array.min() > 110
-    assert array.max() < 145
-
-
 def test_a_large_jpeg_shrinks_as_without_draft():
     rng = np.random.default_rng(2)
     soft = Image.fromarray(rng.integers(0, 256, (12, 9, 3), dtype=np.uint8)).resize((900, 1200))

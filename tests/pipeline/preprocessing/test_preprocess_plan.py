@@ -52,14 +52,6 @@ def test_of_entries_with_equal_files_the_first_counts(tmp_path):
     ]
 
 
-def test_without_an_image_the_plan_is_empty(tmp_path):
-    paths = make_dataset(tmp_path, pictures(1))
-    dataset = Dataset.open(paths.data)
-    (paths.data / "manifest.jsonl").write_text("")
-    plan = make_plan(dataset, 0.3, None)
-    assert len(plan) == plan.train == len(plan.same_files) == 0
-
-
 def test_the_last_64_bits_of_the_hash_decide_the_split():
     random = np.random.default_rng(0)
     digests = random.integers(0, 256, (5000, 32), dtype=np.uint8)

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from preprocess_inputs import section
+from preprocess_inputs import NEAR, section
 
 from pipeline.preprocessing.measures import measure, phash
 from pipeline.preprocessing.plan import ENTRY_DTYPE
@@ -12,7 +12,6 @@ from pipeline.preprocessing.selection import order_by_preference, select
 from pipeline.preprocessing.workers.image_slots import StagedImages
 from pipeline.preprocessing.workers.worker import AVATAR_DTYPE
 
-NEAR = {"near": True, "dhash": 4, "phash": 8}
 SIZE = 32
 
 

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from preprocess_inputs import (
     BOX,
+    NEAR,
     TEXT,
     assert_counts_add_up,
     contents,
@@ -68,7 +69,7 @@ def test_the_cache_holds_the_decoded_files_train_first_in_order(paths, files):
 
 
 def test_two_workers_and_a_second_run_give_the_same_bytes_and_all_settings(paths):
-    chosen = params(duplicates={"near": True, "dhash": 4, "phash": 8}, filters={"min_contrast": 9})
+    chosen = params(duplicates=NEAR, filters={"min_contrast": 9})
     run(chosen, paths, workers=1)
     first = contents(paths.cache), contents(paths.reports)
     run(chosen, paths, workers=2)

@@ -7,13 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 from picture_files import encode
 from PIL import Image, ImageFilter
-from preprocess_inputs import assert_counts_add_up, make_dataset, numbers_in, params
+from preprocess_inputs import NEAR, assert_counts_add_up, make_dataset, numbers_in, params
 
 from gan.errors import GanError
 from gan.tensor_cache import TensorCache
 from pipeline.stages.preprocess import run
-
-NEAR = {"near": True, "dhash": 4, "phash": 8}
 
 
 def drawn(seed, size=(64, 64)):
