@@ -19,6 +19,7 @@ from gan.atomic import write_atomically
 from gan.errors import GanError
 from pipeline.console import say, warn
 from pipeline.crawl.storage.writer import discard, recover
+from pipeline.dataset.dvc_cache import DvcCache
 from pipeline.dataset.dvc_md5 import directory_md5
 from pipeline.dataset.layout import DESCRIPTION
 from pipeline.dataset.reader import Dataset
@@ -87,21 +88,6 @@ class DataPin:
             raise GanError(f"`dvc commit data.dvc` failed: {lines[-1]}")
         if before != self.md5:
             say(f"data.dvc: {before or 'nothing'} -> {self.md5}; {COMMIT}")
-
-    def holds(self, md5: str) -> bool:
-        """True where DVC's cache has every file of the folder with this directory md5."""
-        if not self.in_dvc:
-            return False
-        cache = self.paths.root / self._dvc("cache", "dir").stdout.strip() / "files" / "md5"
-
-        def locate(each: str) -> Path:
-            return cache / each[:2] / each[2:]
-
-        try:
-            files = json.loads(locate(md5).read_bytes())
-            return all(locate(each["md5"]).is_file() for each in files)
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
 
     def _dvc(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "dvc", *arguments]
@@ -215,7 +201,8 @@ class DataFolder:
         if old is None:
             return False
         covered = new is not None and old.shards.items() <= new.shards.items()
-        return covered or self.pin.holds(directory_md5(self.replaced))
+        cache = DvcCache(self.paths.root)
+        return covered or bool(cache.list_files(directory_md5(self.replaced)))
 
 
 def open_verified(folder: Path) -> tuple[Dataset | None, str]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gan.errors import GanError
+from pipeline.dataset.dvc_cache import DvcCache, read_locked_outs, read_pinned_md5
 from pipeline.dataset.source_file import is_embedded
 from pipeline.paths import sha256_of
-from pipeline.runs.lineage.dvc_cache import DvcCache, read_locked_outs, read_pinned_md5
 from pipeline.runs.lineage.trace import CHANGES, Code, Lineage
 from pipeline.runs.other_checkout import code_digest_in
 

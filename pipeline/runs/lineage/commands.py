@@ -3,8 +3,8 @@
 import os
 import shlex
 
+from pipeline.dataset.dvc_cache import DvcCache
 from pipeline.dataset.source_file import is_embedded
-from pipeline.runs.lineage.dvc_cache import DvcCache
 from pipeline.runs.lineage.trace import PATCH, Code, Lineage
 from pipeline.tracking.mlflow.store import sqlite_file, tracking_uri
 

@@ -7,8 +7,8 @@ import typer
 
 from gan.errors import GanError
 from pipeline.console import say, warn
+from pipeline.dataset.dvc_cache import DvcCache
 from pipeline.paths import Paths
-from pipeline.runs.lineage.dvc_cache import DvcCache
 from pipeline.runs.lineage.trace import CHANGES, Code, Lineage, trace
 from pipeline.runs.other_checkout import identity_in
 from pipeline.runs.reproduce.checkout import ReproductionFolder

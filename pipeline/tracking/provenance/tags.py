@@ -12,9 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
-import yaml
 
 from pipeline.console import without_secrets
+from pipeline.dataset.dvc_cache import read_pinned_md5
 from pipeline.paths import Paths
 from pipeline.tracking.provenance.git import Git
 from pipeline.tracking.provenance.uncommitted import SECRET, list_changes
@@ -97,10 +97,7 @@ def _processor() -> str:
 
 
 def _data_md5(pin: Path) -> str | None:
-    try:
-        return str(yaml.safe_load(pin.read_text(encoding="utf-8"))["outs"][0]["md5"])
-    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
-        return None
+    return read_pinned_md5(pin.read_text(errors="replace")) if pin.is_file() else None
 
 
 def _user() -> str | None:

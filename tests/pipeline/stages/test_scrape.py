@@ -17,6 +17,7 @@ from gan.errors import GanError
 from gan.params.file import parse_params
 from pipeline.crawl.data_folder import SKELETON, DataFolder, DataPin
 from pipeline.crawl.request import ScrapeRequest
+from pipeline.dataset.dvc_cache import DvcCache
 from pipeline.dataset.dvc_md5 import directory_md5
 from pipeline.dataset.reader import Dataset
 from pipeline.paths import Paths
@@ -292,8 +293,8 @@ def test_dvc_pins_restores_and_never_pins_a_difference_in_silence(in_dvc, tmp_pa
     pin = yaml.safe_load(paths.pin.read_text())
     assert pin["outs"][0]["md5"] == directory_md5(paths.data) == DataPin(paths).md5
     assert [dep["path"] for dep in pin["deps"]] == ["data.ok", "source.yaml"]
-    assert DataPin(paths).holds(DataPin(paths).md5)
-    assert not DataPin(paths).holds("00" * 16 + ".dir")
+    assert DvcCache(paths.root).list_files(DataPin(paths).md5)
+    assert not DvcCache(paths.root).list_files("00" * 16 + ".dir")
 
     whole = files_of(paths.data)
     shutil.rmtree(paths.data)

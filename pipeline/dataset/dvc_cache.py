@@ -1,16 +1,14 @@
-"""DVC's cache, read without checking anything out."""
+"""DVC's cache and files, read without checking anything out."""
 
 import json
 import re
+import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import yaml
-
-from gan.errors import GanError
-from pipeline.runs.other_checkout import call
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
@@ -24,11 +22,11 @@ class DvcCache:
     @cached_property
     def folder(self) -> Path | None:
         """Its folder; None outside of DVC."""
-        try:
-            name = call(self.root, sys.executable, "-m", "dvc", "cache", "dir").decode().strip()
-        except GanError:
+        if not (self.root / ".dvc").is_dir():
             return None
-        return (self.root / name).resolve()
+        command = [sys.executable, "-m", "dvc", "cache", "dir"]
+        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
+        return (self.root / done.stdout.strip()).resolve() if done.returncode == 0 else None
 
     def read(self, md5: str) -> bytes | None:
         """Content of an md5, such as ab12... or ab12....dir; None if the cache lacks it."""
