@@ -93,7 +93,9 @@ def runs_by_user(team: Team, monkeypatch) -> dict[str, Run]:
     return {("ann", "bob")[int(run.data.params["train.seed"])]: run for run in runs}
 
 
-def test_two_trainings_at_once_land_whole(team, trained, monkeypatch):
+def test_two_trainings_at_once_land_whole_with_their_files_in_the_bucket(
+    team, trained, monkeypatch, tmp_path
+):
     for name, run in runs_by_user(team, monkeypatch).items():
         assert run.info.status == "FINISHED"
         assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
@@ -107,10 +109,6 @@ def test_two_trainings_at_once_land_whole(team, trained, monkeypatch):
         assert [value for _, value in there] == pytest.approx(
             [float(line["loss/generator"]) for line in local], rel=1e-5
         )
-
-
-def test_pictures_and_checkpoints_lie_in_the_bucket(team, trained, monkeypatch, tmp_path):
-    for name, run in runs_by_user(team, monkeypatch).items():
         folder = folder_of(run.info.run_id)
         objects = {
             each.key.removeprefix(f"{folder}/"): each
@@ -122,8 +120,8 @@ def test_pictures_and_checkpoints_lie_in_the_bucket(team, trained, monkeypatch, 
         picture.write_bytes(objects[max(grids)].get()["Body"].read())
         assert read_lineage(picture)["run_key"] == run.data.tags["run_key"]
         last = max(key for key in objects if key.startswith("checkpoints/state-"))
-        local = (trained[name] / "models/final.pt").read_bytes()
-        assert objects[last].get()["Body"].read() == local
+        final = (trained[name] / "models/final.pt").read_bytes()
+        assert objects[last].get()["Body"].read() == final
 
 
 def test_a_third_machine_evaluates_both_and_compares_them(

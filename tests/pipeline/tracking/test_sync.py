@@ -182,29 +182,6 @@ def test_a_store_that_cannot_be_written_costs_a_line_and_nothing_is_lost(
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_full_costs_a_line_and_nothing_is_lost(stored, paths, synced):
-    record(paths, 2000)
-    expected = local_points(paths)
-    code = """
-    import resource, signal
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    size = (paths.root / 'mlflow.db').stat().st_size
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-    from gan.errors import GanError
-    try:
-        sync.run(paths)
-    except GanError as error:
-        print(error)
-    """
-    caller = python(paths, code)
-    out, _ = caller.communicate(timeout=120)
-    assert caller.returncode == 0
-    assert "records not sent" in out
-    synced()
-    assert points_in_store(paths) == expected
-
-
-@pytest.mark.slow
 def test_damaged_run_folders_cost_a_line_each_and_the_others_are_sent(stored, paths, capsys):
     for key in ("a", "b", "c"):
         record(paths, 5, key=key)

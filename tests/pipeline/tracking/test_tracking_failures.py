@@ -46,24 +46,6 @@ def test_calls_return_while_the_store_hangs(tmp_path):
     release.set()
 
 
-@pytest.mark.slow
-def test_a_refused_port_costs_two_lines_without_secrets_and_no_record(paths):
-    code = """
-    for step in range(1000): run.metrics({'loss': 1.0}, step)
-    run.commit()
-    run.close()
-    assert run.unsent > 1000
-    """
-    uri = "http://user:secret@127.0.0.1:9"
-    caller = python(paths, START, code, MLFLOW_TRACKING_URI=uri)
-    _, err = caller.communicate(timeout=120)
-    assert caller.returncode == 0, err
-    first, last = err.splitlines()
-    assert "http://127.0.0.1:9" in first
-    assert "1001 records" in last
-    assert "secret" not in err
-
-
 @pytest.mark.soak
 def test_a_server_that_never_answers_keeps_no_process_from_its_exit(paths):
     code = "run.metrics({'loss': 1.0}, 1); run.commit(); run.close(timeout_s=4)\n"
@@ -77,8 +59,8 @@ def test_a_server_that_never_answers_keeps_no_process_from_its_exit(paths):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["read-only", "corrupt", "a folder", "no such folder"])
-def test_a_store_that_cannot_be_written_costs_a_warning(
+@pytest.mark.parametrize("kind", ["read-only", "corrupt", "a folder", "no such folder", "refused"])
+def test_a_store_that_takes_nothing_costs_two_lines_without_secrets_and_no_record(
     paths, monkeypatch, capfd, empty_store, kind
 ):
     monkeypatch.chdir(paths.root)  # MLflow makes folders of the read-only URI's path
@@ -86,6 +68,7 @@ def test_a_store_that_cannot_be_written_costs_a_warning(
     uris = {
         "read-only": f"sqlite:///file:{database}?mode=ro&uri=true",
         "no such folder": "sqlite:////proc/nowhere/mlflow.db",
+        "refused": "http://user:secret@127.0.0.1:9",
     }
     if kind == "read-only":
         shutil.copyfile(empty_store, database)
@@ -101,7 +84,9 @@ def test_a_store_that_cannot_be_written_costs_a_warning(
             run.commit()
     run.close()
     assert run.unsent > 100
-    assert len(capfd.readouterr().err.splitlines()) == 2
+    first, last = capfd.readouterr().err.splitlines()
+    assert str(run.unsent) in last
+    assert "secret" not in first + last
 
 
 @pytest.mark.slow
