@@ -185,12 +185,13 @@ def checkpoint(tmp_path_factory, make_params):
 def gan(tmp_path):
     """gan("train", "--dry-run"): the command, as a process in tmp_path that no tracker hears.
 
-    With wait=False the process itself, still running; `store` is what keeps its records.
+    With wait=False the process itself, still running; `store` is what keeps its records;
+    `launcher` is what starts it, such as ("-m", "torch.distributed.run").
     """
     started = []
 
-    def start(*arguments: str, wait: bool = True, cwd: Path = tmp_path, store: str = ""):
-        command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
+    def start(*arguments: str, wait=True, cwd: Path = tmp_path, store="", launcher=()):
+        command = [sys.executable, *launcher, "-m", "pipeline.cli", *map(str, arguments)]
         pipe = subprocess.PIPE
         process = subprocess.Popen(
             command,

@@ -1,7 +1,6 @@
 """Distributed training by several gloo processes, which must equal that by a single process."""
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -295,81 +294,39 @@ EXACT = {
 }
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory, train_cache, write_params):
-    """checkout(): a new folder in which a training can run."""
+@pytest.fixture
+def checkout(tmp_path, train_cache, write_params):
+    """checkout("name"): a folder in which a training can run."""
 
-    def make() -> Paths:
-        paths = new_checkout(tmp_path_factory.mktemp("checkout"), train_cache)
+    def make(name: str) -> Paths:
+        paths = new_checkout(tmp_path / name, train_cache)
         write_params(paths.root / "params.yaml", EXACT)
         return paths
 
     return make
 
 
-@pytest.fixture(scope="module")
-def train():
-    """train(paths, "-m", "torch.distributed.run", ...): the stage, by that command."""
-    started = []
+@pytest.fixture
+def train(gan):
+    """train(paths, *launcher): the stage, to its end; what it said on stderr."""
 
-    def start(paths: Paths, *command: str) -> subprocess.Popen:
-        process = subprocess.Popen(
-            [sys.executable, *command, "-m", "pipeline.cli", "train"],
-            cwd=paths.root,
-            env=environment(paths.root),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(process)
-        return process
+    def run(paths: Paths, *launcher: str) -> str:
+        done = gan("train", cwd=paths.root, launcher=launcher)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
 
-    yield start
-    for process in started:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def end(process: subprocess.Popen) -> str:
-    """Wait until it ends well; what it said on stderr."""
-    _, output = process.communicate(timeout=240)
-    assert process.returncode == 0, output
-    return output
-
-
-@pytest.fixture(scope="module")
-def one_process_run(checkout, train):
-    """Checkout of a training by one process."""
-    paths = checkout()
-    end(train(paths))
-    return paths
-
-
-@pytest.fixture(scope="module")
-def two_process_run(checkout, train):
-    """Checkout of an uninterrupted training by two processes."""
-    paths = checkout()
-    end(train(paths, *TORCHRUN))
-    return paths
-
-
-def workers(process: subprocess.Popen) -> dict[str, psutil.Process]:
-    """The training processes of a torchrun, by rank."""
-    found = {}
-    for child in psutil.Process(process.pid).children():
-        with suppress(psutil.Error):
-            found[child.environ().get("RANK", "")] = child
-    return found
+    return run
 
 
 @pytest.mark.slow
 def test_two_processes_of_the_stage_publish_what_one_does_and_only_the_lead_writes(
-    one_process_run, two_process_run
+    checkout, train
 ):
+    both = checkout("one"), checkout("two")
+    train(both[0])
+    train(both[1], *TORCHRUN)
     written = []
-    for paths in (one_process_run, two_process_run):
+    for paths in both:
         files = {path.relative_to(paths.root) for path in paths.root.rglob("*") if path.is_file()}
         # the tracker and the log name theirs at random
         written.append({path for path in files if not {"logs", "tracking"} & set(path.parts)})
@@ -377,57 +334,51 @@ def test_two_processes_of_the_stage_publish_what_one_does_and_only_the_lead_writ
     checkpoints = sorted(path for path in written[0] if path.match("models/**/*.pt"))
     assert checkpoints
     for path in checkpoints:
-        alone, together = (
-            load_checkpoint(each.root / path) for each in (one_process_run, two_process_run)
-        )
+        alone, together = (load_checkpoint(each.root / path) for each in both)
         assert together["origin"] == alone["origin"]
         assert furthest(together["averaged"], alone["averaged"]) < 1e-9
-    alone, together = (
-        load_checkpoint(each.models / "final.pt")["state"]
-        for each in (one_process_run, two_process_run)
-    )
+    alone, together = (load_checkpoint(each.models / "final.pt")["state"] for each in both)
     for network in ("generator", "discriminator"):
         assert furthest(together[network], alone[network]) < 1e-9
     assert torch.equal(together["strength"], alone["strength"])
     losses = [
         np.genfromtxt(each.reports / "losses.tsv", names=True, delimiter="\t").view(float)
-        for each in (one_process_run, two_process_run)
+        for each in both
     ]
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
-def wait_for_state(paths: Paths, process: subprocess.Popen) -> None:
+def begin(gan, paths: Paths, *options: str) -> subprocess.Popen:
+    """A torchrun that has written a checkpoint."""
+    process = gan("train", wait=False, cwd=paths.root, launcher=[*TORCHRUN, *options])
     wait_for(lambda: any(seen_by(state) >= 64 for state in states(paths)), process)
+    return process
 
 
 @pytest.mark.soak
-def test_torchrun_restarts_a_training_that_lost_its_lead_and_it_resumes(
-    checkout, train, two_process_run
+def test_a_torchrun_that_lost_its_lead_or_is_asked_to_stop_resumes_with_any_number_of_processes(
+    gan, checkout, train, tmp_path
 ):
-    paths = checkout()
-    process = train(paths, *TORCHRUN, "--max-restarts=3")
-    wait_for_state(paths, process)
-    lead = workers(process)["0"]
-    lead.kill()
-    assert "resuming at" in end(process)
-    assert not lead.is_running()
-    assert outs(paths) == outs(two_process_run)
+    whole, lost, stopped = checkout("whole"), checkout("lost"), checkout("stopped")
+    train(whole, *TORCHRUN)
+    process = begin(gan, lost, "--max-restarts=3")
+    for child in psutil.Process(process.pid).children():
+        with suppress(psutil.Error):
+            if child.environ().get("RANK") == "0":
+                child.kill()
+    _, told = process.communicate(timeout=240)
+    assert process.returncode == 0, told
+    assert "resuming at" in told
+    assert outs(lost) == outs(whole)
 
-
-@pytest.mark.soak
-def test_a_torchrun_that_is_asked_to_stop_can_go_on_with_any_number_of_processes(
-    checkout, train, tmp_path, one_process_run, two_process_run
-):
-    paths = checkout()
-    process = train(paths, *TORCHRUN)
-    wait_for_state(paths, process)
+    process = begin(gan, stopped)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode != 0
-    assert not paths.models.exists()
-    copy = Paths(shutil.copytree(paths.root, tmp_path / "copy"))
-    for process in (train(paths, *TORCHRUN), train(copy)):
-        assert "resuming at" in end(process)
-    assert outs(paths) == outs(two_process_run)
-    alone, after = (load_checkpoint(each.models / "final.pt") for each in (one_process_run, copy))
+    assert not stopped.models.exists()
+    copy = Paths(shutil.copytree(stopped.root, tmp_path / "copy"))
+    assert "resuming at" in train(stopped, *TORCHRUN)
+    assert "resuming at" in train(copy)
+    assert outs(stopped) == outs(whole)
+    alone, after = (load_checkpoint(each.models / "final.pt") for each in (whole, copy))
     assert furthest(after["averaged"], alone["averaged"]) < 1e-9
