@@ -33,11 +33,11 @@ class Column:
         return min(widest, WIDEST_NAME) if self.name else widest
 
 
-def fold_head(key: str) -> str:
-    """Break a long name into two lines or more, after `_`, `/` or `.`."""
+def fold_head(key: str, width: int = WIDEST_HEAD) -> str:
+    """Break a name that is longer than `width` after `_`, `/` or `.`, into lines."""
     lines = [""]
     for part in re.findall(r"[^_/.]*[_/.]|[^_/.]+", key):
-        if lines[-1] and len(lines[-1] + part) > WIDEST_HEAD:
+        if lines[-1] and len(lines[-1] + part) > width:
             lines.append("")
         lines[-1] += part
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from rich.text import Text
 from pipeline.console import list_first, warn
 from pipeline.evaluation.format_number import count, figure
 from pipeline.paths import Paths
-from pipeline.runs.columns import Column, choose_columns, fold_head, print_table
+from pipeline.runs.columns import WIDEST_HEAD, Column, choose_columns, fold_head, print_table
 from pipeline.runs.evaluated import EvaluatedRun, MetricValue
 from pipeline.runs.find import Runs
 from pipeline.runs.metric_keys import direction_of, first_keys
@@ -110,8 +110,9 @@ def show(ranking: Ranking, keys: Sequence[str], console: Console) -> None:
 
 
 def _metric_column(key: str, runs: Sequence[EvaluatedRun]) -> Column:
-    head = fold_head(key) + ARROWS[direction_of(key)]
-    return Column(head, [_cell(run.metrics[key]) for run in runs])
+    cells = [_cell(run.metrics[key]) for run in runs]
+    width = max(WIDEST_HEAD, *map(len, cells))
+    return Column(fold_head(key, width) + ARROWS[direction_of(key)], cells)
 
 
 def _cell(metric: MetricValue) -> str:
