@@ -22,8 +22,6 @@ from pipeline.crawl.storage.writer import publish
 from pipeline.dataset.layout import MANIFEST
 from pipeline.dataset.manifest import ManifestEntry
 
-UTF_16 = "(UTF-16?)"
-
 
 @pytest.fixture
 def site():
@@ -55,31 +53,25 @@ def fetch_dataset(source, folder, known=None):
 
 def test_a_text_gives_an_entry_for_each_address_in_its_order(site, tmp_path, capsys):
     none = ["no address", "ftp://127.0.0.1/x.png", "file:///etc/passwd", "http://[::bad/x.png#a"]
-    lines = [
-        "# pictures",
-        "",
-        site.url("p2.png"),
-        f"  {site.url('p1.png#part')}\t",
-        "   # more",
-        site.url("gone.png"),
-        *none,
-        site.url("p2.png"),
-        site.url("p3.png"),
-    ]
+    two, one, gone, three = map(site.url, ("p2.png", "p1.png", "gone.png", "p3.png"))
+    lines = ["# pictures", "", two, f"  {one}#part\t", two, "   # more", gone, *none, three]
     path = write(tmp_path / "list.txt", "\ufeff" + "\r\n".join(lines))
+    limited = url_list(site, path, limit=2)
+    urls = [entry.url for entry in entries_of(limited, tmp_path / "limited")]
+    assert (urls, limited.total, site.asked["gone.png"]) == ([two, one], 2, 0)
     source = url_list(site, path)
     entries = entries_of(source, tmp_path / "journal")
     assert [(entry.url, entry.status) for entry in entries] == [
-        (site.url("p2.png"), "ok"),
-        (site.url("p1.png"), "ok"),
-        (site.url("gone.png"), "gone"),
+        (two, "ok"),
+        (one, "ok"),
+        (gone, "gone"),
         *((url, "blocked") for url in none),
-        (site.url("p3.png"), "ok"),
+        (three, "ok"),
     ]
     assert entries[3].reason == NO_ADDRESS
-    assert (entries[0].licence, entries[0].page) == ("CC0-1.0", entries[0].url)
+    assert (entries[0].licence, entries[0].page) == ("CC0-1.0", two)
     assert source.total == len(entries)
-    assert site.asked["p2.png"] == 1
+    assert site.asked["p2.png"] == 2
     assert "1 left out: addresses named again" in capsys.readouterr().err
 
 
@@ -121,13 +113,10 @@ def test_a_table_fills_the_entries_from_its_columns(site, tmp_path, name, separa
         ("list.txt", b"# nothing\n\n", "address"),
         ("list.txt", b"http://a/b.png\n" * 9000 + b"\xff", "UTF-8"),
         ("list.txt", b"http://a/b.png\nab\0cd\n", ":2: not UTF-8"),
-        ("list.txt", "http://a/絵é.png\n".encode("utf-16-le"), UTF_16),
-        ("list.csv", "url,tags\nhttp://a/b.png,x\n".encode("utf-16-be"), UTF_16),
-        ("list.txt", "http://a/b.png\n".encode("utf-16")[:-1], UTF_16),
+        ("list.csv", "url,tags\nhttp://a/b.png,x\n".encode("utf-16-be"), "(UTF-16?)"),
         ("list.csv", b"url,sha256\nhttp://a/b.png,abc\n", ":2: sha256 'abc'"),
         ("list.csv", b'url,tags\nhttp://a/b.png,"open\n' + b"http://a/c.png,\n", ":3: "),
         ("list.csv", b"url,url\nhttp://a,http://b\n", "url"),
-        ("list.csv", b"url\n" + b"x" * 200_000, ":2: field"),
         ("none.txt", None, "cannot be read"),
     ],
 )
@@ -142,15 +131,6 @@ def test_a_file_that_is_no_list_is_refused_in_one_line_before_any_request(
     assert str(tmp_path / name) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not site.asked
-
-
-def test_the_limit_counts_distinct_addresses(site, tmp_path):
-    lines = [site.url(f"p{number}.png") for number in (4, 4, 2, 9, 5)]
-    source = url_list(site, write(tmp_path / "list.txt", "\n".join(lines)), limit=3)
-    entries = entries_of(source, tmp_path / "journal")
-    assert [entry.url for entry in entries] == [lines[0], lines[2], lines[3]]
-    assert source.total == 3
-    assert site.asked["p5.png"] == 0
 
 
 def test_the_identity_is_of_the_content_and_names_no_folder(site, tmp_path):
@@ -212,7 +192,6 @@ def theirs(site, tmp_path):
         dead_entry(site.url("late.png"), "failed", "timed out"),
         good_entry(site.url("p1.png?again"), picture(1)),
         dead_entry("file:///x", "blocked", "not an http or https address"),
-        dead_entry(site.url("torn.png"), "bad", "damaged: broken data stream"),
         dead_entry(site.url("big.png"), "too_large", "over 5 bytes"),
     ]
     site.pages["p1.png?again"] = picture(1)
@@ -239,13 +218,12 @@ def test_a_complete_fetch_gives_the_same_manifest_and_shards_and_requests_nothin
     ours = fetch_dataset(source, tmp_path / "ours")
     assert (ours.folder / MANIFEST).read_bytes() == (theirs.folder / MANIFEST).read_bytes()
     assert (ours.digest, ours.counts) == (theirs.digest, theirs.counts)
-    assert source.total == sum(ours.counts.values()) == 14
+    assert source.total == sum(ours.counts.values()) == 13
     ours.verify()
-    for name in ("gone.png", "late.png", "torn.png", "big.png"):
-        assert site.asked[name] == 0
+    asked = {path: n for path, n in site.asked.items() if ".png" in path}
+    assert set(asked) == {*(f"p{number}.png" for number in range(8)), "p1.png?again"}
     assert source.continues(ours)
     assert not source.continues(theirs)
-    asked = {path: n for path, n in site.asked.items() if ".png" in path}
     again = fetch_dataset(source, tmp_path / "ours", EarlierCrawl(ours))
     assert again.digest == theirs.digest
     assert {path: n for path, n in site.asked.items() if ".png" in path} == asked
@@ -274,30 +252,12 @@ def test_a_killed_fetch_resumes_and_requests_nothing_twice(site, tmp_path, their
     site.pages["p6.png"] = picture(6)
     entries_of(source, tmp_path / "ours/journal")
     assert (tmp_path / "ours/journal" / JOURNAL).read_text().count("/late.png") == 1
-    assert fetch_dataset(source, tmp_path / "ours").digest == theirs.digest
+    ours = fetch_dataset(source, tmp_path / "ours")
+    assert ours.digest == theirs.digest
     assert (site.asked["p0.png"], site.asked["p6.png"]) == (1, 2)
-
-
-def test_entries_that_failed_elsewhere_are_copied_once(site, tmp_path):
-    late = dead_entry(site.url("late.png"), "failed", "timed out")
-    entries = [good_entry(site.url("p1.png"), picture(1)), late]
-    source = FromManifest(write_entries(tmp_path / "m.jsonl", entries), site.policy())
-    first = fetch_dataset(source, tmp_path)
-    with Journal(tmp_path / "again", source.identity, EarlierCrawl(first)) as journal:
-        sink = Sink(journal)
-        source.fetch(sink)
-        assert len(journal) == 0
-        assert not sink.counts["failed"]
-
-
-def test_older_manifests_without_source_are_understood(site, tmp_path):
-    entry = dataclasses.asdict(good_entry(site.url("p1.png"), picture(1)))
-    lean = {"url": site.url("p2.png"), "status": "ok", "sha256": sha256(picture(2))}
-    del entry["source"]
-    path = write(tmp_path / "manifest.jsonl", f"{json.dumps(entry)}\n\n{json.dumps(lean)}\n")
-    first, second = entries_of(FromManifest(path, site.policy()), tmp_path / "journal")
-    assert (first.status, first.source, first.tags) == ("ok", "", ("b", "a"))
-    assert (second.status, second.width, second.format) == ("ok", 8, "PNG")
+    with Journal(tmp_path / "again", source.identity, EarlierCrawl(ours)) as journal:
+        source.fetch(sink := Sink(journal))
+        assert len(journal) == sink.counts["failed"] == 0
 
 
 GOOD = {"url": "http://a/b.png", "status": "ok", "sha256": "0" * 64}
@@ -312,7 +272,6 @@ GOOD = {"url": "http://a/b.png", "status": "ok", "sha256": "0" * 64}
         ({"status": "fine"}, "status = 'fine'"),
         ({"sha256": "F" * 64}, "sha256 = 'FFFF"),
         ({"status": "gone"}, "status gone"),
-        ({"url": 5}, "url = 5"),
         ({"bytes": True}, "bytes = True"),
         ({"tags": [1]}, "tags"),
         ({"path": "/x"}, "'path'"),
@@ -328,7 +287,6 @@ def test_a_wrong_line_is_named_before_any_request(site, tmp_path, line, named):
         entries_of(FromManifest(path, site.policy()), tmp_path / "journal")
     assert str(caught.value).startswith(f"{path}:2: ")
     assert named in str(caught.value)
-    assert "\n" not in str(caught.value)
     assert not site.asked
 
 
@@ -343,40 +301,33 @@ def test_entries_that_are_not_on_the_web_are_blocked_and_repeated_ones_left_out(
     assert found[0].reason == NO_ADDRESS
     assert source.total == 4
     assert "1 left out: addresses named again" in capsys.readouterr().err
+    for url, advice in (
+        (urls[2], "gan scrape --source embedded"),
+        (urls[0], "no picture with an"),
+    ):
+        entries = [good_entry(url, picture(1)), dead_entry("http://a/b.png", "gone", "HTTP 404")]
+        path = write_entries(tmp_path / "none.jsonl", entries)
+        with pytest.raises(GanError, match=rf"none\.jsonl: .*{advice}"):
+            entries_of(FromManifest(path, site.policy()), tmp_path / "none")
 
 
-@pytest.mark.parametrize(
-    ("urls", "message"),
-    [
-        (["gallery:/1.jpg", "gallery:/2.jpg"], "gan scrape --source embedded"),
-        (["archive:1.jpg"], r"m\.jsonl"),
-        ([], r"m\.jsonl"),
-    ],
-)
-def test_a_manifest_with_nothing_to_fetch_is_an_error(site, tmp_path, urls, message):
-    entries = [good_entry(url, picture(1)) for url in urls]
-    entries += [dead_entry("http://a/b.png", "gone", "HTTP 404")]
-    path = write_entries(tmp_path / "m.jsonl", entries)
-    with pytest.raises(GanError, match=message):
-        entries_of(FromManifest(path, site.policy()), tmp_path / "journal")
-
-
-def test_every_entry_that_is_written_is_parsed_to_itself():
+def test_an_entry_is_parsed_to_itself_and_one_of_an_older_manifest_to_its_defaults():
     entry = good_entry("http://a/\ud800\u2028.png", picture(1), tags=("\x1b", "日本"))
     assert parse_entry(entry.to_json().encode()) == entry
+    older = {name: value for name, value in entry.to_dict().items() if name != "source"}
+    assert parse_entry(json.dumps(older).encode()) == dataclasses.replace(entry, source="")
     dead = dead_entry("", "blocked", "not an http or https address")
     assert parse_entry(dead.to_json().encode()) == dead
+    lean = parse_entry(json.dumps(GOOD).encode())
+    assert (lean.url, lean.tags, lean.licence, lean.width) == (GOOD["url"], (), "", 0)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["list", "manifest"])
-def test_a_long_file_is_surveyed_in_little_memory(site, tmp_path, kind):
-    urls = [f"http://site.example/pictures/{number:08}/full.png" for number in range(10_000)]
+def test_a_long_file_is_surveyed_in_little_memory(site, tmp_path):
     entry = good_entry("", picture(1))
+    urls = (f"http://site.example/pictures/{number:08}/full.png" for number in range(10_000))
     lines = (dataclasses.replace(entry, url=url).to_json() for url in urls)
-    path = write(tmp_path / "file", "\n".join(urls if kind == "list" else lines))
-    source = url_list(site, path) if kind == "list" else FromManifest(path, site.policy())
-    del urls
+    source = FromManifest(write(tmp_path / "file", "\n".join(lines)), site.policy())
     tracemalloc.start()
     try:
         assert source.total == 10_000

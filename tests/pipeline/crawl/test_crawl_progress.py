@@ -5,6 +5,7 @@ import pty
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -26,20 +27,6 @@ def list_image(number):
 def sink(tmp_path):
     with Journal(tmp_path, {"source": "test"}) as journal:
         yield Sink(journal)
-
-
-def test_every_status_is_counted_with_its_reasons(sink):
-    reasons = ["timed out"] * 3 + ["connection refused"] * 2
-    for number, reason in enumerate(reasons):
-        sink.reject(list_image(number), "failed", reason)
-    for number in range(5, 8):
-        sink.reject(list_image(number), "gone", "HTTP 404")
-    for number in range(8, 10):
-        sink.reject(list_image(number), "bad", f"damaged: truncated ({number} bytes)")
-    assert describe(sink) == (
-        "fetched 0, failed 5 (3x timed out, 2x connection refused), gone 3 (HTTP 404), "
-        "bad 2 (damaged: truncated)"
-    )
 
 
 def test_a_resumed_crawl_counts_every_image_once(tmp_path):
@@ -68,6 +55,18 @@ def test_a_log_has_a_plain_last_line(sink, capsys, total):
     assert "\x1b" not in line
 
 
+def test_every_status_is_counted_with_its_reasons(sink):
+    rejects = [("failed", "timed out")] * 3 + [("failed", "connection refused")] * 2
+    rejects += [("gone", "HTTP 404")] * 3
+    rejects += [("bad", f"damaged: truncated ({number} bytes)") for number in (8, 9)]
+    for number, reject in enumerate(rejects):
+        sink.reject(list_image(number), *reject)
+    assert describe(sink) == (
+        "fetched 0, failed 5 (3x timed out, 2x connection refused), gone 3 (HTTP 404), "
+        "bad 2 (damaged: truncated)"
+    )
+
+
 IN_A_TERMINAL = """
 import sys, time
 from pathlib import Path
@@ -94,16 +93,9 @@ def test_a_terminal_shows_a_bar_with_rate_and_counts(tmp_path):
     )
     os.close(theirs)
     seen = b""
-    while chunk := _read(ours):
-        seen += chunk
-    os.close(ours)
+    with suppress(OSError), os.fdopen(ours, "rb", 0) as terminal:  # until the other side closes
+        while chunk := terminal.read(65536):
+            seen += chunk
     assert process.wait() == 0
     assert "30/40" in seen.decode()
     assert re.search(r"\d/s; fetched 0, gone 30 \(HTTP 404\)", seen.decode())
-
-
-def _read(descriptor):
-    try:
-        return os.read(descriptor, 65536)
-    except OSError:  # the other side is closed
-        return b""
