@@ -21,7 +21,6 @@ TEMPLATE = """\
 def test_code_is_one_short_line_whatever_comes():
     assert code("long_hair") == "`long_hair`"
     assert code("") == code(" \n\t\u200b") == "*(empty)*"
-    assert code("a\nb\x07c") == "`a b c`"
     assert code("`|\\") == "`'¦\N{REVERSE SOLIDUS OPERATOR}`"
     assert code("x" * 500) == f"`{'x' * 79}…`"
 
@@ -36,10 +35,7 @@ def test_a_template_prints_texts_as_code_and_its_own_markup_as_it_is(tmp_path, t
     tokens = parse_markdown(page)
     kinds = [token.type for token in tokens]
     assert not MARKUP & set(kinds)
-    assert (kinds.count("heading_open"), kinds.count("table_open"), kinds.count("td_open")) == (
-        1,
-        1,
-        4,
-    )
+    assert kinds.count("heading_open") == kinds.count("table_open") == 1
+    assert kinds.count("td_open") == 4
     assert kinds.count("em_open") == 1 + 4 * (not text.strip())
     assert page.count("1,234,567 |") == 2

@@ -31,16 +31,9 @@ def test_help_lists_the_commands_in_the_order_of_the_pipeline_and_imports_nothin
         assert f"'{heavy}'" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        ("train", ["cache/", "models/snapshots/", "models/final.pt", "losses.tsv"]),
-        ("weights fetch", ["weights/", "network", "--url"]),
-    ],
-)
-def test_the_help_of_a_command_says_what_it_reads_and_writes(command, words):
-    text = " ".join(CliRunner().invoke(app, [*command.split(), "--help"]).output.split())
-    assert [word for word in words if word not in text] == []
+def test_the_help_of_a_command_says_what_it_writes():
+    text = CliRunner().invoke(app, ["train", "--help"]).output
+    assert all(word in text for word in ("models/snapshots/", "models/final.pt", "losses.tsv"))
 
 
 def mistake(done, *words):
@@ -51,24 +44,13 @@ def mistake(done, *words):
         assert word in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"preprocess.size": 50}, ["preprocess.size = 50", "128, 192 or 256"]),
-        ({"train.colour": 1}, ["train.colour"]),
-        ({"train.recipes.wgan_gp.discriminator_norm": "batch"}, ["wgan_gp", "batch"]),
-    ],
-)
-def test_a_wrong_param_is_one_line(gan, write_params, tmp_path, change, words):
-    write_params(tmp_path / "params.yaml", change)
-    mistake(gan("train"), *words)
-
-
-def test_unreadable_params_are_one_line(gan, tmp_path):
-    mistake(gan("train"), "params.yaml", "no such file")
-    mistake(gan("train", "--params", tmp_path), "cannot be read")
+def test_wrong_or_unreadable_params_are_one_line(gan, write_params, tmp_path):
+    write_params(tmp_path / "params.yaml", {"preprocess.size": 50})
+    mistake(gan("train"), "preprocess.size = 50", "128, 192 or 256")
     (tmp_path / "params.yaml").write_text("a: [")
     mistake(gan("train"), "not valid YAML")
+    mistake(gan("train", "--params", tmp_path), "cannot be read")
+    mistake(gan("train", "--params", tmp_path / "none"), "no such file")
 
 
 @pytest.mark.slow
@@ -76,14 +58,11 @@ def test_unreadable_params_are_one_line(gan, tmp_path):
     ("command", "words"),
     [
         ("train", ["cache", "gan preprocess"]),
-        ("evaluate", ["cache", "gan preprocess"]),
-        ("evaluate --ckpt text", ["text", "not a checkpoint"]),
         ("generate --ckpt text", ["text", "not a checkpoint"]),
         ("generate --ckpt none.pt", ["none.pt", "no such"]),
         ("weights add none.pth", ["none.pth", "no such file"]),
         ("weights add text", ["sha256"]),
         ("summary", ["dvc repro"]),
-        ("results add mine", ["dvc repro"]),
         ("results render", ["no results"]),
     ],
 )
@@ -101,7 +80,7 @@ def test_a_missing_or_wrong_file_is_an_error(write_params, tmp_path, monkeypatch
     ("options", "named"),
     [
         (["--ckpt", "a.pt", "--images", "b"], ["--ckpt", "--images"]),
-        (["--out", "x", "--workers", "3"], ["--out", "--workers", "--ckpt"]),
+        (["--out", "x"], ["--out", "--ckpt"]),
         (["--images", "b", "--seeds", "2-4", "--raw"], ["--seeds", "--raw"]),
         (["--run", "latest", "--fakes", "1"], ["--fakes", "= 1"]),
         (["--ckpt", "a.pt", "--metrics", "fid"], ["--metrics", "'fid'"]),
@@ -122,12 +101,11 @@ def test_options_that_do_not_go_together_are_named_as_they_are_typed(
 def test_a_source_without_pictures_is_one_line_besides_the_tracker(gan, tmp_path, write_params):
     (tmp_path / "empty").mkdir()
     write_params(tmp_path / "params.yaml")
-    for source, words in (("archive:empty", "holds no"), ("archive:none", "no such file")):
-        done = gan("scrape", "--source", source)
-        assert done.returncode == 1
-        (line,) = [each for each in done.stderr.splitlines() if each.startswith("gan: ")]
-        assert words in line
-        assert "Traceback" not in done.stderr
+    done = gan("scrape", "--source", "archive:empty")
+    assert done.returncode == 1
+    (line,) = [each for each in done.stderr.splitlines() if each.startswith("gan: ")]
+    assert "holds no" in line
+    assert "Traceback" not in done.stderr
 
 
 def test_a_usage_error_exits_with_2():
@@ -156,8 +134,8 @@ def test_a_stage_of_dvc_hands_over_to_the_checkout_it_runs_in(tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_ends_a_scrape_with_130(gan, tmp_path):
     (tmp_path / "source.yaml").write_text(
-        "source: embedded\ncount: 3000\nsize: 128\nseed: 1\npainter: 1\nview: avatars\n"
-        "licence: CC0-1.0\n"
+        "{source: embedded, count: 3000, size: 128, seed: 1, painter: 1, view: avatars, "
+        "licence: CC0-1.0}\n"
     )
     process = gan("scrape", "--ensure", wait=False)
     until(lambda: process.poll() is not None or any(tmp_path.glob("data.staging/*/*.jsonl")))

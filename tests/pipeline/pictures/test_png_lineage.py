@@ -1,6 +1,5 @@
 """Lineage in the text chunks of a PNG: what is written is read back, anything else is refused."""
 
-import json
 import struct
 import zlib
 
@@ -22,10 +21,9 @@ SUBJECT = {
 def picture(tmp_path):
     """picture(chunks): a PNG file with these texts."""
 
-    def write(chunks=None):
-        file = tmp_path / "picture.png"
-        Image.new("RGB", (4, 4), "teal").save(file, pnginfo=chunks)
-        return file
+    def write(chunks):
+        Image.new("RGB", (4, 4), "teal").save(tmp_path / "picture.png", pnginfo=chunks)
+        return tmp_path / "picture.png"
 
     return write
 
@@ -42,56 +40,36 @@ def test_a_lineage_is_read_back_value_for_value_and_equal_ones_make_equal_files(
     assert picture(make_text_chunks(backwards, "7")).read_bytes() == first
 
 
-def texts(text, key="gan.lineage"):
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "[1]", '{"format": "other"}', "x" * LONGEST])
+def test_a_picture_without_a_valid_chunk_is_an_error(picture, text):
     info = PngImagePlugin.PngInfo()
-    info.add_text(key, text, zip=len(text) > 1000)
-    return info
-
-
-@pytest.mark.parametrize(
-    "chunks",
-    [
-        None,
-        texts("a cat", "Comment"),
-        texts("{"),
-        texts("[" * 100_000),
-        texts("[1]"),
-        texts(json.dumps({"format": "other"})),
-        texts(json.dumps("x" * LONGEST)),
-    ],
-)
-def test_a_picture_without_a_valid_chunk_is_an_error(picture, chunks):
-    with pytest.raises(GanError, match=r"picture\.png"):
-        read_lineage(picture(chunks))
+    for chunks in (None, info):
+        with pytest.raises(GanError, match=r"picture\.png"):
+            read_lineage(picture(chunks))
+        info.add_text("gan.lineage", text, zip=True)
 
 
 def test_a_truncated_file_gives_the_whole_lineage_or_an_error(picture, tmp_path):
     file = picture(make_text_chunks(SUBJECT, "7"))
     whole, lineage = file.read_bytes(), read_lineage(file)
-    errors = []
+    errors = 0
     for length in range(0, len(whole), 7):
         file.write_bytes(whole[:length])
         try:
             assert read_lineage(file) == lineage  # only the end of the pixels is missing
-        except GanError as error:
-            errors.append(str(error))
-    assert len(errors) > len(whole) // 7 * 0.8
-    assert all(each.startswith(f"{file}: ") for each in errors)
+        except GanError:
+            errors += 1
+    assert errors > len(whole) // 7 * 0.8
     with pytest.raises(GanError, match=r"none\.png"):
         read_lineage(tmp_path / "none.png")
-
-
-def chunk(kind, content):
-    whole = kind + content
-    return struct.pack(">I", len(content)) + whole + struct.pack(">I", zlib.crc32(whole))
 
 
 def test_a_huge_picture_is_refused_or_read_without_decoding_it(picture, monkeypatch):
     """A file of a kilobyte whose header claims 400 million pixels."""
     file = picture(make_text_chunks(SUBJECT, "7"))
-    header = struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
-    rest = file.read_bytes()[8 + 25 :]
-    file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + rest)
+    whole = file.read_bytes()
+    header = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
+    file.write_bytes(whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:])
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 89_478_485)
     with pytest.raises(GanError, match="pixels"):
         read_lineage(file)
