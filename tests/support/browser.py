@@ -7,9 +7,9 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 
 from filelock import FileLock
+from playwright.sync_api import sync_playwright
 
 NAMES = (
     *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
@@ -34,14 +34,9 @@ def chromium() -> str:
 @contextmanager
 def launched():
     """A running browser of playwright's."""
-    from playwright.sync_api import sync_playwright
-
+    path = chromium()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium(), headless=True, args=list(OPTIONS)
-        )
-        yield browser
-        browser.close()
+        yield playwright.chromium.launch(executable_path=path, args=list(OPTIONS))
 
 
 def _of_the_machine():
@@ -58,10 +53,7 @@ def _of_debian():
 
 
 def _of_playwright():
-    from playwright.sync_api import sync_playwright
-
+    subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
     with sync_playwright() as playwright:
-        path = Path(playwright.chromium.executable_path)
-    if not path.exists():
-        subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
-    return str(path) if path.exists() else None
+        path = playwright.chromium.executable_path
+    return path if os.path.exists(path) else None

@@ -87,12 +87,8 @@ def store(tracked, monkeypatch):
     return client_of(paths)
 
 
-def models(client):
-    return client.search_logged_models(["1"])
-
-
 def model_of(client, seen="128"):
-    (found,) = [each for each in models(client) if each.tags["images_seen"] == seen]
+    (found,) = client.search_logged_models(["1"], f"tags.images_seen = '{seen}'")
     return found
 
 
@@ -104,12 +100,10 @@ def model_of(client, seen="128"):
     [
         ([-1], {}, "seed = '-1'"),
         (["seven"], {}, "seed = 'seven'"),
-        ([1.5], {}, "seed = '1.5'"),
         ([True], {}, "seed = 'True'"),
         ([2**63], {}, "seed = '9223372036854775808'"),
         (range(MOST_SEEDS + 1), {}, "at most 10000"),
         ({"seeds": [1]}, {}, "column `seed` is missing"),
-        ([1], {"truncation": 2}, "truncation = '2'"),
         ([1], {"truncation": float("nan")}, "truncation = 'nan'"),
         ({"seed": [1], "truncation": [-0.1]}, {}, "truncation = '-0.1'"),
         ({"seed": [1, 2], "truncation": [0.1]}, {}, "1 truncations for 2 seeds"),
@@ -121,12 +115,6 @@ def test_a_bad_request_is_one_line_that_names_the_value(given, params, message):
         parse_request(given, params)
 
 
-def test_a_seed_without_a_truncation_of_its_own_has_the_usual_one():
-    table = {"seed": [1, 2, 3], "truncation": [0.5, float("nan"), None]}
-    asked = parse_request(table, {"truncation": 1})
-    assert (asked.seed, asked.truncation) == ([1, 2, 3], [0.5, 1.0, 1.0])
-
-
 def test_pixels_and_files_are_those_of_gan_generate_whatever_else_is_asked_for(
     tmp_path, make_params
 ):
@@ -136,6 +124,9 @@ def test_pixels_and_files_are_those_of_gan_generate_whatever_else_is_asked_for(
     assert together.shape == (20, 32, 32, 3)
     assert together.dtype == np.uint8
     (alone,) = model.predict([7], {"truncation": 0.7})
+    table = {"seed": [7, 7, 7], "truncation": [1.0, float("nan"), None]}
+    for usual in model.predict(table, {"truncation": 0.7})[1:]:
+        assert np.array_equal(alone, usual)
     assert np.array_equal(alone, together[7])
     generator, _ = load_generator(file)
     latents = truncate_latents(seed_latents([7], generator.latent_size), 0.7)
@@ -196,7 +187,8 @@ def test_the_same_checkpoint_makes_no_second_model_and_a_new_card_replaces_the_o
     assert all(each.daemon for each in {*threading.enumerate()} - threads)
     assert os.listdir() == []
     assert model_of(store).model_id == before.model_id
-    assert len(store.get_run(tracked.run_id).outputs.model_outputs) == len(models(store))
+    outputs = [each.model_id for each in store.get_run(tracked.run_id).outputs.model_outputs]
+    assert outputs.count(before.model_id) == 1
     text = Path(download_artifacts(f"{before.artifact_location}/README.md")).read_text()
     assert FID not in text
     card.write_text(model_card(result(tracked.file)["subject"], result(full)))
@@ -228,7 +220,10 @@ def test_an_interrupted_logging_is_finished_by_the_next_attempt_and_damage_refus
 ALONE = """
 import json, sys
 import mlflow
-model = mlflow.pyfunc.load_model(sys.argv[1])
+try:
+    import gan
+except ImportError:
+    model = mlflow.pyfunc.load_model(sys.argv[1])
 import gan, pipeline
 images = model.predict({"seed": [0, 1, 2], "truncation": [1.0, 0.5, 1.0]})
 try:
@@ -258,14 +253,10 @@ def surroundings(folder: Path, **more: str) -> dict[str, str]:
 def test_it_loads_in_an_empty_folder_with_no_code_but_its_own(store, tracked, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "alone.py").write_text(ALONE)
-    (tmp_path / "no.py").write_text("import gan\n")
-    python = without_project()
-    settings = {"cwd": tmp_path / "empty", "capture_output": True, "text": True}
-    env = surroundings(tmp_path)
-    refused = subprocess.run([*python, str(tmp_path / "no.py")], env=env, **settings)
-    assert "No module named 'gan'" in refused.stderr
     place = download_artifacts(model_of(store).artifact_location)
-    done = subprocess.run([*python, str(tmp_path / "alone.py"), place], env=env, **settings)
+    command = [*without_project(), str(tmp_path / "alone.py"), place]
+    settings = {"env": surroundings(tmp_path), "cwd": tmp_path / "empty"}
+    done = subprocess.run(command, capture_output=True, text=True, **settings)
     assert done.returncode == 0, done.stderr
     *code, images, error = json.loads(done.stdout.splitlines()[-1])
     assert code == [f"{place.rstrip('/')}/code/{name}" for name in ("gan", "pipeline")]
@@ -282,7 +273,7 @@ def test_registering_twice_makes_one_version_and_the_alias_moves(
     store, tracked, tmp_path, make_params, checkpoint, capsys
 ):
     paths = tracked.paths
-    (paths.reports).mkdir(exist_ok=True)
+    paths.reports.mkdir(exist_ok=True)
     (paths.reports / "evaluation.json").write_text(json.dumps(result(tracked.file)))
     register.run(KEY[:12], paths, name="avatars", alias="champion")
     assert "models:/avatars@champion" in capsys.readouterr().out
@@ -305,17 +296,10 @@ def test_registering_twice_makes_one_version_and_the_alias_moves(
     assert store.get_run(version.run_id).data.tags["run_key"] == "k" * 64
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"name": "a/b"}, "--name"),
-        ({"name": "a", "alias": "latest"}, "--alias"),
-        ({"name": "a", "alias": "two words"}, "--alias"),
-    ],
-)
-def test_names_that_mlflow_refuses_are_refused_before_any_work(tmp_path, options, message):
-    with pytest.raises(GanError, match=message):
-        register.run("latest", SimpleNamespace(root=tmp_path), **options)
+def test_names_that_mlflow_refuses_are_refused_before_any_work(tmp_path):
+    for name, alias, option in (("a/b", "", "--name"), ("a", "latest", "--alias")):
+        with pytest.raises(GanError, match=option):
+            register.run("latest", SimpleNamespace(root=tmp_path), name=name, alias=alias)
 
 
 @pytest.mark.slow
@@ -324,10 +308,6 @@ def test_a_store_that_cannot_register_costs_one_line(tracked, monkeypatch, uri):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(GanError, match=r"^[^\n]+$"):
         register.run(str(tracked.file), tracked.paths, name="avatars")
-
-
-def predict(port: int, **body: object) -> requests.Response:
-    return requests.post(f"http://127.0.0.1:{port}/invocations", json=body, timeout=60)
 
 
 def listens(port: int) -> bool:
@@ -351,20 +331,24 @@ def test_mlflow_serves_arrays_and_png_files(store, tracked, tmp_path):
     try:
         until(lambda: server.poll() is not None or listens(port), 180)
         assert server.poll() is None, (tmp_path / "log").read_text()
+
+        def predict(**body: object) -> requests.Response:
+            return requests.post(f"http://127.0.0.1:{port}/invocations", json=body, timeout=60)
+
         asked = {"seed": [4, 5], "truncation": [1.0, 0.5]}
         here = Avatars(tracked.file).predict(asked)
-        images = predict(port, inputs=asked).json()["predictions"]
+        images = predict(inputs=asked).json()["predictions"]
         assert np.array_equal(np.array(images, np.uint8), here)
-        split = predict(port, dataframe_split={"columns": ["seed"], "data": [[4]]})
+        split = predict(dataframe_split={"columns": ["seed"], "data": [[4]]})
         assert np.array_equal(np.array(split.json()["predictions"], np.uint8), here[:1])
-        encoded = predict(port, inputs={"seed": [4]}, params={"output": "png"})
+        encoded = predict(inputs={"seed": [4]}, params={"output": "png"})
         (text,) = encoded.json()["predictions"]
         picture = tmp_path / "4.png"
         picture.write_bytes(base64.b64decode(text))
         assert np.array_equal(np.asarray(Image.open(picture)), here[0])
         about = read_lineage(picture)
         assert (about["seeds"], about["run_key"], about["lineage"]) == ("4", KEY, LINEAGE)
-        refused = predict(port, inputs={"seed": [4]}, params={"output": "jpeg"})
+        refused = predict(inputs={"seed": [4]}, params={"output": "jpeg"})
         assert refused.status_code == 400
         assert "'array' or 'png'" in refused.json()["message"]
     finally:

@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 
-import numpy as np
 import pytest
 import yaml
 from hostile_texts import HOSTILE, MARKUP, parse_markdown
@@ -21,12 +20,6 @@ def front(card):
     return yaml.safe_load(card.split("---\n")[1])
 
 
-def count_tokens(card):
-    """Tokens of the page by kind, and the markup that a stranger's text must not make."""
-    kinds = Counter(token.type for token in parse_markdown(without_front(card)))
-    return kinds, {kind: kinds[kind] for kind in MARKUP & set(kinds)}
-
-
 def test_a_card_names_data_recipe_and_digests():
     card = model_card(SUBJECT, None)
     for word in ("4,500 avatars", "5 more held out", "128,000 images seen", "e" * 64, "s" * 64,
@@ -39,19 +32,13 @@ def test_a_card_names_data_recipe_and_digests():
     assert "model-index" not in front(card)
 
 
-@pytest.mark.parametrize(
-    "lineage",
-    [
-        {**LINEAGE, "licences": {"CC0-1.0": 1, "CC-BY-4.0": 2}},
-        {**LINEAGE, "licences": {"unknown": 3}},
-        {**LINEAGE, "licences": {}, "source": {"source": "booru:https://b.example"}},
-        {},
-    ],
-)
-def test_pictures_of_several_or_unknown_licences_give_no_licence(lineage):
-    card = model_card({**SUBJECT, "lineage": lineage}, None)
-    assert front(card)["license"] == "other"
-    assert all(name in card for name in lineage.get("licences", {}))
+def test_pictures_of_several_or_unknown_licences_give_no_licence():
+    several = {**LINEAGE, "licences": {"CC0-1.0": 1, "CC-BY-4.0": 2}}
+    unknown = {**LINEAGE, "licences": {}, "source": {"source": "booru:https://b.example"}}
+    for lineage in (several, unknown, {}):
+        card = model_card({**SUBJECT, "lineage": lineage}, None)
+        assert front(card)["license"] == "other"
+        assert all(name in card for name in lineage.get("licences", {}))
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -64,21 +51,26 @@ def test_foreign_text_neither_makes_markup_nor_breaks_tables(text):
     calm_result = {**EVALUATION, "notes": ["x"], "memorisation": {"pixels": COPIES}}
     calm_card = add_code_facts(model_card(calm, calm_result), {"git_commit": "abc"})
     assert calm_card.endswith("| Commit | `abc` |\n")
-    (kinds, markup), (calm_kinds, calm_markup) = map(count_tokens, (card, calm_card))
-    assert markup == calm_markup == {"fence": 1}
-    for kind in ("heading_open", "table_open", "tr_open", "td_open", "list_item_open"):
+    kinds, calm_kinds = (
+        Counter(token.type for token in parse_markdown(without_front(each)))
+        for each in (card, calm_card)
+    )
+    assert {kind: kinds[kind] for kind in MARKUP & set(kinds)} == {"fence": 1}
+    for kind in ("fence", "heading_open", "table_open", "tr_open", "td_open", "list_item_open"):
         assert kinds[kind] == calm_kinds[kind]
     assert front(card)["library_name"] == "mlflow"
     assert read_metrics(card) == {"fd_lite0_24": 12.5}
 
 
-@pytest.mark.parametrize("text", ["", "no front", "---\nx: [\n---\n", "---\na: 1\n---\n"])
-def test_a_card_without_results_has_no_metrics(text):
-    assert read_metrics(text) == {}
+def test_a_card_without_results_has_no_metrics():
+    for text in ("no front", "---\nx: [\n---\n", "---\na: 1\n---\n"):
+        assert read_metrics(text) == {}
 
 
 @pytest.mark.slow
-def test_a_real_evaluation_stands_in_the_card(tmp_path, make_params, write_cache, checkpoint):
+def test_a_real_evaluation_stands_in_the_card(
+    tmp_path, make_params, write_cache, noise_images, checkpoint
+):
     params = make_params(
         {
             "evaluate.num_fakes": 24,
@@ -90,16 +82,13 @@ def test_a_real_evaluation_stands_in_the_card(tmp_path, make_params, write_cache
         }
     )
     paths = Paths(tmp_path)
-    images = np.random.default_rng(0).integers(0, 256, (120, 32, 32, 3), dtype=np.uint8)
-    write_cache(paths.cache, images, holdout=60)
+    write_cache(paths.cache, noise_images, holdout=20)
     reference.run(params, paths)
     asked = Request(ckpt=checkpoint, other_data=True)
     result = json.loads(evaluate_one(asked, params, paths).result.to_text())
     card = model_card(result["subject"], result)
     assert read_metrics(card) == {key: each["value"] for key, each in result["metrics"].items()}
-    assert read_metrics(card)
+    assert {each["metric"] for each in result["metrics"].values()}
     assert all(f"| `{key}` |" in card for key in result["metrics"])
     assert all(" ".join(note.split())[:30] in card for note in result["notes"])
-    if found := result["memorisation"].get("pixels"):
-        assert f"p = {found['p_value']:.2g}" in card
     assert str(tmp_path) not in card

@@ -43,11 +43,3 @@ def test_a_training_names_the_newest_runs_of_its_data_and_again_when_there_are_n
     client.delete_run(there["scrape_run_id"])
     link_stages(client, another := create_run(client, "avatars", 6, **tags))
     assert client.get_run(another).data.tags["scrape_run_id"] != there["scrape_run_id"]
-
-
-def test_a_training_without_digests_stays_as_it_is(client):
-    stages(client, 1)
-    training = create_run(client, "avatars", 4, run_key="k")
-    before = client.get_run(training).data.tags
-    link_stages(client, training)
-    assert client.get_run(training).data.tags == before
