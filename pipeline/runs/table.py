@@ -14,7 +14,7 @@ from rich.text import Text
 
 from gan.errors import GanError
 from pipeline.console import list_first, one_line
-from pipeline.evaluation.format_number import MISSING, figure
+from pipeline.evaluation.format_number import MISSING, count, figure
 from pipeline.paths import Paths
 from pipeline.runs.columns import Column, choose_columns, fold_head, print_table
 from pipeline.runs.evaluated import read_protocols
@@ -110,9 +110,9 @@ def all_columns(runs: Sequence[StoredRun], by: str | None, asked: Sequence[str])
         Column("name", [one_line(run.name) for run in runs], left=True, name=True),
         Column("started", [_format_start(run) for run in runs], 3, left=True),
         Column("status", [STATUS.get(run.status, run.status.lower()) for run in runs], 4, True),
-        Column("images", [_shorten(images_seen(run)) for run in runs], 2),
-        Column("G", [_format_loss(run, GENERATOR) for run in runs], 5),
-        Column("D", [_format_loss(run, DISCRIMINATOR) for run in runs], 5),
+        Column("images", [count(images_seen(run)) for run in runs], 2),
+        Column("G", [figure(run.metrics.get(GENERATOR)) for run in runs], 5),
+        Column("D", [figure(run.metrics.get(DISCRIMINATOR)) for run in runs], 5),
     ]
     wanted = list(dict.fromkeys(key for key in (by, *asked) if key))
     others = [key for key in metrics_to_show(runs) if key not in wanted]
@@ -143,21 +143,6 @@ def _format_value(run: StoredRun, key: str) -> str:
     if key in run.metrics:
         return figure(run.metrics[key], run.metrics.get(f"deviation/{key}"))
     return one_line(run.params.get(key, run.tags.get(key, MISSING)))
-
-
-def _format_loss(run: StoredRun, key: str) -> str:
-    value = run.metrics.get(key)
-    return MISSING if value is None else f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
-
-
-def _shorten(number: int | None) -> str:
-    """Format 12800 as 12.8k."""
-    if number is None:
-        return MISSING
-    for size, name in ((10**6, "M"), (10**3, "k")):
-        if number >= size:
-            return f"{number / size:.4g}{name}"
-    return str(number)
 
 
 def _format_start(run: StoredRun) -> str:

@@ -78,7 +78,7 @@ def test_trainings_are_listed_newest_first_without_stages_and_deleted_ones(store
     assert head.split() == expected.split()
     assert [line.split()[1] for line in lines[:4]] == ["again", "bare", "two", "one"]
     dash = "\N{EN DASH}"
-    assert lines[3].split()[-5:] == ["100", dash, "1", "30.0", dash]
+    assert lines[3].split()[-5:] == ["100", dash, "1.000", "30.0", dash]
     assert lines[0].split()[-1] == "lofty-cats"
     assert f"{ids['again'][:8]} = {ids['one'][:8]}" in lines[4]
     for short, name in (line.split()[:2] for line in lines[:4]):
@@ -213,7 +213,7 @@ def test_a_usual_run_with_its_losses_and_first_metric_fits_into_80_columns():
     head, names, *lines = render(usual)
     assert head.split() == ["fd_lite0_"]
     assert names.split() == ["id", "name", "started", "status", "images", "G", "D", "5k"]
-    assert lines[0].split()[-4:] == ["12.8k", "4.65", "\N{MINUS SIGN}0.251", "940.1"]
+    assert lines[0].split()[-4:] == ["12,800", "4.651", "\N{MINUS SIGN}0.2509", "940.1"]
     assert max(map(len, [head, names, *lines])) <= 80
 
 
