@@ -41,23 +41,16 @@ def evaluate(
         str | None,
         typer.Option(help="Evaluate the best checkpoint of a run: id, name, run key or latest."),
     ] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="Evaluate the images of a folder, whoever made them.")
-    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Evaluate the images of a folder.")] = None,
     against: Annotated[
         list[str] | None,
-        typer.Option(
-            help="train, holdout, a folder of images or a statistics file (.npz, as pytorch-fid "
-            "writes it); repeatable."
-        ),
+        typer.Option(help="train, holdout, a folder of images or statistics (.npz); repeatable."),
     ] = None,
     extractor: Annotated[
-        list[str] | None,
-        typer.Option(help="lite0, inception or a TorchScript file; repeatable."),
+        list[str] | None, typer.Option(help="lite0, inception or a TorchScript file; repeatable.")
     ] = None,
     metrics: Annotated[
-        str | None,
-        typer.Option(help=f"Metrics, with commas between; there are {', '.join(METRICS)}."),
+        str | None, typer.Option(help=f"With commas between; there are {', '.join(METRICS)}.")
     ] = None,
     fakes: Annotated[int | None, typer.Option(help="Generated images a seed.")] = None,
     seeds: Annotated[
@@ -67,19 +60,14 @@ def evaluate(
         bool, typer.Option("--raw", help="The raw generator instead of its moving average.")
     ] = False,
     precision: Annotated[
-        Literal["float32", "bf16"] | None,
-        typer.Option(help="Precision of the feature extractors; metric keys name bf16."),
+        Literal["float32", "bf16"] | None, typer.Option(help="Precision of feature extractors.")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images at once on a GPU.")] = None,
     workers: Annotated[
         int, typer.Option(min=1, max=256, help="Threads that decode the images of folders.")
     ] = 2,
     allow_small: Annotated[
-        bool,
-        typer.Option(
-            "--allow-small",
-            help="Also with fewer than 2,048 images on a side; --against and --images ask for it.",
-        ),
+        bool, typer.Option("--allow-small", help="Also with fewer than 2,048 images on a side.")
     ] = False,
     other_data: Annotated[
         bool, typer.Option("--other-data", help="The cache is not the data of the training.")
@@ -88,10 +76,7 @@ def evaluate(
         Path | None, typer.Option(help="Folder for evaluation.json, report.html and pictures.")
     ] = None,
     save_statistics: Annotated[
-        Path | None,
-        typer.Option(
-            help="File for mean and covariance of the evaluated images, as pytorch-fid writes it."
-        ),
+        Path | None, typer.Option(help=".npz for mean and covariance, as pytorch-fid writes it.")
     ] = None,
 ) -> None:
     """Evaluate snapshots and keep the best.

@@ -104,15 +104,13 @@ def cache_show(
     folder: CacheFolder = CACHE,
     out: Annotated[Path, typer.Option(help="PNG file.")] = Path("cache.png"),
     count: Annotated[
-        int | None,
-        typer.Option(min=1, max=1024, help="Images, at most; 64, or all that --rows names."),
+        int | None, typer.Option(min=1, max=1024, help="Images; 64, or all that --rows names.")
     ] = None,
     split: Annotated[
         Literal["train", "holdout", "all"], typer.Option(help="Split to choose images from.")
     ] = "all",
     by: Annotated[
-        str | None,
-        typer.Option(help="Column of the index to sort by, such as sharpness; values are listed."),
+        str | None, typer.Option(help="Column of the index to sort by, such as sharpness.")
     ] = None,
     first: Annotated[bool, typer.Option("--first", help="With --by: only the lowest.")] = False,
     last: Annotated[bool, typer.Option("--last", help="With --by: only the highest.")] = False,
@@ -163,8 +161,7 @@ def weights_fetch(
     """Bring the weights to weights/.
 
     Copies them from torch's cache of downloads if they are there; else it needs a network, and
-    resumes an interrupted download. The sha256 is checked. `dvc repro` then
-    computes FID.
+    resumes an interrupted download. The sha256 is checked. `dvc repro` then computes FID.
     """
     from pipeline.housekeeping import weights as command
 

@@ -7,7 +7,6 @@ import typer
 from pipeline.cli import housekeeping, runs, stages
 from pipeline.cli.entry import hand_over, one_line_errors
 from pipeline.cli.evaluate import evaluate
-from pipeline.cli.scrape import scrape
 from pipeline.tracking.mlflow.environment import set_defaults
 
 app = typer.Typer(
@@ -20,7 +19,7 @@ app = typer.Typer(
 )
 
 for command in (
-    *(scrape, stages.preprocess, stages.reference, stages.train, evaluate),
+    *(stages.scrape, stages.preprocess, stages.reference, stages.train, evaluate),
     *(runs.compare, stages.generate, runs.summary, runs.ui, runs.runs, runs.lineage),
     *(runs.reproduce, runs.register, runs.sync),
     *(housekeeping.doctor, housekeeping.clean, housekeeping.params),

@@ -7,23 +7,15 @@ import typer
 
 from pipeline.cli.entry import PARAMS, ParamsFile, here, read
 
-Subject = Annotated[
-    str,
-    typer.Argument(
-        help="PNG file, checkpoint, or a run: id, name or run key (or 6 digits of one), latest."
-    ),
-]
+RUN = "id, name or run key (or 6 digits of one), latest"
+Subject = Annotated[str, typer.Argument(help=f"PNG file, checkpoint, or a run: {RUN}.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 
 
 def compare(
     runs: Annotated[
         list[str],
-        typer.Argument(
-            metavar="RUN RUN...",
-            help="Id, name or run key (or 6 digits of one) of an MLflow run, latest, "
-            "evaluation.json or its folder.",
-        ),
+        typer.Argument(metavar="RUN RUN...", help=f"{RUN}, evaluation.json or its folder."),
     ],
     by: Annotated[str | None, typer.Option(help="Metric to rank by, such as fid_10k.")] = None,
     every: Annotated[
@@ -91,10 +83,7 @@ def runs(
 def lineage(
     subject: Subject,
     check: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Check that everything it names is present; else exit with 1."
-        ),
+        bool, typer.Option("--check", help="Exit with 1 unless all that it names is present.")
     ] = False,
     as_json: Json = False,
 ) -> None:
