@@ -27,7 +27,7 @@ from pipeline.tracking.model.log_model import (
     is_ready,
     log_weights,
 )
-from pipeline.tracking.model.registry import LONGEST, Version, read_card, register_version
+from pipeline.tracking.model.registry import LONGEST, read_card, register_version
 from pipeline.tracking.open_run import attach_to_run, experiment_name
 
 PORT = 5001  # 5000 is the UI's
@@ -44,10 +44,14 @@ def run(subject: str, paths: Paths, *, name: str, alias: str = "") -> None:
     _check_names(name, alias)
     with _weights(subject, paths) as (weights, run_id), _one_line_errors(paths):
         store = MlflowStore(tracking_uri(paths), paths.main_root)
-        version = _register(store, weights, run_id, paths, name)
+        version, new = _register(store, weights, run_id, paths, name)
         if alias:
-            store.client.set_registered_model_alias(name, alias, str(version.number))
-    sys.stdout.write(_usage(weights.origin, version, name, alias, paths))
+            store.client.set_registered_model_alias(name, alias, str(version))
+    model = f"{weights.origin.name}, {weights.origin.images_seen:,} images"
+    place = f"models:/{name}{f'@{alias}' if alias else f'/{version}'}"
+    already = "" if new else " already"
+    sys.stdout.write(f"{model} is version {version} of {name}{already}: {place}\n")
+    sys.stdout.write(_usage(place, weights.origin.size, paths))
 
 
 def _check_names(name: str, alias: str) -> None:
@@ -76,7 +80,7 @@ def _weights(subject: str, paths: Paths) -> Iterator[tuple[Weights, str | None]]
 
 def _register(
     store: MlflowStore, weights: Weights, run_id: str | None, paths: Paths, name: str
-) -> Version:
+) -> tuple[int, bool]:
     store.require_place()
     key = weights.origin.run_key
     run_id = run_id or store.newest_run(f"run_key = '{key}'")
@@ -143,16 +147,11 @@ def _description(card: str) -> str:
     return text[: LONGEST - len(rest)].rpartition("\n#")[0] + rest
 
 
-def _usage(origin: Origin, version: Version, name: str, alias: str, paths: Paths) -> str:
-    model = f"{origin.name}, {origin.images_seen:,} images"
-    already = "" if version.new else " already"
-    place = f"models:/{name}{f'@{alias}' if alias else f'/{version.number}'}"
+def _usage(place: str, size: int, paths: Paths) -> str:
     uri = without_secrets(tracking_uri(paths))
-    size = origin.size
     request = '{"inputs": {"seed": [7]}, "params": {"output": "png"}}'
     serve = f"mlflow models serve -m {shlex.quote(place)} --env-manager local -p {PORT}"
     return (
-        f"{model} is version {version.number} of {name}{already}: {place}\n"
         "\nin Python:\n"
         f"  import mlflow; mlflow.set_tracking_uri({uri!r})\n"
         f"  model = mlflow.pyfunc.load_model({place!r})\n"

@@ -42,11 +42,16 @@ def run(paths: Paths, port: int, show: bool = False) -> None:
     _check_port(port)
     _say("starting the MLflow UI ... (Ctrl-C ends it)")
     log = paths.main_root / "logs" / "mlflow-ui.log"
-    with _ending_by_signals(), _server(uri, port, log) as process:
-        view = _prepare(uri, paths)  # takes a part of the time in which the server starts
-        _wait_until_up(process, port, log)
-        _announce(f"http://{HOST}:{port}", view, show)
-        code = process.wait()
+    try:
+        with interrupting(), _server(uri, port, log) as process:
+            view = _prepare(uri, paths)  # takes a part of the time in which the server starts
+            _wait_until_up(process, port, log)
+            _announce(f"http://{HOST}:{port}", view, show)
+            code = process.wait()
+    except SystemExit:  # Ctrl-C, the usual way to stop the UI, or SIGTERM: no error
+        keep_exit_code(0)
+        _say("MLflow UI ended")
+    else:
         raise GanError(f"the MLflow server ended with code {code}; {log} says why")
 
 
@@ -113,17 +118,6 @@ def _server(uri: str, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]
             with suppress(ProcessLookupError, subprocess.TimeoutExpired):
                 os.killpg(process.pid, number)
                 process.wait(STOP_S)
-
-
-@contextmanager
-def _ending_by_signals() -> Iterator[None]:
-    """End the block without an error at Ctrl-C, the usual way to stop the UI, and at SIGTERM."""
-    try:
-        with interrupting():
-            yield
-    except SystemExit:
-        keep_exit_code(0)
-        _say("MLflow UI ended")
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -5,7 +5,6 @@ to the folder where the repository was: `gan doctor --repair` rewrites it.
 """
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from os.path import exists
 from pathlib import Path
@@ -20,7 +19,7 @@ COLUMNS = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-"""Columns that hold artefact locations; tables that a store lacks are skipped."""
+"""Columns that hold artefact locations."""
 
 
 def artifact_folder(database: Path, root: Path) -> Path:
@@ -62,25 +61,23 @@ def rewrite(database: Path, home: Path) -> int:
     That of a run or model whose files exist at the old place alone stays. The caller holds the
     store's lock. All or none are changed: sqlite3.Error.
     """
+    changed = 0
     with closing(sqlite3.connect(database)) as connection, connection:
-        changes = list(_list_changes(connection, home))
-        for statement, values in changes:
-            connection.execute(statement, values)
-    return len(changes)
-
-
-def _list_changes(
-    connection: sqlite3.Connection, home: Path
-) -> Iterator[tuple[str, tuple[str, int]]]:
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    if not {"experiments", "runs"} <= tables:
-        return  # no store of MLflow's
-    for table, column in COLUMNS:
-        if table in tables:
-            statement = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"
-            for rowid, uri in connection.execute(f"SELECT rowid, {column} FROM {table}"):
-                if root := foreign_root(uri, home):
-                    old = local_folder(uri) or root
-                    new = home / old.relative_to(root)
-                    if table == "experiments" or exists(new) or not exists(old):
-                        yield statement, (str(new) if uri.startswith("/") else new.as_uri(), rowid)
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        if not {"experiments", "runs"} <= tables:
+            return 0  # no store of MLflow's
+        for table, column in COLUMNS:
+            if table not in tables:
+                continue
+            found = connection.execute(f"SELECT rowid, {column} FROM {table}")
+            for rowid, uri in found.fetchall():
+                old, root = local_folder(uri), foreign_root(uri, home)
+                if old is None or root is None:
+                    continue
+                new = home / old.relative_to(root)
+                if table == "experiments" or exists(new) or not exists(old):
+                    value = str(new) if uri.startswith("/") else new.as_uri()
+                    statement = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"
+                    connection.execute(statement, (value, rowid))
+                    changed += 1
+    return changed

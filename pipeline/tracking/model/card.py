@@ -20,12 +20,8 @@ from pipeline.tracking.run import Run
 from pipeline.training.identity import flatten
 
 TEMPLATE = Path(__file__).with_name("card.md")
-LICENCES = {  # Hugging Face's names, for a dataset whose pictures share one licence
-    "CC0-1.0": "cc0-1.0",
-    "CC-BY-4.0": "cc-by-4.0",
-    "CC-BY-SA-4.0": "cc-by-sa-4.0",
-    "CC-BY-NC-4.0": "cc-by-nc-4.0",
-}
+LICENCES = ("CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "CC-BY-NC-4.0")
+"""Licences that Hugging Face knows, in lower case."""
 TASK = "unconditional-image-generation"
 FACTS = {"git_commit": "Commit", "git_dirty": "Uncommitted changes", "data_md5": "DVC data md5"}
 """Tags of a training's MLflow run that its card repeats, with their names there."""
@@ -108,12 +104,11 @@ def _front(subject: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> 
     lineage = subject["lineage"]
     source = lineage.get("source", {})
     named = list(lineage.get("licences", {})) or [source.get("licence")]
-    licence = LICENCES.get(str(named[0]), "other") if len(named) == 1 else "other"
-    other = {"license_name": "of-the-training-pictures"} if licence == "other" else {}
+    shared = len(named) == 1 and named[0] in LICENCES
+    other = {"license": "other", "license_name": "of-the-training-pictures"}
     objective = [lineage["decided"]["train"]["objective"]] if lineage else []
     front = {
-        "license": licence,
-        **other,
+        **({"license": named[0].lower()} if shared else other),
         "library_name": "mlflow",
         "pipeline_tag": TASK,
         "tags": ["gan", "anime", "avatars", TASK, *objective],

@@ -51,7 +51,11 @@ class Avatars:
         images = self._images(request)
         if request.output == "array":
             return images
-        return list(map(self._encode, images, request.seed, request.truncation))
+        files = []
+        for image, seed, truncation in zip(images, request.seed, request.truncation, strict=True):
+            about = make_text_chunks(self._subject, str(seed), truncation)
+            files.append(encode_png(Image.fromarray(image), about))
+        return files
 
     def _images(self, request: Request) -> NDArray[np.uint8]:
         latents = seed_latents(request.seed, self._generator.latent_size)
@@ -66,10 +70,6 @@ class Avatars:
                 images[first : first + len(batch)] = batch.permute(0, 2, 3, 1).numpy()
                 first += len(batch)
         return images
-
-    def _encode(self, image: NDArray[np.uint8], seed: int, truncation: float) -> bytes:
-        about = make_text_chunks(self._subject, str(seed), truncation)
-        return encode_png(Image.fromarray(image), about)
 
 
 def _load_pyfunc(path: str) -> Avatars:

@@ -1,9 +1,10 @@
 """Generator logged as an MLflow model: seeds in, avatars out."""
 
-import importlib.metadata
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,8 +121,7 @@ def log_weights(client: Any, run_id: str, weights: Weights, card: str) -> str:
         client.log_model_artifact(model_id, str(file))
         if not is_ready(model):
             client.finalize_logged_model(model_id, "READY")
-    _link(client, run, model, weights.origin.images_seen)
-    _link_metrics(client, run_id, model, read_metrics(card))
+    _link(client, run, model, weights.origin.images_seen, read_metrics(card))
     return model_id
 
 
@@ -164,20 +164,12 @@ def _save(model: Any, run_id: str, weights: Weights, work: Path) -> Path:
         ),
         signature=_signature(weights.origin.size),
         input_example={"seed": [0, 1, 2, 3]},
-        pip_requirements=_requirements(),
+        # no public index has local parts such as +cpu; for pip 2.1+cpu satisfies ==2.1
+        pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in PACKAGES],
         metadata=weights.tags,
         uv_project_path=work / "no-project",
     )
     return work / "model"
-
-
-def _requirements() -> list[str]:
-    """Versions of the packages here, for pip.
-
-    Without local parts such as +cpu, which no public index has; for pip 2.1+cpu satisfies ==2.1.
-    """
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return [f"{name}=={version.split('+')[0]}" for name, version in versions.items()]
 
 
 def _signature(size: int) -> Any:
@@ -194,19 +186,17 @@ def _signature(size: int) -> Any:
     )
 
 
-def _link(client: Any, run: Any, model: Any, step: int) -> None:
-    """Show the model on the run's page, once: MLflow would list it again at each call."""
-    from mlflow.entities import LoggedModelOutput
+def _link(client: Any, run: Any, model: Any, step: int, values: Mapping[str, float]) -> None:
+    """Show the model on the run's page, with the points of the run that have the card's values.
 
+    Each once: MLflow would list the model again at each call.
+    """
+    from mlflow.entities import LoggedModelOutput, Metric
+
+    run_id = run.info.run_id
     outputs = run.outputs.model_outputs if run.outputs else []
     if model.model_id not in [each.model_id for each in outputs]:
-        client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step)])
-
-
-def _link_metrics(client: Any, run_id: str, model: Any, values: dict[str, float]) -> None:
-    """Link the card's metrics to the model: those points of the run that have the same values."""
-    from mlflow.entities import Metric
-
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
     known = {(each.key, each.value) for each in model.metrics or ()}
     points = []
     for key, value in values.items():

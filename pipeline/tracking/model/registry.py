@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.tracking.mlflow.store import MlflowStore
@@ -10,14 +9,6 @@ from pipeline.tracking.model.log_model import CARD, Weights
 
 LONGEST = 5000  # characters of a description that MLflow's databases accept
 VERSIONS = "mlflow.modelVersions"  # tag of a model: the versions that the UI shows beside it
-
-
-@dataclass(frozen=True)
-class Version:
-    """Version of a registered model; new: made by this call."""
-
-    number: int
-    new: bool
 
 
 def read_card(store: MlflowStore, model_id: str) -> str:
@@ -33,8 +24,11 @@ def read_card(store: MlflowStore, model_id: str) -> str:
 
 def register_version(
     store: MlflowStore, name: str, model_id: str, run_id: str, weights: Weights, description: str
-) -> Version:
-    """Register a model; returns the version that has these weights already, else a new one."""
+) -> tuple[int, bool]:
+    """Register a model; returns its version, and whether it is a new one.
+
+    A version that has these weights already is described anew.
+    """
     from mlflow.exceptions import MlflowException
 
     client = store.client
@@ -46,7 +40,7 @@ def register_version(
     for each in client.search_model_versions(f"name = '{name}'"):
         if each.tags.get("checkpoint_sha256") == weights.sha256:
             client.update_model_version(name, each.version, description)
-            return Version(int(each.version), new=False)
+            return int(each.version), False
     model = client.get_logged_model(model_id)
     # MLflow resolves the id of a model in the default store of the process, which need not be
     # this one, unless a server does it
@@ -63,4 +57,4 @@ def register_version(
     known = json.loads(model.tags.get(VERSIONS, "[]"))
     versions = [*known, {"name": name, "version": made.version}]
     client.set_logged_model_tags(model_id, {VERSIONS: json.dumps(versions)})
-    return Version(int(made.version), new=True)
+    return int(made.version), True

@@ -26,16 +26,13 @@ def provenance_tags(paths: Paths, stage: str) -> dict[str, str]:
     """Tags of a run of `stage` in this checkout; unknown ones are left out."""
     tags = {
         "stage": stage,
-        "data_md5": _data_md5(paths.pin),
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME"),
         "dvc_exp_baseline": os.environ.get("DVC_EXP_BASELINE_REV"),
         "world_size": os.environ.get("WORLD_SIZE"),
-        "mlflow.user": _user(),
         "mlflow.source.name": f"gan {stage}",
         "mlflow.source.type": "LOCAL",
         **_code_tags(paths.root),
-        **dict(_machine_tags()),
-        **dict(_torch_tags()),
+        **dict(_other_tags(paths.pin)),
     }
     return {key: value for key, value in tags.items() if value}
 
@@ -63,7 +60,12 @@ def _code_tags(root: Path) -> dict[str, str | None]:
     }
 
 
-def _machine_tags() -> Iterator[tuple[str, str]]:
+def _other_tags(pin: Path) -> Iterator[tuple[str, str]]:
+    """Data, user, machine and versions, as far as they can be found out."""
+    with suppress(OSError):
+        yield "data_md5", read_pinned_md5(pin.read_text(errors="replace"))
+    with suppress(OSError, KeyError):  # no such user in a container
+        yield "mlflow.user", getpass.getuser()
     yield "hardware.host", platform.node()
     yield "hardware.cpu", _processor()
     yield "hardware.cores", str(os.cpu_count())
@@ -74,11 +76,7 @@ def _machine_tags() -> Iterator[tuple[str, str]]:
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
             yield f"version.{package}", version(package)
-
-
-def _torch_tags() -> Iterator[tuple[str, str]]:
-    """GPUs and CUDA, if torch is imported already, for that takes seconds."""
-    torch = sys.modules.get("torch")
+    torch = sys.modules.get("torch")  # only if it is imported already, for that takes seconds
     with suppress(Exception):  # a driver that is too old, say
         if torch and torch.cuda.is_available():
             count = torch.cuda.device_count()
@@ -94,13 +92,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _data_md5(pin: Path) -> str | None:
-    return read_pinned_md5(pin.read_text(errors="replace")) if pin.is_file() else None
-
-
-def _user() -> str | None:
-    with suppress(OSError, KeyError):  # no such user in a container
-        return getpass.getuser()
-    return None
