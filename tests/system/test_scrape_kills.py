@@ -54,21 +54,19 @@ def scrape(gan, root, tmp_path, write_params):
     return start
 
 
-def count_entries(folder, mark=b'"row":'):
+def wait_for(child, folder, wanted):
+    """Wait until the journal of the crawl in `folder` has so many entries, or the child ends."""
+    deadline = time.monotonic() + 120
+    while count_lines(folder, b'"row":') < wanted and time.monotonic() < deadline:
+        if child.poll() is not None:
+            return
+        time.sleep(0.003)
+
+
+def count_lines(folder, mark):
     """Lines with `mark` in the journal of the crawl in `folder`."""
     journals = folder.glob("data.staging/*/journal.jsonl")
     return sum(path.read_bytes().count(mark) for path in journals)
-
-
-def kill_at(child, folder, wanted, delay):
-    """Kill the child when the journal has `wanted` entries, and a bit later; whether it lived."""
-    deadline = time.monotonic() + 120
-    while count_entries(folder) < wanted and child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.003)
-    time.sleep(delay)
-    child.kill()
-    child.communicate()
-    return child.returncode == -signal.SIGKILL
 
 
 def contents(folder):
@@ -83,10 +81,14 @@ def test_killed_at_random_moments_the_dataset_is_the_same(scrape, tmp_path, kill
     killed = tmp_path / "killed"
     rng = random.Random(kills)
     moments = sorted(rng.randint(0, POSTS) for _ in range(kills))
-    survived = sum(
-        kill_at(scrape(killed, wait=False), killed, moment, rng.uniform(0, 0.05))
-        for moment in moments
-    )
+    survived = 0
+    for moment in moments:
+        child = scrape(killed, wait=False)
+        wait_for(child, killed, moment)
+        time.sleep(rng.uniform(0, 0.05))
+        child.kill()
+        child.communicate()
+        survived += child.returncode == -signal.SIGKILL
     assert survived >= kills - 3  # the last ones may come after the end
     last = scrape(killed, wait=True)
     assert last.returncode == 0, last.stderr
@@ -100,14 +102,12 @@ def test_killed_at_random_moments_the_dataset_is_the_same(scrape, tmp_path, kill
 def test_ctrl_c_ends_with_130_and_the_same_command_resumes(scrape, tmp_path):
     folder = tmp_path / "stopped"
     child = scrape(folder, wait=False)
-    deadline = time.monotonic() + 60
-    while count_entries(folder) < 50 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for(child, folder, 50)
     child.send_signal(signal.SIGINT)
     _, words = child.communicate(timeout=20)
     assert child.returncode == 130
     assert "Traceback" not in words
-    resumed = count_entries(folder, b'"status":"ok"')
+    resumed = count_lines(folder, b'"status":"ok"')
     done = scrape(folder, wait=True)
     assert done.returncode == 0
     assert f"skipped {resumed}" in done.stderr

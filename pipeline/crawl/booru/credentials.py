@@ -41,7 +41,8 @@ class Credentials:
         if not self:
             return ()
         pair = self.authorization.removeprefix("Basic ")
-        return (self.key, quote(self.key, safe=""), quote_plus(self.key), pair)
+        escaped = (quote(self.key), quote(self.key, safe=""), quote_plus(self.key))
+        return (self.key, *escaped, pair)
 
 
 ANONYMOUS = Credentials()

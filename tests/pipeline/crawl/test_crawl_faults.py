@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from fault_server import Names, Server, crawl
 from local_server import SHIPPED, picture
+from picture_files import png_of
 from scrapy.exceptions import IgnoreRequest
 
 from gan.errors import GanError
@@ -62,55 +63,10 @@ class Faults(Server):
             raise web.HTTPInternalServerError
         return web.Response(body=picture(20))
 
-    async def do_busy(self, request):
-        if self.asked["busy.png"] == 1:
-            raise web.HTTPTooManyRequests(headers={"Retry-After": "1"})
-        return web.Response(body=picture(30))
-
-    async def do_short(self, request):
-        response = web.StreamResponse(headers={"Content-Length": "5000"})
-        await response.prepare(request)
-        await response.write(picture())
-        request.transport.close()
-        return response
-
-    async def do_unfinished_chunks(self, request):
-        response = web.StreamResponse()
-        response.enable_chunked_encoding()
-        await response.prepare(request)
-        await response.write(picture())
-        request.transport.close()
-        return response
-
-    async def do_undeclared(self, request):
-        response = web.StreamResponse()
-        await response.prepare(request)
-        for _ in range(50):
-            await response.write(bytes(2**20))
-        return response
-
-    async def do_slow(self, request):
-        await asyncio.sleep(0.2)
-        return web.Response(body=picture(50))
-
-    async def do_endless(self, request):
-        raise web.HTTPFound(f"/endless/{self.asked.total()}.png")
-
     async def do_wall(self, request):
         if "pass" in request.cookies:
             return web.Response(body=picture())
         raise web.HTTPFound("/wall.png", headers={"Set-Cookie": "pass=1; Path=/"})
-
-
-def chunk(kind, data):
-    mark = struct.pack(">I", zlib.crc32(kind + data))
-    return struct.pack(">I", len(data)) + kind + data + mark
-
-
-def make_pixel_bomb():
-    header = struct.pack(">II", 30_000, 30_000) + b"\x08\x02\x00\x00\x00"
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(2**20))), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
 def fixed(status=200, body=b"", **headers):
@@ -126,11 +82,9 @@ def packed(coding, body):
 ZIPPED_ZEROS = gzip.compress(ZEROS, 1)
 ANSWERS = {
     "missing": fixed(404),
-    "removed": fixed(410),
     "secret": fixed(403),
     "broken": fixed(500),
     "html": fixed(body=b"<html>log in</html>", Content_Type="image/jpeg"),
-    "text": fixed(body=b"no picture today"),
     "truncated": fixed(body=picture(kind="JPEG", size=(200, 200))[:700]),
     "declared": fixed(body=bytes(50 * 2**20)),
     "gzip-bomb": packed("gzip", ZIPPED_ZEROS),
@@ -141,7 +95,7 @@ ANSWERS = {
     "bad-deflate": packed("deflate", b"no deflate"),
     "bad-brotli": packed("br", b"no brotli"),
     "zipped": packed("gzip", gzip.compress(picture(40))),
-    "pixel-bomb": fixed(body=make_pixel_bomb()),
+    "pixel-bomb": fixed(body=png_of(30_000, 30_000)),
     "loop": fixed(302, Location="/loop.png"),
     "moved": fixed(302, Location="http://cdn.test:{port}/elsewhere.png"),
     "to-forbidden": fixed(301, Location="{forbidden}/secret.png"),
@@ -149,7 +103,6 @@ ANSWERS = {
     "to-private": fixed(302, Location="/private/2.png"),
     "to-file": fixed(302, Location="file:///etc/passwd"),
     "to-nonsense": fixed(302, Location="http://[::1/a.png"),
-    "to-nowhere": fixed(302),
     "named": fixed(body=picture(60), Content_Disposition="attachment; filename=../../../evil.png"),
 }
 
@@ -197,6 +150,9 @@ TALKS = {
     "closing": send(),
     "slow_head": send(SUCCESS + b"X-Slow: ", b"a", 1000, 0.02),
     "slow_body": send(SUCCESS + b"Content-Length: 100000\r\n\r\n", b"a", 1000, 0.02),
+    "short": send(SUCCESS + b"Content-Length: 5000\r\n\r\n", picture(), 1),
+    "chunks": send(SUCCESS + b"Transfer-Encoding: chunked\r\n\r\n8\r\n", bytes(8), 1),
+    "undeclared": send(SUCCESS + b"\r\n", bytes(2**20), 50),
 }
 
 
@@ -233,17 +189,10 @@ NAMES = {
 }
 
 OUTCOMES = {
-    # the table of faults that crawlers were compared on
     "{root}/missing.png": ("gone", "HTTP 404"),
-    "{root}/busy.png": OK,
     "{root}/once-broken.png": OK,
     "{root}/truncated.png": ("bad", "damaged: image file is truncated"),
-    "{root}/short.png": ("failed", "body ended early"),
     "{root}/html.png": NO_PICTURE,
-    "{root}/text.png": NO_PICTURE,
-    "{root}/twin-a.png": OK,
-    "{root}/twin-b.png": OK,
-    "{root}/undeclared.png": TOO_LARGE,
     "{root}/pixel-bomb.png": ("too_large", "30000x30000 pixels, over 40000000"),
     "{root}/moved.png": OK,
     "{root}/loop.png": TOO_FAR,
@@ -252,14 +201,11 @@ OUTCOMES = {
     "http://localhost:{port}/secret.png": NOT_PUBLIC,
     "file:///etc/passwd": NO_ADDRESS,
     "{root}/private/1.png": ("blocked", "robots.txt"),
-    "{root}/slow.png": OK,
     # other statuses
-    "{root}/removed.png": ("gone", "HTTP 410"),
     "{root}/secret.png": ("blocked", "HTTP 403"),
     "{root}/broken.png": ("failed", "HTTP 500"),
     # sizes and encodings
     "{root}/declared.png": TOO_LARGE,
-    "{root}/unfinished-chunks.png": ("failed", "body ended early"),
     "{root}/gzip-bomb.png": TOO_LARGE,
     "{root}/deflate-bomb.png": TOO_LARGE,
     "{root}/brotli-bomb.png": TOO_LARGE,
@@ -276,19 +222,20 @@ OUTCOMES = {
     "http://127.0.0.1:{reset_port}/a.png": ("failed", "connection reset"),
     "http://127.0.0.1:{garbage_port}/a.png": ("failed", "no valid HTTP answer"),
     "http://127.0.0.1:{headers_port}/a.png": ("failed", "no valid HTTP answer"),
+    "http://127.0.0.1:{short_port}/a.png": ("failed", "body ended early"),
+    "http://127.0.0.1:{chunks_port}/a.png": ("failed", "body ended early"),
+    "http://127.0.0.1:{undeclared_port}/a.png": TOO_LARGE,
     "http://127.0.0.1:{closing_port}/a.png": ("failed", "connection closed without an answer"),
     "http://127.0.0.1:{closed_port}/a.png": ("failed", "robots.txt: connection refused"),
     "http://nowhere.test/a.png": ("failed", "robots.txt: host not found"),
     "https://tls.test:{tls_port}/a.png": ("failed", "robots.txt: TLS certificate not trusted"),
     "https://127.0.0.1:{port}/a.png": ("failed", "robots.txt: TLS failed"),
     # redirects and walls
-    "{root}/endless/0.png": TOO_FAR,
     "{root}/wall.png": TOO_FAR,
     "{root}/to-internal-name.png": NOT_PUBLIC,
     "{root}/to-private.png": ("blocked", "robots.txt"),
     "{root}/to-file.png": ("blocked", "HTTP 302, not followed"),
     "{root}/to-nonsense.png": NO_ADDRESS,
-    "{root}/to-nowhere.png": ("blocked", "HTTP 302, not followed"),
     # names
     "http://internal.test:{forbidden_port}/a.png": NOT_PUBLIC,
     "http://mixed.test:{forbidden_port}/a.png": NOT_PUBLIC,
@@ -296,23 +243,19 @@ OUTCOMES = {
     # private addresses in many spellings
     "http://2130706435:{forbidden_port}/decimal.png": NOT_PUBLIC,
     "http://0x7f000003:{forbidden_port}/hex.png": NOT_PUBLIC,
-    "http://0177.0.0.03:{forbidden_port}/octal.png": NOT_PUBLIC,
     "http://[::ffff:127.0.0.3]:{forbidden_port}/mapped.png": NOT_PUBLIC,
     "http://[::1]:{six_port}/six.png": NOT_PUBLIC,
     "http://[fe80::1%25lo]:{six_port}/zone.png": NOT_PUBLIC,
     "http://①②⑦.⓪.⓪.③:{forbidden_port}/round.png": NOT_PUBLIC,
     "http://127%2e0%2e0%2e3:{forbidden_port}/percent.png": NOT_PUBLIC,
-    "http://169.254.169.254/latest/meta-data": NOT_PUBLIC,
     "http://134744072/public.png": NO_ADDRESS,
     # addresses that are none
     "http://user@127.0.0.1:{port}/a.png": ("blocked", "an address with a user name or password"),
     "ftp://127.0.0.1/a.png": NO_ADDRESS,
-    "data:image/png;base64,aaaa": NO_ADDRESS,
     "http://[::1/a.png": NO_ADDRESS,
     "http:///a.png": NO_ADDRESS,
     "http://127.0.0.1:99999/a.png": NO_ADDRESS,
     "http://a..b/a.png": ("failed", "robots.txt: host not found"),
-    "//127.0.0.1/a.png": NO_ADDRESS,
     # names of files
     "{root}/../../../escape.png": OK,
     "{root}/named.png": OK,
@@ -350,26 +293,20 @@ def faults(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("template", OUTCOMES)
 def test_each_fault_ends_as_its_own_entry(faults, template):
-    entries, _, _ = faults
-    status, reason = OUTCOMES[template]
-    entry = entries[template]
+    entry, (status, reason) = faults[0][template], OUTCOMES[template]
     assert entry.status == status, entry.reason
-    whole = entry.reason if status != "bad" else entry.reason[: len(reason)]
-    assert whole == reason
-    assert bool(entry.sha256) == (status == "ok")
+    assert entry.reason.startswith(reason)
+    assert bool(entry.sha256) == (status == "ok") == (not entry.reason)
 
 
 @pytest.mark.slow
-def test_no_forbidden_address_was_requested_and_each_wait_kept(faults):
+def test_no_forbidden_address_was_requested_and_no_cookie_sent(faults):
     _, server, _ = faults
     assert server.asked["forbidden"] == 0
     assert server.asked["private/1.png"] == server.asked["private/2.png"] == 0
     assert server.asked["robots.txt"] > 0
-    first, second = server.times_of("busy.png")
-    assert second - first >= 0.99
     # Redirects end at their limit, and cookies are never sent.
     assert server.asked["wall.png"] == 6
-    assert sum(path.startswith("endless") for _, path in server.times) == 6
     assert "Cookie" not in server.headers["wall.png"]
 
 
@@ -381,8 +318,7 @@ def test_nothing_is_written_under_a_name_that_a_server_chose(faults):
     assert written == {"crawl", "slow", *files}
     assert [*folder.parent.rglob("*escape.png"), *folder.parent.rglob("evil.png")] == []
     for entry in entries.values():  # nor does a reason name a port, class or address
-        for text in ("Error", "127.0.0", str(server.port), "\n"):
-            assert text not in entry.reason
+        assert not re.search(rf"Error|127\.0\.0|{server.port}|\n", entry.reason)
 
 
 @pytest.fixture
@@ -403,8 +339,7 @@ def test_a_trusted_certificate_is_accepted(server, tmp_path, monkeypatch):
 @pytest.mark.parametrize("redirects", [0, 2])
 def test_the_number_of_redirects_is_a_parameter(server, tmp_path, redirects):
     async def do_hop(request):
-        left = int(request.match_info["path"].removeprefix("hop/"))
-        if left:
+        if left := int(request.path.removeprefix("/hop/")):
             raise web.HTTPFound(f"/hop/{left - 1}")
         return web.Response(body=picture())
 
@@ -430,18 +365,15 @@ def test_a_host_that_never_answers_ends_the_crawl(server, tmp_path, name):
     assert {entry.reason.partition(": ")[0] for entry in entries} == {"robots.txt"}
 
 
-@pytest.mark.parametrize(
-    ("number", "is_full"),
-    [(errno.ENOSPC, True), (errno.EIO, False)],
-)
-def test_a_disk_error_stops_the_crawl_and_is_named(server, tmp_path, number, is_full):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_disk_error_stops_the_crawl_and_is_named(server, tmp_path, number):
     def fail(*_):
         raise OSError(number, os.strerror(number))
 
     urls = [f"{server.root}/{index}.png" for index in range(200)]
     with pytest.raises(GanError, match=os.strerror(number)) as caught:
         crawl(urls, tmp_path, [server.place], log=fail)
-    assert ("make room" in str(caught.value)) == is_full
+    assert ("make room" in str(caught.value)) == (number == errno.ENOSPC)
     assert server.asked.total() < 100
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import tarfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,13 +18,8 @@ SOURCE = {"source": "test", "count": 3}
 
 
 def entry_of(name, data=b"", status="ok"):
-    ok = {
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "bytes": len(data),
-        "format": "PNG",
-        "width": 4,
-        "height": 5,
-    }
+    ok = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    ok |= {"format": "PNG", "width": 4, "height": 5}
     return ManifestEntry(
         page=f"p/{name}",
         url=f"u/{name}",
@@ -39,15 +33,20 @@ def entry_of(name, data=b"", status="ok"):
     )
 
 
-def fill(journal, names):
+def fill(journal, names, status="ok"):
     for position, name in names:
-        journal.add(position, entry_of(name, name.encode() * 700), name.encode() * 700)
+        data = name.encode() * 700
+        journal.add(position, entry_of(name, data, status), data)
+
+
+def pack(journal, root):
+    return publish(journal, SOURCE, root / "data", root / "old")
 
 
 def build(root, names=((2, "c"), (0, "a"), (1, "b"))):
     with Journal(root / "staging", SOURCE) as journal:
         fill(journal, names)
-        return publish(journal, SOURCE, root / "data", root / "old")
+        return pack(journal, root)
 
 
 def test_entries_survive_json():
@@ -56,7 +55,7 @@ def test_entries_survive_json():
         assert ManifestEntry.from_json(entry.to_json()) == entry
 
 
-@pytest.mark.parametrize("line", ["", "[]", "{}", '{"page": 1}', "nonsense"])
+@pytest.mark.parametrize("line", ["[]", '{"page": 1}', "nonsense"])
 def test_a_line_that_is_no_entry_is_refused(line):
     with pytest.raises(ValueError):  # noqa: PT011
         ManifestEntry.from_json(line)
@@ -113,15 +112,6 @@ def test_a_hash_that_ends_in_zeros_is_found_and_named_whole(tmp_path):
         odd.find(np.array([b"c" * 30 + b"\0\0"], "S32"))
 
 
-@pytest.mark.parametrize("damage", [b"", b"no tar at all" * 99, b"x" * 512 + b"\0" * 512])
-def test_a_file_that_is_no_shard_is_named(tmp_path, damage):
-    dataset = build(tmp_path)
-    shard = dataset.folder / "images-00000.tar"
-    shard.write_bytes(damage)
-    with pytest.raises(GanError, match=r"images-00000\.tar: not a tar shard"):
-        dataset.index()
-
-
 def test_the_same_bytes_under_two_urls_are_stored_once_and_a_last_outcome_counts(tmp_path):
     with Journal(tmp_path / "staging", SOURCE) as journal:
         for position in range(3):
@@ -130,7 +120,7 @@ def test_the_same_bytes_under_two_urls_are_stored_once_and_a_last_outcome_counts
         assert not journal.is_done("u/a")
         journal.add(3, entry_of("a", b"same"), b"same")
         assert journal.is_done("u/a")
-        dataset = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+        dataset = pack(journal, tmp_path)
     assert [entry.status for entry in dataset.entries()] == ["ok"] * 4
     assert len(dataset.index()) == 1
 
@@ -139,7 +129,7 @@ def test_no_image_at_all_is_an_error_and_publishes_nothing(tmp_path):
     with Journal(tmp_path / "staging", SOURCE) as journal:
         journal.add(0, entry_of("a", status="gone"))
         with pytest.raises(GanError, match="not one image"):
-            publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+            pack(journal, tmp_path)
     assert not (tmp_path / "data").exists()
 
 
@@ -151,9 +141,7 @@ def test_a_journal_cut_anywhere_resumes_to_the_same_digest(tmp_path):
         root = tmp_path / str(cut)
         (root / "staging").mkdir(parents=True)
         head, tail = lines[:cut].split(b"\n", 1) if b"\n" in lines[:cut] else (lines[:cut], None)
-        older = (
-            head if tail is None else head + b"\n" + SYNCED + tail
-        )  # as older versions wrote it
+        older = head if tail is None else head + b"\n" + SYNCED + tail  # of older versions
         (root / "staging" / JOURNAL).write_bytes(older)
         (root / "staging" / IMAGES).write_bytes(images)
         assert build(root).digest == whole.digest
@@ -167,7 +155,7 @@ def test_entries_whose_bytes_a_power_cut_took_are_not_done(tmp_path):
     with Journal(tmp_path / "staging", SOURCE) as journal:
         assert [journal.is_done(f"u/{name}") for name in "cab"] == [True, False, False]
         fill(journal, ((0, "a"), (1, "b")))
-        again = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+        again = pack(journal, tmp_path)
     assert again.digest == whole.digest
 
 
@@ -177,25 +165,22 @@ def test_damaged_bytes_of_the_journal_are_not_published(tmp_path):
         images = tmp_path / "staging" / IMAGES
         images.write_bytes(b"\0" * images.stat().st_size)
         with pytest.raises(GanError, match="1 damaged"):
-            publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+            pack(journal, tmp_path)
     # the same command resumes: damaged images are fetched again
     with Journal(tmp_path / "staging", SOURCE) as journal:
         assert not journal.is_done("u/a")
         fill(journal, ((0, "a"),))
-        publish(journal, SOURCE, tmp_path / "data", tmp_path / "old").verify()
+        pack(journal, tmp_path).verify()
 
 
-def grow(root, entries, source=SOURCE):
-    """Add entries (position, name, status) to what stands in root/data."""
+def grow(root, entries, status="ok"):
+    """Add entries (position, name) to what stands in root/data; also whether there was news."""
     earlier = EarlierCrawl(Dataset.open(root / "data"))
     with Journal(root / "more", {"source": "more"}, earlier) as journal:
-        for position, name, status in entries:
-            data = name.encode() * 700
-            if not earlier.is_settled(f"u/{name}"):
-                journal.add(position, entry_of(name, data, status), data)
+        fill(journal, [each for each in entries if not earlier.is_settled(f"u/{each[1]}")], status)
         news = has_news(journal)
         counts = count_entries(journal)
-        grown = publish(journal, source, root / "data", root / "old")
+        grown = pack(journal, root)
     discard(root / "more")
     assert grown.counts == counts
     return grown, news
@@ -203,37 +188,34 @@ def grow(root, entries, source=SOURCE):
 
 def test_a_later_crawl_adds_shards_and_entries_and_changes_no_old_one(tmp_path):
     old = build(tmp_path)
-    same, news = grow(tmp_path, ((0, "a", "ok"), (1, "b", "ok")))
+    same, news = grow(tmp_path, ((0, "a"), (1, "b")))
     assert not news
     assert same.digest == old.digest
     shard = (tmp_path / "data/images-00000.tar").read_bytes()
-    grown, news = grow(
-        tmp_path, ((0, "z", "ok"), (1, "a", "ok"), (5, "y", "ok"), (6, "x", "gone"))
-    )
+    grown, news = grow(tmp_path, ((0, "z"), (1, "a"), (5, "y")))
     grown.verify()
     assert news
     assert list(grown.shards) == ["images-00000.tar", "images-00001.tar"]
     assert (tmp_path / "data/images-00000.tar").read_bytes() == shard
-    assert [entry.url for entry in grown.entries()] == ["u/a", "u/b", "u/c", "u/z", "u/y", "u/x"]
+    assert [entry.url for entry in grown.entries()] == ["u/a", "u/b", "u/c", "u/z", "u/y"]
     assert len(grown.index()) == 5
     assert grown.digest != old.digest
 
 
 def test_an_entry_that_failed_is_replaced_in_its_place_by_a_later_crawl(tmp_path):
     with Journal(tmp_path / "staging", SOURCE) as journal:
-        for position, (name, status) in enumerate((("a", "ok"), ("b", "failed"), ("c", "ok"))):
-            data = name.encode() * 700
-            journal.add(position, entry_of(name, data, status), data)
-        publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
-    still, news = grow(tmp_path, ((9, "b", "failed"),))
+        fill(journal, ((0, "a"), (2, "c")))
+        fill(journal, ((1, "b"),), "failed")
+        pack(journal, tmp_path)
+    still, news = grow(tmp_path, ((9, "b"),), "failed")
     assert not news
-    grown, news = grow(tmp_path, ((9, "b", "ok"),))
+    assert still.counts["failed"] == 1
+    grown, news = grow(tmp_path, ((9, "b"),))
     assert news
     assert [entry.url for entry in grown.entries()] == ["u/a", "u/b", "u/c"]
     assert grown.counts["ok"] == 3
     held = {bytes(each).hex() for each in grown.index().digests.view(("u1", 32))}
     assert held == {entry.sha256 for entry in grown.entries()}
-    assert still.counts["failed"] == 1
 
 
 def test_bytes_that_an_old_shard_holds_are_not_stored_again_but_fetched_if_it_is_lost(tmp_path):
@@ -244,7 +226,7 @@ def test_bytes_that_an_old_shard_holds_are_not_stored_again_but_fetched_if_it_is
         journal.add(0, replace(entry_of("a", data), url="u/elsewhere"), data)
         assert (tmp_path / "more" / IMAGES).stat().st_size == 0
         journal.add(1, entry_of("new", b"new"), b"new")
-        grown = publish(journal, SOURCE, tmp_path / "data", tmp_path / "old")
+        grown = pack(journal, tmp_path)
     assert list(grown.shards) == ["images-00000.tar", "images-00001.tar"]
     assert len(list(grown.entries())) == 5
     with Journal(tmp_path / "more", SOURCE, EarlierCrawl()) as journal:
@@ -286,22 +268,22 @@ def test_every_half_written_or_missing_file_of_a_dataset_is_noticed_on_opening(t
     Dataset.open(tmp_path / "data").verify()
 
 
-@pytest.mark.parametrize("name", ["images-00000.tar", "manifest.jsonl"])
-def test_a_flipped_bit_is_noticed_and_the_file_named(tmp_path, name):
-    path = build(tmp_path).folder / name
-    data = bytearray(path.read_bytes())
-    data[700] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(GanError, match=name):
-        Dataset.open(tmp_path / "data").verify()
-
-
-def test_a_strange_file_and_a_changed_description_are_noticed(tmp_path):
+def test_changed_files_of_a_dataset_and_strange_ones_are_noticed_and_named(tmp_path):
     dataset = build(tmp_path)
+    for name in dataset.files:
+        path = dataset.folder / name
+        kept = path.read_bytes()
+        path.write_bytes(kept[:700] + bytes([kept[700] ^ 1]) + kept[701:])
+        with pytest.raises(GanError, match=name):
+            Dataset.open(tmp_path / "data").verify()
+        path.write_bytes(kept)
     (tmp_path / "data/notes.txt").write_text("x")
     with pytest.raises(GanError, match=r"notes\.txt"):
         dataset.verify()
+    (dataset.folder / "images-00000.tar").write_bytes(b"x" * 512 + b"\0" * 512)
+    with pytest.raises(GanError, match=r"images-00000\.tar: not a tar shard"):
+        dataset.index()
     path = tmp_path / "data/snapshot.json"
     path.write_text(path.read_text().replace(dataset.digest, "0" * 64))
     with pytest.raises(GanError, match="digest"):
-        Dataset.open(Path(tmp_path / "data"))
+        Dataset.open(tmp_path / "data")
