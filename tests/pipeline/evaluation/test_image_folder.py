@@ -133,10 +133,9 @@ def test_a_digest_is_of_the_contents_wherever_they_lie(pictures, tmp_path):
     assert copied.tag == f"vs_other-name_{source.digest[:8]}"
     assert str(tmp_path) not in copied.description
     (copied.folder / "07.png").write_bytes(encode(soft(24, 16, seed=99)))
-    changed = FolderSource(copied.folder, 1)
-    assert changed.digest != source.digest
+    changed = FolderSource(copied.folder, 1).digest
     (copied.folder / "22.png").unlink()
-    assert FolderSource(copied.folder, 1).digest != changed.digest
+    assert len({source.digest, changed, FolderSource(copied.folder, 1).digest}) == 3
 
 
 def test_files_that_change_or_go_between_two_readings_are_named(pictures, tmp_path):

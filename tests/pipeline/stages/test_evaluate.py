@@ -464,10 +464,8 @@ def test_a_recorded_run_is_found_by_its_id_and_gets_the_same_metrics(
         (["--ckpt", "a.pt", "--images", "b"], "exclude each other"),
         (["--fakes", "10"], "without --ckpt, --run or --images"),
         (["--images", "b", "--seeds", "2-4"], "go with --ckpt and --run"),
-        (["--ckpt", "a.pt", "--metrics", "fid"], "evaluate.metrics"),
         (["--ckpt", "a.pt", "--metrics", "frechet"], "frechet_distance"),
         (["--ckpt", "a.pt", "--metrics", ""], "evaluate.metrics = []"),
-        (["--ckpt", "a.pt", "--fakes", "1"], "evaluate.num_fakes = 1"),
         (["--ckpt", "a.pt", "--seeds", "1-3"], "is one of report_seeds"),
         (["--ckpt", "a.pt", "--seeds", "x"], "--seeds"),
         (["--ckpt", "a.pt"], "a.pt: no such checkpoint file"),
@@ -491,14 +489,6 @@ def test_weights_that_are_not_finite_are_refused_in_one_line(checkout, make_para
     with pytest.raises(GanError, match="not finite") as caught:
         evaluate_one(Request(ckpt=path), params, checkout)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.slow
-def test_a_kernel_distance_needs_no_option_for_few_images(checkout, make_params, name, first):
-    changes = {"evaluate.allow_small": False, "evaluate.metrics": ["kernel_distance"]}
-    request = Request(ckpt=first, against=["holdout"])
-    found = evaluate_one(request, make_params(SMALL | changes), checkout)
-    assert set(found.metrics) == {f"kd_{name}_24_holdout", f"kd_se_{name}_24_holdout"}
 
 
 @pytest.mark.slow
