@@ -11,19 +11,21 @@ import yaml
 from contestant import timed
 from torch import Tensor
 
-from gan.checkpoints import Origin
 from gan.devices import choose_compute, fast_training
 from gan.distributed.world import ALONE
 from gan.objectives.build import build_objective
 from gan.params.file import Params
+from gan.tensor_cache import TensorCache
 from gan.training.batches import Batches
 from gan.training.loop import train
 from gan.training.state import TrainState, build_state
 from gan.training.steps import Engine, train_step
+from pipeline.paths import Paths
 from pipeline.signals import Stop
-from pipeline.training.observer import LossTable, TrainingObserver
+from pipeline.training.lead import Lead
+from pipeline.training.plan import DECIDED, Plan
 from pipeline.training.progress_folder import ProgressFolder
-from pipeline.training.tracker import Record
+from pipeline.training.tracker import Tracker
 
 LATENT_SIZE, BATCH_SIZE = 100, 64
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
@@ -52,28 +54,28 @@ def prepared(params: Params, size: int) -> tuple[TrainState, Engine]:
     return state, Engine(params.train, objective, compute, ALONE, LATENT_SIZE)
 
 
-def recorder(params: Params, size: int, folder: Path) -> TrainingObserver:
+def recorder(params: Params, cache: TensorCache, engine: Engine, folder: Path) -> Lead:
     """What the stage gives its loop, without a tracker: losses, grids, snapshots, states."""
-    work = ProgressFolder(folder, {})
+    paths, identity = Paths(folder), dict.fromkeys(DECIDED, "")
+    plan = Plan(
+        params.model, params.train, cache, engine.compute, engine.objective, None, identity, ""
+    )
+    work = ProgressFolder(folder, identity)
     for place in (work.path, work.grids, work.snapshots):
         place.mkdir(parents=True, exist_ok=True)
-
-    def origin(seen: int) -> Origin:
-        return Origin(params.model.model_dump(), size, seen, "", "", "benchmark")
-
-    losses, latest, keep = LossTable(work.losses, 0), folder / "latest.png", 2
-    return TrainingObserver(work, Record(), origin, losses, latest, lambda *_: None, keep, Stop())
+    return Lead(plan, work, paths, Tracker(), ALONE, Stop(), lambda *_: None)
 
 
 def ours(size: int, width: int, objective: str, images: int, cache: Path) -> None:
     """The stage's loop on the memory-mapped cache, recorded as the stage does."""
     params = settings(width, objective, images)
     state, engine = prepared(params, size)
-    observer, device = recorder(params, size, Path("ours")), engine.compute.device
+    device, pixels = engine.compute.device, np.load(cache, mmap_mode="r")
+    meta = {"settings": {"size": size}, "digest": "", "counts": {}}
+    lead = recorder(params, TensorCache(cache.parent, pixels, meta), engine, Path("ours"))
     with timed(), fast_training(device):
-        pixels = np.load(cache, mmap_mode="r")
         batches = Batches(pixels, params.train.seed, BATCH_SIZE, params.train.flip, device)
-        train(state, engine, batches, observer)
+        train(state, engine, batches, lead)
 
 
 class _One:

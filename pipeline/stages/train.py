@@ -60,11 +60,11 @@ def run(params: Params, paths: Paths, tracker: Tracker, *, resume: bool = False)
         finished: bool | None = None
         while finished is None:
             state = plan.fresh_state()
-            observer = role.restore(state, diverged)
+            role.restore(state, diverged)
             state.discriminator = world.synchronise_batch_norm(state.discriminator)
             state.generator = world.synchronise_batch_norm(state.generator)
             try:
-                finished = train(state, engine, batches, observer)
+                finished = train(state, engine, batches, role)
             except DivergedError as error:
                 diverged = error  # a second one is refused by role.restore
 

@@ -1,6 +1,7 @@
 """Tracker of a training: an MLflow run that a killed training continues."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.paths import Paths
 from pipeline.tracking import run_times
@@ -8,7 +9,11 @@ from pipeline.tracking.descriptions import describe_training
 from pipeline.tracking.open_run import experiment_name, new_folder, start_run
 from pipeline.tracking.run import Run
 from pipeline.tracking.run_folder.folder import RunFolder, read_state, runs_folder
-from pipeline.training.tracker import Tracker, TrainingRun
+from pipeline.training.identity import resume_key
+from pipeline.training.tracker import Tracker
+
+if TYPE_CHECKING:
+    from pipeline.training.plan import Plan
 
 
 class MlflowTracker(Tracker):
@@ -29,22 +34,22 @@ class MlflowTracker(Tracker):
             self._run.remove_if_sent()
             run_times.finish(self._paths, self._run_key)
 
-    def open(self, run: TrainingRun, images_seen: int) -> Run:
-        run_times.begin(self._paths, run.run_key)
-        self._run_key = run.run_key
-        self._run = start_run(
+    def open(self, plan: "Plan", images_seen: int) -> Run:
+        run_times.begin(self._paths, plan.run_key)
+        self._run_key = plan.run_key
+        run = self._run = start_run(
             self._paths,
             experiment=experiment_name(),
-            name=run.name,
-            run_key=run.run_key,
-            folder=_choose_folder(self._paths, run.run_key, images_seen),
-            progress=run.progress.name,
+            name=plan.name,
+            run_key=plan.run_key,
+            folder=_choose_folder(self._paths, plan.run_key, images_seen),
+            progress=resume_key(plan.identity),
             resumed_from=images_seen,
         )
-        describe_training(self._run, run.lineage)
-        self._run.tags(run.environment)
-        self._run.links()
-        return self._run
+        describe_training(run, plan.lineage)
+        run.tags(plan.environment)
+        run.links()
+        return run
 
 
 def _choose_folder(paths: Paths, run_key: str, images_seen: int) -> Path:

@@ -12,6 +12,11 @@ def digest_of(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
+def resume_key(identity: Mapping[str, Any]) -> str:
+    """Name of the progress folder of all trainings of an identity, whatever their length."""
+    return digest_of(identity)[:16]
+
+
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested sections as dotted keys."""
     flat: dict[str, Any] = {}

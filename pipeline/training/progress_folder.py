@@ -19,7 +19,7 @@ from gan.atomic import write_atomically
 from gan.checkpoints import DamagedError, load_checkpoint
 from gan.errors import GanError
 from pipeline.console import say
-from pipeline.training.identity import differences, digest_of
+from pipeline.training.identity import differences, resume_key
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def open_progress_folder(progress: Path, identity: dict[str, Any]) -> Iterator[P
     GanError if another process trains in it: two would overwrite each other's files. (A killed
     `dvc` can leave its training process alive.)
     """
-    folder = progress / digest_of(identity)[:16]
+    folder = progress / resume_key(identity)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "lock"
     try:
@@ -142,7 +142,7 @@ def open_progress_folder(progress: Path, identity: dict[str, Any]) -> Iterator[P
 
 def _report_nearest(progress: Path, identity: dict[str, Any], *, must_resume: bool) -> None:
     """Say why a training starts afresh though a similar one exists; with must_resume refuse."""
-    if any((progress / digest_of(identity)[:16]).glob("state-*.pt")):
+    if any((progress / resume_key(identity)).glob("state-*.pt")):
         return
     found = _find_nearest(progress, identity, any_data=must_resume)
     listed = "; ".join(found[:6]) + (" ..." if len(found) > 6 else "")

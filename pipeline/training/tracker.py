@@ -5,26 +5,13 @@ The classes here keep nothing, for tests and benchmarks; a tracker overrides the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pipeline.training.plan import Plan
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
-
-
-@dataclass(frozen=True)
-class TrainingRun:
-    """Identity of a training, known before its first step.
-
-    name: such as `wgan_gp 64px w64 s1`. lineage: what decided the training, in plain values.
-    environment: torch version, kind of device, precision. progress: its progress folder.
-    """
-
-    name: str
-    run_key: str
-    lineage: Mapping[str, Any]
-    environment: Mapping[str, str]
-    progress: Path
 
 
 class Record:
@@ -65,6 +52,6 @@ class Record:
 class Tracker:
     """Opens the records of trainings."""
 
-    def open(self, run: TrainingRun, images_seen: int) -> Record:
+    def open(self, plan: "Plan", images_seen: int) -> Record:
         """Begin a record, or continue that of a training resumed at `images_seen`."""
         return Record()

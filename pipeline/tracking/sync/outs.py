@@ -37,7 +37,7 @@ from pipeline.tracking.run_folder.kept_folders import (
     find_kept_folders,
     send_all,
 )
-from pipeline.training.observer import LossTable
+from pipeline.training.loss_table import LossTable
 from pipeline.training.publish import draw_real_sheet, write_digests
 
 SMALL = 1 << 20  # bytes
