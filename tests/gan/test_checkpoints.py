@@ -1,7 +1,6 @@
 """Checkpoint files: the same bytes for the same content, whole or not at all, never code."""
 
 import pickle
-import zipfile
 from dataclasses import replace
 
 import pytest
@@ -90,19 +89,11 @@ def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path, wrapped):
     assert marker.exists()  # the file is indeed a trap
 
 
-def another_zip(path):
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("readme.txt", "hello")
-
-
 @pytest.mark.parametrize(
     ("write", "problem"),
     [
         (lambda path: path.write_text("a text file"), "not a checkpoint of gan"),
-        (another_zip, "not a checkpoint of gan"),
-        (lambda path: torch.save(torch.zeros(3), path), "not a checkpoint of gan"),
         (lambda path: torch.save({"state_dict": {}}, path), "not a checkpoint of gan"),
-        (lambda path: path.mkdir(), "no such checkpoint file"),
         (lambda path: None, "no such checkpoint file"),
     ],
 )
@@ -155,7 +146,6 @@ def test_the_digest_sees_values_names_types_and_shapes():
     "change",
     [
         {"origin": None},
-        {"origin": {"size": 32}},
         {"origin": {**vars(ORIGIN), "size": 64}},
         {"origin": {**vars(ORIGIN), "size": 50}},
         {"origin": {**vars(ORIGIN), "size": 32.0}},

@@ -20,12 +20,16 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
 
 
+def meta_of(**changes):
+    meta = {"format": FORMAT, "settings": SETTINGS, "counts": COUNTS, "digest": "d"}
+    return json.dumps(meta | changes)
+
+
 @pytest.fixture
 def folder(tmp_path, images):
     digest = cache_digest(pixel_digests(images), SETTINGS, COUNTS)
-    meta = {"format": FORMAT, "settings": SETTINGS, "counts": COUNTS, "digest": digest}
     np.save(tmp_path / "images.npy", images)
-    (tmp_path / "meta.json").write_text(json.dumps(meta))
+    (tmp_path / "meta.json").write_text(meta_of(digest=digest))
     return tmp_path
 
 
@@ -49,15 +53,14 @@ def test_opens_as_a_read_only_memory_map_whose_splits_are_views(folder, images):
     cache.verify()
 
 
-@pytest.mark.parametrize("damage", ["a pixel", "the split"])
-def test_verify_finds_one_changed_pixel_or_another_split(folder, images, damage):
-    if damage == "a pixel":
-        images[6, 31, 31, 2] ^= 1
-        np.save(folder / "images.npy", images)
-    else:
-        meta = json.loads((folder / "meta.json").read_text())
-        meta["counts"] = {"train": 4, "holdout": 3}
-        (folder / "meta.json").write_text(json.dumps(meta))
+def test_verify_finds_one_changed_pixel_or_another_split(folder, images):
+    digest = TensorCache.open(folder).digest
+    (folder / "meta.json").write_text(meta_of(digest=digest, counts={"train": 4, "holdout": 3}))
+    with pytest.raises(GanError, match="damaged"):
+        TensorCache.open(folder).verify()
+    (folder / "meta.json").write_text(meta_of(digest=digest))
+    images[6, 31, 31, 2] ^= 1
+    np.save(folder / "images.npy", images)
     with pytest.raises(GanError, match="damaged"):
         TensorCache.open(folder).verify()
 
@@ -82,17 +85,12 @@ def test_an_absent_cache_says_what_to_run(tmp_path):
     assert_refused(tmp_path / "cache", "no tensor cache")
 
 
-def changed(**changes):
-    meta = {"format": FORMAT, "settings": SETTINGS, "counts": COUNTS, "digest": "d"}
-    return json.dumps(meta | changes)
-
-
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         *((text, "meta.json") for text in ("", "{", "[]", "{}", '{"settings": 3}', "\udcff")),
-        (changed(format=FORMAT + 1), "another version"),
-        (changed(counts={"train": 5, "holdout": 3}), "images.npy holds"),
+        (meta_of(format=FORMAT + 1), "another version"),
+        (meta_of(counts={"train": 5, "holdout": 3}), "images.npy holds"),
         (None, "meta.json is missing"),
     ],
 )
@@ -112,19 +110,11 @@ def test_an_array_that_is_not_whole_is_refused(folder, length):
     assert_refused(folder, r"images\.npy")
 
 
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.zeros((7, 32, 32, 3), np.float32),
-        np.zeros((7, 3, 32, 32), np.uint8),
-        np.asfortranarray(np.zeros((7, 32, 32, 3), np.uint8)),
-        np.array([None] * 7),
-    ],
-    ids=["float", "channels first", "Fortran order", "objects"],
-)
-def test_another_kind_of_array_is_refused(folder, array):
-    np.save(folder / "images.npy", array)
-    assert_refused(folder, r"images\.npy")
+def test_another_kind_of_array_is_refused(folder):
+    zeros = np.zeros((7, 32, 32, 3), np.uint8)
+    for array in (zeros.astype(np.float32), np.asfortranarray(zeros), np.array([None] * 7)):
+        np.save(folder / "images.npy", array)
+        assert_refused(folder, r"images\.npy")
 
 
 def test_opening_a_cache_does_not_import_torch():

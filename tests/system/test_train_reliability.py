@@ -21,7 +21,6 @@ from gan.errors import GanError
 from gan.params.file import load_params
 from gan.tensor_cache import TensorCache
 from gan.training import steps
-from pipeline.signals import Stopped
 from pipeline.tracking import stage_runs
 from pipeline.training.plan import Plan, make_plan
 
@@ -124,38 +123,6 @@ def test_a_signal_ends_with_a_checkpoint_and_the_next_start_goes_on(
     done = gan("train", cwd=paths.root)
     assert done.returncode == 0, done.stderr
     assert f"resuming at {seen_by(state):,} images seen" in done.stderr
-
-
-@pytest.fixture
-def handlers():
-    """Those of this process come back: a stopped one keeps its own, being about to end."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.mark.usefixtures("handlers")
-def test_a_stopped_training_that_goes_on_equals_one_that_was_not(
-    checkout, make_params, monkeypatch, undisturbed
-):
-    """In one process: the stop comes between two checkpoints, two logs and two grids."""
-    cut = checkout("cut")
-    taken = steps.update_average
-    moments = iter([False] * 8 + [True] + [False] * 1000)
-
-    def signalling(*arguments):
-        taken(*arguments)
-        if next(moments):
-            signal.raise_signal(signal.SIGTERM)
-
-    monkeypatch.setattr(steps, "update_average", signalling)
-    with pytest.raises(Stopped) as stopped:
-        stage_runs.train(make_params(), cut)
-    assert stopped.value.exit_code == 143
-    assert seen_by(states(cut)[-1]) == 72
-    stage_runs.train(make_params(), cut)
-    assert outs(cut) == outs(undisturbed)
 
 
 def meddle(patch, name, act):

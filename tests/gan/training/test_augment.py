@@ -254,16 +254,3 @@ def test_noise_has_its_deviation_and_no_structure():
 def test_noise_falls_linearly_to_nothing(images_seen, expected):
     found = noise_deviation(NoiseParams(deviation=0.2, until=1000), images_seen)
     assert found == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_an_accelerator_gets_the_same():
-    pixels, samples = pictures(32), torch.arange(32)
-    found = []
-    for device in ("cpu", "cuda"):
-        there, where = pixels.to(device), samples.to(device)
-        strength = torch.tensor(0.8, device=device)
-        result = augment(there, params(*SWITCHES), strength, 1, "real", where)
-        found.append(add_instance_noise(result, 0.2, 1, "real", where).cpu())
-    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-5)

@@ -8,11 +8,6 @@ import torch
 from gan.training.diversity import diversity
 
 
-def plain(levels, side=32):
-    """Pictures of one grey each, (n, 3, side, side) uint8."""
-    return torch.tensor(levels, dtype=torch.uint8).view(-1, 1, 1, 1).repeat(1, 3, side, side)
-
-
 def scenes(count, side=64):
     """Pictures of 4x4 fields of random colours, all of them different."""
     random = torch.Generator().manual_seed(0)
@@ -23,22 +18,6 @@ def scenes(count, side=64):
 @pytest.mark.parametrize("modes", [1, 2, 5])
 def test_modes_each_more_than_once_have_none(modes):
     assert diversity(scenes(modes).repeat(3, 1, 1, 1)) == 0
-
-
-@pytest.mark.parametrize("side", [32, 48, 96])
-def test_pictures_of_one_colour_are_as_far_apart_as_their_levels(side):
-    # nearest others: 10 away, 10 away, 30 away, 85 away
-    assert diversity(plain([0, 10, 40, 125], side)) == pytest.approx((10 + 10 + 30 + 85) / 4)
-    assert diversity(plain([0, 255], side)) == pytest.approx(255)
-
-
-def test_a_part_of_the_picture_counts_by_its_area_and_one_channel_as_a_third():
-    images = plain([0, 0], 64)
-    images[1, :, :32, :32] = 100
-    assert diversity(images) == pytest.approx(100 / 2)
-    images = plain([0, 0])
-    images[1, 2] = 30
-    assert diversity(images) == pytest.approx(30 / math.sqrt(3))
 
 
 def test_it_is_the_mean_over_nearest_neighbours_by_brute_force_in_any_order_and_layout():

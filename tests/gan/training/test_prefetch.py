@@ -2,7 +2,6 @@
 
 import gc
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -48,15 +47,12 @@ class LateCopier:
 
 
 class Numbers:
-    """Reads batches that are full of a number; some can't be read, and all wait for the gate."""
+    """Reads batches that are full of a number; some can't be read."""
 
     def __init__(self):
         self.broken, self.read, self.threads = set(), [], set()
-        self.gate = threading.Event()
-        self.gate.set()
 
     def __call__(self, first, batch):
-        assert self.gate.wait(10)
         self.read.append(first)
         self.threads.add(threading.current_thread())
         if first in self.broken:
@@ -103,18 +99,6 @@ def test_batches_in_any_order_are_the_ones_that_are_asked_for(prefetcher, copier
     got = [prefetcher(first) for first in asked]
     copier.settle()
     assert_full(got, asked)
-
-
-def test_asking_waits_for_its_own_batch_only(prefetcher, numbers, copier):
-    prefetcher(0)
-    numbers.gate.clear()
-    with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(prefetcher, 1)
-        assert not asking.done()
-        numbers.gate.set()
-        got = asking.result(10)
-    copier.settle()
-    assert_full([got], [1])
 
 
 def test_an_error_is_raised_where_its_batch_is_asked_for(prefetcher, numbers, copier):
