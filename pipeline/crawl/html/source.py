@@ -43,30 +43,26 @@ class HtmlGallery(Source):
     """
 
     start_url: str
-    image: str
-    next: str
-    link: str
-    licence: str
-    limit: int | None
+    options: ScrapeRequest
     policy: CrawlPolicy
-    tags: str = ""
 
     def __post_init__(self) -> None:
         for name in ("image", "next", "link", "tags"):
-            if name == "image" or getattr(self, name):
-                check_selector(f"--{name}", getattr(self, name))
+            if name == "image" or getattr(self.options, name):
+                check_selector(f"--{name}", getattr(self.options, name))
 
     @property
     def identity(self) -> dict[str, Any]:
-        names = ("image", "next", "link", "tags", "limit", "licence")
+        names = ("image", "next", "link", "tags", "limit")
         return {
             "source": f"gallery:{self.start_url}",
-            **{name: getattr(self, name) for name in names},
+            **{name: getattr(self.options, name) for name in names},
+            "licence": self.options.licence_note,
         }
 
     @property
     def total(self) -> int | None:
-        return self.limit
+        return self.options.limit
 
     def fetch(self, sink: Sink) -> None:
         listing = GalleryListing(self)
@@ -88,8 +84,8 @@ class GalleryListing(Listing):
 
     def __init__(self, gallery: HtmlGallery) -> None:
         super().__init__()
-        self._gallery = gallery
-        self._limit = math.inf if gallery.limit is None else gallery.limit
+        self._options = options = gallery.options
+        self._limit = math.inf if options.limit is None else options.limit
         url = safe_url_string(urldefrag(gallery.start_url).url)
         self._next: PageRequest | None = PageRequest(url)
         self._links: deque[PageRequest] = deque()  # not requested yet
@@ -108,7 +104,7 @@ class GalleryListing(Listing):
         if page.detail:
             self._found[page.place] = images = list(self._images_of(page, html))
             if not images:
-                self.left_out[f"linked pages without a match of {self._gallery.image!r}"] += 1
+                self.left_out[f"linked pages without a match of {self._options.image!r}"] += 1
         else:
             self._read_listing(page, html)
         return self._advance()
@@ -129,7 +125,7 @@ class GalleryListing(Listing):
     def _read_listing(self, page: PageRequest, html: HtmlPage) -> None:
         # Before the links: if their selector matches it too, it is still the next page.
         following = self._next_of(page, html)
-        if self._gallery.link:
+        if self._options.link:
             links = list(self._links_of(page, html))
             self._links.extend(links)
             is_new = bool(links)
@@ -179,13 +175,13 @@ class GalleryListing(Listing):
 
     def _next_of(self, page: PageRequest, html: HtmlPage) -> PageRequest | None:
         """The first page that `next` selects and that wasn't requested yet."""
-        for url in html.addresses(self._gallery.next) if self._gallery.next else ():
+        for url in html.addresses(self._options.next) if self._options.next else ():
             if self._is_new_page(url):
                 return PageRequest(url, page.place + (1 << BITS))
         return None
 
     def _links_of(self, page: PageRequest, html: HtmlPage) -> Iterator[PageRequest]:
-        for index, url in enumerate(html.addresses(self._gallery.link)):
+        for index, url in enumerate(html.addresses(self._options.link)):
             if self._is_new_page(url):
                 yield PageRequest(url, page.place + index, detail=True)
 
@@ -200,19 +196,19 @@ class GalleryListing(Listing):
         return is_new
 
     def _images_of(self, page: PageRequest, html: HtmlPage) -> Iterator[ListedImage]:
-        gallery = self._gallery
-        texts = html.texts(gallery.tags) if gallery.tags else ()
+        options = self._options
+        texts = html.texts(options.tags) if options.tags else ()
         tags = tuple(dict.fromkeys(text.replace(" ", "_") for text in texts))
-        for index, url in enumerate(html.addresses(gallery.image)):
+        for index, url in enumerate(html.addresses(options.image)):
             if not url or scheme_of(url) in EMBEDDED:
                 self.left_out[f"images with {_describe_address(url)}"] += 1
                 continue
             position = (page.place << BITS) + index
-            yield ListedImage(position, page.url, url, tags, licence=gallery.licence)
+            yield ListedImage(position, page.url, url, tags, licence=options.licence_note)
 
     def _describe_nothing(self, html: HtmlPage) -> str:
-        gallery = self._gallery
-        option, selector = ("--link", gallery.link) if gallery.link else ("--image", gallery.image)
+        options = self._options
+        option, selector = ("--link", options.link) if options.link else ("--image", options.image)
         found = next(html.addresses(selector), None)
         if found is None:
             return f"{option} {selector!r} matches nothing there"
@@ -227,13 +223,4 @@ def build(place: str, request: ScrapeRequest, settings: ScrapeParams) -> HtmlGal
     """Build the source `gallery:PLACE`; GanError for options that don't fit."""
     if not request.image:
         raise GanError("--source gallery:… needs --image, a CSS selector such as 'img.full'")
-    return HtmlGallery(
-        check_web_address("gallery", place),
-        image=request.image,
-        next=request.next,
-        link=request.link,
-        tags=request.tags,
-        licence=request.licence_note,
-        limit=request.limit,
-        policy=request.policy(settings),
-    )
+    return HtmlGallery(check_web_address("gallery", place), request, request.policy(settings))

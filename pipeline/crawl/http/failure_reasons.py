@@ -25,8 +25,11 @@ from scrapy.spidermiddlewares.httperror import HttpError
 from pipeline.crawl.image_check import describe_excess
 from pipeline.dataset.manifest import Status
 
-GONE_STATUSES = {404, 410}
-REFUSED_STATUSES = {401, 403, 451}
+OUTCOMES: dict[int, Status] = {
+    **dict.fromkeys((404, 410), "gone"),
+    **dict.fromkeys((401, 403, 451), "blocked"),
+}
+"""Outcomes of HTTP statuses that aren't just failures."""
 TEMPORARY_STATUSES = frozenset({408, 429, *range(500, 600)})
 """HTTP statuses of a host that can't answer now; the same request may succeed later."""
 NO_ADDRESS = "not a valid http or https address"
@@ -85,8 +88,12 @@ def classify(error: BaseException, max_bytes: int) -> tuple[Status, str]:
     match error:
         case RequestRefused():
             return error.status, error.reason
+        case HttpError() if 300 <= error.response.status < 400:
+            # Redirects are followed; this one leads to no http address, or is one too many.
+            return "blocked", f"HTTP {error.response.status}, not followed"
         case HttpError():
-            return _explain_status(error.response.status)
+            code = error.response.status
+            return OUTCOMES.get(code, "failed"), f"HTTP {code}"
         case DownloadCancelledError():
             return "too_large", describe_excess(max_bytes)
         case UnsupportedURLSchemeError() | ValueError():
@@ -109,15 +116,6 @@ def _release(error: BaseException | None) -> None:
         inner = error.__cause__ or error.__context__
         error.__cause__ = error.__context__ = None
         error = inner
-
-
-def _explain_status(code: int) -> tuple[Status, str]:
-    if code in GONE_STATUSES:
-        return "gone", f"HTTP {code}"
-    if 300 <= code < 400:
-        # Redirects are followed; this one leads to no http address, or is one too many.
-        return "blocked", f"HTTP {code}, not followed"
-    return "blocked" if code in REFUSED_STATUSES else "failed", f"HTTP {code}"
 
 
 def _explain_connection(error: BaseException) -> str:

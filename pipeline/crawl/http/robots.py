@@ -68,7 +68,12 @@ class Robots:
         try:
             response = await self._crawler.engine.download_async(robots)
         except Exception as error:
-            return self._without_answer(error)
+            if isinstance(error, RequestInterrupted) or getattr(error, "status", "") == "blocked":
+                return error
+            _, reason = explain(error, self._max_bytes)
+            if reason == "too many redirects":
+                return None
+            return RequestRefused("failed", f"robots.txt: {reason}")
         if 400 <= response.status < 500 and response.status not in TEMPORARY_STATUSES:
             return None
         if response.status != 200:
@@ -78,11 +83,3 @@ class Robots:
         if pacing is not None and (delay := parser.crawl_delay(PRODUCT)) is not None:
             pacing.slow_down(request, delay)
         return parser
-
-    def _without_answer(self, error: Exception) -> Rules:
-        if isinstance(error, RequestInterrupted) or getattr(error, "status", "") == "blocked":
-            return error
-        _, reason = explain(error, self._max_bytes)
-        if reason == "too many redirects":
-            return None
-        return RequestRefused("failed", f"robots.txt: {reason}")

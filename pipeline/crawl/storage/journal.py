@@ -39,11 +39,6 @@ class JournalRecord:
     entry: ManifestEntry
     offset: int
 
-    @property
-    def end(self) -> int:
-        """The offset behind its bytes; 0 where there are none."""
-        return self.offset + self.entry.bytes if self.offset >= 0 else 0
-
 
 class Journal(AbstractContextManager["Journal"]):
     """The journal of one unfinished crawl; the lock of data/ keeps other processes away."""
@@ -171,9 +166,10 @@ class Journal(AbstractContextManager["Journal"]):
                     record = _parse(line)
                 except (ValueError, KeyError, TypeError):
                     break
-                if record.end > size:
+                end = record.offset + record.entry.bytes if record.offset >= 0 else 0
+                if end > size:
                     break
-                images_end = max(images_end, record.end)
+                images_end = max(images_end, end)
                 # Bytes that only a removed earlier crawl had are fetched again.
                 sha256 = record.entry.sha256
                 if record.offset >= 0 or not sha256 or self.earlier.has_content(sha256):

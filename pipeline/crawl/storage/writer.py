@@ -152,8 +152,12 @@ def _write_shard(path: Path, journal: Journal, images: list[JournalRecord]) -> N
         tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
         for record in images:
+            # A header that depends on the image alone: no time, owner or original file name.
+            extension = EXTENSIONS[record.entry.format]
+            header = tarfile.TarInfo(f"{record.entry.sha256}.{extension}")
+            header.size = record.entry.bytes
             try:
-                tar.addfile(_tar_header(record.entry), io.BytesIO(journal.read_image(record)))
+                tar.addfile(header, io.BytesIO(journal.read_image(record)))
             except ValueError:
                 damaged.append(record)
     for record in damaged:
@@ -164,10 +168,3 @@ def _write_shard(path: Path, journal: Journal, images: list[JournalRecord]) -> N
             f"{journal.folder}: the disk returned {len(damaged)} damaged pictures; "
             "run the same command again to fetch them anew"
         )
-
-
-def _tar_header(entry: ManifestEntry) -> tarfile.TarInfo:
-    """A tar header that depends on the image alone: no time, owner or original file name."""
-    header = tarfile.TarInfo(f"{entry.sha256}.{EXTENSIONS[entry.format]}")
-    header.size = entry.bytes
-    return header

@@ -9,6 +9,7 @@ from pipeline.crawl.build import build_dataset
 from pipeline.crawl.data_folder import DataFolder
 from pipeline.crawl.html.source import HtmlGallery
 from pipeline.crawl.http.policy import CrawlPolicy
+from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.paths import Paths
 
@@ -34,7 +35,7 @@ def scrape(tmp_path):
 
 def gallery(site, next="a", link="", **changes):
     policy = site.policy(**changes)
-    return HtmlGallery(site.url("list"), "img", next, link, "unknown", None, policy)
+    return HtmlGallery(site.url("list"), ScrapeRequest(image="img", next=next, link=link), policy)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_a_failed_linked_page_does_not_make_a_listing_that_ended_worth_another_r
 
 def test_the_option_that_allows_a_private_server_is_named(site, scrape, tmp_path):
     stranger = CrawlPolicy(site.policy().params)
-    listing = HtmlGallery(site.url("list"), "img", "", "", "unknown", None, stranger)
+    listing = HtmlGallery(site.url("list"), ScrapeRequest(image="img"), stranger)
     addresses = tmp_path / "list.txt"
     addresses.write_text(site.url("p.png"))
     for source in (listing, UrlList(addresses, stranger, "unknown", None)):

@@ -8,6 +8,7 @@ from gan.errors import GanError
 from pipeline.crawl.html.page import HtmlPage
 from pipeline.crawl.html.source import MAX_BARREN_PAGES, HtmlGallery
 from pipeline.crawl.http.spider import ListingError
+from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
 
@@ -21,9 +22,8 @@ def site():
 
 
 def gallery(site, start="", image="img", next="", link="", limit=None, tags="", **policy):
-    return HtmlGallery(
-        site.url(start), image, next, link, "unknown", limit, site.policy(**policy), tags
-    )
+    options = ScrapeRequest(image=image, next=next, link=link, limit=limit, tags=tags)
+    return HtmlGallery(site.url(start), options, site.policy(**policy))
 
 
 def names(entries):
