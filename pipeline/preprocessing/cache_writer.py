@@ -71,10 +71,8 @@ def staging_folder(folder: Path) -> Path:
 
 def refuse_file(folder: Path) -> None:
     """Raise GanError if `folder` is a file or a link."""
-    if folder.is_symlink():
-        raise GanError(f"{folder}: a link stands where a folder should be; move it away")
-    if folder.exists() and not folder.is_dir():
-        raise GanError(f"{folder}: a file stands where a folder should be; move it away")
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise GanError(f"{folder}: a file or link stands where a folder should be; move it away")
 
 
 def write_index(folder: Path, blocks: Iterable[Mapping[str, pa.Array]]) -> None:
@@ -93,36 +91,22 @@ def write_index(folder: Path, blocks: Iterable[Mapping[str, pa.Array]]) -> None:
 
 def number_column(values: NDArray[Any]) -> pa.Array:
     """A column of numbers, (n,); NaN is null."""
-    # pa.array() does the same, but imports pandas first, which takes longer than all the rest
-    data = np.ascontiguousarray(values)
-    known = None
-    if data.dtype.kind == "f" and np.isnan(data).any():
-        known = pa.py_buffer(np.packbits(~np.isnan(data), bitorder="little"))
-    return pa.Array.from_buffers(
-        pa.from_numpy_dtype(data.dtype), len(data), [known, pa.py_buffer(data)]
-    )
+    return pa.array(values, from_pandas=True)
 
 
 def digest_column(values: NDArray[np.uint8]) -> pa.Array:
     """A column of raw sha256, (n,32) uint8."""
-    return _bytes_column(np.ascontiguousarray(values), values.shape[1])
+    return pa.array([digest.tobytes() for digest in values], pa.binary(values.shape[1]))
 
 
 def hex_column(values: NDArray[np.uint8]) -> pa.Array:
     """A column of sha256 as 64 hex digits, of (n,32) uint8."""
-    digits = values.tobytes().hex().encode("ascii")
-    return _bytes_column(digits, 2 * values.shape[1]).cast(pa.large_string())
+    return pa.array([digest.tobytes().hex() for digest in values], pa.large_string())
 
 
 def split_column(counts: Mapping[str, int]) -> pa.Array:
     """A column of the names of splits, each repeated as often as it has images, in order."""
-    parts = [_bytes_column(name.encode() * count, len(name)) for name, count in counts.items()]
-    return pa.concat_arrays([part.cast(pa.large_string()) for part in parts])
-
-
-def _bytes_column(data: Any, length: int) -> pa.Array:
-    buffer = pa.py_buffer(data)
-    return pa.Array.from_buffers(pa.binary(length), buffer.size // length, [None, buffer])
+    return pa.array(np.repeat(list(counts), list(counts.values())).tolist(), pa.large_string())
 
 
 def write_meta(folder: Path, values: Mapping[str, Any]) -> None:

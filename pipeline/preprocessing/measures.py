@@ -81,10 +81,12 @@ def _measure_batch(
     if hashes:
         result["dhash"] = _dhash(luma)
     if quality:
-        result["contrast"] = _contrast(result["total"], result["squares"], planes.shape[2])
+        pixels = planes.shape[2]
+        spread = (pixels * result["squares"] - result["total"] ** 2).sum(axis=1)  # of 3 channels
+        result["contrast"] = np.sqrt(spread / (3 * pixels**2))
         result["one_colour"] = _one_colour(planes, counts)
         result["sharpness"] = _sharpness(luma)
-        result["colour"] = _colour(planes)
+        result["colour"] = np.ptp(planes, axis=1).mean(axis=1)
     else:
         result[list(QUALITY_MEASURES)] = np.nan
 
@@ -119,22 +121,12 @@ def _dhash(luma: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return np.packbits(rises.reshape(count, 64), axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
-def _contrast(
-    total: NDArray[np.uint64], squares: NDArray[np.uint64], pixels: int
-) -> NDArray[np.float64]:
-    spread = (pixels * squares - total**2).sum(axis=1)  # of three channels, times pixels squared
-    contrast: NDArray[np.float64] = np.sqrt(spread / (3 * pixels**2))
-    return contrast
-
-
 def _one_colour(planes: NDArray[np.uint8], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    pixels: int = planes.shape[2]
-    median = (2 * counts.cumsum(axis=2) < pixels).sum(axis=2, keepdims=True)
+    median = (2 * counts.cumsum(axis=2) < planes.shape[2]).sum(axis=2, keepdims=True)
     low, high = (median - NEAR).clip(0), (median + NEAR).clip(max=255)
     # Levels under `low` wrap round to large ones.
     inside = planes - low.astype(np.uint8) <= (high - low).astype(np.uint8)
-    found: NDArray[np.int64] = np.count_nonzero(inside.all(axis=1), axis=1)
-    return found / pixels
+    return np.asarray(inside.all(axis=1).mean(axis=1))
 
 
 def _sharpness(luma: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -144,15 +136,6 @@ def _sharpness(luma: NDArray[np.uint8]) -> NDArray[np.float64]:
     down = levels[:, :-2, 1:-1] + levels[:, 2:, 1:-1]
     edges = (middle - across - down).reshape(len(luma), -1).astype(np.float64)
     # Whole numbers under 2**53: their sum is exact in any order.
-    pixels: int = edges.shape[1]
-    spread: NDArray[np.float64] = pixels * np.vecdot(edges, edges) - edges.sum(axis=1) ** 2
-    return spread / pixels**2
-
-
-def _colour(planes: NDArray[np.uint8]) -> NDArray[np.float64]:
-    red, green, blue = planes[:, 0], planes[:, 1], planes[:, 2]
-    most = np.maximum(np.maximum(red, green), blue)
-    least = np.minimum(np.minimum(red, green), blue)
-    pixels: int = planes.shape[2]
-    total: NDArray[np.int64] = (most - least).sum(axis=1, dtype=np.int64)
-    return total / pixels
+    pixels = edges.shape[1]
+    spread = pixels * np.vecdot(edges, edges) - edges.sum(axis=1) ** 2
+    return np.asarray(spread / pixels**2)

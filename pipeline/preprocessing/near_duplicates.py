@@ -4,8 +4,7 @@ An avatar is dropped if a kept one before it is near, so that it looks like the 
 for it. One that is near to dropped ones only is kept.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -23,30 +22,20 @@ HALF, LOWER = 32, 0xFFFFFFFF  # two places make one number of 64 bits
 Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 Pairs = tuple[Ints, Ints]
+Distances = NDArray[np.int16]
 ComputePhashes = Callable[[Ints], Hashes]
-
-
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """For each avatar the one that is kept for it (itself if kept), and the distances to that.
-
-    Distances of kept ones are 0; the phash distance is NOT_COMPUTED where the limits use none.
-    """
-
-    leader: Ints
-    dhash: NDArray[np.int16]
-    phash: NDArray[np.int16]
 
 
 def group_near_duplicates(
     dhash: Hashes, most_dhash: int, most_phash: int, compute_phashes: ComputePhashes
-) -> Groups:
+) -> tuple[Ints, Distances, Distances]:
     """Group (n,) avatars, given in order of preference, best first, by limits on both distances.
 
-    A dropped one belongs to the nearest kept one before it: smallest dhash, then phash distance,
-    then the first. `compute_phashes` is called once, with the numbers, ascending, of those that
-    have a near dhash; for a limit of 64 it is not. Raises GanError where there are too many near
-    pairs to hold.
+    Returns for each the one that is kept for it (itself if kept), and both distances to that: 0
+    for kept ones; the phash distance is NOT_COMPUTED where the limits use none. A dropped one
+    belongs to the nearest kept one before it: smallest dhash, then phash distance, then the first.
+    `compute_phashes` is called once, with the numbers, ascending, of those that have a near dhash;
+    for a limit of 64 it is not. Raises GanError where there are too many near pairs to hold.
     """
     neighbours = _Neighbours(dhash, most_dhash)
     candidates = neighbours.candidates
@@ -66,12 +55,11 @@ def group_near_duplicates(
     apart = _distance(phash, phash[leader])
     if most_phash >= BITS:
         apart[leader != np.arange(len(leader))] = NOT_COMPUTED
-    return Groups(leader, _distance(dhash, dhash[leader]), apart)
+    return leader, _distance(dhash, dhash[leader]), apart
 
 
-def _distance(one: Hashes, other: Hashes) -> NDArray[np.int16]:
-    distance: NDArray[np.int16] = np.bitwise_count(one ^ other).astype(np.int16)
-    return distance
+def _distance(one: Hashes, other: Hashes) -> Distances:
+    return np.asarray(np.bitwise_count(one ^ other), np.int16)
 
 
 class _Neighbours:
@@ -83,7 +71,11 @@ class _Neighbours:
         )
         self._avatars = np.argsort(self._value, kind="stable")  # of each value in turn
         self._ends = np.cumsum(self._counts)
-        self._pairs = _pack_both_ways(find_near_pairs(values, distance))
+        parts = [np.empty(0, np.int64)]
+        for one, other in find_near_pairs(values, distance):
+            parts += [(one << HALF) | other, (other << HALF) | one]
+        self._pairs = np.concatenate(parts)  # in both directions, the one in the upper half
+        self._pairs.sort()
         starts = np.arange(len(values) + 1) << HALF
         self._pair_starts = np.searchsorted(self._pairs, starts)
 
@@ -148,13 +140,3 @@ def _find_agreeing(hashes: Hashes, chosen: np.uint64, distance: int) -> Iterator
         step += 1
         left = left[: np.searchsorted(left, len(words) - step)]
         diff = words[left] ^ words[left + step]
-
-
-def _pack_both_ways(chunks: Iterable[Pairs]) -> Ints:
-    """Sort all pairs, each in both directions, as numbers: the one in the upper half."""
-    parts = [np.empty(0, np.int64)]
-    for one, other in chunks:
-        parts += [(one << HALF) | other, (other << HALF) | one]
-    packed = np.concatenate(parts)
-    packed.sort()
-    return packed

@@ -70,10 +70,10 @@ def select(
 
         hashes, limits = avatars["dhash"][distinct], settings.duplicates
         groups = group_near_duplicates(hashes, limits.dhash, limits.phash, compute_phashes)
-        leader[passed] = distinct[groups.leader[distinct_of]]
-        is_near = (groups.leader != np.arange(len(distinct)))[distinct_of]
-        dhash[passed[is_near]] = groups.dhash[distinct_of[is_near]]
-        phashes[passed[is_near]] = groups.phash[distinct_of[is_near]]
+        leaders, *distances = (each[distinct_of] for each in groups)
+        leader[passed] = distinct[leaders]
+        is_near = leaders != distinct_of
+        dhash[passed[is_near]], phashes[passed[is_near]] = (each[is_near] for each in distances)
     return Selection(fault, leader, dhash, phashes)
 
 

@@ -3,6 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import numpy as np
+
 from gan.params.file import Params
 from gan.tensor_cache import TensorCache
 from pipeline.console import say
@@ -68,7 +70,7 @@ def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessS
                 rows = arrange_rows(train, holdout)
                 closed = threads.submit(images.close_holes, rows)
                 counts = {"train": len(train), "holdout": len(holdout)}
-                held = decoded.find_slots(rows)
+                held = np.searchsorted(decoded.avatars["slot"], rows)
                 contents = CacheContents(decoded.avatars, held, counts, recipe)
                 write_index(folder, contents.index(plan))
                 closed.result()

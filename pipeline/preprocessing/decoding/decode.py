@@ -112,8 +112,13 @@ def fit_square(
     `area` is the picture's width and height, a fraction under those of `flat` where libjpeg
     shrank it.
     """
-    whole = settings.crop == "pad" and area[0] != area[1]
-    return (_fit_whole if whole else _fit_centre)(flat, area, settings)
+    if settings.crop == "pad" and area[0] != area[1]:
+        return _fit_whole(flat, area, settings)
+    # the filter also reads pixels just outside, so that the rim is no sharper than the rest
+    side = min(area)
+    left, top = (area[0] - side) / 2, (area[1] - side) / 2
+    box = (left, top, left + side, top + side)
+    return flat.resize((settings.size, settings.size), Image.Resampling.BICUBIC, box)
 
 
 def _draft_step(size: tuple[int, int], settings: PreprocessParams) -> int:
@@ -134,19 +139,6 @@ def _draft(image: Image.Image, settings: PreprocessParams) -> float:
     return shrunk[1][2] / width if shrunk else 1.0
 
 
-def _fit_centre(
-    flat: Image.Image, area: tuple[float, float], settings: PreprocessParams
-) -> Image.Image:
-    """The centre square.
-
-    The filter also reads pixels just outside, so that the rim is no sharper than the rest.
-    """
-    side = min(area)
-    left, top = (area[0] - side) / 2, (area[1] - side) / 2
-    box = (left, top, left + side, top + side)
-    return flat.resize((settings.size, settings.size), Image.Resampling.BICUBIC, box=box)
-
-
 def _fit_whole(
     flat: Image.Image, area: tuple[float, float], settings: PreprocessParams
 ) -> Image.Image:
@@ -162,13 +154,12 @@ def _fit_whole(
         raise BadImageError(
             f"{long / short:.0f} times as long as wide, too much for {size} pixels"
         )
-    if area[0] >= area[1]:
-        box = (0, 0, long, flat.height)
-        lines = flat.resize((size, flat.height), Image.Resampling.BICUBIC, box)
-        return _add_borders(lines, long, short, settings)
-    columns = flat.resize((flat.width, size), Image.Resampling.BICUBIC, (0, 0, flat.width, long))
-    lines = columns.transpose(Image.Transpose.TRANSPOSE)
-    return _add_borders(lines, long, short, settings).transpose(Image.Transpose.TRANSPOSE)
+    if area[0] < area[1]:
+        turn = Image.Transpose.TRANSPOSE
+        return _fit_whole(flat.transpose(turn), area[::-1], settings).transpose(turn)
+    box = (0, 0, long, flat.height)
+    lines = flat.resize((size, flat.height), Image.Resampling.BICUBIC, box)
+    return _add_borders(lines, long, short, settings)
 
 
 def _add_borders(

@@ -12,13 +12,6 @@ OVERLAP = 0.5  # share of the smaller of two boxes; with more, both are of one f
 UNREADABLE = "unreadable"
 NO_FACE = "no face"
 NOT_LISTED = "not in the file of boxes"
-OUTSIDE_PICTURE = "box leaves the picture"
-ABSURD_SHAPE = "box too long or too flat"
-TOO_SMALL = "face too small"
-TOO_SMALL_A_SHARE = "face too small for its picture"
-TOO_FAINT = "score too low"
-SAME_FACE = "face found twice"
-TOO_MANY = "more faces than allowed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +65,18 @@ def _check_box(box: Box, size: tuple[int, int], limits: FacesParams) -> tuple[st
     short, long = sorted((box.width, box.height))
     share = short / min(size)
     if _intersect(box, Box(0, 0, *size)) < (1 - OUTSIDE) * box.area:
-        return OUTSIDE_PICTURE, f"the picture is {size[0]}x{size[1]}"
+        return "box leaves the picture", f"the picture is {size[0]}x{size[1]}"
     if long > ELONGATION * short:
-        return ABSURD_SHAPE, f"one side is {long / short:.1f} times the other"
+        return "box too long or too flat", f"one side is {long / short:.1f} times the other"
     if short < limits.min_side:
-        return TOO_SMALL, f"under {limits.min_side} pixels"
+        return "face too small", f"under {limits.min_side} pixels"
     if share < limits.min_share:
-        return TOO_SMALL_A_SHARE, f"{share:.3f} of its short side, under {limits.min_share:g}"
+        return (
+            "face too small for its picture",
+            f"{share:.3f} of its short side, under {limits.min_share:g}",
+        )
     if box.score < limits.min_score:
-        return TOO_FAINT, f"score {box.score:.3g}, under {limits.min_score:g}"
+        return "score too low", f"score {box.score:.3g}, under {limits.min_score:g}"
     return None
 
 
@@ -88,9 +84,9 @@ def _check_overlap(box: Box, better: Sequence[Box], limits: FacesParams) -> tupl
     """Reason and details against a box beside the better ones of its picture, or None."""
     for other in better:
         if _intersect(box, other) > OVERLAP * min(box.area, other.area):
-            return SAME_FACE, f"lies on {other}"
+            return "face found twice", f"lies on {other}"
     if len(better) >= limits.max_faces:
-        return TOO_MANY, f"{limits.max_faces} better ones are kept"
+        return "more faces than allowed", f"{limits.max_faces} better ones are kept"
     return None
 
 

@@ -16,17 +16,12 @@ from pipeline.preprocessing.workers.worker import AVATAR_DTYPE, Task, TaskResult
 class Decoded:
     """Avatars (n,) of AVATAR_DTYPE, and rejects with the number of their picture.
 
-    Avatars are in the order of their pictures. A reject is a picture or a face of which no avatar
+    Avatars are in the order of their slots. A reject is a picture or a face of which no avatar
     was made.
     """
 
     avatars: NDArray[np.void]
     rejects: list[tuple[int, Reject]]
-
-    def find_slots(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Numbers of the avatars that lie in these slots."""
-        order = np.argsort(self.avatars["slot"])
-        return order[np.searchsorted(self.avatars["slot"], slots, sorter=order)]
 
 
 def cut_tasks(plan: Plan, length: int) -> Iterator[Task]:
@@ -41,17 +36,14 @@ def cut_tasks(plan: Plan, length: int) -> Iterator[Task]:
 
 def gather(results: Iterable[TaskResult], pictures: int) -> Decoded:
     """Run the tasks under a progress bar; `results` come in the order of the plan."""
-    avatars = np.zeros(pictures, AVATAR_DTYPE)  # a picture may have several faces: it may grow
+    parts = [np.empty(0, AVATAR_DTYPE)]
     rejects: list[tuple[int, Reject]] = []
     count = done = 0
     with progress("preprocess", pictures) as advance:
         for result in results:
-            end = count + len(result.avatars)
-            if end > len(avatars):
-                more = np.zeros(max(end, len(avatars)), AVATAR_DTYPE)
-                avatars = np.concatenate((avatars, more))
-            avatars[count:end], count = result.avatars, end
+            parts.append(result.avatars)
             rejects += result.rejects
+            count += len(result.avatars)
             done += result.pictures
             advance(done, f"{count:,} candidates")  # which ones are kept is decided among all
-    return Decoded(avatars[:count], rejects)
+    return Decoded(np.concatenate(parts), rejects)

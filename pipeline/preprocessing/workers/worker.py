@@ -122,8 +122,7 @@ class Worker:
             hashes=recipe.settings.duplicates.near,
             quality=check_quality_at_all(recipe.settings.filters),
         )
-        for name in MEASURES_DTYPE.names or ():
-            records[name] = measured[name]
+        records[list(MEASURES_DTYPE.names or ())] = measured
         for record, (picture, number, avatar) in zip(records, avatars, strict=True):
             record["picture"], record["slot"] = picture, picture * recipe.most_avatars + number
             record["side"] = avatar.side
