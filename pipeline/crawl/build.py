@@ -1,7 +1,5 @@
 """The dataset in data/: a crawl from its source, or what source.yaml and data.dvc say."""
 
-from contextlib import closing
-
 from gan.errors import GanError
 from pipeline.console import say, warn
 from pipeline.crawl.crawl_progress import describe_rejects, show_progress
@@ -10,7 +8,7 @@ from pipeline.crawl.embedded import Embedded
 from pipeline.crawl.http.failure_reasons import NOT_PUBLIC
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.image_check import PictureLimits
-from pipeline.crawl.sink import CrawlLog, Sink
+from pipeline.crawl.sink import Sink, log_entries
 from pipeline.crawl.source import Source, differing_options
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import Journal
@@ -31,10 +29,9 @@ def find_earlier_crawl(source: Source, folder: DataFolder) -> EarlierCrawl:
     if dataset is None:
         if holds_crawled_images(folder.paths.data):
             raise GanError(f"{problem}; or start over with --replace")
-        return EarlierCrawl()
-    if source.continues(dataset):
+    elif source.continues(dataset):
         return EarlierCrawl(dataset)
-    if not is_embedded(dataset.source):
+    elif not is_embedded(dataset.source):
         other = _describe_difference(dataset, source)
         say(f"data/ is of {other}; it stays until the new one is complete, then it is replaced")
     return EarlierCrawl()
@@ -57,9 +54,9 @@ def build_dataset(
     staging, data = folder.crawl_folder(source.identity, replace), folder.paths.data
     with Journal(staging, source.identity, earlier) as journal:
         try:
-            log = CrawlLog(folder.paths.logs / "scrape" / f"{staging.name}.jsonl")
-            with show_progress(source.total) as show, closing(log):
-                sink = Sink(journal, limits, show, log.write)
+            path = folder.paths.logs / "scrape" / f"{staging.name}.jsonl"
+            with show_progress(source.total) as show, log_entries(path) as log:
+                sink = Sink(journal, limits, show, log)
                 _fetch(source, sink)
         except GanError:
             if not len(journal):
@@ -134,7 +131,7 @@ def ensure_dataset(folder: DataFolder) -> tuple[Dataset, int]:
 
 def _compare_with_pin(dataset: Dataset, folder: DataFolder) -> None:
     """Refuse a crawl that data.dvc doesn't pin; warn of a gallery that DVC would pin anew."""
-    found, pinned = directory_md5(folder.paths.data), folder.pin.md5
+    found, pinned = directory_md5(folder.paths.data), folder.pinned_md5
     if not pinned or found == pinned:
         return
     differs = f"data/ (md5 {found}) is not what data.dvc pins ({pinned})"

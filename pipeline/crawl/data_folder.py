@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,71 +39,10 @@ takes it for an import, and `dvc repro` overwrites data/ with a copy of the dep.
 
 
 @dataclass(frozen=True)
-class DataPin:
-    """data.dvc of one checkout, which need not be a DVC repository."""
-
-    paths: Paths
-
-    @property
-    def in_dvc(self) -> bool:
-        return (self.paths.root / ".dvc").is_dir()
-
-    @property
-    def md5(self) -> str:
-        """The directory md5 that data.dvc pins, like 'ab12….dir'; empty where it pins nothing.
-
-        Raises GanError where data.dvc can't be read.
-        """
-        try:
-            return str(self._read()["outs"][0].get("md5", ""))
-        except FileNotFoundError:
-            return ""
-        except (yaml.YAMLError, ValueError, KeyError, IndexError, TypeError, AttributeError):
-            raise GanError(f"{self.paths.pin}: not a .dvc file; `git checkout` it") from None
-
-    def _read(self) -> Any:
-        return yaml.safe_load(self.paths.pin.read_text(encoding="utf-8"))
-
-    def restore(self) -> bool:
-        """Check the pinned data/ out of DVC's cache, else pull it; False where neither has it."""
-        if not (self.in_dvc and self.md5):
-            return False
-        return any(self._dvc(verb, "data.dvc").returncode == 0 for verb in ("checkout", "pull"))
-
-    def renew(self) -> None:
-        """Pin data/ as it is now, and say what to commit; nothing where there is no DVC.
-
-        By `dvc commit`, which also fills DVC's cache: `dvc add` would leave the md5s of the deps
-        as they were. Raises GanError with DVC's last line.
-        """
-        if not self.in_dvc:
-            return
-        before = self.md5
-        if not self.paths.pin.exists() or "deps" not in self._read():
-            write_atomically(self.paths.pin, SKELETON)
-        done = self._dvc("commit", "--force", "data.dvc")
-        if done.returncode != 0:
-            lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no message"]
-            raise GanError(f"`dvc commit data.dvc` failed: {lines[-1]}")
-        if before != self.md5:
-            say(f"data.dvc: {before or 'nothing'} -> {self.md5}; {COMMIT}")
-
-    def _dvc(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "dvc", *arguments]
-        return subprocess.run(
-            command, cwd=self.paths.root, capture_output=True, text=True, check=False
-        )
-
-
-@dataclass(frozen=True)
 class DataFolder:
-    """data/ of one checkout, with data.staging/ and data.old/ beside it."""
+    """data/ of one checkout, with data.staging/, data.old/ and data.dvc beside it."""
 
     paths: Paths
-
-    @cached_property
-    def pin(self) -> DataPin:
-        return DataPin(self.paths)
 
     @property
     def staging(self) -> Path:
@@ -154,20 +92,67 @@ class DataFolder:
         shutil.rmtree(self.replaced, ignore_errors=True)
         self._remove_empty_staging()
 
+    @property
+    def _in_dvc(self) -> bool:
+        return (self.paths.root / ".dvc").is_dir()
+
+    @property
+    def pinned_md5(self) -> str:
+        """The directory md5 that data.dvc pins, like 'ab12….dir'; empty where it pins nothing.
+
+        Raises GanError where data.dvc can't be read.
+        """
+        try:
+            return str(self._read_pin()["outs"][0].get("md5", ""))
+        except FileNotFoundError:
+            return ""
+        except (yaml.YAMLError, ValueError, KeyError, IndexError, TypeError, AttributeError):
+            raise GanError(f"{self.paths.pin}: not a .dvc file; `git checkout` it") from None
+
+    def _read_pin(self) -> Any:
+        return yaml.safe_load(self.paths.pin.read_text(encoding="utf-8"))
+
     def restore(self) -> bool:
-        """Bring the pinned data/ back by DVC; False, and data/ as it was, where DVC hasn't it."""
-        data = self.paths.data
-        if data.is_dir() and directory_md5(data) == self.pin.md5:
+        """Check the pinned data/ out of DVC's cache, else pull it.
+
+        False, and data/ as it was, where neither has it or data/ is as pinned.
+        """
+        data, pinned = self.paths.data, self.pinned_md5
+        if not (self._in_dvc and pinned) or (data.is_dir() and directory_md5(data) == pinned):
             return False
         self.staging.mkdir(exist_ok=True)
         if data.exists():
             data.rename(self.replaced)
-        if self.pin.restore():
+        if any(self._dvc(verb, "data.dvc").returncode == 0 for verb in ("checkout", "pull")):
             say("data/ restored from DVC")
             return True
         shutil.rmtree(data, ignore_errors=True)
         recover(data, self.replaced)
         return False
+
+    def renew_pin(self) -> None:
+        """Pin data/ as it is now, and say what to commit; nothing where there is no DVC.
+
+        By `dvc commit`, which also fills DVC's cache: `dvc add` would leave the md5s of the deps
+        as they were. Raises GanError with DVC's last line.
+        """
+        if not self._in_dvc:
+            return
+        before = self.pinned_md5
+        if not self.paths.pin.exists() or "deps" not in self._read_pin():
+            write_atomically(self.paths.pin, SKELETON)
+        done = self._dvc("commit", "--force", "data.dvc")
+        if done.returncode != 0:
+            lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no message"]
+            raise GanError(f"`dvc commit data.dvc` failed: {lines[-1]}")
+        if before != self.pinned_md5:
+            say(f"data.dvc: {before or 'nothing'} -> {self.pinned_md5}; {COMMIT}")
+
+    def _dvc(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "dvc", *arguments]
+        return subprocess.run(
+            command, cwd=self.paths.root, capture_output=True, text=True, check=False
+        )
 
     def write_receipt(self, dataset: Dataset) -> None:
         """Write data.ok, the output of the stage."""

@@ -66,11 +66,10 @@ def _is_public(host: str) -> bool:
 
 def _keep_harmless(query: str) -> str:
     """The fields of a query, as they are written, that hold no credential."""
-    kept = (field for field in re.split("[&;]", query) if not _is_secret(field))
+    kept = []
+    for field in re.split("[&;]", query):
+        name, equals, _ = field.partition("=")
+        personal = _PERSONAL.fullmatch(unquote(name).replace("-", "_"))
+        if not equals or not (personal or names_secret(name)):
+            kept.append(field)
     return "&".join(kept)
-
-
-def _is_secret(field: str) -> bool:
-    name, equals, _ = field.partition("=")
-    personal = _PERSONAL.fullmatch(unquote(name).replace("-", "_"))
-    return bool(equals) and (names_secret(name) or personal is not None)

@@ -3,7 +3,8 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,32 +30,27 @@ class FetchTrace:
 NO_TRACE = FetchTrace()
 
 
-class CrawlLog:
-    """Appends a JSON line for each entry: time (UTC), address, end of redirects, outcome."""
+@contextmanager
+def log_entries(path: Path) -> Iterator[Callable[[ManifestEntry, FetchTrace], None]]:
+    """Yields a function that appends a JSON line for an entry: time (UTC), address, outcome."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8", buffering=1) as stream:
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self._stream = path.open("a", encoding="utf-8", buffering=1)
+        def log(entry: ManifestEntry, trace: FetchTrace) -> None:
+            line = {
+                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "url": entry.url,
+                "status": entry.status,
+                "reason": entry.reason,
+                "sha256": entry.sha256,
+                "final_url": trace.url if trace.url != entry.url else "",
+                "address": trace.address,
+                "http": trace.http,
+                "seconds": trace.seconds,
+            }
+            stream.write(json.dumps(line, separators=(",", ":")) + "\n")
 
-    def write(self, entry: ManifestEntry, trace: FetchTrace) -> None:
-        """Append a line about the outcome of one image."""
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "url": entry.url,
-            "status": entry.status,
-            "reason": entry.reason,
-            "sha256": entry.sha256,
-            "final_url": trace.url if trace.url != entry.url else "",
-            "address": trace.address,
-            "http": trace.http,
-            "seconds": trace.seconds,
-        }
-        self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
+        yield log
 
 
 class Sink:
@@ -91,12 +87,6 @@ class Sink:
             self._on_change(self)
             return True
         return self.journal.is_done(listed.url)
-
-    def check_and_add(
-        self, listed: ListedImage, data: bytes, trace: FetchTrace = NO_TRACE
-    ) -> None:
-        """Check the bytes of an image; keep a good one, else its reason."""
-        self.add(listed, self.check(listed, data), data, trace)
 
     def check(self, listed: ListedImage, data: bytes) -> ManifestEntry:
         """The entry of fetched bytes, by this crawl's limits; safe to call in a thread."""

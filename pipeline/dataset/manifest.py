@@ -38,11 +38,6 @@ class ManifestEntry:
         return {name: getattr(self, name) for name in _ORDER}
 
     @staticmethod
-    def from_json(line: str) -> "ManifestEntry":
-        """The inverse of to_json; ValueError where the line is no manifest entry."""
-        return ManifestEntry.from_dict(json.loads(line))
-
-    @staticmethod
     def from_dict(values: Any) -> "ManifestEntry":
         """An entry from its parsed JSON object; ValueError where it is none."""
         if not isinstance(values, dict) or set(values) != _NAMES:

@@ -79,7 +79,7 @@ class Dataset:
         with (self.folder / MANIFEST).open("rb") as stream:
             for offset in offsets:
                 stream.seek(offset)
-                yield ManifestEntry.from_json(stream.readline().decode())
+                yield ManifestEntry.from_dict(json.loads(stream.readline()))
 
     def verify(self) -> None:
         """Hash every file again; GanError names the one that differs or doesn't belong."""

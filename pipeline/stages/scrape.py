@@ -63,14 +63,14 @@ def run(
             source = source or choose_source(request, settings, paths)
             identity = source.identity
             earlier = EarlierCrawl() if request.replace else find_earlier_crawl(source, folder)
-            _ = folder.pin.md5  # an unreadable data.dvc ends it before the crawl, not after it
+            _ = folder.pinned_md5  # an unreadable data.dvc ends it before the crawl, not after it
             limits = PictureLimits(settings.max_bytes, settings.max_pixels)
             dataset, fetched = build_dataset(
                 source, folder, earlier, limits, replace=request.replace
             )
             write_source(paths.source, dataset.source)
             folder.write_receipt(dataset)
-            folder.pin.renew()
+            folder.renew_pin()
             if (failed := dataset.counts["failed"]) and not request.from_manifest:
                 say(f"{failed} failed: the same command tries them again")
         folder.finish_replacement(dataset)

@@ -84,8 +84,17 @@ class Archive(Source):
         missing = dict(self._pictures)
         for name, file in _walk_named(self.path, self.limits):
             picture = missing.pop(name, None)
-            if picture is not None and not sink.is_done(listed := self._list(name, picture)):
-                self._deliver(file, listed, picture.digest, sink)
+            if picture is None or sink.is_done(listed := self._list(name, picture)):
+                continue
+            try:
+                data = file.read(self.limits.max_bytes)
+            except UnreadableError as error:
+                sink.reject(listed, *error.args)
+                continue
+            if hashlib.sha256(data).digest() == picture.digest:
+                sink.add(listed, sink.check(listed, data), data)
+            else:
+                sink.reject(listed, "failed", "changed since the archive was listed")
         for name, picture in missing.items():
             if not sink.is_done(listed := self._list(name, picture)):
                 sink.reject(listed, "failed", "gone since the archive was listed")
@@ -113,17 +122,6 @@ class Archive(Source):
             source=origin.source,
             licence=origin.licence or self.licence,
         )
-
-    def _deliver(self, file: ArchiveFile, listed: ListedImage, digest: bytes, sink: Sink) -> None:
-        try:
-            data = file.read(self.limits.max_bytes)
-        except UnreadableError as error:
-            sink.reject(listed, *error.args)
-            return
-        if hashlib.sha256(data).digest() == digest:
-            sink.check_and_add(listed, data)
-        else:
-            sink.reject(listed, "failed", "changed since the archive was listed")
 
 
 class Picture(NamedTuple):

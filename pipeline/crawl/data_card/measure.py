@@ -63,8 +63,7 @@ class _Survey:
 
     def __init__(self) -> None:
         self._statuses: Counter[str] = Counter(dict.fromkeys(STATUSES, 0))
-        self._reasons = Reasons(VALUES_LIMIT)
-        names = ("sites", "kept_sites", "origins", "licences", "ratings", "formats")
+        names = ("reasons", "sites", "kept_sites", "origins", "licences", "ratings", "formats")
         self._of = {name: ValueCounts(VALUES_LIMIT) for name in names}
         self._of["tags"] = ValueCounts(TAGS_LIMIT)
         self._untagged = self._unlicensed = self._on_the_web = 0
@@ -78,7 +77,7 @@ class _Survey:
             self._of["kept_sites"].add(site)
             self._add_picture(entry)
         else:
-            self._reasons.add(entry.status, entry.reason)
+            self._of["reasons"].add(f"{entry.status} {generalise(entry.reason)}")
 
     def _add_picture(self, entry: ManifestEntry) -> None:
         self._on_the_web += is_web(entry.url)
@@ -94,66 +93,44 @@ class _Survey:
 
     def describe(self) -> dict[str, Any]:
         kept = self._statuses["ok"]
-        pictures, copies = _distinct(self._numbers)
+        table = np.array(self._numbers, dtype=np.uint64).reshape(-1, 4)
+        _, first, copies = np.unique(table[:, 0], return_index=True, return_counts=True)
+        size, width, height = table[first, 1:].T
+        sides = {"width": width, "height": height, "short_side": np.minimum(width, height)}
+        sites, kept_sites = self._of["sites"].top(TOP), self._of["kept_sites"].counts
+        # [site, entries, pictures kept] and [status, reason, count] for [value, count]
+        sites["top"] = [[*each, kept_sites[each[0]]] for each in sites["top"]]
+        reasons = self._of["reasons"].top(TOP)
+        reasons["top"] = [[*group.split(" ", 1), count] for group, count in reasons["top"]]
         return {
             "rows": self._statuses.total(),
             "statuses": dict(self._statuses),
-            "reasons": self._reasons.top(TOP),
-            "sites": self._describe_sites(),
+            "reasons": reasons,
+            "sites": sites,
             "on_the_web": self._on_the_web,
             "origins": self._of["origins"].top(TOP) | {"unsaid": kept - self._of["origins"].total},
             "licences": self._of["licences"].top(TOP) | {"unknown": self._unlicensed},
             "ratings": self._of["ratings"].top(TOP),
             "formats": self._of["formats"].top(TOP),
-            "pictures": _describe_files(kept, pictures[:, 1], copies),
-            "sizes": _describe_sizes(pictures[:, 2], pictures[:, 3]),
-            "aspects": _histogram(pictures[:, 2] / np.maximum(pictures[:, 3], 1), ASPECTS),
+            "pictures": {
+                "rows": kept,
+                "distinct": len(size),
+                "repeats": kept - len(size),
+                "most_copies": int(copies.max()),
+                "bytes": int(size.sum()),
+                "bytes_a_picture": _extent(size),
+            },
+            "sizes": {
+                name: _extent(values) | {"histogram": _histogram(values, SIDES)}
+                for name, values in sides.items()
+            },
+            "aspects": _histogram(width / np.maximum(height, 1), ASPECTS),
             "tags": self._of["tags"].top(TOP_TAGS) | {"untagged": self._untagged},
         }
 
-    def _describe_sites(self) -> dict[str, Any]:
-        """As ValueCounts.top, with [site, entries, pictures kept] for [value, count]."""
-        summary = self._of["sites"].top(TOP)
-        kept = self._of["kept_sites"].counts
-        rank = self._of["sites"].rank()[:TOP]
-        summary["top"] = [[encodable(site), entries, kept[site]] for site, entries in rank]
-        return summary
-
-
-def _distinct(numbers: "array[int]") -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Bytes, width and height of each distinct picture, and how many entries share it."""
-    table = np.array(numbers, dtype=np.uint64).reshape(-1, 4)
-    _, first, copies = np.unique(table[:, 0], return_index=True, return_counts=True)
-    return table[first], copies
-
-
-def _describe_files(
-    entries: int, sizes: NDArray[np.uint64], copies: NDArray[np.int64]
-) -> dict[str, Any]:
-    return {
-        "rows": entries,
-        "distinct": len(sizes),
-        "repeats": entries - len(sizes),
-        "most_copies": int(copies.max()),
-        "bytes": int(sizes.sum()),
-        "bytes_a_picture": _extent(sizes),
-    }
-
-
-def _describe_sizes(width: NDArray[np.uint64], height: NDArray[np.uint64]) -> dict[str, Any]:
-    sides = {"width": width, "height": height, "short_side": np.minimum(width, height)}
-    return {
-        name: _extent(values) | {"histogram": _histogram(values, SIDES)}
-        for name, values in sides.items()
-    }
-
 
 def _extent(values: NDArray[Any]) -> dict[str, int]:
-    return {
-        "min": int(values.min()),
-        "median": int(np.median(values)),
-        "max": int(values.max()),
-    }
+    return {"min": int(values.min()), "median": int(np.median(values)), "max": int(values.max())}
 
 
 def _histogram(values: NDArray[Any], edges: tuple[float, ...]) -> list[int]:
@@ -176,7 +153,7 @@ class ValueCounts:
 
     def add(self, *values: str) -> None:
         """Count each value once."""
-        self.counts.update([value[:LONGEST] for value in values])
+        self.counts.update([encodable(value[:LONGEST]) for value in values])
         self.total += len(values)
         if len(self.counts) > self._limit:
             self.counts = Counter(dict(self.rank()[: self._limit // 2]))
@@ -190,41 +167,11 @@ class ValueCounts:
         """The `count` most frequent values, the sum of all others, and how many different ones."""
         top = self.rank()[:count]
         return {
-            "top": [[encodable(value), times] for value, times in top],
+            "top": [list(each) for each in top],
             "other": self.total - sum(times for _, times in top),
             "different": len(self.counts),
             "pruned": self.pruned,
         }
-
-
-class Reasons:
-    """Counts of (status, reason), where reasons that differ only in numbers or names are one."""
-
-    def __init__(self, limit: int) -> None:
-        self._groups = ValueCounts(limit)
-        self._limit = limit
-        self._wording: dict[str, str] = {}
-
-    def add(self, status: str, reason: str) -> None:
-        """Count one reject."""
-        group = f"{status} {generalise(reason)}"
-        self._groups.add(group)
-        group = group[:LONGEST]
-        if group not in self._wording and len(self._wording) >= self._limit:
-            return
-        # A group whose reasons are all the same keeps their wording, numbers included.
-        if self._wording.setdefault(group, reason[:LONGEST]) != reason[:LONGEST]:
-            self._wording[group] = group.partition(" ")[2]
-
-    def top(self, count: int) -> dict[str, Any]:
-        """As ValueCounts.top, with [status, reason, count] for [value, count]."""
-        summary = self._groups.top(count)
-        summary["top"] = [self._describe(*each) for each in self._groups.rank()[:count]]
-        return summary
-
-    def _describe(self, group: str, times: int) -> list[Any]:
-        status, _, pattern = group.partition(" ")
-        return [status, encodable(self._wording.get(group, pattern)), times]
 
 
 def generalise(reason: str) -> str:

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -17,7 +17,7 @@ from local_server import make_policy
 from gan.errors import GanError
 from pipeline.crawl.booru.source import Booru
 from pipeline.crawl.http.spider import ListingError
-from pipeline.crawl.sink import CrawlLog, Sink
+from pipeline.crawl.sink import Sink, log_entries
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import publish
@@ -374,8 +374,8 @@ def test_credentials_are_sent_with_the_listing_alone_and_are_in_nothing_that_is_
     site.posts[1]["file_url"] += "?" + urlencode({"key": KEY})
     site.posts[2]["source"] = f"https://artist.example/{KEY}"
     source = booru(site, others=[images], limit=110, api=site.dialect)
-    with closing(CrawlLog(tmp_path / "log.jsonl")) as log:
-        crawl_and_publish(source, tmp_path, log=log.write)
+    with log_entries(tmp_path / "log.jsonl") as log:
+        crawl_and_publish(source, tmp_path, log=log)
     assert len(images.files) == 57
     for each in [*images.requests, *site.requests]:
         is_listing = each in site.requests_of(site.path)

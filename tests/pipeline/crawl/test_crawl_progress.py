@@ -23,6 +23,11 @@ def list_image(number):
     return ListedImage(number, f"p/{number}", f"https://example.org/{number}")
 
 
+def add_picture(sink, number):
+    listed, data = list_image(number), picture(number)
+    sink.add(listed, sink.check(listed, data), data)
+
+
 @pytest.fixture
 def sink(tmp_path):
     with Journal(tmp_path, {"source": "test"}) as journal:
@@ -34,11 +39,11 @@ def test_a_resumed_crawl_counts_every_image_once(tmp_path):
         first = Sink(journal)
         for number in range(3):
             first.reject(list_image(number), "gone", "HTTP 404")
-        first.check_and_add(list_image(3), picture(3))
+        add_picture(first, 3)
     with Journal(tmp_path, {"source": "test"}) as journal:
         second = Sink(journal)
         for number in (4, 5):
-            second.check_and_add(list_image(number), picture(number))
+            add_picture(second, number)
         assert count_done(second) == 6
         assert describe(second) == "fetched 2, skipped 1, gone 3 (HTTP 404)"
 

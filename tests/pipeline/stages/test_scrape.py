@@ -15,7 +15,7 @@ from PIL import Image
 
 from gan.errors import GanError
 from gan.params.file import parse_params
-from pipeline.crawl.data_folder import SKELETON, DataFolder, DataPin
+from pipeline.crawl.data_folder import SKELETON, DataFolder
 from pipeline.crawl.request import ScrapeRequest
 from pipeline.dataset.dvc_cache import DvcCache
 from pipeline.dataset.dvc_md5 import directory_md5
@@ -267,7 +267,7 @@ def test_the_md5_of_a_folder_is_the_one_dvc_writes(in_dvc, tmp_path):
         (folder / name).write_text(name)
     in_dvc.pin.unlink()
     dvc(in_dvc.root, "add", "data")
-    assert DataPin(in_dvc).md5 == directory_md5(folder)
+    assert DataFolder(in_dvc).pinned_md5 == directory_md5(folder)
 
 
 @pytest.mark.slow
@@ -278,9 +278,9 @@ def test_dvc_pins_restores_and_never_pins_a_difference_in_silence(in_dvc, tmp_pa
     for file in (paths.pin, paths.source, paths.reports / "data_card.json"):
         assert file.relative_to(paths.root).as_posix() in said
     pin = yaml.safe_load(paths.pin.read_text())
-    assert pin["outs"][0]["md5"] == directory_md5(paths.data) == DataPin(paths).md5
+    assert pin["outs"][0]["md5"] == directory_md5(paths.data) == DataFolder(paths).pinned_md5
     assert [dep["path"] for dep in pin["deps"]] == ["data.ok", "source.yaml"]
-    assert DvcCache(paths.root).list_files(DataPin(paths).md5)
+    assert DvcCache(paths.root).list_files(DataFolder(paths).pinned_md5)
     assert not DvcCache(paths.root).list_files("00" * 16 + ".dir")
 
     whole = files_of(paths.data)
