@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 LONGEST = 2000
 
@@ -36,15 +36,9 @@ def public_url(text: str, page: str = "") -> str:
     if parts.scheme not in ("http", "https") or not _is_public(host):
         return ""
     place = f"[{host}]" if ":" in host else host
-    return urlunsplit(
-        SplitResult(
-            parts.scheme,
-            place if port is None else f"{place}:{port}",
-            parts.path,
-            _keep_harmless(parts.query),
-            _keep_harmless(parts.fragment),
-        )
-    )
+    place = place if port is None else f"{place}:{port}"
+    query, fragment = _keep_harmless(parts.query), _keep_harmless(parts.fragment)
+    return parts._replace(netloc=place, query=query, fragment=fragment).geturl()
 
 
 def names_secret(name: str) -> bool:

@@ -67,19 +67,15 @@ def check_web_address(kind: str, text: str) -> str:
         right = False
     if not right:
         raise GanError(f"--source {kind}:{text}: must be {kind}:https://SITE")
-    _refuse_secrets(kind, f"{parts.query}&{parts.fragment}")
-    return text
-
-
-def _refuse_secrets(kind: str, query: str) -> None:
-    """GanError, without the secret: addresses go into source.yaml, rows and pictures."""
-    for field in re.split("[&;]", query):
+    # Without the secret: addresses go into source.yaml, rows and pictures.
+    for field in re.split("[&;]", f"{parts.query}&{parts.fragment}"):
         name, _, value = field.partition("=")
         if value and names_secret(name):
             raise GanError(
                 f"--source {kind}:…?{ascii(unquote(name))[1:-1]}=…: an address is recorded, so it "
                 f"must hold no secret; for boorus set {USER} and {KEY}"
             )
+    return text
 
 
 def _host_and_port(text: str) -> str:

@@ -112,16 +112,10 @@ class Archive(Source):
         return total.hexdigest()
 
     def _list(self, name: str, picture: "Picture") -> ListedImage:
-        origin, own_url = _unpack(picture.provenance), f"archive:{name}"
-        return ListedImage(
-            position=picture.position,
-            page=origin.page or own_url,
-            url=origin.url or own_url,
-            tags=tuple(origin.tags),
-            rating=origin.rating,
-            source=origin.source,
-            licence=origin.licence or self.licence,
-        )
+        url, page, tags, rating, source, licence = _unpack(picture.provenance)
+        own, licence = f"archive:{name}", licence or self.licence
+        origin = (page or own, url or own, tuple(tags), rating, source, licence)
+        return ListedImage(picture.position, *origin)
 
 
 class Picture(NamedTuple):

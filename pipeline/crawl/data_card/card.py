@@ -19,13 +19,6 @@ from pipeline.markdown import render_markdown
 from pipeline.pictures.contact_sheet import save_png
 
 BAR_WIDTH = 20
-WEB_ADVICE = Markup(
-    "Share the manifest instead: with it `gan scrape --from-manifest FILE` fetches the same "
-    "pictures from where they were found."
-)
-ARCHIVE_ADVICE = Markup(
-    "Say instead where the pictures can be had: their addresses are of this copy only."
-)
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -56,11 +49,7 @@ def _is_of(path: Path, dataset: Dataset) -> bool:
 
 def render(card: dict[str, Any]) -> str:
     """The page, a function of the card."""
-    tags = card["tags"]
-    times = sum(count for _, count in tags["top"]) + tags["other"]
     helpers = {
-        "advice": WEB_ADVICE if card["on_the_web"] else ARCHIVE_ADVICE,
-        "average_tags": Markup(f"{times / max(card['pictures']['rows'], 1):.1f}"),
         "as_text": _as_text,
         "bar": bar,
         "filled": _find_filled,

@@ -21,7 +21,8 @@ from pipeline.pictures.orientation import exif_turn
 TILE = 96
 COLUMNS = 8
 WHITE = (255, 255, 255)
-GREY = (208, 208, 208)  # the tile of a picture that can't be decoded
+GREY_TILE = np.full((TILE, TILE, 3), 208, dtype=np.uint8)
+"""The tile of a picture that can't be decoded."""
 
 PICTURES = 2000
 MAX_FILE_BYTES = 2**30  # of files to decode; 2,000 large PNGs would take minutes
@@ -72,7 +73,7 @@ def sheet(dataset: Dataset, count: int = 64) -> Image.Image:
     Smaller pictures keep their size; a grey tile is a picture that can't be decoded.
     """
     chosen = choose(dataset, count)
-    tiles = [_tile(location.read()) for location in chosen] or [_blank(GREY)]
+    tiles = [_tile(location.read()) for location in chosen] or [GREY_TILE]
     return contact_sheet(np.stack(tiles), min(COLUMNS, len(tiles)))
 
 
@@ -95,15 +96,11 @@ def _tile(data: bytes) -> NDArray[np.uint8]:
     try:
         image = shrink(data, 2 * TILE)
     except Exception:  # Pillow's plugins raise nearly anything on damaged files
-        return _blank(GREY)
+        return GREY_TILE
     image.thumbnail((TILE, TILE), Image.Resampling.LANCZOS)
     tile = Image.new("RGB", (TILE, TILE), WHITE)
     tile.paste(image, ((TILE - image.width) // 2, (TILE - image.height) // 2))
     return np.asarray(tile)
-
-
-def _blank(colour: tuple[int, int, int]) -> NDArray[np.uint8]:
-    return np.full((TILE, TILE, 3), colour, dtype=np.uint8)
 
 
 def measure_colours(dataset: Dataset) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 
 from pipeline.crawl.data_card.card import bar, render, share
 from pipeline.crawl.data_card.measure import ValueCounts, generalise, measure, site_of
-from pipeline.crawl.data_card.pictures import GREY, TILE, choose, sheet, shrink
+from pipeline.crawl.data_card.pictures import GREY_TILE, TILE, choose, sheet, shrink
 from pipeline.crawl.image_check import ListedImage, PictureLimits, check_image
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import publish
@@ -136,7 +136,7 @@ def test_a_picture_that_cannot_be_decoded_is_counted_and_a_grey_tile(tmp_path):
     assert "Another 1 could not be decoded" in render(measure(dataset))
     image = np.asarray(sheet(dataset))
     tiles = [image[:, :TILE], image[:, -TILE:]]
-    assert sum(bool((tile == GREY).all()) for tile in tiles) == 1
+    assert sum(np.array_equal(tile, GREY_TILE) for tile in tiles) == 1
     page = render(card_of(tmp_path / "none", broken))
     assert "Not measured: no picture could be decoded." in page
 
