@@ -105,6 +105,13 @@ class Checkout:
     def read(self, name: str) -> str:
         return (self.root / name).read_text(encoding="utf-8")
 
+    def change(self, section: str, key: str, value: object) -> None:
+        """Set a value of params.yaml."""
+        values = yaml.safe_load(self.read("params.yaml"))
+        values[section][key] = value
+        text = yaml.safe_dump(values, sort_keys=False)
+        (self.root / "params.yaml").write_text(text, encoding="utf-8")
+
     @property
     def client(self) -> MlflowClient:
         """MLflow's client of the repository's own store."""

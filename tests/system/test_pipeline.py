@@ -29,13 +29,6 @@ def repro(checkout):
     return ran(checkout.dvc("repro"))
 
 
-def change(checkout, section, key, value):
-    file = checkout.root / "params.yaml"
-    values = yaml.safe_load(file.read_text())
-    values[section][key] = value
-    file.write_text(yaml.safe_dump(values, sort_keys=False))
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The project as it stands here, made small, run once from nothing, results committed."""
@@ -113,7 +106,7 @@ def test_a_line_of_code_re_runs_its_stages_and_no_others(repository):
 
 @pytest.mark.soak
 def test_changed_evaluation_params_run_the_evaluation_alone(repository):
-    change(repository, "evaluate", "num_fakes", 48)
+    repository.change("evaluate", "num_fakes", 48)
     assert repro(repository) == ["evaluate"]
     repository.git("checkout", "-q", "params.yaml")
     out = repository.dvc("repro")

@@ -1,14 +1,14 @@
 """Remotes of DVC, a folder and a bucket: a colleague's clone has all that was made here."""
 
 import filecmp
-import hashlib
 import json
 
 import boto3
 import pytest
-import yaml
 from dvc_checkouts import Checkout, as_json, ran, shared_project
 from moto.server import ThreadedMotoServer
+
+from pipeline.paths import sha256_of
 
 pytestmark = pytest.mark.slow
 
@@ -41,10 +41,6 @@ def files(root, folder):
     return sorted(path.relative_to(root) for path in (root / folder).rglob("*") if path.is_file())
 
 
-def sha256(file):
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
 def check_same(here, there):
     """All that DVC keeps is the same, byte for byte, pictures too."""
     for folder in (*FOLDERS, "reports"):
@@ -74,7 +70,7 @@ def test_a_pulled_model_draws_and_is_evaluated(author, colleague, tmp_path):
     pictures = []
     for checkout, folder in ((author, tmp_path / "here"), (colleague, tmp_path / "there")):
         checkout.run(*command, "--out", str(folder))
-        pictures.append([sha256(file) for file in sorted(folder.glob("*.png"))])
+        pictures.append([sha256_of(file) for file in sorted(folder.glob("*.png"))])
     assert len(pictures[0]) >= 4
     assert pictures[0] == pictures[1]
     out = colleague.run(
@@ -86,16 +82,9 @@ def test_a_pulled_model_draws_and_is_evaluated(author, colleague, tmp_path):
     assert published["run_key"] in json.dumps(again)
 
 
-def change_objective(checkout, objective):
-    file = checkout.root / "params.yaml"
-    values = yaml.safe_load(file.read_text())
-    values["train"]["objective"] = objective
-    file.write_text(yaml.safe_dump(values, sort_keys=False))
-
-
 def test_a_training_restored_by_its_author_has_its_run_already(author):
     before = {run.info.run_id for run in author.rows()}
-    change_objective(author, "wgan_gp")
+    author.change("train", "objective", "wgan_gp")
     try:
         out = author.dvc("repro")
         assert "Stage 'train' is cached - skipping run, checking out outputs" in out
