@@ -19,13 +19,7 @@ from pipeline.runs.evaluated import (
     read_evaluation,
     to_count,
 )
-from pipeline.tracking.mlflow.reader import (
-    StoredRun,
-    download,
-    last_step,
-    list_files,
-    search_trainings,
-)
+from pipeline.tracking.mlflow.reader import StoredRun, search_trainings
 from pipeline.tracking.mlflow.store import MlflowStore, store_exists, tracking_uri
 
 FILE = "evaluation.json"
@@ -145,17 +139,19 @@ class Runs:
     @ask_store
     def list_files(self, run_id: str, folder: str) -> dict[str, int]:
         """Files in a folder of a run's artefacts, with their sizes in bytes."""
-        return list_files(self._store, run_id, folder)
+        found = self._store.client.list_artifacts(run_id, folder)
+        return {each.path: each.file_size or 0 for each in found if not each.is_dir}
 
     @ask_store
     def last_step(self, run_id: str) -> int | None:
         """The greatest step of the metrics that a training or an evaluation ends with."""
-        return last_step(self._store, run_id, LAST)
+        histories = (self._store.client.get_metric_history(run_id, key) for key in LAST)
+        return max((int(point.step) for points in histories for point in points), default=None)
 
     @ask_store
     def download(self, run_id: str, file: str, into: Path) -> Path:
         """Copy an artefact into a folder; returns the copy."""
-        return download(self._store, run_id, file, into)
+        return Path(self._store.client.download_artifacts(run_id, file, str(into)))
 
     @ask_store
     def _find_all(self, name: str) -> list[StoredRun]:

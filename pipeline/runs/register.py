@@ -17,7 +17,6 @@ from pipeline.paths import Paths
 from pipeline.runs.checkpoint import checkpoint_of
 from pipeline.runs.find import FILE
 from pipeline.tracking.descriptions import describe_training
-from pipeline.tracking.mlflow.reader import download, list_files
 from pipeline.tracking.mlflow.store import MlflowStore, tracking_uri
 from pipeline.tracking.model.card import model_card, without_front
 from pipeline.tracking.model.log_model import (
@@ -121,11 +120,12 @@ def _find_evaluation(
     """The evaluation of these weights: from reports/, else from the run's artefacts."""
     if local := _read_evaluation(paths.reports / FILE, weights.origin):
         return local
-    if f"evaluation/{FILE}" not in list_files(store, run_id, "evaluation"):
+    name = f"evaluation/{FILE}"
+    if name not in [each.path for each in store.client.list_artifacts(run_id, "evaluation")]:
         return None
     with tempfile.TemporaryDirectory(prefix="gan-") as folder:
-        file = download(store, run_id, f"evaluation/{FILE}", Path(folder))
-        return _read_evaluation(file, weights.origin)
+        file = store.client.download_artifacts(run_id, name, folder)
+        return _read_evaluation(Path(file), weights.origin)
 
 
 def _read_evaluation(file: Path, origin: Origin) -> dict[str, Any] | None:

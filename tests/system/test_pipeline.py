@@ -3,11 +3,13 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -144,7 +146,15 @@ def test_an_experiment_in_a_copy_runs_the_copys_code_and_lands_in_the_same_store
     assert row.data.params["train.seed"] == "7"
     assert row.data.tags["dvc_exp_name"] == "copy"
     assert row.data.tags["code_digest"] not in before.values()
-    assert [key for key in row.data.metrics if key.startswith("fd_lite0_32")]
+    patch = repository.client.download_artifacts(row.info.run_id, "source/uncommitted.patch")
+    text = Path(patch).read_text()  # leads from DVC's own commit to the experiment's files
+    assert "\n+# only in this experiment\n" in text
+    assert re.search(r"^\+ +seed: 7$", text, re.MULTILINE)
+    metrics = {key for key in row.data.metrics if key.startswith("fd_lite0_32")}
+    search = f"source_run_id = '{row.info.run_id}'"
+    (model,) = repository.client.search_logged_models([row.info.experiment_id], search)
+    assert metrics
+    assert metrics <= {each.key for each in model.metrics}  # as its card has them
 
 
 @pytest.mark.soak

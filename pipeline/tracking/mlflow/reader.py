@@ -1,8 +1,7 @@
-"""Runs of trainings in an MLflow store, and their files."""
+"""Runs of trainings in an MLflow store."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pipeline.tracking.mlflow.store import MlflowStore
@@ -65,20 +64,3 @@ def search_trainings(
         )
         for run in runs
     ]
-
-
-def list_files(store: MlflowStore, run_id: str, folder: str) -> dict[str, int]:
-    """Paths of the files in a folder of a run's artefacts, with their sizes; {} if none."""
-    found = store.client.list_artifacts(run_id, folder)
-    return {each.path: each.file_size or 0 for each in found if not each.is_dir}
-
-
-def last_step(store: MlflowStore, run_id: str, keys: Sequence[str]) -> int | None:
-    """The greatest step at which one of these metrics was logged; None if none was."""
-    histories = (store.client.get_metric_history(run_id, key) for key in keys)
-    return max((int(point.step) for points in histories for point in points), default=None)
-
-
-def download(store: MlflowStore, run_id: str, file: str, into: Path) -> Path:
-    """Copy an artefact into a folder that exists; returns the copy."""
-    return Path(store.client.download_artifacts(run_id, file, str(into)))

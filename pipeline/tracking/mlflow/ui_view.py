@@ -18,12 +18,8 @@ from urllib.parse import urlencode
 from pipeline.tracking.descriptions import DESCRIPTION
 from pipeline.tracking.mlflow.store import MlflowStore
 
-VIEW = "training"
-"""Name of the view in addresses."""
-
-MENU = {"workflowType": "machine_learning"}
-"""Part of the UI's menu for model training; without it the part for chat programs shows."""
-
+VIEW = "training"  # its name in addresses
+MENU = {"workflowType": "machine_learning"}  # else the UI's menu is that for chat programs
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 KIND_TAG = "mlflow.experimentKind"  # without it the UI asks what the experiment is for
 PREPARED_TAG = "mlflow.prepared"  # the UI lists no tag that begins like this
@@ -63,9 +59,12 @@ def prepare_view(store: MlflowStore, experiment: str) -> str:
     keys = {key for run in runs for key in run.data.metrics}
     newest = next((run.info.run_id for run in runs if GRID in run.data.metrics), None)
     grids = store.client.get_metric_history(newest, GRID) if newest else ()
-    view = build_view(keys, max((int(point.step) for point in grids), default=0))
+    view = _build_view(keys, max((int(point.step) for point in grids), default=0))
+    # as MLflow 3.16 and later save a view; `deflate;` and base64 is the UI's own packing
+    packed = base64.b64encode(zlib.compress(json.dumps(view).encode())).decode()
+    saved = {"name": "Training", "createdAt": known.creation_time or 0}
     wanted = {
-        VIEW_TAG: _envelope(view, known.creation_time or 0),
+        VIEW_TAG: json.dumps(saved | {"state": f"deflate;{packed}"}),
         DESCRIPTION: NOTE,
         KIND_TAG: "custom_model_development",
     }
@@ -99,13 +98,7 @@ def _digest(text: str | None) -> str | None:
     return None if text is None else hashlib.sha256(text.encode()).hexdigest()
 
 
-def _envelope(state: Mapping[str, object], created: int) -> str:
-    """A view as MLflow 3.16 and later save one; `deflate;` and base64 is the UI's own packing."""
-    packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
-    return json.dumps({"name": "Training", "createdAt": created, "state": f"deflate;{packed}"})
-
-
-def build_view(metric_keys: Iterable[str], grid_step: int = 0) -> dict[str, object]:
+def _build_view(metric_keys: Iterable[str], grid_step: int) -> dict[str, object]:
     """State of MLflow's page of runs: columns of the table, sections of charts.
 
     metric_keys: of the metrics that its runs have. grid_step: images seen, of the grid that is
@@ -145,9 +138,7 @@ def build_view(metric_keys: Iterable[str], grid_step: int = 0) -> dict[str, obje
             for key, title, columns in charts
         ],
         "compareRunCharts": [
-            chart | {"metricSectionId": key}
-            for (key, *_), each in charts.items()
-            for chart in each
+            chart | {"metricSectionId": key} for (key, *_), row in charts.items() for chart in row
         ],
         "isAccordionReordered": True,  # else the UI sorts the sections by name
         "hideEmptyCharts": True,

@@ -49,9 +49,9 @@ def model_card(subject: Mapping[str, Any], evaluation: Mapping[str, Any] | None)
     the result of `gan evaluate`, None if there is none.
     """
     lineage = subject["lineage"]
-    front = yaml.safe_dump(_front(subject, evaluation), sort_keys=False, allow_unicode=True)
+    front = _front(subject, evaluation)
     values: dict[str, Any] = {
-        "front": front,
+        "front": yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
         "subject": subject,
         "lineage": lineage,
         "evaluation": evaluation,

@@ -20,7 +20,7 @@ LOADER = "pipeline.tracking.model.loader"
 CODE = (  # imports of LOADER besides gan/, which is copied whole
     *(f"pipeline{room}/__init__.py" for room in ("", "/pictures", "/tracking", "/tracking/model")),
     *(f"pipeline/pictures/{name}.py" for name in ("contact_sheet", "png_lineage")),
-    *(f"pipeline/tracking/model/{name}.py" for name in ("loader", "request")),
+    "pipeline/tracking/model/loader.py",
 )
 PACKAGES = ("mlflow", "torch", "numpy", "pandas", "pillow", "pydantic")
 CARD = "README.md"

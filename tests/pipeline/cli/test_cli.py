@@ -97,23 +97,6 @@ def test_options_that_do_not_go_together_are_named_as_they_are_typed(
     assert [each.name for each in tmp_path.iterdir()] == ["params.yaml"]
 
 
-@pytest.mark.slow
-def test_a_source_without_pictures_is_one_line_besides_the_tracker(gan, tmp_path, write_params):
-    (tmp_path / "empty").mkdir()
-    write_params(tmp_path / "params.yaml")
-    done = gan("scrape", "--source", "archive:empty")
-    assert done.returncode == 1
-    (line,) = [each for each in done.stderr.splitlines() if each.startswith("gan: ")]
-    assert "holds no" in line
-    assert "Traceback" not in done.stderr
-
-
-def test_a_usage_error_exits_with_2():
-    done = CliRunner().invoke(app, ["train", "--bogus"])
-    assert done.exit_code == 2
-    assert "--bogus" in done.output
-
-
 def test_a_stage_of_dvc_hands_over_to_the_checkout_it_runs_in(tmp_path):
     cli = tmp_path / "pipeline" / "cli"
     cli.mkdir(parents=True)

@@ -33,9 +33,8 @@ from pipeline.runs import register
 from pipeline.tracking.descriptions import describe_training
 from pipeline.tracking.mlflow.store import tracking_uri
 from pipeline.tracking.model.card import log_model_with_card, model_card
-from pipeline.tracking.model.loader import Avatars
+from pipeline.tracking.model.loader import MOST_SEEDS, Avatars, parse_request
 from pipeline.tracking.model.log_model import log_model
-from pipeline.tracking.model.request import MOST_SEEDS, parse_request
 from pipeline.tracking.open_run import start_run
 from pipeline.tracking.run_folder.push import RejectedError
 

@@ -1,6 +1,5 @@
 """Model card of a generator: its content, and that foreign text can't change its structure."""
 
-import json
 from collections import Counter
 
 import pytest
@@ -8,9 +7,6 @@ import yaml
 from hostile_texts import HOSTILE, MARKUP, parse_markdown
 from lineages import EVALUATION, LINEAGE, SUBJECT
 
-from pipeline.paths import Paths
-from pipeline.runs.evaluate_one import Request, evaluate_one
-from pipeline.stages import reference
 from pipeline.tracking.model.card import add_code_facts, model_card, read_metrics, without_front
 
 COPIES = {"share": 0.02, "expected": 0.01, "p_value": 0.04, "suspicious": True}
@@ -65,30 +61,3 @@ def test_foreign_text_neither_makes_markup_nor_breaks_tables(text):
 def test_a_card_without_results_has_no_metrics():
     for text in ("no front", "---\nx: [\n---\n", "---\na: 1\n---\n"):
         assert read_metrics(text) == {}
-
-
-@pytest.mark.slow
-def test_a_real_evaluation_stands_in_the_card(
-    tmp_path, make_params, write_cache, noise_images, checkpoint
-):
-    params = make_params(
-        {
-            "evaluate.num_fakes": 24,
-            "evaluate.report_seeds": [2, 3],
-            "evaluate.allow_small": True,
-            "evaluate.splits": ["train", "holdout"],
-            "evaluate.metrics": ["frechet_distance", "memorisation"],
-            "features.extractors": ["lite0"],
-        }
-    )
-    paths = Paths(tmp_path)
-    write_cache(paths.cache, noise_images, holdout=20)
-    reference.run(params, paths)
-    asked = Request(ckpt=checkpoint, other_data=True)
-    result = json.loads(evaluate_one(asked, params, paths).result.to_text())
-    card = model_card(result["subject"], result)
-    assert read_metrics(card) == {key: each["value"] for key, each in result["metrics"].items()}
-    assert {each["metric"] for each in result["metrics"].values()}
-    assert all(f"| `{key}` |" in card for key in result["metrics"])
-    assert all(" ".join(note.split())[:30] in card for note in result["notes"])
-    assert str(tmp_path) not in card

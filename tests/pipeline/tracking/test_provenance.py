@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from pipeline.paths import Paths
 from pipeline.tracking.provenance import git as git_module
@@ -232,41 +231,3 @@ def test_tags_name_code_experiment_machine_and_versions_without_secrets(checkout
     assert tags.items() >= expected.items()
     assert {"hardware.cpu", "hardware.memory", "version.mlflow", "version.torch", "os"} <= {*tags}
     assert "token" not in str(tags)
-
-
-ASK = """
-import sys
-from pathlib import Path
-from pipeline.paths import Paths
-from pipeline.tracking.provenance.tags import provenance_tags
-from pipeline.tracking.provenance.uncommitted import make_patch
-print(provenance_tags(Paths(Path(".")), "train"), file=open("out", "w"))
-Path(sys.argv[1]).write_bytes(make_patch(Path(".")) or b"")
-"""
-
-
-@pytest.mark.slow
-def test_an_experiment_in_a_copy_leads_back_to_its_own_params(checkout, tmp_path):
-    """`dvc exp run --temp` runs in a copy with commits of DVC's own."""
-    root = shutil.copytree(checkout, tmp_path / "alone")
-    (root / "dvc.lock").unlink()
-    (root / "params.yaml").write_text("rate: 1\n")
-    (root / "ask.py").write_text(ASK)
-    command = {"cmd": f"{sys.executable} ask.py {tmp_path}/it", "params": ["rate"]}
-    (root / "dvc.yaml").write_text(
-        yaml.safe_dump({"stages": {"train": command | {"outs": ["out"]}}})
-    )
-    git(root, "init", "-q", "-b", "main")
-    dvc = [sys.executable, "-m", "dvc"]
-    subprocess.run([*dvc, "init", "-q"], cwd=root, check=True)
-    (root / ".gitignore").write_text("/out\n")
-    git(root, "add", "-A")
-    git(root, "commit", "-q", "-m", "stage")
-    (root / "changed.py").write_text("# not committed\n")
-    run = [*dvc, "exp", "run", "--temp", "-n", "try", "-S", "rate=7"]
-    done = subprocess.run(run, cwd=root, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert "/try" in git(root, "for-each-ref", "--format=%(refname)", "refs/exps")
-    clone = clone_with((tmp_path / "it").read_bytes(), root, tmp_path / "clone")
-    assert (clone / "params.yaml").read_text() == "rate: 7\n"
-    assert (clone / "changed.py").read_text() == "# not committed\n"
