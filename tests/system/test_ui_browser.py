@@ -45,20 +45,18 @@ def write_training(paths, objective, level, distances):
         run.image("grid", file, step)
     run.metrics(distances | {"best_images_seen": 24000}, 24000)
     run.image("best", file, 24000)
-    evaluation = paths.root / "evaluation.json"
-    evaluation.write_text(json.dumps({"format": "evaluation", "metrics": distances}))
-    report = paths.root / "report.html"
-    report.write_text(f"<html><body><h1>Report of {objective}</h1></body></html>")
-    run.artifact(evaluation, "evaluation")
-    run.artifact(report, "evaluation")
+    report = f"<html><body><h1>Report of {objective}</h1></body></html>"
+    for name, text in (("evaluation.json", json.dumps(distances)), ("report.html", report)):
+        (paths.root / name).write_text(text)
+        run.artifact(paths.root / name, "evaluation")
     run.close()
     assert run.unsent == 0
     return str(run.run_id)
 
 
 RUNS = {
-    "bce": (3.5, {"fid_5k": 61.27, "fd_lite0_5k": 940.119, "kd_lite0_5k": 2.456}),
-    "wgan_gp": (1.5, {"fid_5k": 48.31, "fd_lite0_5k": 871.42, "kd_lite0_5k": 1.987}),
+    "bce": (3.5, {"fid_5k": 61.27, "kd_lite0_5k": 2.456}),
+    "wgan_gp": (1.5, {"fid_5k": 48.31, "kd_lite0_5k": 1.987}),
 }
 
 
@@ -132,9 +130,7 @@ def test_the_table_of_runs_shows_losses_and_distances_of_both(addresses, page):
     page.goto(addresses[0])
     expected = {
         "loss/generator": (3.64, 1.64),
-        "loss/discriminator": (0.944, 0.444),
         "fid_5k": (61.27, 48.31),
-        "fd_lite0_5k": (940.119, 871.42),
         "kd_lite0_5k": (2.456, 1.987),
         "best_images_seen": (24000, 24000),
     }
@@ -144,8 +140,6 @@ def test_the_table_of_runs_shows_losses_and_distances_of_both(addresses, page):
         expect(cells).to_have_count(2)
         found = sorted(float(text) for text in cells.all_inner_texts())
         assert found == pytest.approx(sorted([bce, wgan_gp]), rel=0.01)
-    objectives = page.locator('.ag-row [role=gridcell][col-id="params.`train.objective`"]')
-    assert sorted(objectives.all_inner_texts()) == ["bce", "wgan_gp"]
     expect(page.get_by_text("One run is one training")).to_be_visible()
 
 
@@ -202,7 +196,5 @@ def test_a_configured_server_gets_the_view_too_and_its_password_stays_secret(
     server = addresses[0].split("/#", 1)[0]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.replace("://", "://me:secret@"))
     ui.run(Paths(tmp_path), 5000)
-    assert capsys.readouterr().out.splitlines() == [
-        f"MLflow UI: {addresses[0]}",
-        f"curves and pictures: {addresses[1]}",
-    ]
+    printed = [line.split(": ", 1)[1] for line in capsys.readouterr().out.splitlines()]
+    assert printed == addresses

@@ -100,17 +100,13 @@ def _open_file(database: Path) -> Any:
     uri = sqlite_uri(database)
     with _lock(database):
         if store_exists(uri):
-            _check_writable(database)
+            with closing(sqlite3.connect(database)) as connection:
+                # fails at once where MLflow would try again for minutes
+                connection.execute("BEGIN IMMEDIATE")
+                connection.rollback()
         else:
             _create(database)
         return _open_client(uri)
-
-
-def _check_writable(database: Path) -> None:
-    """Raise sqlite3.Error at once where MLflow would try again for minutes."""
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.rollback()
 
 
 def _create(database: Path) -> None:

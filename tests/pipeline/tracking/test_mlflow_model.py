@@ -27,6 +27,7 @@ from gan.checkpoints import Origin, describe_checkpoint, load_generator, save_ch
 from gan.errors import GanError
 from gan.models.build import build_generator, initialise
 from gan.sampling import generate, seed_latents, truncate_latents
+from pipeline.paths import Paths
 from pipeline.pictures import generate as command
 from pipeline.pictures.png_lineage import read_lineage
 from pipeline.runs import register
@@ -267,6 +268,26 @@ def test_it_loads_in_an_empty_folder_with_no_code_but_its_own(store, tracked, tm
 # registered and served
 
 
+def test_names_that_mlflow_refuses_and_stores_that_cannot_register_cost_one_line(
+    tmp_path, make_params, monkeypatch
+):
+    for name, alias, option in (("a/b", "", "--name"), ("a", "latest", "--alias")):
+        with pytest.raises(GanError, match=option):
+            register.run("latest", Paths(tmp_path), name=name, alias=alias)
+    file = write_checkpoint(tmp_path / "128.pt", make_params)
+    for uri in ("http://127.0.0.1:9", "file:///nowhere/mlruns"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(GanError, match=r"^[^\n]+$"):
+            register.run(str(file), Paths(tmp_path), name="avatars")
+
+
+def listens(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/ping", timeout=2).ok
+    except requests.ConnectionError:
+        return False
+
+
 @pytest.mark.slow
 def test_registering_twice_makes_one_version_and_the_alias_moves(
     store, tracked, tmp_path, make_params, checkpoint, capsys
@@ -293,27 +314,6 @@ def test_registering_twice_makes_one_version_and_the_alias_moves(
     register.run(str(checkpoint), paths, name="others")  # of no run that the store knows
     (version,) = store.search_model_versions("name = 'others'")
     assert store.get_run(version.run_id).data.tags["run_key"] == "k" * 64
-
-
-def test_names_that_mlflow_refuses_are_refused_before_any_work(tmp_path):
-    for name, alias, option in (("a/b", "", "--name"), ("a", "latest", "--alias")):
-        with pytest.raises(GanError, match=option):
-            register.run("latest", SimpleNamespace(root=tmp_path), name=name, alias=alias)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "file:///nowhere/mlruns"])
-def test_a_store_that_cannot_register_costs_one_line(tracked, monkeypatch, uri):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with pytest.raises(GanError, match=r"^[^\n]+$"):
-        register.run(str(tracked.file), tracked.paths, name="avatars")
-
-
-def listens(port: int) -> bool:
-    try:
-        return requests.get(f"http://127.0.0.1:{port}/ping", timeout=2).ok
-    except requests.ConnectionError:
-        return False
 
 
 @pytest.mark.slow
