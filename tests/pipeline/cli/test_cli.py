@@ -74,27 +74,7 @@ def test_a_missing_or_wrong_file_is_an_error(write_params, tmp_path, monkeypatch
     assert isinstance(error, GanError)
     assert all(word in str(error) for word in words)
     assert "\n" not in str(error)
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        (["--ckpt", "a.pt", "--images", "b"], ["--ckpt", "--images"]),
-        (["--out", "x"], ["--out", "--ckpt"]),
-        (["--images", "b", "--seeds", "2-4", "--raw"], ["--seeds", "--raw"]),
-        (["--run", "latest", "--fakes", "1"], ["--fakes", "= 1"]),
-        (["--ckpt", "a.pt", "--metrics", "fid"], ["--metrics", "'fid'"]),
-    ],
-)
-def test_options_that_do_not_go_together_are_named_as_they_are_typed(
-    write_params, tmp_path, monkeypatch, options, named
-):
-    monkeypatch.chdir(tmp_path)
-    write_params(tmp_path / "params.yaml")
-    error = CliRunner().invoke(app, ["evaluate", *options]).exception
-    assert isinstance(error, GanError)
-    assert all(word in str(error) for word in named)
-    assert [each.name for each in tmp_path.iterdir()] == ["params.yaml"]
+    assert not (tmp_path / "avatars").exists()
 
 
 def test_a_stage_of_dvc_hands_over_to_the_checkout_it_runs_in(tmp_path):
