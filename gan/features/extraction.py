@@ -52,23 +52,14 @@ def allocate_features(count: int, extractor: Extractor) -> Features:
 
 def rebatch(batches: Iterable[Tensor], size: int) -> Iterator[Tensor]:
     """Yield the same images in batches of `size`, the last one smaller."""
-    pending: list[Tensor] = []
-    count = 0
+    rest: Tensor | None = None
     for batch in batches:
-        pending.append(batch)
-        count += len(batch)
-        if count >= size:
-            *full, rest = _split(torch.cat(pending), size)
-            yield from full
-            pending, count = [rest], len(rest)
-    if count:
-        yield torch.cat(pending)
-
-
-def _split(images: Tensor, size: int) -> list[Tensor]:
-    """Whole batches of `size`, then the rest, which may be empty."""
-    whole = len(images) - len(images) % size
-    return [*torch.split(images[:whole], size), images[whole:]] if whole else [images]
+        rest = batch if rest is None else torch.cat([rest, batch])
+        while len(rest) >= size:
+            yield rest[:size]
+            rest = rest[size:]
+    if rest is not None and len(rest):
+        yield rest
 
 
 def image_batches(images: Images, size: int) -> Iterator[Tensor]:

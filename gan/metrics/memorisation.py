@@ -85,7 +85,8 @@ def memorisation(
     permutation of columns that mirrors an image, if copies may be mirrored. Raises GanError for
     fewer than 50 hold-out images, 5 different training images, or one fake.
     """
-    _check(train, holdout, fakes)
+    check_features(train, holdout, fakes, least=1, purpose="memorisation")
+    _check_holdout(len(holdout))
     distinct = _distinct(train)
     # only a memory map with duplicates is copied
     originals = train if len(distinct) == len(train) else train[distinct]
@@ -99,11 +100,6 @@ def memorisation(
     p_value = _p_value(below, len(fakes), rank, len(held_out))
     suspicious = p_value < ALARM and share >= MIN_RATIO * expected
     return Memorisation(share, expected, p_value, suspicious, _closest(near, distinct))
-
-
-def _check(train: Features, holdout: Features, fakes: Features) -> None:
-    check_features(train, holdout, fakes, least=1, purpose="memorisation")
-    _check_holdout(len(holdout))
 
 
 def _check_holdout(count: int) -> None:
