@@ -168,11 +168,14 @@ def test_broken_sidecars_cost_no_picture_and_one_line(tmp_path, archive, fetch, 
 
 def test_no_credential_of_a_sidecar_reaches_the_disk(tmp_path, archive, fetch):
     url = "https://me:S3CRET@cdn.example.org/1.png?api_key=S3CRET&user_id=S3CRET&n=1"
-    sidecar = post(1, file_url=url, source=f"see {url}", _http_headers={"Cookie": "S3CRET"})
+    addresses = dict.fromkeys(("file_url", "url", "post_url"), url)
+    own = {"source": f"see {url}", "_http_headers": {"Cookie": "S3CRET"}}
+    sidecar = post(1, **addresses, **own, category="unknown")
     fetch(archive(write_folder(tmp_path / "x", {"1.png": png(1), "1.png.json": sidecar})))
     for path in (tmp_path / "staging").iterdir():
         assert b"S3CRET" not in path.read_bytes()
-    assert b"https://cdn.example.org/1.png?n=1" in (tmp_path / "staging" / JOURNAL).read_bytes()
+    journal = (tmp_path / "staging" / JOURNAL).read_bytes()
+    assert journal.count(b"https://cdn.example.org/1.png?n=1") == 3
 
 
 @pytest.mark.parametrize("write", [write_tar, write_zip])

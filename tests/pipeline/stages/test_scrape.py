@@ -82,10 +82,11 @@ def kept_of(paths):
     return files_of(kept)
 
 
-def test_the_gallery_is_drawn_once_and_then_kept(paths, capsys):
+@pytest.mark.slow
+def test_the_gallery_is_drawn_once_and_half_written_data_is_never_taken_for_whole(paths, capsys):
     first = ensure(paths)
     stamp = (paths.data / "snapshot.json").stat().st_mtime_ns
-    receipt = paths.receipt.read_bytes()
+    receipt, whole = paths.receipt.read_bytes(), files_of(paths.data)
     assert ensure(paths) == first
     assert (paths.data / "snapshot.json").stat().st_mtime_ns == stamp
     assert paths.receipt.read_bytes() == receipt
@@ -100,12 +101,6 @@ def test_the_gallery_is_drawn_once_and_then_kept(paths, capsys):
     said = capsys.readouterr()
     assert "23 ok, 1 gone" in said.out
     assert "trying again" not in said.err
-
-
-@pytest.mark.slow
-def test_half_written_data_is_never_taken_for_whole_and_another_source_is_drawn(paths):
-    first = ensure(paths)
-    whole = files_of(paths.data)
     assert set(whole) == {"images-00000.tar", "manifest.jsonl", "snapshot.json"}
     for name, data in whole.items():
         (paths.data / name).write_bytes(data[: len(data) // 2])
@@ -352,37 +347,24 @@ def count_entries(paths):
 
 
 @pytest.mark.slow
-def test_kill_9_in_mid_crawl_then_the_same_digest_as_without(paths, tmp_path):
-    paths.source.write_text(yaml.safe_dump({**SMALL, "count": 90}))
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_signal_ends_it_with_its_painters_and_the_same_call_resumes(paths, tmp_path, how):
+    paths.source.write_text(yaml.safe_dump({**SMALL, "count": 300}))
     for entries in (2, 60):
         child = start(paths, entries)
-        child.kill()
-        child.communicate()
-        assert child.returncode == -signal.SIGKILL
+        painters = psutil.Process(child.pid).children(recursive=True)
+        child.send_signal(how)
+        _, words = child.communicate(timeout=10)
+        assert child.returncode == (130 if how == signal.SIGINT else -how)
+        assert how == signal.SIGKILL or ("fetched" in words and len(words.splitlines()) == 1)
+        assert count_entries(paths) >= entries
         assert not paths.data.exists()
-    killed_at = count_entries(paths)
+        _, alive = psutil.wait_procs(painters, timeout=5)
+        assert painters
+        assert all(each.status() == psutil.STATUS_ZOMBIE for each in alive)
     resumed = ensure(paths)
-    assert killed_at > 50
     whole = Paths(tmp_path / "whole")
     whole.root.mkdir()
     shutil.copy(paths.source, whole.source)
-    assert ensure(whole) == resumed
+    assert ensure(whole).digest == resumed.digest
     assert files_of(whole.data) == files_of(paths.data)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_signal_ends_it_at_once_and_the_painters_with_it(paths, how):
-    paths.source.write_text(yaml.safe_dump({**SMALL, "count": 2000, "size": 128}))
-    child = start(paths, 10)
-    painters = psutil.Process(child.pid).children(recursive=True)
-    assert painters
-    child.send_signal(how)
-    _, words = child.communicate(timeout=10)
-    if how == signal.SIGINT:
-        assert child.returncode == 130
-        assert len(words.splitlines()) == 1
-        assert "fetched" in words
-    assert count_entries(paths) >= 10
-    _, alive = psutil.wait_procs(painters, timeout=5)
-    assert all(each.status() == psutil.STATUS_ZOMBIE for each in alive)
