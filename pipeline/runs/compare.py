@@ -23,10 +23,6 @@ ARROWS = {"lower": " \N{DOWNWARDS ARROW}", "higher": " \N{UPWARDS ARROW}", "neit
 FACTS = ("name", "where", "run_id", "run_key", "cache_digest", "objective", "images_seen")
 VALUES = ("value", "deviation", "protocol")
 MOST_PAIRS = 6
-DEVIATION = (
-    "\N{PLUS-MINUS SIGN}: standard deviation over latent seeds of one checkpoint; another "
-    "training seed may move a number further."
-)
 
 
 def run(
@@ -88,7 +84,7 @@ def show(ranking: Ranking, keys: Sequence[str], console: Console) -> None:
     runs = [place.run for place in ranking.places]
     names = Column("run", [run.label for run in runs], left=True, name=True)
     columns = [
-        Column("rank", [place.label for place in ranking.places]),
+        Column("rank", [f"{each.rank}{'=' if each.ties else ''}" for each in ranking.places]),
         names,
         _metric_column(ranking.key, runs),
         Column("objective", [run.objective or "-" for run in runs], 1, left=True),
@@ -140,6 +136,9 @@ def notes(ranking: Ranking) -> Iterator[str]:
             f"{list_first(single)}."
         )
     if len(single) < len(places):
-        yield DEVIATION
+        yield (
+            "\N{PLUS-MINUS SIGN}: standard deviation over latent seeds of one checkpoint; another "
+            "training seed may move a number further."
+        )
     if ranking.unequal:
         yield f"Not shown, measured by different protocols: {', '.join(ranking.unequal)}."

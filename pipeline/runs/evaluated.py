@@ -104,6 +104,7 @@ def evaluated_from(run: StoredRun) -> EvaluatedRun:
         command = f"`gan evaluate --run {run.run_id[:SHORT]}`"
         raise GanError(f"{label_of(run)}: {why}; {command} does it")
     settings = {key: value for key, value in run.params.items() if key.startswith("cache.")}
+    finite = {key: value for key, value in run.metrics.items() if math.isfinite(value)}
     return EvaluatedRun(
         name=one_line(run.name),
         where=run.run_id,
@@ -111,11 +112,11 @@ def evaluated_from(run: StoredRun) -> EvaluatedRun:
         run_key=run.tags["run_key"],
         cache_digest=run.tags.get("cache_digest"),
         objective=run.params.get("train.objective"),
-        images_seen=to_count(run.metrics.get("best_images_seen")),
+        images_seen=best_of(run),
         metrics={
-            key: MetricValue(value, _finite(run.metrics.get(f"deviation/{key}")), protocol)
+            key: MetricValue(finite[key], finite.get(f"deviation/{key}"), protocol)
             for key, protocol in protocols.items()
-            if (value := _finite(run.metrics.get(key))) is not None
+            if key in finite
         },
         data_settings=settings | _dataset(run.tags.get("snapshot_digest")),
     )
@@ -134,10 +135,7 @@ def label_of(run: StoredRun) -> str:
     return f"{one_line(run.name)} ({run.run_id[:SHORT]})"
 
 
-def to_count(value: float | None) -> int | None:
-    """Convert a count that MLflow stores as a float; None if it is not finite."""
-    return None if value is None or not math.isfinite(value) else int(value)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def best_of(run: StoredRun) -> int | None:
+    """Images seen by the snapshot that evaluation chose; None if it is not known."""
+    value = run.metrics.get("best_images_seen", math.nan)
+    return int(value) if math.isfinite(value) else None

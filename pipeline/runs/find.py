@@ -2,11 +2,13 @@
 
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, wraps
+from functools import cached_property
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TypeVar
 
 from gan.errors import GanError
 from pipeline.console import list_first, one_line, warn, without_secrets
@@ -14,10 +16,10 @@ from pipeline.paths import Paths
 from pipeline.runs.evaluated import (
     SHORT,
     EvaluatedRun,
+    best_of,
     evaluated_from,
     label_of,
     read_evaluation,
-    to_count,
 )
 from pipeline.tracking.mlflow.reader import StoredRun, search_trainings
 from pipeline.tracking.mlflow.store import MlflowStore, store_exists, tracking_uri
@@ -34,7 +36,6 @@ OPEN_S = 60.0  # a database server may let its client try again for minutes
 
 NO_RUNS = "no runs recorded yet; `dvc repro` or `gan train` makes the first"
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -50,29 +51,6 @@ class Training:
     run_key: str
     run_id: str | None
     best: int | None
-
-
-Method = Callable[Concatenate["Runs", P], T]
-
-
-def ask_store(method: Method[P, T]) -> Method[P, T]:
-    """Decorate a method of Runs: UnknownRunError, one line, if the store does not answer."""
-
-    @wraps(method)
-    def ask(self: "Runs", /, *args: P.args, **options: P.kwargs) -> T:
-        try:
-            return method(self, *args, **options)
-        except GanError:
-            raise
-        except Exception as error:
-            text = f"{type(error).__name__}: {without_secrets(one_line(str(error)))}"[:200]
-            why = "the server does not answer" if "ConnectionPool" in text else text
-            raise UnknownRunError(
-                f"{self._place}: runs cannot be read: {why}; look at the store and at "
-                "MLFLOW_TRACKING_URI"
-            ) from None
-
-    return ask
 
 
 class Runs:
@@ -118,10 +96,8 @@ class Runs:
                 )
             return Training(evaluated.label, evaluated.run_key, None, evaluated.images_seen)
         run = self.find(name)
-        best = to_count(run.metrics.get("best_images_seen"))
-        return Training(label_of(run), run.tags["run_key"], run.run_id, best)
+        return Training(label_of(run), run.tags["run_key"], run.run_id, best_of(run))
 
-    @ask_store
     def list_trainings(
         self, limit: int, by: str | None = None, *, lower_first: bool = True
     ) -> list[StoredRun]:
@@ -131,32 +107,31 @@ class Runs:
         """
         direction = "ASC" if lower_first else "DESC"
         order = [f"metrics.`{by}` {direction}"] if by and SORTABLE.fullmatch(by) else []
-        runs = search_trainings(self._store, "", limit, order)
+        runs = self._search("", limit, order)
         if not runs:
             raise UnknownRunError(f"{self._place}: {NO_RUNS}")
         return runs
 
-    @ask_store
     def list_files(self, run_id: str, folder: str) -> dict[str, int]:
         """Files in a folder of a run's artefacts, with their sizes in bytes."""
-        found = self._store.client.list_artifacts(run_id, folder)
-        return {each.path: each.file_size or 0 for each in found if not each.is_dir}
+        with self._ask() as store:
+            found = store.client.list_artifacts(run_id, folder)
+            return {each.path: each.file_size or 0 for each in found if not each.is_dir}
 
-    @ask_store
     def last_step(self, run_id: str) -> int | None:
         """The greatest step of the metrics that a training or an evaluation ends with."""
-        histories = (self._store.client.get_metric_history(run_id, key) for key in LAST)
-        return max((int(point.step) for points in histories for point in points), default=None)
+        with self._ask() as store:
+            histories = (store.client.get_metric_history(run_id, key) for key in LAST)
+            return max((int(point.step) for points in histories for point in points), default=None)
 
-    @ask_store
     def download(self, run_id: str, file: str, into: Path) -> Path:
         """Copy an artefact into a folder; returns the copy."""
-        return Path(self._store.client.download_artifacts(run_id, file, str(into)))
+        with self._ask() as store:
+            return Path(store.client.download_artifacts(run_id, file, str(into)))
 
-    @ask_store
     def _find_all(self, name: str) -> list[StoredRun]:
         if name == LATEST:
-            return search_trainings(self._store, "", 1)
+            return self._search("", 1)
         by_id, others = [], []
         if HEX.fullmatch(digits := name.lower()):
             by_id = self._search(f"attributes.run_id LIKE '{digits}%'")
@@ -166,8 +141,26 @@ class Runs:
             others += self._search(f"attributes.run_name = {quote}{name}{quote}")
         return list({run.run_id: run for run in [*by_id, *drop_repetitions(others)]}.values())
 
-    def _search(self, condition: str) -> list[StoredRun]:
-        return search_trainings(self._store, condition, MOST_OF_A_NAME)
+    def _search(
+        self, condition: str, most: int = MOST_OF_A_NAME, order: Sequence[str] = ()
+    ) -> list[StoredRun]:
+        with self._ask() as store:
+            return search_trainings(store, condition, most, order)
+
+    @contextmanager
+    def _ask(self) -> Iterator[MlflowStore]:
+        """The store, for a block; UnknownRunError, one line, if it does not answer."""
+        try:
+            yield self._store
+        except GanError:
+            raise
+        except Exception as error:
+            text = f"{type(error).__name__}: {without_secrets(one_line(str(error)))}"[:200]
+            why = "the server does not answer" if "ConnectionPool" in text else text
+            raise UnknownRunError(
+                f"{self._place}: runs cannot be read: {why}; look at the store and at "
+                "MLFLOW_TRACKING_URI"
+            ) from None
 
     @cached_property
     def _store(self) -> MlflowStore:
@@ -182,25 +175,19 @@ class Runs:
 def _evaluation_file(name: str) -> Path | None:
     """The evaluation at a path; None if the name is no path."""
     path = Path(name)
-    if path.is_dir():
-        if (path / FILE).is_file():
-            return path / FILE
-        if "/" in name:
-            raise GanError(f"{name}: a folder without {FILE}; `gan evaluate --out` writes one")
-        return None
-    if path.is_file():
-        return path
+    file = path / FILE if path.is_dir() else path
+    if file.is_file():
+        return file
     if "/" in name or path.suffix == ".json":
-        raise GanError(f"{name}: no such file; `gan evaluate --out` writes {FILE}")
+        raise GanError(f"{name}: no {FILE} is here; `gan evaluate --out` writes one")
     return None
 
 
 def drop_repetitions(runs: Sequence[StoredRun]) -> list[StoredRun]:
     """One run a run key, since these are the same training: the newest evaluated run, else the
     newest."""
-    best: dict[str, StoredRun] = {}
-    for run in sorted(runs, key=lambda run: ("protocols" in run.tags, run.started)):
-        best[run.tags["run_key"]] = run
+    ordered = sorted(runs, key=lambda run: ("protocols" in run.tags, run.started))
+    best = {run.tags["run_key"]: run for run in ordered}
     return sorted(best.values(), key=lambda run: -run.started)
 
 
@@ -212,20 +199,15 @@ def digits_of_ids(runs: Sequence[StoredRun]) -> int:
 
 def call_within(seconds: float, function: Callable[[], T]) -> T:
     """Result of `function`, or its exception; TimeoutError if it takes longer."""
-    results: list[T] = []
-    errors: list[Exception] = []
+    result: Future[T] = Future()
 
     def call() -> None:
         try:
-            results.append(function())
+            result.set_result(function())
         except Exception as error:
-            errors.append(error)
+            result.set_exception(error)
 
-    thread = threading.Thread(target=call, name="tracking", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    if not results:
+    threading.Thread(target=call, name="tracking", daemon=True).start()
+    if not wait([result], seconds).done:
         raise TimeoutError(f"no answer within {seconds:.0f} s")
-    return results[0]
+    return result.result()

@@ -29,11 +29,6 @@ class Place:
     rank: int
     ties: tuple[int, ...]
 
-    @property
-    def label(self) -> str:
-        """Rank, with = where there are ties."""
-        return f"{self.rank}=" if self.ties else str(self.rank)
-
 
 @dataclass(frozen=True)
 class Ranking:
@@ -102,8 +97,8 @@ def _describe_protocols(runs: Sequence[EvaluatedRun], key: str, equal: Sequence[
         f"{', '.join(run.label for run in group)} by {protocol}"
         for protocol, group in groups.items()
     )
-    ranking = [each for each in equal if read_key(each).can_rank]
-    instead = f"; --by {ranking[0]} compares" if ranking else ""
+    ranking = next((each for each in equal if read_key(each).can_rank), None)
+    instead = f"; --by {ranking} compares" if ranking else ""
     parts = [group[0].metrics[key].protocol_parts for group in groups.values()]
     reasons = " and ".join(list_differences(parts)) or "extractor or real images"
     return (

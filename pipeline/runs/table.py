@@ -27,7 +27,6 @@ LOWER = ("alarm", "deviation", "gradient_norm", "loss", "system")
 
 GENERATOR, DISCRIMINATOR = "loss/generator", "loss/discriminator"
 DVC_NAME = "dvc_exp_name"
-STATUS = {"FINISHED": "done"}  # others in MLflow's words
 MOST_GROUPS = 4
 
 
@@ -109,7 +108,9 @@ def all_columns(runs: Sequence[StoredRun], by: str | None, asked: Sequence[str])
         Column("id", [run.run_id[:digits] for run in runs], left=True),
         Column("name", [one_line(run.name) for run in runs], left=True, name=True),
         Column("started", [_format_start(run) for run in runs], 3, left=True),
-        Column("status", [STATUS.get(run.status, run.status.lower()) for run in runs], 4, True),
+        Column(
+            "status", [run.status.lower().replace("finished", "done") for run in runs], 4, True
+        ),
         Column("images", [count(images_seen(run)) for run in runs], 2),
         Column("G", [figure(run.metrics.get(GENERATOR)) for run in runs], 5),
         Column("D", [figure(run.metrics.get(DISCRIMINATOR)) for run in runs], 5),
@@ -154,9 +155,10 @@ def _format_start(run: StoredRun) -> str:
 
 def _notes(runs: Sequence[StoredRun], by: str | None, keys: Sequence[str]) -> Iterator[str]:
     if by is not None:
+        direction = sort_direction(by)
         ranks = direction_of(by) != "neither" or by.split("/")[0] in LOWER
-        first = {"lower": "smallest", "higher": "largest"}[sort_direction(by)]
-        yield f"By {by}, {f'{sort_direction(by)} is better' if ranks else f'the {first} first'}."
+        first = "the smallest first" if direction == "lower" else "the largest first"
+        yield f"By {by}, {f'{direction} is better' if ranks else first}."
     digits = digits_of_ids(runs)
     groups: dict[str, list[str]] = {}
     for run in runs:

@@ -33,7 +33,7 @@ def make_run(name: str, data: str | None = "d" * 64, **metrics) -> EvaluatedRun:
 
 
 def order(ranking) -> list[tuple[str, str]]:
-    return [(place.run.name, place.label) for place in ranking.places]
+    return [(each.run.name, f"{each.rank}{'=' if each.ties else ''}") for each in ranking.places]
 
 
 # keys
