@@ -38,14 +38,8 @@ def describe_training(run: Run, lineage: Mapping[str, Any]) -> None:
     length = {"images": decided["images"]}
     run.params({"model": decided["model"], "train": decided["train"] | length})
     run.params({"cache": lineage["preprocess"]})
-    run.tags(
-        {
-            "cache_digest": decided["cache_digest"],
-            "code_digest": decided["code_digest"],
-            "snapshot_digest": lineage["snapshot"],
-            DESCRIPTION: training_description(lineage),
-        }
-    )
+    run.tags({"code_digest": decided["code_digest"], "snapshot_digest": lineage["snapshot"]})
+    describe(run, training_description(lineage), "cache_digest", decided["cache_digest"])
     size = lineage["preprocess"]["size"]
     run.dataset(
         f"avatars {size}px",
@@ -84,21 +78,21 @@ def training_description(lineage: Mapping[str, Any]) -> str:
         "cache": lineage["decided"]["cache_digest"][:12],
     }
     listed = ", ".join(f"{name} `{text}`" for name, text in facts.items() if text)
-    same = name_search("cache_digest", lineage["decided"]["cache_digest"])
-    return f"{training_sentence(lineage)}\n\n{listed}\n\n{same}"
+    return f"{training_sentence(lineage)}\n\n{listed}"
 
 
-def name_search(tag: str, digest: str) -> str:
-    """Name the search that finds a run's relatives, by the digest that they share."""
-    return f'Runs of the same data: `tags.{tag} = "{digest}"`'
+def describe(run: Run, text: str, tag: str, digest: str) -> None:
+    """Describe a run, and name the search that finds its relatives by a digest."""
+    same = f'Runs of the same data: `tags.{tag} = "{digest}"`'
+    run.tags({tag: digest, DESCRIPTION: f"{text}\n\n{same}"})
 
 
 def training_sentence(lineage: Mapping[str, Any]) -> str:
     """One sentence on a training: objective, dataset, networks, length."""
     decided = lineage["decided"]
     model, train = decided["model"], decided["train"]
-    source = _source_name(lineage["source"].get("source"))
-    origin = f" from {source}" if source else ""
+    source = lineage["source"].get("source")
+    origin = f" from {name_source(source)}" if source else ""
     size = lineage["preprocess"]["size"]
     return (
         f"{OBJECTIVES.get(train['objective'], train['objective'])} on "
@@ -108,7 +102,8 @@ def training_sentence(lineage: Mapping[str, Any]) -> str:
     )
 
 
-def _source_name(source: str | None) -> str | None:
+def name_source(source: str) -> str:
+    """Name of a source in a sentence."""
     return "the embedded gallery" if source == "embedded" else source
 
 
@@ -122,27 +117,3 @@ def _networks(generator: Mapping[str, Any], discriminator: Mapping[str, Any]) ->
 def _network(settings: Mapping[str, Any]) -> str:
     family = FAMILIES.get(settings["family"], settings["family"])
     return f"{family} of width {settings['width']}"
-
-
-def describe_scrape(counts: Mapping[str, int], source: str, fetched: int) -> str:
-    """One sentence on a dataset. counts: entries by status; fetched: pictures new in this call."""
-    total, kept = sum(counts.values()), counts.get("ok", 0)
-    failed = f", {total - kept:,} others could not be fetched" if total > kept else ""
-    return (
-        f"Dataset of {_source_name(source)}: {kept:,} pictures{failed}; "
-        f"{fetched:,} fetched in this call."
-    )
-
-
-def describe_preprocess(size: int, read: int, train: int, holdout: int) -> str:
-    """One sentence on a tensor cache."""
-    return (
-        f"Tensor cache of {train + holdout:,} avatars of {size} px from {read:,} pictures: "
-        f"{train:,} for training, {holdout:,} held out."
-    )
-
-
-def describe_reference(extractors: list[str], counts: Mapping[str, int]) -> str:
-    """One sentence on the features of real images."""
-    splits = " and ".join(f"{n:,} of {split}" for split, n in counts.items())
-    return f"Features of the real images by {', '.join(extractors) or 'no extractor'}: {splits}."

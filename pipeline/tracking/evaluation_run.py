@@ -100,19 +100,15 @@ def _add_metrics(run: Run, result: EvaluationResult, step: int) -> None:
 def _attach(
     origin: Origin, settings: EvaluateParams, paths: Paths, run_id: str | None = None
 ) -> Run:
+    # hyperparameters for a run that the training itself did not create
+    decided = origin.lineage.get("decided", {})
+    train = {"train": decided["train"] | {"images": decided["images"]}} if decided else {}
     return attach_to_run(
         paths,
         experiment=experiment_name(),
         run_key=origin.run_key,
         name=origin.name,
-        params={**_training_params(origin), "evaluate": settings.model_dump()},
+        params={"model": origin.model, **train, "evaluate": settings.model_dump()},
         tags={"cache_digest": origin.cache_digest},
         run_id=run_id,
     )
-
-
-def _training_params(origin: Origin) -> dict[str, object]:
-    """Hyperparameters for a run that the training itself did not create."""
-    decided = origin.lineage.get("decided", {})
-    train = {"train": decided["train"] | {"images": decided["images"]}} if decided else {}
-    return {"model": origin.model, **train}

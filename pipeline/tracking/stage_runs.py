@@ -8,13 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pipeline.paths import Paths
-from pipeline.tracking.descriptions import (
-    DESCRIPTION,
-    describe_preprocess,
-    describe_reference,
-    describe_scrape,
-    name_search,
-)
+from pipeline.tracking.descriptions import describe, name_source
 from pipeline.tracking.open_run import stage_run
 from pipeline.tracking.training_run import MlflowTracker
 
@@ -40,9 +34,13 @@ def scrape(
     with stage_run(paths, "scrape") as run:
         summary = stage.run(request, settings, paths, source)
         run.params({"source": summary.source})
-        text = describe_scrape(summary.counts, str(summary.source["source"]), summary.fetched)
-        text = f"{text}\n\n{name_search('snapshot_digest', summary.digest)}"
-        run.tags({"snapshot_digest": summary.digest, DESCRIPTION: text})
+        total, kept = sum(summary.counts.values()), summary.counts.get("ok", 0)
+        failed = f", {total - kept:,} others could not be fetched" if total > kept else ""
+        text = (
+            f"Dataset of {name_source(str(summary.source['source']))}: {kept:,} pictures{failed}; "
+            f"{summary.fetched:,} fetched in this call."
+        )
+        describe(run, text, "snapshot_digest", summary.digest)
         run.metrics({f"rows/{status}": n for status, n in summary.counts.items()}, 0)
         run.metrics({"rows/new": summary.fetched}, 0)
         run.image("contact_sheet", summary.sheet, 0)
@@ -61,16 +59,13 @@ def preprocess(params: "Params", paths: Paths) -> "PreprocessSummary":
     name = f"preprocess {params.preprocess.size}px"
     with stage_run(paths, "preprocess", name=name, params=settings) as run:
         summary = stage.run(params, paths)
-        text = describe_preprocess(
-            params.preprocess.size, summary.read, summary.train, summary.holdout
+        text = (
+            f"Tensor cache of {summary.train + summary.holdout:,} avatars of "
+            f"{params.preprocess.size} px from {summary.read:,} pictures: {summary.train:,} for "
+            f"training, {summary.holdout:,} held out."
         )
-        run.tags(
-            {
-                "cache_digest": summary.digest,
-                "snapshot_digest": Dataset.open(paths.data).digest,
-                DESCRIPTION: f"{text}\n\n{name_search('cache_digest', summary.digest)}",
-            }
-        )
+        run.tags({"snapshot_digest": Dataset.open(paths.data).digest})
+        describe(run, text, "cache_digest", summary.digest)
         counts = {key: n for key, n in asdict(summary).items() if isinstance(n, int)}
         run.metrics({f"images/{key}": n for key, n in counts.items()}, 0)
         run.metrics(dict(flatten_statistics(asdict(summary)["statistics"])), 0)
@@ -88,15 +83,11 @@ def reference(params: "Params", paths: Paths) -> "ReferenceSummary":
 
     with stage_run(paths, "reference", params=params.features.model_dump()) as run:
         summary = stage.run(params, paths)
-        digest = TensorCache.open(paths.cache).digest
-        text = describe_reference(list(summary.extractors), summary.counts)
-        run.tags(
-            {
-                "cache_digest": digest,
-                "extractors": ", ".join(summary.extractors),
-                DESCRIPTION: f"{text}\n\n{name_search('cache_digest', digest)}",
-            }
-        )
+        extractors = ", ".join(summary.extractors)
+        run.tags({"extractors": extractors})
+        splits = " and ".join(f"{n:,} of {split}" for split, n in summary.counts.items())
+        text = f"Features of the real images by {extractors or 'no extractor'}: {splits}."
+        describe(run, text, "cache_digest", TensorCache.open(paths.cache).digest)
         run.metrics(summary.floors, 0)
         run.metrics({f"images/{split}": n for split, n in summary.counts.items()}, 0)
         for file in summary.files:

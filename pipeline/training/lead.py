@@ -99,7 +99,7 @@ class Lead:
     def _restore_newest(self, state: TrainState) -> None:
         """Fill a fresh state with the newest checkpoint, if any; remove what came after it."""
         plan, folder, seen = self.plan, self.folder, 0
-        if saved := folder.load_newest(warn):
+        if saved := folder.load_newest():
             state.load_state_dict(saved["state"])
             seen = saved["origin"]["images_seen"]
         elif self.must_resume:
@@ -207,7 +207,7 @@ class Lead:
         self.losses.save()
         self.record.prepare(images_seen)
         save_checkpoint(
-            self.folder.state_file(images_seen),
+            self.folder.path / f"state-{images_seen:012d}.pt",
             self.plan.origin(images_seen),
             state.averaged,
             state.state_dict(),

@@ -7,9 +7,8 @@ is the resume key: everything that decides the result, except how long the train
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,20 @@ from filelock import FileLock, Timeout
 from gan.atomic import write_atomically
 from gan.checkpoints import DamagedError, load_checkpoint
 from gan.errors import GanError
-from pipeline.console import say
+from pipeline.console import say, warn
 from pipeline.training.identity import differences, resume_key
 
 
-@dataclass(frozen=True)
 class ProgressFolder:
-    """The progress folder of one training."""
+    """The progress folder of one training.
 
-    path: Path
-    identity: dict[str, Any]
+    finished: file with the length of the training that ended here.
+    """
+
+    def __init__(self, path: Path, identity: dict[str, Any]) -> None:
+        self.path, self.identity = path, identity
+        self.snapshots, self.grids = path / "snapshots", path / "grids"
+        self.losses, self.finished = path / "losses.tsv", path / "finished"
 
     @property
     def states(self) -> list[Path]:
@@ -39,27 +42,7 @@ class ProgressFolder:
         """Images seen by a saved state."""
         return int(state.stem.removeprefix("state-"))
 
-    @property
-    def snapshots(self) -> Path:
-        return self.path / "snapshots"
-
-    @property
-    def grids(self) -> Path:
-        return self.path / "grids"
-
-    @property
-    def losses(self) -> Path:
-        return self.path / "losses.tsv"
-
-    @property
-    def finished(self) -> Path:
-        """File with the length of the training that ended here."""
-        return self.path / "finished"
-
-    def state_file(self, images_seen: int) -> Path:
-        return self.path / f"state-{images_seen:012d}.pt"
-
-    def load_newest(self, warn: Callable[[str], None]) -> dict[str, Any] | None:
+    def load_newest(self) -> dict[str, Any] | None:
         """Newest whole state, None if there is none; GanError if one can't be read just now.
 
         Damaged ones are renamed, with a warning; partial files of a kill are removed.
@@ -141,27 +124,23 @@ def open_progress_folder(progress: Path, identity: dict[str, Any]) -> Iterator[P
 
 
 def _report_nearest(progress: Path, identity: dict[str, Any], *, must_resume: bool) -> None:
-    """Say why a training starts afresh though a similar one exists; with must_resume refuse."""
+    """Say how the most similar training of this data differs; with must_resume refuse, of any."""
     if any((progress / resume_key(identity)).glob("state-*.pt")):
         return
-    found = _find_nearest(progress, identity, any_data=must_resume)
-    listed = "; ".join(found[:6]) + (" ..." if len(found) > 6 else "")
+    found = []
+    for path in sorted(progress.glob("*/identity.json")):
+        there = json.loads(path.read_text(encoding="utf-8"))
+        same_data = there.get("cache_digest") == identity["cache_digest"]
+        if (
+            there != identity
+            and (must_resume or same_data)
+            and any(path.parent.glob("state-*.pt"))
+        ):
+            found.append(differences(there, identity))
+    nearest = min(found, key=len, default=[])
+    listed = "; ".join(nearest[:6]) + (" ..." if len(nearest) > 6 else "")
     if must_resume:
         why = f"the unfinished training differs: {listed}" if listed else "there is none"
         raise GanError(f"--resume: {why}")
     if listed:
         say(f"starting afresh: the nearest earlier training differs in {listed}")
-
-
-def _find_nearest(progress: Path, identity: dict[str, Any], *, any_data: bool) -> list[str]:
-    """List how the most similar other training differs: "key: there -> here".
-
-    any_data: also one of other data.
-    """
-    found = []
-    for path in sorted(progress.glob("*/identity.json")):
-        there = json.loads(path.read_text(encoding="utf-8"))
-        same_data = there.get("cache_digest") == identity["cache_digest"]
-        if there != identity and (any_data or same_data) and any(path.parent.glob("state-*.pt")):
-            found.append(differences(there, identity))
-    return min(found, key=len, default=[])

@@ -41,13 +41,6 @@ def _change_timeout(change: Any, seconds: int) -> None:
         os.environ[TIMEOUT] = str(default + max(_needed, default=0))
 
 
-def require_file(file: Path) -> Path:
-    """Return the file; RejectedError if it does not exist, for it won't come back."""
-    if not file.is_file():
-        raise RejectedError(f"{file} is gone")
-    return file
-
-
 def open_verbatim(file: Path) -> Any:
     """Open a picture that MLflow saves byte for byte: encoding it anew would lose its PNG text.
 

@@ -14,8 +14,8 @@ from pipeline.tracking.mlflow.errors import (
 )
 from pipeline.tracking.mlflow.run_links import link_stages
 from pipeline.tracking.mlflow.store import MlflowStore
-from pipeline.tracking.mlflow.uploads import open_verbatim, require_file, upload_timeout
-from pipeline.tracking.model.log_model import log_model, needs_no_model
+from pipeline.tracking.mlflow.uploads import open_verbatim, upload_timeout
+from pipeline.tracking.model.log_model import log_model
 from pipeline.tracking.run_folder.folder import Record
 from pipeline.tracking.run_folder.push import RejectedError, RunLostError
 
@@ -76,42 +76,31 @@ class MlflowWriter(MlflowStore):
             raise
 
     def write(self, run_id: str, records: Sequence[Record], files: Path) -> None:
-        """Write records of one kind; writing the same ones again changes nothing."""
-        try:
-            self._write(run_id, records, files)
-        except Exception as error:
-            if is_gone(error, self.client, run_id):
-                raise RunLostError from error
-            if not is_rejection(error):
-                raise
-            if len(records) == 1:
-                self._retry(run_id, records, files, error)
+        """Write records of one kind; writing the same ones again changes nothing.
+
+        A record alone is written twice before it counts as rejected; the error itself is raised
+        where the run accepts nothing at all.
+        """
+        for last in (len(records) > 1, True):
+            try:
+                self._write(run_id, records, files)
                 return
-            raise RejectedError(str(error)) from error
-
-    def _retry(
-        self, run_id: str, records: Sequence[Record], files: Path, rejection: Exception
-    ) -> None:
-        """RejectedError if rejected again; `rejection` itself if the run accepts nothing."""
-        if not is_writable(self.client, run_id):
-            raise rejection
-        try:
-            self._write(run_id, records, files)
-        except Exception as error:
-            if is_rejection(error):
-                raise RejectedError(str(error)) from error
-            raise
-
-    def needs_no_model(self, run_id: str, checkpoint: Path) -> bool:
-        """Whether the run has a model of a checkpoint, or its store knows no models."""
-        return needs_no_model(self.client, run_id, checkpoint)
+            except Exception as error:
+                if is_gone(error, self.client, run_id):
+                    raise RunLostError from error
+                if not is_rejection(error):
+                    raise
+                if last:
+                    raise RejectedError(str(error)) from error
+                if not is_writable(self.client, run_id):
+                    raise
 
     def _write(self, run_id: str, records: Sequence[Record], files: Path) -> None:
         if records[0]["kind"] == "metrics":
             self._metrics(run_id, records)
             return
         for record in records:
-            found = [require_file(files / name) for name in record.get("files", ())]
+            found = [files / name for name in record.get("files", ())]
             with upload_timeout(*found):
                 self._write_one(run_id, record, found)
 

@@ -38,12 +38,8 @@ def read_header(folder: Path) -> dict[str, Any]:
     return header
 
 
-def count_unsent(folder: Path) -> int:
-    """Count records that are not confirmed; all of them where run.json is missing."""
-    return len(_unsent(folder))
-
-
-def _unsent(folder: Path) -> list[bytes]:
+def read_unsent(folder: Path) -> list[bytes]:
+    """Read records that are not confirmed; all of them where run.json is missing."""
     try:
         records = (folder / "records.jsonl").read_bytes()
     except OSError:
@@ -74,7 +70,7 @@ def _convert(folder: Path, state: dict[str, Any], paths: Paths) -> None:
         shutil.copytree(folder / "files", draft / "files", dirs_exist_ok=True, copy_function=_link)
     progress = {"progress": folder.parent.parent.name} if training else {}
     header = {"run": state["row"] | progress, "sent": 0}
-    write_atomically(draft / RECORDS, b"".join(map(_convert_line, _unsent(folder))) + COMMIT)
+    write_atomically(draft / RECORDS, b"".join(map(_convert_line, read_unsent(folder))) + COMMIT)
     write_atomically(draft / "run.json", json.dumps(header, indent=1) + "\n")
     draft.replace(target)
     shutil.rmtree(folder)

@@ -1,6 +1,5 @@
 """Run folders that ended processes left on disk: find them, send their unsent records."""
 
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +59,7 @@ class KeptFolder:
 def find_kept_folders(paths: Paths) -> list[KeptFolder]:
     """Find all run folders of this repository that have a header or unsent records."""
     kept = [
-        KeptFolder(path, earlier_form.read_header(path), earlier_form.count_unsent(path))
+        KeptFolder(path, earlier_form.read_header(path), len(earlier_form.read_unsent(path)))
         for path in earlier_form.find(paths)
     ]
     for path in sorted(runs_folder(paths).glob("[!.]*/")):
@@ -103,7 +102,13 @@ def _send(kept: KeptFolder, folder: RunFolder, writer: "MlflowWriter", target: s
         reason = "the store has lost its run" if lost else without_secrets(short(error))
         left = count_unsent(folder.path)
         return SyncResult(kept.name, f"{left} records not sent: {reason}", complete=False)
-    if not rejected and _is_over(kept.training, last):
+    training = kept.training
+    over = (  # no process is going to continue the run
+        training is None
+        or not training.is_dir()
+        or (last.get("status") == "FINISHED" and (training / "finished").is_file())
+    )
+    if not rejected and over:
         folder.remove()
     text = f"{sent} records sent" if sent else "nothing missing"
     if folder.lacking:
@@ -111,13 +116,6 @@ def _send(kept: KeptFolder, folder: RunFolder, writer: "MlflowWriter", target: s
     if rejected:
         text += f"; {len(rejected)} rejected ({rejected[0]})"
     return SyncResult(kept.name, text, not rejected, sent)
-
-
-def _is_over(training: Path | None, last: dict[str, Any]) -> bool:
-    """Whether no process is going to continue the run, whose last record is `last`."""
-    if training is None or not training.is_dir():
-        return True
-    return last.get("status") == "FINISHED" and (training / "finished").is_file()
 
 
 def send_all(
@@ -129,18 +127,17 @@ def send_all(
     """
     sent, unsent = 0, count_unsent(folder.path)
     bar = progress(name, unsent) if unsent >= MIN_FOR_PROGRESS else nullcontext()
-    with bar as advance:
-        for count in _push_twice(folder, writer, target, rejected):
+
+    def push_all() -> None:
+        nonlocal sent
+        for count in push(folder, writer, target, rejected.append):
             sent += count
             if advance:
                 advance(sent, "records")
+
+    with bar as advance:
+        try:
+            push_all()
+        except RunLostError:
+            push_all()
     return sent
-
-
-def _push_twice(
-    folder: RunFolder, writer: "MlflowWriter", target: str, rejected: list[str]
-) -> Iterator[int]:
-    try:
-        yield from push(folder, writer, target, rejected.append)
-    except RunLostError:
-        yield from push(folder, writer, target, rejected.append)

@@ -74,18 +74,10 @@ def _send(
 ) -> None:
     if records[0] is DAMAGED:
         on_rejected(f"a damaged line in {folder.path / RECORDS}")
-    elif not all((folder.files / name).is_file() for name in records[0].get("files", ())):
+        return
+    if not all((folder.files / name).is_file() for name in records[0].get("files", ())):
         folder.lacking += 1
-    else:
-        _write(folder, writer, records, on_rejected)
-
-
-def _write(
-    folder: RunFolder,
-    writer: "MlflowWriter",
-    records: list[Record],
-    on_rejected: Callable[[str], None],
-) -> None:
+        return
     try:
         writer.write(folder.state["run_id"], records, folder.files)
     except (RejectedError, KeyError) as error:
@@ -93,7 +85,7 @@ def _write(
             on_rejected(short(error))
             return
         for record in records:  # find the rejected one, write the others
-            _write(folder, writer, [record], on_rejected)
+            _send(folder, writer, [record], on_rejected)
 
 
 def warn(message: str) -> None:
@@ -151,7 +143,12 @@ class Sender:
 
     def _try(self) -> bool:
         try:
-            return self._folder.take() and self._push()
+            if not self._folder.take():
+                return False
+            self._writer = self._writer or self._connect()
+            rejected: list[str] = []
+            for _ in push(self._folder, self._writer, self._target, rejected.append):
+                pass
         except RunLostError:
             return False
         except Exception as error:
@@ -160,12 +157,6 @@ class Sender:
                 f"{self._folder.path}"
             )
             return False
-
-    def _push(self) -> bool:
-        self._writer = self._writer or self._connect()
-        rejected: list[str] = []
-        for _ in push(self._folder, self._writer, self._target, rejected.append):
-            pass
         if rejected:
             self._warn_once(f"rejects a record: {rejected[0]}")
         if self._folder.lacking:

@@ -26,6 +26,7 @@ from pipeline.tracking.descriptions import RECREATED, describe_training
 from pipeline.tracking.evaluation_run import add_best
 from pipeline.tracking.mlflow.logged_run import LoggedRun, read_run
 from pipeline.tracking.mlflow.writer import MlflowWriter
+from pipeline.tracking.model.log_model import needs_no_model
 from pipeline.tracking.open_run import experiment_name
 from pipeline.tracking.provenance.git import Git
 from pipeline.tracking.provenance.tags import provenance_tags
@@ -241,7 +242,9 @@ def _list_known(
     if logged.status == "FINISHED" and not stopped:  # by a kill of the `gan sync` that made it
         known.add(("end", "", None))
     with suppress(GanError):  # a damaged checkpoint is rejected by the writer
-        if outs.result and store.needs_no_model(logged.run_id, _find_best(outs.result, paths)):
+        if outs.result and needs_no_model(
+            store.client, logged.run_id, _find_best(outs.result, paths)
+        ):
             known.add(("model", "", None))
     return known
 

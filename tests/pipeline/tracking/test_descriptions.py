@@ -1,14 +1,8 @@
-"""Descriptions of runs: a training's sentence and facts, those of the stages."""
+"""Descriptions of trainings: a sentence and facts."""
 
 import pytest
 
-from pipeline.tracking.descriptions import (
-    describe_preprocess,
-    describe_reference,
-    describe_scrape,
-    training_description,
-    training_sentence,
-)
+from pipeline.tracking.descriptions import training_description, training_sentence
 from pipeline.tracking.mlflow.writer import source_url
 
 
@@ -56,15 +50,3 @@ def test_a_training_is_described_in_one_sentence_and_known_facts(lineage):
 )
 def test_data_from_the_web_has_an_address(source, expected):
     assert source_url(source) == expected
-
-
-def test_stages_name_their_counts():
-    scrape = describe_scrape({"ok": 5130, "gone": 40, "bad": 30}, "embedded", 12)
-    preprocess = describe_preprocess(64, 5130, 4603, 511)
-    reference = describe_reference(["lite0"], {"train": 4603, "holdout": 511})
-    for text, words in (
-        (scrape, ("5,130", "70", "12")),
-        (preprocess, ("5,114", "64 px", "5,130", "4,603", "511")),
-        (reference, ("lite0", "4,603", "511")),
-    ):
-        assert [word for word in words if word not in text] == []
