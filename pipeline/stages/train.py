@@ -39,13 +39,7 @@ def run(params: Params, paths: Paths, tracker: Tracker, *, resume: bool = False)
             )
         role: Lead | Follow
         if world.lead:
-            folder = take_progress_folder(
-                paths.progress,
-                plan.identity,
-                length=params.train.images,
-                end=plan.end,
-                must_resume=resume,
-            )
+            folder = take_progress_folder(paths.progress, plan, must_resume=resume)
             work = stack.enter_context(folder)
             title = f"train {plan.train.objective}"
             advance = stack.enter_context(progress(title, plan.train.images))

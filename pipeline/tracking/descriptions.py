@@ -91,29 +91,24 @@ def training_sentence(lineage: Mapping[str, Any]) -> str:
     """One sentence on a training: objective, dataset, networks, length."""
     decided = lineage["decided"]
     model, train = decided["model"], decided["train"]
+    generator, discriminator = (
+        f"{FAMILIES.get(each['family'], each['family'])} of width {each['width']}"
+        for each in (model["generator"], model["discriminator"])
+    )
+    networks = f"generator {generator} against discriminator {discriminator}"
+    if generator == discriminator:
+        networks = f"generator and discriminator {generator}"
     source = lineage["source"].get("source")
     origin = f" from {name_source(source)}" if source else ""
     size = lineage["preprocess"]["size"]
     return (
         f"{OBJECTIVES.get(train['objective'], train['objective'])} on "
         f"{lineage['counts']['train']:,} avatars of {size} px{origin}: "
-        f"{_networks(model['generator'], model['discriminator'])}, {decided['images']:,} images "
-        f"in batches of {train['batch_size']}, seed {train['seed']}."
+        f"{networks}, {decided['images']:,} images in batches of {train['batch_size']}, "
+        f"seed {train['seed']}."
     )
 
 
 def name_source(source: str) -> str:
     """Name of a source in a sentence."""
     return "the embedded gallery" if source == "embedded" else source
-
-
-def _networks(generator: Mapping[str, Any], discriminator: Mapping[str, Any]) -> str:
-    first, second = _network(generator), _network(discriminator)
-    if first == second:
-        return f"generator and discriminator {first}"
-    return f"generator {first} against discriminator {second}"
-
-
-def _network(settings: Mapping[str, Any]) -> str:
-    family = FAMILIES.get(settings["family"], settings["family"])
-    return f"{family} of width {settings['width']}"

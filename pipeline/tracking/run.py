@@ -80,6 +80,7 @@ class Run(tracker.Record):
         self.attempt(lambda: self._keep(kind, files, fields))
 
     def _keep(self, kind: str, files: Sequence[Path], fields: dict[str, Any]) -> None:
+        """Keep a record, less what the run has already, with copies of its files."""
         step = fields.get("step")
         if "values" in fields:
             values = fields["values"].items()
@@ -88,18 +89,16 @@ class Run(tracker.Record):
             known = not new
         else:
             known = (kind, fields.get("key", ""), step) in self.known
-        if not known:
-            record = {"kind": kind, "time": self.time_of(step), **fields}
-            self.waiting.append(record | self._copy_files(files))
-
-    def _copy_files(self, files: Sequence[Path]) -> dict[str, list[str]]:
-        if not files or self.folder is None:
-            return {}
-        parent = uuid.uuid4().hex
-        (self.folder.files / parent).mkdir()
-        for file in files:
-            self.copy(file, self.folder.files / parent / file.name)
-        return {"files": [f"{parent}/{file.name}" for file in files]}
+        if known or self.folder is None:
+            return
+        record = {"kind": kind, "time": self.time_of(step), **fields}
+        if files:
+            parent = uuid.uuid4().hex
+            (self.folder.files / parent).mkdir()
+            for file in files:
+                self.copy(file, self.folder.files / parent / file.name)
+            record["files"] = [f"{parent}/{file.name}" for file in files]
+        self.waiting.append(record)
 
     def params(self, values: Mapping[str, object]) -> None:
         """Record hyperparameters; nested mappings become dotted names."""

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -19,6 +19,9 @@ from gan.checkpoints import DamagedError, load_checkpoint
 from gan.errors import GanError
 from pipeline.console import say, warn
 from pipeline.training.identity import differences, resume_key
+
+if TYPE_CHECKING:
+    from pipeline.training.plan import Plan
 
 
 class ProgressFolder:
@@ -74,22 +77,22 @@ class ProgressFolder:
 
 @contextmanager
 def take_progress_folder(
-    progress: Path, identity: dict[str, Any], *, length: int, end: int, must_resume: bool
+    progress: Path, plan: "Plan", *, must_resume: bool
 ) -> Iterator[ProgressFolder]:
-    """Open the progress folder of `identity` for a training, and settle whether it is resumed.
+    """Open the progress folder of a training, and settle whether it is resumed.
 
-    length: images that the training is to see; end: images seen after its last step. A finished
-    training that is asked for again starts afresh. GanError if another process trains in it, if
-    it is beyond `end` already, or with must_resume if there is nothing to resume.
+    A finished training that is asked for again starts afresh. GanError if another process trains
+    in it, if it is beyond the end already, or with must_resume if there is nothing to resume.
     """
-    _report_nearest(progress, identity, must_resume=must_resume)
-    with open_progress_folder(progress, identity) as folder:
+    length = plan.train.images
+    _report_nearest(progress, plan.identity, must_resume=must_resume)
+    with open_progress_folder(progress, plan.identity) as folder:
         if folder.finished.is_file() and int(folder.finished.read_text()) >= length:
             if must_resume:
                 raise GanError("--resume: this training is finished; raise train.images to extend")
             folder.clear()
         reached = max(map(folder.images_seen, folder.states), default=0)
-        if reached > end:
+        if reached > plan.end:
             raise GanError(
                 f"train.images = {length}: an unfinished training is at {reached:,} images "
                 f"already ({folder.path}); raise it, or remove that one: gan clean --remove"

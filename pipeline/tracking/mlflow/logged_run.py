@@ -1,8 +1,7 @@
 """Content of a training's MLflow run, to be compared with the outs of DVC."""
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
 from pipeline.tracking.run_folder.folder import Fact
@@ -13,20 +12,19 @@ ALIVE_MS = 15 * 60 * 1000
 FOLDERS = ("best", "checkpoints", "evaluation", "lineage")
 
 
-@dataclass(frozen=True)
 class LoggedRun:
-    """Content of a run. known: its parts.
+    """Content of a run. known: its parts. alive: a process may be writing to it.
 
-    alive: a process may be writing to it. started, ended: milliseconds since 1970.
+    started, ended: milliseconds since 1970.
     """
 
-    run_id: str
-    status: str
-    alive: bool
-    started: int
-    ended: int | None
-    tags: Mapping[str, str]
-    known: frozenset[Fact] = field(repr=False)
+    def __init__(self, client: Any, run: Any) -> None:
+        self.run_id, self.status = str(run.info.run_id), str(run.info.status)
+        self.started: int = run.info.start_time or 0
+        self.ended: int | None = run.info.end_time
+        self.tags: dict[str, str] = dict(run.data.tags)
+        self.alive = _is_alive(run)
+        self.known = frozenset(_list_known(client, run))
 
 
 def read_run(client: Any, run_key: str, experiment: str) -> LoggedRun | None:
@@ -35,11 +33,7 @@ def read_run(client: Any, run_key: str, experiment: str) -> LoggedRun | None:
     Searched for as `attach_to_run` does: in the experiment, else in any.
     """
     run = _search(client, run_key, experiment)
-    if run is None:
-        return None
-    info, known = run.info, frozenset(_list_known(client, run))
-    started, ended, tags = info.start_time or 0, info.end_time, dict(run.data.tags)
-    return LoggedRun(info.run_id, info.status, _is_alive(run), started, ended, tags, known)
+    return LoggedRun(client, run) if run else None
 
 
 def _search(client: Any, run_key: str, experiment: str) -> Any:

@@ -67,21 +67,13 @@ def _convert(folder: Path, state: dict[str, Any], paths: Paths) -> None:
     draft = target.with_name(f".{target.name}")
     (draft / "files").mkdir(parents=True)
     if (folder / "files").is_dir():
-        shutil.copytree(folder / "files", draft / "files", dirs_exist_ok=True, copy_function=_link)
+        shutil.copytree(folder / "files", draft / "files", dirs_exist_ok=True)
     progress = {"progress": folder.parent.parent.name} if training else {}
     header = {"run": state["row"] | progress, "sent": 0}
     write_atomically(draft / RECORDS, b"".join(map(_convert_line, read_unsent(folder))) + COMMIT)
     write_atomically(draft / "run.json", json.dumps(header, indent=1) + "\n")
     draft.replace(target)
     shutil.rmtree(folder)
-
-
-def _link(source: str, target: str) -> None:
-    """Give a file a second name; copy it where the disk can't."""
-    try:
-        Path(target).hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _convert_line(line: bytes) -> bytes:

@@ -9,7 +9,6 @@ import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from gan.checkpoints import Origin, load_checkpoint
@@ -65,13 +64,12 @@ def send_outs(paths: Paths, store: MlflowWriter, target: str) -> SyncResult:
     name = "models/ and reports/"
     try:
         outs = read_outs(paths)
+        name = f"{outs.origin.name} (files)"
+        if any(k.unsent and k.run_key == outs.origin.run_key for k in find_kept_folders(paths)):
+            return SyncResult(name, "waits for its records above", complete=True)
+        return _send(name, outs, paths, store, target)
     except GanError as error:
         return SyncResult(name, str(error), complete=False)
-    name = f"{outs.origin.name} (files)"
-    if any(k.unsent and k.run_key == outs.origin.run_key for k in find_kept_folders(paths)):
-        return SyncResult(name, "waits for its records above", complete=True)
-    try:
-        return _send(name, outs, paths, store, target)
     except Exception as error:
         return SyncResult(name, f"not sent: {without_secrets(short(error))}", complete=False)
 
@@ -118,10 +116,7 @@ def read_outs(paths: Paths) -> Outs:
 
 
 def _read_origin(file: Path) -> Origin:
-    try:
-        return Origin(**load_checkpoint(file)["origin"])
-    except TypeError:
-        raise GanError(f"{file}: has no origin; train again") from None
+    return Origin(**load_checkpoint(file)["origin"])
 
 
 def _require_one_training(paths: Paths, origin: Origin) -> None:
@@ -160,23 +155,11 @@ def _find_times(run_key: str, paths: Paths, logged: LoggedRun | None) -> tuple[i
         return run_times.parse(start), run_times.parse(times.get("finished", start))
     if logged is not None:
         return logged.started, logged.ended or logged.started
-    when = _commit_time(paths.reports / "losses.tsv") or now_ms()
+    git, file = Git(paths.root), "reports/losses.tsv"
+    changed = git.text("status", "--porcelain", "--", file)
+    date = git.text("log", "-1", "--format=%ct", "--", file)
+    when = int(date) * 1000 if date and changed == "" else now_ms()
     return when, when
-
-
-def _interpolate(start: int, end: int, images: int, step: int | None) -> int:
-    """Time of a step, None for the end: steps are spread evenly."""
-    return end if step is None else start + (end - start) * min(step, images) // max(1, images)
-
-
-def _commit_time(file: Path) -> int | None:
-    """Date of the last commit of a file; None if the file differs from it."""
-    if not file.is_file():
-        return None
-    git = Git(file.parent)
-    changed = git.text("status", "--porcelain", "--", file.name)
-    date = git.text("log", "-1", "--format=%ct", "--", file.name)
-    return int(date) * 1000 if date and changed == "" else None
 
 
 # building of the run folder
@@ -201,13 +184,19 @@ def build_run(
         "tags": {"run_key": origin.run_key, RECREATED: "true", **_tags(outs, paths)},
     }
     run = Run(make_run_folder(workspace / "run", header))
-    run.time_of, run.copy = partial(_interpolate, start, end, origin.images_seen), _place
+
+    def time_of(step: int | None) -> int:
+        """Time of a step, None for the end: steps are spread evenly."""
+        images = max(1, origin.images_seen)
+        return end if step is None else start + (end - start) * min(step, images) // images
+
+    run.time_of, run.copy = time_of, _place
     if logged:
         run.known = _list_known(logged, outs, paths, store, end)
     _add_training(run, outs, paths, workspace)
     if outs.result:
-        best = _find_best(outs.result, paths)
-        name = _name_snapshot(outs.result)
+        assert outs.result.selection is not None
+        best, name = _find_best(outs.result, paths), f"{outs.result.selection.best:012d}.pt"
         if best.name != name and best.is_file():
             best = _place(best, workspace / name)
         add_best(run, outs.result, paths.reports, best)
@@ -251,10 +240,9 @@ def _list_known(
 
 def _merge_protocols(outs: Outs, logged: LoggedRun) -> str:
     """Protocols of the result's metrics, and of those that the run has besides."""
-    try:
+    old: dict[str, str] = {}
+    with suppress(ValueError):
         old = json.loads(logged.tags.get("protocols", "{}"))
-    except ValueError:
-        old = {}
     metrics = outs.result.metrics if outs.result else {}
     new = {key: each.protocol for key, each in metrics.items()}
     return json.dumps(new | old)
@@ -275,7 +263,10 @@ def _add_training(run: Run, outs: Outs, paths: Paths, workspace: Path) -> None:
     final = f"state-{origin.images_seen:012d}.pt"  # as the training calls it
     run.artifact(_place(paths.models / "final.pt", workspace / final), "checkpoints")
     if not any(fact[:2] == ("image", "grid") for fact in run.known):
-        run.image("grid", paths.reports / "samples.png", _grid_step(outs, paths))
+        sheet, step = paths.reports / "samples.png", origin.images_seen
+        with suppress(GanError, KeyError, TypeError, ValueError):
+            step = int(read_lineage(sheet)["images_seen"])
+        run.image("grid", sheet, step)
     with suppress(GanError):  # no cache
         cache = TensorCache.open(paths.cache)
         if cache.digest == origin.cache_digest:
@@ -293,18 +284,8 @@ def _place(file: Path, target: Path) -> Path:
     return target
 
 
-def _grid_step(outs: Outs, paths: Paths) -> int:
-    try:
-        return int(read_lineage(paths.reports / "samples.png")["images_seen"])
-    except (GanError, KeyError, TypeError, ValueError):
-        return outs.origin.images_seen
-
-
-def _name_snapshot(result: EvaluationResult) -> str:
-    return f"{result.selection.best:012d}.pt" if result.selection else ""
-
-
 def _find_best(result: EvaluationResult, paths: Paths) -> Path:
     """The snapshot that the evaluation chose, or its copy."""
-    snapshot = paths.models / "snapshots" / _name_snapshot(result)
+    assert result.selection is not None
+    snapshot = paths.models / "snapshots" / f"{result.selection.best:012d}.pt"
     return snapshot if snapshot.is_file() else paths.models / "best.pt"
