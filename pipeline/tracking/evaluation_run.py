@@ -36,12 +36,9 @@ def add_best(run: Run, result: EvaluationResult, reports: Path, snapshot: Path) 
     # all at the end of the training: MLflow's table shows the value of the latest step, and a
     # later evaluation may choose an earlier snapshot
     last = curve[-1][0] if curve else selection.best
-    run.metrics({"best_images_seen": selection.best}, last)
-    _add_metrics(run, result, last)
-    for key in ("best", "closest", "interpolation"):
+    _add_result(run, result, reports, selection.best, last)
+    for key in ("best", "interpolation"):
         run.image(key, reports / f"{key}.png", last)
-    for name in ("evaluation.json", "report.html"):
-        run.artifact(reports / name, "evaluation")
     run.artifact(snapshot, "best")
     run.links()
     log_model_with_card(run, snapshot, result.model_dump())
@@ -77,24 +74,23 @@ def log_one(
     seen = subject.origin.images_seen
     run = _attach(subject.origin, settings, paths, own.run_id if own else None)
     if own:
-        step = max(seen, own.last_step or 0)
-        run.metrics({"best_images_seen": seen}, step)
-        _add_metrics(run, evaluation.result, step)
-        run.image("closest", folder / "closest.png", step)
-        for name in ("evaluation.json", "report.html"):
-            run.artifact(folder / name, "evaluation")
+        _add_result(run, evaluation.result, folder, seen, max(seen, own.last_step or 0))
     else:
         run.metrics({f"checkpoint/{key}": v for key, v in evaluation.metrics.items()}, seen)
     run.flush()
 
 
-def _add_metrics(run: Run, result: EvaluationResult, step: int) -> None:
+def _add_result(run: Run, result: EvaluationResult, folder: Path, seen: int, step: int) -> None:
     metrics = result.metrics.items()
+    run.metrics({"best_images_seen": seen}, step)
     run.metrics({key: each.value for key, each in metrics}, step)
     # NaN where there is none now: an earlier evaluation's must not stay beside the new values
     spread = {key: math.nan if each.deviation is None else each.deviation for key, each in metrics}
     run.metrics({f"deviation/{key}": deviation for key, deviation in spread.items()}, step)
     run.tags({"protocols": json.dumps({key: each.protocol for key, each in metrics})})
+    run.image("closest", folder / "closest.png", step)
+    for name in ("evaluation.json", "report.html"):
+        run.artifact(folder / name, "evaluation")
 
 
 def _attach(

@@ -107,7 +107,14 @@ def read_outs(paths: Paths) -> Outs:
     result = read_result(file) if file.is_file() else None
     if result and not (result.selection and isinstance(result.subject, CheckpointFacts)):
         raise GanError(f"{file}: not a result of the evaluate stage; `dvc checkout` restores it")
-    _require_one_training(paths, origin)
+    snapshots = sorted((paths.models / "snapshots").glob("[0-9]*.pt"))
+    key = _read_origin(snapshots[-1]).run_key if snapshots else origin.run_key
+    if key != origin.run_key:
+        raise GanError(
+            f"{paths.models / 'final.pt'} is of run {origin.run_key[:16]}, "
+            f"{paths.models / 'snapshots'} of run {key[:16]}; `dvc repro` or `dvc checkout` "
+            "brings them together"
+        )
     losses = _read_losses(paths, origin)
     if result and result.subject.kind == "checkpoint" and result.subject.run_key != origin.run_key:
         note = f"the evaluation in reports/ is of run {result.subject.run_key[:16]}"
@@ -117,17 +124,6 @@ def read_outs(paths: Paths) -> Outs:
 
 def _read_origin(file: Path) -> Origin:
     return Origin(**load_checkpoint(file)["origin"])
-
-
-def _require_one_training(paths: Paths, origin: Origin) -> None:
-    snapshots = sorted((paths.models / "snapshots").glob("[0-9]*.pt"))
-    key = _read_origin(snapshots[-1]).run_key if snapshots else origin.run_key
-    if key != origin.run_key:
-        raise GanError(
-            f"{paths.models / 'final.pt'} is of run {origin.run_key[:16]}, "
-            f"{paths.models / 'snapshots'} of run {key[:16]}; `dvc repro` or `dvc checkout` "
-            "brings them together"
-        )
 
 
 def _read_losses(paths: Paths, origin: Origin) -> list[tuple[int, dict[str, float]]]:
