@@ -63,6 +63,7 @@ def test_wrong_or_unreadable_params_are_one_line(gan, write_params, tmp_path):
         ("weights add none.pth", ["none.pth", "no such file"]),
         ("weights add text", ["sha256"]),
         ("summary", ["dvc repro"]),
+        ("results add mine", ["dvc repro"]),
         ("results render", ["no results"]),
     ],
 )
