@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,6 @@ from pipeline.cli.main import app
 from pipeline.crawl.registry import source_of
 from pipeline.crawl.request import ScrapeRequest
 from pipeline.dataset.manifest import ManifestEntry
-from pipeline.paths import Paths
-from pipeline.stages.scrape import run
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ("README.md", "docs/scrape.md")
@@ -60,20 +57,6 @@ def understood(tmp_path, monkeypatch):
 def test_every_documented_command_names_a_source_and_every_kind_has_one(understood):
     names = [understood(command).identity["source"].partition(":")[0] for command in COMMANDS]
     assert set(names) == KINDS
-
-
-def test_every_file_that_a_scrape_leaves_is_in_the_table(tmp_path):
-    for name in ("pictures", "checkout"):
-        (tmp_path / name).mkdir()
-    Image.new("RGB", (8, 8)).save(tmp_path / "pictures/a.png")
-    paths = Paths(tmp_path / "checkout")
-    run(ScrapeRequest(source=f"archive:{tmp_path / 'pictures'}"), SETTINGS, paths)
-    table = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/scrape.md").read_text(), re.MULTILINE)
-    named = re.findall(r"`([^`]+)`", " ".join(table))
-    left = [path for path in paths.root.rglob("*") if path.is_file()]
-    names = [path.relative_to(paths.root).as_posix() for path in left]
-    assert names
-    assert [name for name in names if not any(fnmatch(name, each) for each in named)] == []
 
 
 @pytest.mark.parametrize(

@@ -194,37 +194,29 @@ def test_equal_datasets_give_equal_bytes_and_no_trace_of_this_machine(tmp_path):
     assert str(tmp_path) not in json.dumps(cards[0]) + render(cards[0])
 
 
+def strange_entries(text):
+    site = f"https://{text}/"
+    strange = {"tags": (text, "z"), "rating": text, "licence": text, "source": f"x:{text}"}
+    elsewhere = {"url": site, "source": site}
+    return (encode(RED), strange), (encode(GREEN), elsewhere), (b"", {"reason": text})
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_crawled_texts_break_no_table_and_are_no_markup(tmp_path, text):
-    strange = {"tags": (text, "z"), "rating": text, "licence": text, "source": f"x:{text}"}
-    card = card_of(
-        tmp_path,
-        (encode(RED), strange),
-        (encode(GREEN), {"url": f"https://{text}/", "source": f"https://{text}/"}),
-        (b"", {"reason": text}),
-        source={**SOURCE, "source": text, text: [text]},
-    )
+    source = {**SOURCE, "source": text, text: [text]}
+    card = card_of(tmp_path, *strange_entries(text), source=source)
     json.dumps(card, ensure_ascii=False).encode("utf-8")
     page = render(card)
     assert all(char.isprintable() or char == "\n" for char in page)
     tokens = parse_markdown(page)
     assert not {token.type for token in tokens} & MARKUP
-    calm = parse_markdown(render(card_of(tmp_path / "calm", *_calm_twin(text))))
+    calm_entries = strange_entries("calm" if text.strip() else " ")
+    calm = parse_markdown(render(card_of(tmp_path / "calm", *calm_entries)))
     for kind in ("heading_open", "table_open"):
         assert sum(t.type == kind for t in tokens) == sum(t.type == kind for t in calm)
-    assert not [line for line in page.splitlines() if not _is_regular(line)]
-
-
-def _calm_twin(text):
-    """The same entries with one word for `text`, or none where it is blank."""
-    word = "calm" if text.strip() else " "
-    strange = {"tags": (word, "z"), "rating": word, "licence": word, "source": f"x:{word}"}
-    return (encode(RED), strange), (encode(GREEN), {"source": "https://calm/"}), (b"", {})
-
-
-def _is_regular(line):
-    """Backticks in pairs, and of a table's bars none inside of them."""
-    return line.count("`") % 2 == 0 and all("|" not in part for part in line.split("`")[1::2])
+    for line in page.splitlines():  # backticks in pairs, and of a table's bars none inside of them
+        assert line.count("`") % 2 == 0
+        assert all("|" not in part for part in line.split("`")[1::2])
 
 
 def test_unknown_licences_are_warned_of_and_known_ones_named(tmp_path):
