@@ -1,4 +1,4 @@
-"""An HTTP server on this machine, in a thread of its own, and a hasty crawl's settings."""
+"""HTTP servers on this machine, in a thread of their own, and a hasty crawl of one."""
 
 import asyncio
 import io
@@ -15,6 +15,8 @@ from PIL import Image
 from gan.params.data import ScrapeParams
 from pipeline.crawl.http.address_guard import normalise
 from pipeline.crawl.http.policy import CrawlPolicy
+from pipeline.crawl.sink import Sink
+from pipeline.crawl.storage.journal import Journal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))["scrape"]
@@ -33,6 +35,13 @@ def picture(shade=10, kind="PNG", size=(8, 6)):
     stream = io.BytesIO()
     Image.new("RGB", size, (shade % 256, shade // 256 % 256, shade >> 16)).save(stream, kind)
     return stream.getvalue()
+
+
+def entries_of(source, folder, earlier=None):
+    """Every entry of a crawl of `source` with its journal in `folder`."""
+    with Journal(folder, source.identity, earlier) as journal:
+        source.fetch(Sink(journal))
+        return [record.entry for record in journal.records()]
 
 
 class LocalServer:
@@ -97,3 +106,34 @@ class LocalServer:
     def times_of(self, path):
         """The moments at which a path was requested."""
         return [moment for moment, each in self.times if each == path]
+
+
+class PageServer(LocalServer):
+    """Serves `pages[path]`: text as HTML, bytes as a picture, an int as an HTTP status.
+
+    A path is asked for with its query. `waits[path]` are seconds before the answer, `encoding` is
+    what texts are sent in.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.pages = {}
+        self.waits = {}
+        self.encoding = "utf-8"
+
+    def url(self, path=""):
+        return f"{self.root}/{path}"
+
+    def policy(self, **changes):
+        return make_policy([self.place], **{"connections": 4, "longest_wait": 1.0} | changes)
+
+    async def answer(self, request):
+        path = self.path_of(request)
+        await asyncio.sleep(self.waits.get(path, 0))
+        found = self.pages.get(path, 404)
+        if isinstance(found, int):
+            return web.Response(status=found)
+        if isinstance(found, bytes):
+            return web.Response(body=found, content_type="image/png")
+        body = found.encode(self.encoding)
+        return web.Response(body=body, content_type="text/html", charset=self.encoding)

@@ -17,8 +17,8 @@ import pytest
 import torch
 import yaml
 from corner_features import FILE, save_corners
+from local_server import PageServer, picture
 from markdown_it import MarkdownIt
-from page_server import PageServer, picture
 from tiny_networks import norms_recipe
 
 from gan.checkpoints import load_checkpoint

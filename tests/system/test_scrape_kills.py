@@ -19,19 +19,17 @@ OTHERS = 6 + 2 + 1  # missing, truncated, forbidden
 
 def paint(seed, size):
     """Noise of its own colour, so that pictures differ and have some kilobytes."""
-    rng = random.Random(seed)
     stream = io.BytesIO()
-    Image.frombytes("RGB", (size, size), rng.randbytes(3 * size * size)).save(stream, "JPEG")
+    noise = random.Random(seed).randbytes(3 * size * size)
+    Image.frombytes("RGB", (size, size), noise).save(stream, "JPEG")
     return stream.getvalue()
-
-
-def describe(seed):
-    return ["solo", f"number_{seed}"]
 
 
 @pytest.fixture(scope="module")
 def root():
-    with serve(Gallery(POSTS, 24, 7, paint, describe), processes=1) as root:
+    with serve(
+        Gallery(POSTS, 24, 7, paint, lambda seed: ["solo", f"number_{seed}"]), processes=1
+    ) as root:
         yield root
 
 
@@ -43,30 +41,23 @@ def scrape(gan, root, tmp_path, write_params):
         folder.mkdir(exist_ok=True)
         changes = {"scrape.delay": 0.0, "scrape.backoff": 0.01, "scrape.connections": 8}
         params = write_params(folder / "params.yaml", changes)
-        allowed = urlsplit(root).netloc
-        return gan(
-            *("scrape", "--source", f"booru:{root}", "--limit", "2000", "--params", params),
-            *("--allow-private", allowed, "--api", "danbooru"),
-            wait=wait,
-            cwd=folder,
-        )
+        options = ("--limit", "2000", "--allow-private", urlsplit(root).netloc)
+        options += ("--params", params, "--api", "danbooru")
+        return gan("scrape", "--source", f"booru:{root}", *options, wait=wait, cwd=folder)
 
     return start
 
 
-def wait_for(child, folder, wanted):
-    """Wait until the journal of the crawl in `folder` has so many entries, or the child ends."""
-    deadline = time.monotonic() + 120
-    while count_lines(folder, b'"row":') < wanted and time.monotonic() < deadline:
-        if child.poll() is not None:
-            return
-        time.sleep(0.003)
-
-
-def count_lines(folder, mark):
+def count_lines(folder, mark=b'"row":'):
     """Lines with `mark` in the journal of the crawl in `folder`."""
     journals = folder.glob("data.staging/*/journal.jsonl")
     return sum(path.read_bytes().count(mark) for path in journals)
+
+
+def wait_for(child, folder, wanted):
+    """Wait until the journal of the crawl in `folder` has so many entries, or the child ends."""
+    while count_lines(folder) < wanted and child.poll() is None:
+        time.sleep(0.003)
 
 
 def contents(folder):

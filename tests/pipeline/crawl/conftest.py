@@ -1,6 +1,7 @@
-"""Fixtures of the archive source's tests."""
+"""Fixtures of the tests of the crawl."""
 
 import pytest
+from fault_server import Server
 
 from pipeline.crawl.archive.source import Archive
 from pipeline.crawl.image_check import PictureLimits
@@ -31,3 +32,9 @@ def fetch(tmp_path):
         return entries
 
     return make
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        yield server

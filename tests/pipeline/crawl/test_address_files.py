@@ -6,7 +6,7 @@ import json
 import tracemalloc
 
 import pytest
-from page_server import PageServer, entries_of, picture
+from local_server import PageServer, entries_of, picture
 
 from gan.errors import GanError
 from pipeline.crawl.address_files import FromManifest, UrlList, parse_entry

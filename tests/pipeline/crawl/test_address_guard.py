@@ -2,7 +2,7 @@
 
 import pytest
 from aiohttp import web
-from fault_server import FORBIDDEN_HOST, Names, Server, crawl
+from fault_server import FORBIDDEN_HOST, Names, crawl
 
 from gan.errors import GanError
 from pipeline.crawl.http import address_guard as guard
@@ -17,13 +17,6 @@ from pipeline.crawl.http.failure_reasons import NOT_PUBLIC
 from pipeline.crawl.http.listing import Listing, ListingPage, PageRequest
 from pipeline.crawl.image_check import ListedImage
 
-
-@pytest.fixture
-def server():
-    with Server() as server:
-        yield server
-
-
 PUBLIC = ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808")
 PRIVATE = (
     *("127.0.0.1", "10.1.2.3", "100.64.0.1", "169.254.169.254", "192.88.99.1", "224.0.0.1"),
@@ -37,16 +30,10 @@ def test_public_addresses_differ_from_all_others(address):
     assert is_public(address) == (address in PUBLIC)
 
 
-@pytest.mark.parametrize(
-    ("written", "meant"),
-    [
-        ("Booru.LAN.:8000", "booru.lan:8000"),
-        ("booru.lan", "booru.lan:80"),
-        ("[0:0:0::1]:8000", "[::1]:8000"),
-    ],
-)
-def test_an_allowed_host_and_port_has_one_spelling(written, meant):
-    assert normalise(written) == meant
+def test_an_allowed_host_and_port_has_one_spelling():
+    assert normalise("Booru.LAN.:8000") == "booru.lan:8000"
+    assert normalise("booru.lan") == "booru.lan:80"
+    assert normalise("[0:0:0::1]:8000") == "[::1]:8000"
 
 
 @pytest.fixture

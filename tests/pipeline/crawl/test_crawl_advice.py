@@ -1,7 +1,7 @@
 """Advice where a crawl brings no image, or not all: another run, or an option, if it helps."""
 
 import pytest
-from page_server import PageServer, picture
+from local_server import PageServer, picture
 
 from gan.errors import GanError
 from pipeline.crawl.address_files import UrlList

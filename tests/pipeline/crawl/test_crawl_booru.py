@@ -2,17 +2,13 @@
 
 import base64
 import json
-import multiprocessing
-import os
-import signal
-import time
 from contextlib import ExitStack
 from urllib.parse import quote, urlencode
 
 import pytest
 from aiohttp import web
 from booru_servers import KEY, USER, DanbooruServer, GelbooruServer, MoebooruServer, PictureServer
-from local_server import make_policy
+from local_server import entries_of, make_policy
 
 from gan.errors import GanError
 from pipeline.crawl.booru.source import Booru
@@ -56,12 +52,6 @@ def booru(site, limit=1000, tags="", others=(), **options):
     return Booru(site.root, tags, limit, "unknown", policy, **options)
 
 
-def crawl(source, folder, known=None):
-    with Journal(folder, source.identity, known) as journal:
-        source.fetch(Sink(journal))
-        return [record.entry for record in journal.records()]
-
-
 def crawl_and_publish(source, root, **options):
     with Journal(root / "staging", source.identity) as journal:
         sink = Sink(journal, **options)
@@ -82,13 +72,6 @@ def answer_with(site, path, text):
     site.overrides[path] = lambda request: web.Response(text=text)
 
 
-PAGES = {
-    "danbooru": "/posts/{}",
-    "gelbooru": "/index.php?page=post&s=view&id={}",
-    "moebooru": "/post/show/{}",
-}
-
-
 @pytest.mark.slow
 def test_all_posts_come_newest_first_with_their_fields_though_others_are_added(site, tmp_path):
     fill(site, 350, source="https://artist.example/1")
@@ -101,15 +84,17 @@ def test_all_posts_come_newest_first_with_their_fields_though_others_are_added(s
         return answer
 
     site.list = grow
-    entries = crawl(booru(site, limit=210, api=site.dialect), tmp_path)
+    entries = entries_of(booru(site, limit=210, api=site.dialect), tmp_path)
     assert numbers(entries) == list(range(350, 140, -1))
     first = entries[0]
-    assert first.page == site.root + PAGES[site.dialect].format(350)
+    pages = {"danbooru": "/posts/350", "moebooru": "/post/show/350"}
+    page = pages.get(site.dialect, "/index.php?page=post&s=view&id=350")
+    assert first.page == site.root + page
     assert first.tags == ("1girl", "solo")
     assert (first.rating, first.source) == ("general", "https://artist.example/1")
     assert (first.status, first.licence) == ("ok", "unknown")
     # No page is larger than the documented limit, and none is asked for in vain.
-    largest = {"danbooru": 200, "gelbooru": 100, "moebooru": 100}[site.dialect]
+    largest = 200 if site.dialect == "danbooru" else 100
     asked = [int(each.query["limit"]) for each in site.requests_of(site.path)]
     assert asked == [largest] * (-(-210 // largest))
     assert len(site.files) == 210
@@ -120,12 +105,12 @@ def test_tags_are_searched_for_and_a_resumed_crawl_does_not_detect_the_api_again
     field = "tag_string" if site.dialect == "danbooru" else "tags"
     site.posts[1][field] = "1girl cat_ears hat"
     site.posts[4][field] = "cat_ears"
-    assert numbers(crawl(booru(site, tags="cat_ears -hat"), tmp_path / "a")) == [2]
+    assert numbers(entries_of(booru(site, tags="cat_ears -hat"), tmp_path / "a")) == [2]
     source = booru(site, tags="cat_ears")
-    first = crawl(source, tmp_path / "b")
+    first = entries_of(source, tmp_path / "b")
     assert numbers(first) == [5, 2]
     site.requests.clear()
-    assert crawl(source, tmp_path / "b") == first
+    assert entries_of(source, tmp_path / "b") == first
     others = {server.path for server in SERVERS.values()} - {site.path}
     assert {request.path for request in site.requests}.isdisjoint(others)
 
@@ -146,7 +131,7 @@ def test_only_wanted_ratings_come_and_each_word_means_what_it_means_there(site, 
     meant = {**RATINGS[site.dialect], "x": "", None: ""}
     site.posts = [site.post(10 - index, rating=word) for index, word in enumerate(meant)]
     ratings = frozenset(wanted.split())
-    entries = crawl(booru(site, ratings=ratings, api=site.dialect), tmp_path)
+    entries = entries_of(booru(site, ratings=ratings, api=site.dialect), tmp_path)
     expected = [(10 - i, word) for i, word in enumerate(meant.values()) if word in ratings]
     assert [(*numbers([entry]), entry.rating) for entry in entries] == expected
 
@@ -164,7 +149,7 @@ def test_posts_without_a_still_image_are_counted_and_do_not_use_up_the_limit(
     site.posts[8]["file_url"] = site.posts[8]["image"] = None
     site.posts[9]["file_url"] = "/data/2.png"
     site.posts[10]["file_url"] = f"//{site.place}/data/1.png"
-    entries = crawl(booru(site, limit=3), tmp_path)
+    entries = entries_of(booru(site, limit=3), tmp_path)
     assert numbers(entries) == [4, 2, 1]
     assert [entry.url for entry in entries[1:]] == [f"{site.root}/data/{n}.png" for n in (2, 1)]
     assert {entry.status for entry in entries} == {"ok"}
@@ -190,33 +175,27 @@ def test_a_later_crawl_adds_newer_posts_to_the_dataset_and_asks_for_no_known_fil
     assert booru(site, api=site.dialect).continues(dataset)
     assert not booru(site, tags="solo").continues(dataset)
     assert not booru(site, ratings=frozenset({"general", "sensitive"})).continues(dataset)
-    entries = crawl(new, tmp_path / "b", EarlierCrawl(dataset))
+    entries = entries_of(new, tmp_path / "b", EarlierCrawl(dataset))
     assert numbers(entries) == [35, 34, 33, 32, 31]
     assert len(site.files) == 5
 
 
-def _crawl_slowly(root, place, folder):
-    crawl(Booru(root, "", 1000, "", make_policy([place], delay=0.02, connections=1)), folder)
-
-
 @pytest.mark.slow
-def test_a_killed_and_resumed_crawl_ends_as_an_uninterrupted_one(site, tmp_path):
-    fill(site, 130)
-    process = multiprocessing.get_context("spawn").Process(
-        target=_crawl_slowly, args=(site.root, site.place, tmp_path)
+def test_a_crawl_that_broke_off_and_resumed_ends_as_an_uninterrupted_one(site, tmp_path):
+    fill(site, 250)
+    site.overrides[site.path] = lambda request: (
+        web.Response(status=500) if len(site.requests_of(site.path)) > 1 else site.reply(request)
     )
-    process.start()
-    while len(site.files) < 20 and process.is_alive():
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+    source = booru(site, api=site.dialect)
+    with pytest.raises(ListingError):
+        entries_of(source, tmp_path)
     fetched = len(site.files)
-    site.posts[:0] = [site.post(140 - index) for index in range(10)]
-    source = Booru(site.root, "", 1000, "", make_policy([site.place]))
-    entries = crawl(source, tmp_path)
-    assert 20 <= fetched < 130
-    assert numbers(entries) == list(range(130, 0, -1))
-    assert len(site.files) <= 132  # one was being fetched, one being checked
+    site.overrides.clear()
+    site.posts[:0] = [site.post(260 - index) for index in range(10)]
+    entries = entries_of(source, tmp_path)
+    assert 100 <= fetched < 250
+    assert numbers(entries) == list(range(250, 0, -1))
+    assert len(site.files) == 250
 
 
 # What is peculiar to one dialect.
@@ -226,14 +205,16 @@ def test_danbooru_hides_ids_of_posts_for_paying_accounts_and_allows_two_tags(ser
     site = serve(DanbooruServer)
     hide = site.make_restricted
     site.posts = [hide(5), site.post(4), hide(3), site.post(2), hide(1)]
-    assert numbers(crawl(booru(site, tags="1girl solo"), tmp_path / "a")) == [4, 2]
+    assert numbers(entries_of(booru(site, tags="1girl solo"), tmp_path / "a")) == [4, 2]
     site.posts = [site.post(900), *(hide(number) for number in range(899, 0, -1))]
     with pytest.raises(ListingError, match="posts without an id"):
-        crawl(booru(site), tmp_path / "b")
-    crawl(booru(site, limit=1, tags="rating:s solo"), tmp_path / "c")  # a rating of the user's
+        entries_of(booru(site), tmp_path / "b")
+    entries_of(
+        booru(site, limit=1, tags="rating:s solo"), tmp_path / "c"
+    )  # a rating of the user's
     assert site.requests_of(site.path)[-1].query["tags"].count("rating:") == 1
     with pytest.raises(GanError, match=r"HTTP 422; "):
-        crawl(booru(site, tags="1girl solo -hat", api="danbooru"), tmp_path / "d")
+        entries_of(booru(site, tags="1girl solo -hat", api="danbooru"), tmp_path / "d")
 
 
 def test_gelbooru_ids_may_be_text_and_files_may_be_named_by_their_folder(serve, tmp_path):
@@ -245,7 +226,7 @@ def test_gelbooru_ids_may_be_text_and_files_may_be_named_by_their_folder(serve, 
         del post["file_url"]
     site.posts[0] |= {"directory": "ab/cd", "image": "a b230.png", "tags": None}
     site.posts[1]["tags"] = "someone&#039;s_hat &lt;3"
-    entries = crawl(booru(site), tmp_path)
+    entries = entries_of(booru(site), tmp_path)
     assert len(entries) == 230
     assert entries[0].url == f"{site.root}/images/ab/cd/a%20b230.png"
     assert (entries[0].tags, entries[1].tags) == ((), ("someone's_hat", "<3"))
@@ -257,7 +238,7 @@ def test_gelbooru_ids_may_be_text_and_files_may_be_named_by_their_folder(serve, 
 def test_gelbooru_answers_without_posts_end_the_listing(serve, tmp_path, answer):
     site = serve(GelbooruServer)
     answer_with(site, site.path, answer)
-    assert crawl(booru(site, api="gelbooru"), tmp_path) == []
+    assert entries_of(booru(site, api="gelbooru"), tmp_path) == []
 
 
 def test_a_gelbooru_that_wants_an_account_names_the_variables(serve, tmp_path, request):
@@ -265,9 +246,9 @@ def test_a_gelbooru_that_wants_an_account_names_the_variables(serve, tmp_path, r
     site.envelope = True
     fill(site, 130)
     with pytest.raises(GanError, match=r"GAN_BOORU_USER"):
-        crawl(booru(site, api="gelbooru"), tmp_path)
+        entries_of(booru(site, api="gelbooru"), tmp_path)
     request.getfixturevalue("account")
-    assert len(crawl(booru(site, api="gelbooru"), tmp_path)) == 130
+    assert len(entries_of(booru(site, api="gelbooru"), tmp_path)) == 130
 
 
 @pytest.mark.slow
@@ -278,7 +259,7 @@ def test_moebooru_posts_are_left_out_if_deleted_or_held_back_and_come_in_order(s
     site.posts[0] = site.make_deleted(250)
     site.posts[1]["is_held"] = True
     site.posts[2]["is_shown_in_index"] = False
-    assert numbers(crawl(booru(site), tmp_path)) == list(range(248, 0, -1))
+    assert numbers(entries_of(booru(site), tmp_path)) == list(range(248, 0, -1))
 
 
 # Invalid answers, and impossible searches.
@@ -297,7 +278,7 @@ def test_moebooru_posts_are_left_out_if_deleted_or_held_back_and_come_in_order(s
 def test_an_invalid_listing_is_one_line_with_its_reason(site, tmp_path, answer, reason):
     answer_with(site, site.path, answer)
     with pytest.raises(ListingError, match=reason) as caught:
-        crawl(booru(site, api=site.dialect), tmp_path)
+        entries_of(booru(site, api=site.dialect), tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -322,7 +303,7 @@ def test_a_site_that_is_no_booru_is_named_with_all_apis_that_robots_txt_allows(s
     answer_with(site, "/robots.txt", "User-agent: *\nDisallow: /post.json\n")
     answer_with(site, "/index.php", "<html>welcome</html>")
     with pytest.raises(ListingError) as caught:
-        crawl(booru(site), tmp_path)
+        entries_of(booru(site), tmp_path)
     line = str(caught.value)
     assert "danbooru: HTTP 404; moebooru: robots.txt; gelbooru: " in line
     assert "\n" not in line
@@ -330,21 +311,17 @@ def test_a_site_that_is_no_booru_is_named_with_all_apis_that_robots_txt_allows(s
     site.requests.clear()
     private = Booru(site.root, "", 5, "unknown", make_policy([]))
     with pytest.raises(ListingError, match=f"^{site.root}: "):  # no word of its API
-        crawl(private, tmp_path / "private")
+        entries_of(private, tmp_path / "private")
     assert not site.requests
 
 
 @pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({"api": "shimmie"}, "--api shimmie"),
-        ({"ratings": frozenset({"safe"})}, "--ratings safe"),
-        ({"tags": "solo -ID:<5"}, "--tags -id:<5"),
-    ],
+    "options",
+    [{"api": "shimmie"}, {"ratings": frozenset({"safe"})}, {"tags": "solo -ID:<5"}],
 )
-def test_an_impossible_search_is_refused_before_any_request(options, named):
+def test_an_impossible_search_is_refused_before_any_request(options):
     values = {"tags": "", **options}
-    with pytest.raises(GanError, match=named):
+    with pytest.raises(GanError, match=f"--{next(iter(options))} "):
         Booru("https://b.example", limit=5, licence="", policy=make_policy([]), **values)
 
 
@@ -400,7 +377,7 @@ def test_no_error_shows_credentials_even_where_the_site_repeats_them(site, tmp_p
         site.overrides[site.path] = answer
         for api in (site.dialect, "auto"):
             with pytest.raises(ListingError) as caught:
-                crawl(booru(site, api=api), tmp_path / f"{number}-{api}")
+                entries_of(booru(site, api=api), tmp_path / f"{number}-{api}")
             shown = f"{caught.value} {caught.value!r} {caught.value.__cause__}"
             assert not reveals(shown), shown
             assert USER not in shown, shown
@@ -423,5 +400,5 @@ def test_credentials_are_neither_sent_in_the_clear_nor_by_halves(
         monkeypatch.setenv(name, KEY)
     source = Booru(root, "", 5, "unknown", make_policy(["192.168.0.7:8080"]))
     with pytest.raises(GanError, match="GAN_BOORU_KEY") as caught:
-        crawl(source, tmp_path)
+        entries_of(source, tmp_path)
     assert not reveals(str(caught.value))

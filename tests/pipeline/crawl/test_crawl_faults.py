@@ -75,10 +75,6 @@ def fixed(status=200, body=b"", **headers):
     return {"status": status, "body": body, "headers": named}
 
 
-def packed(coding, body):
-    return fixed(body=body, Content_Encoding=coding)
-
-
 ZIPPED_ZEROS = gzip.compress(ZEROS, 1)
 ANSWERS = {
     "missing": fixed(404),
@@ -87,14 +83,14 @@ ANSWERS = {
     "html": fixed(body=b"<html>log in</html>", Content_Type="image/jpeg"),
     "truncated": fixed(body=picture(kind="JPEG", size=(200, 200))[:700]),
     "declared": fixed(body=bytes(50 * 2**20)),
-    "gzip-bomb": packed("gzip", ZIPPED_ZEROS),
-    "deflate-bomb": packed("deflate", zlib.compress(ZEROS, 1)),
-    "brotli-bomb": packed("br", brotli.compress(ZEROS, quality=1)),
-    "double-bomb": packed("gzip, gzip", gzip.compress(ZIPPED_ZEROS)),
-    "bad-gzip": packed("gzip", b"no gzip"),
-    "bad-deflate": packed("deflate", b"no deflate"),
-    "bad-brotli": packed("br", b"no brotli"),
-    "zipped": packed("gzip", gzip.compress(picture(40))),
+    "gzip-bomb": fixed(Content_Encoding="gzip", body=ZIPPED_ZEROS),
+    "deflate-bomb": fixed(Content_Encoding="deflate", body=zlib.compress(ZEROS, 1)),
+    "brotli-bomb": fixed(Content_Encoding="br", body=brotli.compress(ZEROS, quality=1)),
+    "double-bomb": fixed(Content_Encoding="gzip, gzip", body=gzip.compress(ZIPPED_ZEROS)),
+    "bad-gzip": fixed(Content_Encoding="gzip", body=b"no gzip"),
+    "bad-deflate": fixed(Content_Encoding="deflate", body=b"no deflate"),
+    "bad-brotli": fixed(Content_Encoding="br", body=b"no brotli"),
+    "zipped": fixed(Content_Encoding="gzip", body=gzip.compress(picture(40))),
     "pixel-bomb": fixed(body=png_of(30_000, 30_000)),
     "loop": fixed(302, Location="/loop.png"),
     "moved": fixed(302, Location="http://cdn.test:{port}/elsewhere.png"),
@@ -107,52 +103,47 @@ ANSWERS = {
 }
 
 
-def after_robots(talk):
-    """A raw server that has no robots.txt and goes wrong at the next request."""
+RESET = None  # in place of a head
+NOTHING = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+SUCCESS = b"HTTP/1.1 200 OK\r\n"
+
+
+def after_robots(answer):
+    """A raw server that has no robots.txt, and gives a wrong answer to the next request."""
 
     async def serve(reader, writer):
-        head = await reader.readuntil(b"\r\n\r\n")
-        if b"/robots.txt" in head:
-            writer.write(
-                b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            )
-            await writer.drain()
+        if b"/robots.txt" in await reader.readuntil(b"\r\n\r\n"):
+            await send(writer, NOTHING)
         else:
-            await talk(writer)
+            await send(writer, *answer)
 
     return serve
 
 
-def send(head=b"", more=b"", count=0, pause=0.0):
-    """A raw server's answer: a head, then more of it so many times."""
-
-    async def talk(writer):
-        writer.write(head)
-        for _ in range(count):
-            writer.write(more)
-            await writer.drain()
-            await asyncio.sleep(pause)
-
-    return talk
-
-
-async def reset(writer):
-    found = writer.get_extra_info("socket")
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+async def send(writer, head=b"", more=b"", count=1, pause=0.0):
+    """Send a head, then more of it so many times; or nothing but the connection's reset."""
+    if head is RESET:
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        return
+    writer.write(head)
+    for _ in range(count):
+        writer.write(more)
+        await writer.drain()
+        await asyncio.sleep(pause)
 
 
-SUCCESS = b"HTTP/1.1 200 OK\r\n"
 TALKS = {
-    "mute": send(count=1, pause=60),
-    "reset": reset,
-    "garbage": send(b"SSH-2.0-OpenSSH_9.2\r\n\r\n", count=1),
-    "headers": send(SUCCESS, b"X-More: " + b"a" * 4000 + b"\r\n", 10_000),
-    "closing": send(),
-    "slow_head": send(SUCCESS + b"X-Slow: ", b"a", 1000, 0.02),
-    "slow_body": send(SUCCESS + b"Content-Length: 100000\r\n\r\n", b"a", 1000, 0.02),
-    "short": send(SUCCESS + b"Content-Length: 5000\r\n\r\n", picture(), 1),
-    "chunks": send(SUCCESS + b"Transfer-Encoding: chunked\r\n\r\n8\r\n", bytes(8), 1),
-    "undeclared": send(SUCCESS + b"\r\n", bytes(2**20), 50),
+    "mute": (b"", b"", 1, 60),
+    "reset": (RESET,),
+    "garbage": (b"SSH-2.0-OpenSSH_9.2\r\n\r\n",),
+    "headers": (SUCCESS, b"X-More: " + b"a" * 4000 + b"\r\n", 10_000),
+    "closing": (),
+    "slow_head": (SUCCESS + b"X-Slow: ", b"a", 1000, 0.02),
+    "slow_body": (SUCCESS + b"Content-Length: 100000\r\n\r\n", b"a", 1000, 0.02),
+    "short": (SUCCESS + b"Content-Length: 5000\r\n\r\n", picture()),
+    "chunks": (SUCCESS + b"Transfer-Encoding: chunked\r\n\r\n8\r\n", bytes(8)),
+    "undeclared": (SUCCESS + b"\r\n", bytes(2**20), 50),
 }
 
 
@@ -166,26 +157,18 @@ def self_signed(folder):
     certificate = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
     public, private = folder / "public.pem", folder / "private.pem"
     public.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
+    form = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private.write_bytes(key.private_bytes(serialization.Encoding.PEM, *form))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(public, private)
     return context, public
 
 
 NAMES = {
-    "cdn.test": [["127.0.0.1"]],
-    "tls.test": [["127.0.0.1"]],
-    "internal.test": [["127.0.0.3"]],
+    **{key: [["127.0.0.1"]] for key in ("cdn.test", "tls.test", "localhost")},
+    **{key: [["127.0.0.3"]] for key in ("internal.test", "0x7f000003")},
     "mixed.test": [["8.8.8.8", "127.0.0.3"]],
     "six.test": [["::1"]],
-    "localhost": [["127.0.0.1"]],
-    "0x7f000003": [["127.0.0.3"]],
 }
 
 OUTCOMES = {
@@ -201,7 +184,6 @@ OUTCOMES = {
     "http://localhost:{port}/secret.png": NOT_PUBLIC,
     "file:///etc/passwd": NO_ADDRESS,
     "{root}/private/1.png": ("blocked", "robots.txt"),
-    # other statuses
     "{root}/secret.png": ("blocked", "HTTP 403"),
     "{root}/broken.png": ("failed", "HTTP 500"),
     # sizes and encodings
@@ -214,11 +196,9 @@ OUTCOMES = {
     "{root}/bad-deflate.png": ("bad", "damaged: its compression"),
     "{root}/bad-brotli.png": ("bad", "damaged: its compression"),
     "{root}/zipped.png": OK,
-    # time
     "http://127.0.0.1:{slow_head_port}/a.png": TIMED_OUT,
     "http://127.0.0.1:{slow_body_port}/a.png": TIMED_OUT,
     "http://127.0.0.1:{mute_port}/a.png": TIMED_OUT,
-    # connections
     "http://127.0.0.1:{reset_port}/a.png": ("failed", "connection reset"),
     "http://127.0.0.1:{garbage_port}/a.png": ("failed", "no valid HTTP answer"),
     "http://127.0.0.1:{headers_port}/a.png": ("failed", "no valid HTTP answer"),
@@ -230,13 +210,12 @@ OUTCOMES = {
     "http://nowhere.test/a.png": ("failed", "robots.txt: host not found"),
     "https://tls.test:{tls_port}/a.png": ("failed", "robots.txt: TLS certificate not trusted"),
     "https://127.0.0.1:{port}/a.png": ("failed", "robots.txt: TLS failed"),
-    # redirects and walls
+    # redirects
     "{root}/wall.png": TOO_FAR,
     "{root}/to-internal-name.png": NOT_PUBLIC,
     "{root}/to-private.png": ("blocked", "robots.txt"),
     "{root}/to-file.png": ("blocked", "HTTP 302, not followed"),
     "{root}/to-nonsense.png": NO_ADDRESS,
-    # names
     "http://internal.test:{forbidden_port}/a.png": NOT_PUBLIC,
     "http://mixed.test:{forbidden_port}/a.png": NOT_PUBLIC,
     "http://six.test:{six_port}/a.png": NOT_PUBLIC,
@@ -270,24 +249,23 @@ def faults(tmp_path_factory):
     server = Faults()
     server.tls, _ = self_signed(tmp_path_factory.mktemp("keys"))
     with server:
-        values = {**vars(server), "long": "x" * 3000}
-        urls = [template.format(**values) for template in OUTCOMES]
-        ports = [value for name, value in vars(server).items() if name.endswith("_port")]
-        private = {server.forbidden_port, server.six_port}
-        allowed = [f"127.0.0.1:{port}" for port in {server.port, *ports} - private]
+        ports = {value for name, value in vars(server).items() if name.endswith("port")}
+        ports -= {server.forbidden_port, server.six_port}
+        allowed = [f"127.0.0.1:{port}" for port in ports]
         allowed += [f"cdn.test:{server.port}", f"tls.test:{server.tls_port}"]
-        settings = {"retries": 1, "give_up_after": 1000, "max_bytes": LIMIT}
-        resolver = Names(NAMES)
-        outcomes = dict(zip(urls, OUTCOMES.values(), strict=True))
-        slow = [url for url in urls if outcomes[url] == TIMED_OUT]
-        others = [url for url in urls if url not in slow]
-        entries = crawl(others, folder / "crawl", allowed, resolver, timeout=30.0, **settings)
-        entries += crawl(slow, folder / "slow", allowed, resolver, timeout=0.3, **settings)
-        found = {entry.url: entry for entry in entries}
-        assert len(found) == len(entries) == len(urls)
-        assert [entry.url for entry in entries[: len(others)]] == others
-        entries_of = {template: found[url] for template, url in zip(OUTCOMES, urls, strict=True)}
-        yield entries_of, server, folder
+
+        def crawl_those(templates, name, timeout):
+            urls = [each.format(**vars(server), long="x" * 3000) for each in templates]
+            settings = {"retries": 1, "give_up_after": 1000, "max_bytes": LIMIT}
+            settings["timeout"] = timeout
+            entries = crawl(urls, folder / name, allowed, Names(NAMES), **settings)
+            assert [entry.url for entry in entries] == urls
+            return dict(zip(templates, entries, strict=True))
+
+        slow = [each for each in OUTCOMES if OUTCOMES[each] == TIMED_OUT]
+        others = [each for each in OUTCOMES if each not in slow]
+        entries = crawl_those(others, "crawl", 30.0) | crawl_those(slow, "slow", 0.3)
+        yield entries, server, folder
 
 
 @pytest.mark.slow
@@ -300,31 +278,18 @@ def test_each_fault_ends_as_its_own_entry(faults, template):
 
 
 @pytest.mark.slow
-def test_no_forbidden_address_was_requested_and_no_cookie_sent(faults):
-    _, server, _ = faults
-    assert server.asked["forbidden"] == 0
-    assert server.asked["private/1.png"] == server.asked["private/2.png"] == 0
-    assert server.asked["robots.txt"] > 0
-    # Redirects end at their limit, and cookies are never sent.
-    assert server.asked["wall.png"] == 6
-    assert "Cookie" not in server.headers["wall.png"]
-
-
-@pytest.mark.slow
-def test_nothing_is_written_under_a_name_that_a_server_chose(faults):
+def test_no_forbidden_address_was_requested_and_no_name_of_a_server_written(faults):
     entries, server, folder = faults
+    for path in ("forbidden", "private/1.png", "private/2.png"):
+        assert server.asked[path] == 0
+    assert server.asked["wall.png"] == 6  # redirects end at their limit
+    assert "Cookie" not in server.headers["wall.png"]
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
     files = {f"{crawl}/{name}" for crawl in ("crawl", "slow") for name in (JOURNAL, IMAGES)}
     assert written == {"crawl", "slow", *files}
     assert [*folder.parent.rglob("*escape.png"), *folder.parent.rglob("evil.png")] == []
     for entry in entries.values():  # nor does a reason name a port, class or address
         assert not re.search(rf"Error|127\.0\.0|{server.port}|\n", entry.reason)
-
-
-@pytest.fixture
-def server():
-    with Server() as server:
-        yield server
 
 
 def test_a_trusted_certificate_is_accepted(server, tmp_path, monkeypatch):
@@ -355,7 +320,7 @@ def test_a_host_that_never_answers_ends_the_crawl(server, tmp_path, name):
 
     async def serve(reader, writer):
         asked.append(await reader.readuntil(b"\r\n\r\n"))
-        await TALKS[name](writer)
+        await send(writer, *TALKS[name])
 
     port = server.call(server.raw(serve))
     urls = [f"http://127.0.0.1:{port}/{index}.png" for index in range(30)]
@@ -381,9 +346,9 @@ MEASURE = """
 import json, re, sys
 from pathlib import Path
 from fault_server import crawl
-root, allowed, folder, limit = sys.argv[1:]
+root, allowed, folder = sys.argv[1:]
 def peak_after(path):
-    [entry] = crawl([root + path], Path(folder) / path[1:], [allowed], max_bytes=int(limit))
+    [entry] = crawl([root + path], Path(folder) / path[1:], [allowed])
     # not ru_maxrss: a child begins with the peak of the process that started it
     peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())
     return entry.status, int(peak[1])
@@ -395,12 +360,11 @@ print(json.dumps([peak_after(path) for path in paths]))
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells a process's peak")
 def test_a_bomb_takes_no_more_memory_than_three_times_the_limit(tmp_path):
-    limit = SHIPPED["max_bytes"]
     server = Faults()
     server.tls, _ = self_signed(tmp_path)
     with server:
         done = subprocess.run(
-            [sys.executable, "-c", MEASURE, server.root, server.place, str(tmp_path), str(limit)],
+            [sys.executable, "-c", MEASURE, server.root, server.place, str(tmp_path)],
             cwd=Path(__file__).resolve().parents[2] / "support",
             env={"PYTHONPATH": str(Path(__file__).resolve().parents[3])},
             capture_output=True,
@@ -412,11 +376,11 @@ def test_a_bomb_takes_no_more_memory_than_three_times_the_limit(tmp_path):
     assert fine == "ok"
     for status, peak in bombs:
         assert status == "too_large"
-        assert (peak - before) * 1024 < 3 * limit, (before, peak)
+        assert (peak - before) * 1024 < 3 * SHIPPED["max_bytes"], (before, peak)
 
 
-def test_any_other_error_has_a_reason_without_a_class_name():
-    for error in (RuntimeError("boom at 0x7f"), IgnoreRequest("by <object at 0x7f>")):
-        status, reason = explain(error, 10)
-        assert status == "failed"
-        assert re.fullmatch("[a-z ]+", reason)
+@pytest.mark.parametrize("kind", [RuntimeError, IgnoreRequest])
+def test_any_other_error_has_a_reason_without_a_class_name(kind):
+    status, reason = explain(kind("by <object at 0x7f>"), 10)
+    assert status == "failed"
+    assert re.fullmatch("[a-z ]+", reason)

@@ -1,7 +1,7 @@
 """Galleries of HTML pages on a real server: what selectors find, in which order, and how many."""
 
 import pytest
-from page_server import PageServer, entries_of, picture
+from local_server import PageServer, entries_of, picture
 from scrapy.http import HtmlResponse
 
 from gan.errors import GanError

@@ -50,16 +50,13 @@ def build(root, names=((2, "c"), (0, "a"), (1, "b"))):
         return pack(journal, root)
 
 
-def test_entries_survive_json():
+def test_entries_survive_json_and_what_is_none_is_refused():
     for status in STATUSES:
         entry = entry_of("x", b"bytes", status)
         assert ManifestEntry.from_dict(json.loads(entry.to_json())) == entry
-
-
-@pytest.mark.parametrize("line", ["[]", '{"page": 1}', "nonsense"])
-def test_a_line_that_is_no_entry_is_refused(line):
-    with pytest.raises(ValueError):  # noqa: PT011
-        ManifestEntry.from_dict(json.loads(line))
+    for line in ("[]", '{"page": 1}', "nonsense"):
+        with pytest.raises(ValueError):  # noqa: PT011
+            ManifestEntry.from_dict(json.loads(line))
 
 
 def test_what_was_written_is_read_back_in_source_order(tmp_path):
@@ -255,29 +252,21 @@ def test_the_old_dataset_is_kept_and_comes_back_after_a_kill_between_the_renames
     assert Dataset.open(tmp_path / "data").digest == old.digest
 
 
-def test_every_half_written_or_missing_file_of_a_dataset_is_noticed_on_opening(tmp_path):
-    build(tmp_path)
-    for path in sorted((tmp_path / "data").iterdir()):
+def test_files_that_are_missing_half_written_changed_or_strange_are_noticed(tmp_path):
+    dataset = build(tmp_path)
+    for path in sorted(dataset.folder.iterdir()):
         kept = path.read_bytes()
         for part in (0, len(kept) // 2, len(kept) - 2, None):
             path.unlink()
             if part is not None:
                 path.write_bytes(kept[:part])
             with pytest.raises(GanError):
-                Dataset.open(tmp_path / "data")
-            path.write_bytes(kept)
-    Dataset.open(tmp_path / "data").verify()
-
-
-def test_changed_files_of_a_dataset_and_strange_ones_are_noticed_and_named(tmp_path):
-    dataset = build(tmp_path)
-    for name in dataset.files:
-        path = dataset.folder / name
-        kept = path.read_bytes()
-        path.write_bytes(kept[:700] + bytes([kept[700] ^ 1]) + kept[701:])
-        with pytest.raises(GanError, match=name):
-            Dataset.open(tmp_path / "data").verify()
+                Dataset.open(dataset.folder)
+        path.write_bytes(kept[:300] + bytes([kept[300] ^ 1]) + kept[301:])
+        with pytest.raises(GanError, match=path.name):
+            Dataset.open(dataset.folder).verify()
         path.write_bytes(kept)
+    dataset.verify()
     (tmp_path / "data/notes.txt").write_text("x")
     with pytest.raises(GanError, match=r"notes\.txt"):
         dataset.verify()

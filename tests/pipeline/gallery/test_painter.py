@@ -34,10 +34,10 @@ STYLES = {
     "backdrop": tables.BACKDROP_KINDS,
     "light": tables.LIGHTS,
 }
-_DIGESTS = """
+_DIGEST = """
 import hashlib
 from pipeline.gallery.painter import paint_jpeg
-print(hashlib.sha256(b"".join(paint_jpeg(seed, 64) for seed in range(12))).hexdigest())
+print(hashlib.sha256(b"".join(paint_jpeg(seed, 48) for seed in range(30))).hexdigest(), end="")
 """
 
 
@@ -57,15 +57,15 @@ def _patch(traits: Design, point: tuple[float, float], reach: int = 2) -> np.nda
     return pixels[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
 
 
-def test_another_process_paints_the_same_bytes() -> None:
-    here = hashlib.sha256(b"".join(painter.paint_jpeg(seed, 64) for seed in range(12)))
-    there = subprocess.run(
-        [sys.executable, "-c", _DIGESTS], capture_output=True, text=True, check=True
-    )
-    assert there.stdout.strip() == here.hexdigest()
+def test_distinct_seeds_give_distinct_bytes_in_any_order_and_process() -> None:
+    forward = [painter.paint_jpeg(seed, 48) for seed in range(30)]
+    assert len(set(forward)) == 30
+    assert forward[::-1] == [painter.paint_jpeg(seed, 48) for seed in reversed(range(30))]
+    there = subprocess.check_output([sys.executable, "-c", _DIGEST], text=True)
+    assert there == hashlib.sha256(b"".join(forward)).hexdigest()
 
 
-@pytest.mark.parametrize("size", [32, 64, 128, 224])
+@pytest.mark.parametrize("size", [32, 224])
 def test_size_is_respected_and_a_jpeg_holds_no_metadata(size: int) -> None:
     jpeg = Image.open(io.BytesIO(painter.paint_jpeg(3, size)))
     assert (jpeg.format, jpeg.mode, jpeg.size) == ("JPEG", "RGB", (size, size))
@@ -89,11 +89,9 @@ def test_every_style_can_be_painted_and_shows(trait: str) -> None:
 
 
 def test_tags_follow_the_traits() -> None:
-    traits = _plain(1, eyes=("red_eyes", "blue_eyes"), back="twintails", glasses="round")
-    tags = tags_of(replace(traits, mouth="open"))
-    assert {"red_eyes", "blue_eyes", "heterochromia", "twintails", "glasses", "open_mouth"} <= {
-        *tags
-    }
+    traits = _plain(1, eyes=("red_eyes", "blue_eyes"), back="twintails", mouth="open")
+    wanted = {"red_eyes", "blue_eyes", "heterochromia", "twintails", "open_mouth"}
+    assert wanted <= set(tags_of(traits))
     assert "red_eyes" not in tags_of(replace(traits, lids="closed"))
 
 
@@ -142,9 +140,3 @@ def test_no_fringe_hides_an_eye() -> None:
             x, y = head.eye(side)
             ((px, py),) = covered.place([(x, y + traits.eye_form.height * 0.5)])
             assert covered.image.getpixel((int(px), int(py))) == (0, 0, 0), f"seed {seed}"
-
-
-def test_distinct_seeds_give_distinct_bytes_in_any_order() -> None:
-    forward = [painter.paint_jpeg(seed, 48) for seed in range(60)]
-    assert len(set(forward)) == 60
-    assert forward[::-1] == [painter.paint_jpeg(seed, 48) for seed in reversed(range(60))]
