@@ -143,18 +143,12 @@ def test_a_server_gets_the_name_and_contact_of_the_crawler_and_no_proxy_does(
     assert server.asked["forbidden"] == 0
 
 
-class Keyed(Listing):
-    """A listing page that wants a key, and leads through a redirect to an image elsewhere."""
-
-    def __init__(self, page, image):
-        super().__init__()
-        self.page, self.image = page, image
-
-    def start(self):
-        return ListingPage(pages=[self.page])
-
-    def read(self, page, response):
-        return ListingPage([ListedImage(0, "page", self.image)])
+def list_one(page, image):
+    """A listing whose only page names one image."""
+    listing = Listing()
+    listing.start = lambda: ListingPage(pages=[page])
+    listing.read = lambda page, answer: ListingPage([ListedImage(0, "page", image)])
+    return listing
 
 
 def test_a_key_is_sent_to_its_own_host_alone(server, tmp_path):
@@ -166,7 +160,7 @@ def test_a_key_is_sent_to_its_own_host_alone(server, tmp_path):
     server.do_list = do_list
     allowed, names = [server.place, f"cdn.test:{server.port}"], Names.here("cdn.test")
     page = PageRequest(f"{server.root}/list", authorization="Basic c2VjcmV0")
-    [entry] = crawl(Keyed(page, f"{mirror}/a.png"), tmp_path / "header", allowed, names)
+    [entry] = crawl(list_one(page, f"{mirror}/a.png"), tmp_path / "header", allowed, names)
     assert entry.status == "ok"
     assert server.headers["list"]["Authorization"] == "Basic c2VjcmV0"
     for path in ("robots.txt", "mirror", "a.png"):
@@ -176,5 +170,5 @@ def test_a_key_is_sent_to_its_own_host_alone(server, tmp_path):
     # An address that holds a key is not taken to another host.
     page = PageRequest(f"{server.root}/list?key=secret", shown="the page")
     with pytest.raises(GanError, match=r"^the page: "):
-        crawl(Keyed(page, f"{mirror}/a.png"), tmp_path / "address", allowed, names)
+        crawl(list_one(page, f"{mirror}/a.png"), tmp_path / "address", allowed, names)
     assert set(server.asked) == {"robots.txt", "list"}

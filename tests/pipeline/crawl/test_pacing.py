@@ -179,30 +179,29 @@ def test_a_host_that_answers_now_and_then_is_not_given_up(server, tmp_path):
 
 
 class Pages(Listing):
-    """A listing on one host, with images on another."""
+    """Four pages of 30 images each on one host, with the images on another."""
 
-    def __init__(self, root, images, pages, each):
-        self.root, self.images, self.pages, self.each = root, images, pages, each
+    def __init__(self, root, images):
         super().__init__()
+        self.root, self.images = root, images
 
     def start(self):
         return ListingPage(pages=[PageRequest(f"{self.root}/list/0", 0)])
 
     def read(self, page, response):
-        first = page.place * self.each
         found = [
             ListedImage(index, page.url, f"{self.images}/{index}.png")
-            for index in range(first, first + self.each)
+            for index in range(30 * page.place, 30 * (page.place + 1))
         ]
         following = page.place + 1
-        more = [PageRequest(f"{self.root}/list/{following}", following)]
-        return ListingPage(found, more if following < self.pages else [])
+        more = [PageRequest(f"{self.root}/list/{following}", following)] if following < 4 else []
+        return ListingPage(found, more)
 
 
 def test_the_next_page_waits_for_the_images_of_this_one_though_they_are_elsewhere(
     server, tmp_path
 ):
-    listing = Pages(server.root, f"http://cdn.test:{server.port}", pages=4, each=30)
+    listing = Pages(server.root, f"http://cdn.test:{server.port}")
     allowed = [server.place, f"cdn.test:{server.port}"]
     entries = crawl(listing, tmp_path, allowed, Names.here("cdn.test"), connections=2)
     assert len(entries) == 120
@@ -285,14 +284,15 @@ def test_ctrl_c_during_a_long_wait_ends_at_once_and_leaves_no_entry(server, tmp_
 
 @pytest.mark.parametrize("message", ["line 3 is no address", "not a valid http or https address"])
 def test_a_listing_that_breaks_is_an_error_and_not_the_end_of_it(server, tmp_path, message):
-    class Broken(Pages):
-        def start(self):
-            if "line" in message:
-                raise GanError(message)
-            return ListingPage(pages=[PageRequest("http://[::1")])
+    def start():
+        if "line" in message:
+            raise GanError(message)
+        return ListingPage(pages=[PageRequest("http://[::1")])
 
+    listing = Listing()
+    listing.start = start
     with pytest.raises(GanError, match=message):
-        crawl(Broken(server.root, server.root, pages=1, each=1), tmp_path, [server.place])
+        crawl(listing, tmp_path, [server.place])
 
 
 @pytest.mark.parametrize("contact", ["a\rX-Evil: 1", "caf\u00e9", "a" * 201])
