@@ -71,17 +71,16 @@ def find_kept_folders(paths: Paths) -> list[KeptFolder]:
 
 def send_kept(kept: KeptFolder, writer: "MlflowWriter", target: str) -> SyncResult | None:
     """Send unsent records; None if the folder is gone. Errors of the store are in the result."""
+    busy = SyncResult(kept.name, BUSY, complete=True)
     try:
         folder = RunFolder(kept.folder)
-        busy = not folder.take()
+        if not folder.take():
+            return busy
     except FileNotFoundError:
         return None
     except (OSError, GanError) as error:
-        busy = bool(kept.header)  # of an earlier form, which was not converted
-        if not busy:
-            return SyncResult(kept.name, str(error), complete=False)
-    if busy:
-        return SyncResult(kept.name, BUSY, complete=True)
+        # with a header it is of an earlier form, which was not converted
+        return busy if kept.header else SyncResult(kept.name, str(error), complete=False)
     try:
         return _send(kept, folder, writer, target)
     finally:

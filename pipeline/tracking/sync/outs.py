@@ -102,13 +102,13 @@ def read_outs(paths: Paths) -> Outs:
     The evaluation of an earlier training is left out: after `gan train` alone it is still there.
     GanError if a file is damaged, or if the others are of several trainings.
     """
-    origin = _read_origin(paths.models / "final.pt")
+    origin = Origin(**load_checkpoint(paths.models / "final.pt")["origin"])
     file = paths.reports / "evaluation.json"
     result = read_result(file) if file.is_file() else None
     if result and not (result.selection and isinstance(result.subject, CheckpointFacts)):
         raise GanError(f"{file}: not a result of the evaluate stage; `dvc checkout` restores it")
     snapshots = sorted((paths.models / "snapshots").glob("[0-9]*.pt"))
-    key = _read_origin(snapshots[-1]).run_key if snapshots else origin.run_key
+    key = load_checkpoint(snapshots[-1])["origin"]["run_key"] if snapshots else origin.run_key
     if key != origin.run_key:
         raise GanError(
             f"{paths.models / 'final.pt'} is of run {origin.run_key[:16]}, "
@@ -120,10 +120,6 @@ def read_outs(paths: Paths) -> Outs:
         note = f"the evaluation in reports/ is of run {result.subject.run_key[:16]}"
         return Outs(origin, losses, None, note)
     return Outs(origin, losses, result)
-
-
-def _read_origin(file: Path) -> Origin:
-    return Origin(**load_checkpoint(file)["origin"])
 
 
 def _read_losses(paths: Paths, origin: Origin) -> list[tuple[int, dict[str, float]]]:
