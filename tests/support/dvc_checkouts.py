@@ -1,6 +1,5 @@
 """Scratch repositories of the whole project: made small, run by DVC as a person would."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from typing import IO, Any
 
 import pytest
 import yaml
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from preprocess_inputs import ALL_PASS
@@ -150,14 +150,6 @@ def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return values | changes | nested
 
 
-def _shrink(root: Path, pictures: int, changes: dict[str, Any]) -> None:
-    params, source = _merged(SMALL, changes), {"count": pictures, "size": 32}
-    for name, values in {"params": params, "source": source}.items():
-        file = root / f"{name}.yaml"
-        values = _merged(yaml.safe_load(file.read_text(encoding="utf-8")), values)
-        file.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-
-
 def project_files() -> list[str]:
     """Files of the project as it stands here, that Git has or would take."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -177,7 +169,11 @@ def small_project(
         if not name.startswith(("reports/", "docs/", "tests/", "benchmarks/")):
             (checkout.root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, checkout.root / name)
-    _shrink(checkout.root, pictures, changes or {})
+    params = _merged(SMALL, changes or {})
+    for name, values in {"params": params, "source": {"count": pictures, "size": 32}}.items():
+        before = yaml.safe_load(checkout.read(f"{name}.yaml"))
+        text = yaml.safe_dump(_merged(before, values), sort_keys=False)
+        (checkout.root / f"{name}.yaml").write_text(text, encoding="utf-8")
     (checkout.root / "data.dvc").write_text(SKELETON)
     (checkout.root / "dvc.lock").unlink(missing_ok=True)
     checkout.git("init", "-q")
@@ -185,7 +181,7 @@ def small_project(
     return checkout
 
 
-def built_project(folder: Path) -> Checkout:
+def _build_project(folder: Path) -> None:
     """A small project after `dvc repro`, committed, and after one experiment, `wasserstein`.
 
     The workspace is put back: the experiment lives in DVC's refs and its run-cache.
@@ -194,12 +190,6 @@ def built_project(folder: Path) -> Checkout:
     checkout.dvc("repro")
     checkout.commit()
     checkout.dvc("exp", "run", "-n", "wasserstein", "-S", "train.objective=wgan_gp")
-    put_back(checkout)
-    return checkout
-
-
-def put_back(checkout: Checkout) -> None:
-    """What is committed, in the workspace."""
     checkout.git("checkout", "-q", ".")
     checkout.git("clean", "-qfd")
     checkout.dvc("checkout", "-q", "--force")
@@ -210,10 +200,9 @@ def shared_project(factory: pytest.TempPathFactory, folder: Path) -> Checkout:
     base = factory.getbasetemp()
     place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "built-project"
     place.mkdir(exist_ok=True)
-    with (place / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(place / "lock"):
         if not (place / "whole").exists():
-            built_project(place)
+            _build_project(place)
             (place / "whole").touch()
     return copied(place / "repository", folder)
 

@@ -45,11 +45,6 @@ class Project:
     def artifacts(self) -> Path:
         return self.paths.root / "mlartifacts" / self.run_id / "artifacts"
 
-    def copy_to(self, folder: Path) -> Paths:
-        """A copy to spoil; its store still names the files of the original."""
-        shutil.copytree(self.paths.root, folder, symlinks=True)
-        return Paths(folder)
-
 
 def fill_cache(root: Path, write_cache: Callable[..., Path]) -> None:
     """Write a tensor cache of noise whose metadata names the gallery of source.yaml."""
@@ -109,12 +104,6 @@ def train_project(folder: Path, write_cache: Callable[..., Path], store: Path) -
         stage_runs.train(load_params(Path("params.yaml")), paths)
         (run,) = read_runs(paths)
         (picture,) = generate.run(Path("models/final.pt"), "7", Path("avatars"), grid=False)
-        project = Project(
-            checkout,
-            paths,
-            run.info.run_id,
-            run.data.tags["run_key"],
-            checkout.root / picture,
-        )
-        keep_patch(checkout, project.run_id)
-    return project
+        run_id, run_key = run.info.run_id, run.data.tags["run_key"]
+        keep_patch(checkout, run_id)
+    return Project(checkout, paths, run_id, run_key, checkout.root / picture)

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-from html.parser import HTMLParser
 
 import pytest
 from dvc_checkouts import as_json, shared_project
@@ -20,12 +19,9 @@ def built(tmp_path_factory):
     return shared_project(tmp_path_factory, tmp_path_factory.mktemp("views"))
 
 
-def test_the_difference_of_params_is_what_was_set_and_nothing_else(built):
+def test_the_differences_are_the_param_that_was_set_and_distances_with_their_change(built):
     difference = as_json(built, "params", "diff", *TWO)
     assert difference == {"params.yaml": {"train.objective": {"old": "bce", "new": "wgan_gp"}}}
-
-
-def test_the_difference_of_metrics_has_distances_with_their_change(built):
     difference = as_json(built, "metrics", "diff", *TWO)
     assert list(difference) == ["reports/metrics.json"]
     metrics = difference["reports/metrics.json"]
@@ -34,9 +30,6 @@ def test_the_difference_of_metrics_has_distances_with_their_change(built):
     keys = {row.data.params["train.objective"]: row.data.tags["run_key"] for row in built.rows()}
     assert keys["bce"].startswith(metrics["run_key"]["old"])
     assert keys["wgan_gp"].startswith(metrics["run_key"]["new"])
-    text = built.dvc("metrics", "diff", "--md", *TWO)
-    assert f"| {distance['old']}" in text
-    assert f"| {distance['new']}" in text
 
 
 def test_the_table_of_experiments_names_objective_and_distance(built):
@@ -48,15 +41,6 @@ def test_the_table_of_experiments_names_objective_and_distance(built):
     assert rows["wasserstein"]["fd_lite0_32_small30"] != rows["master"]["fd_lite0_32_small30"]
 
 
-class Sources(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def handle_starttag(self, _tag, attributes):
-        self.found += [value for name, value in attributes if name == "src" and value]
-
-
 def test_the_page_of_differences_has_both_curves_and_both_pictures(built, tmp_path):
     built.dvc("plots", "diff", *TWO, "--out", str(tmp_path / "page"))
     page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
@@ -64,10 +48,8 @@ def test_the_page_of_differences_has_both_curves_and_both_pictures(built, tmp_pa
         assert f'<div id = "{curve}">' in page
     for seen in (16, 32, 48, 64):
         assert len(re.findall(rf'"images_seen": "?{seen}"?[,}}]', page)) >= 2
-    sources = Sources()
-    sources.feed(page)
     for picture in PICTURES:
-        shown = [source for source in sources.found if f"reports_{picture}.png" in source]
+        shown = re.findall(rf'src="([^"]*reports_{picture}\.png[^"]*)"', page)
         assert len(shown) == 2, picture
         for source in shown:
             assert (tmp_path / "page" / source).stat().st_size > 0

@@ -5,16 +5,12 @@ import json
 
 import boto3
 import pytest
-from dvc_checkouts import Checkout, as_json, ran, shared_project
+from dvc_checkouts import as_json, ran, shared_project
 from moto.server import ThreadedMotoServer
 
 from pipeline.paths import sha256_of
 
 pytestmark = pytest.mark.slow
-
-BUCKET = "avatars"
-KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
-FOLDERS = ("data", "cache", "reference", "models")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +20,7 @@ def author(tmp_path_factory):
     checkout = shared_project(tmp_path_factory, folder)
     checkout.dvc("remote", "add", "-d", "shared", str(folder / "remote"))
     checkout.commit("a remote")
-    checkout.pushed = checkout.dvc("push")
+    checkout.dvc("push")
     return checkout
 
 
@@ -33,20 +29,19 @@ def colleague(author, tmp_path_factory):
     """A clone after `dvc pull`: nothing of it was ever made there."""
     folder = tmp_path_factory.mktemp("colleague")
     checkout = author.clone(folder / "clone", folder / "home")
-    checkout.pulled = checkout.dvc("pull")
+    checkout.dvc("pull")
     return checkout
-
-
-def files(root, folder):
-    return sorted(path.relative_to(root) for path in (root / folder).rglob("*") if path.is_file())
 
 
 def check_same(here, there):
     """All that DVC keeps is the same, byte for byte, pictures too."""
-    for folder in (*FOLDERS, "reports"):
-        names = files(here, folder)
+    for folder in ("data", "cache", "reference", "models", "reports"):
+        names, others = (
+            sorted(path.relative_to(root) for path in (root / folder).rglob("*") if path.is_file())
+            for root in (here, there)
+        )
         assert names
-        assert files(there, folder) == names
+        assert names == others
         _, different, unread = filecmp.cmpfiles(here, there, map(str, names), shallow=False)
         assert (different, unread) == ([], [])
 
@@ -101,43 +96,33 @@ def test_a_training_restored_by_its_author_has_its_run_already(author):
         author.dvc("checkout", "-q", "--force")
 
 
-@pytest.fixture(scope="module")
-def bucket():
-    """The address of a local S3 server with one empty bucket."""
+def test_a_bucket_moves_the_same_between_two_clones(author, tmp_path_factory):
+    """A local S3 server's, which is each repository's default remote, as a person sets it up."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
     address = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3",
-        endpoint_url=address,
-        region_name="us-east-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
-    client.create_bucket(Bucket=BUCKET)
-    yield address
-    server.stop()
+    secrets = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    place = {"endpoint_url": address, "region_name": "us-east-1"}
+    boto3.client("s3", **place, **secrets).create_bucket(Bucket="avatars")
 
+    def use_bucket(checkout):
+        keys = {name.upper(): value for name, value in secrets.items()}
+        checkout.environment |= keys | {"AWS_DEFAULT_REGION": "us-east-1"}
+        checkout.dvc("remote", "add", "-f", "-d", "bucket", "s3://avatars/dvc")
+        checkout.dvc("remote", "modify", "bucket", "endpointurl", address)
 
-def with_bucket(checkout: Checkout, address: str) -> Checkout:
-    """The repository with the bucket as its default remote, as a person sets it up."""
-    checkout.environment |= KEYS | {"AWS_DEFAULT_REGION": "us-east-1"}
-    checkout.dvc("remote", "add", "-f", "-d", "bucket", f"s3://{BUCKET}/dvc")
-    checkout.dvc("remote", "modify", "bucket", "endpointurl", address)
-    return checkout
-
-
-def test_a_bucket_moves_the_same_between_two_clones(author, bucket, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bucket")
     there = author.clone(folder / "clone", folder / "home")
     try:
-        with_bucket(author, bucket).dvc("push")
-        config = author.read(".dvc/config")
+        use_bucket(author)
+        author.dvc("push")
+        assert "testing" not in author.read(".dvc/config")
         assert as_json(author, "status", "--cloud") == {}
+        use_bucket(there)
+        there.dvc("pull")
     finally:
         author.git("checkout", "-q", ".dvc/config")
-    assert "testing" not in config
-    with_bucket(there, bucket).dvc("pull")
+        server.stop()
     check_same(author.root, there.root)
     assert set(as_json(there, "status")) <= {"scrape", "data.dvc"}

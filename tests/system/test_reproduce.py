@@ -67,7 +67,9 @@ def test_an_unknown_or_missing_commit_is_refused(project, here, tmp_path, monkey
     assert not (tmp_path / "to").exists()
 
 
-def test_the_checkout_has_commit_changes_and_the_shared_cache(project, here, prepared):
+def test_the_checkout_has_commit_changes_and_shared_cache_and_trains_nothing_else(
+    project, here, prepared
+):
     def git(*arguments):
         return subprocess.check_output(["git", *arguments], cwd=prepared, text=True).strip()
 
@@ -78,6 +80,10 @@ def test_the_checkout_has_commit_changes_and_the_shared_cache(project, here, pre
     other = ReproductionFolder(prepared, {"run_key": "0" * 64, "commit": project.commit})
     with pytest.raises(GanError, match=str(prepared)), other.claim():
         pass
+    set_seed(prepared, 6)
+    with pytest.raises(GanError, match=r"train\.seed: 5 -> 6"):
+        reproduce.run(str(project.picture), here, prepared)
+    assert not (prepared / "models").exists()
 
 
 def test_passwords_of_remotes_are_never_readable_by_others(tmp_path, monkeypatch):
@@ -96,13 +102,6 @@ def test_passwords_of_remotes_are_never_readable_by_others(tmp_path, monkeypatch
     copy = folder / ".dvc/config.local"
     assert "hunter2" in copy.read_text()
     assert copy.stat().st_mode & 0o777 == 0o600
-
-
-def test_another_training_is_refused_before_it_starts(project, here, prepared):
-    set_seed(prepared, 6)
-    with pytest.raises(GanError, match=r"train\.seed: 5 -> 6"):
-        reproduce.run(str(project.picture), here, prepared)
-    assert not (prepared / "models").exists()
 
 
 def test_a_training_repeated_is_equal_and_files_changed_afterwards_differ(
@@ -176,10 +175,13 @@ def test_the_whole_pipeline_is_repeated_through_kills(tmp_path):
 
 def _until_training(built, command, folder, end):
     """Start, and stop the first process with a signal when the training has started."""
-    known = {path.name for path in folder.glob(".dvc/tmp/gan/*/state-*.pt")}
-    process = built.start(*command)
+
+    def states():
+        return set(folder.glob(".dvc/tmp/gan/*/state-*.pt"))
+
+    known, process = states(), built.start(*command)
     deadline = time.monotonic() + 400
-    while not {path.name for path in folder.glob(".dvc/tmp/gan/*/state-*.pt")} - known:
+    while not states() - known:
         if process.poll() is not None or time.monotonic() > deadline:
             break
         time.sleep(0.01)

@@ -86,22 +86,12 @@ def fault(result):
     return line
 
 
-def edit_index(folder, **columns):
-    """Put other columns, as lists, into the index."""
+def edit_index(folder, name, change):
+    """Change the values of a column of the index, as a list."""
     table = pq.read_table(folder / "index.parquet")
-    for name, values in columns.items():
-        place, kind = table.schema.get_field_index(name), table.schema.field(name).type
-        table = table.set_column(place, name, pa.array(values, kind))
+    place, kind, values = table.schema.get_field_index(name), table[name].type, table[name]
+    table = table.set_column(place, name, pa.array(change(values.to_pylist()), kind))
     pq.write_table(table, folder / "index.parquet")
-
-
-def column(folder, name):
-    return pq.read_table(folder / "index.parquet")[name].to_pylist()
-
-
-def edit_meta(folder, **changes):
-    meta = json.loads((folder / "meta.json").read_text())
-    (folder / "meta.json").write_text(json.dumps(meta | changes))
 
 
 def rows_on(path, columns):
@@ -118,24 +108,18 @@ def parse(out):
     return [dict(zip(head, line, strict=True)) for line in lines]
 
 
-def test_info_names_digests_counts_settings_and_versions(cache, run):
+def test_info_names_digests_counts_settings_and_versions_and_as_json_all_of_meta_json(cache, run):
     code, out, err = run("cache info")
     assert (code, err) == (0, "")
     meta = json.loads((cache / "meta.json").read_text())
     values = yaml.safe_load(out)
-    assert values["digest"] == meta["digest"]
     assert values["dataset"] == meta["snapshot"]
-    for key in ("settings", "filter", "counts", "statistics", "versions"):
+    for key in ("digest", "settings", "filter", "counts", "statistics", "versions"):
         assert values[key] == meta[key]
-
-
-def test_info_as_json_is_meta_json_and_the_bytes_of_all_files(cache, run):
     code, out, _ = run("cache info cache --json")
-    values = json.loads(out)
-    size = values.pop("bytes")
     assert code == 0
-    assert values == json.loads((cache / "meta.json").read_text())
-    assert size == sum(len(path.read_bytes()) for path in cache.iterdir())
+    size = sum(len(path.read_bytes()) for path in cache.iterdir())
+    assert json.loads(out) == meta | {"bytes": size}
 
 
 def test_an_intact_cache_is_one_line(cache, run):
@@ -145,54 +129,44 @@ def test_an_intact_cache_is_one_line(cache, run):
     assert all(line.startswith("cache verify: ") for line in err.splitlines())
 
 
-@pytest.mark.parametrize("rows", [[0], [COUNT - 1], [3, 17, 39]])
-def test_verify_names_the_rows_of_changed_pixels(cache, images, run, rows, monkeypatch):
+def test_verify_names_the_rows_of_changed_pixels(cache, images, run, monkeypatch):
     monkeypatch.setattr("gan.tensor_cache.BYTES_PER_READ", 7 * SIDE * SIDE * 3)
-    images[rows, 31, 31, 2] ^= 1
-    np.save(cache / "images.npy", images)
-    line = fault(run("cache verify"))
-    names = f"row {rows[0]}" if len(rows) == 1 else "rows 3, 17, 39"
-    assert "images.npy" in line
-    assert f" {names};" in line
+    for row, names in ((COUNT - 1, "row 39"), (0, "rows 0, 39")):
+        images[row, 31, 31, 2] ^= 1
+        np.save(cache / "images.npy", images)
+        line = fault(run("cache verify"))
+        assert "images.npy" in line
+        assert f" {names};" in line
 
 
 def test_verify_names_the_index_where_only_that_differs(cache, run):
-    pixels = column(cache, "pixels")
-    pixels[21] = pixels[21][:-1] + bytes([pixels[21][-1] ^ 1])  # one bit
-    edit_index(cache, pixels=[pixels[1], pixels[0], *pixels[2:]])
+    edit_index(cache, "pixels", lambda pixels: [pixels[1], pixels[0], *pixels[2:]])
     line = fault(run("cache verify"))
     assert "index.parquet: " in line
-    assert "rows 0, 1, 21;" in line
+    assert "rows 0, 1;" in line
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"digest": "0" * 64}, ["meta.json: "]),
-        ({"settings": {"size": SIDE, "crop": "pad"}}, ["meta.json: "]),
-        ({"counts": {"train": 31, "holdout": 9}}, ["column split", "row 31;"]),
-    ],
-)
-def test_verify_names_what_differs_from_meta_json(cache, run, changes, words):
-    edit_meta(cache, **changes)
-    line = fault(run("cache verify"))
-    assert [word for word in words if word not in line] == []
-
-
-def test_verify_names_all_files_where_no_two_agree(cache, images, run):
+def test_verify_names_what_differs_from_meta_json(cache, images, run):
+    before = (cache / "meta.json").read_text()
+    for changes, words in (
+        ({"settings": {"size": SIDE, "crop": "pad"}}, "meta.json: "),
+        ({"counts": {"train": 31, "holdout": 9}}, "column split"),
+        ({"digest": "0" * 64}, "meta.json: "),
+    ):
+        (cache / "meta.json").write_text(json.dumps(json.loads(before) | changes))
+        assert words in fault(run("cache verify"))
     images[5] += 1
-    np.save(cache / "images.npy", images)
-    edit_meta(cache, digest="0" * 64)
+    np.save(cache / "images.npy", images)  # now no two files agree
     line = fault(run("cache verify"))
     assert "images.npy, index.parquet and meta.json" in line
     assert "row 5;" in line
 
 
 def test_verify_finds_a_file_in_both_splits(cache, run):
-    sha256 = column(cache, "sha256")
-    edit_index(cache, sha256=[sha256[1], *sha256[1:]])  # two images of a file, in one split
+    # two images of a file, in one split
+    edit_index(cache, "sha256", lambda sha256: [sha256[1], *sha256[1:]])
     assert run("cache verify")[0] == 0
-    edit_index(cache, sha256=[*sha256[:-1], sha256[0]])
+    edit_index(cache, "sha256", lambda sha256: [*sha256[:-1], sha256[0]])
     assert "split in row 39;" in fault(run("cache verify"))
 
 
@@ -200,7 +174,6 @@ def test_verify_finds_a_file_in_both_splits(cache, run):
     ("name", "values"),
     [
         ("sha256", pa.array([None] * COUNT, pa.string())),
-        ("split", pa.array([[1]] * COUNT)),
         ("pixels", pa.array([b"x" * 31] * COUNT)),
     ],
 )
@@ -219,23 +192,26 @@ def test_verify_names_a_file_that_is_missing_or_truncated(cache, run, name):
     assert name in fault(run("cache verify"))
 
 
-@pytest.mark.parametrize("name", ["sha256", "split", "pixels"])
-def test_verify_finds_a_flipped_bit_in_an_index_with_checksums(cache, run, name):
+def test_verify_finds_a_flipped_bit_in_an_index_with_checksums(cache, run):
     path = cache / "index.parquet"
     pq.write_table(pq.read_table(path), path, write_page_checksum=True)
     assert run("cache verify")[0] == 0
     group, data = pq.read_metadata(path).row_group(0), bytearray(path.read_bytes())
-    chunks = {chunk.path_in_schema: chunk for chunk in map(group.column, range(group.num_columns))}
-    start = chunks[name].dictionary_page_offset or chunks[name].data_page_offset
-    data[start + chunks[name].total_compressed_size - 1] ^= 1
+    (pixels,) = [
+        chunk
+        for chunk in map(group.column, range(group.num_columns))
+        if chunk.path_in_schema == "pixels"
+    ]
+    start = pixels.dictionary_page_offset or pixels.data_page_offset
+    data[start + pixels.total_compressed_size - 1] ^= 1
     path.write_bytes(data)
     assert "index.parquet" in fault(run("cache verify"))
 
 
-@pytest.mark.parametrize("command", ["info", "verify", "show"])
-def test_a_missing_cache_is_one_line_that_names_the_command(run, tmp_path, command, monkeypatch):
+def test_a_missing_cache_is_one_line_that_names_the_command(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "gan preprocess" in fault(run(f"cache {command}"))
+    for command in ("info", "verify", "show"):
+        assert "gan preprocess" in fault(run(f"cache {command}"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -243,10 +219,8 @@ def test_a_missing_cache_is_one_line_that_names_the_command(run, tmp_path, comma
     ("options", "columns", "rows"),
     [
         ("--count 4", 2, [0, 13, 26, 39]),
-        ("--split train", 6, range(32)),
         ("--split holdout", 3, range(32, 40)),
         ("", 7, range(40)),
-        ("--rows 30-33,2,39", 3, [30, 31, 32, 33, 2, 39]),
         ("--rows 30-33,2,39 --split train", 2, [30, 31, 2]),
     ],
 )
@@ -265,9 +239,7 @@ def by_sharpness(rows):
 @pytest.mark.parametrize(
     ("options", "count", "rows"),
     [
-        ("--count 39", 39, by_sharpness(range(COUNT))),
         ("--count 3", 3, by_sharpness(range(COUNT))[::19]),
-        ("--count 5 --first", 5, by_sharpness(range(COUNT))[:5]),
         ("--count 5 --last", 5, by_sharpness(range(COUNT))[-5:]),
         ("--first --split holdout", 8, by_sharpness(range(32, 40))),
         ("--rows 20,10-12", 3, by_sharpness([20, 10, 12])),
@@ -282,7 +254,6 @@ def test_show_sorts_by_a_column_from_the_lowest(cache, run, tmp_path, options, c
 
 def test_show_lists_value_manifest_entry_and_place_of_each_image(cache, run, tmp_path):
     _, out, _ = run("cache show --by sharpness --count 7")
-    assert out.splitlines()[-1] == "cache.png: 7 of 40 images"
     sheet = np.asarray(Image.open(tmp_path / "cache.png"))
     for line in parse(out):
         row = int(line["row"])
@@ -290,10 +261,7 @@ def test_show_lists_value_manifest_entry_and_place_of_each_image(cache, run, tmp
         assert int(line["manifest_row"]) == 100 + row
         down, right = (int(number) - 1 for number in line["place"].split(":"))
         assert sheet[down * DOWN, right * ACROSS, 0] == 6 * row
-
-
-def test_show_sorts_whole_numbers_over_63_bits_exactly(cache, run):
-    _, out, _ = run("cache show --by dhash --count 40")
+    _, out, _ = run("cache show --by dhash --count 40")  # whole numbers over 63 bits, exactly
     assert [int(line["row"]) for line in parse(out)] == list(range(COUNT))[::-1]
     assert parse(out)[-1]["dhash"] == str(2**64 - 1)
 
@@ -302,35 +270,28 @@ def test_show_sorts_whole_numbers_over_63_bits_exactly(cache, run):
     ("options", "words"),
     [
         ("--by beauty", "row, sharpness, colour"),
-        ("--by sha256", "--by sha256"),
         ("--by colour", "colour"),
-        ("--by sharpness --rows 11", "sharpness"),
         ("--first", "--by"),
-        ("--by row --first --last", "--first or --last"),
         ("--rows 5-40", "rows 0-39"),
-        ("--rows 9-5", "9-5"),
-        ("--rows 0-1024", "1,024"),
         ("--rows 1 --split holdout", "no image is in the split"),
         ("--out sheet.jpg", ".png"),
         ("--out cache/../cache/new/sheet.png", "cache/new/sheet.png"),
         ("--out file/sheet.png", "file/sheet.png"),
-        ("--out folder.png", "folder.png"),
     ],
 )
 def test_invalid_options_of_show_are_one_line_and_nothing_is_written(
     cache, run, tmp_path, options, words
 ):
     (tmp_path / "file").write_text("a file")
-    (tmp_path / "folder.png").mkdir()
     assert words in fault(run(f"cache show {options}"))
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["cache", "file", "folder.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "file"]
     assert len(list(cache.iterdir())) == 3
 
 
 def test_an_empty_split_is_one_line(cache, run):
     meta = json.loads((cache / "meta.json").read_text())
-    edit_meta(cache, counts={"train": COUNT, "holdout": 0}, digest=meta["digest"])
+    empty = {"counts": {"train": COUNT, "holdout": 0}}
+    (cache / "meta.json").write_text(json.dumps(meta | empty))
     assert "holdout" in fault(run("cache show --split holdout"))
 
 
@@ -342,10 +303,8 @@ def test_a_shorter_index_is_refused(cache, run, tmp_path):
     assert not (tmp_path / "cache.png").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "words"), [("--split both", "--split"), ("--count 0", "--count")]
-)
-def test_an_option_out_of_its_range_is_a_usage_error(cache, run, options, words):
-    code, _, err = run(f"cache show {options}")
-    assert code == 2
-    assert words in err
+def test_an_option_out_of_its_range_is_a_usage_error(cache, run):
+    for option, value in (("--split", "both"), ("--count", "0")):
+        code, _, err = run(f"cache show {option} {value}")
+        assert code == 2
+        assert option in err

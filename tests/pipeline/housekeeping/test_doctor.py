@@ -1,6 +1,5 @@
 """`gan doctor` in intact, empty and broken checkouts; without --repair it changes nothing."""
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -8,9 +7,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from evaluated_runs import write_run
+from filelock import FileLock
 from tracking_stores import apart, copy_store, empty_database
 from typer.testing import CliRunner
 
@@ -79,7 +80,9 @@ def test_an_empty_folder_is_checked_and_stays_empty(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_check_that_raises_is_a_line_and_hides_no_other(tmp_path, monkeypatch):
+def test_a_check_that_raises_is_a_line_and_notes_alone_are_no_failure(
+    tmp_path, monkeypatch, capsys
+):
     def fail(paths):
         raise ZeroDivisionError("by zero")
 
@@ -87,9 +90,6 @@ def test_a_check_that_raises_is_a_line_and_hides_no_other(tmp_path, monkeypatch)
     points = list(doctor.run_checks(Paths(tmp_path)))
     assert wrong("params.yaml: can't be checked (ZeroDivisionError: by zero)") in points
     assert points[-1].text == "no unfinished trainings"
-
-
-def test_notes_alone_are_no_failure(tmp_path, monkeypatch, capsys):
     points = [note("a", "b"), Point("ok", "c")]
     monkeypatch.setattr(doctor, "run_checks", lambda paths, repair: points)
     doctor.run(Paths(tmp_path), repair=False)
@@ -100,13 +100,9 @@ def test_notes_alone_are_no_failure(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_an_intact_store(store):
+def test_a_copied_store_is_repaired_only_on_request(store, copied, monkeypatch):
     (state,) = check_tracker(store[0], repair=False)
     assert state == Point("ok", f"{store[0].root}/mlflow.db: 1 training")
-
-
-@pytest.mark.slow
-def test_a_copied_store_is_repaired_only_on_request(store, copied):
     before = content(copied.root)
     artifacts = list(check_tracker(copied, repair=False))[1]
     assert artifacts.level == "wrong"
@@ -115,6 +111,10 @@ def test_a_copied_store_is_repaired_only_on_request(store, copied):
     assert content(copied.root) == before
     original = (store[0].root / "mlflow.db").read_bytes()
     assert [point.level for point in check_tracker(copied, repair=True)] == ["ok", "ok"]
+    shutil.copy(store[0].root / "mlflow.db", copied.root)
+    monkeypatch.chdir(copied.root)
+    # the former name of the option; there is no dvc.yaml
+    assert CliRunner().invoke(app, ["doctor", "--mend"]).exit_code == 1
     assert [point.level for point in check_tracker(copied, repair=True)] == ["ok"]
     assert (store[0].root / "mlflow.db").read_bytes() == original
 
@@ -125,13 +125,11 @@ def test_a_running_run_without_a_process_is_noted_and_one_with_a_process_is_not(
     idle = list(check_tracker(copied, repair=False))[-1]
     assert idle.level == "note"
     assert f"{store[1][:8]} (killed one)" in idle.text
-    spool = copied.root / "logs" / "runs" / "train"
-    spool.mkdir(parents=True)
-    (spool / "run.json").write_text(
-        json.dumps({"run": {"name": "n"}, "sent": 0, "run_id": store[1]})
-    )
-    with (spool / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    folder = copied.root / "logs" / "runs" / "train"
+    folder.mkdir(parents=True)
+    state = {"run": {"name": "n"}, "sent": 0, "run_id": store[1]}
+    (folder / "run.json").write_text(json.dumps(state))
+    with FileLock(folder / "lock"):
         assert list(check_tracker(copied, repair=False))[-1].level == "ok"
 
 
@@ -143,16 +141,13 @@ def test_a_store_of_another_mlflow_is_wrong(copied):
     assert "mlflow db upgrade" in state.text
 
 
-def test_a_file_that_is_no_store_is_wrong_and_stays(tmp_path):
+@pytest.mark.slow
+def test_a_file_that_is_no_store_and_a_dead_server_are_wrong(tmp_path, monkeypatch):
     file = tmp_path / "mlflow.db"
     file.write_bytes(b"no database" * 1000)
     (point,) = check_tracker(Paths(tmp_path), repair=True)
     assert (point.level, point.text.count("\n")) == ("wrong", 0)
     assert file.read_bytes() == b"no database" * 1000
-
-
-@pytest.mark.slow
-def test_a_dead_server_is_wrong_and_its_password_hidden(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     (point,) = check_tracker(Paths(tmp_path), repair=True)
     assert point.level == "wrong"
@@ -162,27 +157,19 @@ def test_a_dead_server_is_wrong_and_its_password_hidden(tmp_path, monkeypatch):
 # leftovers
 
 
-def write_records(folder: Path, sent: int = 0) -> Path:
-    """Write three records of a stage."""
+def test_unsent_records_are_counted_except_those_of_running_processes(tmp_path):
+    paths, folder = Paths(tmp_path), tmp_path / "logs" / "spool" / "evaluate-1"
+    assert only(doctor.check_records(paths)).level == "ok"
     folder.mkdir(parents=True)
-    records = [json.dumps({"kind": "tags", "time": 1, "values": {}}) + "\n" for _ in range(3)]
-    (folder / "records.jsonl").write_text("".join(records))
-    state = {"row": {"name": "hinge 64px"}, "sent": sent * len(records[0])}
+    record = json.dumps({"kind": "tags", "time": 1, "values": {}}) + "\n"
+    (folder / "records.jsonl").write_text(record * 3)
+    state = {"row": {"name": "hinge 64px"}, "sent": len(record)}
     (folder / "run.json").write_text(json.dumps(state))
     (folder / "lock").touch()
-    return folder
-
-
-def test_unsent_records_are_counted_except_those_of_running_processes(tmp_path):
-    paths = Paths(tmp_path)
-    assert only(doctor.check_records(paths)).level == "ok"
-    spool = write_records(tmp_path / "logs" / "spool" / "evaluate-1", sent=1)
     before = content(tmp_path)
     point = only(doctor.check_records(paths))
     assert (point.level, point.text) == ("note", "2 unsent records, of hinge 64px")
-    assert "gan sync" in point.remedy
-    with (spool / "lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(folder / "lock"):
         assert only(doctor.check_records(paths)).level == "ok"
     assert content(tmp_path) == before
 
@@ -195,8 +182,7 @@ def test_unfinished_and_running_trainings_are_listed_and_finished_ones_are_not(t
         for file in ("identity.json", "lock", "state-000000000064.pt"):
             (folder / file).touch()
     (paths.progress / "bb" / "finished").touch()
-    with (paths.progress / "cc" / "lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(paths.progress / "cc" / "lock"):
         running, stopped = doctor.check_trainings(paths)
     assert running == Point("ok", "running trainings: cc")
     assert (stopped.level, stopped.text) == ("note", "unfinished trainings: aa")
@@ -218,13 +204,11 @@ def test_the_machine_is_fine_and_a_folder_is_a_repository_with_a_commit_or_not(
     assert only(doctor.check_repository(Paths(REPOSITORY))).level == "ok"
 
 
-@pytest.mark.parametrize(
-    ("free", "level"), [(1 << 29, "wrong"), (2 << 30, "note"), (9 << 30, "ok")]
-)
-def test_low_disk_space_is_reported(tmp_path, monkeypatch, free, level):
-    usage = shutil._ntuple_diskusage(0, 0, free)
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
-    assert only(doctor.check_disk(Paths(tmp_path))).level == level
+def test_low_disk_space_is_reported(tmp_path, monkeypatch):
+    for gib, level in ((0.5, "wrong"), (2, "note"), (9, "ok")):
+        usage = SimpleNamespace(free=gib * 2**30)
+        monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _, usage=usage: usage)
+        assert only(doctor.check_disk(Paths(tmp_path))).level == level
 
 
 def test_data_is_absent_or_damaged(tmp_path):
@@ -258,11 +242,3 @@ def test_weights_are_absent_wrong_or_ok(tmp_path, write_params):
     write_params(tmp_path / "params.yaml", {"features.inception_sha256": digest})
     assert only(doctor.check_weights(paths)).level == "ok"
     assert only(doctor.check_params(paths)).level == "ok"
-
-
-@pytest.mark.slow
-def test_the_former_name_of_the_option_still_repairs(copied, monkeypatch):
-    monkeypatch.chdir(copied.root)
-    assert CliRunner().invoke(app, ["doctor", "--mend"]).exit_code == 1  # there is no dvc.yaml
-    assert [point.level for point in check_tracker(copied, repair=False)] == ["ok"]
-    assert "--mend" not in CliRunner().invoke(app, ["doctor", "--help"]).output

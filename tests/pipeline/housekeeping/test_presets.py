@@ -1,7 +1,5 @@
 """Presets: params.yaml by `gan params`, and its networks."""
 
-import copy
-import re
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -35,33 +33,15 @@ def params(text):
     return lambda name: parse_text(text(name), "test")
 
 
-def generator_of(params):
-    return build_generator(params.model, params.preprocess.size)
-
-
-def discriminator_of(params):
-    return build_discriminator(params.model, params.train.recipe, params.preprocess.size)
-
-
-def parts(network):
-    return [module for module in network.modules() if not list(module.children())]
-
-
-def describe(layers):
-    """Layers with their sizes, strides and slopes, without those that only change shapes."""
-    layers = [layer for layer in layers if not isinstance(layer, nn.Flatten | nn.Unflatten)]
-    names = [f"{torchs_own(type(layer))}({layer.extra_repr()})" for layer in layers]
-    return ["ReLU()" if name == "LeakyReLU(negative_slope=0.0)" else name for name in names]
-
-
-def torchs_own(kind):
-    """Name of the class of torch that a layer is of, or is derived from."""
-    return next(each.__name__ for each in kind.mro() if each.__module__.startswith("torch."))
+def networks_of(params):
+    """Generator and discriminator."""
+    side = params.preprocess.size
+    critic = build_discriminator(params.model, params.train.recipe, side)
+    return build_generator(params.model, side), critic
 
 
 def assert_same(network, plain, inputs):
-    """Compare layers, weights and function with those of a network written in plain torch."""
-    assert describe(parts(network)) == describe(plain)
+    """Compare weights and function with those of a network written in plain torch."""
     weights = list(plain.parameters())
     assert [tensor.shape for tensor in network.parameters()] == [w.shape for w in weights]
     with torch.no_grad():
@@ -92,25 +72,20 @@ def plain_discriminator(widths, side, *, norm):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_output_has_all_comments_of_the_preset_and_of_the_other_sections(text, name):
+def test_the_output_is_the_file_but_for_keys_and_comments_of_the_preset(text, name):
     def comments(of):
         return [line.partition("#")[2].strip() for line in of.splitlines() if "#" in line]
 
-    kept, _, rest = SHIPPED.read_text().partition("\nmodel:")
+    shipped, own = SHIPPED.read_text(), (PRESETS / f"{name}.yaml").read_text()
+    kept, _, rest = shipped.partition("\nmodel:")
     rest = rest[rest.index("\nfeatures:") :]
-    found = comments(text(name))
-    of_preset = comments((PRESETS / f"{name}.yaml").read_text())
+    found, of_preset = comments(text(name)), comments(own)
     assert of_preset[0].startswith(f"{name}: ")
-    head = of_preset[: next(i for i, line in enumerate(found) if line == comments(kept)[0])]
+    head = of_preset[: found.index(comments(kept)[0])]
     assert found == head + comments(kept) + of_preset[len(head) :] + comments(rest)
 
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_output_differs_from_the_file_only_in_the_keys_of_the_preset(text, name):
-    before, after = yaml.safe_load(SHIPPED.read_text()), yaml.safe_load(text(name))
-    preset = yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
-    assert (after["model"], after["train"]) == (preset["model"], preset["train"])
-    expected = copy.deepcopy(before) | {"model": after["model"], "train": after["train"]}
+    before, after, preset = (yaml.safe_load(each) for each in (shipped, text(name), own))
+    expected = before | {"model": preset["model"], "train": preset["train"]}
     expected["preprocess"]["size"] = int(name.rpartition("_")[2])
     for section in ("faces", "filters"):
         expected["preprocess"][section] |= preset["preprocess"][section]
@@ -144,42 +119,35 @@ def test_filters_and_intervals_follow_size_and_length(params, name):
     assert train.checkpoint_every <= train.images / 20
 
 
-def test_torchgan_at_32_pixels_has_its_networks_and_no_batch_norm_in_the_critic(params):
-    made, slope = params("torchgan_wgan_gp_32"), nn.LeakyReLU(0.2)
-    plain = plain_generator([128, 64, 32], 4, slope, bias=False, norm=True)
-    assert_same(generator_of(made), plain, torch.randn(4, 100))
-    critic = discriminator_of(made)
-    assert_same(critic, plain_discriminator([32, 64, 128], 4, norm=False), pictures(32))
+def test_dcgan_and_torchgan_have_their_networks_and_wgan_gp_no_batch_norm_in_the_critic(params):
+    generator, critic = networks_of(params("torchgan_wgan_gp_32"))
+    plain = plain_generator([128, 64, 32], 4, nn.LeakyReLU(0.2), bias=False, norm=True)
+    assert_same(generator, plain, torch.randn(4, 100))
+    plain = plain_discriminator([32, 64, 128], 4, norm=False)
+    assert_same(critic, plain, torch.randn(2, 3, 32, 32))
     assert not critic.uses_batch_statistics
 
-
-def test_dcgan_at_96_pixels_has_its_networks(params):
-    made = params("dcgan_bce_96")
+    generator, discriminator = networks_of(params("dcgan_bce_96"))
     plain = plain_generator([512, 256, 128, 64], 6, nn.ReLU(), bias=True, norm=False)
-    assert_same(generator_of(made), plain, torch.randn(2, 100))
-    network = discriminator_of(made)
-    assert_same(network, plain_discriminator([32, 64, 128, 256], 6, norm=True), pictures(96))
-    assert network.uses_batch_statistics
-
-
-def pictures(size):
-    return torch.randn(2, 3, size, size)
+    assert_same(generator, plain, torch.randn(2, 100))
+    plain = plain_discriminator([32, 64, 128, 256], 6, norm=True)
+    assert_same(discriminator, plain, torch.randn(2, 3, 96, 96))
+    assert discriminator.uses_batch_statistics
 
 
 def test_r3gan_at_64_pixels_has_two_blocks_a_resolution_and_no_norm(params):
     made = params("r3gan_64")
     with torch.device("meta"):
-        networks = [generator_of(made), discriminator_of(made)]
+        networks = networks_of(made)
         assert networks[0](torch.empty(2, 64)).shape == (2, 3, 64, 64)
         assert networks[1](torch.empty(2, 3, 64, 64)).shape == (2,)
     for network in networks:
-        layers = parts(network)
+        layers = list(network.modules())
         blocks = [m for m in network.modules() if type(m).__name__ == "Residual"]
         assert len(blocks) == 2 * plan_resolutions(64)[1]
         slopes = {layer.negative_slope for layer in layers if isinstance(layer, nn.LeakyReLU)}
         assert slopes == {0.2}
         assert not [layer for layer in layers if isinstance(layer, NORMS | nn.Tanh)]
-        assert "PixelNorm" not in {type(layer).__name__ for layer in layers}
         convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
         assert {layer.kernel_size for layer in convolutions} == {(3, 3), (1, 1)}
         assert max(max(layer.weight.shape[:2]) for layer in convolutions) == 512
@@ -194,14 +162,10 @@ def test_the_list_has_a_line_for_each_preset(capsys):
     assert all(len(line) < 100 and "#" not in line for line in lines)
 
 
-@pytest.mark.parametrize("name", ["foo", "../params", "", "r3gan_64.yaml"])
-def test_an_unknown_preset_is_refused_with_the_names_of_all(name):
-    with pytest.raises(GanError, match=re.escape(", ".join(NAMES))) as caught:
-        compose(name, SHIPPED)
-    assert "\n" not in str(caught.value)
-
-
-def test_invalid_values_in_other_sections_are_named_with_the_preset(tmp_path):
+def test_an_unknown_preset_and_invalid_values_in_other_sections_are_named(tmp_path):
+    for name in ("../params", ""):
+        with pytest.raises(GanError, match=", ".join(NAMES)):
+            compose(name, SHIPPED)
     file = tmp_path / "params.yaml"
     file.write_text(SHIPPED.read_text().replace("holdout: 0.1 ", "holdout: 1.5 "))
     with pytest.raises(GanError, match=r"r3gan_64: preprocess.holdout = "):
@@ -220,7 +184,6 @@ def test_invalid_values_in_replaced_sections_do_not_matter(tmp_path, text):
     ("content", "message"),
     [
         ("", "params.yaml: empty"),
-        ("a: [1,\nb: 2", "not valid YAML"),
         ("- 1\n", "no sections"),
         ("a: 1\n", "a key on each line"),
     ],
@@ -228,7 +191,7 @@ def test_invalid_values_in_replaced_sections_do_not_matter(tmp_path, text):
 def test_an_invalid_file_is_refused(tmp_path, content, message):
     file = tmp_path / "params.yaml"
     file.write_text(content)
-    with pytest.raises(GanError, match=re.escape(message)) as caught:
+    with pytest.raises(GanError, match=message) as caught:
         compose("r3gan_64", file)
     assert "\n" not in str(caught.value)
 
@@ -237,7 +200,7 @@ def test_an_invalid_file_is_refused(tmp_path, content, message):
 def test_the_command_prints_a_preset_and_refuses_in_one_line(gan, text):
     shipped = ("--params", SHIPPED)
     assert gan("params", "--preset", "r3gan_64", *shipped).stdout == text("r3gan_64")
-    for arguments in (["--preset", "foo", *shipped], ["--out", "x"], ["--preset", "r3gan_64"]):
+    for arguments in (["--preset", "foo", *shipped], ["--out", "x"]):
         done = gan("params", *arguments)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
         assert done.stderr.startswith("gan: ")

@@ -17,6 +17,7 @@ def test_the_digest_of_the_code_needs_nothing_else(gan):
         "identity": None,
         "code_digest": code_digest(TRAINING),
     }
+    assert "_identity" not in gan("--help").stdout  # it is hidden
 
 
 def test_key_and_identity_are_those_of_the_plan(
@@ -33,7 +34,3 @@ def test_key_and_identity_are_those_of_the_plan(
     assert answer["run_key"] == plan.run_key
     assert answer["identity"] == plan.identity | {"images": params.train.images}
     assert answer["code_digest"] == plan.identity["code_digest"]
-
-
-def test_the_command_is_hidden(gan):
-    assert "_identity" not in gan("--help").stdout

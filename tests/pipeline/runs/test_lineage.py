@@ -41,10 +41,10 @@ def here(project, monkeypatch):
 
 @pytest.fixture
 def copy(project, tmp_path, monkeypatch):
-    """A copy of the repository to remove things from; MLflow artefacts stay in the original."""
-    paths = project.copy_to(tmp_path / "copy")
-    monkeypatch.chdir(paths.root)
-    return apart(paths.root, monkeypatch)
+    """A copy of the repository to spoil; its store still names the artefacts of the original."""
+    root = shutil.copytree(project.paths.root, tmp_path / "copy", symlinks=True)
+    monkeypatch.chdir(root)
+    return apart(root, monkeypatch)
 
 
 @pytest.fixture
@@ -74,40 +74,43 @@ def lineage(capsys):
     return run
 
 
+@pytest.fixture
+def printed(capsys):
+    """printed(subject, paths): the text for people."""
+
+    def run(subject, paths):
+        lineage_command.run(str(subject), paths, check=False, as_json=False)
+        return capsys.readouterr().out
+
+    return run
+
+
 def missing(answer):
     return {each["name"] for each in answer["checks"] if not each["there"]}
 
 
-def test_a_picture_alone_leads_to_run_data_settings_and_checkpoint(
-    project, nowhere, lineage, capsys
+def test_a_picture_alone_leads_to_data_settings_and_checkpoint_and_with_a_store_to_its_run(
+    project, nowhere, lineage, printed, monkeypatch
 ):
     answer = lineage("picture.png", nowhere)
-    assert answer["subject"]["kind"] == "picture"
-    assert answer["subject"]["seeds"] == "7"
-    assert answer["subject"]["truncation"] == 1.0
-    final = project.paths.models / "final.pt"
-    sha256 = subprocess.check_output(["sha256sum", final], text=True).split()[0]
+    subject, run, data = answer["subject"], answer["run"], answer["data"]
+    assert (subject["kind"], subject["seeds"], subject["truncation"]) == ("picture", "7", 1.0)
+    sha256 = hashlib.sha256((project.paths.models / "final.pt").read_bytes()).hexdigest()
     assert answer["checkpoint"]["sha256"] == sha256
     assert answer["checkpoint"]["images_seen"] == 64
-    assert answer["run"]["key"] == project.run_key
-    assert answer["run"]["key_holds"] is True
+    assert (run["key"], run["key_holds"]) == (project.run_key, True)
     assert answer["settings"]["train"]["seed"] == SEED
     meta = json.loads((project.paths.cache / "meta.json").read_text())
-    assert answer["data"]["cache_digest"] == meta["digest"]
-    assert answer["data"]["snapshot"] == SNAPSHOT
-    assert answer["data"]["source"]["source"] == "embedded"
-    assert answer["data"]["licences"] == {"CC0-1.0": 40}
-    assert answer["data"]["counts"] == {"train": 32, "holdout": 8}
+    assert data["cache_digest"] == meta["digest"]
+    assert data["snapshot"] == SNAPSHOT
+    assert data["source"]["source"] == "embedded"
+    assert data["licences"] == {"CC0-1.0": 40}
+    assert data["counts"] == {"train": 32, "holdout": 8}
     assert answer["code"]["commit"] is None
     assert answer["commands"] == []
+    assert "MLFLOW_TRACKING_URI=" in printed("picture.png", nowhere)
     assert os.listdir() == ["picture.png"]
-    lineage_command.run("picture.png", nowhere, check=False, as_json=False)
-    assert "MLFLOW_TRACKING_URI=" in capsys.readouterr().out
 
-
-def test_a_picture_finds_its_run_from_anywhere_by_the_store_alone(
-    project, nowhere, lineage, monkeypatch
-):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.paths.root / 'mlflow.db'}")
     answer = lineage("picture.png", nowhere)
     assert answer["run"]["id"] == project.run_id
@@ -122,12 +125,8 @@ def test_picture_checkpoint_and_run_lead_to_the_same_commit_and_changes(project,
         assert answer["run"]["id"] == project.run_id
         assert answer["code"] == answers[0]["code"]
         assert answer["settings"] == answers[0]["settings"]
-    code = answers[0]["code"]
-    assert code["commit"] == project.commit
-    assert code["commit_from"] == "the MLflow run"
-    assert code["dirty"] is True
-    assert code["patch"] == PATCH
-    assert code["here"] is True
+    expected = {"commit": project.commit, "commit_from": "the MLflow run", "patch": PATCH}
+    assert answers[0]["code"].items() >= (expected | {"dirty": True, "here": True}).items()
 
 
 @pytest.mark.parametrize(
@@ -201,10 +200,10 @@ def test_without_an_mlflow_run_the_history_gives_the_commit_also_of_an_experimen
     assert missing(answer) == {"MLflow run"}
 
 
-def test_a_store_that_refuses_costs_one_line(project, here, capsys, monkeypatch):
+def test_a_store_that_refuses_costs_one_line(project, here, printed, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
-    lineage_command.run(str(project.picture), here, check=False, as_json=False)
-    (line,) = [each for each in capsys.readouterr().out.splitlines() if "127.0.0.1:9" in each]
+    lines = printed(project.picture, here).splitlines()
+    (line,) = [each for each in lines if "127.0.0.1:9" in each]
     assert "secret" not in line
 
 
@@ -219,33 +218,27 @@ def edit_metadata(picture, file, change):
     return file
 
 
-@pytest.mark.parametrize(
-    "edit",
-    [
+def test_edited_settings_do_not_match_the_run_key(project, nowhere, lineage, printed):
+    for edit in (
         lambda metadata: metadata["lineage"]["decided"]["train"].update(seed=1),
         lambda metadata: metadata.update(trained_on="0" * 64),
-    ],
-)
-def test_edited_settings_do_not_match_the_run_key(project, nowhere, lineage, capsys, edit):
-    edited = edit_metadata(project.picture, nowhere.root / "edited.png", edit)
-    answer, code = lineage(edited, nowhere, check=True)
-    assert answer["run"]["key_holds"] is False
-    assert "run key" in missing(answer)
-    assert code == 1
-    lineage_command.run(str(edited), nowhere, check=False, as_json=False)
-    assert lineage_command.EDITED in capsys.readouterr().out
+    ):
+        edited = edit_metadata(project.picture, nowhere.root / "edited.png", edit)
+        answer, code = lineage(edited, nowhere, check=True)
+        assert answer["run"]["key_holds"] is False
+        assert "run key" in missing(answer)
+        assert code == 1
+        assert lineage_command.EDITED in printed(edited, nowhere)
 
 
-def test_edited_metadata_reaches_neither_shell_nor_terminal(project, here, tmp_path, capsys):
+def test_edited_metadata_reaches_neither_shell_nor_terminal(project, here, tmp_path, printed):
     def edit(metadata):
         metadata.update(weights="\x1b]0;x", name="\x1b[2Jwiped\ud800")
         metadata["lineage"]["source"]["site"] = "\x9b2J"
 
     evil = edit_metadata(project.picture, tmp_path / "it's;\x1b[2J evil.png", edit)
-    lineage_command.run(str(evil), here, check=False, as_json=False)
-    shown = capsys.readouterr().out
-    assert "\x1b" not in shown
-    assert "\x9b" not in shown
+    shown = printed(evil, here)
+    assert not {"\x1b", "\x9b"} & set(shown)
     assert "]0;x" in shown
     assert "\"'\"'s;?[2J evil.png' --to" in shown
 
@@ -259,12 +252,9 @@ def deep(metadata):
     ("change", "key"),
     [
         (lambda metadata: metadata.update(seeds="1; touch hacked"), "seeds"),
-        (lambda metadata: metadata.update(seeds="1" * 10_001), "seeds"),
         (lambda metadata: metadata.update(truncation=float("nan")), "truncation"),
-        (lambda metadata: metadata.update(truncation=1.5), "truncation"),
         (deep, "nested"),
         (lambda metadata: metadata.update(run_key="../../etc"), "run_key"),
-        (lambda metadata: metadata.update(images_seen="many"), "images_seen"),
         (lambda metadata: metadata["lineage"]["decided"].pop("train"), "lineage.decided.train"),
     ],
 )
@@ -284,63 +274,52 @@ def set_tags(project, copy):
         client = MlflowClient(f"sqlite:///{copy.root / 'mlflow.db'}")
         for key, value in tags.items():
             client.set_tag(project.run_id, key, value)
-        return copy
 
     return set_tags
 
 
-def test_what_dvc_keeps_counts_as_available(project, set_tags, lineage):
-    root = set_tags().root
-
+def test_what_dvc_keeps_counts_as_available(project, copy, set_tags, lineage):
     def keep(content, ending=""):
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest() + ending
-        file = root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+        file = copy.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
         return md5
 
     files = [
-        {"md5": keep(file.read_bytes()), "relpath": file.name}
-        for file in (root / "cache").iterdir()
+        {"md5": keep(file.read_bytes()), "relpath": file.name} for file in copy.cache.iterdir()
     ]
     folder = keep(json.dumps(files).encode(), ".dir")
     lock = {"stages": {"preprocess": {"outs": [{"path": "cache", "md5": folder}]}}}
-    (root / "dvc.lock").write_text(json.dumps(lock))
-    shutil.rmtree(root / "cache")
-    answer, _ = lineage(project.picture, set_tags(data_md5=folder), check=True)
+    (copy.root / "dvc.lock").write_text(json.dumps(lock))
+    shutil.rmtree(copy.cache)
+    set_tags(data_md5=folder)
+    answer, _ = lineage(project.picture, copy, check=True)
     assert missing(answer) == set()
     assert [folder in each["text"] for each in answer["checks"]].count(True) == 2
 
 
-@pytest.mark.parametrize(
-    ("tag", "changes", "whole"),
-    [("in part", "in part", False), ("nothing of it", "lost", None)],
-)
-def test_a_patch_that_is_not_whole_is_noted(
-    project, set_tags, lineage, tag, changes, whole, capsys
+def test_a_patch_that_is_not_whole_is_noted_and_the_commit_of_the_results_preferred(
+    project, copy, set_tags, lineage, printed
 ):
-    paths = set_tags(git_patch=tag)
-    assert lineage(project.picture, paths)["code"]["patch_whole"] is whole
-    lineage_command.run(str(project.picture), paths, check=False, as_json=False)
-    assert CHANGES[changes] in capsys.readouterr().out
-
-
-def test_the_commit_of_the_results_is_preferred_to_a_patch_in_part(project, set_tags, lineage):
-    paths = set_tags(git_patch="in part")
-    (paths.reports / "metrics.json").write_text(json.dumps({"run_key": project.run_key[:16]}))
+    for tag, changes, whole in (("nothing of it", "lost", None), ("in part", "in part", False)):
+        set_tags(git_patch=tag)
+        assert lineage(project.picture, copy)["code"]["patch_whole"] is whole
+        assert CHANGES[changes] in printed(project.picture, copy)
+    record = copy.reports / "metrics.json"
+    record.write_text(json.dumps({"run_key": project.run_key[:16]}))
     for command in (["add", "-A"], ["commit", "-qm", "results"]):
-        subprocess.run(["git", *command], cwd=paths.root, check=True)
-    code = lineage(project.picture, paths)["code"]
-    assert code["commit_from"] == "Git's history"
-    assert code["dirty"] is False
-    code = lineage(project.picture, set_tags(git_patch="whole"))["code"]
-    assert code["commit_from"] == "the MLflow run"
+        subprocess.run(["git", *command], cwd=copy.root, check=True)
+    code = lineage(project.picture, copy)["code"]
+    assert (code["commit_from"], code["dirty"]) == ("Git's history", False)
+    set_tags(git_patch="whole")
+    assert lineage(project.picture, copy)["code"]["commit_from"] == "the MLflow run"
 
 
-def test_unknown_changes_are_not_taken_for_none(project, set_tags, lineage, capsys, other_patch):
+def test_unknown_changes_are_not_taken_for_none(project, copy, set_tags, lineage, other_patch):
     other_patch(None)
-    paths = set_tags(git_dirty="unknown")
-    answer, _ = lineage(project.picture, paths, check=True)
+    set_tags(git_dirty="unknown")
+    answer, _ = lineage(project.picture, copy, check=True)
     assert answer["code"]["dirty"] is None
     assert missing(answer) == {"uncommitted changes"}
 
@@ -359,17 +338,14 @@ def test_files_without_metadata_are_refused(checkpoint, nowhere, lineage):
         lineage(checkpoint, nowhere)
 
 
-def test_commands_of_a_grid_draw_a_grid(project, here, lineage):
-    (grid,) = generate.run(Path("models/final.pt"), "0-8", Path("grids"), grid=True)
-    (command,) = [each for each in lineage(grid, here)["commands"] if "generate" in each]
-    assert command == (
+def test_the_commands_check_out_the_code_of_the_training_and_draw_a_grid_again(
+    project, here, tmp_path
+):
+    (grid,) = generate.run(Path("models/final.pt"), "0-8", tmp_path / "grids", grid=True)
+    assert list_steps(trace(str(grid), here))[-1] == (
         "gan generate --ckpt models/snapshots/000000000064.pt --seeds 0-8 --truncation 1 "
         "--out avatars --grid"
     )
-    shutil.rmtree("grids")
-
-
-def test_the_commands_check_out_the_code_of_the_training(project, here, tmp_path):
     steps = list_steps(trace(str(project.picture), here))
     assert steps[-2] == "dvc repro"
     script = "\n".join(["set -e", *steps[:-2]])
