@@ -8,8 +8,6 @@ import ast
 import tomllib
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("gan", "pipeline", "tests", "benchmarks")
 
@@ -57,14 +55,7 @@ def test_nothing_of_a_later_patch_release_is_used():
         assert not {file: lines for file, lines in found.items() if lines}
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "archive.extractall(folder, filter='data')",
-        "from tarfile import data_filter",
-        "tarfile.TarFile.extraction_filter = tarfile.data_filter",
-    ],
-)
-def test_such_a_thing_is_found(source):
-    assert younger(source) == [1]
+def test_such_a_thing_is_found():
     assert younger("archive.extractall(folder)\nfilter(None, ())") == []
+    assert younger("archive.extractall(folder, filter='data')") == [1]
+    assert younger("from tarfile import data_filter\ntarfile.data_filter") == [1, 2]

@@ -8,21 +8,19 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from mlflow import MlflowClient
+from tiny_trainings import fresh
 from train_checkouts import new_checkout, outs, seen_by, states, wait_for
 
 from gan.checkpoints import load_checkpoint
 from gan.errors import GanError
-from gan.params.file import load_params
-from gan.tensor_cache import TensorCache
 from gan.training import steps
 from pipeline.tracking import stage_runs
-from pipeline.training.plan import Plan, make_plan
+from pipeline.training.plan import Plan
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -55,32 +53,29 @@ def series(paths, store):
     return found
 
 
-def _any(glob, pattern):
-    return any(glob(pattern))
+@pytest.fixture
+def train_killed(gan, checkout, write_params):
+    """train_killed(changes, 3, 1): outs and series of a training killed as often, after a pause."""
 
-
-def killed_and_whole(gan, checkout, write_params, changes, kills, pause):
-    """Train twice, one of them killed again and again; their outs and their series."""
-    found = []
-    for name, deaths in (("whole", 0), ("killed", kills)):
-        paths = checkout(name)
+    def train(changes, kills, pause):
+        paths = checkout(f"killed{kills}")
         store = f"sqlite:///{paths.root}/mlflow.db"
         write_params(paths.root / "params.yaml", changes)
         moments = random.Random(kills)
-        recorded = paths.progress.glob
-        for _ in range(deaths):
+        for _ in range(kills):
             process = gan("train", wait=False, cwd=paths.root, store=store)
-            wait_for(partial(_any, recorded, "*/losses.tsv"), process)
+            wait_for(lambda: list(paths.progress.glob("*/losses.tsv")), process)
             time.sleep(moments.uniform(0, pause))
             process.send_signal(signal.SIGKILL)
             assert process.wait() == -signal.SIGKILL, "the training was over before its kill"
         done = gan("train", cwd=paths.root, store=store)
         assert done.returncode == 0, done.stderr
-        found.append((outs(paths), series(paths, store)))
-    return found
+        return outs(paths), series(paths, store)
+
+    return train
 
 
-LONG = {"train.images": 24000, "train.log_every": 160, "train.checkpoint_every": 320}
+LONG = {"train.log_every": 160, "train.checkpoint_every": 320}
 LONG |= {"train.grid_every": 4000, "train.snapshot_every": 8000, "train.flip": True}
 LONG |= {"train.augment.colour": True, "train.augment.ada_target": 0.5}
 LONG |= {"train.recipes.hinge.penalties": {"gradient": 0.0, "r1": 1.0, "r2": 0.0, "every": 4}}
@@ -90,12 +85,10 @@ LONG |= {"train.recipes.hinge.penalties": {"gradient": 0.0, "r1": 1.0, "r2": 0.0
     ("length", "kills", "pause"),
     [(4800, 3, 1), pytest.param(32000, 25, 3, marks=pytest.mark.soak)],
 )
-def test_kills_change_neither_outs_nor_what_the_tracker_shows(
-    gan, checkout, write_params, length, kills, pause
-):
+def test_kills_change_neither_outs_nor_what_the_tracker_shows(train_killed, length, kills, pause):
     changes = LONG | {"train.images": length}
-    whole, killed = killed_and_whole(gan, checkout, write_params, changes, kills, pause)
-    assert killed == whole
+    whole = train_killed(changes, 0, pause)
+    assert train_killed(changes, kills, pause) == whole
     assert len(whole[1]["loss/generator"]) == length // 160
     assert len(whole[1]["images"]) >= 3
 
@@ -297,7 +290,13 @@ def test_a_checkpoint_of_another_network_is_refused_naming_what_differs(
     assert not paths.progress.exists()
 
 
-def test_dry_run_builds_everything_tries_it_and_writes_nothing(gan, checkout, write_params):
+def count_parameters(network):
+    return sum(each.numel() for each in network.parameters())
+
+
+def test_dry_run_builds_everything_tries_it_and_writes_nothing(
+    gan, checkout, write_params, make_params
+):
     paths = checkout("dry")
     write_params(paths.root / "params.yaml")
     before = sorted(paths.root.rglob("*"))
@@ -308,15 +307,9 @@ def test_dry_run_builds_everything_tries_it_and_writes_nothing(gan, checkout, wr
     assert "learning_rate: 0.0004" in recipe
     assert told["train images"] == "40"
     assert told["length"] == "192 images seen, 24 steps"
-    params = load_params(paths.root / "params.yaml")
-    plan = make_plan(params.model, params.train, TensorCache.open(paths.cache), paths)
-    sizes = [
-        sum(each.numel() for each in learner.network.parameters())
-        for learner in plan.fresh_state().learners
-    ]
+    sizes = [count_parameters(learner.network) for learner in fresh(make_params()).learners]
     assert told["parameters"] == "generator {:,}, discriminator {:,}".format(*sizes)
-    assert "MiB" in told["memory"]
-    assert "images a second" in told["time"]
+    assert {"memory", "time"} <= told.keys()
     assert sorted(paths.root.rglob("*")) == before
 
 

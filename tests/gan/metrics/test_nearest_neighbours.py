@@ -79,13 +79,11 @@ def test_too_few_rows_other_sizes_and_undefined_numbers_are_refused():
         nearest_neighbours(draw(1, 3), draw(1, 3), 3, skip_self=True)
     with pytest.raises(GanError, match="cannot be compared"):
         nearest_neighbours(draw(1, 9, 4), draw(2, 9, 5), 3)
-    for bad in (np.nan, np.inf):
-        broken = draw(1, 9)
-        broken[3, 2] = bad
+    broken = draw(1, 9)
+    broken[3, 2] = np.inf
+    for sides in ((broken, draw(2, 9)), (draw(2, 9), broken)):
         with pytest.raises(GanError, match="infinite or undefined"):
-            nearest_neighbours(broken, draw(2, 9), 3)
-        with pytest.raises(GanError, match="infinite or undefined"):
-            nearest_neighbours(draw(2, 9), broken, 3)
+            nearest_neighbours(*sides, 3)
 
 
 def test_pairs_within_radii_are_those_of_brute_force():
@@ -109,10 +107,3 @@ def test_a_point_exactly_on_the_limit_is_within_it():
     )
     (count,) = count_within(features, features, [radii[:, -1:] * (1 - 1e-9)])
     np.testing.assert_array_equal(count.points, 3)
-
-
-def test_limits_of_zero_hold_copies_only():
-    features = np.tile(draw(15, 40), (3, 1))
-    (count,) = count_within(features[:40], features, [np.zeros((1, 120))])
-    np.testing.assert_array_equal(count.points, 3)
-    np.testing.assert_array_equal(count.candidates, 1)
