@@ -39,20 +39,12 @@ def machine(monkeypatch):
         ({"cuda": 1, "generation": 6}, "cuda", "float32"),
         ({"cuda": 1, "generation": 7}, "cuda", "fp16"),
         ({"cuda": 1, "generation": 8}, "cuda", "bf16"),
-        ({"cuda": 1, "generation": 12, "mps": True}, "cuda", "bf16"),
     ],
 )
 def test_auto_is_what_the_hardware_does_fastest(machine, hardware, device, precision):
     machine(**hardware)
     chosen = choose_compute("auto", "auto")
     assert (chosen.device.type, chosen.precision) == (device, precision)
-
-
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_what_is_asked_for_is_not_changed(machine, precision):
-    machine(cuda=1, generation=8)
-    assert choose_compute("cpu", precision) == Compute(CPU, precision)
-    assert choose_compute("cuda", precision).precision == precision
 
 
 def test_a_device_that_is_not_there_and_apples_float64_are_refused(machine):

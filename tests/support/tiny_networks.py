@@ -25,12 +25,6 @@ NETWORK = {"width": 2, "widest": 4, "blocks": 1, "activation": "leaky_relu"}
 LATENT_SIZE = 8
 
 
-def option_id(options: dict) -> str:
-    """A test's id."""
-    flags = [key for key in ("first_norm", "spectral_norm") if options[key]]
-    return "-".join([options["norm"], *flags])
-
-
 def assert_learns(network: torch.nn.Module) -> None:
     """A backward pass gave every parameter a finite gradient."""
     for name, parameter in network.named_parameters():

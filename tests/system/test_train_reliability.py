@@ -55,7 +55,7 @@ def series(paths, store):
 
 @pytest.fixture
 def train_killed(gan, checkout, write_params):
-    """train_killed(changes, 3, 1): outs and series of a training killed as often, after a pause."""
+    """train_killed(changes, 3, 1): outs and series of a training killed as often."""
 
     def train(changes, kills, pause):
         paths = checkout(f"killed{kills}")

@@ -17,7 +17,6 @@ from tiny_networks import (
     latents,
     model_params,
     norms_recipe,
-    option_id,
     pixels,
 )
 
@@ -26,7 +25,6 @@ from gan.models import build
 from gan.models.interfaces import channels_by_resolution, plan_resolutions
 
 DEEP = ("upsample", "resnet")
-MAKERS = {"generator": generator, "discriminator": discriminator}
 
 
 def check(family, size, **options):
@@ -70,15 +68,14 @@ def test_other_sizes_are_refused_and_channels_double_inwards_up_to_the_widest():
 
 
 QUICK = [
-    *(pytest.param(size, {}, id=f"{size}") for size in SIZES[:4]),
-    *(pytest.param(32, options, id=option_id(options)) for options in SOME_OPTIONS),
-    *(pytest.param(48, {"activation": each}, id=each) for each in ACTIVATIONS),
-    pytest.param(64, {"width": 1, "widest": 64}, id="narrow and wide"),
-    pytest.param(64, {"width": 3, "widest": 1}, id="never wider"),
+    *((size, {}) for size in SIZES[:4]),
+    *((32, options) for options in SOME_OPTIONS),
+    *((48, {"activation": each}) for each in ACTIVATIONS),
+    (64, {"width": 1, "widest": 64}),
 ]
 
 
-@pytest.mark.parametrize(("size", "options"), QUICK)
+@pytest.mark.parametrize(("size", "options"), QUICK, ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_networks_work_learn_and_survive_saving(family, size, options):
     check(family, size, **options)
@@ -92,19 +89,7 @@ def test_networks_of_every_size_norm_and_flag_work_learn_and_survive_saving(fami
         check(family, SIZES[index % len(SIZES)], blocks=blocks, **options)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_only_tanh_bounds_the_pixels(family):
-    bounded, free = (generator(family, 32, last=last) for last in ("tanh", "none"))
-    for network in (bounded, free):
-        with torch.no_grad():
-            for weight in network.parameters():
-                weight += 1
-    raw = free.eval()(latents(4))
-    assert torch.equal(bounded.eval()(latents(4)), raw.tanh())
-    assert raw.abs().max() > 1
-
-
-@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+@pytest.mark.parametrize("make", [generator, discriminator])
 @pytest.mark.parametrize("family", DEEP)
 def test_each_resolution_has_as_many_more_layers_as_blocks_say(family, make):
     one, two, five = (

@@ -13,7 +13,6 @@ from gan.models.registry import FAMILIES
 from gan.objectives.registry import OBJECTIVES
 from gan.params.evaluation import RENAMED_METRICS
 from gan.params.file import load_params, parse_params, parse_text
-from gan.params.optimiser import ARGUMENTS
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SHIPPED = REPOSITORY / "params.yaml"
@@ -190,18 +189,6 @@ def test_arguments_that_the_optimiser_would_refuse_are_refused(optimiser, argume
     message = refusal(edit(changes))
     assert f"{OPTIMISER}: " in message
     assert problem in message
-
-
-@pytest.mark.parametrize("optimiser", ARGUMENTS)
-def test_arguments_of_an_optimiser_keep_their_kinds(optimiser):
-    values = {"betas": [0, 0.9], "nesterov": False, "amsgrad": True, "centered": True}
-    arguments = {name: values.get(name, 0) for name in ARGUMENTS[optimiser]}
-    changes = {f"{OPTIMISER}.optimiser": optimiser, f"{OPTIMISER}.arguments": arguments}
-    found = accept(changes).train.recipe.generator.arguments
-    assert found == arguments
-    for name, value in found.items():
-        kinds = {type(each) for each in (value if name == "betas" else [value])}
-        assert kinds == {bool if name in values and name != "betas" else float}
 
 
 def test_active_values_hold_one_recipe_and_no_length():

@@ -97,21 +97,6 @@ def test_warming_up_the_average_forgets_as_a_power_of_the_images_seen(warm_up):
     assert 1 - average.weight.item() == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("normed", [False, True])
-def test_the_average_converges_to_a_network_that_stands_still(normed, layout):
-    average, network = mix(normed=normed), mix(normed=normed, seed=1)
-    for each in (average, network):
-        each.to(memory_format=layout)
-    network[2].running_mean.fill_(5.0)
-    assert not torch.allclose(average[4].bias, network[4].bias)
-    for step in range(1, 200):
-        update(average, network, 10, step * 10, 50)
-    for mine, theirs in zip(average.parameters(), network.parameters(), strict=True):
-        assert torch.allclose(mine, theirs, atol=1e-6)
-    assert not average[2].running_mean.any()  # buffers are its own
-
-
 def test_recalibration_measures_the_statistics_of_the_inputs_alone():
     data = draw(6, 20, 3, 4, 4) * 3 + 7
     norm = nn.BatchNorm2d(3, momentum=0.3)

@@ -102,16 +102,6 @@ def test_a_schedule_rises_from_nothing_and_falls_to_its_floor(schedule, seen, sh
     assert learning_rate_at(params, seen) == pytest.approx(0.5 * share, rel=1e-12)
 
 
-def test_a_step_of_plain_descent_is_rate_times_gradient():
-    network, loss = quadratic()
-    optimiser = build_optimiser(network, optimiser_params("sgd", 0.5), CPU)
-    set_learning_rate(optimiser, learning_rate_at(optimiser_params(rate=0.5, warm_up=100), 25))
-    before = [each.detach().clone() for each in network.parameters()]
-    steps(optimiser, loss, 1)
-    for first, moved in zip(before, network.parameters(), strict=True):
-        torch.testing.assert_close(moved.detach(), first - 0.125 * 2 * (first - 0.5))
-
-
 @pytest.mark.parametrize(("name", "arguments"), VARIANTS)
 def test_an_optimiser_that_was_saved_resumes_bit_for_bit_at_the_rate_that_is_set(name, arguments):
     params = optimiser_params(name, 0.02, arguments)

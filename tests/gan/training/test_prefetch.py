@@ -84,7 +84,10 @@ def assert_full(got, numbers):
 
 def test_one_thread_fills_no_buffer_before_its_last_copy_has_finished(prefetcher, numbers, copier):
     got = [prefetcher(first) for first in range(0, 20, 2)]
-    prefetcher.close()
+    for _ in range(2):
+        prefetcher.close()
+    with pytest.raises(RuntimeError):
+        prefetcher(3)
     assert numbers.read[:10] == list(range(0, 20, 2))  # each once
     assert [copy.done for copy in copier.copies].count(False) == BUFFERS == len(copier.buffers)
     (thread,) = numbers.threads
@@ -111,14 +114,6 @@ def test_an_error_is_raised_where_its_batch_is_asked_for(prefetcher, numbers, co
     good.append(prefetcher(3))
     copier.settle()
     assert_full(good, [1, 3])
-
-
-def test_closing_twice_ends_it(prefetcher):
-    prefetcher(0)
-    prefetcher.close()
-    prefetcher.close()
-    with pytest.raises(RuntimeError):
-        prefetcher(3)
 
 
 def test_a_thread_does_not_outlive_its_owner(numbers):
