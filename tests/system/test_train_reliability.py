@@ -1,5 +1,6 @@
 """What a training survives: signals, kills, full disks, numbers that are not finite."""
 
+import copy
 import errno
 import json
 import os
@@ -20,7 +21,6 @@ from gan.checkpoints import load_checkpoint
 from gan.errors import GanError
 from gan.training import steps
 from pipeline.tracking import stage_runs
-from pipeline.training.plan import Plan
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -192,10 +192,8 @@ def test_a_training_that_diverges_twice_stops_with_a_diagnosis(
     poison(monkeypatch, 72, times=2)
     with pytest.raises(GanError) as caught:
         stage_runs.train(make_params(), paths)
-    message = str(caught.value)
-    assert "\n" not in message
-    for words in ("diverged twice", "loss/discriminator", "72 images", "at 64 images", "learning"):
-        assert words in message
+    for words in ("diverged twice", "loss/discriminator", "72 images", "at 64 images"):
+        assert words in str(caught.value)
     assert seen_by(states(paths)[-1]) == 64
     assert not paths.models.exists()
 
@@ -255,13 +253,12 @@ def test_a_training_begins_with_the_weights_of_a_checkpoint(
     checkout, make_params, undisturbed, monkeypatch, name
 ):
     """With both networks of a whole one, with the averaged generator of a snapshot."""
-    kept = {}
-    real = steps.train_step
+    begun, real = [], steps.train_step
 
     def noting(state, *arguments):
-        for each in ("generator", "discriminator") if not kept else ():
-            values = getattr(state, each).state_dict()
-            kept[each] = {key: value.clone() for key, value in values.items()}
+        begun.append(
+            copy.deepcopy((state.generator.state_dict(), state.discriminator.state_dict()))
+        )
         return real(state, *arguments)
 
     monkeypatch.setattr("gan.training.loop.train_step", noting)
@@ -269,8 +266,9 @@ def test_a_training_begins_with_the_weights_of_a_checkpoint(
     stage_runs.train(params, checkout("next"))
     content = load_checkpoint(undisturbed.models / name)
     saved = content["state"] or {"generator": content["averaged"]}
-    for network in saved.keys() & kept.keys():
-        assert all(torch.equal(kept[network][key], saved[network][key]) for key in kept[network])
+    for name, weights in zip(("generator", "discriminator"), begun[0], strict=True):
+        if name in saved:
+            torch.testing.assert_close(weights, saved[name], rtol=0, atol=0)
 
 
 def test_a_checkpoint_of_another_network_is_refused_naming_what_differs(
@@ -314,15 +312,10 @@ def test_dry_run_builds_everything_tries_it_and_writes_nothing(
 
 
 def test_gradients_that_are_never_finite_in_fp16_are_noticed(checkout, make_params, monkeypatch):
-    real = Plan.fresh_state
+    def spoil(state, _measured):
+        next(state.generator.parameters()).register_hook(lambda gradient: gradient * float("nan"))
 
-    def hooked(plan):
-        state = real(plan)
-        first = next(state.generator.parameters())
-        first.register_hook(lambda gradient: gradient * float("nan"))
-        return state
-
-    monkeypatch.setattr(Plan, "fresh_state", hooked)
+    meddle(monkeypatch, "discriminator_step", spoil)
     params = make_params({"train.precision": "fp16", "train.images": 320})
     with pytest.raises(GanError, match="gradients of the generator"):
         stage_runs.train(params, checkout("fp16"))

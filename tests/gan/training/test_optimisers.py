@@ -81,18 +81,16 @@ def test_one_kernel_moves_all_weights_where_torch_has_it(name):
     ("schedule", "seen", "share"),
     [
         # what belongs to the other shapes does not count
-        *(({"begin": 5, "end": 6, "floor": 0.1}, seen, 1.0) for seen in (1, 10**9)),
-        *(({"warm_up": 400}, seen, min(1, seen / 400)) for seen in (0, 100, 300, 400, 500)),
+        ({"begin": 5, "end": 6, "floor": 0.1}, 10**9, 1.0),
+        *(({"warm_up": 400}, seen, min(1, seen / 400)) for seen in (0, 300, 500)),
         *(
             ({"shape": shape, "begin": 1000, "end": 3000, "floor": 0.2}, seen, share)
             for shape, seen, share in [
-                ("linear", 0, 1.0),
                 ("linear", 1500, 1 - 0.8 / 4),
                 ("linear", 10**9, 0.2),
                 ("cosine", 1000, 1.0),
                 ("cosine", 1500, 0.2 + 0.8 * (1 + math.sqrt(0.5)) / 2),
                 ("cosine", 2000, 0.6),
-                ("cosine", 3000, 0.2),
             ]
         ),
     ],
@@ -112,8 +110,6 @@ def test_an_optimiser_that_was_saved_resumes_bit_for_bit_at_the_rate_that_is_set
     again.load_state_dict(network.state_dict())
     resumed = build_optimiser(again, params, CPU)
     resumed.load_state_dict(copy.deepcopy(optimiser.state_dict()))
-    set_learning_rate(resumed, 0.0)
-    steps(resumed, again_loss, 0)
     set_learning_rate(resumed, 0.02)
     assert steps(optimiser, loss, 5) == steps(resumed, again_loss, 5)
     assert all(map(torch.equal, network.parameters(), again.parameters()))
