@@ -31,6 +31,8 @@ GALLERY = Gallery(count=450, size=24, seed=7, paint=paint, describe=describe)
 def root():
     with serve(GALLERY, processes=1) as root:
         yield root
+    with pytest.raises(urllib.error.URLError):  # it stops after the block
+        get(f"{root}/robots.txt")
 
 
 def get(url):
@@ -86,10 +88,3 @@ def test_enough_pictures_are_left_of_the_default_gallery():
     assert len({picture_of(post) for post in faults if faults[post] in (None, "busy")}) >= 5000
     assert sum(map(bool, faults.values())) >= 60
     assert sum(picture_of(post) != post for post in faults) >= 20
-
-
-def test_the_server_stops_after_the_block():
-    with serve(GALLERY, processes=1) as root:
-        get(f"{root}/robots.txt")
-    with pytest.raises(urllib.error.URLError):
-        get(f"{root}/robots.txt")
