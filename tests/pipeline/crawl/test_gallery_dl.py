@@ -37,15 +37,8 @@ E621 = {
     "rating": "s",
     "category": "e621",
 }
-FLICKR = {
-    "url": "https://live.staticflickr.com/1/53_abc_o.jpg",
-    "license": "4",
-    "license_name": "Attribution License",
-}
-DEVIANTART = {
-    "url": "https://www.deviantart.com/someone/art/Title-123",
-    "tags": ["Two Words", "portrait"],
-}
+PAGE = "https://www.deviantart.com/someone/art/Title-123"
+PICTURE = "https://live.staticflickr.com/1/53_abc_o.jpg"
 POST = "https://gelbooru.com/index.php?page=post&s=view&id=9876543"
 SOURCES = "https://a.example.com/1 https://b.example.com/2"
 EXPECTED = [
@@ -74,8 +67,11 @@ EXPECTED = [
             SOURCES,
         ),
     ),
-    (FLICKR, Provenance(FLICKR["url"], licence="Attribution License")),
-    (DEVIANTART, Provenance(page=DEVIANTART["url"], tags=("Two Words", "portrait"))),
+    (
+        {"url": PICTURE, "license": "4", "license_name": "Attribution License"},
+        Provenance(PICTURE, licence="Attribution License"),
+    ),
+    ({"url": PAGE, "tags": ["Two Words"]}, Provenance(page=PAGE, tags=("Two Words",))),
     ({}, Provenance()),
 ]
 

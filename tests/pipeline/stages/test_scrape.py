@@ -301,6 +301,12 @@ def test_dvc_pins_restores_and_never_pins_a_difference_in_silence(in_dvc, tmp_pa
     with pytest.raises(GanError, match=r"data\.dvc"):
         ensure(paths)
     assert files_of(paths.data) == whole
+    described = paths.source.read_text()
+    paths.source.write_text(described.replace("mine", "other"))
+    with pytest.raises(GanError, match="dvc pull"):
+        ensure(paths)
+    assert files_of(paths.data) == whole
+    paths.source.write_text(described)
     paths.pin.write_text(text)
 
     # The old data/ is in DVC's cache, so that no copy of it stays behind.
