@@ -232,12 +232,17 @@ def write_checkpoint(
         "averaged": weights,
         "state": training_state(weights) if training else None,
     }
-    digest = hashlib.sha256()
-    _add_to_digest(digest, content)
-    content["sha256"] = digest.hexdigest()
+    content["sha256"] = digest_of(content)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(content, path)
     return weights
+
+
+def digest_of(content: Any) -> str:
+    """sha256 of nested plain values and tensors, with their types and the order of keys."""
+    digest = hashlib.sha256()
+    _add_to_digest(digest, content)
+    return digest.hexdigest()
 
 
 def _add_to_digest(digest: "hashlib._Hash", value: Any) -> None:

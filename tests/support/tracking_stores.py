@@ -1,6 +1,5 @@
 """Stores of tests: SQLite files, a server to kill and restart; functions that read them."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from mlflow import MlflowClient
 
 from pipeline.paths import Paths
@@ -48,8 +48,7 @@ def empty_database(factory: pytest.TempPathFactory) -> Path:
     base = factory.getbasetemp()
     root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "empty-store"
     root.mkdir(exist_ok=True)
-    with (root / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(root / "lock"):
         if not (root / "mlflow.db").is_file():
             MlflowStore(f"sqlite:///{root}/mlflow.db", root)
     return root / "mlflow.db"

@@ -4,11 +4,11 @@ import json
 import sys
 
 import pytest
-import torch
 from corner_features import FILE, save_corners
 from earlier_forms import (
     GENERATOR,
     RUN_KEY,
+    digest_of,
     draw_images,
     identity_of,
     lineage_of,
@@ -85,29 +85,6 @@ def gan(monkeypatch, capsys):
     return run
 
 
-def fresh_state(make_params):
-    params = make_params(EARLIER)
-    return build_state(params.model, 32, params.train, choose_compute("cpu", "float32"))
-
-
-def assert_equal(left, right):
-    """Compare nested plain values and tensors, with their types and the order of keys."""
-    if isinstance(left, dict):
-        assert list(left) == list(right)
-        for key in left:
-            assert_equal(left[key], right[key])
-    elif isinstance(left, list | tuple):
-        assert type(left) is type(right)
-        assert len(left) == len(right)
-        for one, other in zip(left, right, strict=True):
-            assert_equal(one, other)
-    elif isinstance(left, torch.Tensor):
-        assert left.dtype == right.dtype
-        assert torch.equal(left, right)
-    else:
-        assert (type(left), left) == (type(right), right)
-
-
 # checkpoints
 
 
@@ -117,7 +94,7 @@ def test_a_checkpoint_makes_avatars_and_tells_its_lineage(paths, gan, version, t
     weights = write_checkpoint(paths.root / "old.pt", version, training=training)
     gan("generate --ckpt old.pt --seeds 7 --out avatars")
     generator, origin = load_generator(paths.root / "old.pt")
-    assert_equal(dict(generator.state_dict()), weights)
+    assert digest_of(dict(generator.state_dict())) == digest_of(weights)
     assert origin.run_key == RUN_KEY
     told = read_lineage(paths.root / "avatars" / "000007.png")
     assert told["lineage"] == (lineage_of(origin.cache_digest) if version == 3 else {})
@@ -129,9 +106,10 @@ def test_a_checkpoint_makes_avatars_and_tells_its_lineage(paths, gan, version, t
 
 def test_a_training_checkpoint_restores_the_whole_state(tmp_path, make_params):
     weights = write_checkpoint(tmp_path / "state.pt", training=True)
-    state = fresh_state(make_params)
+    params = make_params(EARLIER)
+    state = build_state(params.model, 32, params.train, choose_compute("cpu", "float32"))
     state.load_state_dict(load_checkpoint(tmp_path / "state.pt")["state"])
-    assert_equal(dict(state.state_dict()), training_state(weights))
+    assert digest_of(dict(state.state_dict())) == digest_of(training_state(weights))
     assert float(state.augment_strength) == 0.25
     assert int(state.first_nonfinite_step) == -1
     assert state.metric_sums["loss/generator"] == 1.5
@@ -139,24 +117,17 @@ def test_a_training_checkpoint_restores_the_whole_state(tmp_path, make_params):
     assert state.learning_rate_scale == 0.5
 
 
-def test_a_picture_tells_its_lineage(paths, gan):
+def test_a_picture_tells_its_lineage_and_evaluations_compare(paths, gan):
     write_avatar(paths.root / "old.png")
     lineage = json.dumps(json.loads(gan("lineage old.png --json")[0]))
     about = lineage_of("d3" * 32)
     for value in (RUN_KEY, about["snapshot"], about["decided"]["code_digest"], "d3" * 32):
         assert value in lineage
-
-
-# evaluations
-
-
-def test_evaluations_compare(paths, gan):
     write_evaluation(paths.root / "a", 1004.0, 64)
     write_evaluation(paths.root / "b", 900.0, 192)
     out, _ = gan("compare a/evaluation.json b --json")
-    assert "fd_lite0_64_small6" in out
-    assert "900.0" in out
-    assert "1004.0" in out
+    for value in ("fd_lite0_64_small6", "900.0", "1004.0"):
+        assert value in out
 
 
 # data/ and cache/
@@ -170,31 +141,27 @@ def test_a_cache_is_intact_and_shown(paths, gan):
     assert (paths.root / "sheet.png").is_file()
 
 
-def test_a_training_on_a_cache_begins_with_a_checkpoint(paths, make_params):
-    digest = write_cache(paths.cache, draw_images(24), holdout=4)
-    write_checkpoint(paths.root / "old.pt", 2, training=True)
-    train_stage.run(make_params(EARLIER | {"train.init_from": "old.pt"}), paths, Tracker())
-    content = load_checkpoint(paths.models / "final.pt")
-    assert content["origin"]["cache_digest"] == digest
-    assert list(content["averaged"]) == list(GENERATOR)
-    earlier = load_checkpoint(paths.root / "old.pt")
-    assert list(content) == list(earlier)
-    assert list(content["state"]) == list(earlier["state"])
-
-
-# progress of trainings
-
-
-def test_a_training_of_other_code_starts_afresh_and_says_so(paths, make_params, capsys):
-    params = make_params(EARLIER)
+def test_a_training_of_other_code_starts_afresh_and_one_begins_with_a_checkpoint(
+    paths, make_params, capsys
+):
     digest = write_cache(paths.cache, draw_images(24), holdout=4)
     folder = write_progress(paths.progress, identity_of(digest))
     before = (folder / "state-000000000032.pt").read_bytes()
-    train_stage.run(params, paths, Tracker())
+    train_stage.run(make_params(EARLIER), paths, Tracker())
     (line,) = [text for text in capsys.readouterr().err.splitlines() if "code_digest" in text]
     assert identity_of(digest)["code_digest"][:12] in line
     assert load_checkpoint(paths.models / "final.pt")["origin"]["images_seen"] == 16
     assert (folder / "state-000000000032.pt").read_bytes() == before
+
+    write_checkpoint(paths.root / "old.pt", 2, training=True)
+    train_stage.run(make_params(EARLIER | {"train.init_from": "old.pt"}), paths, Tracker())
+    content, earlier = (
+        load_checkpoint(each) for each in (paths.models / "final.pt", paths.root / "old.pt")
+    )
+    assert content["origin"]["cache_digest"] == digest
+    assert list(content["averaged"]) == list(GENERATOR)
+    assert list(content) == list(earlier)
+    assert list(content["state"]) == list(earlier["state"])
 
 
 # records and runs

@@ -190,8 +190,20 @@ def test_kept_records_come_before_files_and_leave_no_double_points(outs, paths, 
 
 
 @pytest.mark.slow
-def test_an_evaluation_of_another_training_is_left_out_and_named(outs, paths, synced):
-    evaluation = paths.reports / "evaluation.json"
+def test_an_evaluation_of_another_training_is_left_out_and_other_outs_are_refused(
+    outs, paths, synced, capsys
+):
+    evaluation, snapshot = paths.reports / "evaluation.json", paths.root / SNAPSHOT
+    generator, origin = load_generator(snapshot)
+    save_checkpoint(snapshot, replace(origin, run_key="f" * 64), generator)
+    with pytest.raises(GanError, match="1 of 1"):
+        sync.run(paths)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert outs[:16] in line
+    assert "f" * 16 in line
+    assert read_runs(paths) == []
+
+    save_checkpoint(snapshot, origin, generator)
     content = json.loads(evaluation.read_text())
     content["subject"]["run_key"] = "f" * 64
     evaluation.write_text(json.dumps(content))
@@ -201,16 +213,3 @@ def test_an_evaluation_of_another_training_is_left_out_and_named(outs, paths, sy
     assert sorted(run.data.metrics) == ["loss/generator", "score/real"]
     assert artifacts(paths, run.info.run_id, "evaluation") == []
     assert client_of(paths).search_logged_models([run.info.experiment_id]) == []
-
-
-@pytest.mark.slow
-def test_outs_of_two_trainings_are_refused_and_both_are_named(outs, paths, capsys):
-    snapshot = paths.models / SNAPSHOT.removeprefix("models/")
-    generator, origin = load_generator(snapshot)
-    save_checkpoint(snapshot, replace(origin, run_key="f" * 64), generator)
-    with pytest.raises(GanError, match="1 of 1"):
-        sync.run(paths)
-    (line,) = capsys.readouterr().out.splitlines()
-    assert outs[:16] in line
-    assert "f" * 16 in line
-    assert read_runs(paths) == []

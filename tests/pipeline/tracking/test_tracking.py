@@ -111,37 +111,29 @@ def test_a_stage_keeps_its_metrics_and_is_marked_as_it_ended(stored, paths, sync
 
 @pytest.mark.slow
 def test_results_are_added_to_the_newest_run_of_the_key_whose_end_stays(stored, paths, picture):
-    for name in ("first", "second"):
-        run = begin(paths, name)
-        run.tags({"run_key": "k1"})
-        run.close()
-    before = client_of(paths).get_run(run.run_id).info
-    results = attach_to_run(paths, experiment="avatars", run_key="k1", name="unused")
-    results.metrics({"fid_5k": 33.5}, 640)
-    results.image("best", picture, 640)
-    results.artifact(picture, "models")
-    results.flush()
-    after = client_of(paths).get_run(run.run_id)
-    assert results.run_id == run.run_id
-    assert history(paths, run.run_id, "fid_5k") == [(640, 33.5)]
-    assert (after.info.status, after.info.end_time) == (before.status, before.end_time)
-    assert artifacts(paths, run.run_id, "models") == ["models/grid.png"]
-    assert len(read_runs(paths)) == 2
-
-
-@pytest.mark.slow
-def test_results_without_a_run_create_one(stored, paths):
-    given = {"experiment": "avatars", "run_key": "k9", "name": "pulled"}
-    for value in (40.0, 39.0):
+    given = {"experiment": "avatars", "run_key": "k1", "name": "pulled"}
+    for value in (40.0, 39.0):  # the first one creates a run
         results = attach_to_run(paths, **given, params={"train": {"seed": 3}})
         results.metrics({"fid_5k": value}, int(value))
         results.flush()
     (run,) = read_runs(paths)
-    assert run.info.status == "FINISHED"
-    assert run.info.run_name == "pulled"
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "pulled")
     assert run.data.params == {"train.seed": "3"}
     assert history(paths, run.info.run_id, "fid_5k") == [(39, 39.0), (40, 40.0)]
     assert list((paths.root / "logs" / "runs").iterdir()) == []
+
+    newest = begin(paths)
+    newest.close()
+    before = client_of(paths).get_run(newest.run_id).info
+    results = attach_to_run(paths, **given)
+    results.image("best", picture, 640)
+    results.artifact(picture, "models")
+    results.flush()
+    after = client_of(paths).get_run(newest.run_id).info
+    assert results.run_id == newest.run_id
+    assert (after.status, after.end_time) == (before.status, before.end_time)
+    assert artifacts(paths, newest.run_id, "models") == ["models/grid.png"]
+    assert len(read_runs(paths)) == 2
 
 
 # killed and resumed
