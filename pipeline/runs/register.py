@@ -20,13 +20,15 @@ from pipeline.tracking.descriptions import describe_training
 from pipeline.tracking.mlflow.store import MlflowStore, tracking_uri
 from pipeline.tracking.model.card import model_card, without_front
 from pipeline.tracking.model.log_model import (
+    LONGEST,
     Weights,
     find_model,
     generator_only,
     is_ready,
     log_weights,
+    read_card,
+    register_version,
 )
-from pipeline.tracking.model.registry import LONGEST, read_card, register_version
 from pipeline.tracking.open_run import attach_to_run, experiment_name
 
 PORT = 5001  # 5000 is the UI's
