@@ -22,34 +22,20 @@ def test_good_boxes_are_kept_best_first_in_whatever_order_they_come():
 
 
 @pytest.mark.parametrize(
-    ("box", "reason", "detail"),
+    ("box", "reason"),
     [
-        (Box(5, 6, 42.9, 50), "face too small", "43x50 at 5,6: under 43 pixels"),
-        (
-            Box(5, 6, 79, 79),
-            "face too small for its picture",
-            "79x79 at 5,6: 0.099 of its short side, under 0.1",
-        ),
-        (
-            Box(-30, 100, 90, 90),
-            "box leaves the picture",
-            "90x90 at -30,100: the picture is 1000x800",
-        ),
-        (
-            Box(2000, 90, 90, 90),
-            "box leaves the picture",
-            "90x90 at 2000,90: the picture is 1000x800",
-        ),
-        (
-            Box(100, 100, 90, 190),
-            "box too long or too flat",
-            "90x190 at 100,100: one side is 2.1 times the other",
-        ),
-        (Box(9, 9, 90, 90, 0.45), "score too low", "90x90 at 9,9: score 0.45, under 0.5"),
+        (Box(5, 6, 42.9, 50), "face too small"),
+        (Box(5, 6, 79, 79), "face too small for its picture"),
+        (Box(-30, 100, 90, 90), "box leaves the picture"),
+        (Box(2000, 90, 90, 90), "box leaves the picture"),
+        (Box(100, 100, 90, 190), "box too long or too flat"),
+        (Box(9, 9, 90, 90, 0.45), "score too low"),
     ],
 )
-def test_a_rejected_box_has_its_reason(box, reason, detail):
-    assert choose(box) == ([], [(reason, detail)])
+def test_a_rejected_box_has_its_reason(box, reason):
+    kept, [(found, detail)] = choose(box)
+    assert (kept, found) == ([], reason)
+    assert detail.startswith(f"{box}: ")
 
 
 def test_a_box_at_the_limits_is_kept():
@@ -64,6 +50,8 @@ def test_of_two_boxes_on_one_face_the_better_one_is_kept():
     inside = Box(110, 110, 80, 80, 1.0)
     assert choose(good, inside)[0] == [inside]
     assert choose(good, Box(160, 100, 100, 100, 0.8))[1] == []
+    absurd = Box(100, 100, 90, 300, 1.0)
+    assert choose(absurd, good)[0] == [good]
     large = Box(90, 90, 110, 110, 0.9)
     assert choose(good, large)[0] == [large]
 
@@ -74,8 +62,3 @@ def test_faces_past_the_limit_are_the_worst_ones():
     assert kept == faces[:1:-1]
     assert rejects[0] == ("more faces than allowed", "90x90 at 100,0: 3 better ones are kept")
     assert len(rejects) == 2
-
-
-def test_a_rejected_box_does_not_suppress_another():
-    absurd, face = Box(100, 100, 90, 300, 1.0), Box(100, 100, 90, 90, 0.6)
-    assert choose(absurd, face)[0] == [face]

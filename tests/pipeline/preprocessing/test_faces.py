@@ -165,12 +165,8 @@ def test_a_cascade_finds_what_its_file_describes(cascade, scale):
     expected = Box(*(scale * place for place in (100, 40, 120, 120)))
     assert intersection_over_union(box, expected) > 0.75
     assert box.score >= 5
-
-
-def test_opencvs_own_cascades_can_be_read_and_find_nothing(cascade):
     ours = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
     assert Cascade(ours).find(dark_square()) == []
-    assert Cascade(cascade).find(Image.new("RGB", (300, 200), "white")) == []
 
 
 def test_a_cascade_is_recorded_by_the_content_of_its_file(cascade, tmp_path):
@@ -224,6 +220,11 @@ def test_boxes_are_found_by_sha256_and_by_url(tmp_path):
     )
     both = (Box(1, 2.5, 30, 40, 0.9), Box(5, 6, 70, 80, 1.0))
     assert read_boxes(file) == {SHA: both, "/ü.png": ()}
+    with pytest.raises(GanError, match=r"boxes\.jsonl"):
+        read_boxes(box_file(tmp_path))
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(GanError, match=r"boxes\.jsonl"):
+        read_boxes(file)
 
 
 GOOD = {"sha256": SHA, "boxes": []}
@@ -233,14 +234,10 @@ GOOD = {"sha256": SHA, "boxes": []}
     ("line", "named"),
     [
         ("{", "JSON"),
-        ("[1]", "object"),
         ({"boxes": []}, "sha256"),
         ({"sha256": "abc", "boxes": []}, "sha256 = 'abc'"),
-        ({"url": "/a.png"}, "boxes"),
-        ({"url": "/a.png", "boxes": [1, 2, 3, 4]}, r"boxes\.0"),
         ({"url": "/a.png", "boxes": [[1, 2, 3, 4, 5, 6]]}, r"boxes\.0"),
         ({"url": "/a.png", "boxes": [[1, 2, "3", 4]]}, r"boxes\.0\.2 = '3'"),
-        ({"url": "/a.png", "boxes": [[1, 2, True, 4]]}, r"boxes\.0\.2 = True"),
         ('{"url": "/a.png", "boxes": [[1, 2, 1e999, 4]]}', r"boxes\.0\.2 = inf"),
         ({"url": "/a.png", "boxes": [[1, 2, 0, 4, 1]]}, r"boxes\.0 = .*width"),
         ({"sha256": SHA, "boxes": [[1, 2, 3, 4]]}, "line 1"),
@@ -253,29 +250,15 @@ def test_an_error_names_the_number_of_an_invalid_line(tmp_path, line, named):
     assert "\n" not in str(caught.value)
 
 
-def test_an_empty_box_file_and_a_binary_one_are_errors(tmp_path):
-    with pytest.raises(GanError, match=r"boxes\.jsonl"):
-        read_boxes(box_file(tmp_path))
-    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(GanError, match="binary"):
-        read_boxes(tmp_path / "binary")
-
-
 # --- settings ---
 
 
-@pytest.mark.parametrize("detector", ["cascade", "boxes"])
-def test_a_file_that_is_not_there_is_an_error(tmp_path, detector):
-    with pytest.raises(GanError, match=r"faces\.file"):
-        choose_detector(settings(detector=detector, file="absent"), tmp_path)
+def test_a_file_that_is_absent_or_elsewhere_is_an_error(tmp_path):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(GanError, match="folder"):
-        choose_detector(settings(detector=detector, file="folder"), tmp_path)
-
-
-@pytest.mark.parametrize(
-    "changes", [{"detector": "boxes"}, {"detector": "cascade", "file": "../x.xml"}]
-)
-def test_a_file_that_is_not_in_faces_is_refused(changes):
-    with pytest.raises(ValueError, match="faces/"):
-        settings(**changes)
+    for chosen in ("cascade", "boxes"):
+        for name, named in (("absent", r"faces\.file"), ("folder", "folder")):
+            with pytest.raises(GanError, match=named):
+                choose_detector(settings(detector=chosen, file=name), tmp_path)
+    for changes in ({"detector": "boxes"}, {"detector": "cascade", "file": "../x.xml"}):
+        with pytest.raises(ValueError, match="faces/"):
+            settings(**changes)

@@ -33,7 +33,6 @@ def measured(**changes):
     [
         ((47, 900), SMALL_PICTURE, "47x900, a side under 48 pixels"),
         ((48, 97), LONG_PICTURE, "48x97, 2.02 to 1, over 2"),
-        ((2001, 1000), LONG_PICTURE, "2001x1000, 2.001 to 1, over 2"),
     ],
 )
 def test_a_picture_beyond_a_limit_is_rejected_with_its_size(size, reason, detail):
@@ -62,8 +61,6 @@ def test_without_limits_everything_passes_and_one_is_enough_to_measure():
     ("changes", "reason", "detail"),
     [
         ({"contrast": 7.5}, "nearly one tone", "contrast 7.5, under 8"),
-        ({"one_colour": 0.97265625}, "nearly one colour", "one colour 0.973, over 0.95"),
-        ({"sharpness": 12.3}, "blurred", "sharpness 12.3, under 20"),
         ({"colour": 0}, "grey", "colour 0, under 2"),
         ({"sharpness": 19.9996}, "blurred", "sharpness 19.9996, under 20"),
         ({"one_colour": 0.95004}, "nearly one colour", "one colour 0.95004, over 0.95"),
@@ -79,6 +76,6 @@ def test_an_avatar_beyond_a_limit_has_its_fault(changes, reason, detail):
 
 def test_of_several_faults_the_first_in_order_counts():
     worse = {"contrast": 0.0, "one_colour": 1.0, "sharpness": 0.0, "colour": 0.0}
-    for number in range(len(QUALITY_LIMITS)):
-        assert find_faults(measured(**worse), LIMITS).tolist() == [number + 1]
-        del worse[QUALITY_LIMITS[number].measure]
+    for number, limit in enumerate(QUALITY_LIMITS, start=1):
+        assert find_faults(measured(**worse), LIMITS).tolist() == [number]
+        del worse[limit.measure]

@@ -45,11 +45,8 @@ def test_of_entries_with_equal_files_the_first_counts(tmp_path):
     assert same["entry"].tolist() == [2, 4, 5]
     assert plan.entries["entry"][plan.same_pictures].tolist() == [0, 0, 1]
     dataset = Dataset.open(tmp_path / "data")
-    assert [row.url for row in dataset.entries_at(same["offset"].tolist())] == [
-        "/images/2.png",
-        "/images/4.png",
-        "/images/5.png",
-    ]
+    urls = [row.url for row in dataset.entries_at(same["offset"].tolist())]
+    assert urls == [f"/images/{number}.png" for number in (2, 4, 5)]
 
 
 def test_the_last_64_bits_of_the_hash_decide_the_split():

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.preprocessing.faces.rules import Reject
 from pipeline.preprocessing.near_duplicates import NOT_COMPUTED
-from pipeline.preprocessing.outcome import Outcome, Rejected, count_reasons, rejects_table
+from pipeline.preprocessing.outcome import Outcome, Rejected, rejects_table
 from pipeline.preprocessing.plan import ENTRY_DTYPE
 from pipeline.preprocessing.selection import Selection
 
@@ -68,8 +68,3 @@ def test_a_table_is_read_back_whole_with_any_characters_in_it():
         "row\turl\treason\tdetail",
         "3\t/a b c\tunreadable\tbad file \\ud800",
     ]
-
-
-def test_reasons_are_counted_most_frequent_first():
-    rejects = [Rejected(0, 0, "/0.png", Reject(reason)) for reason in "bbcccaa"]
-    assert list(count_reasons(rejects).items()) == [("c", 3), ("a", 2), ("b", 2)]

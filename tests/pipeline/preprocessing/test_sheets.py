@@ -86,13 +86,10 @@ def test_the_nearest_meet_at_the_limit_and_kept_ones_fill_the_line():
     assert (left, right) == ([*range(43, 50)], [*range(50, 57)])
     left, right, _ = examples(range(100), 2)
     assert (left, right) == ([0, 1], [*range(2, AT_LIMIT)])
+    for maximum in (True, False):  # a value on the limit is kept, also in single precision
+        assert sort_by_limit(np.array([0.95], np.float32), 0.95, maximum)[1] == 0
     left, right, spread = examples(range(30), 99)
     assert (left, right, spread) == ([*range(23, 30)], [], [])
-
-
-@pytest.mark.parametrize("maximum", [True, False])
-def test_a_value_on_the_limit_is_kept_also_in_single_precision(maximum):
-    assert sort_by_limit(np.array([0.95], np.float32), 0.95, maximum)[1] == 0
 
 
 def test_a_limit_at_a_percentile_leaves_out_that_share_of_the_kept():
@@ -139,7 +136,7 @@ def faces(count, reason="face too small", first=0):
     return [Rejected(first + i, first + i, f"/{i}.png", reject) for i in range(count)]
 
 
-def test_the_box_is_drawn_where_it_is_on_the_picture():
+def test_the_box_is_drawn_on_the_picture_and_a_filtered_avatar_is_shown_itself():
     (line,) = list_rejects(faces(1), page, forbidden)
     tile = np.asarray(line.tiles[0])
     # 400x200 in a tile of 128: scale 0.32, 32 pixels down; the box is 32x32 at 32,48
@@ -148,6 +145,9 @@ def test_the_box_is_drawn_where_it_is_on_the_picture():
     assert red.max(axis=0).tolist() == [80, 64]
     assert tuple(tile[64, 10]) == tuple(tile[64, 48]) == GREEN
     assert tuple(tile[5, 5]) not in (GREEN, RED)
+    blurred = Rejected(5, 5, "/5.png", Reject("blurred", "sharpness 3", Box(1, 1, 9, 9)), avatar=9)
+    (line,) = list_rejects([blurred], forbidden, avatar)
+    assert shown(line.tiles[0]) == 9
 
 
 def test_a_sample_of_each_reason_is_spread_evenly_in_manifest_order():
@@ -169,19 +169,9 @@ def test_a_picture_that_cannot_be_opened_is_shown_by_its_reason():
     def load(number):
         raise BadImageError
 
-    tiles = [
-        list_rejects([Rejected(7, 7, "/7", Reject("unreadable", why))], load, forbidden)[0].tiles[
-            0
-        ]
-        for why in ("image file is truncated", "")
-    ]
-    assert (np.asarray(tiles[0])[:TILE] != np.asarray(tiles[1])[:TILE]).any()
-
-
-def test_a_filtered_avatar_is_shown_itself():
-    blurred = Rejected(5, 5, "/5.png", Reject("blurred", "sharpness 3", Box(1, 1, 9, 9)), avatar=9)
-    (line,) = list_rejects([blurred], forbidden, avatar)
-    assert shown(line.tiles[0]) == 9
+    bad = [Rejected(7, 7, "/7", Reject("unreadable", why)) for why in ("truncated", "")]
+    tiles = [np.asarray(list_rejects([each], load, forbidden)[0].tiles[0]) for each in bad]
+    assert (tiles[0][:TILE] != tiles[1][:TILE]).any()
 
 
 # --- pairs ---

