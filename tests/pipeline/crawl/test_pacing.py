@@ -168,30 +168,21 @@ def test_a_host_that_answers_now_and_then_is_not_given_up(server, tmp_path):
     assert {entry.reason for entry in entries} == {"HTTP 500", "HTTP 404"}
 
 
-class Pages(Listing):
-    """Four pages of 30 images each on one host, with the images on another."""
-
-    def __init__(self, root, images):
-        super().__init__()
-        self.root, self.images = root, images
-
-    def start(self):
-        return ListingPage(pages=[PageRequest(f"{self.root}/list/0", 0)])
-
-    def read(self, page, response):
-        found = [
-            ListedImage(index, page.url, f"{self.images}/{index}.png")
-            for index in range(30 * page.place, 30 * (page.place + 1))
-        ]
-        following = page.place + 1
-        more = [PageRequest(f"{self.root}/list/{following}", following)] if following < 4 else []
-        return ListingPage(found, more)
-
-
 def test_the_next_page_waits_for_the_images_of_this_one_though_they_are_elsewhere(
     server, tmp_path
 ):
-    listing = Pages(server.root, f"http://cdn.test:{server.port}")
+    def list_page(number):
+        return PageRequest(f"{server.root}/list/{number}", number)
+
+    def read(page, answer):
+        places = range(30 * page.place, 30 * (page.place + 1))
+        url = f"http://cdn.test:{server.port}"
+        found = [ListedImage(place, page.url, f"{url}/{place}.png") for place in places]
+        return ListingPage(found, [list_page(page.place + 1)] if page.place < 3 else [])
+
+    listing = Listing()
+    listing.start = lambda: ListingPage(pages=[list_page(0)])
+    listing.read = read
     allowed = [server.place, f"cdn.test:{server.port}"]
     entries = crawl(listing, tmp_path, allowed, Names.here("cdn.test"), connections=2)
     assert len(entries) == 120
