@@ -60,6 +60,8 @@ def furthest(first: dict, second: dict) -> float:
 
 
 def test_one_process_is_alone_and_hands_back_what_it_got(monkeypatch):
+    with join_world(CPU) as world:
+        assert world == ALONE
     for name, value in (PLACE | {"WORLD_SIZE": "1"}).items():
         monkeypatch.setenv(name, value)
     network, values = build_normed(), {"loss": torch.tensor(2.0)}
