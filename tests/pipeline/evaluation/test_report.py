@@ -110,16 +110,6 @@ def test_names_digests_protocols_and_notes_are_all_on_the_page(make):
     assert [each for each in texts if each not in text] == []
 
 
-def test_every_reference_is_listed_with_its_description_and_count():
-    result = crowded_result()
-    result["references"]["holdout"]["count"] = None  # a statistics file doesn't say
-    sources = [text_of(each) for each in parse_page(result).xpath("//div[@class='source']")]
-    for name, each in result["references"].items():
-        (source,) = [text for text in sources if each["digest"] in text]
-        count = "" if each["count"] is None else f"{each['count']:,} images"
-        assert all(text in source for text in (name, each["what"], count))
-
-
 def test_pictures_come_back_byte_for_byte_and_others_are_refused(pictures):
     page = parse_page(checkpoint_result(), pictures)
     images = page.xpath("//img")
@@ -161,16 +151,12 @@ def test_hostile_texts_are_escaped(pictures):
     assert not [name for name in page.xpath("//@*") if str(name.attrname).startswith("on")]
 
 
-@pytest.mark.parametrize("make", [checkpoint_result, folder_result])
-def test_other_data_than_a_checkpoint_s_training_data_is_an_alert(make):
+@pytest.mark.parametrize(("make", "alerts"), [(checkpoint_result, 1), (folder_result, 0)])
+def test_other_data_than_a_checkpoint_s_training_data_is_an_alert(make, alerts):
     result = make()
     assert not parse_page(result).xpath("//*[@class='loud']")
     result["references"]["train"]["other"] = True
-    page = parse_page(result)
-    boxes = [text_of(box) for box in page.xpath("//*[@class='loud']")]
-    # a folder has no training data that could be other
-    assert len(boxes) == (make is checkpoint_result)
-    assert all("train split of the cache" in box for box in boxes)
+    assert len(parse_page(result).xpath("//*[@class='loud']")) == alerts
 
 
 def centre(circle):
@@ -211,15 +197,6 @@ def test_curves_of_any_values_stay_within_the_chart(curve):
         assert 34 <= y <= 230
 
 
-def test_a_snapshot_that_was_taken_without_a_distance_has_no_curve():
-    result = checkpoint_result()
-    result["selection"] |= {"curve": [], "key": None, "seed": None}
-    page = parse_page(result)
-    assert not page.xpath("//svg")
-    assert "96,000 images seen" in text_of(page)
-    assert states(result)["Selection"] == "doubt"
-
-
 def test_a_suspicious_memorisation_test_is_marked_and_its_pairs_are_listed():
     result = checkpoint_result()
     assert not parse_page(result).find_class("test")[0].find_class("bad")
@@ -236,11 +213,14 @@ def test_a_suspicious_memorisation_test_is_marked_and_its_pairs_are_listed():
         assert exact == [pair["distance"], pair["relative"]]
 
 
-def test_a_result_without_anything_optional_is_a_page():
+def test_a_result_without_a_curve_or_anything_optional_is_a_page():
     page = parse_page(folder_result() | {"metrics": {}})
     assert page.xpath("//h2/text()") == ["Summary", "Metrics", "Protocol"]
     assert not page.xpath("//table")
-    assert "48 \N{MULTIPLICATION SIGN} 64 pixels" in text_of(page)
+    result = checkpoint_result()
+    result["selection"] |= {"curve": [], "key": None, "seed": None}
+    assert not parse_page(result).xpath("//svg")
+    assert states(result)["Selection"] == "doubt"
 
 
 @pytest.mark.parametrize(
@@ -249,8 +229,8 @@ def test_a_result_without_anything_optional_is_a_page():
 def test_headlines_are_of_inception_if_it_is_an_extractor(make, extractor):
     result = make()
     cards = parse_page(result).xpath("//ul[@class='cards']/li/code")
-    assert len(cards) == 6
-    assert {result["metrics"][each.text_content()]["extractor"] for each in cards} == {extractor}
+    keys = [each.text_content() for each in cards]
+    assert [result["metrics"][key]["extractor"] for key in keys] == [extractor] * 6
 
 
 def change_all(result, **values):
@@ -258,25 +238,16 @@ def change_all(result, **values):
         each |= {key: value for key, value in values.items() if each[key] is not None}
 
 
-@pytest.mark.parametrize("images", [2048, 4603])
-def test_a_careful_evaluation_passes_every_check(images):
-    result = checkpoint_result()
-    change_all(result, extractor="inception", reals=images, fakes=images)
-    assert set(states(result).values()) == {"ok"}
-
-
 @pytest.mark.parametrize(
     ("about", "state", "change"),
     [
         ("Data", "bad", lambda r: r["references"]["train"].update(other=True)),
         ("Data", "doubt", lambda r: r.update(references={})),
-        ("Data", "doubt", lambda r: r.update(subject=folder_result()["subject"])),
         ("Selection", "bad", lambda r: r["selection"].update(seed=2)),
         ("Selection", "doubt", lambda r: r.update(selection=None)),
         ("Spread", "doubt", lambda r: r["protocol"].update(seeds=[2, 3])),
         ("Sample size", "doubt", lambda r: r["metrics"]["fd_lite0_5k"].update(reals=2047)),
         ("Sample size", "doubt", lambda r: r["metrics"]["recall_lite0_5k"].update(fakes=2047)),
-        ("Sample size", "doubt", lambda r: r["metrics"]["fd_lite0_5k"].update(reals=None)),
         ("Memorisation", "doubt", lambda r: r.update(memorisation={})),
         ("Memorisation", "bad", lambda r: r["memorisation"]["lite0"].update(suspicious=True)),
         (
@@ -290,8 +261,8 @@ def test_a_careful_evaluation_passes_every_check(images):
 )
 def test_each_doubt_is_raised_by_its_check(about, state, change):
     result = checkpoint_result()
-    change_all(result, extractor="inception", reals=4603)
-    assert states(result).get(about, "ok") == "ok"
+    change_all(result, extractor="inception", reals=2048, fakes=2048)
+    assert set(states(result).values()) == {"ok"}
     change(result)
     assert states(result)[about] == state
 
@@ -300,21 +271,17 @@ def test_the_page_states_the_quantisation_of_to_images():
     text = text_of(parse_page(checkpoint_result()))
     assert "round((x + 1) · 127.5), clipped to 0 to 255" in text
     pixels = torch.linspace(-1.1, 1.1, 1001)
-    stated = ((pixels + 1) * 127.5).round().clamp(0, 255)
-    assert torch.equal(to_images(pixels).float(), stated)
+    assert torch.equal(to_images(pixels).float(), ((pixels + 1) * 127.5).round().clamp(0, 255))
 
 
 @pytest.mark.parametrize(
     ("value", "deviation", "text"),
     [
-        (941.0712, 2.13, "941.1"),
         (941.0712, 21.3, "941"),
         (941.0712, None, "941.1"),
-        (12345.6, None, "12,346"),
         (-0.0004, 0.001, "\N{MINUS SIGN}0.0004"),
         (0.0, None, "0"),
         (1e-12, None, "1.0e\N{MINUS SIGN}12"),
-        (5.0, 0.0, "5.000"),
         (float("nan"), None, "nan"),
     ],
 )

@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 from contextlib import closing
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 from evaluated_runs import evaluate_run, one_protocol, write_run
@@ -21,6 +20,7 @@ from pipeline.runs.columns import choose_columns
 from pipeline.runs.find import Runs, UnknownRunError, digits_of_ids
 from pipeline.runs.table import all_columns, metrics_to_show
 from pipeline.tracking import open_run
+from pipeline.tracking.mlflow import reader
 from pipeline.tracking.mlflow.reader import StoredRun
 
 NOW = int(datetime.now().timestamp() * 1000)
@@ -119,74 +119,37 @@ def test_json_has_whole_ids_and_everything_recorded(store, capsys):
 
 
 @pytest.mark.slow
-def test_metrics_parameters_and_tags_can_be_columns(store, capsys):
+def test_metrics_parameters_and_tags_can_be_columns_and_unknown_ones_name_the_nearest(
+    store, capsys
+):
     paths, _ = store
     text = list_runs(paths, capsys, columns=["train.objective", "best_images_seen", "stage"])
-    assert "hinge" in text
-    assert "36,000" in text
-    assert "train" in text
+    assert all(each in text for each in ("hinge", "36,000", "train"))
     text = refusal(lambda: list_runs(paths, capsys, columns=["train.objectiv"]))
     assert text.startswith("train.objectiv: ")
     assert "train.objective?" in text
-
-
-@pytest.mark.slow
-def test_an_unknown_metric_is_refused_with_any_characters_and_names_the_nearest(store, capsys):
     for by in ("", "a`b", 'say "x"', "metrics.fid_10k", "[b]", "train.objective", "fid_10"):
-        text = refusal(lambda by=by: list_runs(store[0], capsys, by=by))
-        assert f"{by}: no training has such a metric" in text
+        text = refusal(lambda by=by: list_runs(paths, capsys, by=by))
+        assert text.startswith(f"{by}: no training has such a metric")
     assert "did you mean fid_10k" in text
 
 
 @pytest.mark.slow
-def test_stores_without_trainings_or_answers_are_errors(store, capsys, monkeypatch, tmp_path):
-    paths = Paths(tmp_path)
-    with pytest.raises(UnknownRunError):
-        list_runs(paths, capsys)
-    assert not list(tmp_path.iterdir())
+def test_a_store_without_trainings_is_an_error(store, capsys, tmp_path):
     shutil.copyfile(store[0].root / "mlflow.db", tmp_path / "mlflow.db")
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection, connection:
         connection.execute("UPDATE runs SET lifecycle_stage = 'deleted'")
     with pytest.raises(UnknownRunError):
-        list_runs(paths, capsys)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
-    text = refusal(lambda: list_runs(paths, capsys))
-    assert text.startswith("http://127.0.0.1:9: ")
-
-
-def multiply(database: Path, run_id: str, count: int) -> None:
-    """Add copies of a run, by SQL: MLflow takes minutes to write so many."""
-    later = NOW + 10**9
-    same = "experiment_id, user_id, source_type, source_name"
-    copied = (
-        "INSERT INTO runs (run_uuid, name, status, start_time, lifecycle_stage, artifact_uri, "
-        f"{same}) SELECT ?, 'n', 'FINISHED', ?, 'active', '', {same} FROM runs WHERE run_uuid = ?"
-    )
-    point = "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)"
-    with closing(sqlite3.connect(database)) as connection, connection:
-        for i in range(count):
-            new = f"{i:032x}"
-            connection.execute(copied, (new, later + i, run_id))
-            for table, key, value in (
-                ("tags", "run_key", f"{i:064x}"),
-                *(("params", f"p{k}", "1") for k in range(60)),
-            ):
-                into = f"INSERT INTO {table} (key, value, run_uuid) VALUES (?, ?, ?)"
-                connection.execute(into, (key, value, new))
-            for key, scale in (("loss/generator", 7), ("loss/discriminator", 3)):
-                values = (key, i / scale, later, i, 0, new)
-                connection.execute(f"{point} VALUES (?, ?, ?, ?, ?, ?)", values)
+        list_runs(Paths(tmp_path), capsys)
 
 
 @pytest.mark.slow
-def test_more_runs_than_a_page_are_listed_in_order(store, tmp_path, capsys):
-    paths, ids = Paths(tmp_path), store[1]
-    shutil.copyfile(store[0].root / "mlflow.db", tmp_path / "mlflow.db")
-    multiply(tmp_path / "mlflow.db", ids["one"], 540)
-    runs = json.loads(list_runs(paths, capsys, limit=530, as_json=True))
-    assert [run["images_seen"] for run in runs] == list(range(539, 9, -1))
-    best = json.loads(list_runs(paths, capsys, by="loss/generator", limit=501, as_json=True))
-    assert [run["metrics"]["loss/generator"] for run in best] == [i / 7 for i in range(501)]
+@pytest.mark.parametrize("page", [1, 3])
+def test_more_runs_than_a_page_are_listed_in_order(store, capsys, monkeypatch, page):
+    monkeypatch.setattr(reader, "PAGE", page)
+    for limit in (2, 3, 20):
+        runs = json.loads(list_runs(store[0], capsys, limit=limit, as_json=True))
+        assert [run["name"] for run in runs] == ["again", "bare", "two", "one"][:limit]
 
 
 # the table
@@ -255,9 +218,7 @@ def test_metrics_of_most_runs_come_first_then_the_more_trusted():
     [
         ("fid_10k", "lower", "lower is better"),
         ("selection/fd_lite0_2048", "lower", "the smallest first"),
-        ("checkpoint/is_10k", "higher", "the largest first"),
         ("loss/generator", "lower", "lower is better"),
-        ("recall_lite0_5k", "higher", "higher is better"),
         ("kid_se_10k", "lower", "the smallest first"),
         ("throughput/images_per_second", "higher", "the largest first"),
     ],
