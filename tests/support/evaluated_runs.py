@@ -3,12 +3,22 @@
 import json
 from pathlib import Path
 
+import pytest
 from evaluation_result import checkpoint_result, folder_result, metric
 
+from gan.errors import GanError
 from pipeline.paths import Paths
 from pipeline.tracking.open_run import attach_to_run, start_run
 
 SAME = "a" * 16
+
+
+def refusal(call) -> str:
+    """The one line with which a call is refused."""
+    with pytest.raises(GanError) as caught:
+        call()
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
 
 
 def one_protocol(**values):

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 from itertools import pairwise
-from pathlib import Path
 
 import lxml.html
 import numpy as np
@@ -26,15 +25,12 @@ HOSTILE = "<script>alert('x')</script>\"><img src=http://evil.example/x.png>&amp
 RESULTS = [checkpoint_result, folder_result, crowded_result]
 
 
-def sheet(seed, side=64, count=64):
-    images = np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8)
-    return encode_png(contact_sheet(images, 8))
-
-
 @pytest.fixture(scope="module")
 def pictures():
     """Three sheets of noise, wider than a phone."""
-    return {name: sheet(i, 48) for i, name in enumerate(("grid", "reals", "closest"))}
+    noise = np.random.default_rng(0).integers(0, 256, (3, 64, 48, 48, 3), np.uint8)
+    sheets = [encode_png(contact_sheet(images, 8)) for images in noise]
+    return dict(zip(("grid", "reals", "closest"), sheets, strict=True))
 
 
 def write(result, pictures=None):
@@ -101,15 +97,6 @@ def change_texts(value, change):
     return change(value) if isinstance(value, str) else value
 
 
-@pytest.mark.parametrize("make", RESULTS)
-def test_names_digests_protocols_and_notes_are_all_on_the_page(make):
-    result, texts = make(), []
-    text = text_of(parse_page(result))
-    change_texts(result, texts.append)
-    assert texts
-    assert [each for each in texts if each not in text] == []
-
-
 def test_pictures_come_back_byte_for_byte_and_others_are_refused(pictures):
     page = parse_page(checkpoint_result(), pictures)
     images = page.xpath("//img")
@@ -122,9 +109,13 @@ def test_pictures_come_back_byte_for_byte_and_others_are_refused(pictures):
 
 
 @pytest.mark.parametrize("make", RESULTS)
-def test_the_page_loads_nothing_and_is_a_function_of_the_result(make, pictures):
-    result = make()
+def test_the_page_has_all_texts_loads_nothing_and_is_a_function_of_the_result(make, pictures):
+    result, texts = make(), []
     page = parse_page(result, pictures)
+    change_texts(result, texts.append)
+    text = text_of(page)
+    assert texts
+    assert [each for each in texts if each not in text] == []
     assert not page.xpath("//script | //link | //iframe | //object | //embed | //base | //a")
     addresses = page.xpath("//@src | //@href | //@srcset | //@data | //@action | //@poster")
     assert all(each.startswith("data:image/png;base64,") for each in addresses)
@@ -163,7 +154,7 @@ def centre(circle):
     return float(circle.get("cx")), float(circle.get("cy"))
 
 
-@pytest.mark.parametrize("best", [12000, 96000, 120000])
+@pytest.mark.parametrize("best", [12000, 96000])
 def test_the_curve_is_one_line_through_its_points_in_their_order(best):
     result = checkpoint_result()
     curve = result["selection"]["curve"]
@@ -207,8 +198,8 @@ def test_a_suspicious_memorisation_test_is_marked_and_its_pairs_are_listed():
     assert "3.0e\N{MINUS SIGN}19" in text_of(test)
     rows = page.xpath("//table[@class='pairs']/tbody/tr")
     for row, pair in zip(rows, result["memorisation"]["lite0"]["closest"], strict=True):
-        cells = [cell.text_content() for cell in row.xpath("td")]
-        assert cells[:3] == [str(pair["fake"]), str(pair["row"]), ("no", "yes")[pair["mirrored"]]]
+        cells = [cell.text_content() for cell in row.xpath("td")][:3]
+        assert cells == [str(pair["fake"]), str(pair["row"]), ("no", "yes")[pair["mirrored"]]]
         exact = [float(each) for each in row.xpath(".//data/@value")]
         assert exact == [pair["distance"], pair["relative"]]
 
@@ -326,7 +317,7 @@ def render(page, widths, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [checkpoint_result, crowded_result])
-def test_the_page_fits_into_the_window_of_a_phone_and_of_a_laptop(make, pictures, tmp_path: Path):
+def test_the_page_fits_into_the_window_of_a_phone_and_of_a_laptop(make, pictures, tmp_path):
     result = make()
     result["subject"]["name"] = "a" * 120 + "/" + "long_name_" * 20
     result["notes"] = ["no_space" * 30]
