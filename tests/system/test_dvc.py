@@ -21,19 +21,14 @@ CODE_STAGES = ("preprocess", "reference", "train", "evaluate")
 KINDS = ("outs", "metrics", "plots")
 
 
-def entries(stage, kind):
-    """(path, options) of what a stage writes."""
-    for entry in STAGES[stage].get(kind, []):
-        yield from entry.items() if isinstance(entry, dict) else [(entry, {})]
-
-
 def all_outs():
     """(path, kind, whether DVC keeps it) of every out of every stage."""
     return [
         (path, kind, options.get("cache", True))
         for stage in STAGES
         for kind in KINDS
-        for path, options in entries(stage, kind)
+        for entry in STAGES[stage].get(kind, [])
+        for path, options in (entry.items() if isinstance(entry, dict) else [(entry, {})])
     ]
 
 
@@ -72,21 +67,14 @@ def test_the_deps_of_a_stage_are_the_code_it_can_reach(stage):
     assert code_deps(stage) == closure(f"pipeline/stages/{stage}.py", ROOT)
 
 
-def test_every_package_file_is_empty():
-    assert [path for path in modules() if path.name == "__init__.py" and path.stat().st_size] == []
-
-
-def test_the_learning_library_knows_nothing_of_the_experiment():
-    world = {"pipeline", "typer", "dvc", "mlflow", "scrapy"}
-    for path in (ROOT / "gan").rglob("*.py"):
-        assert world.isdisjoint(imported(path)), path
-
-
-def test_only_tracking_imports_mlflow():
-    importers = {path for path in modules() if "mlflow" in set(imported(path))}
+def test_package_files_are_empty_and_gan_and_all_but_tracking_keep_to_their_imports():
+    world, tracking = {"pipeline", "typer", "dvc", "mlflow", "scrapy"}, ROOT / "pipeline/tracking"
+    importers = [path for path in modules() if "mlflow" in set(imported(path))]
     assert importers
-    tracking = ROOT / "pipeline" / "tracking"
     assert [path for path in importers if tracking not in path.parents] == []
+    for path in modules():
+        assert path.name != "__init__.py" or path.stat().st_size == 0, path
+        assert ROOT / "gan" not in path.parents or world.isdisjoint(imported(path)), path
 
 
 @pytest.mark.parametrize("path", [path for path, _, kept in all_outs() if kept] + ["data"])

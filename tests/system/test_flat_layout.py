@@ -32,18 +32,16 @@ def git(*arguments):
     return subprocess.check_output(["git", *arguments], cwd=ROOT)
 
 
-def last_flat_commit():
-    """The parent of the commit that removed the flat layout's first file."""
-    moved = git("log", "-1", "--format=%H", "--diff-filter=D", "--", BEFORE_ROOMS[0]).decode()
-    assert moved, "needs the history of this repository: `git fetch --unshallow`, or a whole clone"
-    return git("rev-parse", f"{moved.strip()}^").decode().strip()
-
-
-def flat_project(folder):
-    """A repository with the files of that commit, its networks small; nothing is run."""
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory, write_cache):
+    """A repository with the files of that commit, made small, after a training by its own code,
+    which its own store tracked."""
+    folder = tmp_path_factory.mktemp("flat")
     checkout = Checkout(folder / "repository", folder / "home")
     checkout.root.mkdir()
-    packed = git("archive", last_flat_commit())
+    moved = git("log", "-1", "--format=%H", "--diff-filter=D", "--", BEFORE_ROOMS[0]).decode()
+    assert moved, "needs the history of this repository: `git fetch --unshallow`, or a whole clone"
+    packed = git("archive", f"{moved.strip()}^")
     subprocess.run(["tar", "-xf", "-"], cwd=checkout.root, input=packed, check=True)
     params = yaml.safe_load(checkout.read("params.yaml"))
     for network in ("generator", "discriminator"):
@@ -53,13 +51,6 @@ def flat_project(folder):
     (checkout.root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     checkout.git("init", "-q")
     configured(checkout).commit("the project")
-    return checkout
-
-
-@pytest.fixture(scope="module")
-def flat(tmp_path_factory, write_cache):
-    """Such a repository after a training by its own code, which its own store tracked."""
-    checkout = flat_project(tmp_path_factory.mktemp("flat"))
     fill_cache(checkout.root, write_cache)
     copy_store(empty_database(tmp_path_factory), Paths(checkout.root))
     gan = ("python", "-m", "pipeline.cli")

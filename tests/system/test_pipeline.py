@@ -56,19 +56,18 @@ def test_the_row_of_the_scrape_has_counts_card_and_contact_sheet(built):
     experiment = built.client.get_experiment_by_name("avatars-stages")
     stages = built.client.search_runs([experiment.experiment_id])
     (row,) = [row for row in stages if row.data.tags.get("stage") == "scrape"]
-    card = json.loads(built.read("reports/data_card.json"))
-    assert row.data.tags["snapshot_digest"] == card["digest"]
-    counts = {k: v for k, v in row.data.metrics.items() if k.startswith("rows/")}
+    digest, counts = json.loads(built.read("reports/data_card.json"))["digest"], row.data.metrics
+    assert row.data.tags["snapshot_digest"] == digest
+    assert digest in built.read("reports/data_card.md")
     assert counts["rows/ok"] == counts["rows/new"] > 30
     assert counts["rows/gone"] == 1
-    assert card["digest"] in built.read("reports/data_card.md")
     names = {each.path for each in built.client.list_artifacts(row.info.run_id)}
     assert {"data_card.md", "data_card.json"} <= names
     images = [each.path for each in built.client.list_artifacts(row.info.run_id, "images")]
     assert any("contact_sheet" in each for each in images)
 
 
-def test_one_command_runs_all_stages_and_leaves_only_reports_and_the_lock(repository):
+def test_one_command_runs_all_stages_of_this_code_and_leaves_only_reports_and_the_lock(repository):
     assert repository.first == ["scrape", "preprocess", "reference", "train", "evaluate"]
     metrics = json.loads(repository.read("reports/metrics.json"))
     assert "run_key" in metrics
@@ -81,8 +80,7 @@ def test_one_command_runs_all_stages_and_leaves_only_reports_and_the_lock(reposi
     assert repro(repository) == []
     assert repository.git("status", "--porcelain") == ""
 
-
-def test_the_stages_run_the_code_of_the_checkout_and_not_the_installed_one(repository):
+    # the stages ran the code of this checkout and not the installed one
     row = repository.rows()[-1]  # the oldest: of the first `dvc repro`
     command = "from pipeline.code_digest import code_digest; "
     command += "print(code_digest('pipeline/stages/train.py'))"
@@ -91,7 +89,7 @@ def test_the_stages_run_the_code_of_the_checkout_and_not_the_installed_one(repos
     assert row.data.tags["code_digest"] == here != there
 
 
-def test_a_line_of_code_re_runs_its_stages_and_no_others(repository):
+def test_a_line_of_code_or_a_setting_re_runs_its_stages_and_no_others(repository):
     for file, again in {
         "gan/metrics/frechet_distance.py": {"reference", "evaluate"},
         "gan/training/loop.py": {"train"},
@@ -104,16 +102,8 @@ def test_a_line_of_code_re_runs_its_stages_and_no_others(repository):
             code.write("# one line\n")
         assert set(as_json(repository, "status")) == again, file
         repository.git("checkout", "-q", ".")
-
-
-@pytest.mark.soak
-def test_changed_evaluation_params_run_the_evaluation_alone(repository):
     repository.change("evaluate", "num_fakes", 48)
-    assert repro(repository) == ["evaluate"]
-    repository.git("checkout", "-q", "params.yaml")
-    out = repository.dvc("repro")
-    assert "Stage 'evaluate' is cached - skipping run" in out
-    assert repository.git("status", "--porcelain") == ""
+    assert set(as_json(repository, "status")) == {"evaluate"}
 
 
 @pytest.mark.soak
@@ -125,11 +115,6 @@ def test_an_experiment_is_a_second_row_and_going_back_costs_nothing(repository):
     assert row.data.params["train.objective"] == "wgan_gp"
     assert [key for key in row.data.metrics if key.startswith("fd_lite0_32")]
     assert row.data.tags["dvc_exp_name"] == "wasserstein"
-    shown = repository.dvc("exp", "show", "--json")
-    assert "wasserstein" in shown
-    assert "wgan_gp" in shown
-    difference = json.loads(repository.dvc("metrics", "diff", "--json"))
-    assert difference["reports/metrics.json"]["run_key"]
     repository.git("checkout", "-q", "params.yaml")
     out = repository.dvc("repro")
     assert ran(out) == []
@@ -176,17 +161,8 @@ def wait_for(happened, process):
         time.sleep(0.005)
 
 
-def staged_rows(root):
-    return sum(len(p.read_bytes().splitlines()) for p in root.glob("data.staging/*/*.jsonl"))
-
-
 def states(root):
     return {path.name for path in root.glob(".dvc/tmp/gan/*/state-*.pt")}
-
-
-def kill_all(process):
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
 
 
 @pytest.mark.soak
@@ -195,8 +171,10 @@ def test_a_clone_that_is_killed_again_and_again_ends_with_the_identical_lock(bui
     committed = clone.read("dvc.lock")
 
     process = clone.start("dvc", "repro")
-    wait_for(lambda: staged_rows(clone.root) >= 10, process)
-    kill_all(process)
+    files = "data.staging/*/*.jsonl"
+    wait_for(lambda: sum(p.read_text().count("\n") for p in clone.root.glob(files)) > 9, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
     assert not (clone.root / "data.ok").exists()
     assert clone.git("status", "--porcelain") == ""
 
@@ -214,7 +192,8 @@ def test_a_clone_that_is_killed_again_and_again_ends_with_the_identical_lock(bui
     process = clone.start("dvc", "repro")  # DVC and the training
     wait_for(lambda: states(clone.root) - before, process)
     time.sleep(random.uniform(0, 0.3))
-    kill_all(process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
 
     out = clone.dvc("repro")
     assert "resuming at" in out

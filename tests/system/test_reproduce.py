@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -135,30 +136,32 @@ def test_a_training_repeated_is_equal_and_files_changed_afterwards_differ(
     assert "torch 2.0.0 -> 2.14.1;" in text
 
 
-def _build(folder):
-    """A small project after its first `dvc repro`, results committed."""
-    built = small_project(folder)
+@pytest.mark.soak
+def test_commands_draw_the_same_picture_and_the_whole_pipeline_is_repeated_through_kills(tmp_path):
+    built = small_project(tmp_path / "built")
     built.dvc("repro")
     built.commit()
-    return built
+    draw = ["gan", "generate", "--ckpt", "models/best.pt", "--seeds", "7", "--out", "avatars"]
+    built.run(*draw)
+    said = json.loads(built.run("gan", "lineage", "avatars/000007.png", "--json"))
+    built.run("bash", "-ec", "\n".join(said["commands"]))
+    picture, again = "avatars/000007.png", tmp_path / "built/again"
+    assert (again / picture).read_bytes() == (built.root / picture).read_bytes()
+    assert (again / "models/best.pt").is_file()
+    shutil.rmtree(again)
 
-
-@pytest.mark.soak
-def test_the_whole_pipeline_is_repeated_through_kills(tmp_path):
-    built = _build(tmp_path / "built")
     commit = built.git("rev-parse", "HEAD").strip()
     set_seed(built.root, 5)
     with (built.root / "params.yaml").open("a") as file:
         file.write("# uncommitted\n")
     built.dvc("repro")
     keep_patch(built, built.rows()[0].info.run_id)
-    built.run("gan", "generate", "--ckpt", "models/best.pt", "--seeds", "7", "--out", "avatars")
-    runs = tmp_path / "built/again"
-    command = ("gan", "reproduce", "avatars/000007.png", "--to", str(runs))
+    built.run(*draw)
+    command = ("gan", "reproduce", picture, "--to", str(again))
     before = directory_md5(built.root / ".dvc/cache/runs")
 
     for end in (signal.SIGTERM, signal.SIGKILL):
-        _until_training(built, command, runs, end)
+        _until_training(built, command, again, end)
     out = built.run(*command)
     assert "resuming" in out
     lines = [line for line in out.splitlines() if line.startswith(("equal", "DIFFERS"))]
@@ -166,9 +169,9 @@ def test_the_whole_pipeline_is_repeated_through_kills(tmp_path):
     assert not [line for line in lines if line.startswith("DIFFERS")]
     assert [line for line in lines if "fd_lite0" in line]
     assert [line for line in lines if "its pixels" in line]
-    again = Checkout(runs, tmp_path / "home")
-    assert again.git("rev-parse", "HEAD").strip() == commit
-    assert len(again.rows()) == 1
+    repeated = Checkout(again, tmp_path / "home")
+    assert repeated.git("rev-parse", "HEAD").strip() == commit
+    assert len(repeated.rows()) == 1
     assert len(built.rows()) == 2
     assert directory_md5(built.root / ".dvc/cache/runs") == before
 
@@ -192,14 +195,3 @@ def _until_training(built, command, folder, end):
             process.send_signal(end)
     out, _ = process.communicate(timeout=200)
     assert "Traceback" not in out
-
-
-@pytest.mark.soak
-def test_the_commands_of_a_lineage_draw_the_same_picture(tmp_path):
-    built = _build(tmp_path / "built")
-    built.run("gan", "generate", "--ckpt", "models/best.pt", "--seeds", "7", "--out", "avatars")
-    said = json.loads(built.run("gan", "lineage", "avatars/000007.png", "--json"))
-    built.run("bash", "-ec", "\n".join(said["commands"]))
-    again = tmp_path / "built/again/avatars/000007.png"
-    assert again.read_bytes() == (built.root / "avatars/000007.png").read_bytes()
-    assert Path(tmp_path / "built/again/models/best.pt").is_file()

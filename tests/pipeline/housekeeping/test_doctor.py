@@ -12,12 +12,12 @@ from types import SimpleNamespace
 import pytest
 from evaluated_runs import write_run
 from filelock import FileLock
+from preprocess_inputs import make_dataset, pictures
 from tracking_stores import apart, copy_store, empty_database
 from typer.testing import CliRunner
 
 from gan.errors import GanError
 from pipeline.cli.main import app
-from pipeline.dataset.layout import checksum_file, digest_files
 from pipeline.housekeeping import doctor
 from pipeline.housekeeping.doctor import Point, check_tracker, note, wrong
 from pipeline.paths import Paths
@@ -214,17 +214,7 @@ def test_low_disk_space_is_reported(tmp_path, monkeypatch):
 def test_data_is_absent_or_damaged(tmp_path):
     paths = Paths(tmp_path)
     assert only(doctor.check_data(paths)).level == "note"
-    paths.data.mkdir()
-    (paths.data / "manifest.jsonl").touch()
-    marks = {"manifest.jsonl": checksum_file(paths.data / "manifest.jsonl")}
-    snapshot = {
-        "format": 1,
-        "source": {"source": "embedded"},
-        "counts": {"ok": 0},
-        "files": {name: vars(mark) for name, mark in marks.items()},
-        "digest": digest_files(marks),
-    }
-    (paths.data / "snapshot.json").write_text(json.dumps(snapshot))
+    make_dataset(tmp_path, pictures(1))
     assert only(doctor.check_data(paths)).level == "ok"
     (paths.data / "manifest.jsonl").unlink()
     with pytest.raises(GanError, match=r"manifest\.jsonl"):

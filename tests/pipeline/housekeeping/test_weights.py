@@ -7,7 +7,6 @@ import signal
 import socket
 import threading
 import time
-import zipfile
 from dataclasses import dataclass, field
 
 import pytest
@@ -201,21 +200,18 @@ def test_a_server_that_hangs_is_given_up(paths, server, after):
     assert not weights_file(paths).exists()
 
 
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
+def test_without_a_server_one_line_names_the_reason(paths, monkeypatch):
+    def unknown(*_, **__):  # no look-up leaves this machine
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    for url, words in (
         ("http://127.0.0.1:9/weights.pth", "Connection refused"),
         ("http://[1/weights.pth", "not a valid address"),
         ("http://weights.invalid./w.pth", "Name or service not known"),
-    ],
-)
-def test_without_a_server_one_line_names_the_reason(paths, url, words, monkeypatch):
-    def unknown(*_, **__):
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    if "invalid." in url:  # no look-up leaves this machine
-        monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert words in failure(paths, SHA256, url)
+    ):
+        if "invalid." in url:
+            monkeypatch.setattr(socket, "getaddrinfo", unknown)
+        assert words in failure(paths, SHA256, url)
     assert not weights_file(paths).exists()
 
 
@@ -256,58 +252,46 @@ def test_a_file_in_torch_s_cache_is_copied_if_it_is_the_right_one(paths, server)
     assert weights_file(paths).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize(
-    "variables", [{"XDG_CACHE_HOME": "/x/cache"}, {"TORCH_HOME": "~/t", "XDG_CACHE_HOME": "/x"}]
-)
-def test_the_path_of_torch_s_cache_is_torch_s(variables, monkeypatch):
-    for name in ("TORCH_HOME", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
+def test_the_path_of_torch_s_cache_is_torch_s(monkeypatch):
+    monkeypatch.delenv("TORCH_HOME")
+    for name, value in (("XDG_CACHE_HOME", "/x/cache"), ("TORCH_HOME", "~/t")):
         monkeypatch.setenv(name, value)
-    assert str(hub_file()) == f"{torch.hub.get_dir()}/checkpoints/{NAME}"
+        assert str(hub_file()) == f"{torch.hub.get_dir()}/checkpoints/{NAME}"
 
 
-@pytest.fixture
-def table_of(paths, make_params, capsys):
-    """table_of(**features): the lines of the table by file."""
-
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")
+def test_the_table_names_right_wrong_absent_partial_and_torchscript_files(
+    file, paths, server, make_params, capsys, monkeypatch
+):
     def table(**features):
         changes = {f"features.{name}": value for name, value in features.items()}
         show(paths, make_params(changes).features)
         _, *lines = capsys.readouterr().out.splitlines()
         return {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
 
-    return table
-
-
-def test_the_table_names_right_wrong_and_other_files(file, paths, table_of, monkeypatch):
     assert inception.OFFICIAL_SHA256 == OFFICIAL_SHA256
-    assert table_of(extractors=["lite0"])[NAME].startswith("- - absent: `gan weights fetch`")
-    add(file, paths, SHA256)
-    line = table_of(inception_sha256=SHA256)[NAME]
-    assert line.startswith(f"2.4 {SHA256[:8]} ")
-    assert f"fd_inception_{SHA256[:8]}" in line
-    assert "wrong" in table_of(inception_sha256=OFFICIAL_SHA256)[NAME]
-    monkeypatch.setattr(weights, "OFFICIAL_SHA256", SHA256)
-    assert "pytorch-fid" in table_of(inception_sha256=SHA256)[NAME]
-
-
-@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")
-def test_the_table_has_partial_downloads_and_torchscript_files(paths, server, table_of):
     server.answers = [Answer(ends_after=300_000), Answer(status=503)]
     failure(paths, SHA256, server.address)
     torch.jit.script(torch.nn.Linear(2, 2)).save(paths.weights / "clip.pt")
     torch.save({"weight": torch.zeros(2)}, paths.weights / "state.pt")
-    with zipfile.ZipFile(paths.weights / "empty.ts", "w"):
-        pass
     (paths.weights / "note.ts").write_text("no archive")
-    lines = table_of(extractors=["lite0", "clip.pt", "none.pt"])
+    lines = table(extractors=["lite0", "clip.pt", "none.pt"])
+    assert lines[NAME].startswith("- - absent: `gan weights fetch`")
     assert "partial" in lines[PARTIAL]
     assert lines["clip.pt"].endswith("TorchScript; features.extractors names it")
-    for name in ("state.pt", "empty.ts", "note.ts"):
+    for name in ("state.pt", "note.ts"):
         assert lines[name].endswith("not TorchScript; unused")
     assert lines["none.pt"].startswith("- - absent: features.extractors names it")
-    assert len(lines) == 7
+    assert len(lines) == 6
+
+    add(file, paths, SHA256)
+    capsys.readouterr()
+    line = table(inception_sha256=SHA256)[NAME]
+    assert line.startswith(f"2.4 {SHA256[:8]} ")
+    assert f"fd_inception_{SHA256[:8]}" in line
+    assert "wrong" in table(inception_sha256=OFFICIAL_SHA256)[NAME]
+    monkeypatch.setattr(weights, "OFFICIAL_SHA256", SHA256)
+    assert "pytorch-fid" in table(inception_sha256=SHA256)[NAME]
 
 
 @pytest.mark.slow

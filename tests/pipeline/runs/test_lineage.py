@@ -163,7 +163,7 @@ def other_patch(project):
 
 
 def test_patches_that_are_missing_do_not_fit_or_have_other_code_are_named(
-    project, copy, lineage, other_patch
+    project, copy, lineage, other_patch, set_tags
 ):
     whole = (project.artifacts / PATCH).read_bytes()
     with (copy.root / "gan/training/loop.py").open("a") as file:
@@ -177,6 +177,10 @@ def test_patches_that_are_missing_do_not_fit_or_have_other_code_are_named(
         other_patch(patch)
         answer, _ = lineage(project.picture, copy, check=True)
         assert missing(answer) == {name}
+    set_tags(git_dirty="unknown")  # which is not taken for none
+    answer, _ = lineage(project.picture, copy, check=True)
+    assert answer["code"]["dirty"] is None
+    assert missing(answer) == {"uncommitted changes"}
 
 
 def test_without_an_mlflow_run_the_history_gives_the_commit_also_of_an_experiment(
@@ -314,14 +318,6 @@ def test_a_patch_that_is_not_whole_is_noted_and_the_commit_of_the_results_prefer
     assert (code["commit_from"], code["dirty"]) == ("Git's history", False)
     set_tags(git_patch="whole")
     assert lineage(project.picture, copy)["code"]["commit_from"] == "the MLflow run"
-
-
-def test_unknown_changes_are_not_taken_for_none(project, copy, set_tags, lineage, other_patch):
-    other_patch(None)
-    set_tags(git_dirty="unknown")
-    answer, _ = lineage(project.picture, copy, check=True)
-    assert answer["code"]["dirty"] is None
-    assert missing(answer) == {"uncommitted changes"}
 
 
 def test_files_without_metadata_are_refused(checkpoint, nowhere, lineage):
