@@ -15,6 +15,7 @@ from tracking_stores import apart, empty_database
 
 from gan.errors import GanError
 from pipeline.dataset.dvc_md5 import directory_md5
+from pipeline.paths import Paths
 from pipeline.runs.reproduce import reproduce
 from pipeline.runs.reproduce.checkout import ReproductionFolder
 from pipeline.runs.reproduce.comparison import OUTS, explain
@@ -42,29 +43,25 @@ def prepared(project, here, tmp_path, monkeypatch):
     return folder
 
 
-def test_a_folder_that_is_not_empty_is_refused(project, here, tmp_path):
+def test_a_full_folder_and_an_unknown_or_missing_commit_are_refused(
+    project, here, tmp_path, monkeypatch
+):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/letter.txt").write_text("mine")
-    (tmp_path / "file").write_text("mine")
-    for name in ("full", "file"):
-        with pytest.raises(GanError, match=str(tmp_path / name)):
-            reproduce.run("latest", here, tmp_path / name)
+    for folder in (tmp_path / "full", tmp_path / "full/letter.txt", here.root / "again"):
+        with pytest.raises(GanError, match=str(folder)):
+            reproduce.run("latest", here, folder)
     assert os.listdir(tmp_path / "full") == ["letter.txt"]
-    with pytest.raises(GanError, match=str(here.root / "again")):
-        reproduce.run("latest", here, here.root / "again")
 
-
-def test_an_unknown_or_missing_commit_is_refused(project, here, tmp_path, monkeypatch):
-    folder = tmp_path / "empty"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
     with pytest.raises(GanError, match="MLFLOW_TRACKING_URI"):
-        reproduce.run(str(project.picture), apart(folder, monkeypatch), tmp_path / "to")
-    store = f"sqlite:///{project.paths.root / 'mlflow.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+        reproduce.run(str(project.picture), apart(empty, monkeypatch), tmp_path / "to")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{here.root / 'mlflow.db'}")
     with pytest.raises(GanError, match=project.commit):
-        reproduce.run(str(project.picture), type(here)(folder), tmp_path / "to")
+        reproduce.run(str(project.picture), Paths(empty), tmp_path / "to")
     assert not (tmp_path / "to").exists()
 
 

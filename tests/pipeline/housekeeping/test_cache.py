@@ -1,6 +1,5 @@
 """`gan cache`: facts of a cache, damage that is found, sheets of images."""
 
-import hashlib
 import json
 import sys
 
@@ -11,11 +10,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from gan.tensor_cache import TensorCache, cache_digest, pixel_digests
+from gan.tensor_cache import TensorCache
 from pipeline.cli.main import main
 from pipeline.pictures.captions import CAPTION, TILE
 from pipeline.pictures.contact_sheet import GAP
-from pipeline.preprocessing.cache_writer import write_index, write_meta
 
 COUNT, HOLDOUT, SIDE = 40, 8, 32
 SHARPNESS = np.random.default_rng(1).permutation(COUNT).astype(np.float32) / 2
@@ -31,33 +29,19 @@ def images():
 
 
 @pytest.fixture
-def cache(tmp_path, images, monkeypatch):
+def cache(tmp_path, images, write_cache, monkeypatch):
     """An intact cache in tmp_path, the current folder; the sharpness of one row is NaN."""
-    folder = tmp_path / "cache"
-    folder.mkdir()
-    settings = {"size": SIDE, "crop": "square", "holdout": 0.2, "filters": {"min_colour": 2.0}}
-    counts = {"train": COUNT - HOLDOUT, "holdout": HOLDOUT}
-    pixels = pixel_digests(images)
-    np.save(folder / "images.npy", images)
-    meta = {
-        "settings": settings,
-        "filter": "lanczos",
-        "snapshot": "5" * 64,
-        "counts": counts,
-        "statistics": {"mean": [117.0, 117.0, 117.0], "side": {"p05": 40.25}},
-        "digest": cache_digest(pixels, settings, counts),
-    }
-    write_meta(folder, meta)
-    columns = {
-        "row": np.arange(100, 100 + COUNT),
-        "sha256": [hashlib.sha256(bytes([row])).hexdigest() for row in range(COUNT)],
-        "split": ["train"] * counts["train"] + ["holdout"] * HOLDOUT,
-        "pixels": [digest.tobytes() for digest in pixels],
-        "sharpness": np.where(np.arange(COUNT) == UNMEASURED, np.float32(np.nan), SHARPNESS),
+    folder = write_cache(tmp_path / "cache", images, HOLDOUT)
+    table, rows = pq.read_table(folder / "index.parquet"), np.arange(COUNT)
+    table = table.drop("row")
+    for name, values in {
+        "row": 100 + rows,
+        "sharpness": np.where(rows == UNMEASURED, np.float32(np.nan), SHARPNESS),
         "colour": np.full(COUNT, np.nan, np.float32),
-        "dhash": np.arange(COUNT, dtype=np.uint64)[::-1] + np.uint64(2**64 - COUNT),
-    }
-    write_index(folder, [columns])
+        "dhash": rows.astype(np.uint64)[::-1] + np.uint64(2**64 - COUNT),
+    }.items():
+        table = table.append_column(name, pa.array(values))
+    pq.write_table(table, folder / "index.parquet")
     monkeypatch.chdir(tmp_path)
     return folder
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from dvc_checkouts import ROOT
 from evaluated_runs import write_run
 from filelock import FileLock
 from preprocess_inputs import make_dataset, pictures
@@ -23,7 +24,6 @@ from pipeline.housekeeping.doctor import Point, check_tracker, note, wrong
 from pipeline.paths import Paths
 
 KEY = "a" * 64
-REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def copied(store, tmp_path):
     return Paths(tmp_path / "copy")
 
 
-def execute(paths: Paths, statement: str) -> None:
+def change_store(paths: Paths, statement: str) -> None:
     with closing(sqlite3.connect(paths.root / "mlflow.db")) as connection, connection:
         connection.execute(statement)
 
@@ -121,7 +121,7 @@ def test_a_copied_store_is_repaired_only_on_request(store, copied, monkeypatch):
 
 @pytest.mark.slow
 def test_a_running_run_without_a_process_is_noted_and_one_with_a_process_is_not(store, copied):
-    execute(copied, "UPDATE runs SET status = 'RUNNING'")
+    change_store(copied, "UPDATE runs SET status = 'RUNNING'")
     idle = list(check_tracker(copied, repair=False))[-1]
     assert idle.level == "note"
     assert f"{store[1][:8]} (killed one)" in idle.text
@@ -135,7 +135,7 @@ def test_a_running_run_without_a_process_is_noted_and_one_with_a_process_is_not(
 
 @pytest.mark.slow
 def test_a_store_of_another_mlflow_is_wrong(copied):
-    execute(copied, "UPDATE alembic_version SET version_num = '451aebb31d03'")
+    change_store(copied, "UPDATE alembic_version SET version_num = '451aebb31d03'")
     (state,) = check_tracker(copied, repair=False)
     assert state.level == "wrong"
     assert "mlflow db upgrade" in state.text
@@ -191,9 +191,7 @@ def test_unfinished_and_running_trainings_are_listed_and_finished_ones_are_not(t
 # tools and files
 
 
-def test_the_machine_is_fine_and_a_folder_is_a_repository_with_a_commit_or_not(
-    tmp_path, monkeypatch
-):
+def test_the_machine_is_fine_and_a_folder_a_repository_with_a_commit_or_not(tmp_path, monkeypatch):
     paths = Paths(tmp_path)
     assert only(doctor.check_torch(paths)).level == "ok"
     assert only(doctor.check_repository(paths)).level == "wrong"
@@ -201,7 +199,7 @@ def test_the_machine_is_fine_and_a_folder_is_a_repository_with_a_commit_or_not(
     (tmp_path / ".dvc").mkdir()
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert only(doctor.check_repository(paths)).level == "note"
-    assert only(doctor.check_repository(Paths(REPOSITORY))).level == "ok"
+    assert only(doctor.check_repository(Paths(ROOT))).level == "ok"
 
 
 def test_low_disk_space_is_reported(tmp_path, monkeypatch):

@@ -145,8 +145,6 @@ def test_a_missing_part_is_named_with_the_remedy(project, copy, lineage, gone, n
     answer, code = lineage(project.picture, copy, check=True)
     assert missing(answer) == names
     assert code == (1 if names else 0)
-    for each in answer["checks"]:
-        assert each["there"] or "`" in each["text"] or "look where" in each["text"]
 
 
 @pytest.fixture
