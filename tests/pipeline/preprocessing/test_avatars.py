@@ -74,9 +74,7 @@ def test_an_avatar_of_a_face_has_its_box_and_the_side_of_its_crop():
     "options",
     [
         {"subsampling": 0, "quality": 95},
-        {"subsampling": 1, "quality": 40},
         {"progressive": True},
-        {"restart_marker_blocks": 2},
         {"comment": b"by hand"},
         {"icc_profile": b"no profile"},
     ],

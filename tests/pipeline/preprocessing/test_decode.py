@@ -91,18 +91,15 @@ def test_a_transparent_palette_entry_shows_the_background(kind):
     assert corners(array) == [(9, 9, 9), (0, 255, 0), (0, 0, 255), WHITE]
 
 
-def test_a_palette_may_hold_many_degrees_of_transparency():
+def test_palettes_grey_and_colour_keys_may_be_transparent():
     image = Image.new("P", (48, 48))
     image.putpalette([0, 0, 0, 255, 0, 0, 0, 0, 255])
     image.paste(1, (0, 16, 48, 32))
     image.paste(2, (0, 32, 48, 48))
     array = decode_square(encode(image, transparency=bytes([0, 128, 255])), SETTINGS)
+    for other, key in ((plain(7, "L"), 7), (plain((7, 8, 9)), (7, 8, 9))):
+        assert decode_square(encode(other, transparency=key), SETTINGS).min() == 255
     assert array[[3, 16, 28], 5].tolist() == [[255] * 3, [255, 127, 127], [0, 0, 255]]
-
-
-def test_transparent_grey_and_colour_keys_show_the_background():
-    for image, key in ((plain(7, "L"), 7), (plain((7, 8, 9)), (7, 8, 9))):
-        assert decode_square(encode(image, transparency=key), SETTINGS).min() == 255
 
 
 @pytest.mark.parametrize(

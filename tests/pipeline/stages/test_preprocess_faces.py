@@ -170,22 +170,6 @@ def test_a_cache_records_the_content_of_a_box_file_and_not_its_name(blocks):
 
 
 @pytest.mark.parametrize(
-    ("boxes", "named"),
-    [
-        ({77: [[10, 10, 60, 60]]}, r"preprocess\.faces\.file .*sha256 or url"),
-        ({0: [[1, 1, 9, 9]], 1: []}, r"/images/0\.png: .*9x9"),
-    ],
-    ids=["of other pictures", "no usable face"],
-)
-def test_boxes_that_give_no_avatar_are_an_error(tmp_path, boxes, named):
-    paths = make_dataset(tmp_path, [page(size=(250, 200)), page(size=(251, 200))])
-    write_boxes(paths, boxes)
-    with pytest.raises(GanError, match=named):
-        run(settings("boxes", "boxes.jsonl"), paths, workers=1)
-    assert not paths.cache.exists()
-
-
-@pytest.mark.parametrize(
     ("detector", "text", "named"),
     [
         ("boxes", "{}", "faces/mine:1: "),
