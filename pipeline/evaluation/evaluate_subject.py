@@ -4,16 +4,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gan.errors import GanError
 from gan.features.extraction import allocate_features, chunk_size, extract_features, rebatch
 from gan.features.extractor import Extractor
 from gan.features.statistics import FeatureSet, Statistics, statistics_of
-from gan.metrics.memorisation import Memorisation, memorisation
+from gan.metrics.memorisation import Closest, Memorisation, memorisation
 from gan.metrics.thumbnails import VIEWS, Thumbnails, mirror_columns
 from gan.params.evaluation import EvaluateParams
 from gan.tensor_cache import Images
 from pipeline.console import track
-from pipeline.evaluation.closest_sheet import Pair
 from pipeline.evaluation.metrics import MetricResults
 from pipeline.evaluation.references import MemorisationData, References
 from pipeline.evaluation.result import (
@@ -24,6 +26,15 @@ from pipeline.evaluation.result import (
     round_value,
 )
 from pipeline.evaluation.subject import Subject
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """A fake and its nearest training image, (H, W, 3) uint8; `real` is not mirrored yet."""
+
+    closest: Closest
+    fake: NDArray[np.uint8]
+    real: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -88,14 +99,23 @@ def evaluate_subject(
         protocol=Protocol(
             fakes=count,
             seeds=list(seeds),
-            extractors={each.name: _describe_extractor(each) for each in extractors},
+            extractors={
+                each.name: ExtractorFacts(
+                    protocol=each.protocol, precision=each.precision, digest=each.digest
+                )
+                for each in extractors
+            },
         ),
         metrics=metrics.by_key(),
         memorisation={Thumbnails.name: _round(test)} if test else {},
         selection=selection,
         notes=[*references.notes, *metrics.notes()],
     )
-    pairs = _closest_pairs(subject, seeds[0], data, test) if data and test else []
+    pairs = []
+    if data and test:
+        fakes = subject.select(seeds[0], [each.fake for each in test.closest])
+        reals = data.train.select([each.row for each in test.closest])
+        pairs = [Pair(*both) for both in zip(test.closest, fakes, reals, strict=True)]
     return Evaluation(
         subject, result, subject.grid(), subject.interpolations(), pairs, statistics[0]
     )
@@ -127,13 +147,8 @@ def _test_memorisation(
 ) -> Memorisation | None:
     """Run the test and add its metrics; None, with a note, where the images do not allow it."""
     try:
-        test = memorisation(
-            data.train_thumbnails,
-            data.holdout_thumbnails,
-            thumbnails.vectors,
-            VIEWS,
-            mirror_columns(),
-        )
+        splits = data.train_thumbnails, data.holdout_thumbnails
+        test = memorisation(*splits, thumbnails.vectors, VIEWS, mirror_columns())
     except GanError as error:
         metrics.add_missing("memorisation", str(error).removeprefix("memorisation"))
         return None
@@ -141,29 +156,11 @@ def _test_memorisation(
     return test
 
 
-def _closest_pairs(
-    subject: Subject, seed: int | None, data: MemorisationData, test: Memorisation
-) -> list[Pair]:
-    fakes = subject.select(seed, [each.fake for each in test.closest])
-    reals = data.train.select([each.row for each in test.closest])
-    return [Pair(*both) for both in zip(test.closest, fakes, reals, strict=True)]
-
-
-def _describe_extractor(extractor: Extractor) -> ExtractorFacts:
-    return ExtractorFacts(
-        protocol=extractor.protocol, precision=extractor.precision, digest=extractor.digest
-    )
-
-
 def _round(test: Memorisation) -> Memorisation:
     """Round the values of a test as all others of a result."""
-    return replace(
-        test,
-        share=round_value(test.share),
-        expected=round_value(test.expected),
-        p_value=round_value(test.p_value),
-        closest=tuple(
-            replace(pair, distance=round_value(pair.distance), relative=round_value(pair.relative))
-            for pair in test.closest
-        ),
+    closest = tuple(
+        replace(pair, distance=round_value(pair.distance), relative=round_value(pair.relative))
+        for pair in test.closest
     )
+    share, expected, p_value = map(round_value, (test.share, test.expected, test.p_value))
+    return replace(test, share=share, expected=expected, p_value=p_value, closest=closest)

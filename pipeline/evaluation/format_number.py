@@ -18,21 +18,12 @@ def figure(value: float | None, deviation: float | None = None) -> str:
     if not math.isfinite(value):
         return str(value)
     if 0 < abs(value) < TINY:
-        return _use_minus_sign(f"{value:.1e}")
-    return _use_minus_sign(f"{value:,.{min(_decimals(value, deviation), MAX_DECIMALS)}f}")
-
-
-def _decimals(value: float, deviation: float | None) -> int:
-    if deviation and math.isfinite(deviation):
-        return max(0, 1 - _exponent(deviation))
-    return max(0, DIGITS - 1 - _exponent(value)) if value else 0
-
-
-def _exponent(value: float) -> int:
-    return math.floor(math.log10(abs(value)))
-
-
-def _use_minus_sign(text: str) -> str:
+        text = f"{value:.1e}"
+    else:
+        known = deviation and math.isfinite(deviation)
+        digits, size = (2, deviation) if known else (DIGITS, value)
+        decimals = digits - 1 - math.floor(math.log10(abs(size))) if size else 0
+        text = f"{value:,.{min(max(0, decimals), MAX_DECIMALS)}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

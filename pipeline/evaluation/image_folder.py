@@ -4,15 +4,21 @@ All files are read once at first, for their hashes and headers; pixels are decod
 time, whenever they are needed, so that a million images take no more memory than their names.
 Threads decode: Pillow releases the interpreter lock meanwhile, and processes were no faster
 (64 px PNGs, two cores), since pixels must come back through a pipe.
+
+Pixels are those of Pillow's `Image.open(file).convert("RGB")`, as pytorch-fid decodes them: the
+first frame, not turned by EXIF, colour profiles not applied, alpha dropped (not laid over a
+colour).
 """
 
 import hashlib
+import io
 import itertools
 import os
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -20,16 +26,27 @@ from typing import TypeVar
 import numpy as np
 import PIL
 import torch
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from gan.errors import GanError
 from gan.tensor_cache import Images
 from pipeline.console import list_first, say, track
-from pipeline.evaluation.picture_file import EXTENSIONS, Header, read_header, read_pixels
 from pipeline.features.sources import reference_tag
 
 SCAN_CHUNK = 256  # files of a task
 SHA256 = hashlib.sha256().digest_size
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "AVIF")
+EXTENSIONS = {name for name, kind in Image.registered_extensions().items() if kind in FORMATS}
+MAX_PIXELS = 1 << 24
+"""Of one picture: 4096 x 4096. More is a mistake, or a decompression bomb."""
+
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+"""Modes of more than 8 bits, which Pillow clips to 255 instead of scaling them."""
+
+Header = tuple[bytes, tuple[int, int], list[str]]
+"""Of a file: sha256, (height, width), conversions to RGB, such as `grey and read as RGB`."""
 
 Result = TypeVar("Result")
 
@@ -48,7 +65,12 @@ class FolderSource:
         self._workers = workers
         self.files, self.ignored = _list_images(folder)
         if len(self.files) < 2:
-            raise _too_few(folder, self.files, self.ignored)
+            problem = "an empty folder; statistics need 2 images"
+            if self.files:
+                problem = f"one image only ({self.files[0]}); statistics need 2"
+            elif self.ignored:
+                problem = f"no images among {self.ignored} files; give a folder of PNG or JPEG"
+            raise GanError(f"{folder}: {problem}")
         self._digests = bytearray()
         sizes: Counter[tuple[int, int]] = Counter()
         examples: dict[tuple[int, int], str] = {}
@@ -56,11 +78,11 @@ class FolderSource:
         with warnings.catch_warnings(action="ignore"):
             headers = itertools.chain.from_iterable(self._map(self._read_headers, SCAN_CHUNK))
             tracked = track(headers, f"{self._name}: files", len(self))
-            for file, header in zip(self.files, tracked, strict=True):
-                self._digests += header.sha256
-                sizes[header.size] += 1
-                examples.setdefault(header.size, file)
-                notes.update(header.conversions)
+            for file, (sha256, size, conversions) in zip(self.files, tracked, strict=True):
+                self._digests += sha256
+                sizes[size] += 1
+                examples.setdefault(size, file)
+                notes.update(conversions)
         if len(sizes) > 1:
             found = [f"{n} of {w}x{h} ({examples[h, w]})" for (h, w), n in sizes.most_common()]
             raise GanError(
@@ -147,28 +169,78 @@ def _list_images(folder: Path) -> tuple[list[str], int]:
     if not folder.is_dir():
         raise GanError(f"{folder}: a file; give the folder that its images lie in")
     files: list[str] = []
-    ignored, waiting = 0, [""]
-    while waiting:
-        below = waiting.pop()
-        try:
-            with os.scandir(folder / below) as entries:
-                for entry in entries:
-                    hidden = entry.name.startswith(".")
-                    extension = os.path.splitext(entry.name)[1].lower()
-                    if entry.is_dir(follow_symlinks=False) and not hidden:
-                        waiting.append(f"{below}{entry.name}/")
-                    elif not hidden and extension in EXTENSIONS and entry.is_file():
-                        files.append(below + entry.name)
-                    else:
-                        ignored += 1
-        except OSError as error:
-            raise GanError(f"{folder / below}: cannot be read: {error.strerror}") from None
+    ignored = 0
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
+        below = os.path.relpath(parent, folder)
+        ignored += sum(name[0] == "." or os.path.islink(f"{parent}/{name}") for name in folders)
+        folders[:] = [name for name in folders if name[0] != "."]
+        for name in names:
+            image = name[0] != "." and os.path.splitext(name)[1].lower() in EXTENSIONS
+            if image and os.path.isfile(f"{parent}/{name}"):
+                files.append(os.path.normpath(f"{below}/{name}"))
+            else:
+                ignored += 1
     return sorted(files), ignored
 
 
-def _too_few(folder: Path, files: Sequence[str], ignored: int) -> GanError:
-    if files:
-        return GanError(f"{folder}: one image only ({files[0]}); statistics need 2")
-    if ignored:
-        return GanError(f"{folder}: no images among {ignored} files; give a folder of PNG or JPEG")
-    return GanError(f"{folder}: an empty folder; statistics need 2 images")
+def _refuse(error: OSError) -> None:
+    raise GanError(f"{error.filename}: cannot be read: {error.strerror}") from None
+
+
+def read_header(path: Path) -> Header:
+    """Read a file and parse its header; GanError if it can't be used."""
+    data = _read(path)
+    with _open_picture(path, data) as image:
+        width, height = image.size
+        mode, bands = image.mode, image.getbands()
+        alpha = "transparency" in image.info or bands[-1].upper() == "A"
+    if mode in DEEP_MODES:
+        raise GanError(f"{path}: samples of more than 8 bits ({mode}); save it with 8 bits each")
+    conversions = {
+        "grey and read as RGB": mode in ("1", "L", "LA", "La"),
+        "with a palette and read as RGB": bands[0] == "P",
+        "with transparency, which is dropped": alpha,
+    }
+    applied = [text for text, true in conversions.items() if true]
+    return hashlib.sha256(data).digest(), (height, width), applied
+
+
+def read_pixels(path: Path, sha256: bytes) -> Images:
+    """Decode a file to (H, W, 3); GanError if it is damaged, or no longer has that sha256."""
+    data = _read(path)
+    if hashlib.sha256(data).digest() != sha256:
+        raise GanError(f"{path}: changed while it was evaluated; run again when it is complete")
+    with _open_picture(path, data) as image:
+        image.load()
+        image.info.pop("transparency", None)  # else convert warns; it does not change the pixels
+        return np.asarray(image.convert("RGB"))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise GanError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+@contextmanager
+def _open_picture(path: Path, data: bytes) -> Iterator[Image.Image]:
+    """Open a picture, reading its header only; any error in the block becomes a GanError."""
+    large = f"more than {MAX_PIXELS}; resize it or remove it"
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise GanError(f"{path}: {image.width}x{image.height} pixels, {large}")
+            yield image
+    except (GanError, MemoryError):
+        raise
+    except Image.DecompressionBombError:
+        raise GanError(f"{path}: many pixels, {large}") from None
+    except UnidentifiedImageError:
+        raise GanError(
+            f"{path}: not a picture in {', '.join(FORMATS)}, or damaged; save it anew or remove it"
+        ) from None
+    except Exception as error:
+        # Pillow's plugins raise nearly anything on damaged files: struct.error, SyntaxError, ...
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise GanError(f"{path}: damaged picture ({reason}); save it anew or remove it") from None

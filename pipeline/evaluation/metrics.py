@@ -96,31 +96,23 @@ class MetricResults:
     def add_sample_set(self, extractor: Extractor, fakes: FeatureSet) -> None:
         """Compute every metric of a sample set's features by one extractor."""
         for name in self._settings.metrics:
-            metric = load_metric(name)
-            if metric.judge is not None:
-                self._judge(name, metric, extractor, fakes)
-            if metric.compare is not None:
-                for reference in self._references:
-                    self._compare(name, metric, extractor, reference, fakes)
+            self._judge(name, extractor, fakes)
+            for reference in self._references:
+                self._compare(name, extractor, reference, fakes)
 
     def add_memorisation(
         self, extractor: Extractor, digest: str, reals: int, fakes: int, test: Memorisation
     ) -> None:
         """Add a memorisation test of `fakes` against the training images of a cache's digest."""
-        train = ReferenceFacts(what="", digest=digest, count=reals, other=False)
         values = {"memorisation": test.share, "memorisation_p": test.p_value}
-        self._add(values, extractor, fakes, Reference("train", train, {}))
+        self._add(values, extractor, fakes, "train", (digest, reals))
 
     def _compare(
-        self,
-        name: str,
-        metric: Metric,
-        extractor: Extractor,
-        reference: Reference,
-        fakes: FeatureSet,
+        self, name: str, extractor: Extractor, reference: Reference, fakes: FeatureSet
     ) -> None:
-        assert metric.compare is not None
-        count, reals = fakes.count, reference.facts.count
+        metric, count, reals = load_metric(name), fakes.count, reference.facts.count
+        if metric.compare is None:
+            return
         if why := find_obstacle(metric, reference, extractor.name, count, self._settings):
             self.add_missing(name, f" against the {reference.facts.what}: {why}")
             return
@@ -128,10 +120,13 @@ class MetricResults:
         if small is not None:
             self._small.add(small)
         values = metric.compare(reference.features[extractor.name], fakes)
-        self._add(values, extractor, min(count, metric.max_fakes or count), reference, small)
+        used, images = min(count, metric.max_fakes or count), (reference.facts.digest, reals)
+        self._add(values, extractor, used, reference.tag, images, small)
 
-    def _judge(self, name: str, metric: Metric, extractor: Extractor, fakes: FeatureSet) -> None:
-        assert metric.judge is not None
+    def _judge(self, name: str, extractor: Extractor, fakes: FeatureSet) -> None:
+        metric = load_metric(name)
+        if metric.judge is None:
+            return
         if fakes.count < metric.min_images:
             self.add_missing(name, f" of {fakes.count} images: it needs {metric.min_images}")
             return
@@ -146,11 +141,11 @@ class MetricResults:
         values: Mapping[str, float],
         extractor: Extractor,
         count: int,
-        reference: Reference | None = None,
+        tag: str | None = None,
+        images: tuple[str, int | None] | None = None,
         small: int | None = None,
     ) -> None:
         marks = [*precision_marks(extractor.precision), *self._marks]
-        tag, real = (reference.tag, reference.facts) if reference else (None, None)
         for name, value in values.items():
             key = metric_key(number_of(name), extractor.name, count, tag or "train", small, marks)
             if not abs(value) < MAX_VALUE:
@@ -158,7 +153,6 @@ class MetricResults:
                     f"{key} would be {value:g}: features of {extractor.name} are far "
                     "too large for its arithmetic; scale them"
                 )
-            images = [real.digest, real.count] if real else None
             decides = [PROTOCOL_VERSION, name, extractor.digest, images, count, self._marks]
             self._values.setdefault(key, []).append(value)
             self._facts[key] = {
@@ -166,6 +160,6 @@ class MetricResults:
                 "extractor": extractor.name,
                 "against": tag,
                 "fakes": count,
-                "reals": real.count if real else None,
+                "reals": images[1] if images else None,
                 "protocol": hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16],
             }

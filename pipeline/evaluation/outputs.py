@@ -1,26 +1,48 @@
 """Files of an evaluation: JSON, pictures and the report, with no time, host or path in them."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from gan.atomic import write_atomically
 from gan.errors import GanError
+from gan.metrics.memorisation import Memorisation
 from gan.metrics.thumbnails import Thumbnails
 from gan.sampling import GRID_COLUMNS, GRID_NAME
 from gan.tensor_cache import TensorCache
-from pipeline.evaluation.closest_sheet import closest_sheet
-from pipeline.evaluation.evaluate_subject import Evaluation
+from pipeline.evaluation.evaluate_subject import Evaluation, Pair
 from pipeline.evaluation.report import report_html
 from pipeline.evaluation.result import CheckpointFacts
 from pipeline.number_ranges import evenly_spaced
 from pipeline.paths import Paths
+from pipeline.pictures.captions import (
+    GAP,
+    LARGE,
+    TILE,
+    TITLE,
+    add_caption,
+    draw_text,
+    fit_into_tile,
+    make_sheet,
+    make_text_sheet,
+    paste_row,
+    text_width,
+)
 from pipeline.pictures.contact_sheet import contact_sheet, encode_png
 from pipeline.pictures.png_lineage import make_text_chunks
 
 MAX_REALS = 64  # beside the grid
+COLUMNS = 4
+BORDER = 2
+FRAME = (150, 150, 150)
+LEGEND = (
+    "Left: fake. Right: nearest training image. Number: distance to it / distance to the fifth "
+    "nearest; 0 for a copy, near 1 for a new image. Index: in the training split."
+)
 
 
 def write_reports(evaluation: Evaluation, cache: TensorCache, paths: Paths) -> None:
@@ -30,26 +52,24 @@ def write_reports(evaluation: Evaluation, cache: TensorCache, paths: Paths) -> N
     rows = [f"{seen}\t{distance}" for seen, distance in selection.curve]
     table = "\n".join(["images_seen\tdistance", *rows]) + "\n"
     write_atomically(paths.reports / "snapshots.tsv", table)
-    _write(evaluation, cache, paths.reports, grid="best.png", images="best_images_seen")
+    write_folder(evaluation, cache, paths.reports, "best", "best_images_seen")
 
 
-def write_folder(evaluation: Evaluation, cache: TensorCache | None, folder: Path) -> None:
-    """Write the files of one checkpoint's or folder's evaluation into a folder of the user's."""
-    _write(evaluation, cache, folder, grid="grid.png", images="images_seen")
-
-
-def _write(
-    evaluation: Evaluation, cache: TensorCache | None, folder: Path, *, grid: str, images: str
+def write_folder(
+    evaluation: Evaluation,
+    cache: TensorCache | None,
+    folder: Path,
+    grid: str = "grid",
+    images: str = "images_seen",
 ) -> None:
-    """Write all files. grid: name of the grid's; images: metrics.json's key of the images seen."""
+    """Write the files of an evaluation into a folder.
+
+    grid: name of the picture of fakes. images: metrics.json's key of the images seen.
+    """
     pictures = _pictures(evaluation, cache)
-    for key, name in (
-        ("grid", grid),
-        ("closest", "closest.png"),
-        ("interpolation", "interpolation.png"),
-    ):
-        if key in pictures:
-            write_atomically(folder / name, pictures[key])
+    write_atomically(folder / f"{grid}.png", pictures["grid"])
+    for key in {"closest", "interpolation"} & set(pictures):
+        write_atomically(folder / f"{key}.png", pictures[key])
     write_atomically(folder / "metrics.json", _metrics_json(evaluation, images))
     write_atomically(folder / "evaluation.json", evaluation.result.to_text())
     write_atomically(folder / "report.html", report_html(evaluation.result, pictures))
@@ -95,3 +115,42 @@ def _metrics_json(evaluation: Evaluation, images_key: str) -> str:
     if evaluation.deviations:
         content["deviation"] = evaluation.deviations
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def closest_sheet(pairs: Sequence[Pair], test: Memorisation | None) -> Image.Image:
+    """Draw the pairs in the given order under a title with share, p-value and verdict.
+
+    test: None without the memorisation test. A training image is drawn mirrored if it is nearest
+    mirrored.
+    """
+    if test is None:
+        return make_text_sheet("memorisation was not tested")
+    tiles = [_tile(rank, pair) for rank, pair in enumerate(pairs, start=1)]
+    lines = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
+    verdict = "SUSPICIOUS, possibly copies" if test.suspicious else "no sign of copies"
+    title = (
+        f"Memorisation: {100 * test.share:.2g} % of the fakes lie very close to a training image, "
+        f"expected {100 * test.expected:.2g} %, p = {test.p_value:.2g}: {verdict}"
+    )
+    widest = max(text_width(text, LARGE) for text in (title, LEGEND))
+    across = max(min(len(tiles), COLUMNS) * (2 * (TILE + BORDER) + GAP), widest + GAP) + GAP
+    top = 2 * TITLE + GAP
+    sheet = make_sheet(across, top + sum(line[0].height + GAP for line in lines))
+    draw_text(sheet, (GAP, GAP), title, LARGE)
+    draw_text(sheet, (GAP, GAP + TITLE), LEGEND, LARGE)
+    for line in lines:
+        paste_row(sheet, line, GAP, top)
+        top += line[0].height + GAP
+    return sheet
+
+
+def _tile(rank: int, pair: Pair) -> Image.Image:
+    real = pair.real[:, ::-1] if pair.closest.mirrored else pair.real
+    both = make_sheet(2 * TILE, TILE)
+    for place, image in enumerate((pair.fake, real)):
+        both.paste(fit_into_tile(Image.fromarray(image)), (place * TILE, 0))
+    framed = ImageOps.expand(both, BORDER, FRAME)
+    how = ", mirrored" if pair.closest.mirrored else ""
+    return add_caption(
+        framed, f"{rank}. {pair.closest.relative:.3f}, index {pair.closest.row}{how}"
+    )

@@ -1,6 +1,6 @@
 """References of an evaluation: extractors, and the real images that fakes are compared with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -115,17 +115,25 @@ def _check_unique(kind: str, names: Sequence[str]) -> None:
 def _open_reference(
     name: str, real: RealFeatures, extractors: Sequence[Extractor], trained_on: str | None
 ) -> Reference:
-    source: ImageSource | StatisticsFile
-    features: Mapping[str, FeatureSet]
+    source: CacheSplit | FolderSource | StatisticsFile
+    features: dict[str, FeatureSet] = {}
     tag, other, size, count = "", True, None, None
     if Path(name).suffix.lower() == ".npz":
-        source = StatisticsFile.open(Path(name))
-        features, count = _features_of_file(source, extractors), source.statistics.count
+        source, refusals = StatisticsFile.open(Path(name)), []
+        count = source.statistics.count
+        for extractor in extractors:
+            try:
+                features[extractor.name] = source.get_features(extractor)
+            except GanError as error:
+                refusals.append(error)
+        if not features:
+            raise refusals[0]
     else:
         if name in SPLITS and real.cache is not None:
             source, digest = CacheSplit(real.cache, name), real.cache.digest
             other = trained_on not in (None, digest)
-            tag = _other_data_tag(name, digest) if other else name
+            prefix = "" if name == "train" else f"{name}_"
+            tag = f"{prefix}other_{digest[:8]}" if other else name
         else:
             source = FolderSource(Path(name), real.workers)
         features, count, size = real.get(source, extractors), len(source), source.size
@@ -133,30 +141,9 @@ def _open_reference(
     return Reference(tag or source.tag, facts, features, size)
 
 
-def _features_of_file(
-    file: StatisticsFile, extractors: Sequence[Extractor]
-) -> dict[str, FeatureSet]:
-    """Return statistics by the names of possible extractors; GanError if there is none."""
-    features, refusals = {}, []
-    for extractor in extractors:
-        try:
-            features[extractor.name] = file.get_features(extractor)
-        except GanError as error:
-            refusals.append(error)
-    if not features:
-        raise refusals[0]
-    return features
-
-
 def is_other_data(tag: str) -> bool:
     """Return whether a reference's tag is of a cache that isn't the generator's training data."""
     return "other" in tag.split("_") and not tag.startswith("vs_")
-
-
-def _other_data_tag(split: str, digest: str) -> str:
-    """Name, in metric keys, a split of a cache that isn't the generator's training data."""
-    other = f"other_{digest[:8]}"
-    return other if split == "train" else f"{split}_{other}"
 
 
 def check_distances(references: References, settings: EvaluateParams, fakes: int) -> None:

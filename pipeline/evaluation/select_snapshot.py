@@ -6,12 +6,10 @@ the newest snapshot is taken.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 from gan.errors import GanError
-from gan.features.extractor import Extractor
 from gan.metrics.build import load_metric
 from gan.metrics.kernel_distance import MIN_IMAGES
 from gan.metrics.metric import Metric, metric_key, precision_marks, small_side
@@ -25,18 +23,6 @@ from pipeline.evaluation.subject import CheckpointSubject, require_same_data
 
 PREFERRED = ("frechet_distance", "kernel_distance")
 """Metrics in the order of preference; the first number of each selects."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The best snapshot, and what a result says of it.
-
-    notes: lines for a reader, if it wasn't selected by a Fréchet distance.
-    """
-
-    best: CheckpointSubject
-    facts: SelectionFacts
-    notes: Sequence[str]
 
 
 class Snapshots:
@@ -65,22 +51,23 @@ class Snapshots:
 
 def select_snapshot(
     snapshots: Snapshots, references: References, settings: EvaluateParams, batch_size: int
-) -> Selection:
-    """Select the snapshot with the smallest distance; of equal ones the first."""
+) -> tuple[CheckpointSubject, SelectionFacts, list[str]]:
+    """Select the snapshot with the smallest distance; of equal ones the first.
+
+    Returned with it: its part of a result, and notes if no Fréchet distance selected it.
+    """
     extractor = references.extractors[0]
-    for name in PREFERRED:
-        metric = load_metric(name)
-        reference = _find_reference(metric, references, settings)
-        if reference is not None and metric.compare is not None:
-            break
-    else:
+    preferred = ((load_metric(name), each) for name in PREFERRED for each in references.items)
+    possible = (pair for pair in preferred if _can_select(*pair, extractor.name, settings))
+    metric, reference = next(possible, (None, None))
+    if metric is None or reference is None or metric.compare is None:
         note = (
             "the newest snapshot is taken for the best one: to choose by a distance takes "
             f"{MIN_IMAGES} real images of a split and as many evaluate.selection_fakes"
         )
         seen = snapshots.newest.origin.images_seen
         facts = SelectionFacts(key=None, seed=None, best=seen, curve=[])
-        return Selection(snapshots.newest, facts, [note])
+        return snapshots.newest, facts, [note]
     seed, count, number = settings.selection_seed, settings.selection_fakes, metric.numbers[0]
     best, least, curve = snapshots.newest, math.inf, []
     for subject in snapshots:
@@ -90,31 +77,24 @@ def select_snapshot(
         curve.append((subject.origin.images_seen, round_value(distance)))
         if distance < least:
             best, least = subject, distance
-    key = _key(metric, extractor, count, reference)
-    notes = [
-        f"the best snapshot is chosen by {key}: there are too few images for a Fréchet "
-        "distance without evaluate.allow_small"
-    ]
-    facts = SelectionFacts(key=key, seed=seed, best=best.origin.images_seen, curve=curve)
-    return Selection(best, facts, [] if name == PREFERRED[0] else notes)
-
-
-def _key(metric: Metric, extractor: Extractor, count: int, reference: Reference) -> str:
     used = min(count, metric.max_fakes or count)
     small = small_side(used, reference.facts.count or used) if metric.biased else None
     marks = precision_marks(extractor.precision)
-    return metric_key(metric.numbers[0], extractor.name, used, reference.tag, small, marks)
+    key = metric_key(number, extractor.name, used, reference.tag, small, marks)
+    notes = []
+    if metric is not load_metric(PREFERRED[0]):
+        notes.append(
+            f"the best snapshot is chosen by {key}: there are too few images for a Fréchet "
+            "distance without evaluate.allow_small"
+        )
+    facts = SelectionFacts(key=key, seed=seed, best=best.origin.images_seen, curve=curve)
+    return best, facts, notes
 
 
-def _find_reference(
-    metric: Metric, references: References, settings: EvaluateParams
-) -> Reference | None:
-    """Find the first reference that allows this distance, None if none does."""
-    extractor = references.extractors[0].name
+def _can_select(
+    metric: Metric, reference: Reference, extractor: str, settings: EvaluateParams
+) -> bool:
     # few selection_fakes need no allow_small: all snapshots have equally many
     fakes = max(settings.num_fakes, settings.selection_fakes)
-    for each in references.items:
-        enough = min(each.facts.count or fakes, settings.selection_fakes) >= MIN_IMAGES
-        if enough and find_obstacle(metric, each, extractor, fakes, settings) is None:
-            return each
-    return None
+    enough = min(reference.facts.count or fakes, settings.selection_fakes) >= MIN_IMAGES
+    return enough and find_obstacle(metric, reference, extractor, fakes, settings) is None

@@ -42,21 +42,11 @@ def open_extractor(
     if name == "lite0":
         return Lite0(device, params.precision, params.batch_size)
     if name == "inception":
-        return _open_inception(params, paths, device)
-    return TorchScriptExtractor(
-        _find_script(Path(name), paths), device, params.precision, params.batch_size
-    )
-
-
-def _open_inception(params: FeaturesParams, paths: Paths, device: torch.device) -> Inception:
-    weights = weights_file(paths)
-    if not weights.exists():
-        raise GanError(missing_message(paths))
-    return Inception(weights, params.inception_sha256, device, params.precision, params.batch_size)
-
-
-def _find_script(name: Path, paths: Paths) -> Path:
-    for path in (paths.weights / name, name):
+        weights, sha256 = weights_file(paths), params.inception_sha256
+        if not weights.exists():
+            raise GanError(missing_message(paths))
+        return Inception(weights, sha256, device, params.precision, params.batch_size)
+    for path in (paths.weights / name, Path(name)):
         if path.is_file():
-            return path
+            return TorchScriptExtractor(path, device, params.precision, params.batch_size)
     raise GanError(f"{name}: no such feature extractor or file; use {ALLOWED}")

@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -17,6 +16,7 @@ from gan.features.extractor import Extractor
 from gan.features.statistics import FeatureSet, Statistics
 from gan.features.statistics_file import Labels, load_statistics
 from gan.tensor_cache import Images, Split, TensorCache
+from pipeline.paths import sha256_of
 
 MAX_NAME = 24
 """Characters of a name in a metric key; longer names are cut, and the digest tells them apart."""
@@ -37,18 +37,11 @@ class ImageSource(Protocol):
     def digest(self) -> str:
         """Hex sha256 of the content: equal digests, equal images in equal order."""
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) in pixels."""
-
     def __len__(self) -> int:
         """Count the images."""
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """Yield all images in order, as (n, 3, H, W) uint8, n = size but for the last."""
-
-    def select(self, indices: Sequence[int]) -> Images:
-        """Return the images at these indices, (n, H, W, 3) uint8."""
 
 
 def reference_tag(name: str, digest: str) -> str:
@@ -112,9 +105,7 @@ class StatisticsFile:
     def open(cls, path: Path) -> Self:
         """Read an .npz file; GanError, one line, if it holds no statistics."""
         statistics, labels = load_statistics(path)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(path.name, digest, statistics, labels)
+        return cls(path.name, sha256_of(path), statistics, labels)
 
     @property
     def description(self) -> str:
@@ -122,7 +113,7 @@ class StatisticsFile:
         count = self.statistics.count
         return f"statistics file {self.name}" + ("" if count is None else f", {count} images")
 
-    @cached_property
+    @property
     def tag(self) -> str:
         """Name in metric keys."""
         return reference_tag(self.name.removesuffix(".npz"), self.digest)

@@ -37,10 +37,9 @@ def run(params: Params, paths: Paths) -> Evaluation:
         settings, real, extractors, settings.splits, cache.digest, snapshots.newest.size
     ).with_notes(missing_note(params.features, paths))
 
-    selection = select_snapshot(snapshots, references, settings, batch_size)
-    references = references.with_notes(selection.notes)
-    best = selection.best
-    evaluation = evaluate_subject(best, references, settings, batch_size, selection.facts)
+    best, facts, notes = select_snapshot(snapshots, references, settings, batch_size)
+    references = references.with_notes(notes)
+    evaluation = evaluate_subject(best, references, settings, batch_size, facts)
     for note in evaluation.result.notes:
         say(note)
     write_atomically(paths.models / "best.pt", best.path.read_bytes())

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gan.metrics.memorisation import Closest, Memorisation
-from pipeline.evaluation.closest_sheet import BORDER, COLUMNS, Pair, closest_sheet
+from pipeline.evaluation.evaluate_subject import Pair
+from pipeline.evaluation.outputs import BORDER, COLUMNS, closest_sheet
 from pipeline.pictures.captions import CAPTION, GAP, TILE, TITLE
 
 MEMORY = Memorisation(0.0123, 0.01, 0.4, False, ())

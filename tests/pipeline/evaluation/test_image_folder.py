@@ -16,8 +16,7 @@ from PIL import Image
 from pytorch_fid.fid_score import ImagePathDataset
 
 from gan.errors import GanError
-from pipeline.evaluation.image_folder import FolderSource
-from pipeline.evaluation.picture_file import MAX_PIXELS
+from pipeline.evaluation.image_folder import MAX_PIXELS, FolderSource
 
 ROOT = Path(__file__).parents[3]
 

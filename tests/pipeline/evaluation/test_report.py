@@ -15,9 +15,8 @@ from browser import OPTIONS, chromium
 from evaluation_result import checkpoint_result, crowded_result, folder_result
 
 from gan.pixels import to_images
-from pipeline.evaluation.credibility import check_result
 from pipeline.evaluation.format_number import figure, percent
-from pipeline.evaluation.report import report_html
+from pipeline.evaluation.report import check_result, report_html
 from pipeline.evaluation.result import EvaluationResult
 from pipeline.pictures.contact_sheet import contact_sheet, encode_png
 
