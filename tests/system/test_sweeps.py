@@ -12,19 +12,12 @@ STEPS = [16, 32, 48, 64]
 TIMEOUT_S = 900
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """All stages but the training need no more work in its copies."""
-    checkout = shared_project(tmp_path_factory, tmp_path_factory.mktemp("sweeps"))
-    for name in ("mlflow.db", "mlflow.db.lock"):
-        (checkout.root / name).unlink(missing_ok=True)
-    return checkout
-
-
 @pytest.fixture
-def clone(built, tmp_path):
-    """clone(name, **environment): a repository with the built DVC cache and no store."""
-    made = []
+def clone(tmp_path_factory, tmp_path):
+    """clone(name, **environment): a repository without a store, all built but the training."""
+    built, made = shared_project(tmp_path_factory, tmp_path_factory.mktemp("sweeps")), []
+    for name in ("mlflow.db", "mlflow.db.lock"):
+        (built.root / name).unlink(missing_ok=True)
 
     def make(name, **environment):
         made.append(copied(built.root, tmp_path / name, **environment))
@@ -75,20 +68,6 @@ def complaints(checkout):
     return [line for log in logs for line in log.read_text().splitlines() if "tracking:" in line]
 
 
-def check_runs(client, names, seeds):
-    """One finished run a setting, each with its whole series and its files."""
-    found = trainings(client)
-    assert sorted(int(run.data.params["train.seed"]) for run in found) == sorted(seeds)
-    assert {run.info.status for run in found} == {"FINISHED"}
-    assert sorted(run.data.tags["dvc_exp_name"] for run in found) == sorted(names)
-    assert len({run.data.tags["run_key"] for run in found}) == len(seeds)
-    for run in found:
-        losses = client.get_metric_history(run.info.run_id, "loss/generator")
-        assert sorted(point.step for point in losses) == STEPS
-        files = {each.path for each in client.list_artifacts(run.info.run_id)}
-        assert {"checkpoints", "images", "lineage"} <= files
-
-
 @pytest.mark.soak
 def test_sweeps_of_two_clones_at_once_on_a_fresh_store_are_one_run_a_setting(clone, tmp_path):
     store = f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}"
@@ -97,5 +76,15 @@ def test_sweeps_of_two_clones_at_once_on_a_fresh_store_are_one_run_a_setting(clo
     names = [name for each, some in zip(clones, seeds, strict=True) for name in queue(each, some)]
     work_off(*clones, tasks=4)
     assert [line for each in clones for line in complaints(each)] == []
-    check_runs(MlflowClient(store), names, [*seeds[0], *seeds[1]])
     assert clones[0].git("status", "--porcelain") == ""
+    client = MlflowClient(store)
+    found = trainings(client)
+    assert sorted(int(run.data.params["train.seed"]) for run in found) == [*seeds[0], *seeds[1]]
+    assert {run.info.status for run in found} == {"FINISHED"}
+    assert sorted(run.data.tags["dvc_exp_name"] for run in found) == sorted(names)
+    assert len({run.data.tags["run_key"] for run in found}) == len(found)
+    for run in found:
+        losses = client.get_metric_history(run.info.run_id, "loss/generator")
+        assert sorted(point.step for point in losses) == STEPS
+        files = {each.path for each in client.list_artifacts(run.info.run_id)}
+        assert {"checkpoints", "images", "lineage"} <= files

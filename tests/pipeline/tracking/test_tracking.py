@@ -29,9 +29,7 @@ from pipeline.tracking.training_run import _choose_folder
     ("given", "expected"),
     [
         ("", "sqlite:///{root}/mlflow.db"),
-        ("http://host:5000", "http://host:5000"),
         ("sqlite:///runs/a.db", "sqlite:///{root}/runs/a.db"),
-        ("sqlite:////abs/a.db", "sqlite:////abs/a.db"),
         ("postgresql://u:p@host/db", "postgresql://u:p@host/db"),
     ],
 )
