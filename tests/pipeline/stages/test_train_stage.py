@@ -139,9 +139,7 @@ def test_a_state_that_can_not_be_read_just_now_is_not_thrown_away(
     assert len(states(unfinished)) == 2
 
 
-def test_resume_is_refused_naming_what_differs_and_without_it_a_training_begins_afresh(
-    trained, make_params, write_cache, noise_images, capfd
-):
+def test_resume_is_refused_naming_what_differs(trained, make_params, write_cache, noise_images):
     before = states(trained)
     assert "finished" in refusal(make_params(), trained, resume=True)
     changed = make_params({"train.batch_size": 4})
@@ -152,6 +150,9 @@ def test_resume_is_refused_naming_what_differs_and_without_it_a_training_begins_
     assert "cache_digest: " in message
     assert "train." not in message
     assert states(trained) == before
+
+
+def test_without_resume_changed_params_begin_afresh_and_say_so(trained, make_params, capfd):
     stage_runs.train(make_params({"train.seed": 5}), trained)
     assert "starting afresh" in capfd.readouterr().err
     assert len(list(trained.progress.iterdir())) == 2
