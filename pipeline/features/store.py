@@ -13,7 +13,6 @@ import hashlib
 import io
 import json
 import math
-import os
 import re
 import shutil
 import tempfile
@@ -22,7 +21,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -116,36 +114,25 @@ class Entry:
         return f"{labels.get('extractor')} of {labels.get('what')}"
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the entry's lock; waits for another process, with a message after a second."""
-        lock = self._lock
-        try:
-            lock.acquire(timeout=SILENT_S)
-        except Timeout:
-            say("features are being computed by another process; waiting for it")
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+    def lock(self, *, wait: bool = True) -> Iterator[bool]:
+        """Hold the entry's lock; yields whether it was free, if `wait` is false.
 
-    @contextmanager
-    def _try_lock(self) -> Iterator[bool]:
-        """Hold the lock if it is free; yields whether it was."""
-        lock = self._lock
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            yield False
-            return
-        try:
+        Waits for another process with a message after a second.
+        """
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._lock.acquire(SILENT_S if wait else 0))
+            except Timeout:
+                if not wait:
+                    yield False
+                    return
+                say("features are being computed by another process; waiting for it")
+                held.enter_context(self._lock.acquire())
             yield True
-        finally:
-            lock.release()
 
     def remove(self) -> bool:
         """Remove all files and the lock; False if a process computes or reads the entry."""
-        with self._try_lock() as free:
+        with self.lock(wait=False) as free:
             if free:
                 self.clear()
                 Path(self._lock.lock_file).unlink()
@@ -155,7 +142,7 @@ class Entry:
         """Return whether a process is computing or reading the entry."""
         if not Path(self._lock.lock_file).exists():
             return False
-        with self._try_lock() as free:
+        with self.lock(wait=False) as free:
             return not free
 
 
@@ -314,18 +301,9 @@ def _create_features(path: Path, shape: tuple[int, int]) -> Iterator[Features]:
         npy.write_array_header_1_0(header, content)
         stream.write(header.getvalue())
         start = stream.tell()
-        _reserve(stream, 4 * shape[0] * shape[1])
+        for _ in range(shape[0]):
+            stream.write(bytes(4 * shape[1]))
+        stream.flush()
         array = np.memmap(stream.name, np.float32, mode="r+", offset=start, shape=shape)
         yield array
         array.flush()
-
-
-def _reserve(stream: IO[bytes], length: int) -> None:
-    """Allocate `length` more bytes, so that no later write finds the disk full."""
-    stream.flush()
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(stream.fileno(), stream.tell(), length)
-        return
-    for start in range(0, length, 1 << 20):
-        stream.write(bytes(min(1 << 20, length - start)))
-    stream.flush()
