@@ -17,7 +17,7 @@ from pipeline.preprocessing.filters import QUALITY_LIMITS, describe_fault
 from pipeline.preprocessing.near_duplicates import NOT_COMPUTED
 from pipeline.preprocessing.plan import Plan
 from pipeline.preprocessing.selection import Selection
-from pipeline.preprocessing.workers.tasks import Decoded
+from pipeline.preprocessing.workers.pool import Decoded
 
 Integers = NDArray[np.int64]
 
@@ -62,10 +62,11 @@ class Outcome:
             rejects.append((int(avatar["picture"]), reject, number))
         entries = self.plan.entries
         rejects.sort(key=lambda each: entries["entry"][each[0]])
-        urls = self._read_urls([int(entries["offset"][picture]) for picture, _, _ in rejects])
+        offsets = [int(entries["offset"][picture]) for picture, _, _ in rejects]
+        listed = self.dataset.entries_at(offsets)
         return [
-            Rejected(picture, int(entries["entry"][picture]), url, reject, number)
-            for (picture, reject, number), url in zip(rejects, urls, strict=True)
+            Rejected(picture, int(entries["entry"][picture]), entry.url, reject, number)
+            for (picture, reject, number), entry in zip(rejects, listed, strict=True)
         ]
 
     def duplicates_table(self) -> Iterator[str]:
@@ -86,7 +87,7 @@ class Outcome:
         phash = np.concatenate((unknown, selection.phash[near]))
         order = np.lexsort((dropped["entry"], kept["entry"]))
         offsets = np.stack((kept["offset"], dropped["offset"]), axis=1)[order]
-        urls = self._read_urls(offsets.ravel().tolist())
+        urls = (entry.url for entry in self.dataset.entries_at(offsets.ravel().tolist()))
         yield "kept_row\trow\tkept_url\turl\tkind\tdhash\tphash\n"
         for number in order.tolist():
             rows = (kept["entry"][number], dropped["entry"][number])
@@ -102,10 +103,6 @@ class Outcome:
         leader = self.selection.leader[first]
         has_leader = (avatars["picture"][first] == pictures) & (leader >= 0)
         return np.where(has_leader, avatars["picture"][leader], pictures)
-
-    def _read_urls(self, offsets: Sequence[int]) -> Iterator[str]:
-        """Read the URLs of the manifest entries at these offsets."""
-        return (entry.url for entry in self.dataset.entries_at(offsets))
 
 
 def count_reasons(rejects: Sequence[Rejected]) -> dict[str, int]:

@@ -30,8 +30,7 @@ from pipeline.preprocessing.report import PreprocessSummary, summarise, write_re
 from pipeline.preprocessing.selection import order_by_preference, select
 from pipeline.preprocessing.sheets import draw_sheets
 from pipeline.preprocessing.workers.image_slots import StagedImages, arrange_rows
-from pipeline.preprocessing.workers.pool import start_workers, usable_cores
-from pipeline.preprocessing.workers.tasks import cut_tasks, gather
+from pipeline.preprocessing.workers.pool import cut_tasks, gather, start_workers, usable_cores
 from pipeline.preprocessing.workers.worker import Job
 
 

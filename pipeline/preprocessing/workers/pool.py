@@ -1,4 +1,7 @@
-"""Pool of worker processes: results in order, bounded look-ahead, no process left behind."""
+"""Pool of worker processes: results in order, bounded look-ahead, no process left behind.
+
+Tasks are cut from a plan, and the results of all of them gathered.
+"""
 
 import os
 import signal
@@ -9,10 +12,17 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from ctypes import c_bool
+from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gan.errors import GanError
-from pipeline.preprocessing.workers.worker import Job, Task, TaskResult, Worker
+from pipeline.console import progress
+from pipeline.preprocessing.faces.rules import Reject
+from pipeline.preprocessing.plan import Plan
+from pipeline.preprocessing.workers.worker import AVATAR_DTYPE, Job, Task, TaskResult, Worker
 
 AHEAD = 16  # waiting tasks a worker: half a second of work while the parent is busy
 
@@ -107,3 +117,40 @@ def _end_with_parent() -> None:
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Avatars (n,) of AVATAR_DTYPE, and rejects with the number of their picture.
+
+    Avatars are in the order of their slots. A reject is a picture or a face of which no avatar
+    was made.
+    """
+
+    avatars: NDArray[np.void]
+    rejects: list[tuple[int, Reject]]
+
+
+def cut_tasks(plan: Plan, length: int) -> Iterator[Task]:
+    """Tasks of `length` neighbouring pictures of the plan, the last one shorter."""
+    index, listed = plan.index, plan.listed_boxes
+    for start in range(0, len(plan), length):
+        image = plan.image[start : start + length]
+        pictures = range(start, start + len(image))
+        boxes = {picture: listed[picture] for picture in pictures if picture in listed}
+        yield Task(start, index.shard[image], index.offset[image], index.size[image], boxes)
+
+
+def gather(results: Iterable[TaskResult], pictures: int) -> Decoded:
+    """Run the tasks under a progress bar; `results` come in the order of the plan."""
+    parts = [np.empty(0, AVATAR_DTYPE)]
+    rejects: list[tuple[int, Reject]] = []
+    count = done = 0
+    with progress("preprocess", pictures) as advance:
+        for result in results:
+            parts.append(result.avatars)
+            rejects += result.rejects
+            count += len(result.avatars)
+            done += result.pictures
+            advance(done, f"{count:,} candidates")  # which ones are kept is decided among all
+    return Decoded(np.concatenate(parts), rejects)

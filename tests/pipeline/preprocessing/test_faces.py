@@ -18,7 +18,6 @@ from preprocess_inputs import DARK_ON_BRIGHT, HAS_WHEEL
 from gan.errors import GanError
 from gan.params.data import FacesParams
 from pipeline.preprocessing.faces import animeface as face_animeface
-from pipeline.preprocessing.faces import cascade as face_cascade
 from pipeline.preprocessing.faces import detector
 from pipeline.preprocessing.faces.animeface import (
     AnimeFace,
@@ -27,8 +26,7 @@ from pipeline.preprocessing.faces.animeface import (
     find_library,
 )
 from pipeline.preprocessing.faces.box_file import read_boxes
-from pipeline.preprocessing.faces.cascade import Cascade
-from pipeline.preprocessing.faces.detector import Detector, choose_detector, find_faces
+from pipeline.preprocessing.faces.detector import Cascade, Detector, choose_detector, find_faces
 from pipeline.preprocessing.faces.rules import Box
 
 SHIPPED = yaml.safe_load((Path(__file__).parents[3] / "params.yaml").read_text())
@@ -191,14 +189,14 @@ def test_a_file_that_is_no_cascade_is_an_error(tmp_path, text, capfd):
 
 @pytest.mark.parametrize("state", ["absent", "without cascades"])
 def test_an_error_names_the_missing_opencv(monkeypatch, tmp_path, state):
-    face_cascade.opencv.cache_clear()
+    detector.opencv.cache_clear()
     if state == "absent":
         monkeypatch.setitem(sys.modules, "cv2", None)
     else:
         monkeypatch.delattr(cv2, "CascadeClassifier")
     with pytest.raises(GanError, match=r"\[cascade\]"):
         choose_detector(settings(detector="cascade", file="x.xml"), tmp_path)
-    face_cascade.opencv.cache_clear()
+    detector.opencv.cache_clear()
 
 
 # --- boxes from any tool ---
