@@ -17,7 +17,7 @@ from benchmarks.drawn import SMALL, draw
 from benchmarks.processes import ROOT
 from benchmarks.standin import standin_bytes
 from gan.checkpoints import Origin, save_checkpoint
-from gan.models.build import build_generator, initialise
+from gan.models.interfaces import build_generator, initialise
 from gan.params.file import Params, load_params
 from gan.sampling import BATCH, draw_latents
 from gan.tensor_cache import Images, TensorCache, cache_digest, pixel_digests

@@ -46,7 +46,7 @@ from processes import ROOT
 from gan.checkpoints import Origin, save_checkpoint
 from gan.devices import choose_compute, fast_training
 from gan.distributed.world import ALONE
-from gan.objectives.build import build_objective
+from gan.objectives.objective import build_objective
 from gan.params.file import Params
 from gan.training.batches import Batches
 from gan.training.state import TrainState, build_state

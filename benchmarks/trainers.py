@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gan.devices import choose_compute, fast_training
 from gan.distributed.world import ALONE
-from gan.objectives.build import build_objective
+from gan.objectives.objective import build_objective
 from gan.params.file import Params
 from gan.tensor_cache import TensorCache
 from gan.training.batches import Batches

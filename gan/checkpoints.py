@@ -16,8 +16,7 @@ from torch import Tensor
 
 from gan.atomic import write_atomically
 from gan.errors import GanError
-from gan.models.build import build_generator
-from gan.models.interfaces import Generator
+from gan.models.interfaces import Generator, build_generator
 from gan.params.model import ModelParams
 
 FORMAT = "avatar-gan checkpoint 3"

@@ -48,13 +48,10 @@ def interpolate_latents(begin: Tensor, end: Tensor, steps: int) -> Tensor:
     share = torch.linspace(0, 1, steps, dtype=begin.dtype)[:, None]
     cosine = torch.nn.functional.cosine_similarity(begin, end, dim=0)
     angle = torch.acos(cosine.clamp(-1, 1))
-    if (
-        float(angle.sin()) < MIN_SINE
-    ):  # the latents are parallel: the arc is a point, or not unique
+    if float(angle.sin()) < MIN_SINE:  # parallel latents: the arc is a point, or not unique
         return begin + share * (end - begin)
-    return (torch.sin((1 - share) * angle) * begin + torch.sin(share * angle) * end) / torch.sin(
-        angle
-    )
+    arc = torch.sin((1 - share) * angle) * begin + torch.sin(share * angle) * end
+    return arc / torch.sin(angle)
 
 
 def draw_latents(seed: int, stream: str, count: int, latent_size: int) -> Tensor:

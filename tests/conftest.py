@@ -14,7 +14,7 @@ import yaml
 from train_checkouts import environment, new_checkout, without_tracker
 
 from gan.checkpoints import Origin, save_checkpoint
-from gan.models.build import build_generator, initialise
+from gan.models.interfaces import build_generator, initialise
 from gan.params.file import Params, parse_params
 from gan.tensor_cache import cache_digest, pixel_digests
 from pipeline.preprocessing.cache_writer import (

@@ -5,33 +5,27 @@ networks and its part of every batch. Together they train as a single process wo
 DistributedDataParallel is not used: it expects one forward and one backward pass of a wrapped
 network, while the discriminator runs several times before a backward pass, has a double backward
 with penalties, and is frozen in the generator's step. Averaging the gradients between `backward`
-and the optimiser's step works for all of these, but doesn't overlap with the backward pass.
+and the optimiser's step works for all of these, but doesn't overlap with the backward pass. Nor is
+torch's SyncBatchNorm, which is for GPUs only and waits for the GPU in each layer.
 """
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
+from torch.nn.functional import batch_norm
 
-from gan.distributed.batch_norm import convert_sync_batch_norm
-from gan.distributed.collectives import (
-    average,
-    first_line,
-    flatten,
-    reduce_in_place,
-    report_lost_process,
-    unflatten,
-)
 from gan.errors import GanError
 
 PATIENCE = timedelta(minutes=10)
@@ -41,6 +35,117 @@ Value = TypeVar("Value")
 Network = TypeVar("Network", bound=nn.Module)
 
 _NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+@contextmanager
+def report_lost_process() -> Iterator[None]:
+    """Turn the errors of a broken connection into GanError; the lost process reports the cause."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise GanError(
+            f"lost another process of this training ({first_line(error)}); its own log says why"
+        ) from None
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def reduce_in_place(
+    flat: Tensor, operation: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM
+) -> Tensor:
+    """Sum, or another operation, over processes, elementwise and in place."""
+    with report_lost_process():
+        dist.all_reduce(flat, operation)
+    return flat
+
+
+def unflatten(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """Split a tensor that `flatten` made into tensors of the shapes of `like`."""
+    parts = torch.split(flat, [each.numel() for each in like])
+    return [part.view(each.shape) for part, each in zip(parts, like, strict=True)]
+
+
+def flatten(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([each.reshape(-1) for each in tensors])
+
+
+class SyncBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm (Ioffe & Szegedy 2015) over equally large batches of all processes.
+
+    In eval mode it is nn.BatchNorm2d. It has no double backward.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
+        with torch.no_grad():
+            mean, variance = _global_moments(input)
+            self._update_running_statistics(mean, variance, _global_count(input))
+        normalised: Tensor = _SyncBatchNormFunction.apply(
+            input, self.weight, self.bias, mean, variance, self.eps
+        )
+        return normalised
+
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Update them as torch's batch norm does."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+        unbiased = variance * (count / (count - 1))
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+
+
+def _global_count(pixels: Tensor) -> int:
+    """Number of pixels of a channel in the batches of all processes."""
+    return pixels.numel() // pixels.shape[1] * dist.get_world_size()
+
+
+def _global_moments(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance (C,) over all processes, at least in float32."""
+    exact = pixels if pixels.dtype == torch.float64 else pixels.float()
+    own_variance, own_mean = torch.var_mean(exact, dim=(0, 2, 3), correction=0)
+    own = torch.stack([own_mean, own_variance])
+    gathered = own.new_empty(dist.get_world_size(), *own.shape)
+    with report_lost_process():
+        dist.all_gather(list(gathered.unbind()), own)
+    means, variances = gathered.unbind(1)
+    # not mean of squares minus squared mean, which cancels where the mean is large
+    variance, mean = torch.var_mean(means, dim=0, correction=0)
+    return mean, variance + variances.mean(0)
+
+
+class _SyncBatchNormFunction(torch.autograd.Function):
+    """(input - mean) / deviation * weight + bias, where the moments depend on the input too."""
+
+    @staticmethod
+    def forward(ctx: Any, pixels: Tensor, *others: Any) -> Tensor:
+        weight, bias, mean, variance, eps = others
+        ctx.save_for_backward(pixels, weight, mean, variance)
+        ctx.eps = eps
+        return batch_norm(pixels, mean, variance, weight, bias, False, 0.0, eps)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        pixels, weight, mean, variance = ctx.saved_tensors
+        # with the moments taken as constants
+        direct, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
+            upstream, pixels, weight, mean, variance, None, None, False, ctx.eps, [True] * 3
+        )
+        # through the moments: the sums are the gradients of weight and bias over all processes
+        sums = reduce_in_place(torch.stack([to_weight, to_bias]))
+        sum_product, sum_upstream = sums.unbind()
+        inverse = torch.rsqrt(variance + ctx.eps)
+        scale = weight * inverse / _global_count(pixels)
+        slope = scale * inverse * sum_product
+        level = scale * sum_upstream - mean * slope
+        indirect = torch.addcmul(level.view(-1, 1, 1), pixels, slope.view(-1, 1, 1))
+        return (direct - indirect).to(pixels.dtype), to_weight, to_bias, None, None, None
 
 
 @dataclass(frozen=True)
@@ -77,8 +182,10 @@ class World:
         """
         if self.size == 1:
             return
-        gradients = (each.grad for each in network.parameters())
-        average([each for each in gradients if each is not None], self.size)
+        gradients = [each.grad for each in network.parameters() if each.grad is not None]
+        # divided first: the sum of many scaled gradients could be infinite
+        flat = reduce_in_place(flatten(gradients).div_(self.size))
+        torch._foreach_copy_(gradients, unflatten(flat, gradients))
 
     @torch.no_grad()
     def mean(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -112,7 +219,9 @@ class World:
         Its parameters and their names stay.
         """
         if self.size > 1:
-            convert_sync_batch_norm(network)
+            for module in network.modules():
+                if type(module) is nn.BatchNorm2d:
+                    module.__class__ = SyncBatchNorm2d  # it differs in `forward` only
         return network
 
 

@@ -34,7 +34,8 @@ class Gaussian:
     @classmethod
     def of(cls, statistics: Statistics) -> Self:
         """Check and factorise statistics; GanError if they are not finite or not a covariance."""
-        _check(statistics)
+        if not (np.isfinite(statistics.mean).all() and np.isfinite(statistics.covariance).all()):
+            raise GanError("statistics hold infinite or undefined numbers; compute them again")
         return cls(statistics, _factor(statistics.covariance))
 
     def distance(self, other: Statistics) -> float:
@@ -51,11 +52,6 @@ class Gaussian:
         spread = traces - 2.0 * _trace_of_root(self, gaussian)
         rest = _clip_rounding(spread, traces, "distance of covariances")
         return float(shift @ shift) + rest
-
-
-def _check(statistics: Statistics) -> None:
-    if not (np.isfinite(statistics.mean).all() and np.isfinite(statistics.covariance).all()):
-        raise GanError("statistics hold infinite or undefined numbers; compute them again")
 
 
 def _trace_of_root(a: Gaussian, b: Gaussian) -> float:

@@ -3,9 +3,8 @@
 import numpy as np
 
 from gan.features.statistics import Features, Statistics, statistics_of
-from gan.metrics.feature_checks import check_features
 from gan.metrics.frechet_distance import Gaussian
-from gan.metrics.metric import Metric, Number
+from gan.metrics.metric import Metric, Number, check_features
 
 ORDER_SEED = 2020  # of the permutation that splits the fakes into halves
 

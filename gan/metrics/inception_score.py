@@ -7,8 +7,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from gan.features.statistics import Array, Features
-from gan.metrics.feature_checks import check_features, not_finite_error
-from gan.metrics.metric import Metric, Number
+from gan.metrics.metric import Metric, Number, check_features, not_finite_error
 
 SPLITS = 10
 ORDER_SEED = 2020  # of the permutation before splitting, as in torch-fidelity

@@ -6,13 +6,14 @@ from itertools import product
 import numpy as np
 
 from gan.features.statistics import Array, Features, FeatureSet
-from gan.metrics.feature_checks import (
+from gan.metrics.metric import (
     MAX_IMAGES,
+    Metric,
+    Number,
     check_features,
     not_finite_error,
     subsample,
 )
-from gan.metrics.metric import Metric, Number
 
 MIN_IMAGES = 4  # on a side; the error can't be estimated from fewer
 BLOCK = 1024  # rows and columns of a block of the kernel matrix: 8 MiB

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from gan.errors import GanError
 from gan.features.statistics import Array, Features
-from gan.metrics.feature_checks import check_features
-from gan.metrics.metric import Metric, Number
+from gan.metrics.metric import Metric, Number, check_features
 from gan.metrics.nearest_neighbours import nearest_neighbours
 
 NEIGHBOURS = 5  # so that up to three near-duplicates of a training image hide no copy of it

@@ -1,13 +1,20 @@
-"""Definition of a metric: its numbers, their keys and meaning, its needs and computation."""
+"""Definition of a metric: its numbers, their meaning and computation; checks of features."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from gan.errors import GanError
 from gan.features.statistics import Features, FeatureSet
 
 ENOUGH_IMAGES = 2048
 """Images on each side; with fewer, a distance of 2,048 features depends mostly on their number."""
+
+MAX_IMAGES = 10_000  # on a side, for metrics over all pairs
 
 Better = Literal["lower", "higher", "neither"]
 
@@ -95,3 +102,28 @@ def small_side(fakes: int, reals: int) -> int | None:
     """Smaller number of images if it is below ENOUGH_IMAGES, else None."""
     smaller = min(fakes, reals)
     return smaller if smaller < ENOUGH_IMAGES else None
+
+
+def check_features(*sets: NDArray[np.floating], least: int, purpose: str) -> None:
+    """Raise GanError unless all sets are (N, D) with the same D and N of at least `least`."""
+    for one, other in pairwise((sets[0], *sets)):
+        if one.ndim != 2 or other.ndim != 2 or one.shape[1] != other.shape[1]:
+            raise GanError(
+                f"{purpose}: features of shapes {one.shape} and {other.shape} cannot be compared; "
+                "give (images, features), all of one extractor"
+            )
+    count = min(len(each) for each in sets)
+    if count < least:
+        raise GanError(f"{purpose}: {count} images are too few; give at least {least}")
+
+
+def not_finite_error() -> GanError:
+    """The error of features that hold infinite or undefined numbers."""
+    return GanError("features hold infinite or undefined numbers; compute them again")
+
+
+def subsample(features: Features, most: int = MAX_IMAGES) -> Features:
+    """At most `most` features, evenly spaced over the set, so that no random draw is needed."""
+    if len(features) <= most:
+        return features
+    return features[np.arange(most) * len(features) // most]

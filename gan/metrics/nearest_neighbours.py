@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan.features.statistics import Array, Features
-from gan.metrics.feature_checks import check_features, not_finite_error
+from gan.metrics.metric import check_features, not_finite_error
 
 Indices = NDArray[np.int64]
 

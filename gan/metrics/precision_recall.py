@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from gan.features.statistics import Array, Features
-from gan.metrics.feature_checks import MAX_IMAGES, check_features, subsample
-from gan.metrics.metric import Metric, Number
+from gan.metrics.metric import MAX_IMAGES, Metric, Number, check_features, subsample
 from gan.metrics.nearest_neighbours import count_within, nearest_neighbours
 
 RECALL_K = 3  # neighbours for precision and recall (Kynkäänniemi et al.)

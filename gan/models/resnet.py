@@ -109,11 +109,8 @@ def build_discriminator(
     layers: list[nn.Module] = [Convolution(3, channels[0], gain=1.0)]
     for in_channels, out_channels in pairwise([channels[0], *channels]):
         for last in [False] * (params.blocks - 1) + [True]:
-            first_norm: Norm = (
-                recipe.discriminator_norm
-                if len(layers) > 1 or recipe.discriminator_first_norm
-                else "none"
-            )
+            normed = len(layers) > 1 or recipe.discriminator_first_norm
+            first_norm = recipe.discriminator_norm if normed else "none"
             channels_after = out_channels if last else in_channels
             resample = nn.AvgPool2d(2) if last else None
             layers.append(blocks.block(in_channels, channels_after, resample, first_norm))

@@ -1,8 +1,13 @@
-"""Interface of an objective: the losses of both networks over the discriminator's scores."""
+"""Interface of an objective, the losses of both networks over scores, and its building."""
 
 from abc import ABC, abstractmethod
+from importlib import import_module
 
 from torch import Tensor
+
+from gan.errors import GanError
+from gan.objectives.registry import LABELLED, OBJECTIVES
+from gan.params.train import TrainParams
 
 
 class Objective(ABC):
@@ -25,3 +30,18 @@ class Objective(ABC):
     @abstractmethod
     def generator_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """`real`: scores of real pictures, or None unless `needs_real_scores`."""
+
+
+def build_objective(params: TrainParams) -> Objective:
+    """Build the objective that `train.objective` names, from its recipe.
+
+    Raises GanError if the recipe smooths labels and the objective has none.
+    """
+    name, smoothing = params.objective, params.recipe.label_smoothing
+    if smoothing and name not in LABELLED:
+        raise GanError(
+            f"train.recipes.{name}.label_smoothing = {smoothing}: only {' and '.join(LABELLED)} "
+            "have labels; use 0"
+        )
+    objective: Objective = import_module(OBJECTIVES[name]).build(params.recipe)
+    return objective

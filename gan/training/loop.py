@@ -1,16 +1,17 @@
 """The training loop: when to log, save and stop. The observer keeps the results."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from gan.models.interfaces import Generator
 from gan.randomness import normal
 from gan.sampling import GRID_SEEDS, generate, seed_latents
 from gan.training.batches import Batches
-from gan.training.diversity import diversity
 from gan.training.ema import recalibrate
 from gan.training.state import NEVER, TrainState
 from gan.training.steps import Engine, Metrics, train_step
@@ -23,6 +24,9 @@ OVERFITTING = "overfitting"
 
 STOP_EVERY = 8
 """Steps between two checks of several accelerators for a stop signal: each check waits."""
+
+SIDE = 16
+"""Pictures are averaged down to this side: noise and texture are not diversity."""
 
 
 class Observer(Protocol):
@@ -174,3 +178,22 @@ def _report_grid(
         state.best_diversity = best
         state.poor_grids = state.poor_grids + 1 if poor else 0
     observer.grid(seen, images, {"diversity/grid": measured, "alarm/collapse": float(poor)})
+
+
+def diversity(images: Tensor) -> float:
+    """Mean distance of each picture to its nearest other picture, in levels (0 to 255).
+
+    images: (N, 3, H, W) uint8, N at least 2. A distance is the root mean square over the channels
+    of 16x16 area means. It is 0 if every picture has a copy, and falls by the share of pictures
+    that have one. It also falls with N, so only equal counts compare. Needs memory for N x N
+    numbers.
+    """
+    if images.dtype != torch.uint8:
+        raise TypeError(f"images must be uint8, not {images.dtype}")
+    if len(images) < 2:
+        raise ValueError(f"diversity needs at least 2 pictures, not {len(images)}")
+    small = adaptive_avg_pool2d(images.cpu().double(), SIDE).flatten(1)
+    # by matrix multiplication equal pictures would have a distance
+    distances = torch.cdist(small, small, compute_mode="donot_use_mm_for_euclid_dist")
+    nearest = distances.fill_diagonal_(float("inf")).amin(1)
+    return nearest.mean().item() / math.sqrt(small.shape[1])

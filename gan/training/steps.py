@@ -14,8 +14,13 @@ from gan.randomness import normal, uniform
 from gan.training.augment import adapt_strength, add_instance_noise, augment, noise_deviation
 from gan.training.batches import Batches
 from gan.training.ema import update_average
-from gan.training.optimisers import learning_rate_at, set_learning_rate
-from gan.training.state import NEVER, Learner, TrainState
+from gan.training.state import (
+    NEVER,
+    Learner,
+    TrainState,
+    learning_rate_at,
+    set_learning_rate,
+)
 
 ADA_IMAGES = 256
 """Images between two adaptations of the strength: from few, the sign of overfitting is noise."""

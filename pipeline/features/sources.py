@@ -13,8 +13,7 @@ from torch import Tensor
 from gan.errors import GanError
 from gan.features.extraction import image_batches
 from gan.features.extractor import Extractor
-from gan.features.statistics import FeatureSet, Statistics
-from gan.features.statistics_file import Labels, load_statistics
+from gan.features.statistics import FeatureSet, Labels, Statistics, load_statistics
 from gan.tensor_cache import Images, Split, TensorCache
 from pipeline.paths import sha256_of
 

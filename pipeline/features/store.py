@@ -30,8 +30,15 @@ from gan.atomic import open_atomically
 from gan.errors import GanError
 from gan.features.extraction import extract_features
 from gan.features.extractor import Extractor
-from gan.features.statistics import Features, FeatureSet, statistics_of
-from gan.features.statistics_file import Labels, load_statistics, read_labels, save_statistics
+from gan.features.statistics import (
+    Features,
+    FeatureSet,
+    Labels,
+    load_statistics,
+    read_labels,
+    save_statistics,
+    statistics_of,
+)
 from pipeline.code_digest import code_digest
 from pipeline.console import say, track, warn
 from pipeline.features.sources import ImageSource

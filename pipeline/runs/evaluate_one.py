@@ -9,7 +9,7 @@ from gan.devices import choose_compute
 from gan.errors import GanError
 from gan.features.extraction import chunk_size
 from gan.features.extractor import Extractor
-from gan.features.statistics_file import Labels, save_statistics
+from gan.features.statistics import Labels, save_statistics
 from gan.params.file import Params
 from gan.tensor_cache import TensorCache
 from pipeline.console import say

@@ -9,8 +9,7 @@ from gan.checkpoints import Origin
 from gan.devices import Compute, choose_compute
 from gan.distributed.world import World
 from gan.errors import GanError
-from gan.objectives.build import build_objective
-from gan.objectives.objective import Objective
+from gan.objectives.objective import Objective, build_objective
 from gan.params.model import ModelParams
 from gan.params.train import TrainParams
 from gan.tensor_cache import TensorCache

@@ -14,7 +14,7 @@ from gan.checkpoints import (
     save_checkpoint,
 )
 from gan.errors import GanError
-from gan.models.build import build_generator, initialise
+from gan.models.interfaces import build_generator, initialise
 from gan.params.model import ModelParams
 
 NETWORK = {"family": "dcgan", "width": 4, "widest": 16, "blocks": 1, "activation": "relu"}

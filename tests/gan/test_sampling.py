@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gan.models.build import build_generator, initialise
+from gan.models.interfaces import build_generator, initialise
 from gan.pixels import to_images
 from gan.sampling import (
     BATCH,

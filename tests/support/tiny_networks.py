@@ -4,7 +4,7 @@ from itertools import product
 
 import torch
 
-from gan.models import build
+from gan.models import interfaces as build
 from gan.models.interfaces import Discriminator, Generator
 from gan.params.model import DiscriminatorParams, GeneratorParams, ModelParams
 from gan.params.train import RecipeParams

@@ -7,7 +7,7 @@ import torch
 
 from gan.devices import Compute
 from gan.distributed.world import ALONE, World
-from gan.objectives.build import build_objective
+from gan.objectives.objective import build_objective
 from gan.params.file import Params
 from gan.training.batches import Batches
 from gan.training.state import TrainState, build_state

@@ -14,8 +14,7 @@ from pytorch_fid.fid_score import compute_statistics_of_path
 
 from gan.features.extraction import allocate_features, extract_features, rebatch
 from gan.features.inception import Inception
-from gan.features.statistics import statistics_of
-from gan.features.statistics_file import load_statistics, save_statistics
+from gan.features.statistics import load_statistics, save_statistics, statistics_of
 from gan.metrics.frechet_distance import frechet_distance
 
 NAME = "pt_inception-2015-12-05-6726825d.pth"

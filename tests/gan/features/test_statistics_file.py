@@ -5,8 +5,7 @@ import pytest
 from pytorch_fid.fid_score import compute_statistics_of_path
 
 from gan.errors import GanError
-from gan.features.statistics import Statistics
-from gan.features.statistics_file import load_statistics, read_labels, save_statistics
+from gan.features.statistics import Statistics, load_statistics, read_labels, save_statistics
 from gan.metrics.frechet_distance import frechet_distance
 
 LABELS = {"extractor": "tiny", "format": 1}

@@ -4,8 +4,8 @@ import torch
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from gan.errors import GanError
-from gan.metrics import feature_checks
 from gan.metrics import kernel_distance as kernel
+from gan.metrics import metric as feature_checks
 from gan.metrics.kernel_distance import kernel_distance
 
 

@@ -6,7 +6,8 @@ from torch import nn
 from torch.autograd import grad, gradcheck, gradgradcheck
 from torch.nn.functional import conv2d, conv_transpose2d
 
-from gan.models import fast, winograd
+from gan.models import fast
+from gan.models import fast as winograd
 from gan.models.fast import DownConv4x4, LeakyReLU, UpConv4x4, down_conv4x4, up_conv4x4
 
 

@@ -21,7 +21,7 @@ from tiny_networks import (
 )
 
 from gan.errors import GanError
-from gan.models import build
+from gan.models import interfaces as build
 from gan.models.interfaces import channels_by_resolution, plan_resolutions
 
 DEEP = ("upsample", "resnet")

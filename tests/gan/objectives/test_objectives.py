@@ -7,9 +7,9 @@ import torch
 
 from gan.errors import GanError
 from gan.objectives.bce import Bce
-from gan.objectives.build import build_objective
 from gan.objectives.hinge import Hinge
 from gan.objectives.lsgan import Lsgan
+from gan.objectives.objective import build_objective
 from gan.objectives.registry import OBJECTIVES as NAMES
 from gan.objectives.relativistic import Relativistic
 from gan.objectives.wgan_gp import WganGp

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gan.training.diversity import diversity
+from gan.training.loop import diversity
 
 
 def scenes(count, side=64):

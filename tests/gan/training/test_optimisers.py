@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from gan.params.optimiser import ARGUMENTS, OptimiserParams
-from gan.training.optimisers import CLASSES, build_optimiser, learning_rate_at, set_learning_rate
+from gan.params.train import ARGUMENTS, OptimiserParams
+from gan.training.state import CLASSES, build_optimiser, learning_rate_at, set_learning_rate
 
 CPU = torch.device("cpu")
 CONSTANT = {"shape": "constant", "warm_up": 0, "begin": 0, "end": 0, "floor": 0.0}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from gan.training.prefetch import BUFFERS, Prefetcher
+from gan.training.batches import BUFFERS, Prefetcher
 
 SHAPE = (4, 2, 2, 3)
 

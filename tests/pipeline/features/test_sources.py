@@ -6,8 +6,7 @@ import torch
 from projecting import Projection
 
 from gan.errors import GanError
-from gan.features.statistics import Statistics
-from gan.features.statistics_file import save_statistics
+from gan.features.statistics import Statistics, save_statistics
 from gan.tensor_cache import TensorCache
 from pipeline.features.sources import CacheSplit, StatisticsFile, reference_tag
 

@@ -12,8 +12,7 @@ from array_source import ArraySource
 from projecting import Projection, direct
 
 from gan.errors import GanError
-from gan.features.statistics import statistics_of
-from gan.features.statistics_file import load_statistics
+from gan.features.statistics import load_statistics, statistics_of
 from pipeline.features.store import Entry, FeatureStore, entry_key, list_entries
 
 HERE = Path(__file__).resolve().parents[2] / "support"

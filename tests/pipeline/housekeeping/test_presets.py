@@ -9,8 +9,7 @@ import yaml
 from torch import nn
 
 from gan.errors import GanError
-from gan.models.build import build_discriminator, build_generator
-from gan.models.interfaces import plan_resolutions
+from gan.models.interfaces import build_discriminator, build_generator, plan_resolutions
 from gan.params.file import load_params, parse_text
 from pipeline.housekeeping.presets import PRESETS, compose, names, show, write
 

@@ -17,7 +17,7 @@ from gan.errors import GanError
 from gan.features.extraction import allocate_features, extract_features, image_batches
 from gan.features.statistics import statistics_of
 from gan.metrics.frechet_distance import frechet_distance
-from gan.models.build import build_generator, initialise
+from gan.models.interfaces import build_generator, initialise
 from gan.sampling import draw_latents, generate
 from gan.tensor_cache import TensorCache
 from pipeline.cli.main import app

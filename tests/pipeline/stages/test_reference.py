@@ -7,8 +7,7 @@ import torch
 
 from gan.errors import GanError
 from gan.features.efficientnet import Lite0
-from gan.features.statistics import statistics_of
-from gan.features.statistics_file import load_statistics
+from gan.features.statistics import load_statistics, statistics_of
 from gan.metrics.frechet_distance import frechet_distance
 from gan.metrics.kernel_distance import kernel_distance
 from pipeline.paths import Paths

@@ -25,7 +25,7 @@ from tracking_stores import apart, client_of, copy_store, empty_database, free_p
 
 from gan.checkpoints import Origin, describe_checkpoint, load_generator, save_checkpoint
 from gan.errors import GanError
-from gan.models.build import build_generator, initialise
+from gan.models.interfaces import build_generator, initialise
 from gan.sampling import generate, seed_latents, truncate_latents
 from pipeline.paths import Paths
 from pipeline.pictures import generate as command

@@ -23,7 +23,7 @@ from tracking_stores import (
 
 from gan.checkpoints import Origin, describe_checkpoint, load_generator, save_checkpoint
 from gan.errors import GanError
-from gan.models.build import build_generator, initialise
+from gan.models.interfaces import build_generator, initialise
 from gan.tensor_cache import TensorCache
 from pipeline.tracking.run import Run
 from pipeline.tracking.run_folder.folder import make_run_folder
