@@ -37,6 +37,12 @@ def say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
+def tell(text: str) -> None:
+    """Print one line on stdout at once, also into a pipe."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def warn(text: str) -> None:
     """Print one line on stderr that begins with `warning:`."""
     say(f"warning: {text}")

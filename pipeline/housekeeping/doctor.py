@@ -7,7 +7,6 @@ and mlflow don't say themselves.
 import fcntl
 import platform
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from typing import Literal
 
 from gan.errors import GanError
 from gan.params.file import load_params
-from pipeline.console import count_noun, list_first, one_line, short, without_secrets
+from pipeline.console import count_noun, list_first, one_line, short, tell, without_secrets
 from pipeline.dataset.reader import Dataset
 from pipeline.features.inception_file import missing_message, weights_file
 from pipeline.paths import Paths, sha256_of
@@ -62,8 +61,7 @@ def run(paths: Paths, *, repair: bool) -> None:
     """Print a line a check; exit with 1 if something is wrong. repair: see `check_tracker`."""
     wrong_points = 0
     for point in run_checks(paths, repair=repair):
-        sys.stdout.write(f"{point.line}\n")
-        sys.stdout.flush()
+        tell(point.line)
         wrong_points += point.level == "wrong"
     if wrong_points:
         raise SystemExit(1)

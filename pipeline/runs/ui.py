@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gan.errors import GanError
-from pipeline.console import warn, without_secrets
+from pipeline.console import tell, warn, without_secrets
 from pipeline.paths import Paths
 from pipeline.runs.find import NO_RUNS
 from pipeline.signals import interrupting, keep_exit_code
@@ -40,7 +40,7 @@ def run(paths: Paths, port: int, show: bool = False) -> None:
     if not store_exists(uri):
         raise GanError(f"{uri.removeprefix('sqlite:///')}: {NO_RUNS}")
     _check_port(port)
-    _say("starting the MLflow UI ... (Ctrl-C ends it)")
+    tell("starting the MLflow UI ... (Ctrl-C ends it)")
     log = paths.main_root / "logs" / "mlflow-ui.log"
     try:
         with interrupting(), _server(uri, port, log) as process:
@@ -50,7 +50,7 @@ def run(paths: Paths, port: int, show: bool = False) -> None:
             code = process.wait()
     except SystemExit:  # Ctrl-C, the usual way to stop the UI, or SIGTERM: no error
         keep_exit_code(0)
-        _say("MLflow UI ended")
+        tell("MLflow UI ended")
     else:
         raise GanError(f"the MLflow server ended with code {code}; {log} says why")
 
@@ -67,16 +67,11 @@ def _prepare(uri: str, paths: Paths) -> str:
 
 
 def _announce(address: str, view: str, show: bool) -> None:
-    _say(f"MLflow UI: {address}{view}")
+    tell(f"MLflow UI: {address}{view}")
     if view:
-        _say(f"curves and pictures: {address}{view}&compareRunsMode=CHART")
+        tell(f"curves and pictures: {address}{view}&compareRunsMode=CHART")
     if show:
         webbrowser.open(address + view)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def _check_port(port: int) -> None:

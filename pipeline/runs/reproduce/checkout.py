@@ -117,19 +117,14 @@ class ReproductionFolder:
 
 def _wait(process: "subprocess.Popen[bytes]") -> int:
     """Exit code of a process, which is waited for also when this one is stopped: it has a
-    checkpoint to save."""
+    checkpoint to save. SIGTERM is handed on, to the stage first: DVC would leave it behind."""
     try:
         return process.wait()
     except SystemExit as stop:
-        if stop.code == TERMINATED:  # Ctrl-C went to the children too
-            _terminate_children(process.pid)
+        with suppress(psutil.NoSuchProcess):
+            children = psutil.Process(process.pid).children(recursive=True)
+            for child in reversed(children) if stop.code == TERMINATED else ():
+                with suppress(psutil.NoSuchProcess):
+                    child.terminate()  # Ctrl-C went to them too
         process.wait()
         raise
-
-
-def _terminate_children(process: int) -> None:
-    """Hand a SIGTERM on: DVC would end and leave its stage behind, so the stage first."""
-    with suppress(psutil.NoSuchProcess):
-        for child in reversed(psutil.Process(process).children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                child.terminate()

@@ -1,7 +1,6 @@
 """`gan sync`: sends kept records and missing parts of outs. Doing it twice changes nothing."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from gan.errors import GanError
-from pipeline.console import short, without_secrets
+from pipeline.console import short, tell, without_secrets
 from pipeline.paths import Paths
 from pipeline.tracking.mlflow.environment import TIMEOUT
 from pipeline.tracking.mlflow.store import tracking_uri
@@ -39,7 +38,7 @@ def run(paths: Paths) -> None:
         if kept or (paths.models / "final.pt").is_file():
             _send(kept, paths)
         else:
-            _print("nothing to send: no records are kept, and there is no models/final.pt")
+            tell("nothing to send: no records are kept, and there is no models/final.pt")
 
 
 @contextmanager
@@ -49,15 +48,10 @@ def _lock(file: Path) -> Iterator[None]:
     try:
         held = lock.acquire(timeout=0)
     except Timeout:
-        _print("waiting for another `gan sync`")
+        tell("waiting for another `gan sync`")
         held = lock.acquire()
     with held:
         yield
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 def _send(kept: list[KeptFolder], paths: Paths) -> None:
@@ -82,7 +76,7 @@ def _send(kept: list[KeptFolder], paths: Paths) -> None:
     busy = any(each.text == BUSY for each in results)
     sent = any(each.sent for each in results)
     text = "sent what was missing in" if sent else "nothing is missing in"
-    _print(f"{text} {target}{', except runs in use' if busy else ''}")
+    tell(f"{text} {target}{', except runs in use' if busy else ''}")
 
 
 def _send_each(
@@ -90,11 +84,11 @@ def _send_each(
 ) -> Iterator[SyncResult]:
     for each in kept:
         if result := send_kept(each, store, target):
-            _print(f"{result.name:<28}  {result.text}")
+            tell(f"{result.name:<28}  {result.text}")
             yield result
     if (paths.models / "final.pt").is_file():
         from pipeline.tracking.sync.outs import send_outs  # torch takes seconds
 
         result = send_outs(paths, store, target)
-        _print(f"{result.name:<28}  {result.text}")
+        tell(f"{result.name:<28}  {result.text}")
         yield result
