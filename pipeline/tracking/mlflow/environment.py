@@ -16,7 +16,18 @@ SETTINGS = {  # MLflow's own defaults wait 248 s for a dead server, chat and pho
 }
 
 
+_set_here: set[str] = set()
+"""Variables that this process set, since nobody else had."""
+
+
 def set_defaults() -> None:
     """Set what the environment leaves open; called once, as a process starts."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
+    missing = SETTINGS.keys() - os.environ.keys()
+    _set_here.update(missing)
+    os.environ.update({name: SETTINGS[name] for name in missing})
+
+
+def wait_longer(seconds: int) -> None:
+    """Wait so long for each answer of a server, unless the environment named a timeout."""
+    if TIMEOUT in _set_here:
+        os.environ[TIMEOUT] = str(seconds)

@@ -1,6 +1,5 @@
 """`gan sync`: sends kept records and missing parts of outs. Doing it twice changes nothing."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from filelock import FileLock, Timeout
 from gan.errors import GanError
 from pipeline.console import short, tell, without_secrets
 from pipeline.paths import Paths
-from pipeline.tracking.mlflow.environment import TIMEOUT
+from pipeline.tracking.mlflow.environment import wait_longer
 from pipeline.tracking.mlflow.store import tracking_uri
 from pipeline.tracking.mlflow.writer import MlflowWriter
 from pipeline.tracking.run_folder.earlier_form import convert_all
@@ -22,16 +21,13 @@ from pipeline.tracking.run_folder.kept_folders import (
     send_kept,
 )
 
-TIMEOUT_S = "15"
-"""For one answer of a server: longer than a training waits, for big checkpoints."""
-
 
 def run(paths: Paths) -> None:
     """Send every run folder that no process uses, then the parts of outs that their run lacks.
 
     Prints a line a run. GanError if the store can't be reached or something stays unsent.
     """
-    os.environ.setdefault(TIMEOUT, TIMEOUT_S)
+    wait_longer(15)  # than a training waits: big checkpoints take a server some time
     with _lock(paths.main_root / "logs" / "sync.lock"):
         convert_all(paths)
         kept = find_kept_folders(paths)
@@ -67,7 +63,10 @@ def _send(kept: list[KeptFolder], paths: Paths) -> None:
             f"{target} can't be reached ({without_secrets(short(error))}); nothing is lost, "
             "`gan sync` again when it is back"
         ) from None
-    results = list(_send_each(kept, paths, store, target))
+    results = []
+    for each in _send_each(kept, paths, store, target):
+        tell(f"{each.name:<28}  {each.text}")
+        results.append(each)
     if incomplete := [each for each in results if not each.complete]:
         raise GanError(
             f"{len(incomplete)} of {len(results)} runs are incomplete in {target}; remove the "
@@ -84,11 +83,8 @@ def _send_each(
 ) -> Iterator[SyncResult]:
     for each in kept:
         if result := send_kept(each, store, target):
-            tell(f"{result.name:<28}  {result.text}")
             yield result
     if (paths.models / "final.pt").is_file():
         from pipeline.tracking.sync.outs import send_outs  # torch takes seconds
 
-        result = send_outs(paths, store, target)
-        tell(f"{result.name:<28}  {result.text}")
-        yield result
+        yield send_outs(paths, store, target)

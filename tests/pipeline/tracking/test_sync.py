@@ -1,6 +1,7 @@
 """`gan sync` of run folders: complete series, processes beside it, faults, repetition."""
 
 import json
+import os
 import shutil
 import signal
 
@@ -22,6 +23,8 @@ from tracking_stores import (
 )
 
 from gan.errors import GanError
+from pipeline.paths import Paths
+from pipeline.tracking.mlflow import environment
 from pipeline.tracking.open_run import stage_run
 from pipeline.tracking.run import Run
 from pipeline.tracking.run_folder.folder import RunFolder, count_unsent, make_run_folder
@@ -203,3 +206,17 @@ def test_damaged_run_folders_cost_a_line_each_and_the_others_are_sent(stored, pa
 def test_without_records_no_store_is_created(paths, synced):
     assert len(synced()) == 1
     assert not (paths.root / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize(("named", "expected"), [(None, "15"), ("7", "7")])
+def test_sync_waits_longer_for_a_server_than_a_training_unless_told_otherwise(
+    tmp_path, monkeypatch, named, expected
+):
+    for name in environment.SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(environment, "_set_here", set())
+    if named:
+        monkeypatch.setenv(environment.TIMEOUT, named)
+    environment.set_defaults()
+    sync.run(Paths(tmp_path))
+    assert os.environ[environment.TIMEOUT] == expected
