@@ -162,7 +162,6 @@ def _open_run(kind: str, params: Params, folder: Path) -> Run:
         return Run(None)
     run = start_run(
         Paths(folder),
-        experiment="avatars",
         name="benchmark",
         run_key="k" * 64,
         folder=folder / "run",

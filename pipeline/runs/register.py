@@ -29,7 +29,7 @@ from pipeline.tracking.model.log_model import (
     read_card,
     register_version,
 )
-from pipeline.tracking.open_run import attach_to_run, experiment_name
+from pipeline.tracking.open_run import attach_to_run
 
 PORT = 5001  # 5000 is the UI's
 RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
@@ -83,11 +83,11 @@ def _register(
     store: MlflowStore, weights: Weights, run_id: str | None, paths: Paths, name: str
 ) -> tuple[int, bool]:
     store.require_place()
-    key = weights.origin.run_key
-    run_id = run_id or store.newest_run(f"run_key = '{key}'")
-    run_id = run_id or _create_run(weights.origin, paths)
+    if run_id is None:
+        runs = store.find_runs("run_key", weights.origin.run_key)
+        run_id = str(runs[0].info.run_id) if runs else _create_run(weights.origin, paths)
     evaluation = _find_evaluation(store, weights, run_id, paths)
-    model = find_model(store.client, run_id, weights)
+    model = find_model(store.client, run_id, weights.sha256)
     if evaluation is None and is_ready(model):
         model_id = str(model.model_id)
     else:
@@ -100,14 +100,7 @@ def _register(
 
 def _create_run(origin: Origin, paths: Paths) -> str:
     """An MLflow run for a training that the store does not have; returns its id."""
-    run = attach_to_run(
-        paths,
-        experiment=experiment_name(),
-        run_key=origin.run_key,
-        name=origin.name,
-        params={"model": origin.model},
-        tags={"cache_digest": origin.cache_digest},
-    )
+    run = attach_to_run(paths, origin)
     if origin.lineage:
         describe_training(run, origin.lineage)
     run.flush()

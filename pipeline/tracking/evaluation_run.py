@@ -5,7 +5,6 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from gan.checkpoints import Origin
 from gan.params.evaluation import EvaluateParams
 from pipeline.evaluation.evaluate_subject import Evaluation
 from pipeline.evaluation.references import is_other_data
@@ -13,7 +12,7 @@ from pipeline.evaluation.result import EvaluationResult
 from pipeline.evaluation.subject import CheckpointSubject
 from pipeline.paths import Paths
 from pipeline.tracking.model.card import log_model_with_card
-from pipeline.tracking.open_run import attach_to_run, experiment_name
+from pipeline.tracking.open_run import attach_to_run
 from pipeline.tracking.run import Run
 
 
@@ -21,7 +20,7 @@ def log_best(evaluation: Evaluation, settings: EvaluateParams, paths: Paths) -> 
     """Log the stage's metrics, selection curve and pictures as the run's own."""
     subject = evaluation.subject
     assert isinstance(subject, CheckpointSubject)
-    run = _attach(subject.origin, settings, paths)
+    run = attach_to_run(paths, subject.origin, params={"evaluate": settings.model_dump()})
     add_best(run, evaluation.result, paths.reports, subject.path)
     run.flush()
 
@@ -72,7 +71,8 @@ def log_one(
     if any(is_other_data(tag) for tag in evaluation.result.references):
         return
     seen = subject.origin.images_seen
-    run = _attach(subject.origin, settings, paths, own.run_id if own else None)
+    evaluate = {"evaluate": settings.model_dump()}
+    run = attach_to_run(paths, subject.origin, own.run_id if own else None, evaluate)
     if own:
         _add_result(run, evaluation.result, folder, seen, max(seen, own.last_step or 0))
     else:
@@ -91,20 +91,3 @@ def _add_result(run: Run, result: EvaluationResult, folder: Path, seen: int, ste
     run.image("closest", folder / "closest.png", step)
     for name in ("evaluation.json", "report.html"):
         run.artifact(folder / name, "evaluation")
-
-
-def _attach(
-    origin: Origin, settings: EvaluateParams, paths: Paths, run_id: str | None = None
-) -> Run:
-    # hyperparameters for a run that the training itself did not create
-    decided = origin.lineage.get("decided", {})
-    train = {"train": decided["train"] | {"images": decided["images"]}} if decided else {}
-    return attach_to_run(
-        paths,
-        experiment=experiment_name(),
-        run_key=origin.run_key,
-        name=origin.name,
-        params={"model": origin.model, **train, "evaluate": settings.model_dump()},
-        tags={"cache_digest": origin.cache_digest},
-        run_id=run_id,
-    )

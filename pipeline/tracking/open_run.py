@@ -9,9 +9,8 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gan.errors import GanError
 from pipeline.console import without_secrets
@@ -19,11 +18,14 @@ from pipeline.paths import Paths
 from pipeline.signals import interrupting
 from pipeline.tracking.descriptions import log_source
 from pipeline.tracking.mlflow.store import tracking_uri
-from pipeline.tracking.mlflow.writer import MlflowWriter
 from pipeline.tracking.provenance.tags import provenance_tags
 from pipeline.tracking.run import Run, param_texts
-from pipeline.tracking.run_folder.folder import make_run_folder, now_ms, runs_folder
+from pipeline.tracking.run_folder.folder import RunFolder, make_run_folder, now_ms, runs_folder
 from pipeline.tracking.run_folder.push import warn
+
+if TYPE_CHECKING:  # the other stages have no use for torch
+    from gan.checkpoints import Origin
+    from pipeline.tracking.mlflow.writer import MlflowWriter
 
 
 def experiment_name() -> str:
@@ -34,7 +36,6 @@ def experiment_name() -> str:
 def start_run(
     paths: Paths,
     *,
-    experiment: str,
     name: str,
     run_key: str,
     folder: Path,
@@ -48,50 +49,48 @@ def start_run(
     training resumes from; records prepared for it count.
     """
     header = {
-        "experiment": experiment,
+        "experiment": experiment_name(),
         "name": name,
         "start_time": now_ms(),
         "tags": {"run_key": run_key, **provenance_tags(paths, "train")},
         "progress": progress,
     }
     run = _open(paths, folder, header)
-    run.attempt(lambda: _resume(run, resumed_from, paths))
-    run.commit()
-    return run
 
-
-def _resume(run: Run, step: int | None, paths: Paths) -> None:
-    if run.folder is not None:
-        run.known, continued = run.folder.resume(step)
+    def resume(folder: RunFolder) -> None:
+        run.known, continued = folder.resume(resumed_from)
         if continued:
             run.mark_resumed()
         else:
             log_source(run, paths)
 
+    run.attempt(resume)
+    run.commit()
+    return run
+
 
 def attach_to_run(
     paths: Paths,
-    *,
-    experiment: str,
-    run_key: str,
-    name: str,
-    params: Mapping[str, object] | None = None,
-    tags: Mapping[str, str] | None = None,
+    origin: "Origin",
     run_id: str | None = None,
+    params: Mapping[str, object] | None = None,
 ) -> Run:
-    """Add to the run `run_id`, else to the newest one tagged `run_key`; end with `flush`.
+    """Add to the run `run_id`, else to the newest one of a checkpoint's run key; end with `flush`.
 
-    Its status may be any. A run is created if there is none; only then `params` and `tags` are
-    used.
+    Its status may be any. A run is created if there is none, with the checkpoint's settings; only
+    then `params` are used.
     """
+    decided = origin.lineage.get("decided", {})
+    train = {"train": decided["train"] | {"images": decided["images"]}} if decided else {}
+    tags = {"run_key": origin.run_key, "cache_digest": origin.cache_digest}
     header = {
-        "experiment": experiment,
-        "name": name,
-        "attach": run_key,
+        "experiment": experiment_name(),
+        "name": origin.name,
+        "attach": origin.run_key,
         "run_id": run_id,
         "start_time": now_ms(),
-        "params": param_texts(params or {}),
-        "tags": {"run_key": run_key, **provenance_tags(paths, "evaluate"), **(tags or {})},
+        "params": param_texts({"model": origin.model, **train, **(params or {})}),
+        "tags": provenance_tags(paths, "evaluate") | tags,
     }
     return _open(paths, new_folder(paths, "evaluate"), header)
 
@@ -128,10 +127,14 @@ def stage_run(
 
 def _open(paths: Paths, path: Path, header: Mapping[str, Any]) -> Run:
     uri = tracking_uri(paths)
+
+    def connect() -> "MlflowWriter":
+        from pipeline.tracking.mlflow.writer import MlflowWriter  # importing mlflow takes seconds
+
+        return MlflowWriter(uri, paths.main_root)
+
     try:
-        folder = make_run_folder(path, header)
-        connect = partial(MlflowWriter, uri, paths.main_root)
-        return Run(folder, connect, without_secrets(uri))
+        return Run(make_run_folder(path, header), connect, without_secrets(uri))
     except (OSError, ValueError, GanError) as error:
         warn(f"nothing is recorded, {path} can't be used: {error}")
         return Run(None)

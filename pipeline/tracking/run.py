@@ -65,21 +65,23 @@ class Run(tracker.Record):
         """Committed records that the store has not confirmed."""
         return count_unsent(self.folder.path) if self.folder else 0
 
-    def attempt(self, action: Callable[[], object]) -> None:
-        """Call `action`, which makes a record; an error is a problem, and never raised."""
+    def attempt(self, action: Callable[[RunFolder], object]) -> None:
+        """Call `action`, if there is a folder; an error is a problem, and never raised."""
         if self.folder is None:
             return
         try:
-            action()
+            action(self.folder)
         except Exception as error:
             if self._sender and not self.problems:
                 warn(f"not recorded: {error}")
             self.problems.append(short(error))
 
     def _add(self, kind: str, files: Sequence[Path] = (), **fields: Any) -> None:
-        self.attempt(lambda: self._keep(kind, files, fields))
+        self.attempt(lambda folder: self._keep(folder, kind, files, fields))
 
-    def _keep(self, kind: str, files: Sequence[Path], fields: dict[str, Any]) -> None:
+    def _keep(
+        self, folder: RunFolder, kind: str, files: Sequence[Path], fields: dict[str, Any]
+    ) -> None:
         """Keep a record, less what the run has already, with copies of its files."""
         step = fields.get("step")
         if "values" in fields:
@@ -89,14 +91,14 @@ class Run(tracker.Record):
             known = not new
         else:
             known = (kind, fields.get("key", ""), step) in self.known
-        if known or self.folder is None:
+        if known:
             return
         record = {"kind": kind, "time": self.time_of(step), **fields}
         if files:
             parent = uuid.uuid4().hex
-            (self.folder.files / parent).mkdir()
+            (folder.files / parent).mkdir()
             for file in files:
-                self.copy(file, self.folder.files / parent / file.name)
+                self.copy(file, folder.files / parent / file.name)
             record["files"] = [f"{parent}/{file.name}" for file in files]
         self.waiting.append(record)
 
@@ -112,7 +114,7 @@ class Run(tracker.Record):
         self._add("metrics", values=numbers, step=int(step))
 
     def system_metrics(self, step: int) -> None:
-        self.attempt(lambda: self.metrics(self._monitor.measure(), step))
+        self.attempt(lambda _: self.metrics(self._monitor.measure(), step))
 
     def image(self, key: str, file: Path, step: int) -> None:
         self._add("image", [file], key=key, step=int(step))
@@ -127,7 +129,6 @@ class Run(tracker.Record):
         digest: str,
         source: Mapping[str, object],
         profile: Mapping[str, object],
-        context: str = "training",
     ) -> None:
         """Record the run's dataset. source, profile: plain values that MLflow keeps as JSON."""
         self._add(
@@ -136,7 +137,6 @@ class Run(tracker.Record):
             key=digest[:DIGEST_LENGTH],
             source=json.dumps(source, sort_keys=True),
             profile=json.dumps(profile, sort_keys=True),
-            context=context,
         )
 
     def links(self) -> None:
@@ -161,24 +161,22 @@ class Run(tracker.Record):
         A kill between the two loses nothing: a training that resumes from that checkpoint commits
         them.
         """
-        self.attempt(lambda: self._write(step))
+        self.attempt(lambda folder: self._write(folder, step))
 
     def commit(self) -> None:
         """Make records durable and let them be sent; call after a checkpoint."""
-        self.attempt(lambda: self._write(None))
+        self.attempt(self._write)
         if self._sender:
             self._sender.wake()
 
-    def _write(self, checkpoint: int | None) -> None:
-        if self.folder is not None:
-            self.folder.append(self.waiting, checkpoint)
-            self.waiting.clear()
+    def _write(self, folder: RunFolder, checkpoint: int | None = None) -> None:
+        folder.append(self.waiting, checkpoint)
+        self.waiting.clear()
 
     def drop(self) -> None:
         """Forget records since the last commit: their steps are going to be repeated."""
         self.waiting.clear()
-        if self.folder is not None:
-            self.attempt(self.folder.cut)
+        self.attempt(RunFolder.cut)
 
     def close(
         self, status: str = "FINISHED", *, hurry: bool = False, timeout_s: float | None = None
@@ -205,18 +203,16 @@ class Run(tracker.Record):
         self._sender.finish(default if timeout_s is None else timeout_s)
         self.attempt(self._settle)
 
-    def _settle(self) -> None:
-        if self.folder is None:
-            return
+    def _settle(self, folder: RunFolder) -> None:
         if unsent := self.unsent:
             warn(
-                f"{unsent} records not sent to {self._target}, kept in {self.folder.path}; "
+                f"{unsent} records not sent to {self._target}, kept in {folder.path}; "
                 "`gan sync` sends them"
             )
-        elif "progress" not in self.folder.header:
+        elif "progress" not in folder.header:
             self.remove_if_sent()
 
     def remove_if_sent(self) -> None:
         """Remove the run folder if all is sent; for a run that no process continues."""
-        if self.folder is not None and self.run_id and not self.unsent:
-            self.attempt(self.folder.remove)
+        if self.run_id and not self.unsent:
+            self.attempt(RunFolder.remove)

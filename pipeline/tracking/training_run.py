@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pipeline.paths import Paths
 from pipeline.tracking import run_times
 from pipeline.tracking.descriptions import describe_training
-from pipeline.tracking.open_run import experiment_name, new_folder, start_run
+from pipeline.tracking.open_run import new_folder, start_run
 from pipeline.tracking.run import Run
 from pipeline.tracking.run_folder.folder import RunFolder, read_state, runs_folder
 from pipeline.training.identity import resume_key
@@ -39,7 +39,6 @@ class MlflowTracker(Tracker):
         self._run_key = plan.run_key
         run = self._run = start_run(
             self._paths,
-            experiment=experiment_name(),
             name=plan.name,
             run_key=plan.run_key,
             folder=_choose_folder(self._paths, plan.run_key, images_seen),

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from evaluation_result import checkpoint_result, folder_result, metric
+from tracking_stores import attach
 
 from gan.errors import GanError
 from pipeline.paths import Paths
-from pipeline.tracking.open_run import attach_to_run, start_run
+from pipeline.tracking.open_run import start_run
 
 SAME = "a" * 16
 
@@ -39,7 +40,9 @@ def write_run(
 ) -> str:
     """Record a training, then its evaluation; returns the run's id."""
     folder = paths.root / "runs" / f"{experiment}-{key[:12]}-{name.replace(' ', '-')}"
-    run = start_run(paths, experiment=experiment, name=name, run_key=key, folder=folder / "train")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_EXPERIMENT_NAME", experiment)
+        run = start_run(paths, name=name, run_key=key, folder=folder / "train")
     run.params({"train": {"objective": "hinge"}})
     run.tags({"cache_digest": data})
     run.metrics({"loss/discriminator": 1.0}, 100)
@@ -47,14 +50,14 @@ def write_run(
         run.artifact(file, place)
     run.close()
     if metrics is not None:
-        evaluate_run(paths, key, metrics, experiment, best, tagged)
+        evaluate_run(paths, key, metrics, best, tagged)
     assert run.unsent == 0
     return str(run.run_id)
 
 
-def evaluate_run(paths, key, metrics, experiment="avatars", best=36000, tagged=True):
+def evaluate_run(paths, key, metrics, best=36000, tagged=True):
     """Record an evaluation: value, deviation and protocol by key."""
-    run = attach_to_run(paths, experiment=experiment, run_key=key, name="unused")
+    run = attach(paths, key)
     run.metrics({each: value for each, (value, _, _) in metrics.items()}, 48000)
     run.metrics({f"deviation/{k}": d for k, (_, d, _) in metrics.items() if d is not None}, 48000)
     run.metrics({"best_images_seen": best, "selection/fd_lite0_2048": 950.0}, 48000)

@@ -19,9 +19,10 @@ import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
 
+from gan.checkpoints import Origin
 from pipeline.paths import Paths
 from pipeline.tracking.mlflow.store import MlflowStore, tracking_uri
-from pipeline.tracking.open_run import start_run
+from pipeline.tracking.open_run import attach_to_run, start_run
 from pipeline.tracking.run import Run
 
 SETTINGS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT", "DVC_EXP_NAME")
@@ -29,7 +30,7 @@ SETTINGS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_ROOT", "DVC_EX
 REFUSED = "http://127.0.0.1:9"
 
 START = (
-    "run = start_run(paths, experiment='avatars', name='n', run_key='k1', "
+    "run = start_run(paths, name='n', run_key='k1', "
     "folder=paths.root / 'logs' / 'runs' / 'k1', progress='abcd')\n"
 )
 """Code for `python`."""
@@ -63,13 +64,17 @@ def begin(paths: Paths, key: str = "k1", resumed_from: int | None = None) -> Run
     """Start or resume a training's run, whose progress folder is `abcd`."""
     return start_run(
         paths,
-        experiment="avatars",
         name="hinge 64px",
         run_key=key,
         folder=run_folder(paths, key),
         progress="abcd",
         resumed_from=resumed_from,
     )
+
+
+def attach(paths: Paths, key: str, name: str = "unused") -> Run:
+    """Add results to the newest run of a run key, or to a new one of a generator of width 3."""
+    return attach_to_run(paths, Origin({"width": 3}, 64, 1, key, "d" * 64, name))
 
 
 def client_of(paths: Paths) -> MlflowClient:

@@ -147,11 +147,10 @@ def test_a_checkpoint_that_the_bucket_takes_slowly_arrives(team, tmp_path, monke
     """The server answers an upload when its bucket has all of it: here after some 8 s."""
     for key, value in team.member("ann").items():
         monkeypatch.setenv(key, value)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "slow")
     big = tmp_path / "big.pt"
     big.write_bytes(os.urandom(16 << 20))
-    run = start_run(
-        Paths(tmp_path), experiment="slow", name="slow", run_key="s" * 64, folder=tmp_path / "run"
-    )
+    run = start_run(Paths(tmp_path), name="slow", run_key="s" * 64, folder=tmp_path / "run")
     run.artifact(big, "checkpoints")
     monkeypatch.setattr(team.s3, "rate", 2 << 20)
     run.close(timeout_s=120)

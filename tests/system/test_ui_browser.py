@@ -27,7 +27,6 @@ def write_training(paths, objective, level, distances):
     """Record a training with curves, grids, dataset and evaluation, as the stages do."""
     run = open_run.start_run(
         paths,
-        experiment="avatars",
         name=f"{objective} 64px w24 s1",
         run_key=objective[:1] * 64,
         folder=paths.root / "runs" / objective,

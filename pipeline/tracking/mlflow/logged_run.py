@@ -1,15 +1,18 @@
 """Content of a training's MLflow run, to be compared with the outs of DVC."""
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.tracking.mlflow.store import MlflowStore
 from pipeline.tracking.run_folder.folder import Fact
 
 ALIVE_MS = 15 * 60 * 1000
 """A run with status RUNNING and a point younger than this may still be written to."""
 
-FOLDERS = ("best", "checkpoints", "evaluation", "lineage")
+IMAGE = re.compile(r"images/([^+]+)\+step\+(\d+)\+.*\.webp")
+"""Artefact of an image; of its two files the one in WebP is written last."""
 
 
 class LoggedRun:
@@ -27,23 +30,10 @@ class LoggedRun:
         self.known = frozenset(_list_known(client, run))
 
 
-def read_run(client: Any, run_key: str, experiment: str) -> LoggedRun | None:
-    """Read the newest run of a run key; one under way comes last.
-
-    Searched for as `attach_to_run` does: in the experiment, else in any.
-    """
-    run = _search(client, run_key, experiment)
-    return LoggedRun(client, run) if run else None
-
-
-def _search(client: Any, run_key: str, experiment: str) -> Any:
-    every = client.search_experiments()
-    own = [each.experiment_id for each in every if each.name == experiment]
-    for ids in (own, [each.experiment_id for each in every]):
-        runs = client.search_runs(ids, f"tags.run_key = '{run_key}'", order_by=["start_time DESC"])
-        if ids and runs:
-            return min(runs, key=_is_alive)  # the first of equals
-    return None
+def read_run(store: MlflowStore, run_key: str, experiment: str) -> LoggedRun | None:
+    """Read the newest run of a run key; one under way comes last."""
+    runs = store.find_runs("run_key", run_key, experiment)
+    return LoggedRun(store.client, min(runs, key=_is_alive)) if runs else None
 
 
 def _list_known(client: Any, run: Any) -> Iterator[Fact]:
@@ -57,14 +47,11 @@ def _list_known(client: Any, run: Any) -> Iterator[Fact]:
         if not key.startswith("system/"):
             points = client.get_metric_history(run_id, key)
             yield from (("metrics", key, point.step) for point in points)
-    for folder in FOLDERS:
-        for file in client.list_artifacts(run_id, folder):
+    for folder in client.list_artifacts(run_id):
+        for file in client.list_artifacts(run_id, folder.path) if folder.is_dir else ():
             yield "artifact", file.path, None
-    for file in client.list_artifacts(run_id, "images"):
-        # KEY+step+STEP+timestamp+...; of its two files the one in WebP is written last
-        key, *rest = file.path.removeprefix("images/").split("+")
-        if file.path.endswith(".webp") and len(rest) > 1 and rest[1].isdecimal():
-            yield "image", key.replace("~", "/"), int(rest[1])
+            if image := IMAGE.fullmatch(file.path):
+                yield "image", image[1].replace("~", "/"), int(image[2])
 
 
 def _is_alive(run: Any) -> bool:

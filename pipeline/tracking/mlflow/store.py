@@ -1,4 +1,4 @@
-"""MLflow store: its address, how it is opened, its newest run of a tag.
+"""MLflow store: its address, how it is opened, its runs with a tag.
 
 mlflow is imported inside functions only: that takes 2 s and belongs into the sender's thread.
 """
@@ -76,15 +76,15 @@ class MlflowStore:
         if self.misplaced:
             raise GanError(self.misplaced)
 
-    def newest_run(self, tag: str, experiment: str | None = None) -> str | None:
-        """Id of the newest run whose tag matches, in one experiment or in any."""
+    def find_runs(self, tag: str, value: str, experiment: str = "") -> list[Any]:
+        """Find the runs with a tag, the newest first: those in an experiment, else in any."""
         every = self.client.search_experiments()
-        ids = [each.experiment_id for each in every if experiment in (None, each.name)]
-        if not ids:
-            return None
-        newest = ["start_time DESC"]
-        runs = self.client.search_runs(ids, f"tags.{tag}", order_by=newest, max_results=1)
-        return str(runs[0].info.run_id) if runs else None
+        own = [each.experiment_id for each in every if each.name == experiment]
+        condition, newest = f"tags.{tag} = '{value}'", ["start_time DESC"]
+        for ids in (own, [each.experiment_id for each in every]):
+            if ids and (runs := self.client.search_runs(ids, condition, order_by=newest)):
+                return list(runs)
+        return []
 
 
 def _lock(database: Path) -> FileLock:

@@ -1,23 +1,23 @@
 """Writer of records into an MLflow store: runs, metrics, pictures, files."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.tracking.mlflow.errors import (
-    FOLDER_TAG,
-    is_active,
-    is_gone,
-    is_rejection,
-    is_writable,
-)
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from pipeline.tracking.mlflow.errors import is_active, is_gone, is_rejection, is_writable
 from pipeline.tracking.mlflow.run_links import link_stages
 from pipeline.tracking.mlflow.store import MlflowStore
 from pipeline.tracking.mlflow.uploads import open_verbatim, upload_timeout
 from pipeline.tracking.model.log_model import log_model
 from pipeline.tracking.run_folder.folder import Record
 from pipeline.tracking.run_folder.push import RejectedError, RunLostError
+
+FOLDER_TAG = "spool"
+"""Tag with the id of the run folder that a run was created for."""
 
 
 def source_url(source: Mapping[str, Any]) -> dict[str, str]:
@@ -43,11 +43,9 @@ class MlflowWriter(MlflowStore):
         if header.get("run_id") and is_active(self.client, header["run_id"]):
             return str(header["run_id"])
         attached = "attach" in header
-        tag = f"run_key = '{header['attach']}'" if attached else f"{FOLDER_TAG} = '{header['id']}'"
-        run_id = self.newest_run(tag, header["experiment"])
-        if run_id is None and attached:
-            run_id = self.newest_run(tag)
-        return run_id or self._create(header)
+        tag = ("run_key", header["attach"]) if attached else (FOLDER_TAG, header["id"])
+        runs = self.find_runs(*tag, header["experiment"])
+        return str(runs[0].info.run_id) if runs else self._create(header)
 
     def _create(self, header: Mapping[str, Any]) -> str:
         run = self.client.create_run(
@@ -63,8 +61,6 @@ class MlflowWriter(MlflowStore):
         return run_id
 
     def _experiment(self, name: str) -> str:
-        from mlflow.exceptions import MlflowException
-
         location = self.artifacts.as_uri() if self.artifacts else None
         if known := self.client.get_experiment_by_name(name):
             return str(known.experiment_id)
@@ -97,7 +93,12 @@ class MlflowWriter(MlflowStore):
 
     def _write(self, run_id: str, records: Sequence[Record], files: Path) -> None:
         if records[0]["kind"] == "metrics":
-            self._metrics(run_id, records)
+            points = [
+                Metric(key, value, record["time"], record["step"])
+                for record in records
+                for key, value in record["values"].items()
+            ]
+            self.client.log_batch(run_id, points)
             return
         for record in records:
             found = [files / name for name in record.get("files", ())]
@@ -109,7 +110,8 @@ class MlflowWriter(MlflowStore):
             case "params":
                 self._params(run_id, record["values"])
             case "tags":
-                self._tags(run_id, record["values"])
+                tags = [RunTag(*each) for each in record["values"].items()]
+                self.client.log_batch(run_id, tags=tags)
             case "image":
                 self._image(run_id, record, *files)
             case "artifact":
@@ -126,37 +128,13 @@ class MlflowWriter(MlflowStore):
             case "end":
                 self.client.set_terminated(run_id, record["status"], record["time"])
 
-    def _log(self, run_id: str, name: str, kind: Callable[..., Any], items: Sequence[Any]) -> None:
-        """Log entities, in parts that one call of MLflow's log_batch accepts."""
-        size = 1000 if name == "metrics" else 100
-        for first in range(0, len(items), size):
-            part = [kind(*values) for values in items[first : first + size]]
-            self.client.log_batch(run_id, **{name: part})
-
-    def _metrics(self, run_id: str, records: Sequence[Record]) -> None:
-        from mlflow.entities import Metric
-
-        points = [
-            (key, value, record["time"], record["step"])
-            for record in records
-            for key, value in record["values"].items()
-        ]
-        self._log(run_id, "metrics", Metric, points)
-
     def _params(self, run_id: str, values: Mapping[str, str]) -> None:
         """Log new params; MLflow refuses to change one, so a changed one becomes a tag."""
-        from mlflow.entities import Param
-
         known = self.client.get_run(run_id).data.params
-        new = [(key, value) for key, value in values.items() if key not in known]
-        self._log(run_id, "params", Param, new)
-        changed = {f"changed.{k}": v for k, v in values.items() if known.get(k, v) != v}
-        self._tags(run_id, changed)
-
-    def _tags(self, run_id: str, values: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        self._log(run_id, "tags", RunTag, list(values.items()))
+        new = [Param(key, value) for key, value in values.items() if key not in known]
+        changed = [(key, value) for key, value in values.items() if known.get(key, value) != value]
+        tags = [RunTag(f"changed.{key}", value) for key, value in changed]
+        self.client.log_batch(run_id, params=new, tags=tags)
 
     def _image(self, run_id: str, record: Record, file: Path) -> None:
         """Log unless the run has it: MLflow puts a random part into the names of images."""
@@ -169,8 +147,6 @@ class MlflowWriter(MlflowStore):
             )
 
     def _dataset(self, run_id: str, record: Record) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
         try:
             source: dict[str, Any] = dict(json.loads(record["source"]))
             listed = dict(source.pop("columns", {})).items()
@@ -186,5 +162,5 @@ class MlflowWriter(MlflowStore):
             schema=json.dumps({"mlflow_colspec": columns}) if columns else None,
             profile=record["profile"],
         )
-        context = [InputTag("mlflow.data.context", record["context"])]
+        context = [InputTag("mlflow.data.context", "training")]
         self.client.log_inputs(run_id, [DatasetInput(dataset, context)])

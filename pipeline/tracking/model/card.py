@@ -17,6 +17,7 @@ from gan.metrics.build import number_of
 from pipeline.evaluation.format_number import figure
 from pipeline.markdown import code, render_markdown
 from pipeline.tracking.run import Run
+from pipeline.tracking.run_folder.folder import RunFolder
 from pipeline.training.identity import flatten
 
 TEMPLATE = Path(__file__).with_name("card.md")
@@ -33,7 +34,7 @@ def log_model_with_card(run: Run, checkpoint: Path, result: Mapping[str, Any]) -
     result: of the evaluation, whose subject is the checkpoint.
     """
 
-    def add() -> None:
+    def add(_folder: RunFolder) -> None:
         with tempfile.TemporaryDirectory(prefix="gan-") as folder:
             card = Path(folder) / "README.md"
             card.write_text(model_card(result["subject"], result), encoding="utf-8")

@@ -9,14 +9,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import LoggedModelOutput
+from mlflow.exceptions import MlflowException
+
 from gan.errors import GanError
 from pipeline.paths import sha256_of
+from pipeline.tracking.mlflow.errors import NEVER
+from pipeline.tracking.mlflow.store import MlflowStore
 from pipeline.tracking.model.card import add_code_facts, read_metrics
 from pipeline.tracking.run_folder.push import RejectedError
 
 if TYPE_CHECKING:  # a store is opened by commands that have no use for torch
     from gan.checkpoints import Origin
-    from pipeline.tracking.mlflow.store import MlflowStore
 
 LOADER = "pipeline.tracking.model.loader"
 CODE = (  # imports of LOADER besides gan/, which is copied whole
@@ -28,8 +33,6 @@ PACKAGES = ("mlflow", "torch", "numpy", "pandas", "pillow", "pydantic")
 CARD = "README.md"
 LONGEST = 5000  # characters of a description that MLflow's databases accept
 VERSIONS = "mlflow.modelVersions"  # tag of a model: the versions that the UI shows beside it
-NEVER = ("ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED", "PERMISSION_DENIED")
-"""Error codes of a server that will never accept a model, though it accepts other records."""
 
 
 @dataclass(frozen=True)
@@ -78,26 +81,22 @@ def log_model(client: Any, run_id: str, checkpoint: Path, card: Path) -> str:
         return log_weights(client, run_id, weights, card.read_text(encoding="utf-8"))
 
 
-def needs_no_model(client: Any, run_id: str, checkpoint: Path) -> bool:
+def needs_no_model(client: Any, run_id: str, sha256: str) -> bool:
     """Whether the run has the finished model of a checkpoint, or its store knows no models."""
-    from mlflow.exceptions import MlflowException
-
-    with tempfile.TemporaryDirectory(prefix="gan-") as folder:
-        weights = generator_only(checkpoint, Path(folder))
     try:
-        return is_ready(find_model(client, run_id, weights))
+        return is_ready(find_model(client, run_id, sha256))
     except MlflowException as error:
         if error.error_code in NEVER:
             return True
         raise
 
 
-def find_model(client: Any, run_id: str, weights: Weights) -> Any:
-    """Find the run's model of these weights, finished or not; None if there is none."""
+def find_model(client: Any, run_id: str, sha256: str) -> Any:
+    """Find the run's model of the weights in a file, finished or not; None if there is none."""
     run = client.get_run(run_id)
     models = client.search_logged_models(
         [run.info.experiment_id],
-        f"source_run_id = '{run_id}' AND tags.checkpoint_sha256 = '{weights.sha256}'",
+        f"source_run_id = '{run_id}' AND tags.checkpoint_sha256 = '{sha256}'",
         order_by=[{"field_name": "creation_timestamp", "ascending": True}],
     )
     return models[0] if models else None
@@ -115,7 +114,7 @@ def log_weights(client: Any, run_id: str, weights: Weights, card: str) -> str:
     """
     run = client.get_run(run_id)
     card = add_code_facts(card, run.data.tags)
-    model = find_model(client, run_id, weights) or _create(client, run, weights)
+    model = find_model(client, run_id, weights.sha256) or _create(client, run, weights)
     model_id = str(model.model_id)
     with tempfile.TemporaryDirectory(prefix="gan-") as folder:
         if not is_ready(model):
@@ -195,29 +194,21 @@ def _link(client: Any, run: Any, model: Any, step: int, values: Mapping[str, flo
 
     Each once: MLflow would list the model again at each call.
     """
-    from mlflow.entities import LoggedModelOutput, Metric
-
     run_id = run.info.run_id
     outputs = run.outputs.model_outputs if run.outputs else []
     if model.model_id not in [each.model_id for each in outputs]:
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
     known = {(each.key, each.value) for each in model.metrics or ()}
-    points = []
     for key, value in values.items():
         same = [each for each in client.get_metric_history(run_id, key) if each.value == value]
         if same and (key, value) not in known:
             last = max(same, key=lambda each: (each.step, each.timestamp))
-            points.append(
-                Metric(key, value, last.timestamp, last.step, model.model_id, run_id=run_id)
-            )
-    if points:
-        client.log_batch(run_id, metrics=points)
+            point = (run_id, key, value, last.timestamp, last.step)
+            client.log_metric(*point, model_id=model.model_id)
 
 
-def read_card(store: "MlflowStore", model_id: str) -> str:
+def read_card(store: MlflowStore, model_id: str) -> str:
     """Download the card of a model."""
-    from mlflow.artifacts import download_artifacts
-
     location = store.client.get_logged_model(model_id).artifact_location
     uri = store.client.tracking_uri
     with tempfile.TemporaryDirectory(prefix="gan-") as folder:
@@ -226,20 +217,15 @@ def read_card(store: "MlflowStore", model_id: str) -> str:
 
 
 def register_version(
-    store: "MlflowStore", name: str, model_id: str, run_id: str, weights: Weights, description: str
+    store: MlflowStore, name: str, model_id: str, run_id: str, weights: Weights, description: str
 ) -> tuple[int, bool]:
     """Register a model; returns its version, and whether it is a new one.
 
     A version that has these weights already is described anew.
     """
-    from mlflow.exceptions import MlflowException
-
     client = store.client
-    try:
+    if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description="Generators of avatars.")
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
     for each in client.search_model_versions(f"name = '{name}'"):
         if each.tags.get("checkpoint_sha256") == weights.sha256:
             client.update_model_version(name, each.version, description)

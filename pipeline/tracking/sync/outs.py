@@ -18,7 +18,7 @@ from pipeline.code_digest import TRAINING, code_digest
 from pipeline.console import count_noun, short, without_secrets
 from pipeline.dataset.reader import Dataset
 from pipeline.evaluation.result import CheckpointFacts, EvaluationResult, read_result
-from pipeline.paths import Paths
+from pipeline.paths import Paths, sha256_of
 from pipeline.pictures.png_lineage import read_lineage
 from pipeline.tracking import run_times
 from pipeline.tracking.descriptions import RECREATED, describe_training
@@ -75,7 +75,7 @@ def send_outs(paths: Paths, store: MlflowWriter, target: str) -> SyncResult:
 
 
 def _send(name: str, outs: Outs, paths: Paths, store: MlflowWriter, target: str) -> SyncResult:
-    logged = read_run(store.client, outs.origin.run_key, experiment_name())
+    logged = read_run(store, outs.origin.run_key, experiment_name())
     if logged is not None and logged.alive:
         return SyncResult(name, BUSY, complete=True)
     rejected: list[str] = []
@@ -222,11 +222,9 @@ def _list_known(
     stopped = RECREATED in logged.tags and logged.ended == logged.started != end
     if logged.status == "FINISHED" and not stopped:  # by a kill of the `gan sync` that made it
         known.add(("end", "", None))
-    with suppress(GanError):  # a damaged checkpoint is rejected by the writer
-        if outs.result and needs_no_model(
-            store.client, logged.run_id, _find_best(outs.result, paths)
-        ):
-            known.add(("model", "", None))
+    best = _find_best(outs.result, paths) if outs.result else None
+    if best and best.is_file() and needs_no_model(store.client, logged.run_id, sha256_of(best)):
+        known.add(("model", "", None))
     return known
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -11,7 +12,6 @@ from pipeline.console import short, tell, without_secrets
 from pipeline.paths import Paths
 from pipeline.tracking.mlflow.environment import wait_longer
 from pipeline.tracking.mlflow.store import tracking_uri
-from pipeline.tracking.mlflow.writer import MlflowWriter
 from pipeline.tracking.run_folder.earlier_form import convert_all
 from pipeline.tracking.run_folder.kept_folders import (
     BUSY,
@@ -20,6 +20,9 @@ from pipeline.tracking.run_folder.kept_folders import (
     find_kept_folders,
     send_kept,
 )
+
+if TYPE_CHECKING:
+    from pipeline.tracking.mlflow.writer import MlflowWriter
 
 
 def run(paths: Paths) -> None:
@@ -53,6 +56,8 @@ def _lock(file: Path) -> Iterator[None]:
 def _send(kept: list[KeptFolder], paths: Paths) -> None:
     uri = tracking_uri(paths)
     target = without_secrets(uri)
+    from pipeline.tracking.mlflow.writer import MlflowWriter  # importing mlflow takes seconds
+
     try:
         store = MlflowWriter(uri, paths.main_root)
         store.require_place()
@@ -79,7 +84,7 @@ def _send(kept: list[KeptFolder], paths: Paths) -> None:
 
 
 def _send_each(
-    kept: list[KeptFolder], paths: Paths, store: MlflowWriter, target: str
+    kept: list[KeptFolder], paths: Paths, store: "MlflowWriter", target: str
 ) -> Iterator[SyncResult]:
     for each in kept:
         if result := send_kept(each, store, target):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from evaluated_runs import SAME, evaluate_run, one_protocol, refusal, write_evaluation, write_run
-from tracking_stores import apart, copy_store, empty_database, serving
+from tracking_stores import apart, attach, copy_store, empty_database, serving
 
 from gan.checkpoints import Origin, load_generator, save_checkpoint
 from pipeline.paths import Paths
@@ -223,7 +223,7 @@ def test_a_checkpoint_is_fetched_from_the_artefacts_and_gone_afterwards(
     assert not file.exists()
     assert "checkpoints/000000000192.pt" in capsys.readouterr().err
 
-    run = open_run.attach_to_run(recorded, experiment="avatars", run_key=ONE, name="unused")
+    run = attach(recorded, ONE)
     run.artifact(files[64], "best")
     run.artifact(files[128], "best")
     run.metrics({"best_images_seen": 64}, 192)

@@ -10,11 +10,10 @@ import zlib
 import psutil
 import pytest
 import requests
-from tracking_stores import apart, client_of, copy_store, empty_database, free_port, python
+from tracking_stores import apart, attach, client_of, copy_store, empty_database, free_port, python
 
 from gan.errors import GanError
 from pipeline.runs import ui
-from pipeline.tracking import open_run
 from pipeline.tracking.mlflow.store import MlflowStore, tracking_uri
 from pipeline.tracking.mlflow.ui_view import DESCRIPTION, VIEW_TAG, prepare_view
 
@@ -25,7 +24,7 @@ def paths(tmp_path, monkeypatch):
 
 
 def log(paths, metrics):
-    run = open_run.attach_to_run(paths, experiment="avatars", run_key="k", name="n")
+    run = attach(paths, "k")
     run.metrics(metrics, 1)
     run.flush()
     assert run.unsent == 0

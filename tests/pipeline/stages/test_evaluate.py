@@ -113,8 +113,8 @@ def stage(checkout, make_params, store):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store)
         patch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-        facts = {"experiment": "avatars", "name": "tiny", "run_key": "r" * 64}
-        run = open_run.start_run(checkout, **facts, folder=checkout.root / "run")
+        folder = checkout.root / "run"
+        run = open_run.start_run(checkout, name="tiny", run_key="r" * 64, folder=folder)
         run.close()
         evaluation = stage_runs.evaluate(make_params(SMALL), checkout)
     lines = (checkout.reports / "snapshots.tsv").read_text().splitlines()[1:]

@@ -68,9 +68,7 @@ def tracked(tmp_path_factory, make_params):
         paths = apart(tmp_path_factory.mktemp("tracked"), patch)
         copy_store(empty_database(tmp_path_factory), paths)
         file = write_checkpoint(paths.root / "128.pt", make_params)
-        run = start_run(
-            paths, experiment="avatars", name="n", run_key=KEY, folder=paths.root / "run"
-        )
+        run = start_run(paths, name="n", run_key=KEY, folder=paths.root / "run")
         describe_training(run, LINEAGE)
         run.tags({"git_commit": "abc123"})
         run.metrics({FID: 12.5, "best_images_seen": 128}, 192)

@@ -6,6 +6,7 @@ import pytest
 from tracking_stores import (
     START,
     artifacts,
+    attach,
     begin,
     client_of,
     history,
@@ -18,7 +19,6 @@ from tracking_stores import (
 
 from pipeline.paths import Paths
 from pipeline.tracking.mlflow.store import tracking_uri
-from pipeline.tracking.open_run import attach_to_run
 from pipeline.tracking.run_folder.folder import make_run_folder
 from pipeline.tracking.training_run import _choose_folder
 
@@ -55,7 +55,7 @@ def test_a_run_arrives_complete(stored, paths, picture):
     run.image("grid/fixed", picture, 100)
     run.image("grid/fixed", picture, 200)
     run.artifact(picture, "reports")
-    run.dataset("faces", "d" * 64, {"licences": {"CC0": 3}}, {"train": 3}, "training")
+    run.dataset("faces", "d" * 64, {"licences": {"CC0": 3}}, {"train": 3})
     run.system_metrics(100)
     run.commit()
     run.close()
@@ -109,21 +109,20 @@ def test_a_stage_keeps_its_metrics_and_is_marked_as_it_ended(stored, paths, sync
 
 @pytest.mark.slow
 def test_results_are_added_to_the_newest_run_of_the_key_whose_end_stays(stored, paths, picture):
-    given = {"experiment": "avatars", "run_key": "k1", "name": "pulled"}
     for value in (40.0, 39.0):  # the first one creates a run
-        results = attach_to_run(paths, **given, params={"train": {"seed": 3}})
+        results = attach(paths, "k1", "pulled")
         results.metrics({"fid_5k": value}, int(value))
         results.flush()
     (run,) = read_runs(paths)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "pulled")
-    assert run.data.params == {"train.seed": "3"}
+    assert run.data.params == {"model.width": "3"}
     assert history(paths, run.info.run_id, "fid_5k") == [(39, 39.0), (40, 40.0)]
     assert list((paths.root / "logs" / "runs").iterdir()) == []
 
     newest = begin(paths)
     newest.close()
     before = client_of(paths).get_run(newest.run_id).info
-    results = attach_to_run(paths, **given)
+    results = attach(paths, "k1", "pulled")
     results.image("best", picture, 640)
     results.artifact(picture, "models")
     results.flush()
@@ -225,7 +224,7 @@ def test_a_failed_run_drops_its_tail_and_runs_again_when_resumed(stored, paths):
 def test_two_processes_may_create_the_store_at_once(paths):
     code = """
     import sys
-    run = start_run(paths, experiment='avatars', name='n', run_key='k', folder=paths.root / NAME)
+    run = start_run(paths, name='n', run_key='k', folder=paths.root / NAME)
     run.metrics({'loss': 1.0}, 1)
     run.close()
     sys.exit(run.unsent)
