@@ -11,28 +11,22 @@ import re
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from functools import cached_property
 from itertools import chain, islice
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urldefrag
 
 from gan.errors import GanError
-from gan.params.data import ScrapeParams
 from pipeline.crawl.http.engine import crawl
-from pipeline.crawl.http.listing import Listing, report_left_out
-from pipeline.crawl.http.policy import CrawlPolicy
+from pipeline.crawl.http.listing import Listing
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.public_url import printable
-from pipeline.crawl.request import ScrapeRequest
+from pipeline.crawl.request import RequestedSource
 from pipeline.crawl.sink import Sink
-from pipeline.crawl.source import Source
 from pipeline.crawl.storage.earlier_crawl import url_key
 from pipeline.dataset.manifest import STATUSES, ManifestEntry
 from pipeline.paths import sha256_of
-
-Listed = TypeVar("Listed", ListedImage, ManifestEntry)
 
 COLUMNS = frozenset({"url", "page", "tags", "rating", "source", "licence", "sha256"})
 SEPARATORS = ",\t;"
@@ -49,12 +43,8 @@ DEFAULTS: dict[str, Any] = {
 """The fields of an entry, each with a value of its JSON type: an older manifest may lack some."""
 
 
-@dataclass(frozen=True)
-class AddressFile(Source):
+class AddressFile(RequestedSource):
     """A file of image addresses, in its order; an address that comes again is left out."""
-
-    path: Path
-    policy: CrawlPolicy
 
     @property
     def total(self) -> int:
@@ -67,27 +57,38 @@ class AddressFile(Source):
         Reads the whole file; GanError names a line that is wrong.
         """
         try:
-            return sha256_of(self.path), Counter(self._schemes())
+            schemes = Counter(_scheme_of(entry) for _, entry in self._entries(Counter()))
+            return sha256_of(self.path), schemes
         except OSError as error:
             raise GanError(f"{self.path}: cannot be read: {error.strerror}") from None
         except UnicodeError:
             raise GanError(f"{self.path}: {NOT_UTF_8}") from None
 
+    def fetch(self, sink: Sink) -> None:
+        if not self.total:  # the whole file is read here, before any request
+            raise GanError(f"{self.path}: names no address")
+        listing = Listing()
+        entries = self._entries(listing.left_out)
+        listing.images = (_list(*each) for each in entries if each[1].status == "ok")
+        crawl(listing, sink, self.policy)
+
+    def _entries(self, left_out: Counter[str]) -> Iterator[tuple[int, ManifestEntry]]:
+        """The entries with their positions; those to fetch have the status ok."""
+        return enumerate(islice(self._distinct(left_out), self.request.limit))
+
+    def _distinct(self, left_out: Counter[str]) -> Iterator[ManifestEntry]:
+        seen: set[bytes] = set()
+        for entry in self._read(left_out):
+            if (key := url_key(entry.url)) in seen:
+                left_out["addresses named again"] += 1
+            else:
+                seen.add(key)
+                yield entry
+
     @abstractmethod
-    def _schemes(self) -> Iterator[str]: ...
+    def _read(self, left_out: Counter[str]) -> Iterator[ManifestEntry]: ...
 
 
-def _drop_repeated(items: Iterable[Listed], left_out: Counter[str]) -> Iterator[Listed]:
-    seen: set[bytes] = set()
-    for item in items:
-        if (key := url_key(item.url)) in seen:
-            left_out["addresses named again"] += 1
-        else:
-            seen.add(key)
-            yield item
-
-
-@dataclass(frozen=True)
 class UrlList(AddressFile):
     """The images whose addresses are in `path`, in its order; `limit` keeps the first ones.
 
@@ -96,32 +97,16 @@ class UrlList(AddressFile):
     optional.
     """
 
-    licence: str
-    limit: int | None
-
     @property
     def identity(self) -> dict[str, Any]:
         return {
             "source": f"urls:{printable(self.path.name)}",
             "sha256": self._survey[0],
-            "limit": self.limit,
-            "licence": self.licence,
+            "limit": self.request.limit,
+            "licence": self.request.licence_note,
         }
 
-    def fetch(self, sink: Sink) -> None:
-        left_out: Counter[str] = Counter()
-        if not self.total:  # the whole file is read here, before any request
-            raise GanError(f"{self.path}: names no address")
-        crawl(Listing(self._images(left_out)), sink, self.policy)
-        report_left_out(left_out)
-
-    def _schemes(self) -> Iterator[str]:
-        return ("" for _ in self._images(Counter()))
-
-    def _images(self, left_out: Counter[str]) -> Iterator[ListedImage]:
-        return islice(_drop_repeated(self._read(left_out), left_out), self.limit)
-
-    def _read(self, left_out: Counter[str]) -> Iterator[ListedImage]:
+    def _read(self, left_out: Counter[str]) -> Iterator[ManifestEntry]:
         with self.path.open("rb") as start:
             encoding = "utf-16" if start.read(2) in UTF_16_MARKS else "utf-8-sig"
         with self.path.open(encoding=encoding, newline="") as stream:
@@ -149,46 +134,50 @@ class UrlList(AddressFile):
             raise GanError(f"{self.path}: its first line must name the columns, one of them `url`")
         return ""
 
-    def _read_text(self, lines: Iterator[str]) -> Iterator[ListedImage]:
-        for position, line in enumerate(lines):
+    def _read_text(self, lines: Iterator[str]) -> Iterator[ManifestEntry]:
+        for line in lines:
             url = line.strip()
             if url and not url.startswith("#"):
-                url = _without_fragment(url)
-                yield ListedImage(position, url, url, licence=self.licence)
+                yield self._read_row({"url": url})
 
     def _read_table(
         self, lines: Iterator[str], separator: str, left_out: Counter[str]
-    ) -> Iterator[ListedImage]:
+    ) -> Iterator[ManifestEntry]:
         rows = csv.reader(lines, delimiter=separator, strict=True)
         try:
             names = _names(next(rows))
             for name in COLUMNS:
                 if names.count(name) > 1:
                     raise GanError(f"{self.path}: two columns are called {name}")
-            for position, row in enumerate(rows):
+            for row in rows:
                 cells = {n: c.strip() for n, c in zip(names, row, strict=False) if n in COLUMNS}
                 if cells.get("url"):
-                    yield self._read_row(position, cells, rows.line_num)
+                    yield self._read_row(cells, rows.line_num)
                 elif any(cells.values()):
                     left_out["rows without an address"] += 1
         except csv.Error as error:
             raise GanError(f"{self.path}:{rows.line_num}: {error}") from None
 
-    def _read_row(self, position: int, cells: dict[str, str], line: int) -> ListedImage:
+    def _read_row(self, cells: dict[str, str], line: int = 1) -> ManifestEntry:
         sha256 = cells.get("sha256", "").lower()
         if sha256 and not SHA256.fullmatch(sha256):
             raise GanError(f"{self.path}:{line}: sha256 {sha256!r}: must be 64 hexadecimal digits")
         url = _without_fragment(cells["url"])
-        return ListedImage(
-            position=position,
+        return ManifestEntry(
             page=cells.get("page") or url,
             url=url,
             tags=tuple(dict.fromkeys(re.findall(r"[^\s|]+", cells.get("tags", "")))),
             rating=cells.get("rating", ""),
             source=cells.get("source", ""),
-            licence=cells.get("licence") or self.licence,
+            licence=cells.get("licence") or self.request.licence_note,
+            status="ok",
             sha256=sha256,
         )
+
+
+def _scheme_of(entry: ManifestEntry) -> str:
+    scheme = entry.url[:9].partition(":")[0].lower()
+    return f"{scheme}:" if entry.status == "ok" else ""
 
 
 def _names(header: list[str]) -> list[str]:
@@ -203,7 +192,6 @@ def _without_fragment(url: str) -> str:
         return url
 
 
-@dataclass(frozen=True)
 class FromManifest(AddressFile):
     """The images of the manifest at `path`, each with the sha256 that it has there.
 
@@ -222,23 +210,12 @@ class FromManifest(AddressFile):
                 drawn = "its pictures are of the embedded gallery, which is drawn, not fetched"
                 raise GanError(f"{self.path}: {drawn}; use `gan scrape --source embedded`")
             raise GanError(f"{self.path}: names no picture with an http or https address")
-        left_out: Counter[str] = Counter()
-        for position, entry in self._entries(left_out):
+        for position, entry in self._entries(Counter()):
             if entry.status != "ok" and not _is_copied(entry, sink):
                 sink.add(_list(position, entry), entry)
-        wanted = (_list(*each) for each in self._entries(Counter()) if each[1].status == "ok")
-        crawl(Listing(wanted), sink, self.policy)
-        report_left_out(left_out)
+        super().fetch(sink)
 
-    def _schemes(self) -> Iterator[str]:
-        for _, entry in self._entries(Counter()):
-            scheme = entry.url[:9].partition(":")[0].lower()
-            yield f"{scheme}:" if entry.status == "ok" else ""
-
-    def _entries(self, left_out: Counter[str]) -> Iterator[tuple[int, ManifestEntry]]:
-        return enumerate(_drop_repeated(self._read(), left_out))
-
-    def _read(self) -> Iterator[ManifestEntry]:
+    def _read(self, left_out: Counter[str]) -> Iterator[ManifestEntry]:
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
@@ -296,14 +273,3 @@ def _is_copied(entry: ManifestEntry, sink: Sink) -> bool:
     journal = sink.journal
     copied = journal.earlier.has_entry(entry.url) or journal.entry_of(entry.url) == entry
     return sink.is_done(_list(0, entry)) or copied
-
-
-def build_list(place: str, request: ScrapeRequest, settings: ScrapeParams) -> UrlList:
-    """Build the source `urls:PLACE`."""
-    policy = request.policy(settings)
-    return UrlList(Path(place), policy, request.licence_note, request.limit)
-
-
-def build_manifest(place: str, request: ScrapeRequest, settings: ScrapeParams) -> FromManifest:
-    """Build the source of another's manifest."""
-    return FromManifest(Path(place), request.policy(settings))

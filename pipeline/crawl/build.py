@@ -1,8 +1,7 @@
 """The dataset in data/: a crawl from its source, or what source.yaml and data.dvc say."""
 
 from gan.errors import GanError
-from pipeline.console import say, warn
-from pipeline.crawl.crawl_progress import describe_rejects, show_progress
+from pipeline.console import progress, say, warn
 from pipeline.crawl.data_folder import DataFolder, holds_crawled_images, open_verified
 from pipeline.crawl.embedded import Embedded
 from pipeline.crawl.http.failure_reasons import NOT_PUBLIC
@@ -55,8 +54,8 @@ def build_dataset(
     with Journal(staging, source.identity, earlier) as journal:
         try:
             path = folder.paths.logs / "scrape" / f"{staging.name}.jsonl"
-            with show_progress(source.total) as show, log_entries(path) as log:
-                sink = Sink(journal, limits, show, log)
+            with progress("scrape", source.total) as advance, log_entries(path) as log:
+                sink = Sink(journal, limits, advance, log)
                 _fetch(source, sink)
         except GanError:
             if not len(journal):
@@ -65,7 +64,7 @@ def build_dataset(
         if not sink.counts["ok"] and (earlier.dataset is None or sink.counts["failed"]):
             if not sink.counts["failed"]:  # another try would bring the same
                 discard(staging)
-            why = describe_rejects(sink) or "nothing was listed"
+            why = sink.describe_rejects() or "nothing was listed"
             raise GanError(_advise(f"nothing was fetched: {why}; {data.name}/ is as it was"))
         if earlier.dataset is not None and not has_news(journal):
             return earlier.dataset, 0

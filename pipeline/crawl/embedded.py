@@ -77,7 +77,7 @@ class Embedded(GallerySettings, Source):
             raise GanError(f"{pictures} of the embedded gallery failed; run again")
 
 
-def build(place: str, request: ScrapeRequest, settings: ScrapeParams) -> Embedded:
+def build(place: str, request: ScrapeRequest, policy: CrawlPolicy) -> Embedded:
     """Build the embedded gallery; its settings of a crawl are its own."""
     source = Embedded(count=request.limit) if request.limit else Embedded()
     return replace(source, licence=request.licence) if request.licence else source

@@ -1,6 +1,6 @@
-"""The sources by kind; a new one is a module with `build`, and one line in SOURCES.
+"""The sources by kind; a new one is a module, and one line in SOURCES.
 
-`gan scrape --source KIND:PLACE` calls `build(place, request, settings)`, which returns a Source.
+`gan scrape --source KIND:PLACE` calls `build(place, request, policy)`, which returns a Source.
 """
 
 from collections.abc import Callable
@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
-from pipeline.crawl import address_files, embedded
-from pipeline.crawl.archive import source as archive
-from pipeline.crawl.booru import source as booru
-from pipeline.crawl.html import source as gallery
+from pipeline.crawl import embedded
+from pipeline.crawl.address_files import FromManifest, UrlList
+from pipeline.crawl.archive.source import Archive
+from pipeline.crawl.booru.source import Booru
+from pipeline.crawl.html.source import HtmlGallery
+from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.source import Source
 from pipeline.dataset.source_file import EMBEDDED, is_embedded, read_source
@@ -23,7 +25,7 @@ class SourceKind(NamedTuple):
 
     place: str
     options: str
-    build: Callable[[str, ScrapeRequest, ScrapeParams], Source]
+    build: Callable[[str, ScrapeRequest, CrawlPolicy], Source]
 
 
 WEB = "licence allow_private"
@@ -31,14 +33,14 @@ WEB = "licence allow_private"
 
 SOURCES = {
     EMBEDDED: SourceKind("", "limit licence", embedded.build),
-    "booru": SourceKind("URL", f"limit tags ratings api {WEB}", booru.build),
-    "gallery": SourceKind("URL", f"limit tags image next link {WEB}", gallery.build),
-    "urls": SourceKind("FILE", f"limit {WEB}", address_files.build_list),
-    "archive": SourceKind("FILE|FOLDER", "limit licence", archive.build),
+    "booru": SourceKind("URL", f"limit tags ratings api {WEB}", Booru),
+    "gallery": SourceKind("URL", f"limit tags image next link {WEB}", HtmlGallery),
+    "urls": SourceKind("FILE", f"limit {WEB}", UrlList),
+    "archive": SourceKind("FILE|FOLDER", "limit licence", Archive),
 }
 """By the word before the colon of --source; any option that a kind doesn't name is refused."""
 
-MANIFEST = SourceKind("FILE", "allow_private", address_files.build_manifest)
+MANIFEST = SourceKind("FILE", "allow_private", FromManifest)
 """The source of --from-manifest."""
 
 KINDS = ", ".join(f"{kind}:{each.place}".rstrip(":") for kind, each in SOURCES.items())
@@ -71,4 +73,4 @@ def source_of(request: ScrapeRequest, settings: ScrapeParams) -> Source:
     understood = {"source", "from_manifest", *kind.options.split()}
     for option in sorted(request.source_options - understood):
         raise GanError(f"--{option.replace('_', '-')}: {shown} has no use for it")
-    return kind.build(place, request, settings)
+    return kind.build(place, request, request.policy(settings))

@@ -12,6 +12,7 @@ from pipeline.crawl.booru.credentials import KEY, USER
 from pipeline.crawl.http.address_guard import normalise
 from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.public_url import names_secret
+from pipeline.crawl.source import Source
 
 UNKNOWN = "unknown"
 
@@ -55,6 +56,27 @@ class ScrapeRequest:
     def policy(self, settings: ScrapeParams) -> CrawlPolicy:
         """The behaviour of a crawl; GanError if --allow-private names no HOST:PORT."""
         return CrawlPolicy(settings, frozenset(map(_host_and_port, self.allow_private)))
+
+
+@dataclass(frozen=True)
+class RequestedSource(Source):
+    """A source that `gan scrape` names: its place, the other options, the behaviour of a crawl."""
+
+    place: str
+    request: ScrapeRequest
+    policy: CrawlPolicy
+
+    def __post_init__(self) -> None:
+        """Raise GanError for options that don't fit."""
+
+    @property
+    def path(self) -> Path:
+        """The place of a source on this machine."""
+        return Path(self.place)
+
+    @property
+    def total(self) -> int | None:
+        return self.request.limit
 
 
 def check_web_address(kind: str, text: str) -> str:

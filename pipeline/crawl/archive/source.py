@@ -5,7 +5,6 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from posixpath import splitext
@@ -26,9 +25,8 @@ from pipeline.crawl.archive.walk import (
 )
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.public_url import printable
-from pipeline.crawl.request import ScrapeRequest
+from pipeline.crawl.request import RequestedSource
 from pipeline.crawl.sink import Sink
-from pipeline.crawl.source import Source
 from pipeline.crawl.storage.earlier_crawl import url_key
 from pipeline.dataset.reader import Dataset
 
@@ -36,8 +34,7 @@ SIDECAR = ".json"
 UNOPENED = (*TAR_ENDINGS, *ZIP_ENDINGS, ".7z", ".rar", ".cbz", ".cbr", ".cb7", ".tar.zst")
 
 
-@dataclass(frozen=True)
-class Archive(Source):
+class Archive(RequestedSource):
     """Every picture file below `path`, by name; `limit` keeps the first ones.
 
     Provenance is read from gallery-dl's JSON files beside the pictures. No rating is left out:
@@ -47,18 +44,13 @@ class Archive(Source):
     pictures. So its identity is its content, and none of the bytes are kept in memory.
     """
 
-    path: Path
-    licence: str
-    limits: ScrapeParams
-    limit: int | None = None
-
     @property
     def identity(self) -> dict[str, Any]:
         return {
             "source": f"archive:{printable(self.path.resolve().name)}",
             "sha256": self._sha256,
-            "limit": self.limit,
-            "licence": self.licence,
+            "limit": self.request.limit,
+            "licence": self.request.licence_note,
         }
 
     @property
@@ -82,12 +74,12 @@ class Archive(Source):
 
     def fetch(self, sink: Sink) -> None:
         missing = dict(self._pictures)
-        for name, file in _walk_named(self.path, self.limits):
+        for name, file in _walk_named(self.path, self.policy.params):
             picture = missing.pop(name, None)
             if picture is None or sink.is_done(listed := self._list(name, picture)):
                 continue
             try:
-                data = file.read(self.limits.max_bytes)
+                data = file.read(self.policy.params.max_bytes)
             except UnreadableError as error:
                 sink.reject(listed, *error.args)
                 continue
@@ -101,7 +93,7 @@ class Archive(Source):
 
     @cached_property
     def _pictures(self) -> "dict[str, Picture]":
-        return read_pictures(self.path, self.limits, self.limit)
+        return read_pictures(self.path, self.policy.params, self.request.limit)
 
     @cached_property
     def _sha256(self) -> str:
@@ -113,7 +105,7 @@ class Archive(Source):
 
     def _list(self, name: str, picture: "Picture") -> ListedImage:
         url, page, tags, rating, source, licence = _unpack(picture.provenance)
-        own, licence = f"archive:{name}", licence or self.licence
+        own, licence = f"archive:{name}", licence or self.request.licence_note
         origin = (page or own, url or own, tuple(tags), rating, source, licence)
         return ListedImage(picture.position, *origin)
 
@@ -261,8 +253,3 @@ def _unpack(packed: bytes) -> Provenance:
 
 def _say(path: Path, text: str) -> None:
     say(f"{printable(path.name)}: {text}")
-
-
-def build(place: str, request: ScrapeRequest, settings: ScrapeParams) -> Archive:
-    """Build the source `archive:PLACE`."""
-    return Archive(Path(place), request.licence_note, settings, request.limit)

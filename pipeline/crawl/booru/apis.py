@@ -21,7 +21,7 @@ class Search:
 
     root: str
     tags: str
-    limit: int
+    limit: float
     licence: str
     ratings: frozenset[str] = SAFE
     recorded_root: str = ""

@@ -1,22 +1,18 @@
 """Source `booru:ROOT`: the newest posts of a booru, by whichever of three APIs it has."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from gan.errors import GanError
-from gan.params.data import ScrapeParams
 from pipeline.crawl.booru.apis import APIS, RATINGS, SAFE, Api, Search
 from pipeline.crawl.booru.credentials import KEY, USER, read_credentials
 from pipeline.crawl.booru.posts import PostListing, parse_bookmark
 from pipeline.crawl.http.engine import crawl
-from pipeline.crawl.http.listing import report_left_out
-from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.http.spider import ListingError
-from pipeline.crawl.request import ScrapeRequest, check_web_address
+from pipeline.crawl.request import RequestedSource, check_web_address
 from pipeline.crawl.sink import Sink
-from pipeline.crawl.source import Source
 from pipeline.crawl.storage.journal import Journal
 
 AUTO = "auto"
@@ -43,63 +39,67 @@ ADVICE = {
 }
 
 
-@dataclass(frozen=True)
-class Booru(Source):
+class Booru(RequestedSource):
     """The newest `limit` posts with `tags` that have one of `ratings` and a file.
 
     Raises GanError for an API, a rating or a tag that doesn't exist or can't be asked for.
     """
 
-    root: str
-    tags: str
-    limit: int
-    licence: str
-    policy: CrawlPolicy
-    ratings: frozenset[str] = SAFE
-    api: str = AUTO
-
     def __post_init__(self) -> None:
-        if self.api not in (AUTO, *APIS):
-            raise GanError(f"--api {self.api}: must be one of {', '.join((AUTO, *APIS))}")
-        if not self.ratings or self.ratings - set(RATINGS):
-            wrong = ", ".join(sorted(self.ratings - set(RATINGS))) or "none"
+        check_web_address("booru", self.place)
+        request = self.request
+        if request.limit is None:
+            raise GanError("--source booru:… needs --limit, the largest number of images to fetch")
+        if request.api not in ("", AUTO, *APIS):
+            raise GanError(f"--api {request.api}: must be one of {', '.join((AUTO, *APIS))}")
+        if wrong := ", ".join(sorted(self.ratings - set(RATINGS))):
             raise GanError(f"--ratings {wrong}: must be of {', '.join(RATINGS)}")
-        for tag in self.tags.lower().split():
+        for tag in request.tags.lower().split():
             if tag.lstrip("-~").startswith(ORDERING):
                 raise GanError(f"--tags {tag}: posts are always taken newest first; leave it out")
+
+    @property
+    def root(self) -> str:
+        """The site's address."""
+        return self.place.rstrip("/")
+
+    @property
+    def ratings(self) -> frozenset[str]:
+        """The ratings that are wanted."""
+        return frozenset(self.request.ratings.replace(",", " ").split()) or SAFE
 
     @property
     def identity(self) -> dict[str, Any]:
         """Without the API: it only says how the same posts are read, and may be detected."""
         return {
             "source": f"booru:{self.root}",
-            "tags": self.tags,
+            "tags": self.request.tags,
             "ratings": sorted(self.ratings),
-            "limit": self.limit,
-            "licence": self.licence,
+            "limit": self.request.limit,
+            "licence": self.request.licence_note,
         }
 
-    @property
-    def total(self) -> int:
-        return self.limit
-
     def fetch(self, sink: Sink) -> None:
-        account = read_credentials(self.root)
-        options = (self.root, self.tags, self.limit, self.licence, self.ratings)
-        search = Search(*options, credentials=account)
+        search = Search(
+            self.root,
+            self.request.tags,
+            self.request.limit or math.inf,
+            self.request.licence_note,
+            self.ratings,
+            credentials=read_credentials(self.root),
+        )
         listing = PostListing(search, sink.journal, self._choose_apis(sink.journal))
         try:
             crawl(listing, sink, self.policy)
         except ListingError as error:
             message = listing.describe_failures() or _advise(str(error))
             raise ListingError(message, error.may_pass) from None
-        report_left_out(listing.left_out)
 
     def _choose_apis(self, journal: Journal) -> Sequence[Api]:
         """The API that --api names, that began this crawl, or that the host has; else all."""
         host = (urlsplit(self.root).hostname or "").removeprefix("www.")
         begun = next(iter(parse_bookmark(journal.bookmark)), "")
-        for name in (self.api, begun, API_OF_HOST.get(host, "")):
+        for name in (self.request.api, begun, API_OF_HOST.get(host, "")):
             if name in APIS:
                 return [APIS[name]]
         return list(APIS.values())
@@ -108,14 +108,3 @@ class Booru(Source):
 def _advise(error: str) -> str:
     hint = next((hint for sign, hint in ADVICE.items() if sign in error), "")
     return f"{error}; {hint}" if hint else error
-
-
-def build(place: str, request: ScrapeRequest, settings: ScrapeParams) -> Booru:
-    """Build the source `booru:PLACE`; GanError for options that don't fit."""
-    root = check_web_address("booru", place).rstrip("/")
-    if request.limit is None:
-        raise GanError("--source booru:… needs --limit, the largest number of images to fetch")
-    ratings = frozenset(request.ratings.replace(",", " ").split()) or SAFE
-    policy, licence = request.policy(settings), request.licence_note
-    api = request.api or AUTO
-    return Booru(root, request.tags, request.limit, licence, policy, ratings, api)

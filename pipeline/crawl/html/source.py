@@ -3,7 +3,6 @@
 import math
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urldefrag
 
@@ -11,16 +10,13 @@ from scrapy.http import Response
 from w3lib.url import safe_url_string
 
 from gan.errors import GanError
-from gan.params.data import ScrapeParams
 from pipeline.crawl.html.page import EMBEDDED, WEB, HtmlPage, check_selector, scheme_of
 from pipeline.crawl.http.engine import crawl
-from pipeline.crawl.http.listing import Listing, ListingPage, PageRequest, report_left_out
-from pipeline.crawl.http.policy import CrawlPolicy
+from pipeline.crawl.http.listing import Listing, ListingPage, PageRequest
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.image_check import ListedImage
-from pipeline.crawl.request import ScrapeRequest, check_web_address
+from pipeline.crawl.request import RequestedSource, check_web_address
 from pipeline.crawl.sink import Sink
-from pipeline.crawl.source import Source
 from pipeline.crawl.storage.earlier_crawl import url_key
 
 BITS = 24
@@ -33,36 +29,30 @@ Many sites link from their last page to a next one without end.
 """
 
 
-@dataclass(frozen=True)
-class HtmlGallery(Source):
+class HtmlGallery(RequestedSource):
     """The images that `image` selects on a listing's pages, or on the pages that `link` selects.
 
     `next` selects the link to the listing's next page, `tags` the elements whose text is a tag of
     the page's images. `limit` keeps the first images in the listing's order; a linked page that
-    can't be fetched counts as one.
+    can't be fetched counts as one. Raises GanError for options that don't fit.
     """
 
-    start_url: str
-    options: ScrapeRequest
-    policy: CrawlPolicy
-
     def __post_init__(self) -> None:
+        if not self.request.image:
+            raise GanError("--source gallery:… needs --image, a CSS selector such as 'img.full'")
+        check_web_address("gallery", self.place)
         for name in ("image", "next", "link", "tags"):
-            if name == "image" or getattr(self.options, name):
-                check_selector(f"--{name}", getattr(self.options, name))
+            if selector := getattr(self.request, name):
+                check_selector(f"--{name}", selector)
 
     @property
     def identity(self) -> dict[str, Any]:
         names = ("image", "next", "link", "tags", "limit")
         return {
-            "source": f"gallery:{self.start_url}",
-            **{name: getattr(self.options, name) for name in names},
-            "licence": self.options.licence_note,
+            "source": f"gallery:{self.place}",
+            **{name: getattr(self.request, name) for name in names},
+            "licence": self.request.licence_note,
         }
-
-    @property
-    def total(self) -> int | None:
-        return self.options.limit
 
     def fetch(self, sink: Sink) -> None:
         listing = GalleryListing(self)
@@ -70,9 +60,7 @@ class HtmlGallery(Source):
             crawl(listing, sink, self.policy)
         except ListingError:
             crawl(Listing(listing.take_rest()), sink, self.policy)
-            report_left_out(listing.left_out)
             raise
-        report_left_out(listing.left_out)
 
 
 class GalleryListing(Listing):
@@ -84,9 +72,9 @@ class GalleryListing(Listing):
 
     def __init__(self, gallery: HtmlGallery) -> None:
         super().__init__()
-        self._options = options = gallery.options
+        self._options = options = gallery.request
         self._limit = math.inf if options.limit is None else options.limit
-        url = safe_url_string(urldefrag(gallery.start_url).url)
+        url = safe_url_string(urldefrag(gallery.place).url)
         self._next: PageRequest | None = PageRequest(url)
         self._links: deque[PageRequest] = deque()  # not requested yet
         # by place, in order; None while the page is requested
@@ -217,10 +205,3 @@ class GalleryListing(Listing):
 
 def _describe_address(url: str) -> str:
     return f"a {scheme_of(url)}: address" if url else "no address"
-
-
-def build(place: str, request: ScrapeRequest, settings: ScrapeParams) -> HtmlGallery:
-    """Build the source `gallery:PLACE`; GanError for options that don't fit."""
-    if not request.image:
-        raise GanError("--source gallery:… needs --image, a CSS selector such as 'img.full'")
-    return HtmlGallery(check_web_address("gallery", place), request, request.policy(settings))

@@ -8,7 +8,7 @@ from scrapy import signals
 from scrapy.crawler import AsyncCrawlerRunner, Crawler
 
 from gan.errors import GanError
-from pipeline.console import count_noun
+from pipeline.console import count_noun, say
 from pipeline.crawl.http.failure_reasons import TEMPORARY_STATUSES
 from pipeline.crawl.http.listing import Listing
 from pipeline.crawl.http.pacing import Pacing
@@ -47,6 +47,8 @@ async def _crawl(listing: Listing, sink: Sink, policy: CrawlPolicy) -> None:
     except asyncio.CancelledError:
         await _stop(crawler, task)
         raise
+    for reason, count in sorted(listing.left_out.items()):
+        say(f"{count} left out: {reason}")
     spider = crawler.spider
     assert isinstance(spider, ImageSpider)
     # Scrapy only logs exceptions of a listing or a callback; such a crawl isn't complete.

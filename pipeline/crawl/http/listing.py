@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from scrapy.http import Response
 
-from pipeline.console import say
 from pipeline.crawl.image_check import ListedImage
 
 
@@ -39,16 +38,17 @@ class ListingPage:
 class Listing:
     """A listing of images: its first pages, and the reading of each; here one without pages.
 
-    `left_out` counts, by reason, what was listed but isn't wanted or has no image.
+    `left_out` counts, by reason, what was listed but isn't wanted or has no image; the crawl
+    prints it at its end.
     """
 
     def __init__(self, images: Iterable[ListedImage] = ()) -> None:
         self.left_out: Counter[str] = Counter()
-        self._known = images
+        self.images = images
 
     def start(self) -> ListingPage:
         """Images known without a request, taken lazily and in order, and the first pages."""
-        return ListingPage(self._known)
+        return ListingPage(self.images)
 
     def read(self, page: PageRequest, answer: Response) -> ListingPage:
         """Parse an answer with status 200; ValueError where it is no page of this listing."""
@@ -60,9 +60,3 @@ class Listing:
         Without a page in place of one that is no `detail`, the listing breaks off.
         """
         return ListingPage()
-
-
-def report_left_out(left_out: Counter[str]) -> None:
-    """Print how many images or pages got no manifest entry, by reason."""
-    for reason, count in sorted(left_out.items()):
-        say(f"{count} left out: {reason}")

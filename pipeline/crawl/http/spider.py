@@ -67,16 +67,11 @@ class ImageSpider(scrapy.Spider):
 
     async def start(self) -> AsyncIterator[Request]:
         """Images known from the start, only as fast as they are fetched; then pages."""
-        found = self._listing.start()
-        for listed in found.images:
-            for request in self._image(listed):
-                yield request
+        for request in self._follow(self._listing.start()):
+            yield request
             while len(self.unsettled) >= self._ahead:
                 self._settled.clear()
                 await self._settled.wait()
-        for page in found.pages:
-            for request in self._page(page):
-                yield request
 
     def _page(self, page: PageRequest) -> Iterator[Request]:
         """Request a page once: a listing that leads back to itself ends here."""
@@ -105,9 +100,8 @@ class ImageSpider(scrapy.Spider):
         try:
             found = self._listing.read(page, response)
         except ValueError as error:
-            yield from self._replace_page(page, f"{NOT_EXPECTED}: {error}")
-        else:
-            yield from self._follow(found)
+            return self._replace_page(page, f"{NOT_EXPECTED}: {error}")
+        return self._follow(found)
 
     def _follow(self, found: ListingPage) -> Iterator[Request]:
         for listed in found.images:
@@ -154,21 +148,17 @@ class ImageSpider(scrapy.Spider):
 
     async def _on_image(self, response: Response, listed: ListedImage) -> None:
         entry = await asyncio.to_thread(self._sink.check, listed, response.body)
-        self._keep(listed, entry, response.body, _trace(response))
+        self._keep(listed, entry, response)
 
     def _on_image_error(self, failure: Any) -> None:
-        if isinstance(failure.value, STOPPED):
-            return
-        status, reason = explain(failure.value, self._sink.limits.bytes)
-        error = failure.value
-        trace = _trace(error.response) if isinstance(error, HttpError) else NO_TRACE
-        listed = failure.request.cb_kwargs["listed"]
-        self._keep(listed, listed.entry(status, reason), b"", trace)
+        error, listed = failure.value, failure.request.cb_kwargs["listed"]
+        if not isinstance(error, STOPPED):
+            entry = listed.entry(*explain(error, self._sink.limits.bytes))
+            self._keep(listed, entry, error.response if isinstance(error, HttpError) else None)
 
-    def _keep(
-        self, listed: ListedImage, entry: ManifestEntry, data: bytes, trace: FetchTrace
-    ) -> None:
+    def _keep(self, listed: ListedImage, entry: ManifestEntry, response: Response | None) -> None:
         """Add an image's entry; the crawl ends where the disk does not take it."""
+        data, trace = (response.body, _trace(listed, response)) if response else (b"", NO_TRACE)
         try:
             self._sink.add(listed, entry, data, trace)
         except OSError as error:
@@ -188,8 +178,8 @@ def _build_request(url: str, callback: Any, errback: Any, **options: Any) -> Req
         return None
 
 
-def _trace(response: Response) -> FetchTrace:
-    address = str(response.ip_address) if response.ip_address else ""
-    request = response.request
-    seconds = float(request.meta.get("download_latency", 0.0)) if request else 0.0
-    return FetchTrace(response.url, address, response.status, round(seconds, 3))
+def _trace(listed: ListedImage, response: Response) -> FetchTrace:
+    final_url = response.url if response.url != listed.url else ""
+    address = str(response.ip_address or "")
+    seconds = response.request.meta.get("download_latency", 0.0) if response.request else 0.0
+    return FetchTrace(final_url, address, response.status, round(seconds, 3))

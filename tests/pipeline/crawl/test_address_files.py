@@ -15,6 +15,7 @@ from pipeline.crawl.http.failure_reasons import NO_ADDRESS
 from pipeline.crawl.http.listing import Listing
 from pipeline.crawl.http.spider import AHEAD
 from pipeline.crawl.image_check import ListedImage, PictureLimits, check_image
+from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import JOURNAL, Journal
@@ -32,7 +33,12 @@ def site():
 
 
 def url_list(site, path, limit=None, **policy):
-    return UrlList(path, site.policy(**policy), "CC0-1.0", limit)
+    request = ScrapeRequest(licence="CC0-1.0", limit=limit)
+    return UrlList(path, request, site.policy(**policy))
+
+
+def from_manifest(site, path):
+    return FromManifest(path, ScrapeRequest(), site.policy())
 
 
 def write(path, text, encoding="utf-8"):
@@ -135,7 +141,7 @@ def test_a_file_that_is_no_list_is_refused_in_one_line_before_any_request(
 
 def test_the_identity_is_of_the_content_and_names_no_folder(site, tmp_path):
     line = good_entry(site.url("p1.png"), picture(1)).to_json()
-    for make in (url_list, lambda site, path: FromManifest(path, site.policy())):
+    for make in (url_list, from_manifest):
         one, two, other = (
             make(site, write(tmp_path / folder / "list.txt", text))
             for folder, text in (("a", line), ("b", line), ("c", f"{line}\n"))
@@ -151,7 +157,8 @@ def test_a_longer_list_adds_to_the_dataset_of_the_shorter_one(site, tmp_path):
     write(path, f"{site.url('p2.png')}\n{site.url('p1.png')}")
     longer = url_list(site, path)
     assert longer.continues(dataset)
-    assert not UrlList(path, site.policy(), "other", None).continues(dataset)
+    other = UrlList(path, ScrapeRequest(licence="other"), site.policy())
+    assert not other.continues(dataset)
     assert not url_list(site, write(tmp_path / "x.txt", "http://a/b")).continues(dataset)
     grown = fetch_dataset(longer, tmp_path / "two", EarlierCrawl(dataset))
     assert [entry.url for entry in grown.entries()] == [site.url("p1.png"), site.url("p2.png")]
@@ -205,7 +212,7 @@ def theirs(site, tmp_path):
 
 @pytest.fixture
 def source(site, theirs):
-    return FromManifest(theirs.folder / MANIFEST, site.policy())
+    return from_manifest(site, theirs.folder / MANIFEST)
 
 
 def write_entries(path, entries):
@@ -284,7 +291,7 @@ def test_a_wrong_line_is_named_before_any_request(site, tmp_path, line, named):
     whole = good_entry(site.url("p1.png"), picture(1)).to_json().encode()
     path.write_bytes(whole + b"\n" + text + b"\n")
     with pytest.raises(GanError) as caught:
-        entries_of(FromManifest(path, site.policy()), tmp_path / "journal")
+        entries_of(from_manifest(site, path), tmp_path / "journal")
     assert str(caught.value).startswith(f"{path}:2: ")
     assert named in str(caught.value)
     assert not site.asked
@@ -295,7 +302,7 @@ def test_entries_that_are_not_on_the_web_are_blocked_and_repeated_ones_left_out(
 ):
     urls = ["archive:x/1.png", site.url("p2.png"), "gallery:/p3.png", "http://10.0.0.1/p4.png"]
     entries = [good_entry(url, picture(2)) for url in [*urls, urls[1]]]
-    source = FromManifest(write_entries(tmp_path / "m.jsonl", entries), site.policy())
+    source = from_manifest(site, write_entries(tmp_path / "m.jsonl", entries))
     found = entries_of(source, tmp_path / "journal")
     assert [entry.status for entry in found] == ["blocked", "ok", "blocked", "blocked"]
     assert found[0].reason == NO_ADDRESS
@@ -308,7 +315,7 @@ def test_entries_that_are_not_on_the_web_are_blocked_and_repeated_ones_left_out(
         entries = [good_entry(url, picture(1)), dead_entry("http://a/b.png", "gone", "HTTP 404")]
         path = write_entries(tmp_path / "none.jsonl", entries)
         with pytest.raises(GanError, match=rf"none\.jsonl: .*{advice}"):
-            entries_of(FromManifest(path, site.policy()), tmp_path / "none")
+            entries_of(from_manifest(site, path), tmp_path / "none")
 
 
 def test_an_entry_is_parsed_to_itself_and_one_of_an_older_manifest_to_its_defaults():
@@ -327,7 +334,7 @@ def test_a_long_file_is_surveyed_in_little_memory(site, tmp_path):
     entry = good_entry("", picture(1))
     urls = (f"http://site.example/pictures/{number:08}/full.png" for number in range(10_000))
     lines = (dataclasses.replace(entry, url=url).to_json() for url in urls)
-    source = FromManifest(write(tmp_path / "file", "\n".join(lines)), site.policy())
+    source = from_manifest(site, write(tmp_path / "file", "\n".join(lines)))
     tracemalloc.start()
     try:
         assert source.total == 10_000

@@ -88,7 +88,7 @@ def test_the_option_that_allows_a_private_server_is_named(site, scrape, tmp_path
     listing = HtmlGallery(site.url("list"), ScrapeRequest(image="img"), stranger)
     addresses = tmp_path / "list.txt"
     addresses.write_text(site.url("p.png"))
-    for source in (listing, UrlList(addresses, stranger, "unknown", None)):
+    for source in (listing, UrlList(addresses, ScrapeRequest(), stranger)):
         with pytest.raises(GanError, match="address is not public") as caught:
             scrape(source)
         assert str(caught.value).endswith("--allow-private HOST:PORT")

@@ -268,7 +268,7 @@ def test_a_listing_costs_little_memory(tmp_path, archive):
     count = 300
     names = [f"some-folder/danbooru_{number:08}_0123456789abcdef.png" for number in range(count)]
     files = {name: b"" for name in names} | {f"{name}.json": post(1) for name in names}
-    path, limits = write_tar(tmp_path / "x.tar", files), archive(tmp_path / "x.tar").limits
+    path, limits = write_tar(tmp_path / "x.tar", files), archive(tmp_path / "x.tar").policy.params
     pictures = read_pictures(path, limits, limit=None)
     assert len(pictures) == count
     kept = [each for name, picture in pictures.items() for each in (name, picture, *picture[1:])]

@@ -13,6 +13,7 @@ from local_server import entries_of, make_policy
 from gan.errors import GanError
 from pipeline.crawl.booru.source import Booru
 from pipeline.crawl.http.spider import ListingError
+from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink, log_entries
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import Journal
@@ -47,9 +48,9 @@ def account(monkeypatch):
     monkeypatch.setenv("GAN_BOORU_KEY", KEY)
 
 
-def booru(site, limit=1000, tags="", others=(), **options):
+def booru(site, limit=1000, others=(), **options):
     policy = make_policy([each.place for each in (site, *others)], redirects=3)
-    return Booru(site.root, tags, limit, "unknown", policy, **options)
+    return Booru(site.root, ScrapeRequest(limit=limit, **options), policy)
 
 
 def crawl_and_publish(source, root, **options):
@@ -130,9 +131,8 @@ RATINGS = {
 def test_only_wanted_ratings_come_and_each_word_means_what_it_means_there(site, tmp_path, wanted):
     meant = {**RATINGS[site.dialect], "x": "", None: ""}
     site.posts = [site.post(10 - index, rating=word) for index, word in enumerate(meant)]
-    ratings = frozenset(wanted.split())
-    entries = entries_of(booru(site, ratings=ratings, api=site.dialect), tmp_path)
-    expected = [(10 - i, word) for i, word in enumerate(meant.values()) if word in ratings]
+    entries = entries_of(booru(site, ratings=wanted, api=site.dialect), tmp_path)
+    expected = [(10 - i, word) for i, word in enumerate(meant.values()) if word in wanted.split()]
     assert [(*numbers([entry]), entry.rating) for entry in entries] == expected
 
 
@@ -174,7 +174,7 @@ def test_a_later_crawl_adds_newer_posts_to_the_dataset_and_asks_for_no_known_fil
     assert new.continues(Dataset.open(tmp_path / "data"))
     assert booru(site, api=site.dialect).continues(dataset)
     assert not booru(site, tags="solo").continues(dataset)
-    assert not booru(site, ratings=frozenset({"general", "sensitive"})).continues(dataset)
+    assert not booru(site, ratings="general,sensitive").continues(dataset)
     entries = entries_of(new, tmp_path / "b", EarlierCrawl(dataset))
     assert numbers(entries) == [35, 34, 33, 32, 31]
     assert len(site.files) == 5
@@ -309,7 +309,7 @@ def test_a_site_that_is_no_booru_is_named_with_all_apis_that_robots_txt_allows(s
     assert "\n" not in line
     assert not site.requests_of("/post.json")
     site.requests.clear()
-    private = Booru(site.root, "", 5, "unknown", make_policy([]))
+    private = Booru(site.root, ScrapeRequest(limit=5), make_policy([]))
     with pytest.raises(ListingError, match=f"^{site.root}: "):  # no word of its API
         entries_of(private, tmp_path / "private")
     assert not site.requests
@@ -317,12 +317,11 @@ def test_a_site_that_is_no_booru_is_named_with_all_apis_that_robots_txt_allows(s
 
 @pytest.mark.parametrize(
     "options",
-    [{"api": "shimmie"}, {"ratings": frozenset({"safe"})}, {"tags": "solo -ID:<5"}],
+    [{"api": "shimmie"}, {"ratings": "safe"}, {"tags": "solo -ID:<5"}],
 )
 def test_an_impossible_search_is_refused_before_any_request(options):
-    values = {"tags": "", **options}
     with pytest.raises(GanError, match=f"--{next(iter(options))} "):
-        Booru("https://b.example", limit=5, licence="", policy=make_policy([]), **values)
+        Booru("https://b.example", ScrapeRequest(limit=5, **options), make_policy([]))
 
 
 # Credentials.
@@ -398,7 +397,7 @@ def test_credentials_are_neither_sent_in_the_clear_nor_by_halves(
 ):
     for name in names:
         monkeypatch.setenv(name, KEY)
-    source = Booru(root, "", 5, "unknown", make_policy(["192.168.0.7:8080"]))
+    source = Booru(root, ScrapeRequest(limit=5), make_policy(["192.168.0.7:8080"]))
     with pytest.raises(GanError, match="GAN_BOORU_KEY") as caught:
         entries_of(source, tmp_path)
     assert not reveals(str(caught.value))

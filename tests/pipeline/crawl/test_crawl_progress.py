@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from preprocess_inputs import picture
 
-from pipeline.crawl.crawl_progress import count_done, describe, show_progress
+from pipeline.console import progress
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
@@ -44,16 +44,16 @@ def test_a_resumed_crawl_counts_every_image_once(tmp_path):
         second = Sink(journal)
         for number in (4, 5):
             add_picture(second, number)
-        assert count_done(second) == 6
-        assert describe(second) == "fetched 2, skipped 1, gone 3 (HTTP 404)"
+        assert second.done == 6
+        assert str(second).endswith("/s; fetched 2, skipped 1, gone 3 (HTTP 404)")
 
 
 @pytest.mark.parametrize("total", [2, None])
 def test_a_log_has_a_plain_last_line(sink, capsys, total):
-    with show_progress(total) as show:
-        show(sink)
+    with progress("scrape", total) as advance:
+        advance(sink.done, sink)
         sink.reject(list_image(1), "gone", "HTTP 404")
-        show(sink)
+        advance(sink.done, sink)
     (line,) = capsys.readouterr().err.splitlines()
     assert re.match(r"scrape: 1/2 " if total else "scrape: 1 ", line)
     assert line.endswith("/s; fetched 0, gone 1 (HTTP 404)")
@@ -66,8 +66,8 @@ def test_every_status_is_counted_with_its_reasons(sink):
     rejects += [("bad", f"damaged: truncated ({number} bytes)") for number in (8, 9)]
     for number, reject in enumerate(rejects):
         sink.reject(list_image(number), *reject)
-    assert describe(sink) == (
-        "fetched 0, failed 5 (3x timed out, 2x connection refused), gone 3 (HTTP 404), "
+    assert str(sink).endswith(
+        "/s; fetched 0, failed 5 (3x timed out, 2x connection refused), gone 3 (HTTP 404), "
         "bad 2 (damaged: truncated)"
     )
 
@@ -75,13 +75,13 @@ def test_every_status_is_counted_with_its_reasons(sink):
 IN_A_TERMINAL = """
 import sys, time
 from pathlib import Path
+from pipeline.console import progress
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import Sink
-from pipeline.crawl.crawl_progress import show_progress
 from pipeline.crawl.storage.journal import Journal
 
-with Journal(Path(sys.argv[1]), {"source": "test"}) as journal, show_progress(40) as show:
-    sink = Sink(journal, on_change=show)
+with Journal(Path(sys.argv[1]), {"source": "test"}) as journal, progress("scrape", 40) as advance:
+    sink = Sink(journal, advance=advance)
     for number in range(30):
         sink.reject(ListedImage(number, "p", f"u{number}"), "gone", "HTTP 404")
         time.sleep(0.01)
