@@ -12,7 +12,7 @@ from pipeline.crawl.source import Source, differing_options
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import count_entries, discard, has_news, publish
-from pipeline.dataset.dvc_md5 import directory_md5
+from pipeline.dataset.dvc_cache import directory_md5
 from pipeline.dataset.reader import Dataset
 from pipeline.dataset.source_file import is_embedded, read_source
 

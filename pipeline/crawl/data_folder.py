@@ -3,8 +3,6 @@
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,8 +16,7 @@ from gan.atomic import write_atomically
 from gan.errors import GanError
 from pipeline.console import say, warn
 from pipeline.crawl.storage.writer import discard, recover
-from pipeline.dataset.dvc_cache import DvcCache
-from pipeline.dataset.dvc_md5 import directory_md5
+from pipeline.dataset.dvc_cache import DvcCache, directory_md5, run_dvc
 from pipeline.dataset.layout import DESCRIPTION
 from pipeline.dataset.reader import Dataset
 from pipeline.dataset.source_file import is_embedded
@@ -103,14 +100,12 @@ class DataFolder:
         Raises GanError where data.dvc can't be read.
         """
         try:
-            return str(self._read_pin()["outs"][0].get("md5", ""))
+            values = yaml.safe_load(self.paths.pin.read_text(encoding="utf-8"))
+            return str(values["outs"][0].get("md5", ""))
         except FileNotFoundError:
             return ""
         except (yaml.YAMLError, ValueError, KeyError, IndexError, TypeError, AttributeError):
             raise GanError(f"{self.paths.pin}: not a .dvc file; `git checkout` it") from None
-
-    def _read_pin(self) -> Any:
-        return yaml.safe_load(self.paths.pin.read_text(encoding="utf-8"))
 
     def restore(self) -> bool:
         """Check the pinned data/ out of DVC's cache, else pull it.
@@ -123,9 +118,10 @@ class DataFolder:
         self.staging.mkdir(exist_ok=True)
         if data.exists():
             data.rename(self.replaced)
-        if any(self._dvc(verb, "data.dvc").returncode == 0 for verb in ("checkout", "pull")):
-            say("data/ restored from DVC")
-            return True
+        for verb in ("checkout", "pull"):
+            if run_dvc(self.paths.root, verb, "data.dvc").returncode == 0:
+                say("data/ restored from DVC")
+                return True
         shutil.rmtree(data, ignore_errors=True)
         recover(data, self.replaced)
         return False
@@ -138,21 +134,15 @@ class DataFolder:
         """
         if not self._in_dvc:
             return
-        before = self.pinned_md5
-        if not self.paths.pin.exists() or "deps" not in self._read_pin():
-            write_atomically(self.paths.pin, SKELETON)
-        done = self._dvc("commit", "--force", "data.dvc")
+        before, pin = self.pinned_md5, self.paths.pin
+        if not pin.exists() or "deps:" not in pin.read_text(encoding="utf-8"):
+            write_atomically(pin, SKELETON)
+        done = run_dvc(self.paths.root, "commit", "--force", "data.dvc")
         if done.returncode != 0:
             lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no message"]
             raise GanError(f"`dvc commit data.dvc` failed: {lines[-1]}")
         if before != self.pinned_md5:
             say(f"data.dvc: {before or 'nothing'} -> {self.pinned_md5}; {COMMIT}")
-
-    def _dvc(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "dvc", *arguments]
-        return subprocess.run(
-            command, cwd=self.paths.root, capture_output=True, text=True, check=False
-        )
 
     def write_receipt(self, dataset: Dataset) -> None:
         """Write data.ok, the output of the stage."""

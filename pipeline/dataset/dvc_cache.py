@@ -1,5 +1,6 @@
-"""DVC's cache and files, read without checking anything out."""
+"""DVC as a program; its cache and files, read without checking anything out; its md5s."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -24,8 +25,7 @@ class DvcCache:
         """Its folder; None outside of DVC."""
         if not (self.root / ".dvc").is_dir():
             return None
-        command = [sys.executable, "-m", "dvc", "cache", "dir"]
-        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
+        done = run_dvc(self.root, "cache", "dir")
         return (self.root / done.stdout.strip()).resolve() if done.returncode == 0 else None
 
     def read(self, md5: str) -> bytes | None:
@@ -48,6 +48,12 @@ class DvcCache:
         return self.folder / "files" / "md5" / md5[:2] / md5[2:]
 
 
+def run_dvc(root: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command of DVC in the repository at `root`."""
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
 def read_pinned_md5(pin: str | None) -> str:
     """md5 in the text of a data.dvc; empty if it pins nothing."""
     try:
@@ -63,3 +69,21 @@ def read_locked_outs(lock: str | None, stage: str) -> dict[str, str]:
         return {str(out["path"]): str(out["md5"]) for out in outs}
     except (yaml.YAMLError, KeyError, TypeError):
         return {}
+
+
+def directory_md5(folder: Path) -> str:
+    """The md5 of a folder's content, with DVC's '.dir' ending.
+
+    DVC hashes the JSON list of every file's md5 and relative path, sorted by path.
+    """
+    files = sorted(
+        (path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if path.is_file()
+    )
+    listing = [{"md5": _md5(path), "relpath": name} for name, path in files]
+    text = json.dumps(listing, sort_keys=True)
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

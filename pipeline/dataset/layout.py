@@ -25,11 +25,6 @@ class FileChecksum:
     sha256: str
 
 
-def shard_name(index: int) -> str:
-    """The file name of the tar shard with this number, from 0."""
-    return f"images-{index:05d}.tar"
-
-
 def checksum_file(path: Path) -> FileChecksum:
     """Read a file once, for its size and sha256."""
     return FileChecksum(path.stat().st_size, sha256_of(path))

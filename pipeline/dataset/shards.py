@@ -66,15 +66,12 @@ class ImageIndex:
 
     def find(self, digests: NDArray[np.bytes_]) -> NDArray[np.int64]:
         """Numbers of the images with these sha256 (raw, S32); GanError names a missing one."""
-        if not len(digests):
-            return np.zeros(0, np.int64)
         order = np.argsort(self.digests, kind="stable")
         places = np.searchsorted(self.digests, digests, sorter=order)
-        found = order[np.minimum(places, len(order) - 1)] if len(order) else places
-        absent = np.flatnonzero(self.digests[found] != digests) if len(order) else [0]
-        if len(absent):
-            name = bytes(digests[absent[0]]).ljust(32, b"\0").hex()
-            folder = self.shards[0].parent if self.shards else "the dataset"
+        found = np.take(order, places, mode="clip")
+        for absent in digests[self.digests[found] != digests]:
+            name = bytes(absent).ljust(32, b"\0").hex()
+            folder = self.shards[0].parent
             raise GanError(f"{folder}: no shard has the image {name} of the manifest; {REPAIR}")
         return found
 

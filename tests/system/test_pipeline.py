@@ -15,7 +15,7 @@ import pytest
 import yaml
 from dvc_checkouts import ROOT, as_json, ran, small_project
 
-from pipeline.dataset.dvc_md5 import directory_md5
+from pipeline.dataset.dvc_cache import directory_md5
 
 pytestmark = pytest.mark.slow
 

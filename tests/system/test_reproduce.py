@@ -14,7 +14,7 @@ from lineage_projects import keep_patch, reproduce_until_data, set_seed, train_p
 from tracking_stores import apart, empty_database
 
 from gan.errors import GanError
-from pipeline.dataset.dvc_md5 import directory_md5
+from pipeline.dataset.dvc_cache import directory_md5
 from pipeline.paths import Paths
 from pipeline.runs.reproduce import reproduce
 from pipeline.runs.reproduce.checkout import ReproductionFolder

@@ -46,18 +46,10 @@ POSTS = {
 """The page of a post, by gallery-dl's category and the post's number."""
 
 RATINGS = {
-    "g": "general",
-    "safe": "general",
-    "sfw": "general",
+    **dict.fromkeys(("g", "safe", "sfw"), "general"),
     "s": "sensitive",
-    "q": "questionable",
-    "mature": "questionable",
-    "r15+": "questionable",
-    "e": "explicit",
-    "adult": "explicit",
-    "r-18": "explicit",
-    "r-18g": "explicit",
-    "r18+": "explicit",
+    **dict.fromkeys(("q", "mature", "r15+"), "questionable"),
+    **dict.fromkeys(("e", "adult", "r-18", "r-18g", "r18+"), "explicit"),
 }
 S_MEANS_SENSITIVE = {"aibooru", "danbooru", "gelbooru"}
 """Categories of POSTS whose rating `s` is Danbooru's sensitive; elsewhere there it means safe."""

@@ -235,12 +235,9 @@ def _assign(names: list[str], sidecars: dict[str, bytes | None]) -> Iterator[byt
         stem = splitext(name)[0] if _is_picture(name) else name
         packed = sidecars.get(name, sidecars.get(stem)) or b""
         origin = _unpack(packed)
-        if origin.url:
-            key = url_key(origin.url)
-            yield _pack(origin._replace(url="")) if key in seen else packed
-            seen.add(key)
-        else:
-            yield packed
+        key = url_key(origin.url)
+        yield _pack(origin._replace(url="")) if origin.url and key in seen else packed
+        seen.add(key)
 
 
 def _pack(provenance: Provenance) -> bytes:

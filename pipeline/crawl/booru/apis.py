@@ -37,14 +37,16 @@ class Search:
 class Api:
     """One API.
 
-    `path` and `fixed` are address and parameters of a listing, `query(search, before)` the other
-    parameters for the newest posts below the id `before` (0: the newest of all), at most
-    `largest_page` of them. `ratings` names the rating of each word. `account` names the parameters
-    of name and key; without them they go into a header. A `loose` API answers also with an object
-    or, without posts, with nothing, and its texts have HTML entities in them.
+    `hosts` are domains that are known to have it. `path` and `fixed` are address and parameters of
+    a listing, `query(search, before)` the other parameters for the newest posts below the id
+    `before` (0: the newest of all), at most `largest_page` of them. `ratings` names the rating of
+    each word. `account` names the parameters of name and key; without them they go into a header.
+    A `loose` API answers also with an object or, without posts, with nothing, and its texts have
+    HTML entities in them.
     """
 
     name: str
+    hosts: tuple[str, ...]
     path: str
     post_page: str
     largest_page: int
@@ -95,6 +97,7 @@ def _rate(search: Search) -> str:
 
 DANBOORU = Api(
     name="danbooru",
+    hosts=(".donmai.us", ".aibooru.online"),
     path="/posts.json",
     post_page="/posts/{}",
     largest_page=200,
@@ -104,6 +107,7 @@ DANBOORU = Api(
 )
 MOEBOORU = Api(
     name="moebooru",
+    hosts=(".yande.re", ".konachan.com", ".konachan.net", ".sakugabooru.com"),
     path="/post.json",
     post_page="/post/show/{}",
     largest_page=100,
@@ -113,6 +117,7 @@ MOEBOORU = Api(
 )
 GELBOORU = Api(
     name="gelbooru",
+    hosts=(".gelbooru.com", ".safebooru.org", ".tbib.org"),
     path="/index.php",
     post_page="/index.php?page=post&s=view&id={}",
     largest_page=100,

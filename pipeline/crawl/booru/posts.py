@@ -104,13 +104,11 @@ class PostListing(Listing):
     def _read_refusal(self, value: Any) -> str:
         """The message that a site sends in place of a list of posts; empty where there is none."""
         if isinstance(value, dict):
-            found = (value.get(key) for key in ("message", "reason", "error"))
-            value = next((each for each in found if each), "")
+            value = value.get("message") or value.get("reason") or value.get("error")
         if not isinstance(value, str) or not value:
             return ""
-        return (
-            f"the site says: {self.search.credentials.redact(one_line(value))[:LONGEST_MESSAGE]}"
-        )
+        text = self.search.credentials.redact(one_line(value))
+        return f"the site says: {text[:LONGEST_MESSAGE]}"
 
     def _select_below(self, before: int, entries: list[Any]) -> dict[int, dict[str, Any]]:
         """The posts below the id `before` by their ids, newest first."""

@@ -16,19 +16,6 @@ from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
 
 AUTO = "auto"
-API_OF_HOST = {
-    "danbooru.donmai.us": "danbooru",
-    "safebooru.donmai.us": "danbooru",
-    "testbooru.donmai.us": "danbooru",
-    "aibooru.online": "danbooru",
-    "gelbooru.com": "gelbooru",
-    "safebooru.org": "gelbooru",
-    "tbib.org": "gelbooru",
-    "yande.re": "moebooru",
-    "konachan.com": "moebooru",
-    "konachan.net": "moebooru",
-    "sakugabooru.com": "moebooru",
-}
 ORDERING = ("order:", "sort:", "limit:", "id:", "random:", "ordfav:", "ordpool:", "ordfavgroup:")
 """Search terms that would break the walk by falling ids."""
 ADVICE = {
@@ -97,9 +84,10 @@ class Booru(RequestedSource):
 
     def _choose_apis(self, journal: Journal) -> Sequence[Api]:
         """The API that --api names, that began this crawl, or that the host has; else all."""
-        host = (urlsplit(self.root).hostname or "").removeprefix("www.")
+        host = f".{urlsplit(self.root).hostname}"
+        known = next((name for name, api in APIS.items() if host.endswith(api.hosts)), "")
         begun = next(iter(parse_bookmark(journal.bookmark)), "")
-        for name in (self.request.api, begun, API_OF_HOST.get(host, "")):
+        for name in (self.request.api, begun, known):
             if name in APIS:
                 return [APIS[name]]
         return list(APIS.values())

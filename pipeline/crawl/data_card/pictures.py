@@ -57,13 +57,14 @@ def shrink(data: bytes, side: int) -> Image.Image:
     where it is smaller. Of an animation the first frame is taken. Raises whatever Pillow raises
     on damaged files.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS)) as image:
-            image.draft(None, (side, side))
-            image.load()
-            turn = exif_turn(image)
-            small = _flatten(_reduce(image, side))
+    with (
+        warnings.catch_warnings(action="ignore"),
+        Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS)) as image,
+    ):
+        image.draft(None, (side, side))
+        image.load()
+        turn = exif_turn(image)
+        small = _flatten(_reduce(image, side))
     return small if turn is None else small.transpose(turn)
 
 

@@ -75,7 +75,6 @@ async def _stop(crawler: Crawler, task: "asyncio.Task[None]") -> None:
 def _settings(policy: CrawlPolicy, sink: Sink) -> dict[str, Any]:
     params = policy.params
     http = "pipeline.crawl.http.download_handler.GuardedHandler"
-    extensions = ("logstats.LogStats", "memusage.MemoryUsage", "throttle.AutoThrottle")
     return {
         POLICY: policy,
         # Twisted's reactor starts once a process; without it a process can crawl many times.
@@ -88,7 +87,6 @@ def _settings(policy: CrawlPolicy, sink: Sink) -> dict[str, Any]:
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
         "DOWNLOAD_TIMEOUT": params.timeout,
         "DOWNLOAD_MAXSIZE": sink.limits.bytes,
-        "DOWNLOAD_WARNSIZE": 0,
         "REDIRECT_MAX_TIMES": params.redirects,
         "REDIRECT_ENABLED": params.redirects > 0,
         "COOKIES_ENABLED": False,
@@ -103,9 +101,7 @@ def _settings(policy: CrawlPolicy, sink: Sink) -> dict[str, Any]:
             "pipeline.crawl.http.address_guard.AddressGuard": 50,
             "pipeline.crawl.http.robots.Robots": 100,
             "pipeline.crawl.http.pacing.Pacing": 950,
-            "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
             "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
-            "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
         },
         "RETRY_TIMES": params.retries,
         "RETRY_HTTP_CODES": sorted(TEMPORARY_STATUSES),
@@ -120,9 +116,5 @@ def _settings(policy: CrawlPolicy, sink: Sink) -> dict[str, Any]:
         # At once: if each of many failures waited for its last try, no host would be given up.
         "RETRY_PRIORITY_ADJUST": 1,
         "REDIRECT_PRIORITY_ADJUST": 1,
-        # Silence
-        "LOG_ENABLED": False,
-        "STATS_DUMP": False,
         "TELNETCONSOLE_ENABLED": False,
-        "EXTENSIONS": {f"scrapy.extensions.{name}": None for name in extensions},
     }

@@ -21,8 +21,8 @@ from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import NO_TRACE, FetchTrace, Sink
 from pipeline.dataset.manifest import ManifestEntry
 
-NEXT, DETAIL, IMAGE = -1000, -500, 0
-"""Priorities: images before the pages that lead to more of them, so one page waits in memory."""
+NEXT, DETAIL = -1000, -500
+"""Priorities below an image's 0: pages that lead to more wait, so only one is in memory."""
 
 AHEAD = 16
 """Images in the queue for each connection, of a source that knows them all from the start."""
@@ -138,7 +138,6 @@ class ImageSpider(scrapy.Spider):
             self._on_image,
             self._on_image_error,
             cb_kwargs={"listed": listed},
-            priority=IMAGE,
         )
         if request is None:
             self._sink.reject(listed, "blocked", NO_ADDRESS)

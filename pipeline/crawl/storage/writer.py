@@ -27,7 +27,6 @@ from pipeline.dataset.layout import (
     MANIFEST,
     checksum_file,
     digest_files,
-    shard_name,
 )
 from pipeline.dataset.manifest import STATUSES, ManifestEntry
 from pipeline.dataset.reader import Dataset
@@ -85,7 +84,7 @@ def _pack(journal: Journal, source: dict[str, Any], folder: Path) -> None:
     shards = _link_shards(journal.earlier.dataset, folder)
     new_images = _new_images(journal)
     while images := list(islice(new_images, IMAGES_A_SHARD)):
-        _write_shard(folder / shard_name(shards), journal, images)
+        _write_shard(folder / f"images-{shards:05d}.tar", journal, images)
         shards += 1
     if not shards:
         raise GanError(f"{journal.folder}: not one image to keep among {len(journal)} addresses")

@@ -11,8 +11,7 @@ from PIL import Image
 
 from gan.errors import GanError
 from pipeline.console import say
-from pipeline.dataset.dvc_cache import read_locked_outs
-from pipeline.dataset.dvc_md5 import directory_md5
+from pipeline.dataset.dvc_cache import directory_md5, read_locked_outs
 from pipeline.paths import Paths, sha256_of
 from pipeline.runs.lineage.git_history import RECORD
 from pipeline.runs.lineage.trace import Lineage

@@ -17,8 +17,7 @@ from gan.errors import GanError
 from gan.params.file import parse_params
 from pipeline.crawl.data_folder import SKELETON, DataFolder
 from pipeline.crawl.request import ScrapeRequest
-from pipeline.dataset.dvc_cache import DvcCache
-from pipeline.dataset.dvc_md5 import directory_md5
+from pipeline.dataset.dvc_cache import DvcCache, directory_md5
 from pipeline.dataset.reader import Dataset
 from pipeline.paths import Paths
 from pipeline.stages.scrape import run
