@@ -25,12 +25,8 @@ from gan.training.ema import recalibrate
 from pipeline.features.inception_file import NAME, weights_file
 from pipeline.paths import Paths
 from pipeline.preprocessing.cache_writer import (
-    digest_column,
-    hex_column,
-    number_column,
     replace_folder,
     space_needed,
-    split_column,
     write_index,
     write_meta,
 )
@@ -120,10 +116,10 @@ def write_cache(folder: Path, images: Images) -> TensorCache:
             target.write(rows, images)
             target.close_holes(rows)
         columns = {
-            "row": number_column(rows),
-            "sha256": hex_column(pixels),
-            "split": split_column(counts),
-            "pixels": digest_column(pixels),
+            "row": rows,
+            "sha256": [each.tobytes().hex() for each in pixels],
+            "split": ["train"] * counts["train"] + ["holdout"] * counts["holdout"],
+            "pixels": [each.tobytes() for each in pixels],
         }
         write_index(staging, [columns])
         digest = cache_digest(pixels, settings, counts)

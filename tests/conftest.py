@@ -18,12 +18,8 @@ from gan.models.interfaces import build_generator, initialise
 from gan.params.file import Params, parse_params
 from gan.tensor_cache import cache_digest, pixel_digests
 from pipeline.preprocessing.cache_writer import (
-    digest_column,
-    hex_column,
-    number_column,
     replace_folder,
     space_needed,
-    split_column,
     write_index,
     write_meta,
 )
@@ -125,10 +121,10 @@ def write_cache():
                 target.write(np.arange(count), images)
                 target.close_holes(np.arange(count))
             columns = {
-                "row": number_column(np.arange(count)),
-                "sha256": hex_column(pixels),
-                "split": split_column(counts),
-                "pixels": digest_column(pixels),
+                "row": np.arange(count),
+                "sha256": [each.tobytes().hex() for each in pixels],
+                "split": ["train"] * counts["train"] + ["holdout"] * counts["holdout"],
+                "pixels": [each.tobytes() for each in pixels],
             }
             write_index(staging, [columns])
             digest = cache_digest(pixels, settings, counts)

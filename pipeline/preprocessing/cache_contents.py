@@ -7,17 +7,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from gan.tensor_cache import cache_digest
 from pipeline.dataset.reader import Dataset
-from pipeline.preprocessing.cache_writer import (
-    digest_column,
-    hex_column,
-    number_column,
-    split_column,
-)
 from pipeline.preprocessing.decoding.avatars import Recipe
 from pipeline.preprocessing.measures import QUALITY_MEASURES
 from pipeline.preprocessing.plan import Plan, digest_bytes
@@ -83,7 +76,7 @@ class CacheContents:
             "side": _percentiles(self.take("side")),
         }
 
-    def index(self, plan: Plan) -> Iterator[dict[str, pa.Array]]:
+    def index(self, plan: Plan) -> Iterator[dict[str, Any]]:
         """Columns of index.parquet, some lines at a time.
 
         row is the number of the manifest entry; sha256, width and height are of the source
@@ -98,18 +91,17 @@ class CacheContents:
             if self.recipe.settings.duplicates.near:
                 numbers.append("dhash")
             columns = {
-                "row": number_column(plan.entries["entry"][picture]),
-                "sha256": hex_column(digest_bytes(plan.digest[picture])),
-                "split": split_column({"train": train, "holdout": len(avatars) - train}),
-                "width": number_column(plan.entries["width"][picture].astype(np.int32)),
-                "height": number_column(plan.entries["height"][picture].astype(np.int32)),
-                "side": number_column(avatars["side"]),
+                "row": plan.entries["entry"][picture],
+                "sha256": [each.tobytes().hex() for each in digest_bytes(plan.digest[picture])],
+                "split": ["train"] * train + ["holdout"] * (len(avatars) - train),
+                "width": plan.entries["width"][picture].astype(np.int32),
+                "height": plan.entries["height"][picture].astype(np.int32),
+                "side": avatars["side"],
             }
-            columns |= {name: number_column(avatars["box"][:, i]) for i, name in enumerate(FACE)}
-            levels = _brightness(avatars["total"], self.size).astype(np.float32)
-            columns["brightness"] = number_column(levels)
-            columns |= {name: number_column(avatars[name]) for name in numbers}
-            yield columns | {"pixels": digest_column(avatars["digest"])}
+            columns |= {name: avatars["box"][:, i] for i, name in enumerate(FACE)}
+            columns["brightness"] = _brightness(avatars["total"], self.size).astype(np.float32)
+            columns |= {name: avatars[name] for name in numbers}
+            yield columns | {"pixels": [each.tobytes() for each in avatars["digest"]]}
 
     def meta(self, dataset: Dataset, licences: Counter[str]) -> dict[str, Any]:
         """Values of meta.json; `licences` are those of the pictures that preprocess was given."""

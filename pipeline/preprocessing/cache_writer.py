@@ -11,10 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 from PIL import features
 
 from gan.atomic import sync_folder
@@ -23,6 +21,9 @@ from gan.tensor_cache import FORMAT
 
 INDEX_BYTES = 400  # of index.parquet and the reports, for one image, generously
 SPARE_BYTES = 1 << 23
+TYPES = {"sha256": pa.large_string(), "split": pa.large_string(), "pixels": pa.binary(32)}
+"""Of the columns of the index that hold no numbers: hex digits, names, raw bytes."""
+
 BLOCKS = 8192  # bytes: of an image between holes, the two blocks in which it begins and ends
 
 
@@ -75,13 +76,14 @@ def refuse_file(folder: Path) -> None:
         raise GanError(f"{folder}: a file or link stands where a folder should be; move it away")
 
 
-def write_index(folder: Path, blocks: Iterable[Mapping[str, pa.Array]]) -> None:
-    """Write index.parquet: columns by name, a value for each image in cache order.
+def write_index(folder: Path, blocks: Iterable[Mapping[str, Any]]) -> None:
+    """Write index.parquet: columns by name, a value for each image in cache order; NaN is null.
 
-    Each of `blocks` has the same columns, for the next images; there is at least one.
+    Each of `blocks` has the same columns, arrays or lists, for the next images; there is at least
+    one.
     """
     with (folder / "index.parquet").open("wb") as file:
-        tables = (pa.table(dict(block)) for block in blocks)
+        tables = map(_table, blocks)
         first = next(tables)
         with pq.ParquetWriter(file, first.schema, write_page_checksum=True) as writer:
             for table in chain((first,), tables):
@@ -89,24 +91,11 @@ def write_index(folder: Path, blocks: Iterable[Mapping[str, pa.Array]]) -> None:
         _flush(file)
 
 
-def number_column(values: NDArray[Any]) -> pa.Array:
-    """A column of numbers, (n,); NaN is null."""
-    return pa.array(values, from_pandas=True)
-
-
-def digest_column(values: NDArray[np.uint8]) -> pa.Array:
-    """A column of raw sha256, (n,32) uint8."""
-    return pa.array([digest.tobytes() for digest in values], pa.binary(values.shape[1]))
-
-
-def hex_column(values: NDArray[np.uint8]) -> pa.Array:
-    """A column of sha256 as 64 hex digits, of (n,32) uint8."""
-    return pa.array([digest.tobytes().hex() for digest in values], pa.large_string())
-
-
-def split_column(counts: Mapping[str, int]) -> pa.Array:
-    """A column of the names of splits, each repeated as often as it has images, in order."""
-    return pa.array(np.repeat(list(counts), list(counts.values())).tolist(), pa.large_string())
+def _table(columns: Mapping[str, Any]) -> pa.Table:
+    arrays = (
+        pa.array(values, TYPES.get(name), from_pandas=True) for name, values in columns.items()
+    )
+    return pa.table(dict(zip(columns, arrays, strict=True)))
 
 
 def write_meta(folder: Path, values: Mapping[str, Any]) -> None:
