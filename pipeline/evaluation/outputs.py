@@ -20,17 +20,12 @@ from pipeline.evaluation.result import CheckpointFacts
 from pipeline.number_ranges import evenly_spaced
 from pipeline.paths import Paths
 from pipeline.pictures.captions import (
-    GAP,
-    LARGE,
     TILE,
-    TITLE,
+    Line,
     add_caption,
-    draw_text,
+    draw_lines,
     fit_into_tile,
     make_sheet,
-    make_text_sheet,
-    paste_row,
-    text_width,
 )
 from pipeline.pictures.contact_sheet import contact_sheet, encode_png
 from pipeline.pictures.png_lineage import make_text_chunks
@@ -124,24 +119,15 @@ def closest_sheet(pairs: Sequence[Pair], test: Memorisation | None) -> Image.Ima
     mirrored.
     """
     if test is None:
-        return make_text_sheet("memorisation was not tested")
-    tiles = [_tile(rank, pair) for rank, pair in enumerate(pairs, start=1)]
-    lines = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
+        return draw_lines([Line("memorisation was not tested")])
     verdict = "SUSPICIOUS, possibly copies" if test.suspicious else "no sign of copies"
     title = (
         f"Memorisation: {100 * test.share:.2g} % of the fakes lie very close to a training image, "
         f"expected {100 * test.expected:.2g} %, p = {test.p_value:.2g}: {verdict}"
     )
-    widest = max(text_width(text, LARGE) for text in (title, LEGEND))
-    across = max(min(len(tiles), COLUMNS) * (2 * (TILE + BORDER) + GAP), widest + GAP) + GAP
-    top = 2 * TITLE + GAP
-    sheet = make_sheet(across, top + sum(line[0].height + GAP for line in lines))
-    draw_text(sheet, (GAP, GAP), title, LARGE)
-    draw_text(sheet, (GAP, GAP + TITLE), LEGEND, LARGE)
-    for line in lines:
-        paste_row(sheet, line, GAP, top)
-        top += line[0].height + GAP
-    return sheet
+    tiles = [_tile(rank, pair) for rank, pair in enumerate(pairs, start=1)]
+    lines = [Line(tiles=tiles[start : start + COLUMNS]) for start in range(0, len(tiles), COLUMNS)]
+    return draw_lines([Line(f"{title}\n{LEGEND}"), *lines])
 
 
 def _tile(rank: int, pair: Pair) -> Image.Image:

@@ -1,7 +1,8 @@
 """Drawing of sheets for reports: tiles, captions below them, lines of text."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -12,14 +13,25 @@ LARGE, SMALL = 14, 12  # their fonts
 GREY, INK, RED = (225, 225, 225), (40, 40, 40), (220, 30, 30)
 
 
+class Line(NamedTuple):
+    """Lines of text on a sheet, and below them tiles side by side; either may be missing."""
+
+    text: str = ""
+    tiles: Sequence[Image.Image] = ()
+
+    @property
+    def text_height(self) -> int:
+        return TITLE * len(self.text.splitlines()) + GAP if self.text else 0
+
+
 def draw_text(image: Image.Image, place: tuple[int, int], text: str, size: int = SMALL) -> None:
     """Draw `text` with its left upper corner at `place`; a ? for what isn't ASCII."""
     ImageDraw.Draw(image).text(place, _plain(text), fill=INK, font=_font(size))
 
 
 def text_width(text: str, size: int = SMALL) -> int:
-    """Pixels that a line of text takes."""
-    return int(_font(size).getlength(_plain(text))) + 1
+    """Pixels that the longest line of a text takes."""
+    return max(int(_font(size).getlength(each)) + 1 for each in _plain(text).split("\n"))
 
 
 def make_sheet(width: int, height: int) -> Image.Image:
@@ -31,6 +43,30 @@ def make_text_sheet(text: str) -> Image.Image:
     """A sheet of one line, where there is nothing to show."""
     sheet = make_sheet(text_width(text, LARGE) + 2 * GAP, TITLE)
     draw_text(sheet, (GAP, GAP), text, LARGE)
+    return sheet
+
+
+def draw_lines(lines: Sequence[Line]) -> Image.Image:
+    """Draw lines below each other, on a sheet as wide as the widest."""
+    if not any(line.tiles for line in lines):
+        return make_text_sheet(lines[0].text)
+    widths = [
+        max(text_width(line.text, LARGE) + GAP, sum(tile.width + GAP for tile in line.tiles))
+        for line in lines
+    ]
+    heights = [
+        line.text_height + max((tile.height + GAP for tile in line.tiles), default=0)
+        for line in lines
+    ]
+    sheet, top = make_sheet(max(widths) + GAP, sum(heights)), 0
+    for line, height in zip(lines, heights, strict=True):
+        for number, text in enumerate(line.text.splitlines()):
+            draw_text(sheet, (GAP, top + GAP + number * TITLE), text, LARGE)
+        left = GAP
+        for tile in line.tiles:
+            sheet.paste(tile, (left, top + line.text_height))
+            left += tile.width + GAP
+        top += height
     return sheet
 
 
@@ -69,14 +105,6 @@ def add_caption(image: Image.Image, caption: str) -> Image.Image:
     tile.paste(image)
     draw_text(tile, (0, image.height), caption)
     return tile
-
-
-def paste_row(sheet: Image.Image, tiles: Iterable[Image.Image], left: int, top: int) -> int:
-    """Paste tiles side by side; returns the left edge of the next one."""
-    for tile in tiles:
-        sheet.paste(tile, (left, top))
-        left += tile.width + GAP
-    return left
 
 
 def _plain(text: str) -> str:

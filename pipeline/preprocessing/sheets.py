@@ -6,7 +6,6 @@ They are drawn while every avatar is still in its slot.
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from textwrap import wrap
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,20 +18,16 @@ from pipeline.pictures.captions import (
     CAPTION,
     GAP,
     GREY,
-    LARGE,
     RED,
     TILE,
-    TITLE,
+    Line,
     add_caption,
     centre_in_tile,
+    draw_lines,
     draw_text,
     fit_into_tile,
-    make_sheet,
-    make_text_sheet,
-    paste_row,
     resize,
     scale_into_tile,
-    text_width,
 )
 from pipeline.pictures.contact_sheet import contact_sheet
 from pipeline.preprocessing.decoding.decode import BadImageError, load_full, open_picture
@@ -57,13 +52,6 @@ ELSEWHERE = "a limit at the number below a picture leaves out this share of thos
 Integers = NDArray[np.int64]
 Load = Callable[[int], Image.Image]
 """Loads an avatar by its number, or the full picture by its number in the plan."""
-
-
-class Line(NamedTuple):
-    """A line of a sheet: a text, and below it tiles side by side; either may be missing."""
-
-    text: str = ""
-    tiles: Sequence[Image.Image] = ()
 
 
 def draw_sheets(
@@ -93,28 +81,6 @@ def draw_sheets(
         "filters": draw_lines(limits),
         "duplicates": draw_lines(list_pairs(outcome, load_avatar)),
     }
-
-
-def draw_lines(lines: Sequence[Line]) -> Image.Image:
-    """Draw lines below each other, on a sheet as wide as the widest."""
-    if not any(line.tiles for line in lines):
-        return make_text_sheet(lines[0].text)
-    widths = [
-        max(text_width(line.text, LARGE) + GAP, sum(tile.width + GAP for tile in line.tiles))
-        for line in lines
-    ]
-    heights = [
-        (TITLE + GAP if line.text else 0)
-        + max((tile.height + GAP for tile in line.tiles), default=0)
-        for line in lines
-    ]
-    sheet, top = make_sheet(max(widths) + GAP, sum(heights)), 0
-    for line, height in zip(lines, heights, strict=True):
-        if line.text:
-            draw_text(sheet, (GAP, top + GAP), line.text, LARGE)
-        paste_row(sheet, line.tiles, GAP, top + (TITLE + GAP if line.text else 0))
-        top += height
-    return sheet
 
 
 def list_rejects(

@@ -10,12 +10,13 @@ from pipeline.pictures.captions import (
     GREY,
     LARGE,
     TILE,
+    TITLE,
+    Line,
     add_caption,
     centre_in_tile,
+    draw_lines,
     fit_into_tile,
-    make_sheet,
     make_text_sheet,
-    paste_row,
     resize,
     scale_into_tile,
     text_width,
@@ -67,12 +68,12 @@ def test_a_sheet_of_text_holds_its_line_whatever_the_letters(text):
     assert make_text_sheet("é \ud800").tobytes() == make_text_sheet("? ?").tobytes()
 
 
-def test_a_row_of_tiles_continues_where_it_ended():
-    sheet = make_sheet(200, 30)
-    end = paste_row(sheet, [noise(20, 20), noise(30, 20)], 7, 5)
-    assert end == 7 + 20 + GAP + 30 + GAP
-    inked = np.flatnonzero((np.asarray(sheet) < 255).any(axis=(0, 2)))
-    assert inked.tolist() == [*range(7, 27), *range(27 + GAP, 57 + GAP)]
+def test_tiles_stand_below_all_lines_of_a_text_and_each_continues_where_the_last_ended():
+    sheet = draw_lines([Line("a\nb", [noise(20, 20), noise(30, 20)])])
+    assert sheet.size == (20 + 30 + 3 * GAP, 2 * TITLE + 20 + 2 * GAP)
+    tiles = np.asarray(sheet)[2 * TITLE + GAP :]
+    inked = np.flatnonzero((tiles < 255).any(axis=(0, 2)))
+    assert inked.tolist() == [*range(GAP, GAP + 20), *range(20 + 2 * GAP, 50 + 2 * GAP)]
 
 
 def test_a_contact_sheet_shows_every_image_in_its_place():

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from preprocess_inputs import section
 
-from pipeline.pictures.captions import CAPTION, GAP, RED, TILE, TITLE
+from pipeline.pictures.captions import CAPTION, GAP, RED, TILE, TITLE, Line, draw_lines
 from pipeline.preprocessing.decoding.decode import BadImageError
 from pipeline.preprocessing.faces.rules import Box, Reject
 from pipeline.preprocessing.filters import QUALITY_LIMITS
@@ -21,8 +21,6 @@ from pipeline.preprocessing.sheets import (
     PAIRS,
     PAIRS_A_LINE,
     PERCENTILES,
-    Line,
-    draw_lines,
     list_examples,
     list_limits,
     list_pairs,
