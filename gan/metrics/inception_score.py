@@ -1,6 +1,5 @@
 """Inception Score: confident classes of each image, varied classes over all images."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -13,27 +12,19 @@ SPLITS = 10
 ORDER_SEED = 2020  # of the permutation before splitting, as in torch-fidelity
 
 
-@dataclass(frozen=True)
-class InceptionScore:
-    """value: mean over the splits, from 1 to the number of classes; deviation: over the splits."""
-
-    value: float
-    deviation: float
-
-
-def inception_score(logits: Features, splits: int = SPLITS) -> InceptionScore:
+def inception_score(logits: Features, splits: int = SPLITS) -> float:
     """exp of the mean of KL(p(class | image) || p(class)), from logits (N, C).
 
-    Salimans et al. 2016 (arXiv:1606.03498), section 4: mean and deviation (divided by `splits`)
-    over parts of the images, drawn in a fixed order. Raises GanError with fewer images than
-    splits and for logits that are not finite.
+    From 1 to the number of classes. Salimans et al. 2016 (arXiv:1606.03498), section 4: the mean
+    over `splits` parts of the images, drawn in a fixed order. Raises GanError with fewer images
+    than splits and for logits that are not finite.
     """
     check_features(logits, least=splits, purpose="inception score")
     order = np.random.RandomState(ORDER_SEED).permutation(len(logits))
     bounds = [i * len(logits) // splits for i in range(splits + 1)]
     parts = (order[start:end] for start, end in pairwise(bounds))
     scores = [_score(np.asarray(logits[np.sort(part)], dtype=np.float64)) for part in parts]
-    return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
+    return float(np.mean(scores))
 
 
 def _score(logits: Array) -> float:
@@ -62,6 +53,6 @@ METRIC = Metric(
             rank=8,
         ),
     ),
-    judge=lambda logits: {"score": inception_score(logits).value},
+    judge=lambda logits: {"score": inception_score(logits)},
     min_images=SPLITS,
 )

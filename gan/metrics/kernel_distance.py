@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 
-from gan.features.statistics import Array, Features, FeatureSet
+from gan.features.statistics import Array, Features
 from gan.metrics.metric import (
     MAX_IMAGES,
     Metric,
@@ -19,27 +19,21 @@ MIN_IMAGES = 4  # on a side; the error can't be estimated from fewer
 BLOCK = 1024  # rows and columns of a block of the kernel matrix: 8 MiB
 
 
-@dataclass(frozen=True)
-class KernelDistance:
-    """value: unbiased, so it may be below zero if the sets are alike; error: standard error."""
-
-    value: float
-    error: float
-
-
-def kernel_distance(real: Features, fake: Features) -> KernelDistance:
+def kernel_distance(real: Features, fake: Features) -> dict[str, float]:
     """Squared maximum mean discrepancy of real (N, D) and fake (M, D) with kernel (x.y/D + 1)^3.
 
     Bińkowski et al. 2018 (arXiv:1801.01401), equation 4: the unbiased estimate, from all
-    pairs at once instead of random subsets. Takes at most 10,000 images of each
-    side, evenly spaced. The error counts both sides as samples, see `_variance`. Raises GanError
-    with fewer than 4 images on a side, for unequal sizes and features that are not finite.
+    pairs at once instead of random subsets; it may be below zero if the sets are alike. Takes at
+    most 10,000 images of each side, evenly spaced. kernel_error, the standard error, counts both
+    sides as samples, see `_variance`. Raises GanError with fewer than 4 images on a side, for
+    unequal sizes and features that are not finite.
     """
     check_features(real, fake, least=MIN_IMAGES, purpose="kernel distance")
     x, y = _embed(subsample(real)), _embed(subsample(fake))
     within_x, within_y, across = _sums_within(x), _sums_within(y), _sums_across(x, y)
     value = within_x.mean + within_y.mean - 2.0 * across.mean
-    return KernelDistance(value, float(np.sqrt(_variance(within_x, within_y, across))))
+    error = float(np.sqrt(_variance(within_x, within_y, across)))
+    return {"kernel": value, "kernel_error": error}
 
 
 @dataclass(frozen=True)
@@ -126,11 +120,6 @@ def _cubes(x: Array, y: Array) -> Array:
     return entries
 
 
-def _compare(real: FeatureSet, fake: FeatureSet) -> dict[str, float]:
-    distance = kernel_distance(real.vectors, fake.vectors)
-    return {"kernel": distance.value, "kernel_error": distance.error}
-
-
 PAPER = "Bińkowski et al. 2018, arXiv:1801.01401"
 KERNEL = Number(
     "kernel",
@@ -154,4 +143,9 @@ ERROR = Number(
     prefix="kd_se",
     inception_prefix="kid_se",
 )
-METRIC = Metric((KERNEL, ERROR), _compare, min_images=MIN_IMAGES, max_fakes=MAX_IMAGES)
+METRIC = Metric(
+    (KERNEL, ERROR),
+    lambda real, fake: kernel_distance(real.vectors, fake.vectors),
+    min_images=MIN_IMAGES,
+    max_fakes=MAX_IMAGES,
+)

@@ -1,7 +1,5 @@
 """Precision, recall, density and coverage: fidelity and variety of fakes as separate numbers."""
 
-from dataclasses import asdict, dataclass
-
 import numpy as np
 
 from gan.features.statistics import Array, Features
@@ -12,23 +10,12 @@ RECALL_K = 3  # neighbours for precision and recall (Kynkäänniemi et al.)
 COVERAGE_K = 5  # neighbours for density and coverage (Naeem et al.)
 
 
-@dataclass(frozen=True)
-class PrecisionRecall:
-    """Shares in [0, 1], except density, which is 1 on average for equal distributions.
+def precision_recall(real: Features, fake: Features) -> dict[str, float]:
+    """Precision, recall, density and coverage of fake (M, D) features against real (N, D).
 
     precision: share of fakes in the manifold of the reals. recall: share of reals in that of the
-    fakes. density: mean number of balls around reals that hold a fake, over k. coverage: share of
-    reals with a fake in their ball.
-    """
-
-    precision: float
-    recall: float
-    density: float
-    coverage: float
-
-
-def precision_recall(real: Features, fake: Features) -> PrecisionRecall:
-    """Precision, recall, density and coverage of fake (M, D) features against real (N, D).
+    fakes. density: mean number of balls around reals that hold a fake, over k; 1 on average for
+    equal distributions. coverage: share of reals with a fake in their ball.
 
     A manifold is the union of balls around all images of a set, up to the image's k-th nearest
     other one; surfaces belong to it. Kynkäänniemi et al. 2019 (arXiv:1904.06991), with
@@ -43,12 +30,12 @@ def precision_recall(real: Features, fake: Features) -> PrecisionRecall:
     around_fake = _radii(fake, RECALL_K)
     radii = around_real[RECALL_K - 1 : RECALL_K], around_real[-1:], around_fake[:, -1:]
     in_precision, in_coverage, in_recall = count_within(fake, real, radii)
-    return PrecisionRecall(
-        precision=float(np.mean(in_precision.points > 0)),
-        recall=float(np.mean(in_recall.candidates > 0)),
-        density=float(np.mean(in_coverage.points) / COVERAGE_K),
-        coverage=float(np.mean(in_coverage.candidates > 0)),
-    )
+    return {
+        "precision": float(np.mean(in_precision.points > 0)),
+        "recall": float(np.mean(in_recall.candidates > 0)),
+        "density": float(np.mean(in_coverage.points) / COVERAGE_K),
+        "coverage": float(np.mean(in_coverage.candidates > 0)),
+    }
 
 
 def _radii(features: Features, k: int) -> Array:
@@ -99,7 +86,7 @@ METRIC = Metric(
             chief=True,
         ),
     ),
-    lambda real, fake: asdict(precision_recall(real.vectors, fake.vectors)),
+    lambda real, fake: precision_recall(real.vectors, fake.vectors),
     biased=True,
     min_images=COVERAGE_K + 1,
     max_fakes=MAX_IMAGES,

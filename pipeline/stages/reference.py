@@ -85,5 +85,5 @@ def _real_distances(
     distances = {f"{frechet}_real": frechet_distance(train.statistics, holdout.statistics)}
     if min(counts) >= MIN_IMAGES:
         kernel = metric_key(KERNEL, extractor.name, counts[0], "holdout", None, marks)
-        distances[f"{kernel}_real"] = kernel_distance(train.vectors, holdout.vectors).value
+        distances[f"{kernel}_real"] = kernel_distance(train.vectors, holdout.vectors)["kernel"]
     return {key: float(f"{value:.6g}") for key, value in distances.items()}
