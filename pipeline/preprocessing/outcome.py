@@ -17,7 +17,7 @@ from pipeline.preprocessing.filters import QUALITY_LIMITS, describe_fault
 from pipeline.preprocessing.near_duplicates import NOT_COMPUTED
 from pipeline.preprocessing.plan import Plan
 from pipeline.preprocessing.selection import Selection
-from pipeline.preprocessing.workers.pool import Decoded
+from pipeline.preprocessing.workers.worker import Decoded
 
 Integers = NDArray[np.int64]
 

@@ -106,15 +106,7 @@ class AnimeFace:
         """The faces of an RGB image, as they come from the library."""
         if min(image.size) <= SMALLEST:
             return []  # the library's filters read beyond the end of such a picture
-        found = self._detect(np.asarray(image))
-        return [
-            Box(each.face.x, each.face.y, each.face.width, each.face.height, each.likelihood)
-            for each in found
-        ]
-
-    def _detect(self, pixels: NDArray[np.uint8]) -> list[_Face]:
-        """The steps before detection as AnimeFace's own programs take them."""
-        height, width = pixels.shape[:2]
+        width, height = image.size
         library, networks, faces = self._library, self._networks, (_Face * MOST_FACES)()
         bagging = (ctypes.c_void_p * 3)(networks["face_01"], networks["face_02"], None)
         with (
@@ -125,7 +117,8 @@ class AnimeFace:
             self._matrix(1, height + 1, width + 1) as gray_sum,
             self._matrix(1, height + 1, width + 1) as edge_sum,
         ):
-            _fill(bgr, pixels)
+            # the steps before detection as AnimeFace's own programs take them
+            _fill(bgr, np.asarray(image))
             library.nv_gray(gray, bgr)
             library.nv_gaussian5x5(smooth, 0, gray, 0)
             library.nv_laplacian1(edge, smooth, 4.0)
@@ -136,7 +129,10 @@ class AnimeFace:
                 *(networks["dir"], networks["face_00"], bagging, 2, networks["parts"]),
                 *(STEP, SCALE_FACTOR, SMALLEST),
             )
-        return faces[:count]
+        return [
+            Box(each.face.x, each.face.y, each.face.width, each.face.height, each.likelihood)
+            for each in faces[:count]
+        ]
 
     @contextmanager
     def _matrix(self, channels: int, rows: int, cols: int) -> Iterator[Any]:

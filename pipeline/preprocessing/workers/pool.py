@@ -12,17 +12,15 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from ctypes import c_bool
-from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gan.errors import GanError
 from pipeline.console import progress
 from pipeline.preprocessing.faces.rules import Reject
 from pipeline.preprocessing.plan import Plan
-from pipeline.preprocessing.workers.worker import AVATAR_DTYPE, Job, Task, TaskResult, Worker
+from pipeline.preprocessing.workers.worker import AVATAR_DTYPE, Decoded, Job, Task, Worker
 
 AHEAD = 16  # waiting tasks a worker: half a second of work while the parent is busy
 
@@ -34,7 +32,7 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-RunTasks = Callable[[Iterable[Task]], Iterator[TaskResult]]
+RunTasks = Callable[[Iterable[Task]], Iterator[Decoded]]
 """Runs tasks and yields their results in order, the same for any number of workers.
 
 Raises GanError if a shard cannot be read, OSError if the target cannot be written.
@@ -84,8 +82,8 @@ def _start_processes(pool: ProcessPoolExecutor, workers: int) -> None:
 
 def _run_in_order(
     pool: ProcessPoolExecutor, tasks: Iterable[Task], ahead: int
-) -> Iterator[TaskResult]:
-    waiting: deque[Future[TaskResult]] = deque()
+) -> Iterator[Decoded]:
+    waiting: deque[Future[Decoded]] = deque()
     for task in tasks:
         waiting.append(pool.submit(_run_task, task))
         if len(waiting) > ahead:
@@ -106,7 +104,7 @@ def _start_worker(stopped: c_bool, job: Job) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _run_task(task: Task) -> TaskResult:
+def _run_task(task: Task) -> Decoded:
     assert _worker is not None
     return _worker(task)
 
@@ -119,18 +117,6 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """Avatars (n,) of AVATAR_DTYPE, and rejects with the number of their picture.
-
-    Avatars are in the order of their slots. A reject is a picture or a face of which no avatar
-    was made.
-    """
-
-    avatars: NDArray[np.void]
-    rejects: list[tuple[int, Reject]]
-
-
 def cut_tasks(plan: Plan, length: int) -> Iterator[Task]:
     """Tasks of `length` neighbouring pictures of the plan, the last one shorter."""
     index, listed = plan.index, plan.listed_boxes
@@ -141,7 +127,7 @@ def cut_tasks(plan: Plan, length: int) -> Iterator[Task]:
         yield Task(start, index.shard[image], index.offset[image], index.size[image], boxes)
 
 
-def gather(results: Iterable[TaskResult], pictures: int) -> Decoded:
+def gather(results: Iterable[Decoded], pictures: int) -> Decoded:
     """Run the tasks under a progress bar; `results` come in the order of the plan."""
     parts = [np.empty(0, AVATAR_DTYPE)]
     rejects: list[tuple[int, Reject]] = []
@@ -153,4 +139,4 @@ def gather(results: Iterable[TaskResult], pictures: int) -> Decoded:
             count += len(result.avatars)
             done += result.pictures
             advance(done, f"{count:,} candidates")  # which ones are kept is decided among all
-    return Decoded(np.concatenate(parts), rejects)
+    return Decoded(done, np.concatenate(parts), rejects)

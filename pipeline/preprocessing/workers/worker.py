@@ -59,8 +59,12 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class TaskResult:
-    """Avatars of AVATAR_DTYPE, and rejects with the number of their picture."""
+class Decoded:
+    """Avatars (n,) of AVATAR_DTYPE of some `pictures`, and rejects with their picture's number.
+
+    Avatars are in the order of their slots. A reject is a picture or a face of which no avatar
+    was made.
+    """
 
     pictures: int
     avatars: NDArray[np.void]
@@ -85,7 +89,7 @@ class Worker:
             if opened is not None:
                 opened.close()
 
-    def __call__(self, task: Task) -> TaskResult:
+    def __call__(self, task: Task) -> Decoded:
         """Make, measure and store the avatars of a task; GanError if a shard cannot be read."""
         avatars: list[tuple[int, int, Avatar]] = []
         rejects: list[tuple[int, Reject]] = []
@@ -97,7 +101,7 @@ class Worker:
             made, refused = make_avatars(data, self._job.recipe, task.boxes.get(picture))
             rejects += ((picture, reject) for reject in refused)
             avatars += ((picture, face, avatar) for face, avatar in enumerate(made))
-        return TaskResult(len(task.shard), self._store(avatars), rejects)
+        return Decoded(len(task.shard), self._store(avatars), rejects)
 
     def _read(self, path: Path, offset: int, size: int) -> bytes:
         try:
