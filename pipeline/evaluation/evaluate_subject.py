@@ -100,9 +100,7 @@ def evaluate_subject(
             fakes=count,
             seeds=list(seeds),
             extractors={
-                each.name: ExtractorFacts(
-                    protocol=each.protocol, precision=each.precision, digest=each.digest
-                )
+                each.name: ExtractorFacts.model_validate(each, from_attributes=True)
                 for each in extractors
             },
         ),
@@ -152,7 +150,9 @@ def _test_memorisation(
     except GanError as error:
         metrics.add_missing("memorisation", str(error).removeprefix("memorisation"))
         return None
-    metrics.add_memorisation(Thumbnails(), data.digest, len(data.train), thumbnails.count, test)
+    metrics.add_memorisation(
+        Thumbnails(), data.train.cache.digest, len(data.train), thumbnails.count, test
+    )
     return test
 
 

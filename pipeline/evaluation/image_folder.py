@@ -30,6 +30,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from gan.errors import GanError
+from gan.features.extractor import read_weights as read_file
 from gan.tensor_cache import Images
 from pipeline.console import list_first, say, track
 from pipeline.features.sources import reference_tag
@@ -189,7 +190,7 @@ def _refuse(error: OSError) -> None:
 
 def read_header(path: Path) -> Header:
     """Read a file and parse its header; GanError if it can't be used."""
-    data = _read(path)
+    data = read_file(path)
     with _open_picture(path, data) as image:
         width, height = image.size
         mode, bands = image.mode, image.getbands()
@@ -207,20 +208,13 @@ def read_header(path: Path) -> Header:
 
 def read_pixels(path: Path, sha256: bytes) -> Images:
     """Decode a file to (H, W, 3); GanError if it is damaged, or no longer has that sha256."""
-    data = _read(path)
+    data = read_file(path)
     if hashlib.sha256(data).digest() != sha256:
         raise GanError(f"{path}: changed while it was evaluated; run again when it is complete")
     with _open_picture(path, data) as image:
         image.load()
         image.info.pop("transparency", None)  # else convert warns; it does not change the pixels
         return np.asarray(image.convert("RGB"))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise GanError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 @contextmanager

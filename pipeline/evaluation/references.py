@@ -26,9 +26,8 @@ MIN_IMAGES = 2  # of a reference, for its covariance
 
 @dataclass(frozen=True)
 class MemorisationData:
-    """Thumbnails of both splits for the memorisation test; `digest` is of the cache."""
+    """Thumbnails of both splits for the memorisation test."""
 
-    digest: str
     train: CacheSplit
     train_thumbnails: Features
     holdout_thumbnails: Features
@@ -182,4 +181,4 @@ def _open_memorisation_data(
     train, holdout = (CacheSplit(real.cache, name) for name in SPLITS)
     extractor = Thumbnails()
     features = (real.get(each, [extractor])[extractor.name] for each in (train, holdout))
-    return MemorisationData(real.cache.digest, train, *(each.vectors for each in features))
+    return MemorisationData(train, *(each.vectors for each in features))

@@ -1,7 +1,7 @@
 """Report of an evaluation: one self-contained HTML file, with checks of its credibility."""
 
 import base64
-import struct
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
+from PIL import Image
 
 from gan.metrics.build import load_metric, load_numbers, number_of
 from gan.metrics.metric import ENOUGH_IMAGES
@@ -18,7 +19,6 @@ from pipeline.evaluation import format_number as figures
 from pipeline.evaluation.result import EvaluationResult, FolderFacts, MetricResult, SelectionFacts
 
 TEMPLATE = "report.html"
-PNG_START = b"\x89PNG\r\n\x1a\n"
 MAX_HEADLINES = 6
 ENOUGH_SEEDS = 3
 
@@ -40,8 +40,8 @@ def report_html(result: EvaluationResult, pictures: Mapping[str, bytes]) -> str:
     """Render one self-contained page about `result`; equal inputs give equal text.
 
     pictures: PNG files `grid` (fakes), `reals` beside it and `closest` (pairs of a fake and its
-    nearest training image), each of which may be missing. Raises ValueError for a picture that
-    isn't a PNG file.
+    nearest training image), each of which may be missing. Raises UnidentifiedImageError for a
+    picture that isn't a PNG file.
     """
     seeds, metrics = result.protocol.seeds, result.metrics
     several = any(len(each.values) > 1 for each in metrics.values())
@@ -87,14 +87,10 @@ def allow_breaks(name: str) -> Markup:
 
 
 def embed_picture(content: bytes) -> Picture:
-    """Encode a PNG file as a data URI. Raises ValueError for anything else."""
-    if not content.startswith(PNG_START) or len(content) < 24:
-        raise ValueError(
-            f"{len(content)} bytes that start with {content[:8]!r} are not a PNG file"
-        )
-    width, height = struct.unpack(">II", content[16:24])  # of IHDR, which comes first
+    """Encode a PNG file as a data URI. Raises UnidentifiedImageError for anything else."""
+    size = Image.open(io.BytesIO(content), formats=["PNG"]).size
     encoded = base64.b64encode(content).decode("ascii")
-    return Picture(f"data:image/png;base64,{encoded}", width, height)
+    return Picture(f"data:image/png;base64,{encoded}", *size)
 
 
 def select_headlines(metrics: Mapping[str, MetricResult]) -> dict[str, MetricResult]:

@@ -49,23 +49,15 @@ def reference_tag(name: str, digest: str) -> str:
     return "_".join(part for part in ("vs", cleaned, digest[:8]) if part)
 
 
+@dataclass(frozen=True, eq=False)
 class CacheSplit:
-    """One split of the tensor cache."""
+    """One split of the tensor cache, of two images or more."""
 
-    def __init__(self, cache: TensorCache, split: Split) -> None:
-        """Raises GanError if the split has fewer than two images."""
-        self._images = cache.split(split)
-        self._cache = cache
-        self.tag: str = split
-        if len(self) < 2:
-            number = f"{len(self)} image{'s' if len(self) != 1 else ''}"
-            raise GanError(
-                f"{cache.folder}: the {split} split has {number}, statistics need 2; scrape more "
-                "images or change preprocess.holdout"
-            )
+    cache: TensorCache
+    tag: Split
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.cache.split(self.tag))
 
     @property
     def description(self) -> str:
@@ -73,22 +65,22 @@ class CacheSplit:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(f"{self._cache.digest} {self.tag}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.cache.digest} {self.tag}".encode()).hexdigest()
 
     @property
     def size(self) -> tuple[int, int]:
-        return self._cache.size, self._cache.size
+        return self.cache.size, self.cache.size
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """Yield all images; GanError if the pixels don't match the cache's digest.
 
         Features are stored by that digest: those of damaged pixels would be found for ever.
         """
-        self._cache.verify()
-        return image_batches(self._images, size)
+        self.cache.verify()
+        return image_batches(self.cache.split(self.tag), size)
 
     def select(self, indices: Sequence[int]) -> Images:
-        return np.array(self._images[np.asarray(indices, dtype=np.int64)])
+        return np.array(self.cache.split(self.tag)[np.asarray(indices, dtype=np.int64)])
 
 
 @dataclass(frozen=True)

@@ -48,13 +48,6 @@ def test_a_digest_is_of_the_content_and_of_the_split(cache, tmp_path, write_cach
     assert CacheSplit(other, "train").digest != train
 
 
-@pytest.mark.parametrize("held", [0, 1])
-def test_a_split_of_fewer_than_two_images_is_refused(tmp_path, write_cache, noise_images, held):
-    cache = TensorCache.open(write_cache(tmp_path / "cache", noise_images[:6], holdout=held))
-    with pytest.raises(GanError, match=rf"holdout split has {held} image.*preprocess\.holdout"):
-        CacheSplit(cache, "holdout")
-
-
 @pytest.mark.parametrize(
     ("name", "tag"),
     [
