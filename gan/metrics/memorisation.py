@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gan.errors import GanError
 from gan.features.statistics import Array, Features
 from gan.metrics.metric import Metric, Number, check_features
-from gan.metrics.nearest_neighbours import nearest_neighbours
+from gan.metrics.nearest_neighbours import Indices, nearest_neighbours
 
 NEIGHBOURS = 5  # so that up to three near-duplicates of a training image hide no copy of it
 MIN_HOLDOUT = 50  # hold-out images, which detect a fifth of copies among the fakes
@@ -27,7 +27,6 @@ ALARM = 0.001  # p-value below which the share is suspicious
 MIN_RATIO = 2  # to the expected share; with many fakes tiny differences are significant too
 CLOSEST_PAIRS = 16
 
-Indices = NDArray[np.int64]
 WHOLE = (slice(None),)
 
 

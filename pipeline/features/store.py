@@ -10,7 +10,6 @@ labels. The second is written last, so that a kill at any moment leaves no entry
 
 import errno
 import hashlib
-import io
 import json
 import math
 import re
@@ -163,7 +162,7 @@ def list_entries(folder: Path) -> list[Entry]:
 class FeatureStore:
     """Reads the features of a source, and computes those that are missing."""
 
-    def __init__(self, folder: Path, exported: Path | None = None) -> None:
+    def __init__(self, folder: Path, exported: Path) -> None:
         """`folder` is created when needed; one in its place goes with the process if it can't."""
         self._folder = folder
         self._exported = exported
@@ -177,7 +176,7 @@ class FeatureStore:
         GanError if a file that `gan reference` wrote is damaged, or if the disk is full.
         """
         found = {}
-        for each in extractors if self._exported else ():
+        for each in extractors:
             try:
                 features = self._entry_to_export(source, each).read(entry_key(source, each))
             except GanError as error:
@@ -209,8 +208,6 @@ class FeatureStore:
         return files
 
     def _entry_to_export(self, source: ImageSource, extractor: Extractor) -> Entry:
-        if self._exported is None:
-            raise ValueError("this store has no folder for exported features")
         precision = "" if extractor.precision == "float32" else f"-{extractor.precision}"
         return Entry(self._exported, f"{extractor.name}{precision}-{source.tag}")
 
@@ -303,10 +300,8 @@ def _create_features(path: Path, shape: tuple[int, int]) -> Iterator[Features]:
     Raises GanError if the disk has no room.
     """
     with open_atomically(path) as stream:
-        header = io.BytesIO()
-        content = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        npy.write_array_header_1_0(header, content)
-        stream.write(header.getvalue())
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        npy.write_array_header_1_0(stream, header)
         start = stream.tell()
         for _ in range(shape[0]):
             stream.write(bytes(4 * shape[1]))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gan.errors import GanError
 from gan.params.data import FilterParams
@@ -15,11 +14,9 @@ from pipeline.dataset.reader import Dataset
 from pipeline.preprocessing.faces.rules import Box, Reject
 from pipeline.preprocessing.filters import QUALITY_LIMITS, describe_fault
 from pipeline.preprocessing.near_duplicates import NOT_COMPUTED
-from pipeline.preprocessing.plan import Plan
+from pipeline.preprocessing.plan import Integers, Plan
 from pipeline.preprocessing.selection import Selection
 from pipeline.preprocessing.workers.worker import Decoded
-
-Integers = NDArray[np.int64]
 
 
 class Rejected(NamedTuple):

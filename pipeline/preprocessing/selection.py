@@ -9,10 +9,8 @@ from gan.params.data import PreprocessParams
 from pipeline.preprocessing.filters import find_faults
 from pipeline.preprocessing.measures import phash
 from pipeline.preprocessing.near_duplicates import NOT_COMPUTED, group_near_duplicates
-from pipeline.preprocessing.plan import Plan
+from pipeline.preprocessing.plan import Integers, Plan
 from pipeline.preprocessing.workers.image_slots import StagedImages
-
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from gan.devices import choose_compute
 from gan.features.extraction import chunk_size
 from gan.features.extractor import Extractor
 from gan.features.statistics import FeatureSet
-from gan.metrics.frechet_distance import FRECHET, frechet_distance
-from gan.metrics.kernel_distance import KERNEL, MIN_IMAGES, kernel_distance
+from gan.metrics.frechet_distance import METRIC as FRECHET
+from gan.metrics.kernel_distance import METRIC as KERNEL
 from gan.metrics.metric import metric_key, precision_marks, small_side
 from gan.params.file import Params
 from gan.tensor_cache import Split, TensorCache
@@ -78,12 +78,12 @@ def _real_distances(
     extractor: Extractor, train: FeatureSet, holdout: FeatureSet
 ) -> dict[str, float]:
     """Compute distances between the splits, rounded as all metrics are."""
-    counts = train.count, holdout.count
-    small = small_side(*counts)
-    marks = precision_marks(extractor.precision)
-    frechet = metric_key(FRECHET, extractor.name, counts[0], "holdout", small, marks)
-    distances = {f"{frechet}_real": frechet_distance(train.statistics, holdout.statistics)}
-    if min(counts) >= MIN_IMAGES:
-        kernel = metric_key(KERNEL, extractor.name, counts[0], "holdout", None, marks)
-        distances[f"{kernel}_real"] = kernel_distance(train.vectors, holdout.vectors)["kernel"]
-    return {key: float(f"{value:.6g}") for key, value in distances.items()}
+    counts, marks = (train.count, holdout.count), precision_marks(extractor.precision)
+    distances = {}
+    for metric in (FRECHET, KERNEL):
+        if metric.compare and min(counts) >= metric.min_images:
+            number, small = metric.numbers[0], small_side(*counts) if metric.biased else None
+            key = metric_key(number, extractor.name, counts[0], "holdout", small, marks)
+            value = metric.compare(train, holdout)[number.name]
+            distances[f"{key}_real"] = float(f"{value:.6g}")
+    return distances

@@ -16,5 +16,5 @@ if __name__ == "__main__":
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()  # importing takes longer than the work: wait for the start signal
-    (features,) = FeatureStore(Path(store)).get(source, [extractor], 5)
+    (features,) = FeatureStore(Path(store), Path(store) / "exported").get(source, [extractor], 5)
     sys.stdout.write(f"{extractor.seen} {float(features.features.sum())}\n")

@@ -12,7 +12,7 @@ from pipeline.paths import Paths
 @pytest.fixture
 def paths(tmp_path, noise_images):
     paths = Paths(tmp_path)
-    store = FeatureStore(paths.features)
+    store = FeatureStore(paths.features, paths.reference)
     store.get(ArraySource(noise_images, description="train split"), [Projection()], 7)
     store.get(ArraySource(noise_images, description="a folder"), [Projection("wide", 512)], 50)
     return paths

@@ -50,7 +50,7 @@ def is_right(features, source):
 
 def test_a_folder_that_cannot_be_written_is_replaced_for_the_process(tmp_path, source, capsys):
     (tmp_path / "file").write_bytes(b"")
-    store = FeatureStore(tmp_path / "file" / "features")
+    store = FeatureStore(tmp_path / "file" / "features", tmp_path / "reference")
     extractor = Projection()
     assert is_right(get_one(store, source, extractor), source)
     assert is_right(get_one(store, source, extractor), source)
