@@ -35,9 +35,8 @@ FAMILIES = {"dcgan": "DCGAN", "upsample": "upsampling", "resnet": "ResNet"}
 def describe_training(run: Run, lineage: Mapping[str, Any]) -> None:
     """Record a training's hyperparameters, digests, dataset and description."""
     decided = lineage["decided"]
-    length = {"images": decided["images"]}
-    run.params({"model": decided["model"], "train": decided["train"] | length})
-    run.params({"cache": lineage["preprocess"]})
+    train = decided["train"] | {"images": decided["images"]}
+    run.params({"model": decided["model"], "train": train, "cache": lineage["preprocess"]})
     run.tags({"code_digest": decided["code_digest"], "snapshot_digest": lineage["snapshot"]})
     describe(run, training_description(lineage), "cache_digest", decided["cache_digest"])
     size = lineage["preprocess"]["size"]

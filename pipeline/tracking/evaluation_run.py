@@ -81,13 +81,14 @@ def log_one(
 
 
 def _add_result(run: Run, result: EvaluationResult, folder: Path, seen: int, step: int) -> None:
-    metrics = result.metrics.items()
-    run.metrics({"best_images_seen": seen}, step)
-    run.metrics({key: each.value for key, each in metrics}, step)
-    # NaN where there is none now: an earlier evaluation's must not stay beside the new values
-    spread = {key: math.nan if each.deviation is None else each.deviation for key, each in metrics}
-    run.metrics({f"deviation/{key}": deviation for key, deviation in spread.items()}, step)
-    run.tags({"protocols": json.dumps({key: each.protocol for key, each in metrics})})
+    numbers: dict[str, float] = {"best_images_seen": seen}
+    for key, each in result.metrics.items():
+        # NaN where there is none now: an earlier evaluation's must not stay beside the new values
+        spread = math.nan if each.deviation is None else each.deviation
+        numbers |= {key: each.value, f"deviation/{key}": spread}
+    run.metrics(numbers, step)
+    protocols = {key: each.protocol for key, each in result.metrics.items()}
+    run.tags({"protocols": json.dumps(protocols)})
     run.image("closest", folder / "closest.png", step)
     for name in ("evaluation.json", "report.html"):
         run.artifact(folder / name, "evaluation")

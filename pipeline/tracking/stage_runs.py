@@ -41,8 +41,8 @@ def scrape(
             f"{summary.fetched:,} fetched in this call."
         )
         describe(run, text, "snapshot_digest", summary.digest)
-        run.metrics({f"rows/{status}": n for status, n in summary.counts.items()}, 0)
-        run.metrics({"rows/new": summary.fetched}, 0)
+        rows = summary.counts | {"new": summary.fetched}
+        run.metrics({f"rows/{status}": n for status, n in rows.items()}, 0)
         run.image("contact_sheet", summary.sheet, 0)
         for file in (summary.card, summary.card.with_suffix(".json")):
             run.artifact(file)

@@ -29,14 +29,6 @@ def is_active(client: Any, run_id: str) -> bool:
         raise
 
 
-def is_gone(error: Exception, client: Any, run_id: str) -> bool:
-    """Whether an error means that the run was deleted, and not an artifact or model of it."""
-    if not isinstance(error, MlflowException):
-        return False
-    deleted = "must be in the 'active' state" in str(error)  # MLflow has no code for it
-    return deleted or (error.error_code == GONE and not is_active(client, run_id))
-
-
 def is_rejection(error: Exception) -> bool:
     """Whether the store answered, and rejected the request."""
     if isinstance(error, HTTPError):

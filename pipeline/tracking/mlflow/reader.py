@@ -37,19 +37,17 @@ def search_trainings(
     experiments = {each.experiment_id: each.name for each in store.client.search_experiments()}
     query = " AND ".join(["tags.run_key LIKE '_%'", *([condition] if condition else [])])
     runs: list[Any] = []
-    token: str | None = None
-    while len(runs) < most:
+    token: str | None = ""
+    while token is not None and len(runs) < most:
         page = store.client.search_runs(
             list(experiments),
             query,
             order_by=[*order, "start_time DESC"],
             max_results=min(most - len(runs), PAGE),
-            page_token=token,
+            page_token=token or None,
         )
         runs += page
-        token = page.token
-        if not token:
-            break
+        token = page.token or None
     return [
         StoredRun(
             run.info.run_id,

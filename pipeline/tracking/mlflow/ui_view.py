@@ -78,10 +78,7 @@ def _write_unchanged(
 ) -> dict[str, str]:
     """Write the tags whose present text, or lack of one, is that of an earlier call."""
     tags = experiment.tags
-    try:
-        written = dict(json.loads(tags.get(PREPARED_TAG, "{}")))
-    except (ValueError, TypeError):
-        written = {}
+    written: dict[str, str | None] = json.loads(tags.get(PREPARED_TAG, "{}"))
     changed = {
         key: text
         for key, text in wanted.items()

@@ -15,30 +15,23 @@ from pipeline.tracking.run_folder.push import RejectedError
 SLOWEST = 1 << 20  # bytes a second from the server to its bucket
 
 _lock = threading.Lock()
-_needed: list[int] = []
-"""Seconds of the uploads under way."""
 
 
 @contextmanager
 def upload_timeout(*files: Path) -> Iterator[None]:
     """Lengthen MLflow's timeout for an upload, which a server answers once its bucket has it all.
 
-    MLflow reads the variable at each request; several runs may be sent at once.
+    MLflow reads the variable at each request of the process, so uploads of several runs take
+    turns.
     """
     seconds = sum(file.stat().st_size for file in files) // SLOWEST
-    _change_timeout(_needed.append, seconds)
-    try:
-        yield
-    finally:
-        _change_timeout(_needed.remove, seconds)
-
-
-def _change_timeout(change: Any, seconds: int) -> None:
-    """Set the timeout of all requests of this process to what the biggest upload needs."""
     with _lock:
-        default = int(os.environ.get(TIMEOUT, SETTINGS[TIMEOUT])) - max(_needed, default=0)
-        change(seconds)
-        os.environ[TIMEOUT] = str(default + max(_needed, default=0))
+        usual = os.environ.get(TIMEOUT, SETTINGS[TIMEOUT])
+        os.environ[TIMEOUT] = str(int(usual) + seconds)
+        try:
+            yield
+        finally:
+            os.environ[TIMEOUT] = usual
 
 
 def open_verbatim(file: Path) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from pipeline.tracking.mlflow.errors import is_active, is_gone, is_rejection, is_writable
+from pipeline.tracking.mlflow.errors import is_active, is_rejection, is_writable
 from pipeline.tracking.mlflow.run_links import link_stages
 from pipeline.tracking.mlflow.store import MlflowStore
 from pipeline.tracking.mlflow.uploads import open_verbatim, upload_timeout
@@ -82,10 +82,10 @@ class MlflowWriter(MlflowStore):
                 self._write(run_id, records, files)
                 return
             except Exception as error:
-                if is_gone(error, self.client, run_id):
-                    raise RunLostError from error
                 if not is_rejection(error):
                     raise
+                if not is_active(self.client, run_id):
+                    raise RunLostError("the store has lost its run") from error
                 if last:
                     raise RejectedError(str(error)) from error
                 if not is_writable(self.client, run_id):

@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -85,7 +84,6 @@ def _other_tags(pin: Path) -> Iterator[tuple[str, str]]:
             yield "version.cudnn", str(torch.backends.cudnn.version())
 
 
-@cache
 def _processor() -> str:
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():

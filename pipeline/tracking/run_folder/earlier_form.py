@@ -24,39 +24,28 @@ def find(paths: Paths) -> list[Path]:
     return trainings + sorted((paths.main_root / "logs" / "spool").glob("[!.]*/"))
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    try:
-        state: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return state if isinstance(state["row"], dict) and isinstance(state["sent"], int) else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def read_header(folder: Path) -> dict[str, Any]:
-    """Read the fields that the MLflow run is opened with; {} if they are unknown."""
-    header: dict[str, Any] = _read(folder).get("row", {})
-    return header
-
-
-def read_unsent(folder: Path) -> list[bytes]:
-    """Read records that are not confirmed; all of them where run.json is missing."""
-    try:
-        records = (folder / "records.jsonl").read_bytes()
-    except OSError:
-        return []
-    lines = records[_read(folder).get("sent", 0) :].splitlines(keepends=True)
-    return [line for line in lines if line.endswith(b"\n")]
+def read(folder: Path) -> tuple[dict[str, Any], list[bytes]]:
+    """Read the header, {} if run.json is damaged, and records that are not confirmed."""
+    header: dict[str, Any] = {}
+    sent, lines = 0, list[bytes]()
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        state = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        header, sent = dict(state["row"]), int(state["sent"])
+    with suppress(OSError):
+        lines = (folder / "records.jsonl").read_bytes()[sent:].splitlines(keepends=True)
+    return header, [line for line in lines if line.endswith(b"\n")]
 
 
 def convert_all(paths: Paths) -> None:
     """Move the folders to today's place; those that are damaged or in use stay."""
     for folder in find(paths):
         with suppress(Timeout), FileLock(folder / "lock", timeout=0):
-            if state := _read(folder):
-                _convert(folder, state, paths)
+            header, unsent = read(folder)
+            if header:
+                _convert(folder, header, unsent, paths)
 
 
-def _convert(folder: Path, state: dict[str, Any], paths: Paths) -> None:
+def _convert(folder: Path, header: dict[str, Any], unsent: list[bytes], paths: Paths) -> None:
     """Write the new folder under a hidden name, then rename it: a kill leaves one of the two.
 
     What was confirmed already is left out, so its run is found by its id, in whatever store.
@@ -69,9 +58,9 @@ def _convert(folder: Path, state: dict[str, Any], paths: Paths) -> None:
     if (folder / "files").is_dir():
         shutil.copytree(folder / "files", draft / "files", dirs_exist_ok=True)
     progress = {"progress": folder.parent.parent.name} if training else {}
-    header = {"run": state["row"] | progress, "sent": 0}
-    write_atomically(draft / RECORDS, b"".join(map(_convert_line, read_unsent(folder))) + COMMIT)
-    write_atomically(draft / "run.json", json.dumps(header, indent=1) + "\n")
+    state = {"run": header | progress, "sent": 0}
+    write_atomically(draft / RECORDS, b"".join(map(_convert_line, unsent)) + COMMIT)
+    write_atomically(draft / "run.json", json.dumps(state, indent=1) + "\n")
     draft.replace(target)
     shutil.rmtree(folder)
 

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,14 @@ def _parse(line: bytes) -> Record:
     return record if valid else DAMAGED
 
 
+def _parse_lines(content: bytes, offset: int) -> Iterator[tuple[int, Record]]:
+    """Parse whole lines, each with the offset behind it; the first begins at `offset`."""
+    for line in BytesIO(content):
+        offset += len(line)
+        if line.endswith(b"\n"):
+            yield offset, _parse(line)
+
+
 def make_run_folder(path: Path, header: Mapping[str, Any]) -> "RunFolder":
     """Open or create a run folder; a header that it has already wins over `header`."""
     (path / "files").mkdir(parents=True, exist_ok=True)
@@ -135,7 +144,7 @@ class RunFolder:
         Those of the checkpoint at `step`, from which the training resumes, count.
         """
         keep, points, pending = 0, set[Fact](), list[Record]()
-        for end, record in self._lines(0, self._records.stat().st_size):
+        for end, record in _parse_lines(self._records.read_bytes(), 0):
             pending.append(record)
             prepared = record["kind"] == "checkpoint" and record["step"] == step
             if prepared or record["kind"] == "commit":
@@ -198,16 +207,9 @@ class RunFolder:
     def read_unsent(self) -> Iterator[tuple[int, Record]]:
         """Read the records to send, each with the offset behind it."""
         start = self.state["sent"]
-        for end, record in self._lines(start, start + len(_read_committed(self._records, start))):
+        for end, record in _parse_lines(_read_committed(self._records, start), start):
             if record["kind"] not in ("commit", "checkpoint"):
                 yield end, record
-
-    def _lines(self, offset: int, end: int) -> Iterator[tuple[int, Record]]:
-        with self._records.open("rb") as stream:
-            stream.seek(offset)
-            while offset < end and (line := stream.readline()).endswith(b"\n"):
-                offset += len(line)
-                yield offset, _parse(line)
 
     def confirm(self, end: int, records: Sequence[Record]) -> None:
         """Save that the store has all records up to an offset, and delete their files."""

@@ -10,7 +10,7 @@ from pipeline.console import one_line, progress, short, without_secrets
 from pipeline.paths import Paths
 from pipeline.tracking.run_folder import earlier_form
 from pipeline.tracking.run_folder.folder import RunFolder, count_unsent, read_state, runs_folder
-from pipeline.tracking.run_folder.push import RunLostError, push
+from pipeline.tracking.run_folder.push import push
 
 if TYPE_CHECKING:
     from pipeline.tracking.mlflow.writer import MlflowWriter
@@ -58,10 +58,10 @@ class KeptFolder:
 
 def find_kept_folders(paths: Paths) -> list[KeptFolder]:
     """Find all run folders of this repository that have a header or unsent records."""
-    kept = [
-        KeptFolder(path, earlier_form.read_header(path), len(earlier_form.read_unsent(path)))
-        for path in earlier_form.find(paths)
-    ]
+    kept = []
+    for path in earlier_form.find(paths):
+        header, unsent = earlier_form.read(path)
+        kept.append(KeptFolder(path, header, len(unsent)))
     for path in sorted(runs_folder(paths).glob("[!.]*/")):
         header = read_state(path).get("run", {})
         training = paths.progress / header["progress"] if header.get("progress") else None
@@ -97,10 +97,8 @@ def _send(kept: KeptFolder, folder: RunFolder, writer: "MlflowWriter", target: s
             folder.append([{"kind": "end", "time": last["time"], "status": "KILLED"}])
         sent = send_all(kept.name, folder, writer, target, rejected)
     except Exception as error:
-        lost = isinstance(error, RunLostError)
-        reason = "the store has lost its run" if lost else without_secrets(short(error))
-        left = count_unsent(folder.path)
-        return SyncResult(kept.name, f"{left} records not sent: {reason}", complete=False)
+        text = f"{count_unsent(folder.path)} records not sent: {without_secrets(short(error))}"
+        return SyncResult(kept.name, text, complete=False)
     training = kept.training
     over = (  # no process is going to continue the run
         training is None
@@ -122,21 +120,13 @@ def send_all(
 ) -> int:
     """Push a folder, with a bar where that takes long; returns how many records were sent.
 
-    A run that was deleted since it was opened is made anew. rejected: gets the reasons.
+    rejected: gets the reasons.
     """
     sent, unsent = 0, count_unsent(folder.path)
     bar = progress(name, unsent) if unsent >= MIN_FOR_PROGRESS else nullcontext()
-
-    def push_all() -> None:
-        nonlocal sent
+    with bar as advance:
         for count in push(folder, writer, target, rejected.append):
             sent += count
             if advance:
                 advance(sent, "records")
-
-    with bar as advance:
-        try:
-            push_all()
-        except RunLostError:
-            push_all()
     return sent

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from pipeline.console import one_line, short, without_secrets
@@ -55,15 +56,9 @@ def push(
 
 def _group(entries: Iterable[tuple[int, Record]]) -> Iterator[list[tuple[int, Record]]]:
     """Group consecutive metrics; every other record is a group of its own."""
-    group: list[tuple[int, Record]] = []
-    for entry in entries:
-        joins = group and group[0][1]["kind"] == entry[1]["kind"] == "metrics"
-        if group and not (joins and len(group) < BATCH):
+    for kind, same in groupby(entries, lambda entry: entry[1]["kind"]):
+        while group := list(islice(same, BATCH if kind == "metrics" else 1)):
             yield group
-            group = []
-        group.append(entry)
-    if group:
-        yield group
 
 
 def _send(

@@ -1,7 +1,7 @@
 """`gan sync`: sends kept records and missing parts of outs. Doing it twice changes nothing."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,17 +40,14 @@ def run(paths: Paths) -> None:
             tell("nothing to send: no records are kept, and there is no models/final.pt")
 
 
-@contextmanager
-def _lock(file: Path) -> Iterator[None]:
+def _lock(file: Path) -> AbstractContextManager[object]:
     """One `gan sync` at a time: two that find no run of a training would create it twice."""
     lock = FileLock(file)
     try:
-        held = lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         tell("waiting for another `gan sync`")
-        held = lock.acquire()
-    with held:
-        yield
+        return lock.acquire()
 
 
 def _send(kept: list[KeptFolder], paths: Paths) -> None:

@@ -1,7 +1,9 @@
 """Records that a store rejects are dropped alone; temporary errors lose none."""
 
 import os
-from contextlib import ExitStack, contextmanager
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from mlflow import MlflowClient
@@ -132,17 +134,21 @@ def test_a_store_that_was_moved_is_sent_nothing_twice(writer, folder):
     assert send(folder, writer, "http://there:5000")[0] > 0  # another kind of store
 
 
-def test_uploads_at_once_leave_the_timeout_as_it_was(tmp_path, monkeypatch):
+def test_uploads_at_once_have_the_time_that_each_needs_and_leave_the_timeout(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv(TIMEOUT, "5")
     for name, size in (("small", 10 << 20), ("big", 20 << 20)):
         with (tmp_path / name).open("wb") as stream:
             stream.truncate(size)
-    with ExitStack() as big:
-        with upload_timeout(tmp_path / "small"):
-            assert os.environ[TIMEOUT] == "15"
-            big.enter_context(upload_timeout(tmp_path / "big"))
-            assert os.environ[TIMEOUT] == "25"
-        assert os.environ[TIMEOUT] == "25"
+
+    def upload(name):
+        with upload_timeout(tmp_path / name):
+            time.sleep(0.02)
+            return os.environ[TIMEOUT]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(upload, ("small", "big") * 4)) == ["15", "25"] * 4
     assert os.environ[TIMEOUT] == "5"
 
 
