@@ -2,13 +2,13 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pipeline.console import tell
 from pipeline.features.store import list_entries
 from pipeline.paths import Paths
 from pipeline.tracking.run_folder.earlier_form import convert_all
@@ -35,14 +35,14 @@ def run(paths: Paths, *, remove: bool, unsent: bool = False) -> None:
         _clean(kept.folder, f"{kept.name}{count}", remove=remove, unneeded=unneeded)
     features = _clean_features(paths.features, remove=remove)
     if not trainings:
-        sys.stdout.write("no trainings to resume\n")
+        tell("no trainings to resume")
     if (trainings or records or features) and not remove:
-        sys.stdout.write("`gan clean --remove` deletes the idle ones\n")
+        tell("`gan clean --remove` deletes the idle ones")
 
 
 def _clean(folder: Path, description: str, *, remove: bool, unneeded: bool = True) -> None:
     """List a folder of a training or run; with `remove` delete it if it is idle and unneeded."""
-    with _lock(folder) as locked:
+    with hold(folder) as locked:
         state = "idle" if locked else "in use"
         if remove and locked and unneeded:
             # renamed first: a training that starts meanwhile creates its folder anew
@@ -51,11 +51,11 @@ def _clean(folder: Path, description: str, *, remove: bool, unneeded: bool = Tru
             state = "removed"
         elif remove and locked:
             state = "kept: `gan sync` sends the records, --unsent drops them"
-    sys.stdout.write(f"{folder.name}  {description}  {state}\n")
+    tell(f"{folder.name}  {description}  {state}")
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
+def hold(folder: Path) -> Iterator[bool]:
     """Hold the lock of a training or run folder; False if a process has it."""
     try:
         lock = FileLock(folder / "lock", timeout=0).acquire()
@@ -76,10 +76,9 @@ def _clean_features(folder: Path, *, remove: bool) -> int:
         if entry.is_locked() or (remove and not entry.remove()):
             state = "in use"
         total += size
-        line = f"{entry.stem[:16]}  features: {description}, {size >> 20} MiB  {state}"
-        sys.stdout.write(f"{line}\n")
+        tell(f"{entry.stem[:16]}  features: {description}, {size >> 20} MiB  {state}")
     if kept:
-        sys.stdout.write(f"features of {len(kept)} sets of images, {total >> 20} MiB\n")
+        tell(f"features of {len(kept)} sets of images, {total >> 20} MiB")
     return len(kept)
 
 

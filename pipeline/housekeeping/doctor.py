@@ -4,7 +4,6 @@ A check is a function of the paths that yields results. It looks at what the oth
 and mlflow don't say themselves.
 """
 
-import fcntl
 import platform
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from gan.params.file import load_params
 from pipeline.console import count_noun, list_first, one_line, short, tell, without_secrets
 from pipeline.dataset.reader import Dataset
 from pipeline.features.inception_file import missing_message, weights_file
+from pipeline.housekeeping.clean import hold
 from pipeline.paths import Paths, sha256_of
 from pipeline.runs.evaluated import SHORT
 from pipeline.runs.find import NO_RUNS, OPEN_S, call_within
@@ -43,13 +43,6 @@ class Point:
 
     level: Literal["ok", "note", "wrong"]
     text: str
-    remedy: str = ""
-
-    @property
-    def line(self) -> str:
-        """Line for the terminal."""
-        text = " ".join(f"{self.text}; {self.remedy}".split() if self.remedy else [self.text])
-        return f"{self.level:<5}  {text}"
 
 
 Points = Iterator[Point]
@@ -61,7 +54,7 @@ def run(paths: Paths, *, repair: bool) -> None:
     """Print a line a check; exit with 1 if something is wrong. repair: see `check_tracker`."""
     wrong_points = 0
     for point in run_checks(paths, repair=repair):
-        tell(point.line)
+        tell(f"{point.level:<5}  {one_line(point.text)}")
         wrong_points += point.level == "wrong"
     if wrong_points:
         raise SystemExit(1)
@@ -98,11 +91,9 @@ def check_torch(paths: Paths) -> Points:
     compute = choose_compute("auto", "auto")
     kind = compute.device.type
     device = torch.cuda.get_device_name() if kind == "cuda" else kind
-    half = "bf16 is fast" if compute.precision == "bf16" else f"{compute.precision} is the fastest"
-    threads = torch.get_num_threads()
     yield ok(
-        f"Python {platform.python_version()}, torch {torch.__version__} on {device}, {threads} "
-        f"threads; {half}"
+        f"Python {platform.python_version()}, torch {torch.__version__} on {device}, "
+        f"{torch.get_num_threads()} threads; the fastest precision is {compute.precision}"
     )
 
 
@@ -111,13 +102,13 @@ def check_repository(paths: Paths) -> Points:
     missing = [name for name in ("dvc.yaml", ".dvc") if not (paths.root / name).exists()]
     if missing:
         text = f"{paths.root}: no {' and no '.join(missing)}"
-        yield wrong(text, "change to the repository's folder")
+        yield wrong(f"{text}; change to the repository's folder")
         return
     git = Git(paths.root)
     commit = git.text("rev-parse", "--short", "HEAD")
     if commit is None:
         remedy = "install Git and `git commit`, so that runs can record it"
-        yield note("no commit of a Git repository", remedy)
+        yield note(f"no commit of a Git repository; {remedy}")
         return
     changes = len((git.text("status", "--porcelain") or "").splitlines())
     text = f"DVC {version('dvc')}, Git at {commit}, {changes or 'no'} files changed"
@@ -127,9 +118,12 @@ def check_repository(paths: Paths) -> Points:
 def check_disk(paths: Paths) -> Points:
     """Check disk space."""
     free = shutil.disk_usage(paths.main_root).free
-    level = ok if free >= LOW else note if free >= TOO_LOW else wrong
     text = f"{free / 2**30:,.1f} GiB of disk space are free"
-    yield level(text, "" if free >= LOW else "`gan clean --remove` and `dvc gc -w` free some")
+    if free >= LOW:
+        yield ok(text)
+    else:
+        level = note if free >= TOO_LOW else wrong
+        yield level(f"{text}; `gan clean --remove` and `dvc gc -w` free some")
 
 
 def check_params(paths: Paths) -> Points:
@@ -141,7 +135,7 @@ def check_params(paths: Paths) -> Points:
 def check_data(paths: Paths) -> Points:
     """Check names and sizes of the files in data/."""
     if not paths.data.exists():
-        yield note("data/ is absent", "`dvc repro` or `gan scrape --ensure` brings it")
+        yield note("data/ is absent; `dvc repro` or `gan scrape --ensure` brings it")
         return
     dataset = Dataset.open(paths.data)
     yield ok(f"data/: {dataset.counts.get('ok', 0):,} images, digest {dataset.digest[:12]}")
@@ -155,8 +149,10 @@ def check_weights(paths: Paths) -> Points:
         return
     expected = load_params(paths.root / "params.yaml").features.inception_sha256
     if (found := sha256_of(file)) != expected:
-        text = f"weights/{file.name}: sha256 is {found[:8]}, features.inception_sha256 says "
-        yield wrong(f"{text}{expected[:8]}", "`gan weights fetch` replaces it")
+        yield wrong(
+            f"weights/{file.name}: sha256 is {found[:8]}, features.inception_sha256 says "
+            f"{expected[:8]}; `gan weights fetch` replaces it"
+        )
     else:
         yield ok(f"weights/{file.name}: FID can be computed")
 
@@ -173,8 +169,10 @@ def check_tracker(paths: Paths, *, repair: bool) -> Points:
         store = call_within(OPEN_S, lambda: MlflowStore(uri, paths.main_root))
         runs = search_trainings(store, "", MOST)
     except Exception as error:  # of SQLite, SQLAlchemy, MLflow, requests
-        remedy = "records are kept for `gan sync`, which fills a new file where a damaged one was "
-        yield wrong(f"{place}: {without_secrets(short(error))}", f"{remedy}moved away")
+        yield wrong(
+            f"{place}: {without_secrets(short(error))}; records are kept for `gan sync`, which "
+            "fills a new file where a damaged one was moved away"
+        )
         return
     more = " or more" if len(runs) == MOST else ""
     yield ok(f"{place}: {count_noun(len(runs), 'training')}{more}")
@@ -192,23 +190,19 @@ def check_tracker(paths: Paths, *, repair: bool) -> Points:
     if idle:
         names = [f"{run.run_id[:SHORT]} ({one_line(run.name)})" for run in idle]
         yield note(
-            f"marked RUNNING, but no process on this machine records it: {list_first(names)}",
-            "if it was killed, `gan train` with its settings resumes it",
+            f"marked RUNNING, but no process on this machine records it: {list_first(names)}; if "
+            "it was killed, `gan train` with its settings resumes it"
         )
     if count := len(running) - len(idle):
         yield ok(f"{count_noun(count, 'run')} recorded by running processes")
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process holds the lock in a folder; nothing is written, as filelock would."""
-    try:
-        with (folder / "lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
+    """Whether a process holds the lock in a folder; none is created."""
+    if not (folder / "lock").exists():
         return False
-    return False
+    with hold(folder) as free:
+        return not free
 
 
 def check_records(paths: Paths) -> Points:
@@ -217,8 +211,7 @@ def check_records(paths: Paths) -> Points:
     waiting = [kept for kept in waiting if not is_locked(kept.folder)]
     if waiting:
         total, names = sum(kept.unsent for kept in waiting), [kept.name for kept in waiting]
-        remedy = "`gan sync` sends them"
-        yield note(f"{total:,} unsent records, of {list_first(names)}", remedy)
+        yield note(f"{total:,} unsent records, of {list_first(names)}; `gan sync` sends them")
     else:
         yield ok("no unsent records")
 
@@ -232,7 +225,9 @@ def check_trainings(paths: Paths) -> Points:
     if running:
         yield ok(f"running trainings: {list_first(running)}")
     if stopped:
-        remedy = "`gan train` with their settings resumes them, `gan clean` lists and removes them"
-        yield note(f"unfinished trainings: {list_first(stopped)}", remedy)
+        yield note(
+            f"unfinished trainings: {list_first(stopped)}; `gan train` with their settings resumes "
+            "them, `gan clean` lists and removes them"
+        )
     if not open_ones:
         yield ok("no unfinished trainings")
