@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from PIL import Image
 from gan.atomic import open_atomically
 from gan.errors import GanError
 from gan.tensor_cache import TensorCache, cache_digest, damage_error
-from pipeline.console import list_first, one_line, progress
+from pipeline.console import list_first, one_line, progress, tell
 from pipeline.number_ranges import evenly_spaced, parse_ranges
 from pipeline.pictures.captions import add_caption, fit_into_tile
 from pipeline.pictures.contact_sheet import contact_sheet
@@ -45,24 +44,15 @@ def info(folder: Path, *, as_json: bool) -> None:
     cache = TensorCache.open(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if as_json:
-        sys.stdout.write(json.dumps(cache.meta | {"bytes": size}, indent=2) + "\n")
+        tell(json.dumps(cache.meta | {"bytes": size}, indent=2))
         return
-    first = {
-        "folder": str(folder),
-        "images": len(cache.images),
-        "bytes": size,
-        "digest": cache.digest,
-        "dataset": cache.meta.get("snapshot", "?"),
-    }
-    rest = {key: value for key, value in cache.meta.items() if key not in (*first, "snapshot")}
+    first = {"folder": str(folder), "images": len(cache.images), "bytes": size}
     # six digits of each number are enough to read
-    values = json.loads(json.dumps(first | rest), parse_float=_round)
+    values = json.loads(
+        json.dumps(first | cache.meta), parse_float=lambda number: float(f"{float(number):.6g}")
+    )
     text = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, allow_unicode=True)
-    sys.stdout.write(text)
-
-
-def _round(number: str) -> float:
-    return float(f"{float(number):.6g}")
+    tell(text.rstrip())
 
 
 def verify(folder: Path) -> None:
@@ -81,7 +71,7 @@ def verify(folder: Path) -> None:
         listed = np.frombuffer(b"".join(index["pixels"].to_pylist()), np.uint8).reshape(-1, 32)
         _check_pixels(cache, np.concatenate(parts), listed)
         advance(count, "")  # only now: the log of a damaged cache does not end with all images
-    sys.stdout.write(f"{folder}/: intact; {count:,} images, digest {cache.digest[:8]}...\n")
+    tell(f"{folder}/: intact; {count:,} images, digest {cache.digest[:8]}...")
 
 
 @contextmanager
@@ -178,7 +168,7 @@ def show(
     table = "".join(_list_values(folder, str(by), chosen, texts, columns)) if texts else ""
     with open_atomically(out) as stream:
         _draw(cache, chosen, texts, columns).save(stream, format="PNG")
-    sys.stdout.write(f"{table}{out}: {len(chosen):,} of {len(cache.images):,} images\n")
+    tell(f"{table}{out}: {len(chosen):,} of {len(cache.images):,} images")
 
 
 def _list_rows(cache: TensorCache, split: str, rows: str | None) -> Rows:

@@ -226,8 +226,8 @@ def check_trainings(paths: Paths) -> Points:
         yield ok(f"running trainings: {list_first(running)}")
     if stopped:
         yield note(
-            f"unfinished trainings: {list_first(stopped)}; `gan train` with their settings resumes "
-            "them, `gan clean` lists and removes them"
+            f"unfinished trainings: {list_first(stopped)}; `gan train` with their settings "
+            "resumes them, `gan clean` lists and removes them"
         )
     if not open_ones:
         yield ok("no unfinished trainings")

@@ -9,6 +9,8 @@ from typing import Any
 from gan.atomic import write_atomically
 from gan.errors import GanError
 from gan.params.file import parse_text, parse_yaml, read_text
+from pipeline.console import tell
+from pipeline.training.identity import flatten
 
 PRESETS = Path(__file__).resolve().parent / "preset_files"
 
@@ -26,7 +28,7 @@ def show() -> None:
     width = max(map(len, names()))
     for name in names():
         title = _head(_text(name)).splitlines()[0].removeprefix(f"# {name}: ")
-        sys.stdout.write(f"{name:{width}}  {title}\n")
+        tell(f"{name:{width}}  {title}")
 
 
 def compose(name: str, params: Path) -> str:
@@ -55,7 +57,7 @@ def write(text: str, out: Path | None) -> None:
         sys.stdout.write(text)
     else:
         write_atomically(out, text.encode())
-        sys.stdout.write(f"{out}: written\n")
+        tell(f"{out}: written")
 
 
 def _text(name: str) -> str:
@@ -72,27 +74,22 @@ def _merge(preset: str, before: str, params: Path) -> str:
     if not isinstance(parse_yaml(before, str(params)), dict):
         raise GanError(f"{params}: no sections in it; restore it from Git")
     settings: dict[str, Any] = parse_yaml(preset, "preset")
-    lines, new = before.splitlines(), preset.splitlines()
+    text = before
     for section in REPLACED:
-        lines[_find_section(lines, section)] = new[_find_section(new, section)]
+        # up to the next line that is not indented, without blank lines before that
+        whole = re.compile(rf"^{section}:.*?(?=\n*(?:^\S|\Z))", re.MULTILINE | re.DOTALL)
+        new = whole.findall(preset)[0]
+        text = whole.sub(new.replace("\\", r"\\"), text)
+    lines = text.splitlines()
     _set(lines, 0, "", {key: settings[key] for key in settings.keys() - REPLACED})
     text = "\n".join(lines).rstrip() + "\n"
-    if not _holds(parse_yaml(text, str(params)), settings):
+    values = flatten(parse_yaml(text, str(params)))
+    if any(values.get(key) != setting for key, setting in flatten(settings).items()):
         raise GanError(
             f"{params}: not a key on each line, indented by two spaces, as this command needs it; "
             "restore it from Git"
         )
     return text
-
-
-def _find_section(lines: list[str], name: str) -> slice:
-    """Lines of a section, without blank ones behind it."""
-    start = next((i for i, line in enumerate(lines) if line.startswith(f"{name}:")), len(lines))
-    ends = (i for i in range(start + 1, len(lines)) if lines[i][:1] not in ("", " "))
-    end = next(ends, len(lines))
-    while end > start and not lines[end - 1]:
-        end -= 1
-    return slice(start, end)
 
 
 def _set(lines: list[str], start: int, indent: str, settings: dict[str, Any]) -> None:
@@ -105,11 +102,3 @@ def _set(lines: list[str], start: int, indent: str, settings: dict[str, Any]) ->
         else:
             old, comment = re.fullmatch(r"([^#]*)(.*)", lines[place]).groups()  # type: ignore[union-attr]
             lines[place] = f"{indent}{key}: {value}".ljust(len(old)) + comment
-
-
-def _holds(values: Any, settings: Any) -> bool:
-    """Whether nested values are those of the settings, as far as these go."""
-    if not isinstance(settings, dict):
-        return bool(values == settings)
-    known = values if isinstance(values, dict) else {}
-    return all(_holds(known.get(key), setting) for key, setting in settings.items())

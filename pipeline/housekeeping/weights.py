@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import sys
 import zipfile
-from contextlib import nullcontext
 from pathlib import Path
 
 import requests
@@ -13,7 +11,7 @@ from filelock import FileLock, Timeout
 from gan.atomic import open_atomically
 from gan.errors import GanError
 from gan.params.evaluation import FeaturesParams
-from pipeline.console import one_line, progress, say, without_secrets
+from pipeline.console import one_line, progress, say, tell, without_secrets
 from pipeline.features.inception_file import NAME, weights_file
 from pipeline.paths import Paths, sha256_of
 
@@ -127,13 +125,12 @@ def _receive(url: str, partial: Path) -> None:
         resumed = response.status_code == RESUMED
         done = _size(partial) if resumed else 0
         total = done + int(response.headers.get("Content-Length", 0))
-        bar = progress("fetch weights, MB", -(-total // MB)) if total > done else nullcontext()
+        bar = progress("fetch weights, MB", -(-total // MB) if total > done else None)
         with partial.open("ab" if resumed else "wb") as file, bar as advance:
             for chunk in response.iter_content(CHUNK):
                 file.write(chunk)
                 done += len(chunk)
-                if advance:
-                    advance(-(-done // MB) if done == total else done // MB, "")
+                advance(-(-done // MB) if done == total else done // MB, "")
 
 
 def _size(partial: Path) -> int:
@@ -191,8 +188,7 @@ def show(paths: Paths, features: FeaturesParams) -> None:
             lines.append((name, f"{file.stat().st_size / MB:.1f}", sha256[:8], state))
     wide = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for file_name, size, digits, state in lines:
-        line = f"{file_name:{wide[0]}}  {size:>{wide[1]}}  {digits:{wide[2]}}  {state}"
-        sys.stdout.write(f"{line.rstrip()}\n")
+        tell(f"{file_name:{wide[0]}}  {size:>{wide[1]}}  {digits:{wide[2]}}  {state}".rstrip())
 
 
 def _judge(name: str, file: Path, sha256: str, expected: str, use: str) -> str:

@@ -97,8 +97,7 @@ def test_info_names_digests_counts_settings_and_versions_and_as_json_all_of_meta
     assert (code, err) == (0, "")
     meta = json.loads((cache / "meta.json").read_text())
     values = yaml.safe_load(out)
-    assert values["dataset"] == meta["snapshot"]
-    for key in ("digest", "settings", "filter", "counts", "statistics", "versions"):
+    for key in ("snapshot", "digest", "settings", "filter", "counts", "statistics", "versions"):
         assert values[key] == meta[key]
     code, out, _ = run("cache info cache --json")
     assert code == 0

@@ -168,7 +168,10 @@ def test_unsent_records_are_counted_except_those_of_running_processes(tmp_path):
     (folder / "lock").touch()
     before = content(tmp_path)
     point = only(doctor.check_records(paths))
-    assert (point.level, point.text) == ("note", "2 unsent records, of hinge 64px; `gan sync` sends them")
+    assert (point.level, point.text) == (
+        "note",
+        "2 unsent records, of hinge 64px; `gan sync` sends them",
+    )
     with FileLock(folder / "lock"):
         assert only(doctor.check_records(paths)).level == "ok"
     assert content(tmp_path) == before
