@@ -21,7 +21,7 @@ from pipeline.features.inception_file import missing_message, weights_file
 from pipeline.housekeeping.clean import hold
 from pipeline.paths import Paths, sha256_of
 from pipeline.runs.evaluated import SHORT
-from pipeline.runs.find import NO_RUNS, OPEN_S, call_within
+from pipeline.runs.find import NO_RUNS, OPEN_S, call_within, place_of
 from pipeline.tracking.mlflow.reader import search_trainings
 from pipeline.tracking.mlflow.store import (
     MlflowStore,
@@ -160,7 +160,7 @@ def check_weights(paths: Paths) -> Points:
 def check_tracker(paths: Paths, *, repair: bool) -> Points:
     """Check the store. repair: first point a local store's runs to the artefacts beside it."""
     uri = tracking_uri(paths)
-    place = without_secrets(uri).removeprefix("sqlite:///")
+    place = place_of(uri)
     if not store_exists(uri):
         yield note(f"{place}: {NO_RUNS}")
         return

@@ -5,6 +5,7 @@ from contextlib import closing
 from statistics import median
 
 import yaml
+from torch.nn import Module
 
 from gan.devices import fast_training, peak_memory
 from gan.distributed.world import ALONE
@@ -27,16 +28,13 @@ def describe_dry_run(params: Params, paths: Paths) -> str:
     if plan.warm is not None:
         plan.warm.fill(state)
     seconds = _time_step(plan, state)
-    counts = {
-        name: sum(each.numel() for each in network.parameters())
-        for name, network in (("generator", state.generator), ("critic", state.discriminator))
-    }
+    generator, discriminator = map(_count_parameters, (state.generator, state.discriminator))
     steps = plan.end // train.images_per_step
     rate = train.images_per_step / seconds
     lines = {
         "run": f"{plan.name} ({plan.run_key[:16]})",
         "train images": len(plan.cache.split("train")),
-        "parameters": f"generator {counts['generator']:,}, discriminator {counts['critic']:,}",
+        "parameters": f"generator {generator:,}, discriminator {discriminator:,}",
         "device": f"{device.type}, {plan.compute.precision}",
         "memory": f"{peak_memory(device) / 2**20:,.0f} MiB at most",
         "length": f"{train.images:,} images seen, {steps:,} steps",
@@ -50,6 +48,10 @@ def describe_dry_run(params: Params, paths: Paths) -> str:
         )
     recipe = yaml.safe_dump({"recipe": train.recipe.model_dump()}, sort_keys=False)
     return "\n".join([*text, recipe.rstrip()])
+
+
+def _count_parameters(network: Module) -> int:
+    return sum(each.numel() for each in network.parameters())
 
 
 def _time_step(plan: Plan, state: TrainState) -> float:

@@ -53,7 +53,7 @@ def checkpoint_of(name: str, paths: Paths) -> Iterator[RunCheckpoint]:
             raise GanError(
                 f"{name}: several run keys in models/ begin with it; give more digits"
             ) from None
-        training = Training(name, keys.pop(), None, None)
+        training = Training(name, keys.pop())
     with tempfile.TemporaryDirectory(prefix="gan-") as folder:
         file = _choose(training, runs, paths, Path(folder))
         origin = load_generator(file)[1]
@@ -62,10 +62,8 @@ def checkpoint_of(name: str, paths: Paths) -> Iterator[RunCheckpoint]:
                 f"{training.label}: its artefact {file.name} is of another training (run key "
                 f"{origin.run_key[:12]}); `gan evaluate --ckpt FILE` takes another checkpoint"
             )
-        last = runs.last_step(training.run_id) if training.run_id else None
-        yield RunCheckpoint(
-            file, training.run_id, last, training.best in (None, origin.images_seen)
-        )
+        best = training.best in (None, origin.images_seen)
+        yield RunCheckpoint(file, training.run_id, training.last_step, best)
 
 
 def _choose(training: Training, runs: Runs, paths: Paths, folder: Path) -> Path:

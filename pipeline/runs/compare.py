@@ -1,7 +1,6 @@
 """`gan compare`: runs ranked in a table, or as JSON."""
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -10,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.console import list_first, warn
+from pipeline.console import list_first, tell, warn
 from pipeline.evaluation.format_number import count, figure
 from pipeline.paths import Paths
 from pipeline.runs.columns import WIDEST_HEAD, Column, choose_columns, fold_head, print_table
@@ -41,8 +40,7 @@ def run(
     runs = Runs(paths)
     ranking = rank(_drop_repeated([runs.find_evaluated(name) for name in names]), by, other_data)
     if as_json:
-        content = json.dumps(as_plain(ranking), indent=1, ensure_ascii=False)
-        sys.stdout.write(content + "\n")
+        tell(json.dumps(as_plain(ranking), indent=1, ensure_ascii=False))
     else:
         show(ranking, ranking.others if every else first_keys(ranking.others), Console())
 
@@ -61,7 +59,7 @@ def as_plain(ranking: Ranking) -> dict[str, Any]:
     keys = [ranking.key, *ranking.others]
     return {
         "by": ranking.key,
-        "better": ranking.better,
+        "better": direction_of(ranking.key),
         "runs": [
             {
                 "rank": place.rank,
@@ -91,7 +89,7 @@ def show(ranking: Ranking, keys: Sequence[str], console: Console) -> None:
         Column("images\nseen", [count(run.images_seen) for run in runs], 1),
         *(replace(_metric_column(key, runs), rank=2) for key in keys),
     ]
-    console.print(f"By {ranking.key}, {ranking.better} is better.")
+    console.print(f"By {ranking.key}, {direction_of(ranking.key)} is better.")
     while columns:
         chosen = choose_columns(columns, console.width)
         print_table(chosen, console)

@@ -1,6 +1,7 @@
 """Search for runs, in the MLflow store and among files that an evaluation wrote."""
 
 import re
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
@@ -45,12 +46,16 @@ class UnknownRunError(GanError):
 
 @dataclass(frozen=True)
 class Training:
-    """A training, evaluated or not. best: images seen by the snapshot that evaluation chose."""
+    """A training, evaluated or not. best: images seen by the snapshot that evaluation chose.
+
+    last_step: the greatest of the metrics that a training or an evaluation ends with.
+    """
 
     label: str
     run_key: str
-    run_id: str | None
-    best: int | None
+    run_id: str | None = None
+    best: int | None = None
+    last_step: int | None = None
 
 
 class Runs:
@@ -64,7 +69,7 @@ class Runs:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._uri = tracking_uri(paths)
-        self._place = without_secrets(self._uri).removeprefix("sqlite:///")
+        self._place = place_of(self._uri)
 
     def find(self, name: str) -> StoredRun:
         """The run in the store."""
@@ -94,9 +99,10 @@ class Runs:
                 raise GanError(
                     f"{file}: an evaluation of images, not of a checkpoint; name a training"
                 )
-            return Training(evaluated.label, evaluated.run_key, None, evaluated.images_seen)
+            return Training(evaluated.label, evaluated.run_key, best=evaluated.images_seen)
         run = self.find(name)
-        return Training(label_of(run), run.tags["run_key"], run.run_id, best_of(run))
+        last = max((run.steps[key] for key in LAST if key in run.steps), default=None)
+        return Training(label_of(run), run.tags["run_key"], run.run_id, best_of(run), last)
 
     def list_trainings(
         self, limit: int, by: str | None = None, *, lower_first: bool = True
@@ -118,16 +124,17 @@ class Runs:
             found = store.client.list_artifacts(run_id, folder)
             return {each.path: each.file_size or 0 for each in found if not each.is_dir}
 
-    def last_step(self, run_id: str) -> int | None:
-        """The greatest step of the metrics that a training or an evaluation ends with."""
-        with self._ask() as store:
-            histories = (store.client.get_metric_history(run_id, key) for key in LAST)
-            return max((int(point.step) for points in histories for point in points), default=None)
-
     def download(self, run_id: str, file: str, into: Path) -> Path:
         """Copy an artefact into a folder; returns the copy."""
         with self._ask() as store:
             return Path(store.client.download_artifacts(run_id, file, str(into)))
+
+    def read_artifact(self, run_id: str, name: str) -> bytes | None:
+        """Content of an artefact; None if there is none of this name."""
+        if name not in self.list_files(run_id, name.rpartition("/")[0]):
+            return None
+        with tempfile.TemporaryDirectory(prefix="gan-") as into:
+            return self.download(run_id, name, Path(into)).read_bytes()
 
     def _find_all(self, name: str) -> list[StoredRun]:
         if name == LATEST:
@@ -149,18 +156,9 @@ class Runs:
 
     @contextmanager
     def _ask(self) -> Iterator[MlflowStore]:
-        """The store, for a block; UnknownRunError, one line, if it does not answer."""
-        try:
+        """The store, for a block; UnknownRunError if it does not answer."""
+        with store_errors(self._uri, "runs cannot be read"):
             yield self._store
-        except GanError:
-            raise
-        except Exception as error:
-            text = f"{type(error).__name__}: {without_secrets(one_line(str(error)))}"[:200]
-            why = "the server does not answer" if "ConnectionPool" in text else text
-            raise UnknownRunError(
-                f"{self._place}: runs cannot be read: {why}; look at the store and at "
-                "MLFLOW_TRACKING_URI"
-            ) from None
 
     @cached_property
     def _store(self) -> MlflowStore:
@@ -170,6 +168,26 @@ class Runs:
         if store.misplaced:
             warn(store.misplaced)
         return store
+
+
+@contextmanager
+def store_errors(uri: str, problem: str) -> Iterator[None]:
+    """Make an UnknownRunError, one line, of whatever a store raises."""
+    try:
+        yield
+    except GanError:
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {without_secrets(one_line(str(error)))}"[:200]
+        why = "the server does not answer" if "ConnectionPool" in text else text
+        raise UnknownRunError(
+            f"{place_of(uri)}: {problem}: {why}; look at the store and at MLFLOW_TRACKING_URI"
+        ) from None
+
+
+def place_of(uri: str) -> str:
+    """A store's address for messages: without secrets, or the file."""
+    return without_secrets(uri).removeprefix("sqlite:///")
 
 
 def _evaluation_file(name: str) -> Path | None:

@@ -7,6 +7,7 @@ command and other module names: they are asked by a script.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,14 +37,10 @@ print(json.dumps({"code_digest": code_digest("pipeline/train.py")}))
 IDENTITY_BEFORE_ROOMS = """
 import json
 from pathlib import Path
-from gan.errors import GanError
 from gan.params import load_params
 from pipeline.paths import Paths
 from pipeline.training.plan import plan
-try:
-    planned = plan(load_params(Path("params.yaml")), Paths(Path.cwd()))
-except GanError as error:
-    raise SystemExit(str(error))
+planned = plan(load_params(Path("params.yaml")), Paths(Path.cwd()))
 identity = planned.identity | {"images": planned.params.train.images}
 print(json.dumps({"run_key": planned.run_key, "identity": identity}))
 """
@@ -103,7 +100,7 @@ def call(folder: Path, *command: str, stdin: bytes = b"", **variables: str) -> b
         raise GanError(f"{name}: {error.strerror}") from None
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        raise GanError(f"{name}: {lines[-1].removeprefix('gan: ')}")
+        raise GanError(f"{name}: {re.sub('^gan(.errors.GanError)?: ', '', lines[-1])}")
     return done.stdout
 
 

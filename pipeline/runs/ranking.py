@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gan.errors import GanError
-from gan.metrics.metric import Better
 from pipeline.console import list_first
 from pipeline.runs.evaluated import EvaluatedRun
 from pipeline.runs.metric_keys import (
@@ -38,7 +37,6 @@ class Ranking:
     """
 
     key: str
-    better: Better
     places: tuple[Place, ...]
     others: tuple[str, ...]
     unequal: tuple[str, ...]
@@ -61,7 +59,6 @@ def rank(runs: Sequence[EvaluatedRun], by: str | None = None, other_data: bool =
         _check_data(runs)
     return Ranking(
         key=key,
-        better=direction_of(key),
         places=_order(runs, key),
         others=tuple(each for each in equal if each != key),
         unequal=tuple(each for each in common if each not in equal),

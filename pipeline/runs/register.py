@@ -5,17 +5,17 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from gan.checkpoints import Origin, describe_checkpoint
 from gan.errors import GanError
-from pipeline.console import short, without_secrets
+from pipeline.console import without_secrets
 from pipeline.paths import Paths
 from pipeline.runs.checkpoint import checkpoint_of
-from pipeline.runs.find import FILE
+from pipeline.runs.find import FILE, Runs, store_errors
 from pipeline.tracking.descriptions import describe_training
 from pipeline.tracking.mlflow.store import MlflowStore, tracking_uri
 from pipeline.tracking.model.card import model_card, without_front
@@ -43,8 +43,9 @@ def run(subject: str, paths: Paths, *, name: str, alias: str = "") -> None:
     invalid names, unknown runs, damaged files and stores that refuse.
     """
     _check_names(name, alias)
-    with _weights(subject, paths) as (weights, run_id), _one_line_errors(paths):
-        store = MlflowStore(tracking_uri(paths), paths.main_root)
+    uri, problem = tracking_uri(paths), "the model cannot be registered"
+    with _weights(subject, paths) as (weights, run_id), store_errors(uri, problem):
+        store = MlflowStore(uri, paths.main_root)
         version, new = _register(store, weights, run_id, paths, name)
         if alias:
             store.client.set_registered_model_alias(name, alias, str(version))
@@ -86,7 +87,7 @@ def _register(
     if run_id is None:
         runs = store.find_runs("run_key", weights.origin.run_key)
         run_id = str(runs[0].info.run_id) if runs else _create_run(weights.origin, paths)
-    evaluation = _find_evaluation(store, weights, run_id, paths)
+    evaluation = _find_evaluation(weights, run_id, paths)
     model = find_model(store.client, run_id, weights.sha256)
     if evaluation is None and is_ready(model):
         model_id = str(model.model_id)
@@ -109,28 +110,23 @@ def _create_run(origin: Origin, paths: Paths) -> str:
     return run.run_id
 
 
-def _find_evaluation(
-    store: MlflowStore, weights: Weights, run_id: str, paths: Paths
-) -> Mapping[str, Any] | None:
+def _find_evaluation(weights: Weights, run_id: str, paths: Paths) -> dict[str, Any] | None:
     """The evaluation of these weights: from reports/, else from the run's artefacts."""
-    if local := _read_evaluation(paths.reports / FILE, weights.origin):
-        return local
-    name = f"evaluation/{FILE}"
-    if name not in [each.path for each in store.client.list_artifacts(run_id, "evaluation")]:
-        return None
-    with tempfile.TemporaryDirectory(prefix="gan-") as folder:
-        file = store.client.download_artifacts(run_id, name, folder)
-        return _read_evaluation(Path(file), weights.origin)
+    local = paths.reports / FILE
+    content = local.read_bytes() if local.is_file() else None
+    return _parse_evaluation(content, weights.origin) or _parse_evaluation(
+        Runs(paths).read_artifact(run_id, f"evaluation/{FILE}"), weights.origin
+    )
 
 
-def _read_evaluation(file: Path, origin: Origin) -> dict[str, Any] | None:
+def _parse_evaluation(content: bytes | None, origin: Origin) -> dict[str, Any] | None:
     """The evaluation in a file; None if it is of other weights or can't be read."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        subject = content["subject"]
-        same = (subject["run_key"], subject["images_seen"]) == (origin.run_key, origin.images_seen)
-        return content if same and subject["weights"] == "averaged" else None
-    except (OSError, ValueError, KeyError, TypeError):
+        evaluation: dict[str, Any] = json.loads(content or b"")
+        subject = evaluation["subject"]
+        facts = (subject["run_key"], subject["images_seen"], subject["weights"])
+        return evaluation if facts == (origin.run_key, origin.images_seen, "averaged") else None
+    except (ValueError, KeyError, TypeError):
         return None
 
 
@@ -156,18 +152,3 @@ def _usage(place: str, size: int, paths: Paths) -> str:
         f"  curl -s http://127.0.0.1:{PORT}/invocations -H 'Content-Type: application/json' "
         f"-d '{request}'\n"
     )
-
-
-@contextmanager
-def _one_line_errors(paths: Paths) -> Iterator[None]:
-    """Make a GanError of whatever the store answers."""
-    try:
-        yield
-    except GanError:
-        raise
-    except Exception as error:
-        place = without_secrets(tracking_uri(paths)).removeprefix("sqlite:///")
-        raise GanError(
-            f"{place}: the model cannot be registered: {without_secrets(short(error))}; look at "
-            "the store and at MLFLOW_TRACKING_URI"
-        ) from None

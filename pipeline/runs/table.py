@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gan.errors import GanError
-from pipeline.console import list_first, one_line
+from pipeline.console import list_first, one_line, tell
 from pipeline.evaluation.format_number import MISSING, count, figure
 from pipeline.paths import Paths
 from pipeline.runs.columns import Column, choose_columns, fold_head, print_table
@@ -48,8 +47,7 @@ def run(
         if name not in known:
             raise GanError(_describe_unknown(name, "metric or parameter", sorted(known)))
     if as_json:
-        content = json.dumps([as_plain(each) for each in runs], indent=1, ensure_ascii=False)
-        sys.stdout.write(content + "\n")
+        tell(json.dumps([as_plain(each) for each in runs], indent=1, ensure_ascii=False))
     else:
         show(runs, by, columns, Console())
 

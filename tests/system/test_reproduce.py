@@ -130,7 +130,7 @@ def test_a_training_repeated_is_equal_and_files_changed_afterwards_differ(
 
     elsewhere = {"torch": "2.0.0", "device": "cuda", "precision": "float32"}
     text = explain(elsewhere, prepared, elsewhere | {"torch": "2.14.1"})
-    assert "torch 2.0.0 -> 2.14.1;" in text
+    assert "torch: 2.0.0 -> 2.14.1;" in text
 
 
 @pytest.mark.soak

@@ -9,10 +9,9 @@ from gan.errors import GanError
 from pipeline.dataset.dvc_cache import DvcCache, read_locked_outs, read_pinned_md5
 from pipeline.dataset.source_file import is_embedded
 from pipeline.paths import sha256_of
+from pipeline.runs.checkpoint import FOLDERS
 from pipeline.runs.lineage.trace import CHANGES, Code, Lineage
 from pipeline.runs.other_checkout import code_digest_in
-
-FOLDERS = ("checkpoints", "best")  # of a run's artefacts
 
 KEY = {
     True: "the digest of settings, data and code",

@@ -14,11 +14,6 @@ FOLDER = "../again"
 UNKNOWN_REMOTE = "URL-OF-THE-REPOSITORY"
 
 
-def reproduce_command(lineage: Lineage) -> str:
-    """The one command that runs all of them and compares."""
-    return f"gan reproduce {shlex.quote(lineage.subject.given)} --to {FOLDER}"
-
-
 def list_steps(lineage: Lineage) -> list[str]:
     """The commands in their order; none if no commit is known."""
     code, top = lineage.code, lineage.history.top

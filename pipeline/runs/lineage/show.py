@@ -1,6 +1,7 @@
 """`gan lineage`: the lineage of a picture, checkpoint or run, as text or JSON."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from pipeline.console import without_secrets
 from pipeline.paths import Paths
 from pipeline.runs.lineage.check import Finding
 from pipeline.runs.lineage.check import check as run_checks
-from pipeline.runs.lineage.commands import list_steps, reproduce_command
+from pipeline.runs.lineage.commands import FOLDER, list_steps
 from pipeline.runs.lineage.trace import CHANGES, PATCH, Lineage, trace
 from pipeline.tracking.mlflow.store import tracking_uri
 
@@ -95,18 +96,11 @@ def _list_notes(lineage: Lineage) -> Iterator[str]:
             yield CHANGES[code.changes]
 
 
-def _url(lineage: Lineage) -> str | None:
-    """Address in the server's UI, or the command that opens the local store."""
-    uri = without_secrets(tracking_uri(lineage.paths))
-    if lineage.run is None:
-        return None
-    return f"{uri.rstrip('/')}/#/runs/{lineage.run.run_id}" if uri.startswith("http") else "gan ui"
-
-
 def _list_facts(lineage: Lineage) -> dict[str, Any]:
     """All of it in plain values; unknown ones are null or empty."""
     subject, metadata, run = lineage.subject, lineage.subject.metadata, lineage.run
     stored, inputs = subject.stored_lineage, subject.key_inputs
+    uri = without_secrets(tracking_uri(lineage.paths)).rstrip("/")
     settings = {name: inputs[name] for name in ("model", "train", "images") if inputs}
     return {
         "subject": {
@@ -123,7 +117,7 @@ def _list_facts(lineage: Lineage) -> dict[str, Any]:
             "key": subject.run_key,
             "key_holds": subject.key_matches(),
             "id": run.run_id if run else None,
-            "url": _url(lineage),
+            "url": run and (f"{uri}/#/runs/{run.run_id}" if uri.startswith("http") else "gan ui"),
             "machine": lineage.tag("hardware.gpu") or lineage.tag("hardware.cpu") or None,
             "tags": dict(run.tags) if run else {},
             "no_run": lineage.no_run or None,
@@ -139,7 +133,7 @@ def _list_facts(lineage: Lineage) -> dict[str, Any]:
         },
         "settings": {"preprocess": stored["preprocess"]} | settings if inputs else {},
         "commands": list_steps(lineage),
-        "reproduce": reproduce_command(lineage),
+        "reproduce": f"gan reproduce {shlex.quote(subject.given)} --to {FOLDER}",
     }
 
 

@@ -1,9 +1,7 @@
 """Lineage of a picture, checkpoint or run: its metadata, its MLflow run and Git's history."""
 
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from gan.errors import GanError
@@ -101,10 +99,7 @@ class Lineage:
 
     def read_artifact(self, name: str) -> bytes | None:
         """Content of an artefact of the MLflow run; None if there is none of this name."""
-        if not self.run or name not in self.list_artifacts(name.rpartition("/")[0]):
-            return None
-        with tempfile.TemporaryDirectory(prefix="gan-") as into:
-            return self.runs.download(self.run.run_id, name, Path(into)).read_bytes()
+        return self.runs.read_artifact(self.run.run_id, name) if self.run else None
 
     @cached_property
     def code(self) -> Code | None:

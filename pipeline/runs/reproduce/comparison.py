@@ -16,6 +16,7 @@ from pipeline.paths import Paths, sha256_of
 from pipeline.runs.lineage.git_history import RECORD
 from pipeline.runs.lineage.trace import Lineage
 from pipeline.runs.reproduce.checkout import ReproductionFolder
+from pipeline.training.identity import differences
 
 OUTS = "lineage/outs.json"
 EVALUATION = "evaluation/evaluation.json"
@@ -180,11 +181,7 @@ def explain(original: Mapping[str, Any], folder: Path, identity: Mapping[str, An
 
     machine = provenance_tags(Paths(folder), "train") | dict(identity)
     known = [key for key in MACHINE if key in original and key in machine]
-    changed = [
-        f"{key} {original[key]} -> {machine[key]}"
-        for key in known
-        if original[key] != machine[key]
-    ]
+    changed = differences(*({key: side[key] for key in known} for side in (original, machine)))
     if changed:
         return f"the machine differs: {', '.join(changed)}; only an equal one repeats every bit"
     return f"the machine does not explain it: {', '.join(known) or 'torch'} did not change"
