@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer import Option
 
 from gan.metrics.registry import METRICS
 from pipeline.cli.entry import PARAMS, ParamsFile, here, read
@@ -36,47 +37,39 @@ UNLIKE_STAGE = (*SETTINGS, "--against", "--extractor", "--raw", "--other-data")
 def evaluate(
     context: typer.Context,
     params: ParamsFile = PARAMS,
-    ckpt: Annotated[Path | None, typer.Option(help="Evaluate only this checkpoint.")] = None,
+    ckpt: Annotated[Path | None, Option(help="Evaluate only this checkpoint.")] = None,
     run: Annotated[
         str | None,
-        typer.Option(help="Evaluate the best checkpoint of a run: id, name, run key or latest."),
+        Option(help="Evaluate the best checkpoint of a run: id, name, run key or latest."),
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Evaluate the images of a folder.")] = None,
+    images: Annotated[Path | None, Option(help="Evaluate the images of a folder.")] = None,
     against: Annotated[
         list[str] | None,
-        typer.Option(help="train, holdout, a folder of images or statistics (.npz); repeatable."),
+        Option(help="train, holdout, a folder of images or statistics (.npz); repeatable."),
     ] = None,
     extractor: Annotated[
-        list[str] | None, typer.Option(help="lite0, inception or a TorchScript file; repeatable.")
+        list[str] | None, Option(help="lite0, inception or a TorchScript file; repeatable.")
     ] = None,
-    metrics: Annotated[
-        str | None, typer.Option(help=f"With commas between; there are {', '.join(METRICS)}.")
-    ] = None,
-    fakes: Annotated[int | None, typer.Option(help="Generated images a seed.")] = None,
+    metrics: Annotated[str | None, Option(help=f"Comma-separated: {', '.join(METRICS)}.")] = None,
+    fakes: Annotated[int | None, Option(help="Generated images a seed.")] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Latent seeds, such as 2-4; metrics are means over them.")
+        str | None, Option(help="Latent seeds, such as 2-4; metrics are means over them.")
     ] = None,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="The raw generator instead of its moving average.")
-    ] = False,
+    raw: Annotated[bool, Option("--raw", help="The raw generator, not its average.")] = False,
     precision: Annotated[
-        Literal["float32", "bf16"] | None, typer.Option(help="Precision of feature extractors.")
+        Literal["float32", "bf16"] | None, Option(help="Precision of feature extractors.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images at once on a GPU.")] = None,
-    workers: Annotated[
-        int, typer.Option(min=1, max=256, help="Threads that decode the images of folders.")
-    ] = 2,
+    batch_size: Annotated[int | None, Option(help="Images at once on a GPU.")] = None,
+    workers: Annotated[int, Option(min=1, max=256, help="Threads that decode images.")] = 2,
     allow_small: Annotated[
-        bool, typer.Option("--allow-small", help="Also with fewer than 2,048 images on a side.")
+        bool, Option("--allow-small", help="Also with fewer than 2,048 images on a side.")
     ] = False,
     other_data: Annotated[
-        bool, typer.Option("--other-data", help="The cache is not the data of the training.")
+        bool, Option("--other-data", help="The cache is not the data of the training.")
     ] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for evaluation.json, report.html and pictures.")
-    ] = None,
+    out: Annotated[Path | None, Option(help="Folder for JSON, report and pictures.")] = None,
     save_statistics: Annotated[
-        Path | None, typer.Option(help=".npz for mean and covariance, as pytorch-fid writes it.")
+        Path | None, Option(help=".npz for mean and covariance, as pytorch-fid writes it.")
     ] = None,
 ) -> None:
     """Evaluate snapshots and keep the best.

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from typer import Argument, Option
 
 from pipeline.cli.entry import PARAMS, ParamsFile, here, read
 
@@ -11,18 +12,14 @@ cache = typer.Typer(no_args_is_help=True, help="Describe, verify and show a tens
 weights = typer.Typer(no_args_is_help=True, help="List and get Inception's weights, for FID.")
 results = typer.Typer(no_args_is_help=True, help="Collect results of runs and render their page.")
 
-CacheFolder = Annotated[Path, typer.Argument(help="Folder of the tensor cache.")]
+CacheFolder = Annotated[Path, Argument(help="Folder of the tensor cache.")]
 CACHE = Path("cache")
 
 
 def params(
-    preset: Annotated[
-        str, typer.Option(help="Settings to put in; without it the presets are listed.")
-    ] = "",
+    preset: Annotated[str, Option(help="Settings to put in; without it all are listed.")] = "",
     params: ParamsFile = PARAMS,
-    out: Annotated[
-        Path | None, typer.Option(help="File to write; it may be params.yaml itself.")
-    ] = None,
+    out: Annotated[Path | None, Option(help="File to write; may be params.yaml itself.")] = None,
 ) -> None:
     """List presets, or put one into params.yaml.
 
@@ -42,9 +39,9 @@ def params(
 
 def doctor(
     repair: Annotated[
-        bool, typer.Option("--repair", help="Point runs of mlflow.db to the artefacts beside it.")
+        bool, Option("--repair", help="Point runs of mlflow.db to the artefacts beside it.")
     ] = False,
-    mend: Annotated[bool, typer.Option("--mend", hidden=True)] = False,
+    mend: Annotated[bool, Option("--mend", hidden=True)] = False,
 ) -> None:
     """Check the checkout, its tools and its MLflow store; print what to do.
 
@@ -56,10 +53,8 @@ def doctor(
 
 
 def clean(
-    remove: Annotated[bool, typer.Option("--remove", help="Remove what is listed.")] = False,
-    unsent: Annotated[
-        bool, typer.Option("--unsent", help="Also unsent records, which are lost then.")
-    ] = False,
+    remove: Annotated[bool, Option("--remove", help="Remove what is listed.")] = False,
+    unsent: Annotated[bool, Option("--unsent", help="Also unsent records, then lost.")] = False,
 ) -> None:
     """List unfinished trainings, unsent records and kept features.
 
@@ -75,7 +70,7 @@ def clean(
 def cache_info(
     folder: CacheFolder = CACHE,
     as_json: Annotated[
-        bool, typer.Option("--json", help="meta.json and the bytes on disk, as one JSON object.")
+        bool, Option("--json", help="meta.json and the bytes on disk, as one JSON object.")
     ] = False,
 ) -> None:
     """Describe a tensor cache.
@@ -102,21 +97,17 @@ def cache_verify(folder: CacheFolder = CACHE) -> None:
 @cache.command("show")
 def cache_show(
     folder: CacheFolder = CACHE,
-    out: Annotated[Path, typer.Option(help="PNG file.")] = Path("cache.png"),
+    out: Annotated[Path, Option(help="PNG file.")] = Path("cache.png"),
     count: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Images; 64, or all that --rows names.")
+        int | None, Option(min=1, max=1024, help="Images; 64, or all that --rows names.")
     ] = None,
     split: Annotated[
-        Literal["train", "holdout", "all"], typer.Option(help="Split to choose images from.")
+        Literal["train", "holdout", "all"], Option(help="Split to choose images from.")
     ] = "all",
-    by: Annotated[
-        str | None, typer.Option(help="Column of the index to sort by, such as sharpness.")
-    ] = None,
-    first: Annotated[bool, typer.Option("--first", help="With --by: only the lowest.")] = False,
-    last: Annotated[bool, typer.Option("--last", help="With --by: only the highest.")] = False,
-    rows: Annotated[
-        str | None, typer.Option(help="Choose from these cache rows, such as 0-15,99.")
-    ] = None,
+    by: Annotated[str | None, Option(help="Index column to sort by, such as sharpness.")] = None,
+    first: Annotated[bool, Option("--first", help="With --by: only the lowest.")] = False,
+    last: Annotated[bool, Option("--last", help="With --by: only the highest.")] = False,
+    rows: Annotated[str | None, Option(help="Choose from these rows, such as 0-15,99.")] = None,
 ) -> None:
     """Draw images of a cache on a sheet.
 
@@ -141,7 +132,7 @@ def weights_list(params: ParamsFile = PARAMS) -> None:
 
 
 @weights.command("add")
-def weights_add(file: Annotated[Path, typer.Argument()], params: ParamsFile = PARAMS) -> None:
+def weights_add(file: Annotated[Path, Argument()], params: ParamsFile = PARAMS) -> None:
     """Check a file and copy it to weights/.
 
     Reads FILE and compares its sha256 with params.yaml. `dvc repro` then computes FID.
@@ -154,9 +145,7 @@ def weights_add(file: Annotated[Path, typer.Argument()], params: ParamsFile = PA
 @weights.command("fetch")
 def weights_fetch(
     params: ParamsFile = PARAMS,
-    url: Annotated[
-        str | None, typer.Option(help="Another address of the same file, such as a mirror's.")
-    ] = None,
+    url: Annotated[str | None, Option(help="Another address, such as a mirror's.")] = None,
 ) -> None:
     """Bring the weights to weights/.
 
@@ -169,7 +158,7 @@ def weights_fetch(
 
 
 @results.command("add")
-def results_add(name: Annotated[str, typer.Argument()], out: Path = Path("docs/results")) -> None:
+def results_add(name: Annotated[str, Argument()], out: Path = Path("docs/results")) -> None:
     """Collect the results of the last run.
 
     Reads reports/, params.yaml and logs/. Writes OUT/NAME.json and OUT/NAME.png.

@@ -4,26 +4,25 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from pipeline.cli.entry import PARAMS, ParamsFile, here, read
 
 RUN = "id, name or run key (or 6 digits of one), latest"
-Subject = Annotated[str, typer.Argument(help=f"PNG file, checkpoint, or a run: {RUN}.")]
-Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
+Subject = Annotated[str, Argument(help=f"PNG file, checkpoint, or a run: {RUN}.")]
+Json = Annotated[bool, Option("--json", help="JSON instead of text.")]
 
 
 def compare(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN RUN...", help=f"{RUN}, evaluation.json or its folder."),
+        Argument(metavar="RUN RUN...", help=f"{RUN}, evaluation.json or its folder."),
     ],
-    by: Annotated[str | None, typer.Option(help="Metric to rank by, such as fid_10k.")] = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="Show all metrics that the runs share.")
-    ] = False,
+    by: Annotated[str | None, Option(help="Metric to rank by, such as fid_10k.")] = None,
+    every: Annotated[bool, Option("--all", help="Show all metrics that the runs share.")] = False,
     as_json: Json = False,
     other_data: Annotated[
-        bool, typer.Option("--other-data", help="Also runs that were trained on different data.")
+        bool, Option("--other-data", help="Also runs that were trained on different data.")
     ] = False,
 ) -> None:
     """Rank evaluated runs.
@@ -47,8 +46,8 @@ def summary() -> None:
 
 
 def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
-    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    port: Annotated[int, Option(min=1, max=65535)] = 5000,
+    show: Annotated[bool, Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Open MLflow's UI on the store.
 
@@ -61,12 +60,10 @@ def ui(
 
 
 def runs(
-    by: Annotated[
-        str | None, typer.Option(help="Metric to sort by, such as fid_10k or loss/generator.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Runs, at most.")] = 20,
+    by: Annotated[str | None, Option(help="Metric to sort by, such as loss/generator.")] = None,
+    limit: Annotated[int, Option(min=1, help="Runs, at most.")] = 20,
     columns: Annotated[
-        list[str] | None, typer.Option("--column", help="Another metric or parameter; repeatable.")
+        list[str] | None, Option("--column", help="Another metric or parameter; repeatable.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -83,7 +80,7 @@ def runs(
 def lineage(
     subject: Subject,
     check: Annotated[
-        bool, typer.Option("--check", help="Exit with 1 unless all that it names is present.")
+        bool, Option("--check", help="Exit with 1 unless all that it names is present.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -99,7 +96,7 @@ def lineage(
 
 def reproduce(
     subject: Subject,
-    to: Annotated[Path, typer.Option(help="New folder for the checkout to run in.")],
+    to: Annotated[Path, Option(help="New folder for the checkout to run in.")],
 ) -> None:
     """Reproduce a run in a new folder and compare.
 
@@ -113,10 +110,8 @@ def reproduce(
 
 def register(
     subject: Subject,
-    name: Annotated[str, typer.Option(help="Name of the registered model.")] = "avatars",
-    alias: Annotated[
-        str, typer.Option(help="Alias to move to this version, such as champion.")
-    ] = "",
+    name: Annotated[str, Option(help="Name of the registered model.")] = "avatars",
+    alias: Annotated[str, Option(help="Alias to move to this version, such as champion.")] = "",
 ) -> None:
     """Register a generator as a model in MLflow.
 
@@ -141,9 +136,7 @@ def sync() -> None:
 
 def identity(
     params: ParamsFile = PARAMS,
-    code_only: Annotated[
-        bool, typer.Option("--code-only", help="Only the code's digest; needs no cache/.")
-    ] = False,
+    code_only: Annotated[bool, Option("--code-only", help="Only the code's digest.")] = False,
 ) -> None:
     """Print the identity of the training that this checkout would run.
 

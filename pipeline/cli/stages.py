@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from pipeline.cli.entry import PARAMS, ParamsFile, here, read
 
@@ -14,39 +15,31 @@ from pipeline.cli.entry import PARAMS, ParamsFile, here, read
 def scrape(
     context: typer.Context,
     source: Annotated[
-        str, typer.Option(help="embedded, booru:URL, gallery:URL, urls:FILE or archive:PATH.")
+        str, Option(help="embedded, booru:URL, gallery:URL, urls:FILE or archive:PATH.")
     ] = "",
     from_manifest: Annotated[
-        Path | None, typer.Option(help="Fetch the pictures in another person's manifest.jsonl.")
+        Path | None, Option(help="Fetch the pictures in another person's manifest.jsonl.")
     ] = None,
     ensure: Annotated[
-        bool, typer.Option("--ensure", help="Keep, restore or draw the dataset of source.yaml.")
+        bool, Option("--ensure", help="Keep, restore or draw the dataset of source.yaml.")
     ] = False,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Start over, also where data/ has this source.")
+        bool, Option("--replace", help="Start over, also where data/ has this source.")
     ] = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="At most this many pictures; a booru needs it.")
-    ] = None,
-    tags: Annotated[
-        str, typer.Option(help="booru: tags to search for; gallery: CSS selector of tags.")
-    ] = "",
+    limit: Annotated[int | None, Option(min=1, help="Pictures at most; a booru needs it.")] = None,
+    tags: Annotated[str, Option(help="booru: search tags; gallery: CSS selector of tags.")] = "",
     ratings: Annotated[
-        str, typer.Option(help="booru: general (default), sensitive, questionable, explicit.")
+        str, Option(help="booru: general (default), sensitive, questionable, explicit.")
     ] = "",
-    api: Annotated[
-        str, typer.Option(help="booru: auto (default), danbooru, gelbooru or moebooru.")
-    ] = "",
-    image: Annotated[str, typer.Option(help="gallery: CSS selector of the images.")] = "",
+    api: Annotated[str, Option(help="booru: auto (default), danbooru, gelbooru, moebooru.")] = "",
+    image: Annotated[str, Option(help="gallery: CSS selector of the images.")] = "",
     next_: Annotated[
-        str, typer.Option("--next", help="gallery: CSS selector of the link to the next page.")
+        str, Option("--next", help="gallery: CSS selector of the link to the next page.")
     ] = "",
-    link: Annotated[
-        str, typer.Option(help="gallery: CSS selector of links to pages with the images.")
-    ] = "",
-    licence: Annotated[str, typer.Option(help="Licence note for source.yaml.")] = "",
+    link: Annotated[str, Option(help="gallery: CSS selector of links to image pages.")] = "",
+    licence: Annotated[str, Option(help="Licence note for source.yaml.")] = "",
     allow_private: Annotated[
-        list[str] | None, typer.Option(help="HOST:PORT to allow though not public; repeatable.")
+        list[str] | None, Option(help="HOST:PORT to allow though not public; repeatable.")
     ] = None,
     params: ParamsFile = PARAMS,
 ) -> None:
@@ -93,11 +86,9 @@ def reference(params: ParamsFile = PARAMS) -> None:
 
 def train(
     params: ParamsFile = PARAMS,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Fail unless there is a training to resume.")
-    ] = False,
+    resume: Annotated[bool, Option("--resume", help="Fail if there is none to resume.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Try a few steps; print memory and time.")
+        bool, Option("--dry-run", help="Try a few steps; print memory and time.")
     ] = False,
 ) -> None:
     """Train the GAN, or resume a training that was killed.
@@ -117,12 +108,12 @@ def train(
 
 
 def generate(
-    ckpt: Annotated[Path, typer.Option(help="Checkpoint: models/best.pt or any other.")],
-    seeds: Annotated[str, typer.Option(help="Such as 0-63 or 1,5,9.")] = "0-63",
-    out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("avatars"),
-    grid: Annotated[bool, typer.Option("--grid", help="One sheet instead of files.")] = False,
+    ckpt: Annotated[Path, Option(help="Checkpoint: models/best.pt or any other.")],
+    seeds: Annotated[str, Option(help="Such as 0-63 or 1,5,9.")] = "0-63",
+    out: Annotated[Path, Option(help="Folder for the PNG files.")] = Path("avatars"),
+    grid: Annotated[bool, Option("--grid", help="One sheet instead of files.")] = False,
     truncation: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Less than 1: more typical, less varied.")
+        float, Option(min=0.0, max=1.0, help="Less than 1: more typical, less varied.")
     ] = 1.0,
 ) -> None:
     """Make PNG avatars from seeds.
