@@ -18,16 +18,13 @@ _LOOKALIKES = str.maketrans({"`": "'", "|": "¦", "\\": "\N{REVERSE SOLIDUS OPER
 
 def code(text: str, longest: int = LONGEST) -> str:
     """Any text as one line of code, shortened to `longest` characters."""
-    flat = "".join(_plain(character) for character in text[: 4 * longest])
+    start = text[: 4 * longest]
+    # spaces for what ends a line, changes direction or is invisible
+    flat = "".join(" " if unicodedata.category(each)[0] in "CZ" else each for each in start)
     flat = " ".join(flat.split()).translate(_LOOKALIKES)
     if len(flat) > longest:
         flat = flat[: longest - 1] + "…"
     return f"`{flat}`" if flat else EMPTY
-
-
-def _plain(character: str) -> str:
-    """A character, or a space for one that ends a line, changes direction or is invisible."""
-    return " " if unicodedata.category(character)[0] in "CZ" else character
 
 
 def render_markdown(template: Path, values: Mapping[str, Any]) -> str:

@@ -4,8 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-from typer import Option
+from typer import Context, Option, echo
 
 from gan.metrics.registry import METRICS
 from pipeline.cli.entry import PARAMS, ParamsFile, here, read
@@ -35,7 +34,7 @@ UNLIKE_STAGE = (*SETTINGS, "--against", "--extractor", "--raw", "--other-data")
 
 
 def evaluate(
-    context: typer.Context,
+    context: Context,
     params: ParamsFile = PARAMS,
     ckpt: Annotated[Path | None, Option(help="Evaluate only this checkpoint.")] = None,
     run: Annotated[
@@ -108,7 +107,7 @@ def evaluate(
         _show(stage_runs.evaluate(values, paths), paths.reports)
 
 
-def _list_given(context: typer.Context) -> dict[str, Any]:
+def _list_given(context: Context) -> dict[str, Any]:
     """Values of the options that the user typed, by their names as they are typed."""
     return {
         f"--{name.replace('_', '-')}": value
@@ -158,11 +157,11 @@ def _apply_options(params: "Params", options: Mapping[str, Any]) -> "Params":
 def _show(evaluation: "Evaluation", out: Path | None) -> None:
     result, subject = evaluation.result, evaluation.result.subject
     seen = f", {subject.images_seen:,} images seen" if subject.kind == "checkpoint" else ""
-    typer.echo(f"{subject.name}{seen}")
+    echo(f"{subject.name}{seen}")
     if others := [result.references[tag].what for tag in result.other_data]:
-        typer.echo(f"against other data than it was trained on: {', '.join(others)}")
+        echo(f"against other data than it was trained on: {', '.join(others)}")
     for key, value in evaluation.metrics.items():
         deviation = evaluation.deviations.get(key)
-        typer.echo(f"{key}\t{value:g}" + ("" if deviation is None else f"\t± {deviation:g}"))
+        echo(f"{key}\t{value:g}" + ("" if deviation is None else f"\t± {deviation:g}"))
     if out is not None:
-        typer.echo(f"report with pictures: {out / 'report.html'}")
+        echo(f"report with pictures: {out / 'report.html'}")

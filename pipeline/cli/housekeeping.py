@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-from typer import Argument, Option
+from typer import Argument, Option, Typer
 
 from pipeline.cli.entry import PARAMS, ParamsFile, here, read
 
-cache = typer.Typer(no_args_is_help=True, help="Describe, verify and show a tensor cache.")
-weights = typer.Typer(no_args_is_help=True, help="List and get Inception's weights, for FID.")
-results = typer.Typer(no_args_is_help=True, help="Collect results of runs and render their page.")
+cache = Typer(no_args_is_help=True, help="Describe, verify and show a tensor cache.")
+weights = Typer(no_args_is_help=True, help="List and get Inception's weights, for FID.")
+results = Typer(no_args_is_help=True, help="Collect results of runs and render their page.")
 
 CacheFolder = Annotated[Path, Argument(help="Folder of the tensor cache.")]
 CACHE = Path("cache")

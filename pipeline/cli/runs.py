@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from typer import Argument, Option
+from typer import Argument, Option, echo
 
 from pipeline.cli.entry import PARAMS, ParamsFile, here, read
 
@@ -147,4 +146,4 @@ def identity(
     from pipeline.runs.other_checkout import digest_of_code, identity_of_training
 
     answer = digest_of_code() if code_only else identity_of_training(read(params), here())
-    typer.echo(json.dumps(answer))
+    echo(json.dumps(answer))

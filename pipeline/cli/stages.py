@@ -6,14 +6,13 @@ Each body imports what it needs, so that help is fast.
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from typer import Option
+from typer import Context, Option, echo
 
 from pipeline.cli.entry import PARAMS, ParamsFile, here, read
 
 
 def scrape(
-    context: typer.Context,
+    context: Context,
     source: Annotated[
         str, Option(help="embedded, booru:URL, gallery:URL, urls:FILE or archive:PATH.")
     ] = "",
@@ -70,7 +69,7 @@ def preprocess(params: ParamsFile = PARAMS) -> None:
 
     values = read(params)
     summary = stage_runs.preprocess(values, here())
-    typer.echo(describe_summary(summary, faces=values.preprocess.crop == "faces"))
+    echo(describe_summary(summary, faces=values.preprocess.crop == "faces"))
 
 
 def reference(params: ParamsFile = PARAMS) -> None:
@@ -81,7 +80,7 @@ def reference(params: ParamsFile = PARAMS) -> None:
     from pipeline.tracking import stage_runs
 
     summary = stage_runs.reference(read(params), here())
-    typer.echo("reference/: " + ", ".join(summary.extractors))
+    echo("reference/: " + ", ".join(summary.extractors))
 
 
 def train(
@@ -100,7 +99,7 @@ def train(
     if dry_run:
         from pipeline.housekeeping.dry_run import describe_dry_run
 
-        typer.echo(describe_dry_run(read(params), here()))
+        echo(describe_dry_run(read(params), here()))
         return
     from pipeline.tracking import stage_runs
 
@@ -123,4 +122,4 @@ def generate(
     from pipeline.pictures import generate as command
 
     files = command.run(ckpt, seeds, out, grid=grid, truncation=truncation)
-    typer.echo(f"{files[0]}" if len(files) == 1 else f"{len(files)} avatars in {out}")
+    echo(f"{files[0]}" if len(files) == 1 else f"{len(files)} avatars in {out}")

@@ -19,7 +19,8 @@ from pipeline.console import count_noun, list_first, one_line, short, tell, with
 from pipeline.dataset.reader import Dataset
 from pipeline.features.inception_file import missing_message, weights_file
 from pipeline.housekeeping.clean import hold
-from pipeline.paths import Paths, sha256_of
+from pipeline.housekeeping.weights import check_sha256
+from pipeline.paths import Paths
 from pipeline.runs.evaluated import SHORT
 from pipeline.runs.find import NO_RUNS, OPEN_S, call_within, place_of
 from pipeline.tracking.mlflow.reader import search_trainings
@@ -148,13 +149,8 @@ def check_weights(paths: Paths) -> Points:
         yield note(missing_message(paths))
         return
     expected = load_params(paths.root / "params.yaml").features.inception_sha256
-    if (found := sha256_of(file)) != expected:
-        yield wrong(
-            f"weights/{file.name}: sha256 is {found[:8]}, features.inception_sha256 says "
-            f"{expected[:8]}; `gan weights fetch` replaces it"
-        )
-    else:
-        yield ok(f"weights/{file.name}: FID can be computed")
+    check_sha256(file, f"weights/{file.name}", expected)
+    yield ok(f"weights/{file.name}: FID can be computed")
 
 
 def check_tracker(paths: Paths, *, repair: bool) -> Points:

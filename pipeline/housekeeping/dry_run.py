@@ -2,6 +2,7 @@
 
 import time
 from contextlib import closing
+from datetime import timedelta
 from statistics import median
 
 import yaml
@@ -30,6 +31,7 @@ def describe_dry_run(params: Params, paths: Paths) -> str:
     seconds = _time_step(plan, state)
     generator, discriminator = map(_count_parameters, (state.generator, state.discriminator))
     steps = plan.end // train.images_per_step
+    duration = timedelta(seconds=round(steps * seconds))
     rate = train.images_per_step / seconds
     lines = {
         "run": f"{plan.name} ({plan.run_key[:16]})",
@@ -38,7 +40,7 @@ def describe_dry_run(params: Params, paths: Paths) -> str:
         "device": f"{device.type}, {plan.compute.precision}",
         "memory": f"{peak_memory(device) / 2**20:,.0f} MiB at most",
         "length": f"{train.images:,} images seen, {steps:,} steps",
-        "time": f"about {_format_duration(steps * seconds)}, at {rate:,.1f} images a second",
+        "time": f"about {duration}, at {rate:,.1f} images a second",
     }
     text = [f"{key}: {value}" for key, value in lines.items()]
     if (wanted := params.preprocess.size) != plan.cache.size:
@@ -79,10 +81,3 @@ def _time_step(plan: Plan, state: TrainState) -> float:
     if every == 1:
         return median(plain + lazy)
     return median(plain) + max(median(lazy) - median(plain), 0) / every
-
-
-def _format_duration(seconds: float) -> str:
-    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} seconds"

@@ -35,7 +35,7 @@ def add(file: Path, paths: Paths, expected_sha256: str) -> None:
     """
     if not file.is_file():
         raise GanError(f"{file}: no such file; give the path of {NAME}")
-    _check(file, str(file), expected_sha256)
+    check_sha256(file, str(file), expected_sha256)
     _copy(file, paths)
 
 
@@ -93,7 +93,7 @@ def _download(url: str, partial: Path, expected_sha256: str) -> None:
         partial.unlink()
         _receive_all(url, place, partial)
     try:
-        _check(partial, place, expected_sha256)
+        check_sha256(partial, place, expected_sha256)
     except GanError as error:
         partial.unlink()
         raise GanError(f"{error}; {BY_HAND}") from None
@@ -154,11 +154,13 @@ def _copy(file: Path, paths: Paths) -> None:
     _report_done(paths)
 
 
-def _check(file: Path, origin: str, expected_sha256: str) -> None:
+def check_sha256(file: Path, origin: str, expected_sha256: str) -> None:
+    """Raise GanError naming `origin` if a file of weights is not the expected one."""
     if (found := sha256_of(file)) != expected_sha256:
         raise GanError(
             f"{origin}: sha256 is {found}, but features.inception_sha256 in params.yaml says "
-            f"{expected_sha256}; this is another file than {NAME}, or it is damaged"
+            f"{expected_sha256}; this is another file than {NAME}, or damaged; `gan weights "
+            "fetch` brings the right one"
         )
 
 

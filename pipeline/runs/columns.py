@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -59,13 +59,8 @@ def print_table(columns: Sequence[Column], console: Console) -> None:
     width = sum(each.width + 1 for each in columns) - 1
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), collapse_padding=True)
     for each in columns:
-        table.add_column(
-            Text(each.head),
-            justify="left" if each.left else "right",
-            min_width=each.width,
-            max_width=each.width,
-            overflow="fold",
-        )
+        justify: JustifyMethod = "left" if each.left else "right"
+        table.add_column(Text(each.head), justify=justify, width=each.width, overflow="fold")
     for cells in zip(*(each.cells for each in columns), strict=True):
         table.add_row(*map(Text, cells))
     Console(file=console.file, width=max(console.width, width)).print(table)

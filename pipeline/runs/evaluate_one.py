@@ -121,8 +121,7 @@ def evaluate_one(request: Request, params: Params, paths: Paths) -> Evaluation:
 def _open_subject(request: Request) -> Subject:
     if request.images is not None:
         return FolderSubject(FolderSource(request.images, request.workers))
-    if request.ckpt is None:
-        raise ValueError("a request names a checkpoint or a folder")
+    assert request.ckpt is not None
     return CheckpointSubject.open(request.ckpt, request.weights)
 
 

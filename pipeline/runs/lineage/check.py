@@ -15,8 +15,8 @@ from pipeline.runs.other_checkout import code_digest_in
 
 KEY = {
     True: "the digest of settings, data and code",
-    False: "not the digest of the settings, data and code in the metadata: edited",
-    None: "the settings, data and code that it is of are not recorded",
+    False: "NOT the digest of settings, data and code in the metadata: edited; trust none of it",
+    None: "settings, data and code are not recorded: a checkpoint of an older format",
 }
 
 

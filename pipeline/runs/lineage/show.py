@@ -10,16 +10,11 @@ import yaml
 
 from pipeline.console import without_secrets
 from pipeline.paths import Paths
-from pipeline.runs.lineage.check import Finding
+from pipeline.runs.lineage.check import KEY, Finding
 from pipeline.runs.lineage.check import check as run_checks
 from pipeline.runs.lineage.commands import FOLDER, list_steps
 from pipeline.runs.lineage.trace import CHANGES, PATCH, Lineage, trace
 from pipeline.tracking.mlflow.store import tracking_uri
-
-EDITED = (
-    "the run key is NOT the digest of its settings, data and code: the metadata was edited, or "
-    "belongs to another file. Trust none of it"
-)
 
 
 def run(subject: str, paths: Paths, *, check: bool, as_json: bool) -> None:
@@ -76,10 +71,8 @@ def _list_notes(lineage: Lineage) -> Iterator[str]:
     code, matches = lineage.code, lineage.subject.key_matches()
     if not lineage.subject.metadata:
         yield "no checkpoint of it is in models/ or among the artefacts of the MLflow run"
-    elif matches is None:
-        yield "a checkpoint of an older format, which does not record what the key is of"
-    elif not matches:
-        yield EDITED
+    elif matches is not True:
+        yield f"run key: {KEY[matches]}"
     if lineage.run is None:
         yield (
             f"no MLflow run is known: {lineage.no_run}; if it is tracked elsewhere, set "

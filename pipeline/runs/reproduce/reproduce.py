@@ -9,6 +9,7 @@ from gan.errors import GanError
 from pipeline.console import say, warn
 from pipeline.dataset.dvc_cache import DvcCache
 from pipeline.paths import Paths
+from pipeline.runs.lineage.check import KEY
 from pipeline.runs.lineage.trace import CHANGES, Code, Lineage, trace
 from pipeline.runs.other_checkout import identity_in
 from pipeline.runs.reproduce.checkout import ReproductionFolder
@@ -51,10 +52,7 @@ def _check(lineage: Lineage) -> tuple[Code, Path]:
     """The code to run, and the repository that has it."""
     code, given, top = lineage.code, lineage.subject.given, lineage.history.top
     if lineage.subject.key_matches() is False:
-        raise GanError(
-            f"{given}: its run key is not the digest of its settings, data and code: its metadata "
-            "was edited; take the original file"
-        )
+        raise GanError(f"{given}: run key: {KEY[False]}; take the original file")
     if code is None:
         reason = f" ({lineage.no_run})" if lineage.no_run else ""
         raise GanError(

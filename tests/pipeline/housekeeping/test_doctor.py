@@ -230,7 +230,8 @@ def test_weights_are_absent_wrong_or_ok(tmp_path, write_params):
     (paths.weights / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"weights")
     digest = hashlib.sha256(b"weights").hexdigest()
     write_params(tmp_path / "params.yaml")
-    assert only(doctor.check_weights(paths)).level == "wrong"
+    with pytest.raises(GanError, match="inception_sha256"):
+        only(doctor.check_weights(paths))
     write_params(tmp_path / "params.yaml", {"features.inception_sha256": digest})
     assert only(doctor.check_weights(paths)).level == "ok"
     assert only(doctor.check_params(paths)).level == "ok"

@@ -19,6 +19,7 @@ from gan.errors import GanError
 from pipeline.pictures import generate
 from pipeline.pictures.png_lineage import make_text_chunks, read_lineage
 from pipeline.runs.lineage import show as lineage_command
+from pipeline.runs.lineage.check import KEY
 from pipeline.runs.lineage.commands import list_steps
 from pipeline.runs.lineage.trace import CHANGES, PATCH, trace
 from pipeline.runs.other_checkout import code_digest_in
@@ -230,7 +231,7 @@ def test_edited_settings_do_not_match_the_run_key(project, nowhere, lineage, pri
         assert answer["run"]["key_holds"] is False
         assert "run key" in missing(answer)
         assert code == 1
-        assert lineage_command.EDITED in printed(edited, nowhere)
+        assert KEY[False] in printed(edited, nowhere)
 
 
 def test_edited_metadata_reaches_neither_shell_nor_terminal(project, here, tmp_path, printed):
