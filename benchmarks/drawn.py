@@ -66,7 +66,7 @@ def pack(files: Iterable[bytes], root: Path, description: dict[str, object]) -> 
     with Journal(staging, description) as journal:
         for number, data in enumerate(files):
             journal.add(number, _row(number, data), data)
-        dataset = publish(journal, description, root / "data", root / "data.old")
+        dataset = publish(journal, lambda _: description, root / "data", root / "data.old")
     discard(staging)
     return dataset
 

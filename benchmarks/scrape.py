@@ -90,7 +90,7 @@ with Journal(root / "staging", description) as journal:
         size = (len(data), "JPEG", 1, 1)
         row = ManifestEntry(url, url, tags, "general", url, "unknown", "ok", "", sha256, *size)
         journal.add(number, row, data)
-    publish(journal, description, root / "data", root / "old")
+    publish(journal, lambda _: description, root / "data", root / "old")
 """
 
 

@@ -11,7 +11,7 @@ from pipeline.crawl.sink import Sink, log_entries
 from pipeline.crawl.source import Source, differing_options
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import Journal
-from pipeline.crawl.storage.writer import count_entries, discard, has_news, publish
+from pipeline.crawl.storage.writer import discard, has_news, publish
 from pipeline.dataset.dvc_cache import directory_md5
 from pipeline.dataset.reader import Dataset
 from pipeline.dataset.source_file import is_embedded, read_source
@@ -68,8 +68,7 @@ def build_dataset(
             raise GanError(_advise(f"nothing was fetched: {why}; {data.name}/ is as it was"))
         if earlier.dataset is not None and not has_news(journal):
             return earlier.dataset, 0
-        counts = {status: n for status, n in count_entries(journal).items() if n}
-        dataset = publish(journal, source.describe(counts), data, folder.replaced)
+        dataset = publish(journal, source.describe, data, folder.replaced)
         return dataset, sink.fetched
 
 

@@ -90,7 +90,7 @@ def make_dataset(root, files, missing=()):
             journal.add(
                 number, ManifestEntry("", f"/images/{number}.png", (), "", "", "", status, "why")
             )
-        publish(journal, {"kind": "test"}, root / "data", root / "data.old")
+        publish(journal, lambda _: {"kind": "test"}, root / "data", root / "data.old")
     return Paths(root)
 
 

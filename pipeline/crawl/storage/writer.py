@@ -9,8 +9,7 @@ import json
 import os
 import shutil
 import tarfile
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -33,31 +32,28 @@ from pipeline.dataset.reader import Dataset
 
 PACKED = "packed"
 
+Describe = Callable[[dict[str, int]], dict[str, Any]]
+"""The content of source.yaml for a dataset with these counts of entries by status, none of 0."""
 
-def publish(journal: Journal, source: dict[str, Any], target: Path, keep_old: Path) -> Dataset:
+
+def publish(journal: Journal, describe: Describe, target: Path, keep_old: Path) -> Dataset:
     """Pack the earlier crawl and the journal, in source order, into a dataset at `target`.
 
-    `source` becomes its source.yaml. An old dataset stays at `target` until the new one is
-    complete on disk, and is at `keep_old` afterwards; `recover` undoes a kill between the two
-    renames. The journal stays: the caller discards it when all else is done. Raises GanError
-    where there is no image to pack, or where the disk returns damaged ones, which count as failed.
+    An old dataset stays at `target` until the new one is complete on disk, and is at `keep_old`
+    afterwards; `recover` undoes a kill between the two renames. The journal stays: the caller
+    discards it when all else is done. Raises GanError where there is no image to pack, or where
+    the disk returns damaged ones, which count as failed.
     """
     packed = journal.folder / PACKED
     shutil.rmtree(packed, ignore_errors=True)
     packed.mkdir()
-    _pack(journal, source, packed)
+    _pack(journal, describe, packed)
     if target.exists():
         shutil.rmtree(keep_old, ignore_errors=True)
         target.rename(keep_old)
     packed.rename(target)
     sync_folder(target.parent)
     return Dataset.open(target)
-
-
-def count_entries(journal: Journal) -> dict[str, int]:
-    """Entries by status, every status named, of the dataset that this journal will become."""
-    counts = Counter(entry.status for entry in _merge_entries(journal))
-    return {status: counts[status] for status in STATUSES}
 
 
 def has_news(journal: Journal) -> bool:
@@ -80,7 +76,7 @@ def discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _pack(journal: Journal, source: dict[str, Any], folder: Path) -> None:
+def _pack(journal: Journal, describe: Describe, folder: Path) -> None:
     shards = _link_shards(journal.earlier.dataset, folder)
     new_images = _new_images(journal)
     while images := list(islice(new_images, IMAGES_A_SHARD)):
@@ -88,7 +84,7 @@ def _pack(journal: Journal, source: dict[str, Any], folder: Path) -> None:
         shards += 1
     if not shards:
         raise GanError(f"{journal.folder}: not one image to keep among {len(journal)} addresses")
-    counts: Counter[str] = Counter()
+    counts = dict.fromkeys(STATUSES, 0)
     with open_atomically(folder / MANIFEST) as stream:
         for entry in _merge_entries(journal):
             counts[entry.status] += 1
@@ -97,8 +93,8 @@ def _pack(journal: Journal, source: dict[str, Any], folder: Path) -> None:
     files = {path.name: checksum_file(path) for path in sorted(folder.iterdir())}
     description = {
         "format": FORMAT,
-        "source": source,
-        "counts": {status: counts[status] for status in STATUSES},
+        "source": describe({status: count for status, count in counts.items() if count}),
+        "counts": counts,
         "files": {name: asdict(checksum) for name, checksum in files.items()},
         "digest": digest_files(files),
     }

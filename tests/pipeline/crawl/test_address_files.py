@@ -54,7 +54,7 @@ def sha256(data):
 def fetch_dataset(source, folder, known=None):
     with Journal(folder / "journal", source.identity, known) as journal:
         source.fetch(Sink(journal))
-        return publish(journal, source.describe({}), folder / "data", folder / "old")
+        return publish(journal, source.describe, folder / "data", folder / "old")
 
 
 def test_a_text_gives_an_entry_for_each_address_in_its_order(site, tmp_path, capsys):
@@ -207,7 +207,7 @@ def theirs(site, tmp_path):
         for position, entry in enumerate(entries):
             data = site.pages.get(entry.url.removeprefix(site.url()), b"")
             journal.add(position * 7, entry, data)
-        return publish(journal, {"source": "theirs"}, folder / "data", folder / "old")
+        return publish(journal, lambda _: {"source": "theirs"}, folder / "data", folder / "old")
 
 
 @pytest.fixture

@@ -246,8 +246,7 @@ def test_an_archive_that_only_grew_continues_its_dataset(tmp_path, archive):
     source = archive(folder)
     with Journal(tmp_path / "published", source.identity) as journal:
         source.fetch(Sink(journal, PictureLimits()))
-        described = source.describe({"ok": len(journal)})
-        dataset = publish(journal, described, tmp_path / "data", tmp_path / "old")
+        dataset = publish(journal, source.describe, tmp_path / "data", tmp_path / "old")
     assert set(dataset.source) == {"source", "sha256", "limit", "licence", "counts"}
     assert archive(folder).continues(dataset)
     write_folder(folder, {"a.png": png(3), "bad.png": png(4)})

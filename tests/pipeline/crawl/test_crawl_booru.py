@@ -55,10 +55,8 @@ def booru(site, limit=1000, others=(), **options):
 
 def crawl_and_publish(source, root, **options):
     with Journal(root / "staging", source.identity) as journal:
-        sink = Sink(journal, **options)
-        source.fetch(sink)
-        described = source.describe(dict(sink.counts))
-        return publish(journal, described, root / "data", root / "old")
+        source.fetch(Sink(journal, **options))
+        return publish(journal, source.describe, root / "data", root / "old")
 
 
 def numbers(entries):

@@ -49,7 +49,7 @@ def build(root, *pictures, source=SOURCE):
     with Journal(root / "staging", source) as journal:
         for position, (data, changes) in enumerate(pictures):
             journal.add(position, entry_of(f"{position:04d}", data, **changes), data)
-        return publish(journal, source, root / "data", root / "old")
+        return publish(journal, lambda _: source, root / "data", root / "old")
 
 
 def card_of(root, *pictures, source=SOURCE):

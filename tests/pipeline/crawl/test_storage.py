@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tarfile
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from gan.errors import GanError
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import IMAGES, JOURNAL, SYNCED, Journal
-from pipeline.crawl.storage.writer import count_entries, discard, has_news, publish, recover
+from pipeline.crawl.storage.writer import discard, has_news, publish, recover
 from pipeline.dataset.manifest import STATUSES, ManifestEntry
 from pipeline.dataset.reader import Dataset
 
@@ -41,7 +42,7 @@ def fill(journal, names, status="ok"):
 
 
 def pack(journal, root):
-    return publish(journal, SOURCE, root / "data", root / "old")
+    return publish(journal, lambda _: SOURCE, root / "data", root / "old")
 
 
 def build(root, names=((2, "c"), (0, "a"), (1, "b"))):
@@ -173,10 +174,11 @@ def grow(root, entries, status="ok"):
     with Journal(root / "more", {"source": "more"}, earlier) as journal:
         fill(journal, [each for each in entries if not earlier.is_settled(f"u/{each[1]}")], status)
         news = has_news(journal)
-        counts = count_entries(journal)
         grown = pack(journal, root)
     discard(root / "more")
-    assert grown.counts == counts
+    assert grown.counts == dict.fromkeys(STATUSES, 0) | Counter(
+        entry.status for entry in grown.entries()
+    )
     return grown, news
 
 
