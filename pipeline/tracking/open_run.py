@@ -48,14 +48,8 @@ def start_run(
     progress: name of the progress folder. resumed_from: images seen by the checkpoint that the
     training resumes from; records prepared for it count.
     """
-    header = {
-        "experiment": experiment_name(),
-        "name": name,
-        "start_time": now_ms(),
-        "tags": {"run_key": run_key, **provenance_tags(paths, "train")},
-        "progress": progress,
-    }
-    run = _open(paths, folder, header)
+    tags = {"run_key": run_key, **provenance_tags(paths, "train")}
+    run = _open(paths, folder, experiment_name(), name, tags, progress=progress)
 
     def resume(folder: RunFolder) -> None:
         run.known, continued = folder.resume(resumed_from)
@@ -83,16 +77,13 @@ def attach_to_run(
     decided = origin.lineage.get("decided", {})
     train = {"train": decided["train"] | {"images": decided["images"]}} if decided else {}
     tags = {"run_key": origin.run_key, "cache_digest": origin.cache_digest}
-    header = {
-        "experiment": experiment_name(),
-        "name": origin.name,
+    more = {
         "attach": origin.run_key,
         "run_id": run_id,
-        "start_time": now_ms(),
         "params": param_texts({"model": origin.model, **train, **(params or {})}),
-        "tags": provenance_tags(paths, "evaluate") | tags,
     }
-    return _open(paths, new_folder(paths, "evaluate"), header)
+    folder, tags = new_folder(paths, "evaluate"), provenance_tags(paths, "evaluate") | tags
+    return _open(paths, folder, experiment_name(), origin.name, tags, **more)
 
 
 @contextmanager
@@ -103,13 +94,8 @@ def stage_run(
 
     FAILED on an error, KILLED on Ctrl-C and SIGTERM, which raise SystemExit in here.
     """
-    header = {
-        "experiment": f"{experiment_name()}-stages",
-        "name": name or stage,
-        "start_time": now_ms(),
-        "tags": provenance_tags(paths, stage),
-    }
-    run = _open(paths, new_folder(paths, stage), header)
+    experiment, tags = f"{experiment_name()}-stages", provenance_tags(paths, stage)
+    run = _open(paths, new_folder(paths, stage), experiment, name or stage, tags)
     run.params(params or {})
     run.commit()
     status = "FAILED"
@@ -125,8 +111,11 @@ def stage_run(
         run.close(status, hurry=status == "KILLED")
 
 
-def _open(paths: Paths, path: Path, header: Mapping[str, Any]) -> Run:
+def _open(
+    paths: Paths, path: Path, experiment: str, name: str, tags: Mapping[str, str], **more: Any
+) -> Run:
     uri = tracking_uri(paths)
+    header = {"experiment": experiment, "name": name, "start_time": now_ms(), "tags": tags}
 
     def connect() -> "MlflowWriter":
         from pipeline.tracking.mlflow.writer import MlflowWriter  # importing mlflow takes seconds
@@ -134,7 +123,7 @@ def _open(paths: Paths, path: Path, header: Mapping[str, Any]) -> Run:
         return MlflowWriter(uri, paths.main_root)
 
     try:
-        return Run(make_run_folder(path, header), connect, without_secrets(uri))
+        return Run(make_run_folder(path, header | more), connect, without_secrets(uri))
     except (OSError, ValueError, GanError) as error:
         warn(f"nothing is recorded, {path} can't be used: {error}")
         return Run(None)

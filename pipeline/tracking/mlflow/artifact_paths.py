@@ -66,9 +66,7 @@ def rewrite(database: Path, home: Path) -> int:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         if not {"experiments", "runs"} <= tables:
             return 0  # no store of MLflow's
-        for table, column in COLUMNS:
-            if table not in tables:
-                continue
+        for table, column in (each for each in COLUMNS if each[0] in tables):
             found = connection.execute(f"SELECT rowid, {column} FROM {table}")
             for rowid, uri in found.fetchall():
                 old, root = local_folder(uri), foreign_root(uri, home)

@@ -111,13 +111,10 @@ class Avatars:
             same = torch.tensor([each == value for each in request.truncation])
             latents[same] = truncate_latents(latents[same], value)
         size = self._generator.size
-        images = np.empty((len(latents), size, size, 3), np.uint8)
-        first = 0
+        none = np.empty((0, size, size, 3), np.uint8)
         with self._lock:
-            for batch in generate(self._generator, latents) if request.seed else ():
-                images[first : first + len(batch)] = batch.permute(0, 2, 3, 1).numpy()
-                first += len(batch)
-        return images
+            batches = generate(self._generator, latents) if request.seed else ()
+            return np.concatenate([none, *(each.permute(0, 2, 3, 1).numpy() for each in batches)])
 
 
 def _load_pyfunc(path: str) -> Avatars:

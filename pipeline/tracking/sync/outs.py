@@ -31,12 +31,7 @@ from pipeline.tracking.provenance.git import Git
 from pipeline.tracking.provenance.tags import provenance_tags
 from pipeline.tracking.run import Run
 from pipeline.tracking.run_folder.folder import Fact, make_run_folder, now_ms
-from pipeline.tracking.run_folder.kept_folders import (
-    BUSY,
-    SyncResult,
-    find_kept_folders,
-    send_all,
-)
+from pipeline.tracking.run_folder.kept_folders import BUSY, SyncResult, find_kept_folders, send_all
 from pipeline.training.loss_table import LossTable
 from pipeline.training.publish import draw_real_sheet, write_digests
 
@@ -68,10 +63,10 @@ def send_outs(paths: Paths, store: MlflowWriter, target: str) -> SyncResult:
         if any(k.unsent and k.run_key == outs.origin.run_key for k in find_kept_folders(paths)):
             return SyncResult(name, "waits for its records above", complete=True)
         return _send(name, outs, paths, store, target)
-    except GanError as error:
-        return SyncResult(name, str(error), complete=False)
     except Exception as error:
-        return SyncResult(name, f"not sent: {without_secrets(short(error))}", complete=False)
+        known = isinstance(error, GanError)
+        text = str(error) if known else f"not sent: {without_secrets(short(error))}"
+        return SyncResult(name, text, complete=False)
 
 
 def _send(name: str, outs: Outs, paths: Paths, store: MlflowWriter, target: str) -> SyncResult:
