@@ -9,13 +9,13 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import features
 
-from gan.atomic import sync_folder
+from gan.atomic import sync_folder, write_atomically
 from gan.errors import GanError
 from gan.tensor_cache import FORMAT
 
@@ -88,7 +88,8 @@ def write_index(folder: Path, blocks: Iterable[Mapping[str, Any]]) -> None:
         with pq.ParquetWriter(file, first.schema, write_page_checksum=True) as writer:
             for table in chain((first,), tables):
                 writer.write_table(table)
-        _flush(file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _table(columns: Mapping[str, Any]) -> pa.Table:
@@ -103,14 +104,7 @@ def write_meta(folder: Path, values: Mapping[str, Any]) -> None:
     versions = {name: version(name) for name in ("numpy", "pillow", "simplejpeg")}
     versions["libjpeg_turbo"] = str(features.version("libjpeg_turbo"))
     meta = {"format": FORMAT, **values, "versions": versions}
-    with (folder / "meta.json").open("wb") as file:
-        file.write(json.dumps(meta, indent=2).encode() + b"\n")
-        _flush(file)
-
-
-def _flush(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+    write_atomically(folder / "meta.json", json.dumps(meta, indent=2) + "\n")
 
 
 def space_needed(images: int, size: int, slots: int = 1) -> int:

@@ -3,7 +3,6 @@
 They are drawn while every avatar is still in its slot.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from textwrap import wrap
 
@@ -87,12 +86,10 @@ def list_rejects(
     rejected: Sequence[Rejected], load_picture: Load, load_avatar: Load
 ) -> list[Line]:
     """Some rejects of each reason, in manifest order, under its name and count."""
-    by_reason: dict[str, list[Rejected]] = defaultdict(list)
-    for each in rejected:
-        by_reason[each.reject.reason].append(each)
     lines = []
     for reason, count in count_reasons(rejected).items():
-        sample = [by_reason[reason][i] for i in evenly_spaced(count, OF_EACH_REASON)]
+        alike = [each for each in rejected if each.reject.reason == reason]
+        sample = [alike[i] for i in evenly_spaced(count, OF_EACH_REASON)]
         tiles = [
             add_caption(_draw_reject(each, load_picture, load_avatar), f"row {each.entry}")
             for each in sample

@@ -9,15 +9,6 @@ from PIL import Image
 
 from gan.params.data import PreprocessParams
 from pipeline.preprocessing.decoding import crop, decode
-from pipeline.preprocessing.decoding.decode import (
-    BadImageError,
-    fit_square,
-    load_full,
-    load_plain_jpeg,
-    load_square,
-    open_picture,
-    square_side,
-)
 from pipeline.preprocessing.faces.detector import Detector, find_faces
 from pipeline.preprocessing.faces.rules import (
     NO_FACE,
@@ -68,20 +59,20 @@ def make_avatars(
     """
     settings = recipe.settings
     try:
-        plain = load_plain_jpeg(data, settings) if recipe.detector is None else None
-        with nullcontext(plain) if plain else open_picture(data, settings) as image:
+        plain = decode.load_plain_jpeg(data, settings) if recipe.detector is None else None
+        with nullcontext(plain) if plain else decode.open_picture(data, settings) as image:
             reject = check_picture(image.size, settings.filters)
             if reject is not None:
                 return [], [reject]
             if recipe.detector is None:
-                side = square_side(image.size, settings)  # before libjpeg shrinks it
+                side = decode.square_side(image.size, settings)  # before libjpeg shrinks it
                 if plain:
-                    pixels = np.asarray(fit_square(plain, plain.size, settings))
+                    pixels = np.asarray(decode.fit_square(plain, plain.size, settings))
                 else:
-                    pixels = load_square(image, settings)
+                    pixels = decode.load_square(image, settings)
                 return [Avatar(pixels, side)], []
-            page = load_full(image, settings)
-    except BadImageError as error:
+            page = decode.load_full(image, settings)
+    except decode.BadImageError as error:
         return [], [Reject(UNREADABLE, str(error))]
     return _cut_faces(page, settings, recipe.detector, listed)
 

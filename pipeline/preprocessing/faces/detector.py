@@ -55,12 +55,9 @@ def choose_detector(settings: FacesParams, folder: Path) -> Detector:
     file = folder / settings.file
     try:
         digest = sha256_of(file)
-    except FileNotFoundError:
-        raise GanError(
-            f"{file}: no such file; put it there, or correct preprocess.faces.file"
-        ) from None
     except OSError as error:
-        raise GanError(f"{file}: cannot be read: {error.strerror}") from None
+        fix = "put it there, or correct preprocess.faces.file"
+        raise GanError(f"{file}: cannot be read: {error.strerror}; {fix}") from None
     if settings.detector == "cascade":
         Cascade(file)
     return Detector(settings.detector, version, file, digest)
