@@ -150,9 +150,9 @@ def _test_memorisation(
     except GanError as error:
         metrics.add_missing("memorisation", str(error).removeprefix("memorisation"))
         return None
-    metrics.add_memorisation(
-        Thumbnails(), data.train.cache.digest, len(data.train), thumbnails.count, test
-    )
+    values = {"memorisation": test.share, "memorisation_p": test.p_value}
+    images = data.train.cache.digest, len(data.train)
+    metrics.add(values, Thumbnails(), thumbnails.count, "train", images)
     return test
 
 

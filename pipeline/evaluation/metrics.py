@@ -11,7 +11,6 @@ from gan.errors import GanError
 from gan.features.extractor import Extractor
 from gan.features.statistics import FeatureSet
 from gan.metrics.build import load_metric, number_of
-from gan.metrics.memorisation import Memorisation
 from gan.metrics.metric import ENOUGH_IMAGES, Metric, metric_key, precision_marks, small_side
 from gan.params.evaluation import EvaluateParams
 from pipeline.evaluation.result import MetricResult, ReferenceFacts
@@ -100,13 +99,6 @@ class MetricResults:
             for reference in self._references:
                 self._compare(name, extractor, reference, fakes)
 
-    def add_memorisation(
-        self, extractor: Extractor, digest: str, reals: int, fakes: int, test: Memorisation
-    ) -> None:
-        """Add a memorisation test of `fakes` against the training images of a cache's digest."""
-        values = {"memorisation": test.share, "memorisation_p": test.p_value}
-        self._add(values, extractor, fakes, "train", (digest, reals))
-
     def _compare(
         self, name: str, extractor: Extractor, reference: Reference, fakes: FeatureSet
     ) -> None:
@@ -121,7 +113,7 @@ class MetricResults:
             self._small.add(small)
         values = metric.compare(reference.features[extractor.name], fakes)
         used, images = min(count, metric.max_fakes or count), (reference.facts.digest, reals)
-        self._add(values, extractor, used, reference.tag, images, small)
+        self.add(values, extractor, used, reference.tag, images, small)
 
     def _judge(self, name: str, extractor: Extractor, fakes: FeatureSet) -> None:
         metric = load_metric(name)
@@ -134,9 +126,9 @@ class MetricResults:
         if logits is None:
             self.add_missing(name, f" by {extractor.name}: it knows no classes")
             return
-        self._add(metric.judge(logits.numpy()), extractor, fakes.count)
+        self.add(metric.judge(logits.numpy()), extractor, fakes.count)
 
-    def _add(
+    def add(
         self,
         values: Mapping[str, float],
         extractor: Extractor,
@@ -145,6 +137,10 @@ class MetricResults:
         images: tuple[str, int | None] | None = None,
         small: int | None = None,
     ) -> None:
+        """Add values by their numbers' names, of `count` fakes and one sample set.
+
+        tag, images: of the real images that they are compared with, digest and number of these.
+        """
         marks = [*precision_marks(extractor.precision), *self._marks]
         for name, value in values.items():
             key = metric_key(number_of(name), extractor.name, count, tag or "train", small, marks)

@@ -20,12 +20,10 @@ from pipeline.evaluation.result import CheckpointFacts
 from pipeline.number_ranges import evenly_spaced
 from pipeline.paths import Paths
 from pipeline.pictures.captions import (
-    TILE,
     Line,
     add_caption,
     draw_lines,
     fit_into_tile,
-    make_sheet,
 )
 from pipeline.pictures.contact_sheet import contact_sheet, encode_png
 from pipeline.pictures.png_lineage import make_text_chunks
@@ -132,10 +130,8 @@ def closest_sheet(pairs: Sequence[Pair], test: Memorisation | None) -> Image.Ima
 
 def _tile(rank: int, pair: Pair) -> Image.Image:
     real = pair.real[:, ::-1] if pair.closest.mirrored else pair.real
-    both = make_sheet(2 * TILE, TILE)
-    for place, image in enumerate((pair.fake, real)):
-        both.paste(fit_into_tile(Image.fromarray(image)), (place * TILE, 0))
-    framed = ImageOps.expand(both, BORDER, FRAME)
+    both = [np.asarray(fit_into_tile(Image.fromarray(image))) for image in (pair.fake, real)]
+    framed = ImageOps.expand(Image.fromarray(np.concatenate(both, axis=1)), BORDER, FRAME)
     how = ", mirrored" if pair.closest.mirrored else ""
     return add_caption(
         framed, f"{rank}. {pair.closest.relative:.3f}, index {pair.closest.row}{how}"

@@ -83,8 +83,7 @@ class CheckpointSubject:
         return self._images(torch.cat(lines))
 
     def _latents(self, seed: int | None, count: int) -> Tensor:
-        if seed is None:
-            raise ValueError("a generator's images have a seed")
+        assert seed is not None  # those of a folder alone have none
         return draw_latents(seed, "evaluate", count, self.generator.latent_size)
 
     def _generate(self, latents: Tensor) -> Iterator[Tensor]:
