@@ -68,9 +68,7 @@ def clean(
 @cache.command("info")
 def cache_info(
     folder: CacheFolder = CACHE,
-    as_json: Annotated[
-        bool, Option("--json", help="meta.json and the bytes on disk, as one JSON object.")
-    ] = False,
+    as_json: Annotated[bool, Option("--json", help="As JSON, with all of meta.json.")] = False,
 ) -> None:
     """Describe a tensor cache.
 

@@ -78,9 +78,7 @@ def runs(
 
 def lineage(
     subject: Subject,
-    check: Annotated[
-        bool, Option("--check", help="Exit with 1 unless all that it names is present.")
-    ] = False,
+    check: Annotated[bool, Option("--check", help="Exit with 1 unless all is present.")] = False,
     as_json: Json = False,
 ) -> None:
     """Print the lineage of a picture, checkpoint or run.

@@ -32,9 +32,7 @@ def scrape(
     ] = "",
     api: Annotated[str, Option(help="booru: auto (default), danbooru, gelbooru, moebooru.")] = "",
     image: Annotated[str, Option(help="gallery: CSS selector of the images.")] = "",
-    next_: Annotated[
-        str, Option("--next", help="gallery: CSS selector of the link to the next page.")
-    ] = "",
+    next_: Annotated[str, Option("--next", help="gallery: CSS selector of next-page links.")] = "",
     link: Annotated[str, Option(help="gallery: CSS selector of links to image pages.")] = "",
     licence: Annotated[str, Option(help="Licence note for source.yaml.")] = "",
     allow_private: Annotated[

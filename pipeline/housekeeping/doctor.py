@@ -102,14 +102,12 @@ def check_repository(paths: Paths) -> Points:
     """Check that `dvc repro` can run, and that runs can record their commit."""
     missing = [name for name in ("dvc.yaml", ".dvc") if not (paths.root / name).exists()]
     if missing:
-        text = f"{paths.root}: no {' and no '.join(missing)}"
-        yield wrong(f"{text}; change to the repository's folder")
+        yield wrong(f"{paths.root}: no {', no '.join(missing)}; change to the repository's folder")
         return
     git = Git(paths.root)
     commit = git.text("rev-parse", "--short", "HEAD")
     if commit is None:
-        remedy = "install Git and `git commit`, so that runs can record it"
-        yield note(f"no commit of a Git repository; {remedy}")
+        yield note("no Git commit, which runs record; install Git and `git commit`")
         return
     changes = len((git.text("status", "--porcelain") or "").splitlines())
     text = f"DVC {version('dvc')}, Git at {commit}, {changes or 'no'} files changed"

@@ -79,9 +79,8 @@ def _ask(folder: Path, script: str, *options: str) -> dict[str, Any]:
     command = ["-c", script] if flat else ["-m", "pipeline.cli", "_identity", *options]
     said = call(folder, sys.executable, *command)
     try:
-        answer: dict[str, Any] = json.loads(said.splitlines()[-1])
-        return answer
-    except (ValueError, IndexError):
+        return dict(json.loads(said.splitlines()[-1]))
+    except (ValueError, TypeError, IndexError):
         raise GanError(f"{folder}: its code does not tell what it would train") from None
 
 

@@ -77,8 +77,7 @@ class Subject:
     @property
     def stored_lineage(self) -> Mapping[str, Any]:
         """Inputs of the run key, settings and sources of the data; {} if not recorded."""
-        stored: Mapping[str, Any] = self.metadata.get("lineage", {})
-        return stored
+        return dict(self.metadata.get("lineage", {}))
 
     @property
     def key_inputs(self) -> dict[str, Any]:

@@ -64,8 +64,7 @@ class ReproductionFolder:
             self._write_marker(marker | {"done": [*marker["done"], step]})
 
     def _read_marker(self) -> dict[str, Any]:
-        marker: dict[str, Any] = json.loads((self.folder / MARKER).read_text(encoding="utf-8"))
-        return marker
+        return dict(json.loads((self.folder / MARKER).read_text(encoding="utf-8")))
 
     def _write_marker(self, marker: dict[str, Any]) -> None:
         write_atomically(self.folder / MARKER, json.dumps(marker, indent=1) + "\n")
