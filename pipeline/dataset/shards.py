@@ -20,24 +20,6 @@ BLOCK = 512
 MAGIC = b"ustar"
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
-    """The place of an image's bytes: `size` bytes at `offset` of a shard."""
-
-    shard: Path
-    offset: int
-    size: int
-
-    def read(self) -> bytes:
-        """The original bytes of the image; GanError if the shard cannot be read."""
-        try:
-            with self.shard.open("rb") as stream:
-                stream.seek(self.offset)
-                return stream.read(self.size)
-        except OSError as error:
-            raise GanError(f"{self.shard}: cannot be read: {error.strerror}") from None
-
-
 @dataclass(frozen=True)
 class ImageIndex:
     """All images of some shards: sha256 as raw bytes, number of the shard, offset, size."""
@@ -75,10 +57,15 @@ class ImageIndex:
             raise GanError(f"{folder}: no shard has the image {name} of the manifest; {REPAIR}")
         return found
 
-    def location(self, number: int) -> Location:
-        """The place of the image with this number."""
-        shard = self.shards[self.shard[number]]
-        return Location(shard, int(self.offset[number]), int(self.size[number]))
+    def read_image(self, number: int) -> bytes:
+        """The original bytes of an image; GanError if its shard cannot be read."""
+        shard = self.shards[int(self.shard[number])]
+        try:
+            with shard.open("rb") as stream:
+                stream.seek(self.offset[number])
+                return stream.read(self.size[number])
+        except OSError as error:
+            raise GanError(f"{shard}: cannot be read: {error.strerror}") from None
 
 
 def read_headers(shard: Path) -> Iterator[tuple[bytes, int, int]]:

@@ -49,7 +49,7 @@ class Plan:
 
     def read(self, picture: int) -> bytes:
         """The file of a picture."""
-        return self.index.location(int(self.image[picture])).read()
+        return self.index.read_image(int(self.image[picture]))
 
 
 def make_plan(dataset: Dataset, holdout: float, boxes: Boxes | None) -> Plan:

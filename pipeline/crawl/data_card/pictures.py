@@ -6,6 +6,7 @@ saturation and hue are those of HSV.
 
 import io
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from PIL import Image
 
 from pipeline.dataset.layout import EXTENSIONS
 from pipeline.dataset.reader import Dataset
-from pipeline.dataset.shards import Location
 from pipeline.pictures.contact_sheet import contact_sheet
 from pipeline.pictures.orientation import exif_turn
 
@@ -37,8 +37,8 @@ GREY_SPREAD = 16  # largest difference of R, G and B in a grey pixel; JPEG bring
 GREY_SHARE = 0.99  # of the pixels of a greyscale picture
 
 
-def choose(dataset: Dataset, count: int, most_bytes: int | None = None) -> list[Location]:
-    """Up to `count` pictures, evenly spaced in the order of their sha256.
+def choose(dataset: Dataset, count: int, most_bytes: int | None = None) -> Iterator[bytes]:
+    """The files of up to `count` pictures, evenly spaced in the order of their sha256.
 
     With `most_bytes` fewer, so that their files have about that at most; one at least.
     """
@@ -47,7 +47,7 @@ def choose(dataset: Dataset, count: int, most_bytes: int | None = None) -> list[
         count = min(count, max(1, int(most_bytes / max(1.0, float(index.size.mean())))))
     order = np.argsort(index.digests, kind="stable")
     count = min(count, len(order))
-    return [index.location(order[i * len(order) // count]) for i in range(count)]
+    return (index.read_image(order[i * len(order) // count]) for i in range(count))
 
 
 def shrink(data: bytes, side: int) -> Image.Image:
@@ -73,8 +73,7 @@ def sheet(dataset: Dataset, count: int = 64) -> Image.Image:
 
     Smaller pictures keep their size; a grey tile is a picture that can't be decoded.
     """
-    chosen = choose(dataset, count)
-    tiles = [_tile(location.read()) for location in chosen] or [GREY_TILE]
+    tiles = [_tile(data) for data in choose(dataset, count)] or [GREY_TILE]
     return contact_sheet(np.stack(tiles), min(COLUMNS, len(tiles)))
 
 
@@ -110,15 +109,15 @@ def measure_colours(dataset: Dataset) -> dict[str, Any]:
     Shares of hues are of the pixels that have one. All but the counts is None or empty where no
     picture could be decoded.
     """
-    chosen = choose(dataset, PICTURES, MAX_FILE_BYTES)
-    measured = []
-    for location in chosen:
+    measured, unreadable = [], 0
+    for data in choose(dataset, PICTURES, MAX_FILE_BYTES):
         try:
-            image = shrink(location.read(), SIDE)
+            image = shrink(data, SIDE)
         except Exception:  # Pillow's plugins raise nearly anything on damaged files
-            continue
-        measured.append(_measure(image))
-    counts = {"pictures": len(measured), "unreadable": len(chosen) - len(measured)}
+            unreadable += 1
+        else:
+            measured.append(_measure(image))
+    counts = {"pictures": len(measured), "unreadable": unreadable}
     return {"at_most": PICTURES} | counts | (_summarise(measured) if measured else _NOTHING)
 
 

@@ -75,7 +75,7 @@ def test_what_was_written_is_read_back_in_source_order(tmp_path):
         entry.sha256 for entry in dataset.entries()
     ]
     for number, name in enumerate("abc"):
-        assert index.location(number).read() == name.encode() * 700
+        assert index.read_image(number) == name.encode() * 700
     places = [place for place, _ in dataset.parse_entries(ManifestEntry.from_dict)]
     assert [entry.url for entry in dataset.entries_at(reversed(places))] == ["u/c", "u/b", "u/a"]
 
