@@ -16,7 +16,7 @@ CACHE = Path("cache")
 
 
 def params(
-    preset: Annotated[str, Option(help="Settings to put in; without it all are listed.")] = "",
+    preset: Annotated[str, Option(help="Preset to put in; without it, list presets.")] = "",
     params: ParamsFile = PARAMS,
     out: Annotated[Path | None, Option(help="File to write; may be params.yaml itself.")] = None,
 ) -> None:
@@ -53,7 +53,7 @@ def doctor(
 
 def clean(
     remove: Annotated[bool, Option("--remove", help="Remove what is listed.")] = False,
-    unsent: Annotated[bool, Option("--unsent", help="Also unsent records, then lost.")] = False,
+    unsent: Annotated[bool, Option("--unsent", help="Remove unsent records too.")] = False,
 ) -> None:
     """List unfinished trainings, unsent records and kept features.
 

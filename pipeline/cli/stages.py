@@ -83,7 +83,7 @@ def reference(params: ParamsFile = PARAMS) -> None:
 
 def train(
     params: ParamsFile = PARAMS,
-    resume: Annotated[bool, Option("--resume", help="Fail if there is none to resume.")] = False,
+    resume: Annotated[bool, Option("--resume", help="Fail if nothing is left to resume.")] = False,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Try a few steps; print memory and time.")
     ] = False,
