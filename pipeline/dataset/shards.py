@@ -50,10 +50,10 @@ class ImageIndex:
         """Numbers of the images with these sha256 (raw, S32); GanError names a missing one."""
         order = np.argsort(self.digests, kind="stable")
         places = np.searchsorted(self.digests, digests, sorter=order)
-        found = np.take(order, places, mode="clip")
-        for absent in digests[self.digests[found] != digests]:
+        found = np.take(order, places, mode="clip") if len(order) else places
+        for absent in digests[self.digests[found] != digests] if len(order) else digests:
             name = bytes(absent).ljust(32, b"\0").hex()
-            folder = self.shards[0].parent
+            folder = self.shards[0].parent if self.shards else "the dataset"
             raise GanError(f"{folder}: no shard has the image {name} of the manifest; {REPAIR}")
         return found
 

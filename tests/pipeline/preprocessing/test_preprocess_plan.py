@@ -1,6 +1,8 @@
 """Plan of a dataset: each file once, train first, split by content, found in its shard."""
 
 import hashlib
+import io
+import tarfile
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from preprocess_inputs import in_holdout, make_dataset, pictures
 
 from gan.errors import GanError
 from pipeline.dataset.reader import Dataset
+from pipeline.dataset.shards import ImageIndex
 from pipeline.preprocessing.faces.rules import Box
 from pipeline.preprocessing.plan import digest_bytes, is_held_out, make_plan
 
@@ -81,3 +84,18 @@ def test_an_entry_with_an_invalid_hash_is_an_error(tmp_path, digest):
     manifest.write_text(text)
     with pytest.raises(GanError, match=r"manifest\.jsonl:1: "):
         make_plan(dataset, 0.3, None)
+
+
+@pytest.mark.parametrize("size", [0, 3])
+def test_an_image_that_no_shard_has_is_named(tmp_path, size):
+    digest = bytes(range(32))
+    present = [tmp_path / "a.tar"] if size else []
+    for path in present:
+        with tarfile.open(path, "w") as shard:
+            member = tarfile.TarInfo(f"{'0' * 64}.png")
+            member.size = size
+            shard.addfile(member, io.BytesIO(b"x" * size))
+    index = ImageIndex.read(present)
+    assert not index.find(np.array([], "S32")).size
+    with pytest.raises(GanError, match=digest.hex()):
+        index.find(np.array([digest], "S32"))
