@@ -4,6 +4,7 @@ A check is a function of the paths that yields results. It looks at what the oth
 and mlflow don't say themselves.
 """
 
+import fcntl
 import platform
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,7 +19,6 @@ from gan.params.file import load_params
 from pipeline.console import count_noun, list_first, one_line, short, tell, without_secrets
 from pipeline.dataset.reader import Dataset
 from pipeline.features.inception_file import missing_message, weights_file
-from pipeline.housekeeping.clean import hold
 from pipeline.housekeeping.weights import check_sha256
 from pipeline.paths import Paths
 from pipeline.runs.evaluated import SHORT
@@ -192,11 +192,13 @@ def check_tracker(paths: Paths, *, repair: bool) -> Points:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process holds the lock in a folder; none is created."""
-    if not (folder / "lock").exists():
-        return False
-    with hold(folder) as free:
-        return not free
+    """Whether a process holds the lock in a folder; nothing is written, as filelock would."""
+    try:
+        with (folder / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    return False
 
 
 def check_records(paths: Paths) -> Points:

@@ -24,6 +24,7 @@ CHUNK = 1 << 16  # bytes; lost at most when a connection ends
 TIMEOUTS_S = (10.0, 30.0)  # to connect; between two reads
 RESUMED, COMPLETE = 206, 416  # status of an answer: the missing bytes; there are none
 
+FETCH = "`gan weights fetch` brings the right one"
 BY_HAND = f"or download {NAME} elsewhere and run `gan weights add FILE`"
 
 
@@ -93,10 +94,10 @@ def _download(url: str, partial: Path, expected_sha256: str) -> None:
         partial.unlink()
         _receive_all(url, place, partial)
     try:
-        check_sha256(partial, place, expected_sha256)
-    except GanError as error:
+        check_sha256(partial, place, expected_sha256, BY_HAND)
+    except GanError:
         partial.unlink()
-        raise GanError(f"{error}; {BY_HAND}") from None
+        raise
 
 
 def _receive_all(url: str, place: str, partial: Path) -> None:
@@ -154,13 +155,12 @@ def _copy(file: Path, paths: Paths) -> None:
     _report_done(paths)
 
 
-def check_sha256(file: Path, origin: str, expected_sha256: str) -> None:
-    """Raise GanError naming `origin` if a file of weights is not the expected one."""
+def check_sha256(file: Path, origin: str, expected_sha256: str, remedy: str = FETCH) -> None:
+    """Raise GanError naming `origin` and a remedy if a file of weights is not the expected one."""
     if (found := sha256_of(file)) != expected_sha256:
         raise GanError(
             f"{origin}: sha256 is {found}, but features.inception_sha256 in params.yaml says "
-            f"{expected_sha256}; this is another file than {NAME}, or damaged; `gan weights "
-            "fetch` brings the right one"
+            f"{expected_sha256}; this is another file than {NAME}, or damaged; {remedy}"
         )
 
 

@@ -6,7 +6,8 @@ saturation and hue are those of HSV.
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,10 @@ GREY_SPREAD = 16  # largest difference of R, G and B in a grey pixel; JPEG bring
 GREY_SHARE = 0.99  # of the pixels of a greyscale picture
 
 
-def choose(dataset: Dataset, count: int, most_bytes: int | None = None) -> Iterator[bytes]:
-    """The files of up to `count` pictures, evenly spaced in the order of their sha256.
+def choose(
+    dataset: Dataset, count: int, most_bytes: int | None = None
+) -> Iterator[Callable[[], bytes]]:
+    """Readers of the files of up to `count` pictures, evenly spaced in the order of their sha256.
 
     With `most_bytes` fewer, so that their files have about that at most; one at least.
     """
@@ -47,7 +50,7 @@ def choose(dataset: Dataset, count: int, most_bytes: int | None = None) -> Itera
         count = min(count, max(1, int(most_bytes / max(1.0, float(index.size.mean())))))
     order = np.argsort(index.digests, kind="stable")
     count = min(count, len(order))
-    return (index.read_image(order[i * len(order) // count]) for i in range(count))
+    return (partial(index.read_image, order[i * len(order) // count]) for i in range(count))
 
 
 def shrink(data: bytes, side: int) -> Image.Image:
@@ -73,7 +76,7 @@ def sheet(dataset: Dataset, count: int = 64) -> Image.Image:
 
     Smaller pictures keep their size; a grey tile is a picture that can't be decoded.
     """
-    tiles = [_tile(data) for data in choose(dataset, count)] or [GREY_TILE]
+    tiles = [_tile(read()) for read in choose(dataset, count)] or [GREY_TILE]
     return contact_sheet(np.stack(tiles), min(COLUMNS, len(tiles)))
 
 
@@ -110,9 +113,9 @@ def measure_colours(dataset: Dataset) -> dict[str, Any]:
     picture could be decoded.
     """
     measured, unreadable = [], 0
-    for data in choose(dataset, PICTURES, MAX_FILE_BYTES):
+    for read in choose(dataset, PICTURES, MAX_FILE_BYTES):
         try:
-            image = shrink(data, SIDE)
+            image = shrink(read(), SIDE)
         except Exception:  # Pillow's plugins raise nearly anything on damaged files
             unreadable += 1
         else:

@@ -10,7 +10,7 @@ from pipeline.console import one_line, progress, short, without_secrets
 from pipeline.paths import Paths
 from pipeline.tracking.run_folder import earlier_form
 from pipeline.tracking.run_folder.folder import RunFolder, count_unsent, read_state, runs_folder
-from pipeline.tracking.run_folder.push import push
+from pipeline.tracking.run_folder.push import RunLostError, push
 
 if TYPE_CHECKING:
     from pipeline.tracking.mlflow.writer import MlflowWriter
@@ -96,6 +96,10 @@ def _send(kept: KeptFolder, folder: RunFolder, writer: "MlflowWriter", target: s
             # no process resumes a killed stage, and its run would run for ever
             folder.append([{"kind": "end", "time": last["time"], "status": "KILLED"}])
         sent = send_all(kept.name, folder, writer, target, rejected)
+    except RunLostError:
+        text = f"{count_unsent(folder.path)} records not sent: their run was deleted meanwhile; "
+        text += "`gan sync` once more sends them to a new one"
+        return SyncResult(kept.name, text, complete=False)
     except Exception as error:
         text = f"{count_unsent(folder.path)} records not sent: {without_secrets(short(error))}"
         return SyncResult(kept.name, text, complete=False)

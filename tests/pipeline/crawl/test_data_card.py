@@ -11,14 +11,23 @@ from hostile_texts import HOSTILE, MARKUP, parse_markdown
 from picture_files import encode as encoded
 from PIL import ExifTags, Image
 
+from gan.errors import GanError
 from pipeline.crawl.data_card.card import bar, render, share
 from pipeline.crawl.data_card.measure import ValueCounts, generalise, measure, site_of
-from pipeline.crawl.data_card.pictures import GREY_TILE, TILE, choose, sheet, shrink
+from pipeline.crawl.data_card.pictures import (
+    GREY_TILE,
+    TILE,
+    choose,
+    measure_colours,
+    sheet,
+    shrink,
+)
 from pipeline.crawl.image_check import ListedImage, PictureLimits, check_image
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import publish
 from pipeline.dataset.layout import MANIFEST, checksum_file
 from pipeline.dataset.reader import Dataset
+from pipeline.dataset.shards import ImageIndex
 
 SOURCE = {"source": "test", "count": 3, "licence": "unknown"}
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -128,12 +137,19 @@ def test_every_hue_has_its_name_also_a_little_off(tmp_path):
         assert [number for number, (_, part) in enumerate(hues) if part] == [sector]
 
 
-def test_a_picture_that_cannot_be_decoded_is_counted_and_a_grey_tile(tmp_path):
+def unreadable(index, number):
+    raise GanError("images-00000.tar: cannot be read")
+
+
+def test_a_picture_that_cannot_be_decoded_is_counted_and_a_grey_tile(tmp_path, monkeypatch):
     broken = (b"no picture at all", {})
     dataset = build(tmp_path, (encode(RED), {}), broken)
     colours = measure(dataset)["colours"]
     assert (colours["pictures"], colours["unreadable"]) == (1, 1)
     assert "Another 1 could not be decoded" in render(measure(dataset))
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageIndex, "read_image", unreadable)
+        assert measure_colours(dataset)["unreadable"] == 2
     image = np.asarray(sheet(dataset))
     tiles = [image[:, :TILE], image[:, -TILE:]]
     assert sum(np.array_equal(tile, GREY_TILE) for tile in tiles) == 1
@@ -145,8 +161,8 @@ def test_pictures_are_chosen_evenly_in_the_order_of_their_hashes(tmp_path):
     data = [encode((i, 0, 0)) for i in range(20)]
     dataset = build(tmp_path, *((each, {}) for each in data))
     by_hash = sorted(data, key=lambda each: hashlib.sha256(each).hexdigest())
-    assert list(choose(dataset, 5)) == by_hash[::4]
-    assert list(choose(dataset, 99)) == by_hash
+    assert [read() for read in choose(dataset, 5)] == by_hash[::4]
+    assert [read() for read in choose(dataset, 99)] == by_hash
     assert 1 <= len(list(choose(dataset, 99, most_bytes=4 * len(data[0]) + 4))) <= 5
     assert len(list(choose(dataset, 99, most_bytes=1))) == 1
 

@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -69,6 +72,19 @@ def only(points: Iterator[Point]) -> Point:
 
 
 @pytest.mark.slow
+def test_a_torch_that_cannot_be_imported_is_one_point_among_others(tmp_path):
+    (tmp_path / "torch.py").write_text("raise OSError('libgomp.so.1: cannot open')\n")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "pipeline.cli", "doctor"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "libgomp.so.1" in done.stdout + done.stderr
+    assert "no dvc.yaml" in done.stdout + done.stderr
+
+
 def test_an_empty_folder_is_checked_and_stays_empty(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         doctor.run(Paths(tmp_path), repair=True)
