@@ -25,7 +25,7 @@ from gan.params.model import DiscriminatorParams, GeneratorParams, NetworkParams
 from gan.params.train import RecipeParams
 
 
-def _check(params: NetworkParams, network: str) -> None:
+def check(params: NetworkParams, network: str) -> None:
     if params.blocks != 1:
         raise GanError(
             f"model.{network}.blocks = {params.blocks}: family dcgan has one layer a resolution;"
@@ -35,7 +35,7 @@ def _check(params: NetworkParams, network: str) -> None:
 
 def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Generator:
     """The generator, not yet initialised; GanError if blocks is not 1."""
-    _check(params, "generator")
+    check(params, "generator")
     channels = channels_by_resolution(params, size)[::-1]
     layers: list[nn.Module] = []
     for in_channels, out_channels in pairwise(channels):
@@ -55,7 +55,7 @@ def build_discriminator(
 
     The paper has no first_norm: a norm right after the pixels would lose their brightness.
     """
-    _check(params, "discriminator")
+    check(params, "discriminator")
     channels = channels_by_resolution(params, size)
     layers: list[nn.Module] = []
     for in_channels, out_channels in pairwise([3, *channels]):

@@ -1,0 +1,89 @@
+"""DCGAN without checkerboards: enlarged maps are low-pass filtered, RGB is summed over two scales.
+
+The generator differs from DCGAN's (Radford et al. 2015, arXiv:1511.06434) in four points. Latents
+are scaled to root mean square 1 (Karras et al. 2018, arXiv:1710.10196, section 4.2). Each
+transposed convolution is followed by a fixed low-pass filter before its norm (Zhang 2019,
+arXiv:1904.11486). There is one stage more, so that the maps of the picture's size have `width`
+channels too. RGB of these and of the maps of half the size are summed (Karras et al. 2020,
+arXiv:1912.04958, section 4.1). The discriminator is DCGAN's. Weights are drawn with deviation
+1 / sqrt(3 fan_in), as torch's default: under spectral norm the effective learning rate is the
+rate over the norm of the weights, so that DCGAN's N(0, 0.02) would need other rates in each layer.
+"""
+
+import math
+from itertools import pairwise
+
+from torch import Generator as Random
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate, pad
+
+from gan.models import dcgan
+from gan.models.fast import UpConv4x4
+from gan.models.interfaces import (
+    Discriminator,
+    Generator,
+    channels_by_resolution,
+    plan_resolutions,
+)
+from gan.models.layers import activation, draw_weights, has_bias, norm, raw_weight
+from gan.params.model import DiscriminatorParams, GeneratorParams
+from gan.params.train import RecipeParams
+
+
+class LowPass(nn.Module):
+    """A convolution of each channel with [1, 2, 1] x [1, 2, 1] / 16; edges are replicated."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        padded = pad(hidden, (1, 1, 1, 1), "replicate")
+        # the mean over 2x2 pixels, twice, is the same filter
+        return avg_pool2d(avg_pool2d(padded, 2, 1), 2, 1)
+
+
+class AntialiasedGenerator(Generator):
+    """Latents -> stages of doubled resolution -> tanh of the summed RGB of the last two."""
+
+    def __init__(self, params: GeneratorParams, latent_size: int, size: int) -> None:
+        super().__init__()
+        self.latent_size, self.size = latent_size, size
+        self.first_side = plan_resolutions(size)[0]
+        channels = [params.width, *channels_by_resolution(params, size)][::-1]
+        bias = has_bias(params.norm)
+        self.project = nn.Linear(latent_size, channels[0] * self.first_side**2, bias=bias)
+        self.first = nn.Sequential(*norm(params.norm, channels[0]), activation(params.activation))
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                UpConv4x4(in_channels, out_channels, bias),
+                LowPass(),
+                *norm(params.norm, out_channels),
+                activation(params.activation),
+            )
+            for in_channels, out_channels in pairwise(channels)
+        )
+        self.to_rgb = nn.ModuleList(nn.Conv2d(each, 3, 3, padding=1) for each in channels[-2:])
+
+    def forward(self, latents: Tensor) -> Tensor:
+        sphere = latents * (latents.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+        hidden = self.project(sphere).unflatten(1, (-1, self.first_side, self.first_side))
+        hidden = self.first(hidden)
+        for stage in self.stages[:-1]:
+            hidden = stage(hidden)
+        small = interpolate(self.to_rgb[0](hidden), scale_factor=2, mode="bilinear")
+        return (small + self.to_rgb[1](self.stages[-1](hidden))).tanh()
+
+
+def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Generator:
+    """The generator, not yet initialised; GanError for params that the family can't do."""
+    dcgan.check(params, "generator")
+    return AntialiasedGenerator(params, latent_size, size)
+
+
+def build_discriminator(
+    params: DiscriminatorParams, recipe: RecipeParams, size: int
+) -> Discriminator:
+    """The discriminator, DCGAN's, not yet initialised."""
+    return dcgan.build_discriminator(params, recipe, size)
+
+
+def initialise(network: nn.Module, random: Random) -> None:
+    """Draw weights with torch's default deviation, in place."""
+    draw_weights(network, random, lambda layer: 1 / math.sqrt(3 * raw_weight(layer)[0].numel()))
