@@ -13,9 +13,10 @@ rate over the norm of the weights, so that DCGAN's N(0, 0.02) would need other r
 import math
 from itertools import pairwise
 
+import torch
 from torch import Generator as Random
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, pad
+from torch.nn.functional import conv2d, interpolate, pad
 
 from gan.models import dcgan
 from gan.models.fast import UpConv4x4
@@ -34,9 +35,10 @@ class LowPass(nn.Module):
     """A convolution of each channel with [1, 2, 1] x [1, 2, 1] / 16; edges are replicated."""
 
     def forward(self, hidden: Tensor) -> Tensor:
-        padded = pad(hidden, (1, 1, 1, 1), "replicate")
-        # the mean over 2x2 pixels, twice, is the same filter
-        return avg_pool2d(avg_pool2d(padded, 2, 1), 2, 1)
+        channels = hidden.shape[1]
+        taps = hidden.new_tensor([0.25, 0.5, 0.25])
+        kernel = torch.outer(taps, taps).expand(channels, 1, 3, 3)
+        return conv2d(pad(hidden, (1, 1, 1, 1), "replicate"), kernel, groups=channels)
 
 
 class AntialiasedGenerator(Generator):
