@@ -28,17 +28,6 @@ def seed_latents(seeds: Sequence[int], latent_size: int) -> Tensor:
     return normal(0, "avatar", torch.tensor(list(seeds), dtype=torch.int64), latent_size)
 
 
-def truncate_latents(latents: Tensor, truncation: float) -> Tensor:
-    """Scale latents by `truncation` in [0, 1]: nearer to the mean, more typical and less varied.
-
-    The truncation trick of Karras et al. 2019 (StyleGAN, section B) around the latents' mean 0,
-    which is Kingma and Dhariwal's temperature (Glow, 2018). 1 changes nothing.
-    """
-    if not 0 <= truncation <= 1:
-        raise ValueError(f"truncation = {truncation}: must be from 0 to 1")
-    return latents * truncation
-
-
 def interpolate_latents(begin: Tensor, end: Tensor, steps: int) -> Tensor:
     """Interpolate on the arc from `begin` to `end`, both included: (steps, latent_size).
 
@@ -60,14 +49,17 @@ def draw_latents(seed: int, stream: str, count: int, latent_size: int) -> Tensor
 
 
 @torch.inference_mode()
-def generate(generator: Generator, latents: Tensor) -> Iterator[Tensor]:
+def generate(generator: Generator, latents: Tensor, truncation: float = 1.0) -> Iterator[Tensor]:
     """Yield images (at most BATCH, 3, size, size) uint8 on the CPU, in the order of `latents`.
 
-    The generator must be in eval mode; it runs on its own device, in float32.
+    truncation: from 0 to 1, see `Generator.forward`. The generator must be in eval mode; it runs
+    on its own device, in float32.
     """
+    if not 0 <= truncation <= 1:
+        raise ValueError(f"truncation = {truncation}: must be from 0 to 1")
     if generator.training:
         raise ValueError("the generator is in training mode; call eval()")
     device = next(generator.parameters()).device
     for batch in torch.split(latents, BATCH):
         padded = torch.nn.functional.pad(batch, (0, 0, 0, BATCH - len(batch)))
-        yield to_images(generator(padded.to(device)))[: len(batch)].cpu()
+        yield to_images(generator(padded.to(device), truncation))[: len(batch)].cpu()

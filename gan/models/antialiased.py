@@ -20,13 +20,15 @@ from torch.nn.functional import conv2d, interpolate, pad
 
 from gan.models import dcgan
 from gan.models.fast import UpConv4x4
-from gan.models.interfaces import (
-    Discriminator,
-    Generator,
-    channels_by_resolution,
-    plan_resolutions,
+from gan.models.interfaces import Discriminator, Generator, channels_by_resolution
+from gan.models.layers import (
+    LayeredGenerator,
+    activation,
+    draw_weights,
+    has_bias,
+    norm,
+    raw_weight,
 )
-from gan.models.layers import activation, draw_weights, has_bias, norm, raw_weight
 from gan.params.model import DiscriminatorParams, GeneratorParams
 from gan.params.train import RecipeParams
 
@@ -34,49 +36,57 @@ from gan.params.train import RecipeParams
 class LowPass(nn.Module):
     """A convolution of each channel with [1, 2, 1] x [1, 2, 1] / 16; edges are replicated."""
 
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        taps = torch.tensor([0.25, 0.5, 0.25])
+        self.register_buffer("kernel", torch.outer(taps, taps), persistent=False)
+
     def forward(self, hidden: Tensor) -> Tensor:
         channels = hidden.shape[1]
-        taps = hidden.new_tensor([0.25, 0.5, 0.25])
-        kernel = torch.outer(taps, taps).expand(channels, 1, 3, 3)
+        kernel = self.kernel.expand(channels, 1, 3, 3)
         return conv2d(pad(hidden, (1, 1, 1, 1), "replicate"), kernel, groups=channels)
 
 
-class AntialiasedGenerator(Generator):
-    """Latents -> stages of doubled resolution -> tanh of the summed RGB of the last two."""
+class SummedRGB(nn.Module):
+    """The last stage, and the sum of the RGB of its input, enlarged, and of its output."""
 
-    def __init__(self, params: GeneratorParams, latent_size: int, size: int) -> None:
+    def __init__(self, stage: nn.Module, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.latent_size, self.size = latent_size, size
-        self.first_side = plan_resolutions(size)[0]
-        channels = [params.width, *channels_by_resolution(params, size)][::-1]
-        bias = has_bias(params.norm)
-        self.project = nn.Linear(latent_size, channels[0] * self.first_side**2, bias=bias)
-        self.first = nn.Sequential(*norm(params.norm, channels[0]), activation(params.activation))
-        self.stages = nn.ModuleList(
-            nn.Sequential(
-                UpConv4x4(in_channels, out_channels, bias),
-                LowPass(),
-                *norm(params.norm, out_channels),
-                activation(params.activation),
-            )
-            for in_channels, out_channels in pairwise(channels)
-        )
-        self.to_rgb = nn.ModuleList(nn.Conv2d(each, 3, 3, padding=1) for each in channels[-2:])
+        self.stage = stage
+        self.small = nn.Conv2d(in_channels, 3, 3, padding=1)
+        self.large = nn.Conv2d(out_channels, 3, 3, padding=1)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        sphere = latents * (latents.square().mean(1, keepdim=True) + 1e-8).rsqrt()
-        hidden = self.project(sphere).unflatten(1, (-1, self.first_side, self.first_side))
-        hidden = self.first(hidden)
-        for stage in self.stages[:-1]:
-            hidden = stage(hidden)
-        small = interpolate(self.to_rgb[0](hidden), scale_factor=2, mode="bilinear")
-        return (small + self.to_rgb[1](self.stages[-1](hidden))).tanh()
+    def forward(self, hidden: Tensor) -> Tensor:
+        small = interpolate(self.small(hidden), scale_factor=2, mode="bilinear")
+        large: Tensor = self.large(self.stage(hidden))
+        return small + large
+
+
+class AntialiasedGenerator(LayeredGenerator):
+    """The layers after a projection of latents on the sphere."""
+
+    def scale(self, latents: Tensor) -> Tensor:
+        """Scale latents to root mean square 1."""
+        return latents * (latents.square().mean(1, keepdim=True) + 1e-8).rsqrt()
 
 
 def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Generator:
-    """The generator, not yet initialised; GanError for params that the family can't do."""
+    """The generator, not yet initialised; GanError if blocks is not 1."""
     dcgan.check(params, "generator")
-    return AntialiasedGenerator(params, latent_size, size)
+    channels = [params.width, *channels_by_resolution(params, size)][::-1]
+    *stages, last = (
+        nn.Sequential(
+            UpConv4x4(in_channels, out_channels, has_bias(params.norm)),
+            LowPass(),
+            *norm(params.norm, out_channels),
+            activation(params.activation),
+        )
+        for in_channels, out_channels in pairwise(channels)
+    )
+    layers = [*stages, SummedRGB(last, *channels[-2:])]
+    return AntialiasedGenerator(params, latent_size, size, channels[0], layers)
 
 
 def build_discriminator(

@@ -28,8 +28,8 @@ from gan.params.train import RecipeParams
 def check(params: NetworkParams, network: str) -> None:
     if params.blocks != 1:
         raise GanError(
-            f"model.{network}.blocks = {params.blocks}: family dcgan has one layer a resolution;"
-            " use upsample or resnet"
+            f"model.{network}.blocks = {params.blocks}: family {params.family} has one layer"
+            " a resolution; use upsample or resnet"
         )
 
 

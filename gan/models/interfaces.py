@@ -7,20 +7,63 @@ random), which draws the weights of either network anew, in place, from `random`
 
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
+import torch
 from torch import Generator as Random
-from torch import nn
+from torch import Tensor, nn
 
 from gan.models.registry import FAMILIES
 from gan.params.model import DiscriminatorParams, GeneratorParams, ModelParams, NetworkParams
 from gan.params.train import RecipeParams
+from gan.randomness import normal
 
 
 class Generator(nn.Module):
-    """Latents (N, latent_size) -> pixels (N, 3, size, size), in [-1, 1] after a tanh."""
+    """Latents (N, latent_size) -> pixels (N, 3, size, size), in [-1, 1] after a tanh.
 
-    latent_size: int
-    size: int
+    The first layer, `project`, is linear; `draw` makes the pixels of its outputs.
+    """
+
+    project_mean: Tensor
+    """Mean of the first layer's outputs."""
+
+    def __init__(self, latent_size: int, size: int, project: nn.Linear) -> None:
+        super().__init__()
+        self.latent_size, self.size, self.project = latent_size, size, project
+        self.register_buffer("project_mean", torch.zeros(project.out_features))
+
+    def forward(self, latents: Tensor, truncation: float = 1.0) -> Tensor:
+        """Make pixels of latents; `truncation` below 1: more typical, less varied, 0: all equal.
+
+        The outputs of the first layer are moved to their mean (the truncation trick of Karras et
+        al. 2019, arXiv:1812.04948, appendix B).
+        """
+        hidden = self.project(self.scale(latents))
+        if truncation != 1:
+            hidden = self.project_mean.lerp(hidden, truncation)
+        return self.draw(hidden)
+
+    def scale(self, latents: Tensor) -> Tensor:
+        """Scale latents for the first layer."""
+        return latents
+
+    def draw(self, hidden: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def measure_mean(self) -> None:
+        """Set the mean of the first layer's outputs, over 10,000 fixed latents."""
+        latents = normal(0, "truncation", torch.arange(10_000), self.latent_size)
+        # the layer is linear, so that this is the mean of its outputs
+        mean = self.project(self.scale(latents.to(self.project_mean)).mean(0))
+        self.project_mean.copy_(mean)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        # not in checkpoints before format 4: over endlessly many latents it is the bias
+        bias = state_dict.get(f"{prefix}project.bias", torch.zeros_like(self.project_mean))
+        state_dict.setdefault(f"{prefix}project_mean", bias)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 class Discriminator(nn.Module):

@@ -111,20 +111,19 @@ class LayeredGenerator(Generator):
         channels: int,
         layers: list[nn.Module],
     ) -> None:
-        super().__init__()
-        self.latent_size, self.size = latent_size, size
-        self.first_side = plan_resolutions(size)[0]
+        side = plan_resolutions(size)[0]
         bias = not params.first_norm or has_bias(params.norm)
-        self.project = nn.Linear(latent_size, channels * self.first_side**2, bias=bias)
+        super().__init__(latent_size, size, nn.Linear(latent_size, channels * side**2, bias=bias))
+        self.first_side = side
         first = [*norm(params.norm, channels), activation(params.activation)]
         last = [nn.Tanh()] if params.last == "tanh" else []
         self.layers = nn.Sequential(*(first if params.first_norm else []), *layers, *last)
         if params.spectral_norm:
             _add_spectral_norm(self)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        hidden = self.project(latents).unflatten(1, (-1, self.first_side, self.first_side))
-        pixels: Tensor = self.layers(hidden)
+    def draw(self, hidden: Tensor) -> Tensor:
+        maps = hidden.view(len(hidden), -1, self.first_side, self.first_side)
+        pixels: Tensor = self.layers(maps)
         return pixels
 
 

@@ -142,12 +142,13 @@ def _all_finite(values: list[Any]) -> bool:
 
 
 def _calibrate(state: TrainState, engine: Engine) -> None:
-    """Measure the averaged generator's batch norm statistics on fixed latents."""
+    """Measure the averaged generator's batch norm statistics and mean on fixed latents."""
     count = CALIBRATION_BATCHES * CALIBRATION_SIZE
     samples = torch.arange(count, device=engine.compute.device)
     latents = normal(engine.params.seed, "calibration", samples, engine.latent_size)
     latents = latents.to(engine.compute.dtype)
     recalibrate(state.averaged, torch.split(latents, CALIBRATION_SIZE))
+    state.averaged.measure_mean()
 
 
 def _take_metrics(state: TrainState, engine: Engine) -> dict[str, float]:

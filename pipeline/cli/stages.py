@@ -110,7 +110,7 @@ def generate(
     out: Annotated[Path, Option(help="Folder for the PNG files.")] = Path("avatars"),
     grid: Annotated[bool, Option("--grid", help="One sheet instead of files.")] = False,
     truncation: Annotated[
-        float, Option(min=0.0, max=1.0, help="Less than 1: more typical, less varied.")
+        float, Option(min=0.0, max=1.0, help="Below 1: more typical, less varied; 0: all equal.")
     ] = 1.0,
 ) -> None:
     """Make PNG avatars from seeds.

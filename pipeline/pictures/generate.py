@@ -8,7 +8,7 @@ from PIL import Image
 from gan.checkpoints import describe_checkpoint, load_generator
 from gan.devices import choose_compute
 from gan.errors import GanError
-from gan.sampling import BATCH, GRID_COLUMNS, generate, seed_latents, truncate_latents
+from gan.sampling import BATCH, GRID_COLUMNS, generate, seed_latents
 from pipeline.console import track
 from pipeline.number_ranges import parse_ranges
 from pipeline.paths import sha256_of
@@ -22,7 +22,7 @@ def run(ckpt: Path, seeds: str, out: Path, *, grid: bool, truncation: float = 1.
     """Write one PNG a seed under `out`, or with `grid` one sheet; equal seeds give equal pictures.
 
     Text chunks hold the lineage (`pipeline.pictures.png_lineage`). seeds: such as 7, 0-63 or
-    1,5,10-12. truncation: see `gan.sampling.truncate_latents`. Returns the files. Raises GanError
+    1,5,10-12. truncation: see `gan.sampling.generate`. Returns the files. Raises GanError
     for other seeds, or if `ckpt` is no checkpoint or `out` is a file.
     """
     wanted = parse_ranges(seeds, "--seeds", MAX_SEEDS)
@@ -31,8 +31,7 @@ def run(ckpt: Path, seeds: str, out: Path, *, grid: bool, truncation: float = 1.
     generator, origin = load_generator(ckpt)
     subject = describe_checkpoint(origin, sha256=sha256_of(ckpt))
     generator.to(choose_compute("auto", "float32").device)
-    latents = truncate_latents(seed_latents(wanted, generator.latent_size), truncation)
-    batches = generate(generator, latents)
+    batches = generate(generator, seed_latents(wanted, generator.latent_size), truncation)
     tracked = track(batches, "generate, batches", -(-len(wanted) // BATCH))
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,12 @@ OBJECTIVES = {
     "lsgan": "LSGAN",
     "relativistic": "Relativistic GAN",
 }
-FAMILIES = {"dcgan": "DCGAN", "upsample": "upsampling", "resnet": "ResNet"}
+FAMILIES = {
+    "antialiased": "antialiased DCGAN",
+    "dcgan": "DCGAN",
+    "upsample": "upsampling",
+    "resnet": "ResNet",
+}
 
 
 def describe_training(run: Run, lineage: Mapping[str, Any]) -> None:

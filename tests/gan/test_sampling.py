@@ -11,7 +11,6 @@ from gan.sampling import (
     generate,
     interpolate_latents,
     seed_latents,
-    truncate_latents,
 )
 
 
@@ -54,13 +53,10 @@ def test_more_drawn_latents_begin_with_the_fewer_and_another_seed_has_none_of_th
     assert len(torch.unique(torch.cat([chosen, reported]), dim=0)) == 7048
 
 
-def test_truncation_scales_latents_and_one_changes_no_bit():
-    latents = seed_latents(range(4), 8)
-    assert torch.equal(truncate_latents(latents, 1.0), latents)
-    assert torch.equal(truncate_latents(latents, 0.5), latents / 2)
+def test_truncation_must_be_from_0_to_1(generator):
     for wrong in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="truncation"):
-            truncate_latents(latents, wrong)
+            next(generate(generator, seed_latents(range(4), 8), wrong))
 
 
 def test_the_way_between_two_latents_is_an_arc_of_equal_steps_from_end_to_end():

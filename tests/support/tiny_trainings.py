@@ -21,6 +21,7 @@ AUGMENTED = {
     "train.augment.ada_target": 0.6,
     "train.instance_noise.deviation": 0.1,
 }
+ANTIALIASED = {f"model.{each}.family": "antialiased" for each in ("generator", "discriminator")}
 
 
 def fresh(params: Params, compute: Compute = CPU) -> TrainState:

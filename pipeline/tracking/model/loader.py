@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from gan.checkpoints import describe_checkpoint, load_generator
 from gan.devices import choose_compute
-from gan.sampling import generate, seed_latents, truncate_latents
+from gan.sampling import generate, seed_latents
 from pipeline.pictures.contact_sheet import encode_png
 from pipeline.pictures.png_lineage import make_text_chunks
 
@@ -107,14 +107,14 @@ class Avatars:
 
     def _images(self, request: Request) -> NDArray[np.uint8]:
         latents = seed_latents(request.seed, self._generator.latent_size)
-        for value in set(request.truncation):
-            same = torch.tensor([each == value for each in request.truncation])
-            latents[same] = truncate_latents(latents[same], value)
         size = self._generator.size
-        none = np.empty((0, size, size, 3), np.uint8)
+        images = np.empty((len(latents), size, size, 3), np.uint8)
         with self._lock:
-            batches = generate(self._generator, latents) if request.seed else ()
-            return np.concatenate([none, *(each.permute(0, 2, 3, 1).numpy() for each in batches)])
+            for value in set(request.truncation):
+                same = torch.tensor([each == value for each in request.truncation])
+                drawn = torch.cat(list(generate(self._generator, latents[same], value)))
+                images[same.numpy()] = drawn.permute(0, 2, 3, 1).numpy()
+        return images
 
 
 def _load_pyfunc(path: str) -> Avatars:

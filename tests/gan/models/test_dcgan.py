@@ -56,8 +56,9 @@ def take_weights(network, oracle):
     """Give `network` the oracle's parameters and statistics, which come in the same order."""
     values = list(oracle.state_dict().values())
     state = network.state_dict()
-    assert 0 <= len(state) - len(values) <= 1
-    for name, value in zip(state, values, strict=False):
+    names = [name for name in state if name != "project_mean"]
+    assert 0 <= len(names) - len(values) <= 1
+    for name, value in zip(names, values, strict=False):
         # a convolution of 1x1 latents is a linear layer, written the other way round
         state[name] = (
             value.flatten(1).T if name == "project.weight" and value.dim() == 4 else value

@@ -21,12 +21,14 @@ import torch
 from lineages import EVALUATION, LINEAGE, SUBJECT
 from mlflow.artifacts import download_artifacts
 from PIL import Image
+from tiny_trainings import ANTIALIASED
 from tracking_stores import apart, client_of, copy_store, empty_database, free_port, until
 
 from gan.checkpoints import Origin, describe_checkpoint, load_generator, save_checkpoint
 from gan.errors import GanError
 from gan.models.interfaces import build_generator, initialise
-from gan.sampling import generate, seed_latents, truncate_latents
+from gan.sampling import generate, seed_latents
+from gan.training.ema import recalibrate
 from pipeline.paths import Paths
 from pipeline.pictures import generate as command
 from pipeline.pictures.png_lineage import read_lineage
@@ -43,13 +45,14 @@ KEY = SUBJECT["run_key"]
 FID = "fd_lite0_24"
 
 
-def write_checkpoint(file, make_params, seen=128, state=None):
-    params = make_params()
+def write_checkpoint(file, make_params, seen=128, state=None, changes=None):
+    params = make_params(changes)
     generator = build_generator(params.model, 32)
     initialise(generator, params.model.generator, torch.Generator().manual_seed(seen))
     model = params.model.model_dump()
     origin = Origin(model, 32, seen, KEY, "d" * 64, "hinge 32px w4 s1", LINEAGE)
-    save_checkpoint(file, origin, generator.eval(), state)
+    recalibrate(generator, [seed_latents(range(64), generator.latent_size)])
+    save_checkpoint(file, origin, generator, state)
     return file
 
 
@@ -113,10 +116,11 @@ def test_a_bad_request_is_one_line_that_names_the_value(given, params, message):
         parse_request(given, params)
 
 
+@pytest.mark.parametrize("changes", [{}, ANTIALIASED], ids=["dcgan", "antialiased"])
 def test_pixels_and_files_are_those_of_gan_generate_whatever_else_is_asked_for(
-    tmp_path, make_params
+    tmp_path, make_params, changes
 ):
-    file = write_checkpoint(tmp_path / "128.pt", make_params)
+    file = write_checkpoint(tmp_path / "128.pt", make_params, changes=changes)
     model = Avatars(file)
     together = model.predict({"seed": list(range(20)), "truncation": [1.0, 0.7] * 10})
     assert together.shape == (20, 32, 32, 3)
@@ -127,8 +131,9 @@ def test_pixels_and_files_are_those_of_gan_generate_whatever_else_is_asked_for(
         assert np.array_equal(alone, usual)
     assert np.array_equal(alone, together[7])
     generator, _ = load_generator(file)
-    latents = truncate_latents(seed_latents([7], generator.latent_size), 0.7)
-    assert np.array_equal(alone, next(generate(generator, latents))[0].permute(1, 2, 0).numpy())
+    images = next(generate(generator, seed_latents([7], generator.latent_size), 0.7))
+    assert np.array_equal(alone, images[0].permute(1, 2, 0).numpy())
+    assert not np.array_equal(alone, model.predict([7])[0])
     (picture,) = command.run(file, "7", tmp_path / "out", grid=False, truncation=0.7)
     assert model.predict([7], {"truncation": 0.7, "output": "png"}) == [picture.read_bytes()]
     assert model.predict([]).shape == (0, 32, 32, 3)
