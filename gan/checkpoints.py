@@ -19,8 +19,15 @@ from gan.errors import GanError
 from gan.models.interfaces import Generator, build_generator
 from gan.params.model import ModelParams
 
-FORMAT = "avatar-gan checkpoint 3"
-READABLE_FORMATS = (FORMAT, "avatar-gan checkpoint 2")  # 2 had no lineage
+FORMAT = "avatar-gan checkpoint 4"
+# 2 had no lineage, 3 no mean of the generator's first layer
+READABLE_FORMATS = (FORMAT, "avatar-gan checkpoint 3", "avatar-gan checkpoint 2")
+
+LATER_PARAMS: dict[str, dict[str, Any]] = {"generator": {}, "discriminator": {}}
+"""Params of the networks that older checkpoints lack, with the values that mean 'as before'."""
+
+GONE_FAMILIES: dict[str, str] = {}
+"""Families that were removed, with the last version that reads their checkpoints."""
 
 
 class DamagedError(GanError):
@@ -131,6 +138,19 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_origin(path: Path, content: dict[str, Any]) -> Origin:
+    """Origin in a checkpoint's content, with LATER_PARAMS; GanError if a family has gone."""
+    origin = Origin(**content["origin"])
+    for network, later in LATER_PARAMS.items():
+        params = origin.model[network] = later | origin.model[network]
+        if version := GONE_FAMILIES.get(params["family"]):
+            raise GanError(
+                f"{path}: its {network} is of family {params['family']!r}, which has gone; version"
+                f" {version} was the last one that reads it"
+            )
+    return origin
+
+
 def load_generator(path: Path, raw: bool = False) -> tuple[Generator, Origin]:
     """Load the averaged generator of either kind of checkpoint, in eval mode, onto the CPU.
 
@@ -143,7 +163,7 @@ def load_generator(path: Path, raw: bool = False) -> tuple[Generator, Origin]:
             f"{path}: holds only the averaged generator; models/final.pt has the raw one too"
         )
     try:
-        origin = Origin(**content["origin"])
+        origin = read_origin(path, content)
         generator = build_generator(ModelParams.model_validate(origin.model), origin.size)
         generator.load_state_dict(content["state"]["generator"] if raw else content["averaged"])
     except (AttributeError, TypeError, KeyError, ValueError, RuntimeError):
@@ -153,4 +173,7 @@ def load_generator(path: Path, raw: bool = False) -> tuple[Generator, Origin]:
             f"{path}: its weights are not finite (NaN or infinite), the training has diverged; "
             "take an earlier snapshot"
         )
-    return generator.eval(), origin
+    generator.eval()
+    if raw:  # training measures the averaged one's mean only
+        generator.measure_mean()
+    return generator, origin

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from gan.checkpoints import load_checkpoint
+from gan.checkpoints import load_checkpoint, read_origin
 from gan.errors import GanError
 from gan.models.interfaces import Discriminator, Generator
 from gan.params.model import ModelParams
@@ -43,12 +43,12 @@ def warm_start(
         return None
     path = root / name
     content = load_checkpoint(path)
-    about = content["origin"]
+    origin = read_origin(path, content)
     whole = content["state"] is not None
-    there, here = dict(about["model"]), model.model_dump()
+    there, here = dict(origin.model), model.model_dump()
     if not whole:  # a snapshot's discriminator is not in it
         there["discriminator"] = here["discriminator"]
-    sizes = {"size": about["size"]}, {"size": generator.size}
+    sizes = {"size": origin.size}, {"size": generator.size}
     if found := differences({"model": there} | sizes[0], {"model": here} | sizes[1]):
         raise GanError(f"train.init_from = {name!r}: another network: {'; '.join(found)}")
     try:

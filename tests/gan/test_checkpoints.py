@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from gan.checkpoints import (
+    GONE_FAMILIES,
+    LATER_PARAMS,
     Origin,
     content_digest,
     load_checkpoint,
@@ -158,3 +160,44 @@ def test_weights_that_do_not_fit_their_params_are_refused_in_one_line(path, chan
     content = load_checkpoint(path) | change
     torch.save(content | {"sha256": content_digest(content)}, path)
     assert "do not fit" in refusal(path, load_generator)
+
+
+def rewrite(path, change):
+    """Write a checkpoint again, after `change(content)`."""
+    content = load_checkpoint(path)
+    change(content)
+    torch.save(content | {"sha256": content_digest(content)}, path)
+
+
+def test_params_that_came_later_are_filled_in(path, generator, monkeypatch):
+    monkeypatch.setitem(LATER_PARAMS, "generator", {"first_norm": True})
+    rewrite(path, lambda content: content["origin"]["model"]["generator"].pop("first_norm"))
+    loaded, origin = load_generator(path)
+    assert origin == ORIGIN
+    assert torch.equal(loaded(torch.ones(4, 8)), generator(torch.ones(4, 8)))
+    monkeypatch.setitem(LATER_PARAMS, "generator", {})
+    assert "do not fit" in refusal(path, load_generator)
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_a_family_that_has_gone_is_refused_naming_it_and_the_last_version(
+    path, network, monkeypatch
+):
+    rewrite(path, lambda content: content["origin"]["model"][network].update(family="bygone"))
+    assert "do not fit" in refusal(path, load_generator)
+    monkeypatch.setitem(GONE_FAMILIES, "bygone", "0.1.0")
+    message = refusal(path, load_generator)
+    assert network in message
+    assert "'bygone'" in message
+    assert "0.1.0" in message
+    assert load_checkpoint(path)["origin"]["run_key"] == ORIGIN.run_key  # its lineage is readable
+
+
+def test_the_trained_generator_has_a_mean_of_its_own(path, generator):
+    trained = {name: value + 1 for name, value in generator.state_dict().items()}
+    save_checkpoint(path, ORIGIN, generator, {"generator": trained})
+    generator.load_state_dict(trained)
+    generator.measure_mean()
+    loaded, _ = load_generator(path, raw=True)
+    assert torch.equal(loaded.project_mean, generator.project_mean)
+    assert loaded.project_mean.std() > 0
