@@ -15,6 +15,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from distributed_training import build_normed, gradients_of, run_passes, train_steps
+from tiny_trainings import ANTIALIASED
 from train_checkouts import environment, new_checkout, outs, seen_by, states, wait_for
 
 from gan.checkpoints import load_checkpoint
@@ -151,6 +152,11 @@ TRAININGS = {
         "train.objective": "lsgan",
         "train.recipes.lsgan.critic_steps": 2,
         "train.recipes.lsgan.discriminator_first_norm": True,
+    },
+    "hinge with spectral norm, both networks antialiased": {
+        "train.objective": "hinge",
+        "train.recipes.hinge.spectral_norm": True,
+        **ANTIALIASED,
     },
 }
 

@@ -6,13 +6,23 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
-from tiny_trainings import AUGMENTED, CPU, batches_of, engine_of, fresh, run_steps
+from tiny_trainings import (
+    ANTIALIASED,
+    AUGMENTED,
+    CPU,
+    batches_of,
+    engine_of,
+    fresh,
+    run_steps,
+)
 
 from gan.devices import Compute
 from gan.objectives.registry import OBJECTIVES
 from gan.training.steps import train_step
 
 pytestmark = pytest.mark.gpu
+
+EXTRAS = {"plain": {}, "augmented": AUGMENTED, "antialiased": ANTIALIASED}
 
 
 def weights(state):
@@ -27,7 +37,7 @@ def means(state):
     return {name: float(total) / counts[name] for name, total in state.metric_sums.items()}
 
 
-@pytest.mark.parametrize("extras", [{}, AUGMENTED], ids=["plain", "augmented"])
+@pytest.mark.parametrize("extras", EXTRAS.values(), ids=EXTRAS)
 @pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_objective_learns_in_every_precision(
@@ -75,7 +85,7 @@ def test_a_training_that_was_saved_resumes_exactly(
     assert resumed.step == whole.step == 10
 
 
-@pytest.mark.parametrize("extras", [{}, AUGMENTED], ids=["plain", "augmented"])
+@pytest.mark.parametrize("extras", EXTRAS.values(), ids=EXTRAS)
 @pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_step_does_not_wait_for_the_device(

@@ -11,6 +11,7 @@ import torch
 from tiny_trainings import AUGMENTED, run_steps
 
 from gan.devices import Compute
+from gan.models.registry import FAMILIES
 from gan.objectives.registry import OBJECTIVES
 from gan.training.batches import Order, Resident
 
@@ -38,7 +39,7 @@ def with_optimiser(name):
 
 
 CASES = {name: with_objective(name) for name in OBJECTIVES}
-CASES |= {name: with_family(name) for name in ("upsample", "resnet")}
+CASES |= {name: with_family(name) for name in FAMILIES}
 CASES |= {name: with_optimiser(name) for name in ("adam", "adamw", "rmsprop", "sgd")}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_trainings import CPU, batches_of, engine_of, fresh
+from tiny_trainings import ANTIALIASED, CPU, batches_of, engine_of, fresh
 
 from gan.checkpoints import Origin, save_checkpoint
 from gan.devices import Compute
@@ -184,6 +184,7 @@ EVERYTHING = {
 RESUMED = {name: {"train.objective": name} for name in OBJECTIVES}
 RESUMED["wgan_gp"] |= {"train.recipes.wgan_gp.critic_steps": 2}
 RESUMED["everything"] = EVERYTHING
+RESUMED["antialiased, everything"] = EVERYTHING | ANTIALIASED
 
 
 @pytest.mark.parametrize("name", RESUMED)
@@ -199,7 +200,7 @@ def test_a_training_that_was_cut_in_two_equals_one_that_was_not(make_params, noi
     assert [seen for seen, _ in rest.snapshots] == [s for s, _ in heard.snapshots if s > 80]
     for (_, mine), (_, theirs) in zip(rest.snapshots[::-1], heard.snapshots[::-1], strict=False):
         assert same(mine, theirs)
-    if name == "everything":
+    if "everything" in name:
         assert float(whole.augment_strength) > 0
         assert {"penalty/gradient", "penalty/r1", "penalty/r2"} <= heard.logs[0][1].keys()
 

@@ -7,8 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from tiny_trainings import ANTIALIASED
 from train_checkouts import new_checkout, outs, seen_by, states, work_folder
 
+from gan.checkpoints import load_checkpoint, load_generator
 from gan.errors import GanError
 from pipeline.paths import Paths
 from pipeline.tracking import stage_runs
@@ -175,3 +178,20 @@ def test_what_is_in_the_way_is_told_before_any_work(
     write_cache(tmp_path / "empty" / "cache", noise_images[:4], holdout=4)
     assert "no image to train on" in refusal(make_params(), Paths(tmp_path / "empty"))
     assert "gan preprocess" in refusal(make_params(), Paths(tmp_path / "nothing"))
+
+
+def test_the_antialiased_family_trains_and_begins_with_its_own_weights(
+    paths, make_params, tmp_path, train_cache
+):
+    stage_runs.train(make_params(ANTIALIASED | {"train.images": 64}), paths)
+    final = paths.models / "final.pt"
+    generator, _ = load_generator(final)
+    measured = generator.project_mean.clone()
+    generator.measure_mean()
+    assert torch.equal(measured, generator.project_mean)
+    assert measured.any()
+    begin = {"train.init_from": str(final), "train.images": 16}
+    other = new_checkout(tmp_path / "other", train_cache)
+    assert "model.generator.family: antialiased -> dcgan" in refusal(make_params(begin), other)
+    stage_runs.train(make_params(ANTIALIASED | begin), other)
+    assert load_checkpoint(other.models / "final.pt")["origin"]["images_seen"] == 16
