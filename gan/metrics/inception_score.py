@@ -50,7 +50,7 @@ METRIC = Metric(
             "Salimans et al. 2016, arXiv:1606.03498",
             prefix="is",
             inception_prefix="is",
-            rank=8,
+            rank=10,
         ),
     ),
     judge=lambda logits: {"score": inception_score(logits)},

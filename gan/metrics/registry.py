@@ -9,5 +9,7 @@ METRICS = {
     "kernel_distance": "gan.metrics.kernel_distance",
     "precision_recall": "gan.metrics.precision_recall",
     "inception_score": "gan.metrics.inception_score",
+    "sliced_wasserstein": "gan.metrics.sliced_wasserstein",
+    "spectrum_distance": "gan.metrics.spectrum_distance",
     "memorisation": "gan.metrics.memorisation",
 }

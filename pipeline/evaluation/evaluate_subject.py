@@ -11,7 +11,9 @@ from gan.errors import GanError
 from gan.features.extraction import allocate_features, chunk_size, extract_features, rebatch
 from gan.features.extractor import Extractor
 from gan.features.statistics import FeatureSet, Statistics, statistics_of
+from gan.metrics.descriptors import DescribedSample
 from gan.metrics.memorisation import Closest, Memorisation, memorisation
+from gan.metrics.metric import Descriptor
 from gan.metrics.thumbnails import VIEWS, Thumbnails, mirror_columns
 from gan.params.evaluation import EvaluateParams
 from gan.tensor_cache import Images
@@ -79,15 +81,19 @@ def evaluate_subject(
     """
     seeds, count = subject.sample_sets(settings)
     extractors, data = references.extractors, references.memorisation
+    descriptors = [*references.descriptors.values()]
+    protocols: list[Extractor | Descriptor] = [*extractors, *descriptors]
     metrics = MetricResults(settings, references.items, subject.marks)
     statistics: list[Statistics] = []
     test: Memorisation | None = None
     for seed in seeds:
         # memorisation is measured on the first sample set
         thumbnails = [Thumbnails()] if data and not statistics else []
+        described = DescribedSample(descriptors, count)
         features = extract_subject_features(
-            subject, seed, count, [*extractors, *thumbnails], batch_size
+            subject, seed, count, [*extractors, *thumbnails], batch_size, described
         )
+        metrics.add_described(references.descriptors, described)
         for extractor in extractors:
             metrics.add_sample_set(extractor, features[extractor.name])
         if data and thumbnails:
@@ -101,7 +107,7 @@ def evaluate_subject(
             seeds=list(seeds),
             extractors={
                 each.name: ExtractorFacts.model_validate(each, from_attributes=True)
-                for each in extractors
+                for each in protocols
             },
         ),
         metrics=metrics.by_key(),
@@ -125,11 +131,17 @@ def extract_subject_features(
     count: int,
     extractors: Sequence[Extractor],
     batch_size: int,
+    described: DescribedSample | None = None,
 ) -> dict[str, FeatureSet]:
-    """Extract features of a sample set in one pass, by the extractors' names."""
+    """Extract features of a sample set in one pass, by the extractors' names.
+
+    described: filled in the same pass.
+    """
     size = chunk_size(batch_size)
     arrays = [allocate_features(count, each) for each in extractors]
     batches = rebatch(subject.batches(seed, count), size)
+    if described is not None:
+        batches = described.watch(batches)
     label = "images" if seed is None else f"fakes of seed {seed}"
     extract_features(
         track(batches, f"{label}, batches", math.ceil(count / size)), extractors, arrays

@@ -3,15 +3,23 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from gan.errors import GanError
 from gan.features.extractor import Extractor
-from gan.features.statistics import FeatureSet
+from gan.features.statistics import Features, FeatureSet
 from gan.metrics.build import load_metric, number_of
-from gan.metrics.metric import ENOUGH_IMAGES, Metric, metric_key, precision_marks, small_side
+from gan.metrics.descriptors import DescribedSample
+from gan.metrics.metric import (
+    ENOUGH_IMAGES,
+    Descriptor,
+    Metric,
+    metric_key,
+    precision_marks,
+    small_side,
+)
 from gan.params.evaluation import EvaluateParams
 from pipeline.evaluation.result import MetricResult, ReferenceFacts
 
@@ -27,26 +35,31 @@ class Reference:
     """Real images that fakes are compared with; their features by the extractors' names.
 
     tag: name in metric keys. facts: its part of a result. size: (height, width), None if unknown.
+    described: features of a sample of them by descriptors' names, if they are of the fakes' size.
     """
 
     tag: str
     facts: ReferenceFacts
     features: Mapping[str, FeatureSet]
     size: tuple[int, int] | None = None
+    described: Mapping[str, Features] = field(default_factory=dict)
 
 
 def find_obstacle(
     metric: Metric, reference: Reference, extractor: str, fakes: int, settings: EvaluateParams
 ) -> str | None:
     """Explain why a metric can't be computed for so many fakes, None if it can."""
-    if extractor not in reference.features:
+    features = reference.features.get(extractor)
+    if metric.pixels is None and features is None:
         return f"its statistics are not {extractor}'s"
+    if metric.pixels is not None and extractor not in reference.described:
+        return "it compares images of equal size" if reference.size else "it compares images"
     reals = reference.facts.count
     smaller = fakes if reals is None else min(fakes, reals)
     both = f"{fakes:,} fakes against {'an unknown number of' if reals is None else f'{reals:,}'} "
     if smaller < metric.min_images:
         return f"{both}real images; it needs {metric.min_images:,} on each side"
-    needed = metric.min_fakes(reference.features[extractor].statistics.mean.size)
+    needed = metric.min_fakes(features.statistics.mean.size) if features else 0
     if fakes < needed:
         return f"{fakes:,} fakes; it needs {needed:,}"
     if metric.biased and smaller < ENOUGH_IMAGES and not settings.allow_small:
@@ -54,7 +67,7 @@ def find_obstacle(
             f"{both}real images, fewer than {ENOUGH_IMAGES:,} on a side; evaluate.allow_small: "
             "true (--allow-small with --against and --images) computes it under a key that says so"
         )
-    if metric.needs_features and reference.features[extractor].features is None:
+    if metric.needs_features and features and features.features is None:
         return "a statistics file has no features, only their mean and covariance"
     return None
 
@@ -96,23 +109,43 @@ class MetricResults:
         """Compute every metric of a sample set's features by one extractor."""
         for name in self._settings.metrics:
             self._judge(name, extractor, fakes)
-            for reference in self._references:
-                self._compare(name, extractor, reference, fakes)
+            metric = load_metric(name)
+            for each in self._references:
+                if metric.compare and self._is_possible(name, extractor, each, fakes.count):
+                    values = metric.compare(each.features[extractor.name], fakes)
+                    self._add_comparison(metric, values, extractor, each, fakes.count)
 
-    def _compare(
-        self, name: str, extractor: Extractor, reference: Reference, fakes: FeatureSet
-    ) -> None:
-        metric, count, reals = load_metric(name), fakes.count, reference.facts.count
-        if metric.compare is None:
-            return
-        if why := find_obstacle(metric, reference, extractor.name, count, self._settings):
+    def add_described(self, descriptors: Mapping[str, Descriptor], fakes: DescribedSample) -> None:
+        """Compute the metrics of pixels of a sample set; descriptors by the metrics' ids."""
+        for name, descriptor in descriptors.items():
+            vectors = fakes.vectors[descriptor.name]
+            for each in self._references:
+                if self._is_possible(name, descriptor, each, fakes.count):
+                    values = descriptor.compare(each.described[descriptor.name], vectors)
+                    self._add_comparison(load_metric(name), values, descriptor, each, fakes.count)
+
+    def _is_possible(
+        self, name: str, extractor: Extractor | Descriptor, reference: Reference, fakes: int
+    ) -> bool:
+        """Return whether a metric can be computed; adds a note if it can't."""
+        why = find_obstacle(load_metric(name), reference, extractor.name, fakes, self._settings)
+        if why:
             self.add_missing(name, f" against the {reference.facts.what}: {why}")
-            return
-        small = small_side(count, reals) if metric.biased and reals is not None else None
+        return not why
+
+    def _add_comparison(
+        self,
+        metric: Metric,
+        values: Mapping[str, float],
+        extractor: Extractor | Descriptor,
+        reference: Reference,
+        fakes: int,
+    ) -> None:
+        reals = reference.facts.count
+        small = small_side(fakes, reals) if metric.biased and reals is not None else None
         if small is not None:
             self._small.add(small)
-        values = metric.compare(reference.features[extractor.name], fakes)
-        used, images = min(count, metric.max_fakes or count), (reference.facts.digest, reals)
+        used, images = min(fakes, metric.max_fakes or fakes), (reference.facts.digest, reals)
         self.add(values, extractor, used, reference.tag, images, small)
 
     def _judge(self, name: str, extractor: Extractor, fakes: FeatureSet) -> None:
@@ -131,7 +164,7 @@ class MetricResults:
     def add(
         self,
         values: Mapping[str, float],
-        extractor: Extractor,
+        extractor: Extractor | Descriptor,
         count: int,
         tag: str | None = None,
         images: tuple[str, int | None] | None = None,

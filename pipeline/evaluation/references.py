@@ -1,19 +1,25 @@
 """References of an evaluation: extractors, and the real images that fakes are compared with."""
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
 from gan.errors import GanError
+from gan.features.extraction import image_batches
 from gan.features.extractor import Extractor
 from gan.features.statistics import Features, FeatureSet
 from gan.metrics.build import load_metric
+from gan.metrics.descriptors import MAX_PICTURES, DescribedSample
 from gan.metrics.memorisation import MIN_HOLDOUT, NEIGHBOURS
+from gan.metrics.metric import Descriptor, Size, subsample
 from gan.metrics.thumbnails import Thumbnails
 from gan.params.evaluation import EvaluateParams
 from gan.tensor_cache import Split, TensorCache
-from pipeline.console import count_noun
+from pipeline.console import count_noun, track
 from pipeline.evaluation.image_folder import FolderSource
 from pipeline.evaluation.metrics import Reference, find_obstacle
 from pipeline.evaluation.result import ReferenceFacts
@@ -35,11 +41,15 @@ class MemorisationData:
 
 @dataclass(frozen=True)
 class References:
-    """Extractors and references; notes name what is missing, in lines for a reader."""
+    """Extractors and references; notes name what is missing, in lines for a reader.
+
+    descriptors: of the metrics of pixels, by the metrics' ids.
+    """
 
     extractors: Sequence[Extractor]
     items: Sequence[Reference]
     memorisation: MemorisationData | None
+    descriptors: Mapping[str, Descriptor]
     notes: Sequence[str] = ()
 
     def with_notes(self, notes: Sequence[str]) -> Self:
@@ -65,6 +75,25 @@ class RealFeatures:
         features = self.store.get(source, extractors, self.chunk)
         return {each.name: one for each, one in zip(extractors, features, strict=True)}
 
+    def describe(
+        self, source: CacheSplit | FolderSource, descriptors: Sequence[Descriptor]
+    ) -> Mapping[str, Features]:
+        """Compute features of a sample of a source, by the descriptors' names.
+
+        They are not kept: that takes seconds, and patches of many images would fill a disk.
+        """
+        chosen = subsample(np.arange(len(source)), MAX_PICTURES)
+        sample = DescribedSample(descriptors, len(chosen))
+        parts = np.split(chosen, range(self.chunk, len(chosen), self.chunk))
+        label = f"{', '.join(sample.vectors)}: {source.description}, batches"
+        batches = (
+            each
+            for part in track(parts, label, len(parts))
+            for each in image_batches(source.select(part.tolist()), self.chunk)
+        )
+        deque(sample.watch(batches), maxlen=0)
+        return sample.vectors
+
 
 def open_references(
     settings: EvaluateParams,
@@ -83,6 +112,7 @@ def open_references(
     """
     _check_unique("extractor", [each.name for each in extractors])
     notes: list[str] = []
+    descriptors = _open_descriptors(settings.metrics, size, notes)
     references = []
     for name in against:
         if name in SPLITS and real.cache:
@@ -91,7 +121,9 @@ def open_references(
                 split = f"the {name} split of the cache: it has {count_noun(count, 'image')}"
                 notes.append(f"nothing against {split}; statistics need {MIN_IMAGES}")
                 continue
-        references.append(_open_reference(name, real, extractors, trained_on))
+        references.append(
+            _open_reference(name, real, extractors, trained_on, [*descriptors.values()], size)
+        )
     _check_unique("reference", [each.tag for each in references])
     notes += [
         f"the {each.facts.what} is of {each.size[1]}x{each.size[0]} pixels, what is judged of "
@@ -102,7 +134,20 @@ def open_references(
     data = None
     if "memorisation" in settings.metrics:
         data = _open_memorisation_data(real, against, trained_on, notes)
-    return References(extractors, references, data, notes)
+    return References(extractors, references, data, descriptors, notes)
+
+
+def _open_descriptors(
+    metrics: Sequence[str], size: Size, notes: list[str]
+) -> dict[str, Descriptor]:
+    descriptors = {}
+    for name in metrics:
+        if pixels := load_metric(name).pixels:
+            try:
+                descriptors[name] = pixels(size)
+            except GanError as error:
+                notes.append(f"no {name} of {error}")
+    return descriptors
 
 
 def _check_unique(kind: str, names: Sequence[str]) -> None:
@@ -112,10 +157,16 @@ def _check_unique(kind: str, names: Sequence[str]) -> None:
 
 
 def _open_reference(
-    name: str, real: RealFeatures, extractors: Sequence[Extractor], trained_on: str | None
+    name: str,
+    real: RealFeatures,
+    extractors: Sequence[Extractor],
+    trained_on: str | None,
+    descriptors: Sequence[Descriptor],
+    described_size: Size,
 ) -> Reference:
     source: CacheSplit | FolderSource | StatisticsFile
     features: dict[str, FeatureSet] = {}
+    described: Mapping[str, Features] = {}
     tag, other, size, count = "", True, None, None
     if Path(name).suffix.lower() == ".npz":
         source, refusals = StatisticsFile.open(Path(name)), []
@@ -136,8 +187,10 @@ def _open_reference(
         else:
             source = FolderSource(Path(name), real.workers)
         features, count, size = real.get(source, extractors), len(source), source.size
+        if descriptors and size == described_size:
+            described = real.describe(source, descriptors)
     facts = ReferenceFacts(what=source.description, digest=source.digest, count=count, other=other)
-    return Reference(tag or source.tag, facts, features, size)
+    return Reference(tag or source.tag, facts, features, size, described)
 
 
 def is_other_data(tag: str) -> bool:
