@@ -44,7 +44,7 @@ PROTOCOL = (
 Floats = NDArray[np.floating]
 
 
-def sliced_wasserstein(a: Floats, b: Floats) -> float:
+def wasserstein_distance(a: Floats, b: Floats) -> float:
     """Mean 1-Wasserstein distance of a (N, D) and b (N, D), projected onto 128 fixed directions.
 
     In the unit of the entries, which are not normalised here. Raises GanError for unequal shapes
@@ -57,7 +57,7 @@ def sliced_wasserstein(a: Floats, b: Floats) -> float:
     directions = np.random.RandomState(SEED).randn(DIRECTIONS, a.shape[1])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     distances = [
-        np.abs(_sorted_projections(a, block) - _sorted_projections(b, block)).mean(dtype=float)
+        np.abs(_sort_projections(a, block) - _sort_projections(b, block)).mean(dtype=float)
         for block in np.split(directions.astype(a.dtype), DIRECTIONS // BLOCK)
     ]
     if not np.isfinite(distances).all():
@@ -65,7 +65,7 @@ def sliced_wasserstein(a: Floats, b: Floats) -> float:
     return float(np.mean(distances))
 
 
-def _sorted_projections(vectors: Floats, directions: Floats) -> Floats:
+def _sort_projections(vectors: Floats, directions: Floats) -> Floats:
     """Projections (n, N) onto n directions, ascending: two such rows are an optimal transport."""
     projections: Floats = directions @ vectors.T
     projections.sort(axis=1)
@@ -132,7 +132,7 @@ def _compare(real: Features, fake: Features, sides: list[int]) -> dict[str, floa
     for index, side in enumerate(sides):
         columns = slice(index * PATCHES * CELLS, (index + 1) * PATCHES * CELLS)
         patches = (normalise(each[:, columns].reshape(-1, 3, PATCH**2)) for each in sets)
-        values[f"sliced_wasserstein_{side}"] = SCALE * sliced_wasserstein(*patches)
+        values[f"sliced_wasserstein_{side}"] = SCALE * wasserstein_distance(*patches)
     return {"sliced_wasserstein": float(np.mean(list(values.values()))), **values}
 
 

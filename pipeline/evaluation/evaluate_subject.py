@@ -93,9 +93,9 @@ def evaluate_subject(
         features = extract_subject_features(
             subject, seed, count, [*extractors, *thumbnails], batch_size, described
         )
-        metrics.add_described(references.descriptors, described)
         for extractor in extractors:
             metrics.add_sample_set(extractor, features[extractor.name])
+        metrics.add_described(references.descriptors, described)
         if data and thumbnails:
             test = _test_memorisation(data, features[Thumbnails.name], metrics)
         statistics.append(features[extractors[0].name].statistics)

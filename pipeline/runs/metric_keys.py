@@ -49,7 +49,8 @@ def read_key(text: str) -> Key:
     prefix, middle, digits, thousands, against, small = match.groups()
     number = next(each for each in load_numbers().values() if prefix in each.prefixes)
     parts, fakes = (middle or "").split("_"), int(digits) * (1000 if thousands else 1)
-    extractor = "_".join(part for part in parts if part not in MARKS) or "inception"
+    named = "_".join(part for part in parts if part not in MARKS)
+    extractor = named or number.extractor or "inception"
     marks = [part for part in parts if part in MARKS]
     aspects = {
         "weights": "raw" if "raw" in marks else "averaged",

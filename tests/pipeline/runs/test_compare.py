@@ -72,11 +72,25 @@ def test_order_of_trust():
         "kd_lite0_10k",
         "coverage_inception_10k",
         "precision_inception_10k",
+        "swd_5k",
+        "swd_5k_holdout_small500",
+        "spectrum_5k",
         "is_5k",
         "memorisation_lite0_5k",
+        "swd_64px_5k",
     ]
     shuffled = random.Random(1).sample(expected, len(expected))
     assert sort_by_trust(shuffled) == expected
+
+
+@pytest.mark.parametrize("name", [name for name, each in load_numbers().items() if each.extractor])
+def test_a_key_of_pixels_names_no_extractor(name):
+    number = load_numbers()[name]
+    key = metric_key(number, number.extractor, 5000, "holdout", None, ("raw",))
+    assert key == f"{number.prefix or name}_raw_5k_holdout"
+    read = read_key(key)
+    assert (read.number, read.aspects["extractor"]) == (number, number.extractor)
+    assert (read.aspects["weights"], read.aspects["real images"]) == ("raw", "holdout")
 
 
 # ranks
