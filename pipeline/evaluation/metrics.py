@@ -53,7 +53,8 @@ def find_obstacle(
     if metric.pixels is None and features is None:
         return f"its statistics are not {extractor}'s"
     if metric.pixels is not None and extractor not in reference.described:
-        return "it compares images of equal size" if reference.size else "it compares images"
+        has = "its images are of another size" if reference.size else "it has statistics only"
+        return f"{has}, and this compares pixels"
     reals = reference.facts.count
     smaller = fakes if reals is None else min(fakes, reals)
     both = f"{fakes:,} fakes against {'an unknown number of' if reals is None else f'{reals:,}'} "

@@ -273,7 +273,23 @@ def test_the_same_images_as_files_or_as_statistics_get_the_same_metrics(
     (key,) = by_file.metrics
     assert by_file.metrics[key] == expected[f"fd_{name}_24_small24"]
     for metric in ("kernel_distance", *PIXELS):
-        assert [note for note in by_file.result.notes if note.startswith(f"no {metric}")]
+        assert [note for note in by_file.result.notes if metric in note]
+
+
+@pytest.mark.slow
+def test_metrics_of_pixels_need_images_of_one_size(checkout, make_params, tmp_path, first):
+    for number in range(8):
+        colour = (30 * number, 200, 10)
+        Image.new("RGB", (40, 48), colour).save(tmp_path / f"{number}.png")
+    params = make_params(SMALL | {"evaluate.metrics": ["frechet_distance", *PIXELS]})
+    found = evaluate_one(Request(ckpt=first, against=[str(tmp_path)]), params, checkout)
+    assert not [key for key in found.metrics if key.startswith(("swd", "spectrum"))]
+    assert any("spectrum_distance" in note and "size" in note for note in found.result.notes)
+    # no pyramid of such images, but a spectrum
+    found = evaluate_one(Request(images=tmp_path, against=[str(tmp_path)]), params, checkout)
+    (key,) = [key for key in found.metrics if key.startswith(("swd", "spectrum"))]
+    assert (key.startswith("spectrum_8_vs_"), found.metrics[key]) == (True, 0)
+    assert any("sliced_wasserstein" in note and "40x48" in note for note in found.result.notes)
 
 
 @pytest.mark.slow
