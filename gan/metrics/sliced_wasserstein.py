@@ -1,7 +1,7 @@
 """Sliced Wasserstein distance of patches from Laplacian pyramids: textures, scale by scale.
 
-Karras et al. 2018 (arXiv:1710.10196), section 5. No network is in it, so that no training can have
-learned to please it. Patches of each set are normalised by that set's own mean and deviation, as
+Karras et al. 2018 (arXiv:1710.10196), section 5. No network is in it, so none that a generator
+could have been trained or chosen to please. Patches of each set are normalised by that set's own mean and deviation, as
 in the paper: a change of the whole set's colours or contrast is not seen.
 """
 
@@ -27,9 +27,9 @@ from gan.metrics.metric import (
 SIDES = (16, 24, 32, 48, 64, 96, 128, 192, 256)  # of images, and so of levels
 COARSEST = 16  # least side of a level
 PATCH = 7
-PATCHES = 8  # of a level of an image; the paper: 128, of which those of one image are alike
+PATCHES = 8  # of a level of an image; the paper has 128, and so less noise
 CELLS = 3 * PATCH**2
-DIRECTIONS = 128  # the paper: 512; the error of fewer is far below that of 5,000 images
+DIRECTIONS = 128  # the paper: 512
 SEED = 2018
 BLOCK = 32  # directions sorted at once
 SCALE = 1000  # the paper's unit: thousandths of a deviation
