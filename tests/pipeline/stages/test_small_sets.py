@@ -142,11 +142,12 @@ def check_outs(result, reports):
 def test_commands_accept_a_run_without_any_metric(
     tmp_path, write_cache, write_params, monkeypatch
 ):
-    """With three images and `allow_small: false` no metric can be computed."""
+    """With three images and `allow_small: false` none of these metrics can be computed."""
     images = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     write_cache(tmp_path / "cache", images)
     save_corners(tmp_path / "weights")
-    write_params(tmp_path / "params.yaml", CHANGES | {"evaluate.allow_small": False})
+    changes = {"evaluate.allow_small": False, "evaluate.metrics": [*BIASED, "kernel_distance"]}
+    write_params(tmp_path / "params.yaml", CHANGES | changes)
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "preprocess.json").write_text('{"train": 3, "holdout": 0}')
     monkeypatch.chdir(tmp_path)
