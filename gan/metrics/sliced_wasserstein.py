@@ -1,8 +1,8 @@
 """Sliced Wasserstein distance of patches from Laplacian pyramids: textures, scale by scale.
 
 Karras et al. 2018 (arXiv:1710.10196), section 5. No network is in it, so none that a generator
-could have been trained or chosen to please. Patches of each set are normalised by that set's own mean and deviation, as
-in the paper: a change of the whole set's colours or contrast is not seen.
+could have been trained or chosen to please. Patches of each set are normalised by that set's own
+mean and deviation, as in the paper: a change of the whole set's colours or contrast is not seen.
 """
 
 import hashlib
