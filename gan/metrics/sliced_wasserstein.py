@@ -32,6 +32,7 @@ CELLS = 3 * PATCH**2
 DIRECTIONS = 128  # the paper: 512
 SEED = 2018
 BLOCK = 32  # directions sorted at once
+PIXELS = 1 << 18  # of images whose pyramids are made at once: more don't fit into a CPU's cache
 SCALE = 1000  # the paper's unit: thousandths of a deviation
 PROTOCOL = (
     f"pixels: uint8, at most {MAX_PICTURES} images a side, evenly spaced, as many of both; "
@@ -154,14 +155,19 @@ def patches_of(size: Size) -> Descriptor:
     if height != width or height not in SIDES:
         raise GanError(f"images of {width}x{height} pixels; it takes squares of "
                        f"{', '.join(map(str, SIDES))} pixels")  # fmt: skip
-    sides = [height]
+    sides, part = [height], max(1, PIXELS // height**2)
     while sides[-1] // 2 >= COARSEST:
         sides.append(sides[-1] // 2)
     return Descriptor(
         "patches",
         len(sides) * PATCHES * CELLS,
         PROTOCOL,
-        lambda images: _describe(images, sides),
+        lambda images: np.concatenate(
+            [
+                _describe(images[start : start + part], sides)
+                for start in range(0, len(images), part)
+            ]
+        ),
         lambda real, fake: _compare(real, fake, sides),
     )
 
