@@ -51,7 +51,7 @@ def prepared(params: Params, size: int) -> tuple[TrainState, Engine]:
     compute = choose_compute("cpu", params.train.precision)
     state = build_state(params.model, size, params.train, compute)
     objective = build_objective(params.train)
-    return state, Engine(params.train, objective, compute, ALONE, LATENT_SIZE)
+    return state, Engine(params.train, objective, compute, ALONE, params.model.latent_size)
 
 
 def recorder(params: Params, cache: TensorCache, engine: Engine, folder: Path) -> Lead:

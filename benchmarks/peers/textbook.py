@@ -25,24 +25,27 @@ def channels(size: int, width: int) -> list[int]:
     return [width * 2**place for place in range(size.bit_length() - 3)]
 
 
-def generator(size: int, width: int) -> nn.Module:
+def generator(size: int, width: int, bias: bool = True) -> nn.Module:
+    """bias: of the layer next to the picture, which the example has not."""
     wide = channels(size, width)[::-1]
     layers = [nn.ConvTranspose2d(LATENT_SIZE, wide[0], 4, 1, 0, bias=False)]
     layers += [nn.BatchNorm2d(wide[0]), nn.ReLU(True)]
     for inner, outer in pairwise(wide):
         layers += [nn.ConvTranspose2d(inner, outer, 4, 2, 1, bias=False)]
         layers += [nn.BatchNorm2d(outer), nn.ReLU(True)]
-    return nn.Sequential(*layers, nn.ConvTranspose2d(wide[-1], 3, 4, 2, 1), nn.Tanh())
+    return nn.Sequential(*layers, nn.ConvTranspose2d(wide[-1], 3, 4, 2, 1, bias=bias), nn.Tanh())
 
 
-def discriminator(size: int, width: int, norm: bool) -> nn.Module:
+def discriminator(size: int, width: int, norm: bool, bias: bool = True) -> nn.Module:
+    """bias: of the first and the last layer, which the example has not."""
     wide = channels(size, width)
-    layers: list[nn.Module] = [nn.Conv2d(3, wide[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=norm)]
+    layers: list[nn.Module] = [nn.Conv2d(3, wide[0], 4, 2, 1, bias=bias)]
+    layers += [nn.LeakyReLU(0.2, inplace=norm)]
     for outer, inner in pairwise(wide):
         layers += [nn.Conv2d(outer, inner, 4, 2, 1, bias=not norm)]
         layers += [nn.BatchNorm2d(inner)] if norm else []
         layers += [nn.LeakyReLU(0.2, inplace=norm)]
-    return nn.Sequential(*layers, nn.Conv2d(wide[-1], 1, 4, 1, 0), nn.Flatten(0))
+    return nn.Sequential(*layers, nn.Conv2d(wide[-1], 1, 4, 1, 0, bias=bias), nn.Flatten(0))
 
 
 def initialise(module: nn.Module) -> None:
@@ -52,13 +55,15 @@ def initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
-def loader(folder: str, size: int) -> "DataLoader[tuple[Tensor, Tensor]]":
+def loader(
+    folder: str, size: int, batch_size: int = BATCH_SIZE
+) -> "DataLoader[tuple[Tensor, Tensor]]":
     """Batches of the pictures in a folder of folders, decoded anew in each epoch."""
     half = (0.5, 0.5, 0.5)
     steps = Compose([Resize(size), CenterCrop(size), ToTensor(), Normalize(half, half)])
     pictures = ImageFolder(folder, steps)
     return DataLoader(
-        pictures, batch_size=BATCH_SIZE, shuffle=True, num_workers=WORKERS, drop_last=True
+        pictures, batch_size=batch_size, shuffle=True, num_workers=WORKERS, drop_last=True
     )
 
 
@@ -109,32 +114,46 @@ class WganGp:
         return -self.critic(fake).mean()
 
 
+class Training:
+    """Both networks with their optimisers; `edge_bias`: see the networks."""
+
+    def __init__(self, size: int, width: int, objective: str, edge_bias: bool = True) -> None:
+        self.maker = generator(size, width, edge_bias)
+        self.critic = discriminator(size, width, objective == "bce", edge_bias)
+        self.maker.apply(initialise)
+        self.critic.apply(initialise)
+        self.losses = Bce(self.critic) if objective == "bce" else WganGp(self.critic)
+        betas = (0.5, 0.999) if objective == "bce" else (0.0, 0.9)
+        networks = self.maker, self.critic
+        self.makers, self.critics = (Adam(each.parameters(), 2e-4, betas) for each in networks)
+
+    def step(self, real: Tensor) -> tuple[Tensor, Tensor]:
+        """Update both networks, from the same fakes; the losses of critic and maker."""
+        self.critic.zero_grad()
+        fake = self.maker(torch.randn(len(real), LATENT_SIZE, 1, 1))
+        of_critic = self.losses.discriminator(real, fake.detach())
+        self.critics.step()
+        self.maker.zero_grad()
+        of_maker = self.losses.generator(fake)
+        of_maker.backward()
+        self.makers.step()
+        return of_critic, of_maker.detach()
+
+
 def train(size: int, width: int, objective: str, folder: str) -> None:
-    """One epoch over the pictures in `folder`; the fakes of a step serve both networks."""
-    maker, critic = generator(size, width), discriminator(size, width, objective == "bce")
-    maker.apply(initialise)
-    critic.apply(initialise)
-    losses = Bce(critic) if objective == "bce" else WganGp(critic)
-    betas = (0.5, 0.999) if objective == "bce" else (0.0, 0.9)
-    makers, critics = (Adam(each.parameters(), 2e-4, betas) for each in (maker, critic))
+    """One epoch over the pictures in `folder`."""
+    training = Training(size, width, objective)
     fixed = torch.randn(64, LATENT_SIZE, 1, 1)
     with timed():
         for number, (real, _) in enumerate(loader(folder, size)):
-            critic.zero_grad()
-            fake = maker(torch.randn(len(real), LATENT_SIZE, 1, 1))
-            of_critic = losses.discriminator(real, fake.detach())
-            critics.step()
-            maker.zero_grad()
-            of_maker = losses.generator(fake)
-            of_maker.backward()
-            makers.step()
+            of_critic, of_maker = training.step(real)
             if number % LOG_EVERY == 0:
                 print(number, of_critic.item(), of_maker.item())
             if number % GRID_EVERY == 0:
-                show(maker, fixed, number)
-        show(maker, fixed, number)
-        torch.save(maker.state_dict(), "generator.pth")
-        torch.save(critic.state_dict(), "discriminator.pth")
+                show(training.maker, fixed, number)
+        show(training.maker, fixed, number)
+        torch.save(training.maker.state_dict(), "generator.pth")
+        torch.save(training.critic.state_dict(), "discriminator.pth")
 
 
 def show(maker: nn.Module, fixed: Tensor, number: int) -> None:

@@ -50,8 +50,10 @@ def networks(size: int, width: int, norm: bool) -> dict[str, Any]:
     }
 
 
-def train(size: int, width: int, objective: str, folder: str) -> None:
-    """One epoch over the pictures in `folder`, with a checkpoint and a grid at its end."""
+def make_trainer(size: int, width: int, objective: str) -> Any:
+    """Its Trainer for one epoch, which ends with a checkpoint and a grid."""
+    os.environ |= {"TENSORBOARD_LOGGING": "0", "VISDOM_LOGGING": "0", "CONSOLE_LOGGING": "1"}
+    mend_make_grid()
     from torchgan import losses
     from torchgan.trainer import Trainer
 
@@ -63,19 +65,22 @@ def train(size: int, width: int, objective: str, folder: str) -> None:
             "WassersteinGradientPenalty",
         ),
     }
-    trainer = Trainer(
+    return Trainer(
         networks(size, width, objective == "bce"),
         [getattr(losses, name)() for name in wanted[objective]],
         device=torch.device("cpu"),
         epochs=1,
         sample_size=64,
     )
+
+
+def train(size: int, width: int, objective: str, folder: str) -> None:
+    """One epoch over the pictures in `folder`."""
+    trainer = make_trainer(size, width, objective)
     with timed():
         trainer(loader(folder, size))
 
 
 if __name__ == "__main__":
-    os.environ |= {"TENSORBOARD_LOGGING": "0", "VISDOM_LOGGING": "0", "CONSOLE_LOGGING": "1"}
     sys.path.append(sys.argv[5])
-    mend_make_grid()
     train(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4])
