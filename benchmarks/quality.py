@@ -13,13 +13,14 @@ textbook  PyTorch's DCGAN example (peers/textbook.py): width 64, batches of 128,
 torchgan  torchgan 0.1.0's Trainer (peers/with_torchgan.py): its networks of width 64 without batch
           norm in the critic, its WGAN-GP loss and penalty, batches of 64; not averaged either
 
-Minutes are wall time of training: steps, batches (the peers' from PNG files, two workers more),
+Minutes are wall time of training: steps, batches (the peers' from PNG files, by two workers more),
 and the measuring of our averaged generator's batch norms. What is drawn, logged and judged is not
 counted, nor is the start. At each mark and at the end fakes, drawn in eval mode from latents that
-nothing else uses, are compared with the hold-out: Lite0's distances, precision and recall. No
+nothing else uses, are compared with the hold-out: by Lite0's features Fréchet and kernel distance,
+precision, recall, density and coverage; by pixels sliced Wasserstein and spectrum distance. No
 snapshot is selected. train.seed is each of --seeds; train.device and init_from do not count.
 
-DIR gets OURS-SEED.json and .png (64 fakes) and so on as soon as each is done, then curves.svg and
+DIR gets RECIPE-SEED.json and .png (64 fakes) as soon as each is done, at last curves.svg and
 results.json. A second start with the same DIR leaves out what is done. The last line is JSON: all
 rows, their means over the seeds, ratios of ours to each peer at the end.
 """
@@ -55,6 +56,7 @@ from gan.features.extraction import (
 )
 from gan.features.statistics import FeatureSet, statistics_of
 from gan.metrics.build import load_metric, number_of
+from gan.metrics.descriptors import DescribedSample
 from gan.params.file import Params, parse_params, parse_yaml, read_text
 from gan.sampling import GRID_COLUMNS, GRID_SEEDS
 from gan.tensor_cache import Images, TensorCache
@@ -69,7 +71,14 @@ from pipeline.training.identity import digest_of
 
 RECIPES = ("ours", "textbook", "torchgan")
 SIZES = (32, 64, 128, 256)  # of the peers' networks
-METRICS = ("frechet_distance", "kernel_distance", "precision_recall")
+METRICS = (
+    "frechet_distance",
+    "kernel_distance",
+    "precision_recall",
+    "sliced_wasserstein",
+    "spectrum_distance",
+)
+DETAILS = ("kd_se", "swd_")  # metrics that stand in the JSON only
 LEAST = 8  # fakes, and images of the hold-out
 CHIEF = "fd_lite0"
 WORKER = "import runpy; runpy.run_module('by_clock', run_name='__main__')"
@@ -83,25 +92,42 @@ class Judge:
 
     def __init__(self, cache: TensorCache, folder: Path) -> None:
         self._extractor = Lite0(torch.device("cpu"))
+        size = cache.size, cache.size
+        metrics = [load_metric(name) for name in METRICS]
+        self._compare = [each.compare for each in metrics if each.compare]
+        self._descriptors = [each.pixels(size) for each in metrics if each.pixels]
         source = CacheSplit(cache, "holdout")
-        (self._real,) = FeatureStore(folder).get(source, [self._extractor], MIN_CHUNK)
+        (self._real,) = FeatureStore(folder, folder).get(source, [self._extractor], MIN_CHUNK)
+        self._described = DescribedSample(self._descriptors, len(source))
+        for _ in self._described.watch(source.batches(MIN_CHUNK)):
+            pass
 
     def __call__(self, fakes: Images) -> dict[str, float]:
+        """Values by the beginnings of metric keys: `fd_lite0`, `swd`."""
         vectors = allocate_features(len(fakes), self._extractor)
-        extract_features(image_batches(fakes, MIN_CHUNK), [self._extractor], [vectors])
+        described = DescribedSample(self._descriptors, len(fakes))
+        batches = described.watch(image_batches(fakes, MIN_CHUNK))
+        extract_features(batches, [self._extractor], [vectors])
         features = FeatureSet(statistics_of(vectors), vectors)
         found: dict[str, float] = {}
-        for name in METRICS:
-            compare = load_metric(name).compare
-            assert compare is not None
-            for key, value in compare(self._real, features).items():
-                found[f"{number_of(key).prefix or key}_{self._extractor.name}"] = value
+        for compare in self._compare:
+            for name, value in compare(self._real, features).items():
+                found[f"{prefix_of(name)}_{self._extractor.name}"] = value
+        for each in self._descriptors:
+            real = self._described.vectors[each.name]
+            for name, value in each.compare(real, described.vectors[each.name]).items():
+                found[prefix_of(name)] = value
         return found
+
+
+def prefix_of(name: str) -> str:
+    """Beginning of a number's metric key."""
+    return number_of(name).prefix or name
 
 
 @dataclass(frozen=True)
 class Contest:
-    """What all recipes have in common. faces: the training images as files, for the peers."""
+    """What all recipes have in common. values: of params.yaml; work: a folder that will go."""
 
     arguments: argparse.Namespace
     cache: TensorCache
@@ -135,6 +161,7 @@ class Contest:
         settings = {
             "minutes": self.minutes,
             "fakes": self.arguments.fakes,
+            "metrics": list(METRICS),
             "threads": self.arguments.threads,
             "cache": self.cache.digest,
             "torch": torch.__version__,
@@ -248,9 +275,9 @@ def show(rows: Sequence[Row], means: Sequence[Row]) -> None:
         Column("images", [count(round(row["images"])) for row in shown]),
     ]
     columns += [
-        Column(key.removesuffix("_lite0").replace("_", "\n"), [figure(row[key]) for row in shown])
+        Column(key.removesuffix("_lite0"), [figure(row[key]) for row in shown])
         for key in numbers_of(rows[0])
-        if key not in ("seconds", "images")
+        if key not in ("seconds", "images") and not key.startswith(DETAILS)
     ]
     print_table(columns, Console())
 
@@ -262,7 +289,9 @@ def check(arguments: argparse.Namespace, cache: TensorCache) -> None:
     if not 1 <= arguments.threads <= cores:
         raise GanError(f"--threads {arguments.threads}: give 1 to {cores}, the cores here")
     if sorted({0.0, *marks, arguments.minutes}) != [0.0, *marks, arguments.minutes]:
-        raise GanError("--marks: give ascending minutes between 0 and --minutes")
+        raise GanError(
+            "--minutes, --marks: give ascending minutes above 0, --minutes the greatest"
+        )
     if unknown := sorted(set(recipes) - set(RECIPES)):
         raise GanError(f"--recipes {unknown[0]}: choose from {', '.join(RECIPES)}")
     if arguments.fakes < LEAST:
@@ -326,7 +355,7 @@ def curve_of(means: Sequence[Row], recipe: str) -> Iterator[tuple[float, float]]
 
 def main() -> None:
     def several(kind: Any) -> Any:
-        return lambda text: [kind(each) for each in text.split(",") if each]
+        return lambda text: list(dict.fromkeys(kind(each) for each in text.split(",")))
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, default=Path("cache"))

@@ -18,7 +18,8 @@ from pipeline.gallery.painter import paint
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 RECIPES = ["ours", "textbook", *(["torchgan"] if find_spec("torchgan") else [])]
-METRICS = {f"{name}_lite0" for name in ("fd", "kd", "precision", "recall", "density", "coverage")}
+METRICS = {"fd", "kd", "precision", "recall", "density", "coverage"}
+METRICS = {*(f"{name}_lite0" for name in METRICS), "swd", "spectrum"}
 
 
 @pytest.fixture(autouse=True)
