@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from jinja2 import Environment
 
-from pipeline.evaluation.format_number import figure
-
 LEFT, RIGHT, TOP, BOTTOM = 62, 530, 34, 230
 COLOURS = ("#0a58ca", "#b3261e", "#19692c", "#8a5300")
 
@@ -46,7 +44,7 @@ def chart(curves: Mapping[str, Sequence[tuple[float, float]]], across: str, up: 
     quarters = [(widest * i / 4, highest * i / 4) for i in range(5)]
     environment = Environment(autoescape=True, trim_blocks=True)
     return environment.from_string(TEMPLATE).render(
-        ticks=[(*place(x, y), figure(x), figure(y)) for x, y in quarters],
+        ticks=[(*place(x, y), f"{x:,.4g}", f"{y:,.4g}") for x, y in quarters],
         curves=[
             (name, colour, [place(*point) for point in points])
             for (name, points), colour in zip(curves.items(), COLOURS, strict=False)
