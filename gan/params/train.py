@@ -42,25 +42,14 @@ class Arguments(TypedDict, total=False):
 class ScheduleParams(Section):
     """Schedule of the learning rate, as a factor on `learning_rate`.
 
-    It rises from 0 during `warm_up` images, and falls from 1 at image `begin` to `floor` at image
-    `end`. These do not depend on the training's length, so that a longer training can resume from
-    a shorter one.
+    It rises from 0 during `warm_up` images. If it is linear or cosine, it stays at 1 for the share
+    `hold` of the training's length, and falls to `floor` at its end.
     """
 
     shape: Literal["constant", "linear", "cosine"]
     warm_up: Images
-    begin: Images
-    end: Images
+    hold: Annotated[float, Field(ge=0, lt=1)]
     floor: Share
-
-    @model_validator(mode="after")
-    def _ends_after_it_begins(self) -> Self:
-        if self.shape != "constant" and self.end <= self.begin:
-            raise ValueError(
-                f"end = {self.end} must be after begin = {self.begin}, in images seen, with "
-                f"shape: {self.shape}"
-            )
-        return self
 
 
 class OptimiserParams(Section):
@@ -123,6 +112,11 @@ class RecipeParams(Section):
                 "layer, pixel or instance"
             )
         return self
+
+    @property
+    def decays(self) -> bool:
+        """Whether a learning rate falls, so that every step depends on the training's length."""
+        return {self.generator.schedule.shape, self.discriminator.schedule.shape} != {"constant"}
 
 
 class AverageParams(Section):
@@ -204,6 +198,7 @@ class TrainParams(Section):
         return self.batch_size * self.recipe.critic_steps
 
     def active(self) -> dict[str, Any]:
-        """Plain values of the params that decide the result: one recipe, without the length."""
-        values = self.model_dump(exclude={"images", "recipes", "keep_checkpoints"})
-        return values | {"recipe": self.recipe.model_dump()}
+        """Plain values of the params that decide a step: one recipe, and the length only if a
+        learning rate falls with it, since a longer training could not resume then."""
+        without = {"recipes", "keep_checkpoints"} | (set() if self.recipe.decays else {"images"})
+        return self.model_dump(exclude=without) | {"recipe": self.recipe.model_dump()}

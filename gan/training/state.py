@@ -147,22 +147,22 @@ def build_optimiser(
     return optimiser
 
 
-def learning_rate_at(params: OptimiserParams, images_seen: int) -> float:
-    """Learning rate of the step at whose end `images_seen` have been seen.
+def learning_rate_at(params: OptimiserParams, images_seen: int, length: int) -> float:
+    """Learning rate of the step at whose end `images_seen` of `length` images have been seen.
 
     The end of a step counts, so that the first step of a warm-up changes the weights.
     """
     schedule = params.schedule
     warm_up = min(1.0, images_seen / schedule.warm_up) if schedule.warm_up else 1.0
-    return params.learning_rate * warm_up * _decay(schedule, images_seen)
+    return params.learning_rate * warm_up * _decay(schedule, images_seen / length)
 
 
-def _decay(schedule: ScheduleParams, images_seen: int) -> float:
-    """Factor from 1 down to `floor`; the cosine as in Loshchilov and Hutter 2017, equation 5."""
+def _decay(schedule: ScheduleParams, share: float) -> float:
+    """Factor from 1 down to `floor`, after a share of the training, which the last step may exceed;
+    the cosine as in Loshchilov and Hutter 2017, equation 5."""
     if schedule.shape == "constant":
         return 1.0
-    passed = (images_seen - schedule.begin) / (schedule.end - schedule.begin)
-    passed = min(1.0, max(0.0, passed))
+    passed = min(1.0, max(0.0, (share - schedule.hold) / (1 - schedule.hold)))
     left = 1 - passed if schedule.shape == "linear" else (1 + math.cos(math.pi * passed)) / 2
     return schedule.floor + (1 - schedule.floor) * left
 

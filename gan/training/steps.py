@@ -161,8 +161,8 @@ def train_step(state: TrainState, engine: Engine, batches: Batches) -> None:
     for learner, optimiser in zip(
         state.learners, (params.recipe.generator, params.recipe.discriminator), strict=True
     ):
-        rate = learning_rate_at(optimiser, start + images) * state.learning_rate_scale
-        set_learning_rate(learner.optimiser, rate)
+        rate = learning_rate_at(optimiser, start + images, params.images)
+        set_learning_rate(learner.optimiser, rate * state.learning_rate_scale)
     metrics: Metrics = {}
     offset, count = engine.world.batch_part(params.batch_size)
     for index in range(steps):

@@ -13,7 +13,7 @@ def digest_of(values: Mapping[str, Any]) -> str:
 
 
 def resume_key(identity: Mapping[str, Any]) -> str:
-    """Name of the progress folder of all trainings of an identity, whatever their length."""
+    """Name of the progress folder of all trainings of an identity, which may differ in length."""
     return digest_of(identity)[:16]
 
 

@@ -35,7 +35,7 @@ class Plan:
     objective: Objective
     warm: WarmStart | None
     identity: dict[str, Any]
-    """Everything that decides the result, except the length."""
+    """Everything that decides a step; the length does only where a learning rate falls with it."""
     run_key: str
 
     @property

@@ -1,7 +1,8 @@
 """Progress folder of a training: outside the outs; a killed training resumes from it.
 
 DVC removes a stage's outs before it runs, so unfinished work can't lie there. The folder's name
-is the resume key: everything that decides the result, except how long the training is.
+is the resume key: everything that decides a step. How long the training is
+does only where a learning rate falls until its end.
 """
 
 import json
@@ -89,7 +90,14 @@ def take_progress_folder(
     with open_progress_folder(progress, plan.identity) as folder:
         if folder.finished.is_file() and int(folder.finished.read_text()) >= length:
             if must_resume:
-                raise GanError("--resume: this training is finished; raise train.images to extend")
+                longer = (
+                    "trains a longer one from its start"
+                    if plan.train.recipe.decays
+                    else "extends it"
+                )
+                raise GanError(
+                    f"--resume: this training is finished; a larger train.images {longer}"
+                )
             folder.clear()
         reached = max(map(folder.images_seen, folder.states), default=0)
         if reached > plan.end:
@@ -142,6 +150,8 @@ def _report_nearest(progress: Path, identity: dict[str, Any], *, must_resume: bo
             found.append(differences(there, identity))
     nearest = min(found, key=len, default=[])
     listed = "; ".join(nearest[:6]) + (" ..." if len(nearest) > 6 else "")
+    if any(each.startswith("train.images:") for each in nearest):
+        listed += " (a learning rate falls until the end, so every length is another training)"
     if must_resume:
         why = f"the unfinished training differs: {listed}" if listed else "there is none"
         raise GanError(f"--resume: {why}")

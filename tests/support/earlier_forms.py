@@ -31,7 +31,7 @@ LEARNING = {
     "optimiser": "adam",
     "learning_rate": 0.0004,
     "arguments": {"betas": [0.5, 0.999]},
-    "schedule": {"shape": "constant", "warm_up": 0, "begin": 0, "end": 0, "floor": 0.0},
+    "schedule": {"shape": "linear", "warm_up": 0, "begin": 64, "end": 192, "floor": 0.1},
 }
 TRAIN = {
     "seed": 1,

@@ -111,6 +111,7 @@ def test_all_mistakes_are_reported_at_once_and_unknown_keys_too():
         ("train.seed", (-1, 2**64), "greater|less"),
         (f"{RECIPE}.label_smoothing", (0.5,), "less than 0.5"),
         (f"{OPTIMISER}.learning_rate", (0.0, "fast", 10**400), "greater|number"),
+        (f"{OPTIMISER}.schedule.hold", (1.0, -0.1), "less than 1|or equal to 0"),
         (f"{OPTIMISER}.arguments.eps", ("small", True, None), "valid number"),
         (f"{OPTIMISER}.arguments.betas", (0.5, [0.5], [0.1, 0.2, 0.3]), "valid list|2 items"),
         (f"{OPTIMISER}.arguments.betas.1", ("x", True, 1.0, float("nan")), "number|less than 1"),
@@ -166,15 +167,6 @@ def test_wgan_gp_without_the_gradient_penalty_is_refused_only_if_it_is_switched_
     assert accept(off).train.objective == "bce"
 
 
-@pytest.mark.parametrize("shape", ["linear", "cosine"])
-def test_a_schedule_ends_after_it_begins_but_a_constant_one(shape):
-    schedule = f"{OPTIMISER}.schedule"
-    changes = {f"{schedule}.begin": 1000, f"{schedule}.end": 1000}
-    message = refusal(edit(changes | {f"{schedule}.shape": shape}))
-    assert f"{schedule}: end = 1000 must be after begin = 1000" in message
-    assert accept(changes).train.recipe.generator.schedule.shape == "constant"
-
-
 @pytest.mark.parametrize(
     ("optimiser", "arguments", "problem"),
     [
@@ -189,6 +181,16 @@ def test_arguments_that_the_optimiser_would_refuse_are_refused(optimiser, argume
     message = refusal(edit(changes))
     assert f"{OPTIMISER}: " in message
     assert problem in message
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_active_values_hold_the_length_only_where_a_learning_rate_falls_with_it(network):
+    length = {"train.images": 10**9}
+    for shape in ("linear", "cosine"):
+        falling = {f"{RECIPE}.{network}.schedule.shape": shape}
+        assert accept(falling).train.active() != accept(falling | length).train.active()
+        other = {f"train.recipes.hinge.{network}.schedule.shape": shape}
+        assert accept(other).train.active() == accept(other | length).train.active()
 
 
 def test_active_values_hold_one_recipe_and_no_length():

@@ -34,7 +34,7 @@ def with_optimiser(name):
     for network in NETWORKS:
         key = f"train.recipes.hinge.{network}"
         changes |= {f"{key}.optimiser": name, f"{key}.arguments": {}}
-        changes |= {f"{key}.schedule.shape": "cosine", f"{key}.schedule.end": 100}
+        changes |= {f"{key}.schedule.shape": "cosine"}
     return changes
 
 

@@ -122,7 +122,7 @@ def test_a_step_changes_its_own_network_only_and_the_scores_as_that_wants(make_p
 
 def test_the_norm_of_the_gradient_is_that_of_the_step_that_it_makes(make_params):
     plain = {"optimiser": "sgd", "learning_rate": 0.5, "arguments": {}}
-    plain["schedule"] = {"shape": "constant", "warm_up": 0, "begin": 0, "end": 0, "floor": 0.0}
+    plain["schedule"] = {"shape": "constant", "warm_up": 0, "hold": 0.0, "floor": 0.0}
     params = make_params(
         {f"train.recipes.hinge.{n}": plain for n in ("generator", "discriminator")}
     )
@@ -174,8 +174,7 @@ EVERYTHING = {
     "train.recipes.relativistic.generator.schedule": {
         "shape": "cosine",
         "warm_up": 50,
-        "begin": 100,
-        "end": 300,
+        "hold": 0.25,
         "floor": 0.1,
     },
     "train.recipes.relativistic.discriminator.optimiser": "rmsprop",
@@ -302,7 +301,7 @@ def test_lazy_penalties_are_due_every_so_many_updates_of_the_discriminator(
 
 
 def test_the_learning_rate_follows_the_schedule_and_the_scale(make_params, noise_images):
-    schedule = {"shape": "linear", "warm_up": 0, "begin": 0, "end": 192, "floor": 0.5}
+    schedule = {"shape": "linear", "warm_up": 0, "hold": 0.0, "floor": 0.5}
     params = make_params({"train.recipes.hinge.generator.schedule": schedule})
     state = fresh(params)
     state.learning_rate_scale = 0.5

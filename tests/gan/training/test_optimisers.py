@@ -11,7 +11,7 @@ from gan.params.train import ARGUMENTS, OptimiserParams
 from gan.training.state import CLASSES, build_optimiser, learning_rate_at, set_learning_rate
 
 CPU = torch.device("cpu")
-CONSTANT = {"shape": "constant", "warm_up": 0, "begin": 0, "end": 0, "floor": 0.0}
+CONSTANT = {"shape": "constant", "warm_up": 0, "hold": 0.0, "floor": 0.0}
 VARIANTS = [
     ("adam", {"betas": [0.5, 0.99], "eps": 1e-6, "weight_decay": 0.1, "amsgrad": True}),
     ("adamw", {"betas": [0.0, 0.9], "weight_decay": 0.2}),
@@ -81,23 +81,25 @@ def test_one_kernel_moves_all_weights_where_torch_has_it(name):
     ("schedule", "seen", "share"),
     [
         # what belongs to the other shapes does not count
-        ({"begin": 5, "end": 6, "floor": 0.1}, 10**9, 1.0),
+        ({"hold": 0.5, "floor": 0.1}, 4000, 1.0),
         *(({"warm_up": 400}, seen, min(1, seen / 400)) for seen in (0, 300, 500)),
         *(
-            ({"shape": shape, "begin": 1000, "end": 3000, "floor": 0.2}, seen, share)
+            ({"shape": shape, "hold": 0.25, "floor": 0.2}, seen, share)
             for shape, seen, share in [
-                ("linear", 1500, 1 - 0.8 / 4),
-                ("linear", 10**9, 0.2),
+                ("linear", 500, 1.0),
+                ("linear", 1750, 1 - 0.8 / 4),
+                ("linear", 4000, 0.2),
+                ("linear", 4005, 0.2),
                 ("cosine", 1000, 1.0),
-                ("cosine", 1500, 0.2 + 0.8 * (1 + math.sqrt(0.5)) / 2),
-                ("cosine", 2000, 0.6),
+                ("cosine", 1750, 0.2 + 0.8 * (1 + math.sqrt(0.5)) / 2),
+                ("cosine", 2500, 0.6),
             ]
         ),
     ],
 )
 def test_a_schedule_rises_from_nothing_and_falls_to_its_floor(schedule, seen, share):
     params = optimiser_params(rate=0.5, **schedule)
-    assert learning_rate_at(params, seen) == pytest.approx(0.5 * share, rel=1e-12)
+    assert learning_rate_at(params, seen, 4000) == pytest.approx(0.5 * share, rel=1e-12)
 
 
 @pytest.mark.parametrize(("name", "arguments"), VARIANTS)

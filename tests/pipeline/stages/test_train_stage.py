@@ -78,6 +78,25 @@ def test_a_longer_training_goes_on_and_a_shorter_one_begins_afresh(
     assert outs(trained) == outs(undisturbed)
 
 
+def test_a_longer_training_whose_learning_rate_falls_begins_afresh_and_says_so(
+    trained, paths, make_params, capfd
+):
+    falling = {"train.recipes.hinge.generator.schedule.shape": "linear", "train.images": 128}
+    stage_runs.train(make_params(falling), trained)
+    assert "a larger train.images trains a longer one from its start" in refusal(
+        make_params(falling), trained, resume=True
+    )
+    longer = make_params(falling | {"train.images": 160})
+    assert "train.images: 128 -> 160" in refusal(longer, trained, resume=True)
+    capfd.readouterr()
+    stage_runs.train(longer, trained)
+    told = capfd.readouterr().err
+    assert "starting afresh: the nearest earlier training differs in train.images: 128 ->" in told
+    assert "every length is another training" in told
+    stage_runs.train(longer, paths)
+    assert outs(trained) == outs(paths)
+
+
 @pytest.mark.parametrize("resume", [True, False])
 def test_a_length_that_an_unfinished_training_is_beyond_is_refused_and_costs_nothing(
     unfinished, make_params, resume
