@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -61,8 +61,19 @@ def parse_params(values: Any, source: str) -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(_describe(each) for each in error.errors())
-        raise GanError(f"{source}: {problems}") from None
+        problems = [_describe(each) for each in error.errors()]
+        if any(each["type"] == "missing" for each in error.errors()):
+            problems.append("`gan params --update` writes the missing keys in")
+        raise GanError(f"{source}: {'; '.join(problems)}") from None
+
+
+def keys_of(problem: Literal["missing", "extra_forbidden"], values: Any) -> list[tuple[str, ...]]:
+    """Keys that are missing in a parsed YAML tree, or unknown, each with those of its sections."""
+    try:
+        Params.model_validate(values)
+    except ValidationError as error:
+        return [tuple(map(str, e["loc"])) for e in error.errors() if e["type"] == problem]
+    return []
 
 
 class _Loader(yaml.SafeLoader):

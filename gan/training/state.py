@@ -158,7 +158,7 @@ def learning_rate_at(params: OptimiserParams, images_seen: int, length: int) -> 
 
 
 def _decay(schedule: ScheduleParams, share: float) -> float:
-    """Factor from 1 down to `floor`, after a share of the training, which the last step may exceed;
+    """Factor from 1 down to `floor`, after a share of the training; the last step may exceed it;
     the cosine as in Loshchilov and Hutter 2017, equation 5."""
     if schedule.shape == "constant":
         return 1.0

@@ -17,21 +17,27 @@ CACHE = Path("cache")
 
 def params(
     preset: Annotated[str, Option(help="Preset to put in; without it, list presets.")] = "",
+    update: Annotated[bool, Option("--update", help="Bring it to this version's keys.")] = False,
     params: ParamsFile = PARAMS,
     out: Annotated[Path | None, Option(help="File to write; may be params.yaml itself.")] = None,
 ) -> None:
-    """List presets, or put one into params.yaml.
+    """List presets, put one into params.yaml, or bring an older params.yaml up to date.
 
     Reads params.yaml. Prints it with size, networks and training of the preset, comments
-    included; or writes it to OUT.
+    included, or writes it to OUT. --update keeps its values, comments and order, prints what it
+    changes, and writes to params.yaml or OUT.
     """
     from gan.errors import GanError
     from pipeline.housekeeping import presets as command
 
-    if preset:
+    if preset and update:
+        raise GanError("--preset and --update: one after the other")
+    if update:
+        command.update(params, out)
+    elif preset:
         command.write(command.compose(preset, params), out)
     elif out is not None:
-        raise GanError("--out goes with --preset; name one")
+        raise GanError("--out goes with --preset or --update; name one")
     else:
         command.show()
 

@@ -87,6 +87,7 @@ def train(
     dry_run: Annotated[
         bool, Option("--dry-run", help="Try a few steps; print memory and time.")
     ] = False,
+    minutes: Annotated[int | None, Option(min=1, help="--dry-run: also what fits in.")] = None,
 ) -> None:
     """Train the GAN, or resume a training that was killed.
 
@@ -97,8 +98,12 @@ def train(
     if dry_run:
         from pipeline.housekeeping.dry_run import describe_dry_run
 
-        echo(describe_dry_run(read(params), here()))
+        echo(describe_dry_run(read(params), here(), minutes))
         return
+    if minutes is not None:
+        from gan.errors import GanError
+
+        raise GanError("--minutes goes with --dry-run, which measures the rate")
     from pipeline.tracking import stage_runs
 
     stage_runs.train(read(params), here(), resume=resume)

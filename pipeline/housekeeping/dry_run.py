@@ -21,8 +21,9 @@ STEPS, SECONDS = 12, 10.0
 """Timed steps, unless they take longer than this: then fewer."""
 
 
-def describe_dry_run(params: Params, paths: Paths) -> str:
-    """Try a few steps; describe networks, memory and time. GanError if the training can't work."""
+def describe_dry_run(params: Params, paths: Paths, minutes: int | None = None) -> str:
+    """Try a few steps; describe networks, memory and time, and the length that fits into `minutes`
+    of training. GanError if the training can't work."""
     plan = make_plan(params.model, params.train, TensorCache.open(paths.cache), paths)
     train, device = plan.train, plan.compute.device
     state = plan.fresh_state()
@@ -42,6 +43,8 @@ def describe_dry_run(params: Params, paths: Paths) -> str:
         "length": f"{train.images:,} images seen, {steps:,} steps",
         "time": f"about {duration}, at {rate:,.1f} images a second",
     }
+    if minutes is not None:
+        lines[f"{minutes} minutes"] = _fit(int(60 * minutes * rate), train.images_per_step)
     text = [f"{key}: {value}" for key, value in lines.items()]
     if (wanted := params.preprocess.size) != plan.cache.size:
         text.append(
@@ -81,3 +84,12 @@ def _time_step(plan: Plan, state: TrainState) -> float:
     if every == 1:
         return median(plain + lazy)
     return median(plain) + max(median(lazy) - median(plain), 0) / every
+
+
+def _fit(images: int, step: int) -> str:
+    """Length of a training of `images`, two digits of it, and the option that sets it."""
+    if images < step:
+        return "too short for a step"
+    unit = 10 ** max(len(str(images)) - 2, 0)
+    length = images // unit * unit
+    return f"train.images = {length:,}; to train it: dvc exp run -S train.images={length}"

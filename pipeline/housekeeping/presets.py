@@ -1,21 +1,44 @@
-"""`gan params`: params.yaml with the settings of a preset, a file in preset_files/."""
+"""`gan params`: params.yaml with the settings of a preset, a file in preset_files/, or with the
+keys of this version."""
 
-import re
 import sys
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from gan.atomic import write_atomically
 from gan.errors import GanError
-from gan.params.file import parse_text, parse_yaml, read_text
+from gan.params.file import keys_of, parse_params, parse_yaml, read_text
 from pipeline.console import tell
-from pipeline.training.identity import flatten
+from pipeline.housekeeping.yaml_text import in_one_line, insert, remove, replace, value_at
 
 PRESETS = Path(__file__).resolve().parent / "preset_files"
 
-REPLACED = ("model", "train")
-"""Sections that a preset replaces, comments included; in others it sets single keys."""
+SHIPPED = "demo"
+"""Preset that is the whole of the shipped params.yaml."""
+
+REPLACED = (
+    *(("model",), ("train",), ("preprocess", "size"), ("preprocess", "faces", "min_side")),
+    *(("preprocess", "filters", "min_side"), ("preprocess", "filters", "min_sharpness")),
+)
+"""Keys that a preset replaces: the networks, the training, and what goes with the size."""
+
+GONE = {
+    "schedule.begin": "schedule.hold = begin / train.images",
+    "schedule.end": "train.images: the schedule ends with the training",
+    "model.generator_width": "model.generator.width",
+    "model.discriminator_width": "model.discriminator.width",
+    "train.average_images": "train.average.half_life",
+    "train.bce": "train.recipes.bce",
+    "train.wgan_gp": "train.recipes.wgan_gp",
+    "train.hinge": "train.recipes.hinge",
+    "evaluate.batch_size": "features.batch_size",
+    "evaluate.inception_sha256": "features.inception_sha256",
+    "evaluate.report_seed": "evaluate.report_seeds",
+}
+"""Ends of keys that earlier versions had, and what replaces them."""
 
 
 def names() -> list[str]:
@@ -46,9 +69,50 @@ def compose(name: str, params: Path) -> str:
         )
     for other in names():  # the file may have been made from one
         before = before.removeprefix(f"{_head(_text(other))}\n")
-    text = f"{_head(_text(name))}\n{_merge(_text(name), before, params)}"
-    parse_text(text, f"{params} with preset {name}")
-    return text
+    preset = _text(name)
+    text, values, settings = before, parse_yaml(before, str(params)), parse_yaml(preset, name)
+    try:
+        for keys in REPLACED:
+            value_at(values, keys[:-1])[keys[-1]] = value = value_at(settings, keys)
+            text = replace(text, keys, preset, value)
+    except (KeyError, TypeError, yaml.YAMLError):
+        raise GanError(
+            f"{params}: {'.'.join(keys)} is not on lines of its own; `gan params --update` writes "
+            "missing keys in"
+        ) from None
+    _check(text, values, f"{params} with preset {name}")
+    return f"{_head(preset)}\n{text}"
+
+
+def update(params: Path, out: Path | None) -> None:
+    """Write the keys that are missing into a params.yaml, and remove those that are gone.
+
+    Says each on a line. GanError, with nothing written, if the file has other mistakes.
+    """
+    text, shipped = read_text(params), _text(SHIPPED)
+    values, settings = parse_yaml(text, str(params)), parse_yaml(shipped, SHIPPED)
+    lines = []
+    try:
+        while missing := keys_of("missing", values):
+            keys, name = missing[0], ".".join(missing[0])
+            value_at(values, keys[:-1])[keys[-1]] = value = value_at(settings, keys)
+            text = insert(text, keys, shipped, value)
+            lines.append(f"added {name}")
+        while unknown := keys_of("extra_forbidden", values):
+            keys, name = unknown[0], ".".join(unknown[0])
+            text = remove(text, keys)
+            old = in_one_line({name: value_at(values, keys[:-1]).pop(keys[-1])})
+            new = next((new for end, new in GONE.items() if name.endswith(end)), "nothing")
+            lines.append(f"removed {old}, replaced by {new}")
+    except (KeyError, yaml.YAMLError):
+        raise GanError(f"{params}: {name} or its section is not written out; do that") from None
+    _check(text, values, str(params))
+    if lines:
+        for line in lines:
+            tell(line)
+        write(text, out or params)
+    else:
+        tell(f"{params}: no key is missing or gone; nothing written")
 
 
 def write(text: str, out: Path | None) -> None:
@@ -70,35 +134,8 @@ def _head(preset: str) -> str:
     return "".join(takewhile(lambda line: line.startswith("#"), lines))
 
 
-def _merge(preset: str, before: str, params: Path) -> str:
-    if not isinstance(parse_yaml(before, str(params)), dict):
-        raise GanError(f"{params}: no sections in it; restore it from Git")
-    settings: dict[str, Any] = parse_yaml(preset, "preset")
-    text = before
-    for section in REPLACED:
-        # up to the next line that is not indented, without blank lines before that
-        whole = re.compile(rf"^{section}:.*?(?=\n*(?:^\S|\Z))", re.MULTILINE | re.DOTALL)
-        new = whole.findall(preset)[0]
-        text = whole.sub(new.replace("\\", r"\\"), text)
-    lines = text.splitlines()
-    _set(lines, 0, "", {key: settings[key] for key in settings.keys() - REPLACED})
-    text = "\n".join(lines).rstrip() + "\n"
-    values = flatten(parse_yaml(text, str(params)))
-    if any(values.get(key) != setting for key, setting in flatten(settings).items()):
-        raise GanError(
-            f"{params}: not a key on each line, indented by two spaces, as this command needs it; "
-            "restore it from Git"
-        )
-    return text
-
-
-def _set(lines: list[str], start: int, indent: str, settings: dict[str, Any]) -> None:
-    """Put values on the lines of their keys, the comments where they were."""
-    for key, value in settings.items():
-        keys = (i for i, line in enumerate(lines) if line.startswith(f"{indent}{key}:"))
-        place = next((i for i in keys if i >= start), len(lines) - 1)
-        if isinstance(value, dict):
-            _set(lines, place + 1, f"{indent}  ", value)
-        else:
-            old, comment = re.fullmatch(r"([^#]*)(.*)", lines[place]).groups()  # type: ignore[union-attr]
-            lines[place] = f"{indent}{key}: {value}".ljust(len(old)) + comment
+def _check(text: str, values: Any, source: str) -> None:
+    """GanError if the values are not valid, or if the text, which was edited, has other ones."""
+    parse_params(values, source)
+    if parse_yaml(text, source) != values:
+        raise GanError(f"{source}: not a key on each line; write it like the shipped params.yaml")

@@ -298,7 +298,7 @@ def test_dry_run_builds_everything_tries_it_and_writes_nothing(
     paths = checkout("dry")
     write_params(paths.root / "params.yaml")
     before = sorted(paths.root.rglob("*"))
-    done = gan("train", "--dry-run", cwd=paths.root)
+    done = gan("train", "--dry-run", "--minutes", "3", cwd=paths.root)
     assert done.returncode == 0, done.stderr
     plain, recipe = done.stdout.split("recipe:\n")
     told = dict(line.split(": ", 1) for line in plain.strip().splitlines())
@@ -308,6 +308,13 @@ def test_dry_run_builds_everything_tries_it_and_writes_nothing(
     sizes = [count_parameters(learner.network) for learner in fresh(make_params()).learners]
     assert told["parameters"] == "generator {:,}, discriminator {:,}".format(*sizes)
     assert {"memory", "time"} <= told.keys()
+    rate = float(told["time"].split(" at ")[1].split()[0].replace(",", ""))
+    length = int(told["3 minutes"].rpartition("train.images=")[2])
+    assert 0.9 * 180 * rate < length <= 180.01 * rate
+    assert int(str(length)[2:] or 0) == 0
+    done = gan("train", "--minutes", "3", cwd=paths.root)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "--dry-run" in done.stderr
     assert sorted(paths.root.rglob("*")) == before
 
 

@@ -1,5 +1,6 @@
 """Presets: params.yaml by `gan params`, and its networks."""
 
+import json
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from pipeline.housekeeping.presets import PRESETS, compose, names, show, write
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SHIPPED = REPOSITORY / "params.yaml"
-NAMES = ["dcgan_bce_96", "r3gan_64", "torchgan_wgan_gp_32"]
+NAMES = ["dcgan_bce_96", "demo", "r3gan_64", "torchgan_wgan_gp_32"]
+SYSTEMS = [name for name in NAMES if name != "demo"]
 CPU = torch.device("cpu")
 NORMS = nn.modules.batchnorm._NormBase | nn.GroupNorm | nn.LayerNorm
 
@@ -70,13 +72,13 @@ def plain_discriminator(widths, side, *, norm):
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * side**2, 1))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SYSTEMS)
 def test_the_output_is_the_file_but_for_keys_and_comments_of_the_preset(text, name):
     def comments(of):
         return [line.partition("#")[2].strip() for line in of.splitlines() if "#" in line]
 
     shipped, own = SHIPPED.read_text(), (PRESETS / f"{name}.yaml").read_text()
-    kept, _, rest = shipped.partition("\nmodel:")
+    kept, _, rest = shipped.split("\n", 1)[1].partition("\nmodel:")  # without demo's title
     rest = rest[rest.index("\nfeatures:") :]
     found, of_preset = comments(text(name)), comments(own)
     assert of_preset[0].startswith(f"{name}: ")
@@ -92,6 +94,10 @@ def test_the_output_is_the_file_but_for_keys_and_comments_of_the_preset(text, na
     assert list(after) == list(before)
 
 
+def test_the_preset_demo_is_the_shipped_file():
+    assert compose("demo", SHIPPED) == SHIPPED.read_text() == (PRESETS / "demo.yaml").read_text()
+
+
 def test_a_preset_replaces_another_one_whole(text, tmp_path):
     file = tmp_path / "params.yaml"
     for before, name in product(NAMES, NAMES):
@@ -100,7 +106,7 @@ def test_a_preset_replaces_another_one_whole(text, tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SYSTEMS)
 def test_filters_and_intervals_follow_size_and_length(params, name):
     shipped, made = load_params(SHIPPED).preprocess, params(name).preprocess
     scale = made.size / shipped.size
@@ -183,8 +189,9 @@ def test_invalid_values_in_replaced_sections_do_not_matter(tmp_path, text):
     ("content", "message"),
     [
         ("", "params.yaml: empty"),
-        ("- 1\n", "no sections"),
-        ("a: 1\n", "a key on each line"),
+        ("- 1\n", "model is not on lines of its own"),
+        ("a: 1\n", "model is not on lines of its own; `gan params --update` writes"),
+        (json.dumps(yaml.safe_load(SHIPPED.read_text())), "train is not on lines of its own"),
     ],
 )
 def test_an_invalid_file_is_refused(tmp_path, content, message):
