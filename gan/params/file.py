@@ -29,6 +29,9 @@ class Params(Section):
 LONGEST_VALUE = 80
 """Characters of a wrong value in an error; the rest is cut off."""
 
+MAX_PROBLEMS = 6
+"""Wrong values that an error names; it counts the others."""
+
 
 def _describe(error: Any) -> str:
     parts = [str(part) for part in error["loc"] if part != "[key]"]
@@ -62,6 +65,8 @@ def parse_params(values: Any, source: str) -> Params:
         return Params.model_validate(values)
     except ValidationError as error:
         problems = [_describe(each) for each in error.errors()]
+        if len(problems) > MAX_PROBLEMS:
+            problems[MAX_PROBLEMS:] = [f"and {len(problems) - MAX_PROBLEMS} more"]
         if any(each["type"] == "missing" for each in error.errors()):
             problems.append("`gan params --update` writes the missing keys in")
         raise GanError(f"{source}: {'; '.join(problems)}") from None
