@@ -9,6 +9,7 @@ import ast
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGES = ("gan", "pipeline")
@@ -68,8 +69,12 @@ def _module_names(node: ast.AST) -> list[str]:
     return []
 
 
+@cache
 def code_digest(entry: str) -> str:
-    """sha256 over names and contents of the closure of `entry`, in the code that is running."""
+    """sha256 over names and contents of the closure of `entry`, in the code that is running.
+
+    Once a process: files that are edited later are not those that run.
+    """
     root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for file in sorted(closure(entry, root)):
