@@ -1,8 +1,8 @@
 """Progress folder of a training: outside the outs; a killed training resumes from it.
 
 DVC removes a stage's outs before it runs, so unfinished work can't lie there. The folder's name
-is the resume key: everything that decides a step. How long the training is
-does only where a learning rate falls until its end.
+is the resume key: everything that decides a step. The training's length does only where a learning
+rate falls until its end.
 """
 
 import json
