@@ -26,7 +26,7 @@ READABLE_FORMATS = (FORMAT, "avatar-gan checkpoint 3", "avatar-gan checkpoint 2"
 LATER_PARAMS: dict[str, dict[str, Any]] = {"generator": {}, "discriminator": {}}
 """Params of the networks that older checkpoints lack, with the values that mean 'as before'."""
 
-GONE_FAMILIES: dict[str, str] = {}
+GONE_FAMILIES = {"upsample": "0.1.0", "resnet": "0.1.0"}
 """Families that were removed, with the last version that reads their checkpoints."""
 
 

@@ -29,7 +29,7 @@ def check(params: NetworkParams, network: str) -> None:
     if params.blocks != 1:
         raise GanError(
             f"model.{network}.blocks = {params.blocks}: family {params.family} has one layer"
-            " a resolution; use upsample or resnet"
+            " a resolution"
         )
 
 

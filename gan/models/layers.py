@@ -1,11 +1,9 @@
 """Building blocks of the networks: norms, activations, the two networks around a family's layers,
 and the initialisation of weights.
 
-A layer is a convolution, a norm and an activation, in this order; in a residual block the
-convolution comes last.
+A layer is a convolution, a norm and an activation, in this order.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -21,15 +19,6 @@ from gan.params.train import RecipeParams
 
 SLOPE = 0.2
 """Slope of leaky_relu for negative numbers."""
-
-GAINS: dict[Activation, float] = {
-    "relu": math.sqrt(2),
-    "leaky_relu": math.sqrt(2 / (1 + SLOPE**2)),
-    "silu": 1.676532,
-    "gelu": 1.533531,
-}
-"""Factors by which the mean square of standard normal numbers survives the activation: He et al.
-2015 (arXiv:1502.01852), equation 10, and the same for smooth functions."""
 
 _ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "relu": lambda: LeakyReLU(0.0),
@@ -63,16 +52,6 @@ class PixelNorm(nn.Module):
             squares = torch.linalg.vecdot(wide, wide)  # half the time of square and mean
             scale = torch.rsqrt(squares / wide.shape[-1] + 1e-8)
             return (wide * scale.unsqueeze(-1)).movedim(-1, 1).to(hidden.dtype)
-
-
-class Convolution(nn.Conv2d):
-    """A convolution that keeps the resolution; its weights are drawn with `gain`."""
-
-    def __init__(
-        self, in_channels: int, out_channels: int, gain: float, side: int = 3, bias: bool = True
-    ) -> None:
-        super().__init__(in_channels, out_channels, side, padding=side // 2, bias=bias)
-        self.gain = gain
 
 
 def activation(kind: Activation) -> nn.Module:
@@ -148,12 +127,6 @@ class LayeredDiscriminator(Discriminator):
     def forward(self, pixels: Tensor) -> Tensor:
         scores: Tensor = self.layers(pixels)
         return scores.squeeze(1)
-
-
-def he_deviation(layer: nn.Module) -> float:
-    """Standard deviation of a layer's initial weights, by fan-in (He et al. 2015, equation 10)."""
-    gain = layer.gain if isinstance(layer, Convolution) else 1.0
-    return gain / math.sqrt(raw_weight(layer)[0].numel())
 
 
 def raw_weight(layer: nn.Module) -> nn.Parameter:

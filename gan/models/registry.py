@@ -6,6 +6,4 @@ Modules are named, not imported: params.yaml is checked against this list withou
 FAMILIES = {
     "antialiased": "gan.models.antialiased",
     "dcgan": "gan.models.dcgan",
-    "upsample": "gan.models.upsample",
-    "resnet": "gan.models.resnet",
 }

@@ -29,12 +29,7 @@ OBJECTIVES = {
     "lsgan": "LSGAN",
     "relativistic": "Relativistic GAN",
 }
-FAMILIES = {
-    "antialiased": "antialiased DCGAN",
-    "dcgan": "DCGAN",
-    "upsample": "upsampling",
-    "resnet": "ResNet",
-}
+FAMILIES = {"antialiased": "antialiased DCGAN", "dcgan": "DCGAN"}
 
 
 def describe_training(run: Run, lineage: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ LINEAGE = {
         "model": {
             "latent_size": 8,
             "generator": {"family": "dcgan", "width": 4},
-            "discriminator": {"family": "resnet", "width": 6},
+            "discriminator": {"family": "antialiased", "width": 6},
         },
         "train": {"objective": "hinge", "batch_size": 8, "seed": 1, "init_from": ""},
         "cache_digest": "d" * 64,

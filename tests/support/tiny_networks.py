@@ -9,7 +9,7 @@ from gan.models.interfaces import Discriminator, Generator
 from gan.params.model import DiscriminatorParams, GeneratorParams, ModelParams
 from gan.params.train import RecipeParams
 
-FAMILIES = ("antialiased", "dcgan", "upsample", "resnet")
+FAMILIES = ("antialiased", "dcgan")
 SIZES = (32, 48, 64, 96, 128, 192, 256)
 NORMS = ("none", "batch", "instance", "layer", "pixel")
 ACTIVATIONS = ("relu", "leaky_relu", "silu", "gelu")

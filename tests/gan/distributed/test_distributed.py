@@ -128,7 +128,6 @@ TRAININGS = {
         "train.recipes.wgan_gp.critic_steps": 2,
         "train.recipes.wgan_gp.discriminator_norm": "layer",
         "model.generator.norm": "layer",
-        "model.generator.family": "upsample",
     },
     "relativistic, lazy r1 and r2, everything shown": {
         "train.objective": "relativistic",

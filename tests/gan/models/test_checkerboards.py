@@ -1,4 +1,4 @@
-"""Patterns of period 2: transposed and strided convolutions make them, plain ones do not."""
+"""Patterns of period 2: transposed and strided convolutions make them, filtered ones do not."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def flat_gradient(family):
 
 @pytest.mark.parametrize("norm", ["none", "batch", "pixel"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_only_transposed_and_strided_convolutions_make_patterns_of_flat_inputs(family, norm):
+def test_patterns_of_flat_inputs_are_made_by_strides_and_gone_after_a_low_pass(family, norm):
     response = flat_response(family, norm)
     assert response.abs().max() > 0
     pattern = period_2(response)
@@ -47,6 +47,4 @@ def test_only_transposed_and_strided_convolutions_make_patterns_of_flat_inputs(f
     assert flat == (family != "dcgan")
     gradient = flat_gradient(family)
     assert gradient.abs().max() > 0
-    pattern = period_2(gradient)
-    strided = family in ("dcgan", "antialiased")  # one discriminator for both
-    assert pattern > 0.05 if strided else pattern < 1e-9
+    assert period_2(gradient) > 0.05  # one discriminator for both

@@ -101,7 +101,7 @@ def test_all_mistakes_are_reported_at_once_and_unknown_keys_too():
         ("preprocess.size", (50, "64"), "32, 48, 64, 96, 128, 192 or 256"),
         ("model", (5,), "must be a section, with keys"),
         ("model.latent_size", (0, 4097), "or equal to"),
-        ("model.generator.family", ("vit", ""), f"must be one of {', '.join(FAMILIES)}"),
+        ("model.generator.family", ("resnet", ""), f"must be one of {', '.join(FAMILIES)}"),
         ("model.generator.first_norm", ("yes", 1), "boolean"),
         ("preprocess.faces.detector", ("none",), "'animeface', 'cascade' or 'boxes'"),
         ("preprocess.filters.min_sharpness", (float("nan"), float("inf")), "finite number"),

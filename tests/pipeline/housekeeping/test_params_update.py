@@ -122,15 +122,15 @@ def test_a_key_comes_back_where_and_as_it_was(start, stop, tmp_path, capsys):
 
 
 def test_what_is_gone_is_said_with_its_value_and_what_replaces_it(tmp_path, capsys):
-    old = image_counts(compose("r3gan_64", SHIPPED)).replace("hold: 0.0\n", "begin: 7\n")
+    old = image_counts(compose("dcgan_bce_96", SHIPPED)).replace("begin: 0", "begin: 7", 1)
     old = old.replace("evaluate:\n", "evaluate:\n  report_seed: 2\n  colour: mauve  # a mistake\n")
     text, said = run_update(tmp_path, old, capsys)
-    key = "train.recipes.relativistic.generator.schedule"
+    key = "train.recipes.bce.generator.schedule"
     assert f"added {key}.hold" in said
     assert f"removed {key}.begin: 7, replaced by schedule.hold = begin / train.images" in said
     assert "removed evaluate.report_seed: 2, replaced by evaluate.report_seeds" in said
     assert "removed evaluate.colour: mauve, replaced by nothing" in said
-    assert text == compose("r3gan_64", SHIPPED)
+    assert text == compose("dcgan_bce_96", SHIPPED)
 
 
 def test_other_indents_and_flow_mappings_are_understood(tmp_path, capsys):

@@ -10,21 +10,20 @@ import yaml
 from torch import nn
 
 from gan.errors import GanError
-from gan.models.interfaces import build_discriminator, build_generator, plan_resolutions
+from gan.models.interfaces import build_discriminator, build_generator
 from gan.params.file import load_params, parse_text
 from pipeline.housekeeping.presets import PRESETS, compose, names, show, write
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SHIPPED = REPOSITORY / "params.yaml"
-NAMES = ["dcgan_bce_96", "demo", "r3gan_64", "torchgan_wgan_gp_32"]
+NAMES = ["dcgan_bce_96", "demo", "torchgan_wgan_gp_32"]
 SYSTEMS = [name for name in NAMES if name != "demo"]
 CPU = torch.device("cpu")
-NORMS = nn.modules.batchnorm._NormBase | nn.GroupNorm | nn.LayerNorm
 
 
 @pytest.fixture(scope="module")
 def text():
-    """text("r3gan_64"): the shipped params.yaml with that preset."""
+    """text("dcgan_bce_96"): the shipped params.yaml with that preset."""
     texts = {name: compose(name, SHIPPED) for name in NAMES}
     return texts.__getitem__
 
@@ -140,26 +139,6 @@ def test_dcgan_and_torchgan_have_their_networks_and_wgan_gp_no_batch_norm_in_the
     assert discriminator.uses_batch_statistics
 
 
-def test_r3gan_at_64_pixels_has_two_blocks_a_resolution_and_no_norm(params):
-    made = params("r3gan_64")
-    with torch.device("meta"):
-        networks = networks_of(made)
-        assert networks[0](torch.empty(2, 64)).shape == (2, 3, 64, 64)
-        assert networks[1](torch.empty(2, 3, 64, 64)).shape == (2,)
-    for network in networks:
-        layers = list(network.modules())
-        blocks = [m for m in network.modules() if type(m).__name__ == "Residual"]
-        assert len(blocks) == 2 * plan_resolutions(64)[1]
-        slopes = {layer.negative_slope for layer in layers if isinstance(layer, nn.LeakyReLU)}
-        assert slopes == {0.2}
-        assert not [layer for layer in layers if isinstance(layer, NORMS | nn.Tanh)]
-        convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
-        assert {layer.kernel_size for layer in convolutions} == {(3, 3), (1, 1)}
-        assert max(max(layer.weight.shape[:2]) for layer in convolutions) == 512
-    assert made.model.generator.last == "none"
-    assert not networks[1].uses_batch_statistics
-
-
 def test_the_list_has_a_line_for_each_preset(capsys):
     show()
     lines = capsys.readouterr().out.splitlines()
@@ -173,8 +152,8 @@ def test_an_unknown_preset_and_invalid_values_in_other_sections_are_named(tmp_pa
             compose(name, SHIPPED)
     file = tmp_path / "params.yaml"
     file.write_text(SHIPPED.read_text().replace("holdout: 0.1 ", "holdout: 1.5 "))
-    with pytest.raises(GanError, match=r"r3gan_64: preprocess.holdout = "):
-        compose("r3gan_64", file)
+    with pytest.raises(GanError, match=r"dcgan_bce_96: preprocess.holdout = "):
+        compose("dcgan_bce_96", file)
 
 
 def test_invalid_values_in_replaced_sections_do_not_matter(tmp_path, text):
@@ -182,7 +161,7 @@ def test_invalid_values_in_replaced_sections_do_not_matter(tmp_path, text):
     before, _, rest = SHIPPED.read_text().partition("\nmodel:")
     old = "\nmodel:\n  generator_width: 24\n\ntrain:\n  bce: {betas: [0.5, 0.9]}\n"
     file.write_text(before + old + rest[rest.index("\nfeatures:") :])
-    assert yaml.safe_load(compose("r3gan_64", file)) == yaml.safe_load(text("r3gan_64"))
+    assert yaml.safe_load(compose("dcgan_bce_96", file)) == yaml.safe_load(text("dcgan_bce_96"))
 
 
 @pytest.mark.parametrize(
@@ -198,14 +177,14 @@ def test_an_invalid_file_is_refused(tmp_path, content, message):
     file = tmp_path / "params.yaml"
     file.write_text(content)
     with pytest.raises(GanError, match=message) as caught:
-        compose("r3gan_64", file)
+        compose("dcgan_bce_96", file)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.slow
 def test_the_command_prints_a_preset_and_refuses_in_one_line(gan, text):
     shipped = ("--params", SHIPPED)
-    assert gan("params", "--preset", "r3gan_64", *shipped).stdout == text("r3gan_64")
+    assert gan("params", "--preset", "dcgan_bce_96", *shipped).stdout == text("dcgan_bce_96")
     for arguments in (["--preset", "foo", *shipped], ["--out", "x"]):
         done = gan("params", *arguments)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)

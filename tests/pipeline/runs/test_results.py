@@ -61,13 +61,13 @@ def test_a_section_lists_only_settings_that_are_on(paths, tmp_path):
     recipe["penalties"] |= {"r1": 0.5, "r2": 0.0, "every": 4}
     recipe["generator"] |= {"optimiser": "sgd", "learning_rate": 0.1, "arguments": {}}
     recipe["discriminator"]["schedule"] |= {"shape": "linear", "hold": 0.5}
-    values["model"]["generator"] |= {"family": "resnet", "width": 7}
+    values["model"]["generator"] |= {"family": "antialiased", "width": 7}
     file.write_text(yaml.safe_dump(values))
     results.add("a", paths, tmp_path / "docs")
     page = results.page(tmp_path / "docs")
     settings = "(critic_steps 1, discriminator_norm none, penalties.r1 0.5, penalties.every 4); "
     assert f"Objective `relativistic` {settings}" in page
-    assert "; generator resnet of width 7, sgd at 0.1; " in page
+    assert "; generator antialiased of width 7, sgd at 0.1; " in page
     schedule = "floor 0.0, hold 0.5, shape linear, warm_up 0"
     adam = f"adam at 0.0002 (betas [0.0, 0.99], {schedule})"
     assert f"; discriminator dcgan of width 24, {adam}; batch 8, 64 px, seed 1; " in page

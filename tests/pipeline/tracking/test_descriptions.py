@@ -8,7 +8,7 @@ from pipeline.tracking.mlflow.writer import source_url
 
 @pytest.fixture
 def lineage(make_params):
-    params = make_params({"train.objective": "wgan_gp", "model.generator.family": "resnet"})
+    params = make_params({"train.objective": "wgan_gp", "model.generator.family": "antialiased"})
     return {
         "decided": {
             "model": params.model.model_dump(),
@@ -26,14 +26,15 @@ def lineage(make_params):
 
 def test_a_training_is_described_in_one_sentence_and_known_facts(lineage):
     assert training_sentence(lineage) == (
-        "WGAN-GP on 4,603 avatars of 64 px from the embedded gallery: generator ResNet of width 4 "
-        "against discriminator DCGAN of width 4, 36,000 images in batches of 8, seed 1."
+        "WGAN-GP on 4,603 avatars of 64 px from the embedded gallery: generator antialiased "
+        "DCGAN of width 4 against discriminator DCGAN of width 4, 36,000 images in batches "
+        "of 8, seed 1."
     )
     facts = training_description(lineage)
     for fact in ("embedded", "CC0-1.0", "e" * 12, "c" * 12):
         assert f"`{fact}`" in facts
     lineage["decided"]["model"]["generator"]["family"] = "dcgan"
-    assert "ResNet" not in training_sentence(lineage)
+    assert "antialiased" not in training_sentence(lineage)
     lineage["decided"]["train"]["objective"] = "brand_new"  # of a later version
     assert training_sentence(lineage).startswith("brand_new on 4,603 avatars")
     lineage |= {"source": {}, "licences": {}, "snapshot": ""}
