@@ -67,6 +67,14 @@ def _kernels(network):
     return [tuple(each.shape) for each in network.parameters() if each.ndim == 4]
 
 
+def assert_adam_s_first_step(network, stepped):
+    """It is the learning rate, against the sign of the gradient."""
+    for before, after in zip(network.parameters(), stepped.parameters(), strict=True):
+        clear = before.grad.abs() > 1e-4
+        moved = (before - after).detach()[clear]
+        torch.testing.assert_close(moved, 2e-4 * before.grad.sign()[clear], rtol=2e-3, atol=1e-7)
+
+
 def test_a_step_of_the_textbook_is_that_of_pytorch_s_example():
     from peers.textbook import Training
 
@@ -81,20 +89,13 @@ def test_a_step_of_the_textbook_is_that_of_pytorch_s_example():
     torch.set_rng_state(state)
     of_critic, of_maker = training.step(real)
     assert float(of_critic) == pytest.approx(loss.item(), rel=1e-5)
-    # Adam's first step is the learning rate, against the sign of the gradient
-    for before, after in zip(critic.parameters(), training.critic.parameters(), strict=True):
-        clear = before.grad.abs() > 1e-4
-        moved = (before - after).detach()[clear]
-        torch.testing.assert_close(moved, 2e-4 * before.grad.sign()[clear], rtol=2e-3, atol=1e-7)
-        before.data.copy_(after)
+    assert_adam_s_first_step(critic, training.critic)
+    critic.load_state_dict(training.critic.state_dict())
     # the maker learns from the same fakes, judged by the critic as it is now
     against = softplus(-critic(fake)).mean()
     against.backward()
     assert float(of_maker) == pytest.approx(against.item(), rel=1e-5)
-    for before, after in zip(maker.parameters(), training.maker.parameters(), strict=True):
-        clear = before.grad.abs() > 1e-4
-        moved = (before - after).detach()[clear]
-        torch.testing.assert_close(moved, 2e-4 * before.grad.sign()[clear], rtol=2e-3, atol=1e-7)
+    assert_adam_s_first_step(maker, training.maker)
 
 
 def test_ours_trains_as_the_engine_does(cache, make_params):

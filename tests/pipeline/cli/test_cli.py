@@ -31,11 +31,6 @@ def test_help_lists_the_commands_in_the_order_of_the_pipeline_and_imports_nothin
         assert f"'{heavy}'" not in done.stderr
 
 
-def test_the_help_of_a_command_says_what_it_writes():
-    text = CliRunner().invoke(app, ["train", "--help"]).output
-    assert all(word in text for word in ("models/snapshots/", "models/final.pt", "losses.tsv"))
-
-
 def mistake(done, *words):
     assert done.returncode not in (0, None)
     assert done.stderr.startswith("gan: ")
@@ -44,13 +39,9 @@ def mistake(done, *words):
         assert word in done.stderr
 
 
-def test_wrong_or_unreadable_params_are_one_line(gan, write_params, tmp_path):
+def test_wrong_params_are_one_line(gan, write_params, tmp_path):
     write_params(tmp_path / "params.yaml", {"preprocess.size": 50})
     mistake(gan("train"), "preprocess.size = 50", "128, 192 or 256")
-    (tmp_path / "params.yaml").write_text("a: [")
-    mistake(gan("train"), "not valid YAML")
-    mistake(gan("train", "--params", tmp_path), "cannot be read")
-    mistake(gan("train", "--params", tmp_path / "none"), "no such file")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import pytest
 from fault_server import Server
+from local_server import PageServer, picture
 
 from pipeline.crawl.archive.source import Archive
 from pipeline.crawl.http.policy import CrawlPolicy
@@ -35,6 +36,15 @@ def fetch(tmp_path):
         return entries
 
     return make
+
+
+@pytest.fixture
+def site():
+    """Pages to be filled, and 40 pictures, p0.png to p39.png."""
+    with PageServer() as server:
+        for shade in range(40):
+            server.pages[f"p{shade}.png"] = picture(shade)
+        yield server
 
 
 @pytest.fixture

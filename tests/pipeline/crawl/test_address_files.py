@@ -6,7 +6,7 @@ import json
 import tracemalloc
 
 import pytest
-from local_server import PageServer, entries_of, picture
+from local_server import entries_of, picture
 
 from gan.errors import GanError
 from pipeline.crawl.address_files import FromManifest, UrlList, parse_entry
@@ -22,14 +22,6 @@ from pipeline.crawl.storage.journal import JOURNAL, Journal
 from pipeline.crawl.storage.writer import publish
 from pipeline.dataset.layout import MANIFEST
 from pipeline.dataset.manifest import ManifestEntry
-
-
-@pytest.fixture
-def site():
-    with PageServer() as server:
-        for shade in range(12):
-            server.pages[f"p{shade}.png"] = picture(shade)
-        yield server
 
 
 def url_list(site, path, limit=None, **policy):

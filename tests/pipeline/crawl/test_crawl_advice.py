@@ -1,7 +1,6 @@
 """Advice where a crawl brings no image, or not all: another run, or an option, if it helps."""
 
 import pytest
-from local_server import PageServer, picture
 
 from gan.errors import GanError
 from pipeline.crawl.address_files import UrlList
@@ -14,13 +13,6 @@ from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.paths import Paths
 
 AGAIN = "to resume"
-
-
-@pytest.fixture
-def site():
-    with PageServer() as server:
-        server.pages["p.png"] = picture(1)
-        yield server
 
 
 @pytest.fixture
@@ -67,7 +59,7 @@ def test_another_run_is_advised_only_where_it_can_help(site, scrape, path, page,
 def test_a_listing_that_breaks_off_keeps_its_images_and_advises_another_run_where_it_helps(
     site, scrape, capsys, changes, status, said, may_pass
 ):
-    site.pages |= {"list": "<img src=p.png><a href=list2>", "list2": status}
+    site.pages |= {"list": "<img src=p1.png><a href=list2>", "list2": status}
     assert scrape(gallery(site, **changes)).counts["ok"] == 1
     line = capsys.readouterr().err
     assert "warning: the listing broke off: " in line
@@ -87,7 +79,7 @@ def test_the_option_that_allows_a_private_server_is_named(site, scrape, tmp_path
     stranger = CrawlPolicy(site.policy().params)
     listing = HtmlGallery(site.url("list"), ScrapeRequest(image="img"), stranger)
     addresses = tmp_path / "list.txt"
-    addresses.write_text(site.url("p.png"))
+    addresses.write_text(site.url("p1.png"))
     for source in (listing, UrlList(addresses, ScrapeRequest(), stranger)):
         with pytest.raises(GanError, match="address is not public") as caught:
             scrape(source)

@@ -1,7 +1,7 @@
 """Galleries of HTML pages on a real server: what selectors find, in which order, and how many."""
 
 import pytest
-from local_server import PageServer, entries_of, picture
+from local_server import entries_of, picture
 from scrapy.http import HtmlResponse
 
 from gan.errors import GanError
@@ -11,14 +11,6 @@ from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
-
-
-@pytest.fixture
-def site():
-    with PageServer() as server:
-        for shade in range(40):
-            server.pages[f"p{shade}.png"] = picture(shade)
-        yield server
 
 
 def gallery(site, start="", image="img", next="", link="", limit=None, tags="", **policy):

@@ -10,12 +10,10 @@ from itertools import pairwise
 import lxml.html
 import numpy as np
 import pytest
-import torch
 from browser import OPTIONS, chromium
 from evaluation_result import checkpoint_result, crowded_result, folder_result
 from PIL import UnidentifiedImageError
 
-from gan.pixels import to_images
 from pipeline.evaluation.format_number import figure, percent
 from pipeline.evaluation.report import check_result, report_html
 from pipeline.evaluation.result import EvaluationResult
@@ -256,13 +254,6 @@ def test_each_doubt_is_raised_by_its_check(about, state, change):
     assert set(states(result).values()) == {"ok"}
     change(result)
     assert states(result)[about] == state
-
-
-def test_the_page_states_the_quantisation_of_to_images():
-    text = text_of(parse_page(checkpoint_result()))
-    assert "round((x + 1) · 127.5), clipped to 0 to 255" in text
-    pixels = torch.linspace(-1.1, 1.1, 1001)
-    assert torch.equal(to_images(pixels).float(), ((pixels + 1) * 127.5).round().clamp(0, 255))
 
 
 @pytest.mark.parametrize(

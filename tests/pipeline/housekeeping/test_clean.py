@@ -7,19 +7,12 @@ import pytest
 from filelock import FileLock, Timeout
 
 from pipeline.housekeeping import clean
-from pipeline.paths import Paths
 from pipeline.tracking.run import Run
 from pipeline.tracking.run_folder.folder import RunFolder, make_run_folder
 from pipeline.training.identity import digest_of
 from pipeline.training.progress_folder import open_progress_folder
 
 IDENTITY = {"train": {"objective": "bce", "seed": 3}}
-
-
-@pytest.fixture
-def paths(tmp_path, monkeypatch):
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    return Paths(tmp_path)
 
 
 def make_training(paths, unsent=0):

@@ -17,7 +17,7 @@ from dvc_checkouts import ROOT
 from evaluated_runs import write_run
 from filelock import FileLock
 from preprocess_inputs import make_dataset, pictures
-from tracking_stores import apart, copy_store, empty_database
+from tracking_stores import apart, copy_store
 from typer.testing import CliRunner
 
 from gan.errors import GanError
@@ -29,17 +29,15 @@ from pipeline.paths import Paths
 KEY = "a" * 64
 
 
-@pytest.fixture(autouse=True)
-def default_store(tmp_path, monkeypatch):
-    apart(tmp_path, monkeypatch)
+pytestmark = pytest.mark.usefixtures("paths")
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(tmp_path_factory, empty_store):
     """Paths of a store with one finished training, and its id."""
     with pytest.MonkeyPatch.context() as patch:
         paths = apart(tmp_path_factory.mktemp("store"), patch)
-        copy_store(empty_database(tmp_path_factory), paths)
+        copy_store(empty_store, paths)
         file = paths.root / "note.txt"
         file.write_text("kept")
         run_id = write_run(paths, KEY, name="killed one", files={file: "notes"})
@@ -173,8 +171,8 @@ def test_a_file_that_is_no_store_and_a_dead_server_are_wrong(tmp_path, monkeypat
 # leftovers
 
 
-def test_unsent_records_are_counted_except_those_of_running_processes(tmp_path):
-    paths, folder = Paths(tmp_path), tmp_path / "logs" / "spool" / "evaluate-1"
+def test_unsent_records_are_counted_except_those_of_running_processes(paths, tmp_path):
+    folder = tmp_path / "logs" / "spool" / "evaluate-1"
     assert only(doctor.check_records(paths)).level == "ok"
     folder.mkdir(parents=True)
     record = json.dumps({"kind": "tags", "time": 1, "values": {}}) + "\n"
@@ -193,8 +191,7 @@ def test_unsent_records_are_counted_except_those_of_running_processes(tmp_path):
     assert content(tmp_path) == before
 
 
-def test_unfinished_and_running_trainings_are_listed_and_finished_ones_are_not(tmp_path):
-    paths = Paths(tmp_path)
+def test_unfinished_and_running_trainings_are_listed_and_finished_ones_are_not(paths, tmp_path):
     for name in ("aa", "bb", "cc"):
         folder = paths.progress / name
         folder.mkdir(parents=True)
@@ -211,8 +208,9 @@ def test_unfinished_and_running_trainings_are_listed_and_finished_ones_are_not(t
 # tools and files
 
 
-def test_the_machine_is_fine_and_a_folder_a_repository_with_a_commit_or_not(tmp_path, monkeypatch):
-    paths = Paths(tmp_path)
+def test_the_machine_is_fine_and_a_folder_a_repository_with_a_commit_or_not(
+    paths, tmp_path, monkeypatch
+):
     assert only(doctor.check_torch(paths)).level == "ok"
     assert only(doctor.check_repository(paths)).level == "wrong"
     (tmp_path / "dvc.yaml").touch()
@@ -229,8 +227,7 @@ def test_low_disk_space_is_reported(tmp_path, monkeypatch):
         assert only(doctor.check_disk(Paths(tmp_path))).level == level
 
 
-def test_data_is_absent_or_damaged(tmp_path):
-    paths = Paths(tmp_path)
+def test_data_is_absent_or_damaged(paths, tmp_path):
     assert only(doctor.check_data(paths)).level == "note"
     make_dataset(tmp_path, pictures(1))
     assert only(doctor.check_data(paths)).level == "ok"
@@ -239,8 +236,7 @@ def test_data_is_absent_or_damaged(tmp_path):
         only(doctor.check_data(paths))
 
 
-def test_weights_are_absent_wrong_or_ok(tmp_path, write_params):
-    paths = Paths(tmp_path)
+def test_weights_are_absent_wrong_or_ok(paths, tmp_path, write_params):
     assert "gan weights fetch" in only(doctor.check_weights(paths)).text
     paths.weights.mkdir()
     (paths.weights / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"weights")

@@ -11,7 +11,6 @@ import evaluated_runs
 import pytest
 from evaluated_runs import SAME, one_protocol, write_evaluation, write_run
 from rich.console import Console
-from tracking_stores import apart
 
 from gan.metrics.build import load_numbers
 from gan.metrics.metric import metric_key
@@ -275,8 +274,7 @@ def test_one_key_of_each_chief_number_is_shown_and_all_on_request(tmp_path, caps
 
 
 @pytest.mark.slow
-def test_mlflow_runs_and_a_file_are_ranked_as_json(tmp_path, capsys, monkeypatch):
-    paths = apart(tmp_path, monkeypatch)
+def test_mlflow_runs_and_a_file_are_ranked_as_json(paths, tmp_path, capsys):
     metrics = one_protocol(fid_10k=(30.0, 1.0), precision_inception_10k=(0.5, 0.01))
     first = write_run(paths, "1" * 64, metrics, name="one")
     second = write_run(paths, "2" * 64, one_protocol(fid_10k=(31.0, 0.5)), name="two")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from evaluated_runs import SAME, evaluate_run, one_protocol, refusal, write_evaluation, write_run
-from tracking_stores import apart, attach, copy_store, empty_database, serving
+from tracking_stores import apart, attach, copy_store, serving
 
 from gan.checkpoints import Origin, load_generator, save_checkpoint
 from pipeline.paths import Paths
@@ -23,23 +23,12 @@ ONE, TWO, THREE = "1" * 64, "123456" + "2" * 58, "123456" + "3" * 58
 PULLED, OLD, BARE = "4" * 64, "5" * 64, "6" * 64
 
 
-@pytest.fixture
-def paths(tmp_path, monkeypatch):
-    return apart(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def recorded(paths, tmp_path_factory):
-    """Paths with an empty store."""
-    return copy_store(empty_database(tmp_path_factory), paths)
-
-
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(tmp_path_factory, empty_store):
     """Paths of a store with several runs, and their ids; only read."""
     with pytest.MonkeyPatch.context() as patch:
         paths = apart(tmp_path_factory.mktemp("store"), patch)
-        copy_store(empty_database(tmp_path_factory), paths)
+        copy_store(empty_store, paths)
         evaluate_run(paths, PULLED, FID)  # without its training
         ids = {
             "one": write_run(paths, ONE, FID, name="only one"),
@@ -197,49 +186,49 @@ def test_without_a_store_models_are_searched_by_run_key(paths, save, capsys):
 
 
 @pytest.mark.slow
-def test_the_snapshot_that_the_evaluation_chose_comes_before_all_others(recorded, save, tmp_path):
-    save(recorded.models / "final.pt", ONE, 192)
-    early = save(recorded.models / "snapshots" / f"{64:012d}.pt", ONE, 64)
-    run_id = write_run(recorded, ONE, FID, best=64)
-    with checkpoint_of(run_id, recorded) as found:
+def test_the_snapshot_that_the_evaluation_chose_comes_before_all_others(stored, save, tmp_path):
+    save(stored.models / "final.pt", ONE, 192)
+    early = save(stored.models / "snapshots" / f"{64:012d}.pt", ONE, 64)
+    run_id = write_run(stored, ONE, FID, best=64)
+    with checkpoint_of(run_id, stored) as found:
         assert (found.file, found.run_id, found.best) == (early, run_id, True)
         assert found.last_step is not None
     early.unlink()
-    with checkpoint_of(run_id, recorded) as found:
+    with checkpoint_of(run_id, stored) as found:
         assert (found.file.name, found.best) == ("final.pt", False)
     other = save(tmp_path / "000000000064.pt", TWO)
-    write_run(recorded, THREE, files={other: "checkpoints"})
-    assert TWO[:12] in refusal(lambda: load(THREE, recorded))  # an artefact of another training
+    write_run(stored, THREE, files={other: "checkpoints"})
+    assert TWO[:12] in refusal(lambda: load(THREE, stored))  # an artefact of another training
 
 
 @pytest.mark.slow
 def test_a_checkpoint_is_fetched_from_the_artefacts_and_gone_afterwards(
-    recorded, save, tmp_path, capsys
+    stored, save, tmp_path, capsys
 ):
     files = {seen: save(tmp_path / f"{seen:012d}.pt", ONE, seen) for seen in (64, 128, 192)}
-    write_run(recorded, ONE, files=dict.fromkeys(files.values(), "checkpoints"))
-    file, origin = load("hinge 64px", recorded)
+    write_run(stored, ONE, files=dict.fromkeys(files.values(), "checkpoints"))
+    file, origin = load("hinge 64px", stored)
     assert origin.images_seen == 192
     assert not file.exists()
     assert "checkpoints/000000000192.pt" in capsys.readouterr().err
 
-    run = attach(recorded, ONE)
+    run = attach(stored, ONE)
     run.artifact(files[64], "best")
     run.artifact(files[128], "best")
     run.metrics({"best_images_seen": 64}, 192)
     run.flush()
-    assert load(ONE, recorded)[1].images_seen == 64  # the chosen snapshot, not the last one
+    assert load(ONE, stored)[1].images_seen == 64  # the chosen snapshot, not the last one
 
-    local = save(recorded.models / "best.pt", ONE, 64)
-    assert load(ONE, recorded)[0] == local
-    shutil.rmtree(recorded.models)
-    shutil.rmtree(recorded.root / "mlartifacts")
-    assert "no checkpoint" in refusal(lambda: load(ONE, recorded))
+    local = save(stored.models / "best.pt", ONE, 64)
+    assert load(ONE, stored)[0] == local
+    shutil.rmtree(stored.models)
+    shutil.rmtree(stored.root / "mlartifacts")
+    assert "no checkpoint" in refusal(lambda: load(ONE, stored))
 
 
 @pytest.mark.slow
-def test_a_server_is_searched_like_a_file(paths, save, tmp_path, tmp_path_factory, monkeypatch):
-    with serving(tmp_path, empty_database(tmp_path_factory)) as server:
+def test_a_server_is_searched_like_a_file(paths, save, tmp_path, empty_store, monkeypatch):
+    with serving(tmp_path, empty_store) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         saved = save(tmp_path / "000000000064.pt", ONE)
         run_id = write_run(paths, ONE, FID, files={saved: "checkpoints"})

@@ -11,7 +11,7 @@ from datetime import datetime
 import pytest
 from evaluated_runs import evaluate_run, one_protocol, refusal, write_run
 from rich.console import Console
-from tracking_stores import apart, client_of, copy_store, empty_database
+from tracking_stores import apart, client_of, copy_store
 
 from pipeline.paths import Paths
 from pipeline.runs import table as runs_table
@@ -26,17 +26,15 @@ NOW = int(datetime.now().timestamp() * 1000)
 ONE, TWO, THREE = ("1" * 64, "2" * 64, "3" * 64)
 
 
-@pytest.fixture(autouse=True)
-def default_store(tmp_path, monkeypatch):
-    apart(tmp_path, monkeypatch)
+pytestmark = pytest.mark.usefixtures("paths")
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(tmp_path_factory, empty_store):
     """Three trainings, one of them twice, and a run of another stage; only read."""
     with pytest.MonkeyPatch.context() as patch:
         paths = apart(tmp_path_factory.mktemp("store"), patch)
-        copy_store(empty_database(tmp_path_factory), paths)
+        copy_store(empty_store, paths)
         ids = {
             "one": write_run(paths, ONE, one_protocol(fid_10k=(30.0, 1.0)), name="one"),
             "two": write_run(paths, TWO, one_protocol(fid_10k=(20.0, 0.5)), name="two"),

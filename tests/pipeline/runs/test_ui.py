@@ -10,17 +10,12 @@ import zlib
 import psutil
 import pytest
 import requests
-from tracking_stores import apart, attach, client_of, copy_store, empty_database, free_port, python
+from tracking_stores import attach, client_of, free_port, python
 
 from gan.errors import GanError
 from pipeline.runs import ui
 from pipeline.tracking.mlflow.store import MlflowStore, tracking_uri
 from pipeline.tracking.mlflow.ui_view import DESCRIPTION, VIEW_TAG, prepare_view
-
-
-@pytest.fixture
-def paths(tmp_path, monkeypatch):
-    return apart(tmp_path, monkeypatch)
 
 
 def log(paths, metrics):
@@ -31,11 +26,10 @@ def log(paths, metrics):
 
 
 @pytest.fixture
-def recorded(paths, tmp_path_factory):
+def recorded(stored):
     """Paths of a store with a run that has a FID."""
-    copy_store(empty_database(tmp_path_factory), paths)
-    log(paths, {"fid_5k": 12.0})
-    return paths
+    log(stored, {"fid_5k": 12.0})
+    return stored
 
 
 def test_without_runs_it_refuses(paths):
