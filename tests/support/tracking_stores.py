@@ -137,6 +137,12 @@ def database_points(database: Path) -> int:
         return int(connection.execute("SELECT count(*) FROM metrics").fetchone()[0])
 
 
+def execute(paths: Paths, statement: str, *values: str) -> None:
+    """Change the store by a statement of SQL."""
+    with closing(sqlite3.connect(paths.root / "mlflow.db")) as connection, connection:
+        connection.execute(statement, values)
+
+
 def until(condition: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

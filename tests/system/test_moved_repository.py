@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from PIL import Image
-from tracking_stores import apart, begin, images
+from tracking_stores import apart, begin, execute, images
 
 from gan.errors import GanError
 from pipeline.paths import Paths
@@ -71,11 +71,6 @@ def artifact_paths(paths: Paths) -> set[str]:
             for table, column in COLUMNS
             for (place,) in connection.execute(f"SELECT {column} FROM {table}")
         }
-
-
-def execute(paths: Paths, statement: str, *values: str) -> None:
-    with closing(sqlite3.connect(paths.root / "mlflow.db")) as connection, connection:
-        connection.execute(statement, values)
 
 
 def misplaced(paths: Paths) -> str:
@@ -197,6 +192,5 @@ def test_a_uri_is_a_folder_or_none(uri, folder):
 
 
 def test_a_database_of_something_else_is_left_alone(tmp_path):
-    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection, connection:
-        connection.execute("CREATE TABLE experiments (name)")
+    execute(Paths(tmp_path), "CREATE TABLE experiments (name)")
     assert repair_artifact_paths(Paths(tmp_path)) == 0

@@ -3,13 +3,13 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from array_source import ArraySource
 from projecting import Projection, direct
+from tracking_stores import until
 
 from gan.errors import GanError
 from gan.features.statistics import load_statistics, statistics_of
@@ -265,18 +265,11 @@ def finish(process):
     return int(extracted), total, process.stderr.read()
 
 
-def wait_until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 @pytest.mark.slow
 def test_a_kill_in_the_middle_leaves_no_entry_that_looks_whole(store, source, entry, start):
     process = start(100)
     go(process)
-    wait_until(lambda: entry.folder.is_dir() and partial_files(entry.folder))
+    until(lambda: entry.folder.is_dir() and partial_files(entry.folder))
     assert entry.is_locked()
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -293,7 +286,7 @@ def test_a_kill_in_the_middle_leaves_no_entry_that_looks_whole(store, source, en
 def test_a_second_process_waits_with_a_message_and_reads(entry, start):
     first, second = start(0.4), start(0)
     go(first)
-    wait_until(lambda: entry.folder.is_dir() and partial_files(entry.folder))
+    until(lambda: entry.folder.is_dir() and partial_files(entry.folder))
     go(second)
     extracted, total, errors = finish(first)
     extracted_again, total_again, errors_again = finish(second)

@@ -4,11 +4,9 @@ import hashlib
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +15,7 @@ from dvc_checkouts import ROOT
 from evaluated_runs import write_run
 from filelock import FileLock
 from preprocess_inputs import make_dataset, pictures
-from tracking_stores import apart, copy_store
+from tracking_stores import apart, copy_store, execute
 from typer.testing import CliRunner
 
 from gan.errors import GanError
@@ -50,11 +48,6 @@ def copied(store, tmp_path):
     """A copy of that store, next to the original."""
     shutil.copytree(store[0].root, tmp_path / "copy")
     return Paths(tmp_path / "copy")
-
-
-def change_store(paths: Paths, statement: str) -> None:
-    with closing(sqlite3.connect(paths.root / "mlflow.db")) as connection, connection:
-        connection.execute(statement)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -135,7 +128,7 @@ def test_a_copied_store_is_repaired_only_on_request(store, copied, monkeypatch):
 
 @pytest.mark.slow
 def test_a_running_run_without_a_process_is_noted_and_one_with_a_process_is_not(store, copied):
-    change_store(copied, "UPDATE runs SET status = 'RUNNING'")
+    execute(copied, "UPDATE runs SET status = 'RUNNING'")
     idle = list(check_tracker(copied, repair=False))[-1]
     assert idle.level == "note"
     assert f"{store[1][:8]} (killed one)" in idle.text
@@ -149,7 +142,7 @@ def test_a_running_run_without_a_process_is_noted_and_one_with_a_process_is_not(
 
 @pytest.mark.slow
 def test_a_store_of_another_mlflow_is_wrong(copied):
-    change_store(copied, "UPDATE alembic_version SET version_num = '451aebb31d03'")
+    execute(copied, "UPDATE alembic_version SET version_num = '451aebb31d03'")
     (state,) = check_tracker(copied, repair=False)
     assert state.level == "wrong"
     assert "mlflow db upgrade" in state.text

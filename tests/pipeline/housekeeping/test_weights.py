@@ -6,11 +6,11 @@ import os
 import signal
 import socket
 import threading
-import time
 from dataclasses import dataclass, field
 
 import pytest
 import torch
+from tracking_stores import until
 
 from gan.errors import GanError
 from gan.features import inception
@@ -299,10 +299,8 @@ def test_ctrl_c_loses_nothing_and_the_same_command_resumes(gan, write_params, tm
     (tmp_path / "torch.py").write_text("raise ImportError('the commands need no torch')")
     server.answers = [Answer(ends_after=CUT, hangs=True), Answer()]
     process = gan("weights", "fetch", "--url", server.address, wait=False)
-    partial, deadline = tmp_path / "weights" / PARTIAL, time.monotonic() + 60
-    while not (partial.is_file() and partial.stat().st_size > CUT - weights.CHUNK):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    partial = tmp_path / "weights" / PARTIAL
+    until(lambda: partial.is_file() and partial.stat().st_size > CUT - weights.CHUNK)
     process.send_signal(signal.SIGINT)
     _, message = process.communicate(timeout=20)
     assert process.returncode == 130

@@ -4,14 +4,12 @@ import io
 import json
 import math
 import shutil
-import sqlite3
-from contextlib import closing
 from datetime import datetime
 
 import pytest
 from evaluated_runs import evaluate_run, one_protocol, refusal, write_run
 from rich.console import Console
-from tracking_stores import apart, client_of, copy_store
+from tracking_stores import apart, client_of, copy_store, execute
 
 from pipeline.paths import Paths
 from pipeline.runs import table as runs_table
@@ -125,8 +123,7 @@ def test_metrics_parameters_and_tags_can_be_columns_and_unknown_ones_name_the_ne
 @pytest.mark.slow
 def test_a_store_without_trainings_is_an_error(store, capsys, tmp_path):
     shutil.copyfile(store[0].root / "mlflow.db", tmp_path / "mlflow.db")
-    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection, connection:
-        connection.execute("UPDATE runs SET lifecycle_stage = 'deleted'")
+    execute(Paths(tmp_path), "UPDATE runs SET lifecycle_stage = 'deleted'")
     with pytest.raises(UnknownRunError):
         list_runs(Paths(tmp_path), capsys)
 

@@ -26,6 +26,7 @@ from preprocess_inputs import (
     picture,
     pictures,
 )
+from tracking_stores import until
 
 from gan.errors import GanError
 from gan.tensor_cache import TensorCache
@@ -213,13 +214,6 @@ def test_a_full_disk_is_an_error_and_leaves_the_old_cache(paths):
     assert not paths.cache.with_name("cache.staging").exists()
 
 
-def wait_for(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def slow_files():
     """A task of small pictures, then many that take long to decode."""
     large = io.BytesIO()
@@ -249,7 +243,7 @@ def test_a_stopped_run_leaves_no_half_cache_and_no_process(tmp_path, files, stop
     (tmp_path / "old" / "cache").rename(paths.cache)
     staging = paths.cache.with_name("cache.staging")
     process = child(paths.root)
-    wait_for(lambda: has_images(staging))
+    until(lambda: has_images(staging))
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) >= 2
     if stopped == "a worker killed":
@@ -258,7 +252,7 @@ def test_a_stopped_run_leaves_no_half_cache_and_no_process(tmp_path, files, stop
         process.send_signal(signal.SIGKILL if stopped == "killed" else signal.SIGINT)
     _, output = process.communicate(timeout=60)
     assert process.returncode != 0
-    wait_for(lambda: not any(each.is_running() for each in family))
+    until(lambda: not any(each.is_running() for each in family))
     assert contents(paths.cache) == before
     assert staging.exists() == (stopped == "killed")
     if stopped == "a worker killed":
@@ -278,7 +272,7 @@ def test_a_stopped_run_leaves_no_half_cache_and_no_process(tmp_path, files, stop
 def test_ctrl_c_during_the_start_gives_no_traceback_of_a_worker(tmp_path, after):
     paths = make_dataset(tmp_path, slow_files())
     process = child(paths.root, new_group=True)
-    wait_for(lambda: psutil.Process(process.pid).children())
+    until(lambda: psutil.Process(process.pid).children())
     time.sleep(after)
     os.killpg(process.pid, signal.SIGINT)
     _, output = process.communicate(timeout=60)
