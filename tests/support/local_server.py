@@ -17,6 +17,7 @@ from pipeline.crawl.http.address_guard import normalise
 from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.journal import Journal
+from pipeline.crawl.storage.writer import publish
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))["scrape"]
@@ -42,6 +43,13 @@ def entries_of(source, folder, earlier=None):
     with Journal(folder, source.identity, earlier) as journal:
         source.fetch(Sink(journal))
         return [record.entry for record in journal.records()]
+
+
+def fetch_dataset(source, folder, earlier=None, **options):
+    """The dataset of a crawl of `source`, in folder/data."""
+    with Journal(folder / "journal", source.identity, earlier) as journal:
+        source.fetch(Sink(journal, **options))
+        return publish(journal, source.describe, folder / "data", folder / "old")
 
 
 class LocalServer:

@@ -69,6 +69,6 @@ def wait_for(
     """Until `condition` holds, while the process runs."""
     end = time.monotonic() + seconds
     while not condition():
-        assert process.poll() is None, process.communicate()[1]
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.005)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from dvc_checkouts import ROOT, as_json, ran, small_project
+from train_checkouts import wait_for
 
 from pipeline.dataset.dvc_cache import directory_md5
 
@@ -151,14 +152,6 @@ def test_everything_removed_comes_back_identical(repository):
     assert repro(repository) == ["scrape", "preprocess", "reference", "train", "evaluate"]
     assert {name: repository.read(name) for name in before} == before
     assert repository.git("status", "--porcelain") == ""
-
-
-def wait_for(happened, process):
-    deadline = time.monotonic() + 120
-    while not happened():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def states(root):

@@ -6,7 +6,7 @@ import json
 import tracemalloc
 
 import pytest
-from local_server import entries_of, picture
+from local_server import entries_of, fetch_dataset, picture
 
 from gan.errors import GanError
 from pipeline.crawl.address_files import FromManifest, UrlList, parse_entry
@@ -41,12 +41,6 @@ def write(path, text, encoding="utf-8"):
 
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
-
-
-def fetch_dataset(source, folder, known=None):
-    with Journal(folder / "journal", source.identity, known) as journal:
-        source.fetch(Sink(journal))
-        return publish(journal, source.describe, folder / "data", folder / "old")
 
 
 def test_a_text_gives_an_entry_for_each_address_in_its_order(site, tmp_path, capsys):

@@ -7,15 +7,13 @@ import sys
 
 import pytest
 from archive_files import write_folder, write_tar, write_zip
+from local_server import fetch_dataset
 from local_server import picture as png
 from picture_files import png_of
 
 from gan.errors import GanError
 from pipeline.crawl.archive.source import read_pictures
-from pipeline.crawl.image_check import PictureLimits
-from pipeline.crawl.sink import Sink
-from pipeline.crawl.storage.journal import JOURNAL, Journal
-from pipeline.crawl.storage.writer import publish
+from pipeline.crawl.storage.journal import JOURNAL
 
 
 def post(number, **changes):
@@ -244,9 +242,7 @@ def test_an_archive_that_only_grew_continues_its_dataset(tmp_path, archive):
     files = {"b.png": png(1), "b.json": post(1), "c.png": png(2), "bad.png": b"no picture"}
     folder = write_folder(tmp_path / "x", files)
     source = archive(folder)
-    with Journal(tmp_path / "published", source.identity) as journal:
-        source.fetch(Sink(journal, PictureLimits()))
-        dataset = publish(journal, source.describe, tmp_path / "data", tmp_path / "old")
+    dataset = fetch_dataset(source, tmp_path / "published")
     assert set(dataset.source) == {"source", "sha256", "limit", "licence", "counts"}
     assert archive(folder).continues(dataset)
     write_folder(folder, {"a.png": png(3), "bad.png": png(4)})

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from aiohttp import web
 from booru_servers import KEY, USER, DanbooruServer, GelbooruServer, MoebooruServer, PictureServer
-from local_server import entries_of, make_policy
+from local_server import entries_of, fetch_dataset, make_policy
 
 from gan.errors import GanError
 from pipeline.crawl.booru.source import Booru
@@ -17,7 +17,6 @@ from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink, log_entries
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import Journal
-from pipeline.crawl.storage.writer import publish
 from pipeline.dataset.reader import Dataset
 
 SERVERS = {"danbooru": DanbooruServer, "gelbooru": GelbooruServer, "moebooru": MoebooruServer}
@@ -51,12 +50,6 @@ def account(monkeypatch):
 def booru(site, limit=1000, others=(), **options):
     policy = make_policy([each.place for each in (site, *others)], redirects=3)
     return Booru(site.root, ScrapeRequest(limit=limit, **options), policy)
-
-
-def crawl_and_publish(source, root, **options):
-    with Journal(root / "staging", source.identity) as journal:
-        source.fetch(Sink(journal, **options))
-        return publish(journal, source.describe, root / "data", root / "old")
 
 
 def numbers(entries):
@@ -157,7 +150,7 @@ def test_posts_without_a_still_image_are_counted_and_do_not_use_up_the_limit(
 
 def test_a_later_crawl_adds_newer_posts_to_the_dataset_and_asks_for_no_known_file(site, tmp_path):
     fill(site, 30)
-    dataset = crawl_and_publish(booru(site, limit=20), tmp_path)
+    dataset = fetch_dataset(booru(site, limit=20), tmp_path)
     assert dataset.source == {
         "source": f"booru:{site.root}",
         "tags": "",
@@ -349,7 +342,7 @@ def test_credentials_are_sent_with_the_listing_alone_and_are_in_nothing_that_is_
     site.posts[2]["source"] = f"https://artist.example/{KEY}"
     source = booru(site, others=[images], limit=110, api=site.dialect)
     with log_entries(tmp_path / "log.jsonl") as log:
-        crawl_and_publish(source, tmp_path, log=log)
+        fetch_dataset(source, tmp_path, log=log)
     assert len(images.files) == 57
     for each in [*images.requests, *site.requests]:
         is_listing = each in site.requests_of(site.path)
