@@ -12,7 +12,7 @@ from dvc_checkouts import BIN
 from lineage_projects import SEED, SNAPSHOT, set_seed, train_project
 from mlflow import MlflowClient
 from PIL import Image
-from tracking_stores import apart
+from tracking_stores import apart, empty_database
 
 from gan.checkpoints import load_checkpoint
 from gan.errors import GanError
@@ -28,8 +28,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, write_cache, empty_store):
-    return train_project(tmp_path_factory.mktemp("lineage"), write_cache, empty_store)
+def project(tmp_path_factory, write_cache):
+    store = empty_database(tmp_path_factory)
+    return train_project(tmp_path_factory.mktemp("lineage"), write_cache, store)
 
 
 @pytest.fixture
