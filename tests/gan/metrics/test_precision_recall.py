@@ -64,14 +64,6 @@ def test_equal_sets_are_wholly_inside_each_other():
     assert found["density"] == pytest.approx(6 / 5)
 
 
-def test_a_generator_that_drops_one_of_two_modes_loses_half_of_recall_and_coverage():
-    near, far = draw(10, 300, dimensions=2), draw(11, 300, dimensions=2, centre=500.0)
-    found = precision_recall(np.concatenate([near, far]), draw(12, 600, dimensions=2))
-    assert found["precision"] > 0.9
-    assert found["recall"] == pytest.approx(0.5, abs=0.03)
-    assert found["coverage"] == pytest.approx(0.5, abs=0.03)
-
-
 def test_neither_blocks_nor_offsets_change_a_number(monkeypatch):
     real, fake = draw(17, 300), draw(18, 250, centre=0.3)
     before = precision_recall(real, fake)

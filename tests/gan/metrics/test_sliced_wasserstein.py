@@ -24,12 +24,6 @@ KERNEL = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
 CELLS = 3 * PATCH**2
 
 
-@pytest.fixture(scope="module")
-def pictures():
-    """100 pictures of 64 px in colour, no two alike."""
-    return draw(0)
-
-
 def draw(seed, count=100, size=64):
     """Patches of flat colour: as in drawings, most of a fine level is 0 and little is large."""
     noise = np.random.default_rng(seed).normal(size=(count, 3, size, size))
@@ -54,37 +48,21 @@ def directions(dimensions):
 # the distance itself
 
 
-def test_equal_sets_in_any_order_have_distance_0_and_as_many_of_both_are_compared(pictures):
+def test_equal_sets_in_any_order_have_distance_0_and_as_many_of_both_are_compared():
+    pictures = draw(0)
     for other in (pictures[::-1].copy(), pictures[np.arange(20) * 5]):
         assert set(compare(pictures, other).values()) == {0.0}
 
 
-def test_gaussians_of_different_deviations_are_as_far_as_transport_says():
-    # in one dimension N(0, s) and N(0, t) are |s - t| E|z| apart, and any projection is such
-    random = np.random.default_rng(0)
-    a, b = 2 * random.normal(size=(5000, 27)), 5 * random.normal(size=(5000, 27))
-    expected = 3 * math.sqrt(2 / math.pi)
-    assert wasserstein_distance(a, b) == pytest.approx(expected, rel=0.01)
-    assert wasserstein_distance(a.astype(np.float32), b.astype(np.float32)) == pytest.approx(
-        expected, rel=0.01
-    )
-
-
-def test_a_shifted_set_is_as_far_as_the_mean_projection_of_the_shift():
+def test_a_shifted_set_is_as_far_either_way_as_the_mean_projection_of_the_shift():
     random = np.random.default_rng(0)
     a, shift = random.normal(size=(500, 12)), random.normal(size=12)
     expected = np.abs(directions(12) @ shift).mean()
-    assert wasserstein_distance(a, a[::-1] + shift) == pytest.approx(expected, rel=1e-9)
+    for pair in ((a, a[::-1] + shift), (a + shift, a)):
+        assert wasserstein_distance(*pair) == pytest.approx(expected, rel=1e-9)
     # of the unit sphere's mean |coordinate|, which it estimates
     mean = math.exp(math.lgamma(6) - math.lgamma(6.5)) / math.sqrt(math.pi)
     assert expected == pytest.approx(np.linalg.norm(shift) * mean, rel=0.15)
-
-
-def test_it_is_symmetric_and_grows_in_proportion():
-    random = np.random.default_rng(1)
-    a, b = random.normal(size=(200, 9)), random.uniform(size=(200, 9))
-    assert wasserstein_distance(a, b) == wasserstein_distance(b, a)
-    assert wasserstein_distance(3 * a, 3 * b) == pytest.approx(3 * wasserstein_distance(a, b))
 
 
 def test_invalid_sets_are_one_line():
@@ -120,14 +98,16 @@ def test_a_level_is_that_of_the_published_filters():
     assert np.allclose(fine, images - enlarged, atol=1e-12)
 
 
-def test_a_checkerboard_is_in_the_finest_level_alone_and_a_constant_in_the_coarsest(pictures):
-    images, board = pictures[:5].astype(float), 3 * checkerboard(64)
-    before, after = laplacian_pyramid(images, 3), laplacian_pyramid(images + board + 7, 3)
-    for level, shift in enumerate((board, 0, 7)):
-        assert np.allclose(after[level], before[level] + shift, atol=1e-12)
-
-
 # the metric
+
+
+def test_it_grows_with_blur():
+    real, fake = draw(1, size=32), draw(2, size=32).astype(float)
+    blurred = [ndimage.gaussian_filter(fake, (0, 0, width, width)) for width in (0, 0.7, 1.5)]
+    values = [compare(real, np.rint(each).astype(np.uint8)) for each in blurred]
+    finest = [each["sliced_wasserstein_32"] for each in values]
+    assert finest == sorted(finest)
+    assert finest[-1] > 1.5 * finest[0]
 
 
 def test_checkerboards_on_flat_pictures_have_a_closed_form():
@@ -145,30 +125,14 @@ def test_checkerboards_on_flat_pictures_have_a_closed_form():
     assert values["sliced_wasserstein"] == pytest.approx(np.mean(levels))
 
 
-def test_colours_and_contrast_of_a_whole_set_are_normalised_away(pictures):
-    patches = pictures[:, :, :PATCH, :PATCH].reshape(-1, 3, PATCH**2).astype(np.float32)
+def test_colours_and_contrast_of_a_whole_set_are_normalised_away():
+    patches = draw(0)[:, :, :PATCH, :PATCH].reshape(-1, 3, PATCH**2).astype(np.float32)
     scale = np.array([0.5, 2, 3], np.float32)[:, None]
     assert np.allclose(normalise(scale * patches + 11), normalise(patches), atol=1e-3)
     found = normalise(patches).reshape(-1, 3, PATCH**2)
     assert np.allclose(found.mean(axis=(0, 2)), 0, atol=1e-4)
     assert np.allclose(found.std(axis=(0, 2)), 1, atol=1e-4)
     assert np.array_equal(normalise(np.full_like(patches, 5)), np.zeros((len(patches), CELLS)))
-
-
-def test_it_grows_with_blur_and_noise():
-    def soften(images, width):
-        return ndimage.gaussian_filter(images.astype(float), (0, 0, width, width))
-
-    real, fake = draw(1, size=32), draw(2, size=32)
-    soft = soften(real, 2), soften(fake, 2)
-    noise = np.random.default_rng(3).normal(size=fake.shape)
-    blurred = [(real, soften(fake, width)) for width in (0, 0.7, 1.5)]
-    noisy = [(soft[0], np.clip(soft[1] + deviation * noise, 0, 255)) for deviation in (0, 3, 9)]
-    for series in (blurred, noisy):
-        pairs = (np.rint(pair).astype(np.uint8) for pair in series)
-        values = [compare(*pair)["sliced_wasserstein_32"] for pair in pairs]
-        assert values == sorted(values)
-        assert values[-1] > 1.5 * values[0]
 
 
 @pytest.mark.parametrize("size", [32, 48, 96])
