@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from peers import textbook
-from torch import nn
+from torch import Tensor, nn
 from trainers import prepared
 
 from gan.devices import fast_training
@@ -112,6 +112,18 @@ class Ours:
         return self._state.averaged
 
 
+class Peer(nn.Module):
+    """A peer's generator behind the product's interface; it has no truncation."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, latents: Tensor, truncation: float = 1.0) -> Tensor:
+        pixels: Tensor = self.network(latents)
+        return pixels
+
+
 class Textbook:
     """PyTorch's DCGAN example, as it is."""
 
@@ -127,7 +139,8 @@ class Textbook:
             self._training.step(real)
 
     def generator(self) -> nn.Module:
-        return nn.Sequential(nn.Unflatten(1, (self.latent_size, 1, 1)), self._training.maker)
+        maker = self._training.maker
+        return Peer(nn.Sequential(nn.Unflatten(1, (self.latent_size, 1, 1)), maker))
 
 
 class Torchgan:
@@ -146,7 +159,7 @@ class Torchgan:
         self._trainer(Endless(self._loader, clock))
 
     def generator(self) -> nn.Module:
-        return cast(nn.Module, self._trainer.generator)
+        return Peer(self._trainer.generator)
 
 
 CONTESTANTS = {"ours": Ours, "textbook": Textbook, "torchgan": Torchgan}
