@@ -152,6 +152,18 @@ def test_uploads_at_once_have_the_time_that_each_needs_and_leave_the_timeout(
     assert os.environ[TIMEOUT] == "5"
 
 
+def test_a_record_without_a_big_file_does_not_wait_for_an_upload(tmp_path):
+    with (tmp_path / "big").open("wb") as stream:
+        stream.truncate(20 << 20)
+
+    def record():
+        with upload_timeout():
+            return "sent"
+
+    with ThreadPoolExecutor(1) as pool, upload_timeout(tmp_path / "big"):
+        assert pool.submit(record).result(timeout=10) == "sent"
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
