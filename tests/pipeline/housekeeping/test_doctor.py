@@ -76,6 +76,7 @@ def test_a_torch_that_cannot_be_imported_is_one_point_among_others(tmp_path):
     assert "no dvc.yaml" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_an_empty_folder_is_checked_and_stays_empty(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         doctor.run(Paths(tmp_path), repair=True)
