@@ -39,6 +39,8 @@ TINY = {
     "model.discriminator.width": 4,
     "train.images": 192,
     "train.objective": "hinge",
+    "train.recipes.hinge.generator.schedule.shape": "constant",  # a longer one may resume
+    "train.recipes.hinge.discriminator.schedule.shape": "constant",
     "train.batch_size": 8,
     "train.average.half_life": 64,
     "train.device": "cpu",

@@ -21,14 +21,14 @@ def built(tmp_path_factory):
 
 def test_the_differences_are_the_param_that_was_set_and_distances_with_their_change(built):
     difference = as_json(built, "params", "diff", *TWO)
-    assert difference == {"params.yaml": {"train.objective": {"old": "bce", "new": "wgan_gp"}}}
+    assert difference == {"params.yaml": {"train.objective": {"old": "hinge", "new": "wgan_gp"}}}
     difference = as_json(built, "metrics", "diff", *TWO)
     assert list(difference) == ["reports/metrics.json"]
     metrics = difference["reports/metrics.json"]
     distance = metrics["fd_lite0_32_small30"]
     assert distance["diff"] == pytest.approx(distance["new"] - distance["old"])
     keys = {row.data.params["train.objective"]: row.data.tags["run_key"] for row in built.rows()}
-    assert keys["bce"].startswith(metrics["run_key"]["old"])
+    assert keys["hinge"].startswith(metrics["run_key"]["old"])
     assert keys["wgan_gp"].startswith(metrics["run_key"]["new"])
 
 

@@ -44,7 +44,9 @@ from pipeline.training.tracker import Tracker
 
 EARLIER = {
     "preprocess.holdout": 0.25,
+    "model.generator.family": "dcgan",
     "model.generator.width": 4,
+    "model.discriminator.family": "dcgan",
     "train.objective": "bce",
     "train.images": 16,
     "train.recipes.bce.generator.learning_rate": 0.0004,

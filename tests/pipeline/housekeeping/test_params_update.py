@@ -25,7 +25,7 @@ def flat_model(text):
     """The file before networks had sections of their own: train.recipes, metrics, seeds too."""
     text = without(text, "  generator:", "train:")
     text = text.replace(
-        "  latent_size: 128\n", "  latent_size: 99\n  generator_width: 24  # mine\n\n"
+        "  latent_size: 100\n", "  latent_size: 99\n  generator_width: 24  # mine\n\n"
     )
     text = without(text, "  init_from:", "  flip:")
     text = without(text, "  augment:", "  device:")
@@ -151,7 +151,7 @@ def test_other_indents_and_flow_mappings_are_understood(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("latent_size: 128", "latent_size: big", "model.latent_size = 'big'"),
+        ("latent_size: 100", "latent_size: big", "model.latent_size = 'big'"),
         ("  faces:  ", "  faces: 3\n  x:", "preprocess.faces = 3: must be a section"),
         ("model:", "model: [", "not valid YAML"),
         (TEXT, "- 1", "expected sections"),

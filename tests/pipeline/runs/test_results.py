@@ -41,12 +41,12 @@ def test_results_of_runs_are_collected_and_rendered(paths, tmp_path):
     results.add("other", paths, folder)
     results.render(folder)
     facts = json.loads((folder / "hinge-64.json").read_text())
-    assert (facts["minutes"], facts["images_seen"]) == (30.5, 36000)
+    assert (facts["minutes"], facts["images_seen"]) == (30.5, 72000)
     assert (folder / "hinge-64.png").read_bytes() == b"png"
     page = (tmp_path / "docs" / "results.md").read_text()
     head = "| run | fd_lite0_5k_holdout | fid_5k | best_images_seen | images seen | minutes |"
     assert head in page
-    assert "| hinge-64 | 1.23 | - | 24,000 | 36,000 | 30.50 |" in page
+    assert "| hinge-64 | 1.23 | - | 24,000 | 72,000 | 30.50 |" in page
     assert "| other | - | 12.00 | 1 |" in page
     assert "](results/hinge-64.png)" in page
     assert str(tmp_path) not in page
@@ -70,7 +70,7 @@ def test_a_section_lists_only_settings_that_are_on(paths, tmp_path):
     assert "; generator antialiased of width 7, sgd at 0.1; " in page
     schedule = "floor 0.0, hold 0.5, shape linear, warm_up 0"
     adam = f"adam at 0.0002 (betas [0.0, 0.99], {schedule})"
-    assert f"; discriminator dcgan of width 24, {adam}; batch 8, 64 px, seed 1; " in page
+    assert f"; discriminator antialiased of width 24, {adam}; batch 16, 64 px, seed 1; " in page
 
 
 @pytest.mark.parametrize("missing", ["metrics.json", "preprocess.json", "best.png"])

@@ -211,6 +211,7 @@ def test_the_antialiased_family_trains_and_begins_with_its_own_weights(
     assert measured.any()
     begin = {"train.init_from": str(final), "train.images": 16}
     other = new_checkout(tmp_path / "other", train_cache)
-    assert "model.generator.family: antialiased -> dcgan" in refusal(make_params(begin), other)
+    dcgan = make_params(begin | {"model.generator.family": "dcgan"})
+    assert "model.generator.family: antialiased -> dcgan" in refusal(dcgan, other)
     stage_runs.train(make_params(ANTIALIASED | begin), other)
     assert load_checkpoint(other.models / "final.pt")["origin"]["images_seen"] == 16

@@ -8,7 +8,8 @@ from pipeline.tracking.mlflow.writer import source_url
 
 @pytest.fixture
 def lineage(make_params):
-    params = make_params({"train.objective": "wgan_gp", "model.generator.family": "antialiased"})
+    families = {"model.generator.family": "antialiased", "model.discriminator.family": "dcgan"}
+    params = make_params(families | {"train.objective": "wgan_gp"})
     return {
         "decided": {
             "model": params.model.model_dump(),
