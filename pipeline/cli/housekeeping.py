@@ -17,7 +17,7 @@ CACHE = Path("cache")
 
 def params(
     preset: Annotated[str, Option(help="Preset to put in; without it, list presets.")] = "",
-    update: Annotated[bool, Option("--update", help="Bring it to this version's keys.")] = False,
+    update: Annotated[bool, Option("--update", help="Add missing keys, remove old ones.")] = False,
     params: ParamsFile = PARAMS,
     out: Annotated[Path | None, Option(help="File to write; may be params.yaml itself.")] = None,
 ) -> None:

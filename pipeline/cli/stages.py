@@ -87,7 +87,7 @@ def train(
     dry_run: Annotated[
         bool, Option("--dry-run", help="Try a few steps; print memory and time.")
     ] = False,
-    minutes: Annotated[int | None, Option(min=1, help="--dry-run: also what fits in.")] = None,
+    minutes: Annotated[int | None, Option(min=1, help="With --dry-run: images that fit.")] = None,
 ) -> None:
     """Train the GAN, or resume a training that was killed.
 
