@@ -7,7 +7,7 @@ state that a training resumes from. Each holds the sha256 of its own content.
 import hashlib
 import io
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,14 +141,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def read_origin(path: Path, content: dict[str, Any]) -> Origin:
     """Origin in a checkpoint's content, with LATER_PARAMS; GanError if a family has gone."""
     origin = Origin(**content["origin"])
+    model = dict(origin.model)
     for network, later in LATER_PARAMS.items():
-        params = origin.model[network] = later | origin.model[network]
+        params = model[network] = later | model[network]
         if version := GONE_FAMILIES.get(params["family"]):
             raise GanError(
                 f"{path}: its {network} is of family {params['family']!r}, which has gone; version"
                 f" {version} was the last one that reads it"
             )
-    return origin
+    return replace(origin, model=model)
 
 
 def load_generator(path: Path, raw: bool = False) -> tuple[Generator, Origin]:

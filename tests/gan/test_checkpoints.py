@@ -12,6 +12,7 @@ from gan.checkpoints import (
     content_digest,
     load_checkpoint,
     load_generator,
+    read_origin,
     save_checkpoint,
 )
 from gan.errors import GanError
@@ -174,6 +175,9 @@ def test_params_that_came_later_are_filled_in(path, generator, monkeypatch):
     loaded, origin = load_generator(path)
     assert origin == ORIGIN
     assert torch.equal(loaded(torch.ones(4, 8)), generator(torch.ones(4, 8)))
+    content = load_checkpoint(path)
+    read_origin(path, content)
+    assert content_digest(content) == content["sha256"]
     monkeypatch.setitem(LATER_PARAMS, "generator", {})
     assert "do not fit" in refusal(path, load_generator)
 
