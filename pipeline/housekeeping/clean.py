@@ -2,8 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -42,28 +40,21 @@ def run(paths: Paths, *, remove: bool, unsent: bool = False) -> None:
 
 def _clean(folder: Path, description: str, *, remove: bool, unneeded: bool = True) -> None:
     """List a folder of a training or run; with `remove` delete it if it is idle and unneeded."""
-    with hold(folder) as locked:
-        state = "idle" if locked else "in use"
-        if remove and locked and unneeded:
+    try:
+        lock = FileLock(folder / "lock", timeout=0).acquire()
+    except (Timeout, OSError):
+        tell(f"{folder.name}  {description}  in use")
+        return
+    with lock:
+        state = "idle"
+        if remove and unneeded:
             # renamed first: a training that starts meanwhile creates its folder anew
             aside = folder.rename(folder.with_name(f".{folder.name}.removed"))
             shutil.rmtree(aside)
             state = "removed"
-        elif remove and locked:
+        elif remove:
             state = "kept: `gan sync` sends the records, --unsent drops them"
     tell(f"{folder.name}  {description}  {state}")
-
-
-@contextmanager
-def hold(folder: Path) -> Iterator[bool]:
-    """Hold the lock of a training or run folder; False if a process has it."""
-    try:
-        lock = FileLock(folder / "lock", timeout=0).acquire()
-    except (Timeout, OSError):
-        yield False
-        return
-    with lock:
-        yield True
 
 
 def _clean_features(folder: Path, *, remove: bool) -> int:
