@@ -135,7 +135,10 @@ def open_progress_folder(progress: Path, identity: dict[str, Any]) -> Iterator[P
 
 
 def _report_nearest(progress: Path, identity: dict[str, Any], *, must_resume: bool) -> None:
-    """Say how the most similar training of this data differs; with must_resume refuse, of any."""
+    """Say how the most similar training of this data differs; with must_resume refuse, of any.
+
+    Finished ones count too.
+    """
     if any((progress / resume_key(identity)).glob("state-*.pt")):
         return
     found = []
@@ -152,8 +155,8 @@ def _report_nearest(progress: Path, identity: dict[str, Any], *, must_resume: bo
     listed = "; ".join(nearest[:6]) + (" ..." if len(nearest) > 6 else "")
     if any(each.startswith("train.images:") for each in nearest):
         listed += " (a learning rate falls until the end, so every length is another training)"
+    nearest_one = f": the nearest earlier training differs in {listed}" if listed else ""
     if must_resume:
-        why = f"the unfinished training differs: {listed}" if listed else "there is none"
-        raise GanError(f"--resume: {why}")
-    if listed:
-        say(f"starting afresh: the nearest earlier training differs in {listed}")
+        raise GanError(f"--resume: no training with these settings to resume{nearest_one}")
+    if nearest_one:
+        say(f"starting afresh{nearest_one}")

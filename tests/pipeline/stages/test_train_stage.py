@@ -87,7 +87,9 @@ def test_a_longer_training_whose_learning_rate_falls_begins_afresh_and_says_so(
         make_params(falling), trained, resume=True
     )
     longer = make_params(falling | {"train.images": 160})
-    assert "train.images: 128 -> 160" in refusal(longer, trained, resume=True)
+    message = refusal(longer, trained, resume=True)
+    assert "train.images: 128 -> 160" in message
+    assert "unfinished" not in message
     capfd.readouterr()
     stage_runs.train(longer, trained)
     told = capfd.readouterr().err
