@@ -53,8 +53,8 @@ def wasserstein_distance(a: Floats, b: Floats) -> float:
     """
     check_features(a, b, least=1, purpose="sliced Wasserstein distance")
     if len(a) != len(b):
-        raise GanError(f"sliced Wasserstein distance: {len(a)} against {len(b)} vectors; give as "
-                       "many of both")  # fmt: skip
+        counts = f"{len(a)} against {len(b)}"
+        raise GanError(f"sliced Wasserstein distance: {counts} vectors; give as many of both")
     directions = np.random.RandomState(SEED).randn(DIRECTIONS, a.shape[1])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     distances = [
@@ -153,8 +153,8 @@ def patches_of(size: Size) -> Descriptor:
     """The descriptor of images of a size; GanError unless they are square, of a side in SIDES."""
     height, width = size
     if height != width or height not in SIDES:
-        raise GanError(f"images of {width}x{height} pixels; it takes squares of "
-                       f"{', '.join(map(str, SIDES))} pixels")  # fmt: skip
+        allowed = ", ".join(map(str, SIDES))
+        raise GanError(f"images of {width}x{height} pixels; it takes squares of {allowed} pixels")
     sides, part = [height], max(1, PIXELS // height**2)
     while sides[-1] // 2 >= COARSEST:
         sides.append(sides[-1] // 2)
