@@ -19,6 +19,8 @@ PRESETS = Path(__file__).resolve().parent / "preset_files"
 SHIPPED = "demo"
 """Preset that is the whole of the shipped params.yaml."""
 
+METRICS = ("evaluate", "metrics")
+
 REPLACED = (
     *(("model",), ("train",), ("preprocess", "size"), ("preprocess", "faces", "min_side")),
     *(("preprocess", "filters", "min_side"), ("preprocess", "filters", "min_sharpness")),
@@ -87,7 +89,8 @@ def compose(name: str, params: Path) -> str:
 def update(params: Path, out: Path | None) -> None:
     """Write the keys that are missing into a params.yaml, and remove those that are gone.
 
-    Says each on a line. GanError, with nothing written, if the file has other mistakes.
+    Says each on a line, and on one the metrics that it lacks: they are not added, since the list
+    may be short on purpose. GanError, with nothing written, if the file has other mistakes.
     """
     text, shipped = read_text(params), _text(SHIPPED)
     values, settings = parse_yaml(text, str(params)), parse_yaml(shipped, SHIPPED)
@@ -113,6 +116,11 @@ def update(params: Path, out: Path | None) -> None:
         write(text, out or params)
     else:
         tell(f"{params}: no key is missing or gone; nothing written")
+    own = value_at(values, METRICS)
+    if absent := [each for each in value_at(settings, METRICS) if each not in own]:
+        tell(
+            f"{'.'.join(METRICS)}: without {', '.join(absent)}, which the shipped params.yaml has"
+        )
 
 
 def write(text: str, out: Path | None) -> None:

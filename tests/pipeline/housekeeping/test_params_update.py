@@ -133,6 +133,13 @@ def test_what_is_gone_is_said_with_its_value_and_what_replaces_it(tmp_path, caps
     assert text == compose("dcgan_bce_96", SHIPPED)
 
 
+def test_metrics_that_came_later_are_named_and_not_added(tmp_path, capsys):
+    before = without(TEXT, "    - sliced", "    - memorisation")
+    after, said = run_update(tmp_path, before, capsys)
+    assert after == before
+    assert [line for line in said if "sliced_wasserstein, spectrum_distance" in line] == said[1:]
+
+
 def test_other_indents_and_flow_mappings_are_understood(tmp_path, capsys):
     flow = {"near": True, "phash": 3}, {"min_side": 9}
     values = yaml.safe_load(TEXT)
