@@ -37,7 +37,7 @@ def settings(width: int, objective: str, images: int) -> Params:
     model, training = values["model"], values["train"]
     model["latent_size"] = LATENT_SIZE
     for name in ("generator", "discriminator"):
-        model[name] |= {"family": "dcgan", "width": width, "widest": 16, "blocks": 1}
+        model[name] |= {"family": "dcgan", "width": width, "widest": 16}
     model["generator"] |= {"activation": "relu", "norm": "batch", "first_norm": True}
     model["discriminator"]["activation"] = "leaky_relu"
     training |= {"objective": objective, "batch_size": BATCH_SIZE, "images": images}

@@ -26,6 +26,9 @@ READABLE_FORMATS = (FORMAT, "avatar-gan checkpoint 3", "avatar-gan checkpoint 2"
 LATER_PARAMS: dict[str, dict[str, Any]] = {"generator": {}, "discriminator": {}}
 """Params of the networks that older checkpoints lack, with the values that mean 'as before'."""
 
+GONE_PARAMS = ("blocks",)
+"""Params of both networks that older checkpoints have; there was only one value to choose."""
+
 GONE_FAMILIES = {"upsample": "0.1.0", "resnet": "0.1.0"}
 """Families that were removed, with the last version that reads their checkpoints."""
 
@@ -139,11 +142,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def read_origin(path: Path, content: dict[str, Any]) -> Origin:
-    """Origin in a checkpoint's content, with LATER_PARAMS; GanError if a family has gone."""
+    """Origin in a checkpoint's content, with the params of this version.
+
+    That is with LATER_PARAMS, and without GONE_PARAMS. GanError if a family has gone.
+    """
     origin = Origin(**content["origin"])
     model = dict(origin.model)
     for network, later in LATER_PARAMS.items():
-        params = model[network] = later | model[network]
+        recorded = {key: model[network][key] for key in model[network] if key not in GONE_PARAMS}
+        params = model[network] = later | recorded
         if version := GONE_FAMILIES.get(params["family"]):
             raise GanError(
                 f"{path}: its {network} is of family {params['family']!r}, which has gone; version"

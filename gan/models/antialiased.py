@@ -73,8 +73,7 @@ class AntialiasedGenerator(LayeredGenerator):
 
 
 def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Generator:
-    """The generator, not yet initialised; GanError if blocks is not 1."""
-    dcgan.check(params, "generator")
+    """The generator, not yet initialised."""
     channels = [params.width, *channels_by_resolution(params, size)][::-1]
     *stages, last = (
         nn.Sequential(

@@ -10,7 +10,6 @@ from itertools import pairwise
 from torch import Generator as Random
 from torch import nn
 
-from gan.errors import GanError
 from gan.models.fast import DownConv4x4, UpConv4x4
 from gan.models.interfaces import Discriminator, Generator, channels_by_resolution
 from gan.models.layers import (
@@ -21,21 +20,12 @@ from gan.models.layers import (
     has_bias,
     norm,
 )
-from gan.params.model import DiscriminatorParams, GeneratorParams, NetworkParams
+from gan.params.model import DiscriminatorParams, GeneratorParams
 from gan.params.train import RecipeParams
 
 
-def check(params: NetworkParams, network: str) -> None:
-    if params.blocks != 1:
-        raise GanError(
-            f"model.{network}.blocks = {params.blocks}: family {params.family} has one layer"
-            " a resolution"
-        )
-
-
 def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Generator:
-    """The generator, not yet initialised; GanError if blocks is not 1."""
-    check(params, "generator")
+    """The generator, not yet initialised."""
     channels = channels_by_resolution(params, size)[::-1]
     layers: list[nn.Module] = []
     for in_channels, out_channels in pairwise(channels):
@@ -51,11 +41,10 @@ def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Gen
 def build_discriminator(
     params: DiscriminatorParams, recipe: RecipeParams, size: int
 ) -> Discriminator:
-    """The discriminator, not yet initialised; GanError if blocks is not 1.
+    """The discriminator, not yet initialised.
 
     The paper has no first_norm: a norm right after the pixels would lose their brightness.
     """
-    check(params, "discriminator")
     channels = channels_by_resolution(params, size)
     layers: list[nn.Module] = []
     for in_channels, out_channels in pairwise([3, *channels]):

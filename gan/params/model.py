@@ -18,7 +18,6 @@ class NetworkParams(Section):
     family: Annotated[str, one_of(FAMILIES)]
     width: Width
     widest: Annotated[int, Field(ge=1, le=64)]
-    blocks: Annotated[int, Field(ge=1, le=16)]
     activation: Activation
 
 

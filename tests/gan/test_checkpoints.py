@@ -19,7 +19,7 @@ from gan.errors import GanError
 from gan.models.interfaces import build_generator, initialise
 from gan.params.model import ModelParams
 
-NETWORK = {"family": "dcgan", "width": 4, "widest": 16, "blocks": 1, "activation": "relu"}
+NETWORK = {"family": "dcgan", "width": 4, "widest": 16, "activation": "relu"}
 NORMS = {"norm": "batch", "first_norm": True, "spectral_norm": False, "last": "tanh"}
 MODEL = {"latent_size": 8, "generator": NETWORK | NORMS, "discriminator": NETWORK}
 ORIGIN = Origin(MODEL, 32, 640, "a" * 64, "b" * 64, "hinge 32px")
@@ -180,6 +180,17 @@ def test_params_that_came_later_are_filled_in(path, generator, monkeypatch):
     assert content_digest(content) == content["sha256"]
     monkeypatch.setitem(LATER_PARAMS, "generator", {})
     assert "do not fit" in refusal(path, load_generator)
+
+
+def test_params_that_have_gone_are_left_out(path, generator):
+    def add(content):
+        for network in ("generator", "discriminator"):
+            content["origin"]["model"][network]["blocks"] = 1
+
+    rewrite(path, add)
+    loaded, origin = load_generator(path)
+    assert origin == ORIGIN
+    assert torch.equal(loaded(torch.ones(4, 8)), generator(torch.ones(4, 8)))
 
 
 @pytest.mark.parametrize("network", ["generator", "discriminator"])

@@ -21,7 +21,7 @@ ALL_OPTIONS = [
 SOME_OPTIONS = [ALL_OPTIONS[i] for i in (1, 6, 8, 14, 17)]
 """Each norm once, each flag with and without."""
 
-NETWORK = {"width": 2, "widest": 4, "blocks": 1, "activation": "leaky_relu"}
+NETWORK = {"width": 2, "widest": 4, "activation": "leaky_relu"}
 LATENT_SIZE = 8
 
 

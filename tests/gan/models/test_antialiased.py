@@ -10,15 +10,13 @@ from tiny_networks import (
     discriminator,
     generator,
     latents,
-    model_params,
     pixels,
     random,
 )
 from torch import nn
 from torch.nn.functional import conv2d, pad
 
-from gan.errors import GanError
-from gan.models.antialiased import LowPass, build_discriminator, build_generator
+from gan.models.antialiased import LowPass
 from gan.models.layers import raw_weight
 
 FAMILY = "antialiased"
@@ -78,12 +76,3 @@ def test_weights_have_the_deviation_of_torch_and_are_a_function_of_the_seed(spec
         assert all(torch.equal(value, again[name]) for name, value in network.state_dict().items())
         weights = [name for name, each in network.named_parameters() if each.dim() > 1]
         assert not any(torch.equal(again[name], other[name]) for name in weights)
-
-
-def test_more_than_one_layer_a_resolution_is_refused():
-    model = model_params(FAMILY, blocks=2)
-    message = r"^model\.{}\.blocks = 2: family antialiased "
-    with pytest.raises(GanError, match=message.format("generator")):
-        build_generator(model.generator, 8, 32)
-    with pytest.raises(GanError, match=message.format("discriminator")):
-        build_discriminator(model.discriminator, None, 32)

@@ -16,11 +16,9 @@ from tiny_networks import (
     generator,
     latents,
     model_params,
-    norms_recipe,
     pixels,
 )
 
-from gan.errors import GanError
 from gan.models import interfaces as build
 from gan.models.interfaces import channels_by_resolution, plan_resolutions
 
@@ -84,14 +82,6 @@ def test_networks_work_learn_and_survive_saving(family, size, options):
 def test_networks_of_every_size_norm_and_flag_work_learn_and_survive_saving(family):
     for index, options in enumerate(ALL_OPTIONS):
         check(family, SIZES[index % len(SIZES)], **options)
-
-
-def test_dcgan_with_more_than_one_layer_a_resolution_is_refused():
-    model = model_params("dcgan", blocks=3)
-    with pytest.raises(GanError, match=r"^model\.generator\.blocks = 3: "):
-        build.build_generator(model, 32)
-    with pytest.raises(GanError, match=r"^model\.discriminator\.blocks = 3: "):
-        build.build_discriminator(model, norms_recipe(), 32)
 
 
 @pytest.mark.parametrize("norm", NORMS)
