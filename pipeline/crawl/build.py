@@ -29,7 +29,11 @@ def find_earlier_crawl(source: Source, folder: DataFolder) -> EarlierCrawl:
         if holds_crawled_images(folder.paths.data):
             raise GanError(f"{problem}; or start over with --replace")
     elif source.continues(dataset):
-        return EarlierCrawl(dataset)
+        earlier = EarlierCrawl(dataset)
+        if again := earlier.unsettled:
+            counts = ", ".join(f"{count} {status}" for status, count in again.items())
+            say(f"data/: entries to ask for again, if they are listed: {counts}")
+        return earlier
     elif not is_embedded(dataset.source):
         other = _describe_difference(dataset, source)
         say(f"data/ is of {other}; it stays until the new one is complete, then it is replaced")

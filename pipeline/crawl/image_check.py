@@ -1,14 +1,13 @@
 """Checks of fetched bytes: a whole picture within the limits, kept as it is, or a reason."""
 
 import hashlib
-import io
 import re
 from dataclasses import dataclass, replace
 
 from PIL import Image, UnidentifiedImageError
 
-from pipeline.dataset.layout import EXTENSIONS
 from pipeline.dataset.manifest import ManifestEntry, Status
+from pipeline.pictures.formats import HEAD, identify, open_image
 
 
 @dataclass(frozen=True)
@@ -18,6 +17,8 @@ class PictureLimits:
     bytes: int = 20 * 2**20
     pixels: int = 40_000_000
 
+
+NO_PICTURE = "no picture of a kind that is read"
 
 # Pillow's own limit is fixed; the crawl's is a parameter, and checked before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -61,7 +62,7 @@ def check_image(listed: ListedImage, data: bytes, limits: PictureLimits) -> Mani
     if listed.sha256 and listed.sha256 != sha256:
         return listed.entry("bad", "its sha256 is not the one that was asked for")
     try:
-        with Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS)) as image:
+        with open_image(data) as image:
             width, height = image.size
             # a camera's multi-picture file is a JPEG with more after it
             kind = "JPEG" if image.format == "MPO" else str(image.format)
@@ -69,7 +70,8 @@ def check_image(listed: ListedImage, data: bytes, limits: PictureLimits) -> Mani
                 return listed.entry("too_large", f"{width}x{height} pixels, over {limits.pixels}")
             image.load()
     except UnidentifiedImageError:
-        return listed.entry("bad", "no JPEG, PNG, WebP or GIF")
+        kind = identify(data[:HEAD])
+        return listed.entry("bad", f"{kind}, which is not read" if kind else NO_PICTURE)
     # Pillow's decoders raise nearly anything on crafted bytes; all of it means the same here.
     except Exception as error:
         return listed.entry("bad", _describe(error))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.console import Advance
 from pipeline.crawl.image_check import ListedImage, PictureLimits, check_image
+from pipeline.crawl.storage.earlier_crawl import is_final
 from pipeline.crawl.storage.journal import Journal
 from pipeline.dataset.manifest import ManifestEntry, Status
 
@@ -78,7 +79,7 @@ class Sink:
         self._reasons: defaultdict[Status, Counter[str]] = defaultdict(Counter)
         self._advance, self._log = advance, log
         for record in journal.records():
-            if record.entry.status != "failed":
+            if is_final(record.entry):
                 self._count(record.entry)
         self.resumed = self.counts["ok"]  # rejects of the killed crawl are in `counts`
         self._begun, self._first = time.monotonic(), self.done

@@ -11,8 +11,6 @@ DESCRIPTION = "snapshot.json"
 """The file that describes a dataset; written last, so that its presence says: complete."""
 MANIFEST = "manifest.jsonl"
 IMAGES_A_SHARD = 4096
-EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif"}
-"""File name extension of each format that is kept, by Pillow's name of the format."""
 REPAIR = "run `gan scrape --ensure`, or `dvc checkout data.dvc`"
 """Advice for a damaged or absent dataset."""
 

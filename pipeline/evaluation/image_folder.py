@@ -11,7 +11,6 @@ colour).
 """
 
 import hashlib
-import io
 import itertools
 import os
 import warnings
@@ -34,12 +33,11 @@ from gan.features.extractor import read_weights as read_file
 from gan.tensor_cache import Images
 from pipeline.console import list_first, say, track
 from pipeline.features.sources import reference_tag
+from pipeline.pictures.formats import FORMATS, SUFFIXES, open_image
 
 SCAN_CHUNK = 256  # files of a task
 SHA256 = hashlib.sha256().digest_size
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "AVIF")
-EXTENSIONS = {name for name, kind in Image.registered_extensions().items() if kind in FORMATS}
 MAX_PIXELS = 1 << 24
 """Of one picture: 4096 x 4096. More is a mistake, or a decompression bomb."""
 
@@ -176,7 +174,7 @@ def _list_images(folder: Path) -> tuple[list[str], int]:
         ignored += sum(name[0] == "." or os.path.islink(f"{parent}/{name}") for name in folders)
         folders[:] = [name for name in folders if name[0] != "."]
         for name in names:
-            image = name[0] != "." and os.path.splitext(name)[1].lower() in EXTENSIONS
+            image = name[0] != "." and os.path.splitext(name)[1].lower() in SUFFIXES
             if image and os.path.isfile(f"{parent}/{name}"):
                 files.append(os.path.normpath(f"{below}/{name}"))
             else:
@@ -222,7 +220,7 @@ def _open_picture(path: Path, data: bytes) -> Iterator[Image.Image]:
     """Open a picture, reading its header only; any error in the block becomes a GanError."""
     large = f"more than {MAX_PIXELS}; resize it or remove it"
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with open_image(data) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise GanError(f"{path}: {image.width}x{image.height} pixels, {large}")
             yield image

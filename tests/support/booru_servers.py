@@ -14,7 +14,13 @@ USER, KEY = "somebody", "s3cret/k+y=42"
 
 
 class PictureServer(LocalServer):
-    """No booru: a picture at any address of one, and `overrides` by path."""
+    """No booru: a picture at any address of one, and `overrides` by path.
+
+    With `wants_referer` pictures go to requests alone that come from a page of the site; others
+    are led to the post's page, as gelbooru.com does.
+    """
+
+    wants_referer = False
 
     def __init__(self):
         super().__init__()
@@ -27,7 +33,12 @@ class PictureServer(LocalServer):
 
     def reply(self, request):
         if request.path.endswith(".png"):
+            referer = request.headers.get("Referer", "")
+            if self.wants_referer and not referer.startswith(f"{self.root}/"):
+                raise web.HTTPFound(f"{self.root}/view?id=1")
             return web.Response(body=picture(int(re.sub(r"\D", "", request.path) or 0)))
+        if request.path == "/view":
+            return web.Response(text="<!DOCTYPE html><p>a post", content_type="text/html")
         raise web.HTTPNotFound
 
     def requests_of(self, path):

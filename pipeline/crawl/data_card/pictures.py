@@ -4,7 +4,6 @@ In the colours every picture weighs the same, whatever its size. Brightness is l
 saturation and hue are those of HSV.
 """
 
-import io
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.dataset.layout import EXTENSIONS
 from pipeline.dataset.reader import Dataset
 from pipeline.pictures.contact_sheet import contact_sheet
+from pipeline.pictures.formats import open_image
 from pipeline.pictures.orientation import exif_turn
 
 TILE = 96
@@ -62,7 +61,7 @@ def shrink(data: bytes, side: int) -> Image.Image:
     """
     with (
         warnings.catch_warnings(action="ignore"),
-        Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS)) as image,
+        open_image(data) as image,
     ):
         image.draft(None, (side, side))
         image.load()

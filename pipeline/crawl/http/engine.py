@@ -90,7 +90,7 @@ def _settings(policy: CrawlPolicy, sink: Sink) -> dict[str, Any]:
         "REDIRECT_MAX_TIMES": params.redirects,
         "REDIRECT_ENABLED": params.redirects > 0,
         "COOKIES_ENABLED": False,
-        # The address of a listing may have a key, which is not for the hosts of the images.
+        # It would name the listing, whose address may have a key; see the Referer middleware.
         "REFERER_ENABLED": False,
         # A proxy from the environment can't reach this machine's own addresses.
         "HTTPPROXY_ENABLED": not policy.allowed,
@@ -100,6 +100,7 @@ def _settings(policy: CrawlPolicy, sink: Sink) -> dict[str, Any]:
         "DOWNLOADER_MIDDLEWARES": {
             "pipeline.crawl.http.address_guard.AddressGuard": 50,
             "pipeline.crawl.http.robots.Robots": 100,
+            "pipeline.crawl.http.referer.Referer": 150,
             "pipeline.crawl.http.pacing.Pacing": 950,
             "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
         },

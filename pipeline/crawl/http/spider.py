@@ -17,9 +17,14 @@ from pipeline.crawl.http.address_guard import SINGLE_HOST
 from pipeline.crawl.http.failure_reasons import NO_ADDRESS, RequestInterrupted, explain, is_passing
 from pipeline.crawl.http.listing import Listing, ListingPage, PageRequest
 from pipeline.crawl.http.policy import CrawlPolicy
+from pipeline.crawl.http.referer import PAGE
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import NO_TRACE, FetchTrace, Sink
 from pipeline.dataset.manifest import ManifestEntry
+from pipeline.pictures.formats import HEAD, identify
+
+PAGES = {"HTML": "an HTML page", "JSON": "JSON", "text": "a text", "empty": "nothing"}
+"""Kinds of files that a site sends in place of a picture; at another time it may send that."""
 
 NEXT, DETAIL = -1000, -500
 """Priorities below an image's 0: pages that lead to more wait, so only one is in memory."""
@@ -138,6 +143,7 @@ class ImageSpider(scrapy.Spider):
             self._on_image,
             self._on_image_error,
             cb_kwargs={"listed": listed},
+            meta={PAGE: listed.page if listed.page != listed.url else ""},
         )
         if request is None:
             self._sink.reject(listed, "blocked", NO_ADDRESS)
@@ -146,7 +152,10 @@ class ImageSpider(scrapy.Spider):
             yield request
 
     async def _on_image(self, response: Response, listed: ListedImage) -> None:
-        entry = await asyncio.to_thread(self._sink.check, listed, response.body)
+        if page := PAGES.get(identify(response.body[:HEAD])):
+            entry = listed.entry("failed", f"{page}; the site may refuse direct requests")
+        else:
+            entry = await asyncio.to_thread(self._sink.check, listed, response.body)
         self._keep(listed, entry, response)
 
     def _on_image_error(self, failure: Any) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gan.atomic import write_atomically
-from pipeline.crawl.storage.earlier_crawl import EarlierCrawl, url_key
+from pipeline.crawl.storage.earlier_crawl import EarlierCrawl, is_final, url_key
 from pipeline.dataset.manifest import ManifestEntry
 
 JOURNAL = "journal.jsonl"
@@ -55,7 +55,7 @@ class Journal(AbstractContextManager["Journal"]):
         self.earlier = earlier or EarlierCrawl()
         self._lines = (folder / JOURNAL).open("a+b")
         self._images = (folder / IMAGES).open("a+b")
-        # by address: position, and offset of its line, negative for a failed entry
+        # by address: position, and offset of its line, negative for an entry that isn't final
         self._positions: dict[bytes, tuple[int, int]] = {}
         self._image_offsets: dict[bytes, int] = {}  # by sha256
         self._synced_at = time.monotonic()
@@ -87,7 +87,7 @@ class Journal(AbstractContextManager["Journal"]):
         return None if found is None else self._read_record(abs(found[1])).entry
 
     def is_done(self, url: str) -> bool:
-        """True where the address has its final entry; a failed one is tried again."""
+        """True where the address has its final entry."""
         found = self._positions.get(url_key(url))
         return found is not None and found[1] > 0
 
@@ -146,7 +146,7 @@ class Journal(AbstractContextManager["Journal"]):
         return offset
 
     def _remember(self, line_offset: int, record: JournalRecord) -> None:
-        signed = -line_offset if record.entry.status == "failed" else line_offset
+        signed = line_offset if is_final(record.entry) else -line_offset
         self._positions[url_key(record.entry.url)] = (record.position, signed)
         if record.offset >= 0:
             self._image_offsets[bytes.fromhex(record.entry.sha256)] = record.offset

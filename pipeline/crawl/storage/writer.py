@@ -17,10 +17,10 @@ from typing import Any
 
 from gan.atomic import open_atomically, sync_folder, write_atomically
 from gan.errors import GanError
+from pipeline.crawl.storage.earlier_crawl import is_final
 from pipeline.crawl.storage.journal import JOURNAL, Journal, JournalRecord
 from pipeline.dataset.layout import (
     DESCRIPTION,
-    EXTENSIONS,
     FORMAT,
     IMAGES_A_SHARD,
     MANIFEST,
@@ -29,6 +29,7 @@ from pipeline.dataset.layout import (
 )
 from pipeline.dataset.manifest import STATUSES, ManifestEntry
 from pipeline.dataset.reader import Dataset
+from pipeline.pictures.formats import FORMATS
 
 PACKED = "packed"
 
@@ -130,10 +131,10 @@ def _new_images(journal: Journal) -> Iterator[JournalRecord]:
 
 
 def _merge_entries(journal: Journal) -> Iterator[ManifestEntry]:
-    """The earlier entries, failed ones replaced by the outcome of another try; then new ones."""
+    """The earlier entries, some replaced by the outcome of another try; then new ones."""
     earlier = journal.earlier
     for entry in earlier.dataset.entries() if earlier.dataset else ():
-        retried = journal.entry_of(entry.url) if entry.status == "failed" else None
+        retried = None if is_final(entry) else journal.entry_of(entry.url)
         yield retried or entry
     for record in _new_records(journal):
         if not earlier.has_entry(record.entry.url):
@@ -148,7 +149,7 @@ def _write_shard(path: Path, journal: Journal, images: list[JournalRecord]) -> N
     ):
         for record in images:
             # A header that depends on the image alone: no time, owner or original file name.
-            extension = EXTENSIONS[record.entry.format]
+            extension = FORMATS[record.entry.format]
             header = tarfile.TarInfo(f"{record.entry.sha256}.{extension}")
             header.size = record.entry.bytes
             try:

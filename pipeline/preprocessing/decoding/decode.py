@@ -7,7 +7,6 @@ Colour profiles are not applied. The most common files, small plain JPEGs, go pa
 of headers in Python, which takes as long as decoding; their pixels are the same.
 """
 
-import io
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from gan.params.data import PreprocessParams
+from pipeline.pictures.formats import FORMATS, open_image
 from pipeline.pictures.orientation import exif_turn
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 FILTER = "pillow draft >= 2x, bicubic antialiased"
 PLAIN = ("YCbCr", "Gray")  # CMYK and others are left to Pillow
 JPEG_START = b"\xff\xd8\xff"
@@ -63,7 +62,7 @@ def open_picture(data: bytes, settings: PreprocessParams) -> Iterator[Image.Imag
     try:
         with (
             warnings.catch_warnings(action="ignore"),
-            Image.open(io.BytesIO(data), formats=FORMATS) as image,
+            open_image(data) as image,
         ):
             width, height = image.size
             if width * height > settings.max_pixels:

@@ -329,3 +329,27 @@ def test_a_long_file_is_surveyed_in_little_memory(site, tmp_path):
         tracemalloc.stop()
     # sixteen bytes stand for an address; as objects of a set they take about a hundred
     assert peak < 10_000 * 250 + 2**18
+
+
+def test_entries_that_earlier_versions_judged_wrongly_are_asked_for_again(site, tmp_path):
+    path = write(tmp_path / "list.txt", "\n".join(site.url(f"p{n}.png") for n in range(4)))
+    source = url_list(site, path)
+    reasons = (
+        "no JPEG, PNG, WebP or GIF",
+        "damaged: Decompressed data too large for PngImagePlugin.MAX_TEXT_CHUNK",
+        "damaged: image file is truncated (7 bytes not processed)",
+    )
+    with Journal(tmp_path / "before", source.identity) as journal:
+        sink = Sink(journal)
+        for number, reason in enumerate(reasons):
+            listed = ListedImage(number, "page", site.url(f"p{number}.png"))
+            sink.reject(listed, "bad", reason)
+        data = picture(3)
+        listed = ListedImage(3, "page", site.url("p3.png"))
+        sink.add(listed, sink.check(listed, data), data)
+        dataset = publish(journal, source.describe, tmp_path / "data", tmp_path / "old")
+    earlier = EarlierCrawl(dataset)
+    assert earlier.unsettled == {"bad": 2}
+    new = fetch_dataset(source, tmp_path / "again", earlier)
+    assert [entry.status for entry in new.entries()] == ["ok", "ok", "bad", "ok"]
+    assert {path for path in site.asked if "png" in path} == {"p0.png", "p1.png"}

@@ -58,7 +58,7 @@ def test_a_name_that_turns_private_after_its_check_leads_nowhere(server, tmp_pat
     names = Names({"rebind.test": [["127.0.0.1"], ["127.0.0.1"], [FORBIDDEN_HOST]]})
     urls = [f"http://rebind.test:{server.port}/{name}" for name in ("open", "secret", "other")]
     entries = crawl(urls, tmp_path, resolver=names, connections=1)
-    assert [entry.status for entry in entries] == ["bad", "blocked", "blocked"]
+    assert [entry.status for entry in entries] == ["failed", "blocked", "blocked"]
     assert {entry.reason for entry in entries[1:]} == {NOT_PUBLIC}
     assert names.asked["rebind.test"] >= 3
     assert server.asked == {"robots.txt": 1, "open": 1}

@@ -189,6 +189,41 @@ def test_a_crawl_that_broke_off_and_resumed_ends_as_an_uninterrupted_one(site, t
     assert len(site.files) == 250
 
 
+@pytest.mark.usefixtures("account")
+def test_a_picture_is_asked_for_from_its_posts_page_and_nothing_else_from_any(site, tmp_path):
+    site.wants_referer = True
+    fill(site, 3)
+    site.posts[0]["file_url"] = f"{site.root}/moved/3.png"
+    site.overrides["/moved/3.png"] = lambda request: web.Response(
+        status=302, headers={"Location": "/data/3.png"}
+    )
+    entries = entries_of(booru(site), tmp_path)
+    assert [entry.status for entry in entries] == ["ok"] * 3
+    pages = {entry.page for entry in entries}
+    sent = {each.path: each.headers.get("Referer") for each in site.requests}
+    assert {page for path, page in sent.items() if path.endswith(".png")} == pages
+    assert {page for path, page in sent.items() if not path.endswith(".png")} == {None}
+
+
+def test_a_page_in_place_of_a_picture_is_told_and_asked_for_again(site, tmp_path, capsys):
+    site.wants_referer = True
+    fill(site, 4)
+    for post in site.posts[:2]:  # of a site that no page of this one may show
+        post["file_url"] = f"{site.root}/elsewhere/{post['id']}.png"
+        site.overrides[f"/elsewhere/{post['id']}.png"] = lambda request: web.Response(
+            status=302, headers={"Location": "/view?id=1"}
+        )
+    dataset = fetch_dataset(booru(site), tmp_path)
+    entries = list(dataset.entries())
+    assert [entry.status for entry in entries] == ["failed", "failed", "ok", "ok"]
+    assert "HTML page" in entries[0].reason
+    site.overrides.clear()
+    again = entries_of(booru(site), tmp_path / "again", EarlierCrawl(dataset))
+    assert [(entry.url, entry.status) for entry in again] == [
+        (entry.url, "ok") for entry in entries[:2]
+    ]
+
+
 # What is peculiar to one dialect.
 
 

@@ -33,7 +33,7 @@ from pipeline.crawl.storage.journal import IMAGES, JOURNAL
 LIMIT = 2**20
 ZEROS = bytes(60 * 2**20)
 NOT_PUBLIC = ("blocked", "its host's address is not public")
-NO_PICTURE = ("bad", "no JPEG, PNG, WebP or GIF")
+A_PAGE = ("failed", "an HTML page; the site may refuse direct requests")
 TOO_LARGE = ("too_large", f"over {LIMIT} bytes")
 TIMED_OUT = ("failed", "timed out")
 TOO_FAR = ("blocked", "too many redirects")
@@ -174,7 +174,7 @@ OUTCOMES = {
     "{root}/missing.png": ("gone", "HTTP 404"),
     "{root}/once-broken.png": OK,
     "{root}/truncated.png": ("bad", "damaged: image file is truncated"),
-    "{root}/html.png": NO_PICTURE,
+    "{root}/html.png": A_PAGE,
     "{root}/pixel-bomb.png": ("too_large", "30000x30000 pixels, over 40000000"),
     "{root}/moved.png": OK,
     "{root}/loop.png": TOO_FAR,
