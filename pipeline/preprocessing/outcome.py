@@ -11,7 +11,8 @@ from gan.errors import GanError
 from gan.params.data import FilterParams
 from pipeline.console import one_line
 from pipeline.dataset.reader import Dataset
-from pipeline.preprocessing.faces.rules import Box, Reject
+from pipeline.faces.box import Box
+from pipeline.preprocessing.faces.rules import Reject
 from pipeline.preprocessing.filters import QUALITY_LIMITS, describe_fault
 from pipeline.preprocessing.near_duplicates import NOT_COMPUTED
 from pipeline.preprocessing.plan import Integers, Plan

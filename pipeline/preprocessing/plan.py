@@ -15,8 +15,8 @@ from gan.errors import GanError
 from pipeline.dataset.manifest import STATUSES
 from pipeline.dataset.reader import Dataset
 from pipeline.dataset.shards import ImageIndex
+from pipeline.faces.box import Box
 from pipeline.preprocessing.faces.box_file import Boxes
-from pipeline.preprocessing.faces.rules import Box
 
 Integers = NDArray[np.int64]
 

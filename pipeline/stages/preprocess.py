@@ -9,6 +9,7 @@ from gan.params.file import Params
 from gan.tensor_cache import TensorCache
 from pipeline.console import say
 from pipeline.dataset.reader import Dataset
+from pipeline.faces.detector import choose_detector
 from pipeline.paths import Paths
 from pipeline.pictures.contact_sheet import encode_png
 from pipeline.preprocessing.cache_contents import CacheContents
@@ -23,7 +24,6 @@ from pipeline.preprocessing.cache_writer import (
 )
 from pipeline.preprocessing.decoding.avatars import Recipe
 from pipeline.preprocessing.faces.box_file import read_boxes
-from pipeline.preprocessing.faces.detector import choose_detector
 from pipeline.preprocessing.outcome import Outcome, refuse_empty
 from pipeline.preprocessing.plan import make_plan
 from pipeline.preprocessing.report import PreprocessSummary, summarise, write_reports

@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 ROOMS = (
     *("gan", "paths", "console", "signals", "code_digest", "number_ranges", "markdown"),
-    *("dataset", "pictures", "gallery", "crawl", "preprocessing", "features", "training"),
-    *("evaluation", "stages", "tracking", "runs", "housekeeping", "cli"),
+    *("dataset", "pictures", "gallery", "crawl", "faces", "preprocessing", "features"),
+    *("training", "evaluation", "stages", "tracking", "runs", "housekeeping", "cli"),
 )
 """One room each: gan/, a folder of pipeline/ with all below it, a file at its root."""
 

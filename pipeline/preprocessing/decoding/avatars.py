@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gan.params.data import PreprocessParams
+from pipeline.faces.box import Box
+from pipeline.faces.detector import Detector, find_faces
 from pipeline.preprocessing.decoding import crop, decode
-from pipeline.preprocessing.faces.detector import Detector, find_faces
 from pipeline.preprocessing.faces.rules import (
     NO_FACE,
     NOT_LISTED,
     UNREADABLE,
-    Box,
     Reject,
     choose_boxes,
 )

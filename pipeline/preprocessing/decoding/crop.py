@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gan.params.data import FacesParams
-from pipeline.preprocessing.faces.rules import Box
+from pipeline.faces.box import Box
 
 FILTER = "pillow reduce >= 4x, bicubic antialiased, edge repeated"
 REACH = 2  # pixels of the result that BICUBIC reads on either side

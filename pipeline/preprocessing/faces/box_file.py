@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from gan.errors import GanError
-from pipeline.preprocessing.faces.rules import Box
+from pipeline.faces.box import Box
 
 FORM = '{"sha256" (64 hex digits) or "url": ..., "boxes": [[x, y, width, height, score], ...]}'
 

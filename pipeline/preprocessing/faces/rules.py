@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gan.params.data import FacesParams
+from pipeline.faces.box import Box
 
 OUTSIDE = 0.25  # share of a box's area beyond the picture, at most
 ELONGATION = 2.0  # longer to shorter side of a face, at most
@@ -12,24 +13,6 @@ OVERLAP = 0.5  # share of the smaller of two boxes; with more, both are of one f
 UNREADABLE = "unreadable"
 NO_FACE = "no face"
 NOT_LISTED = "not in the file of boxes"
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A face: top left corner and sides in pixels of the full upright picture, and its score."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    score: float = 1.0
-
-    @property
-    def area(self) -> float:
-        return self.width * self.height
-
-    def __str__(self) -> str:
-        return f"{self.width:.0f}x{self.height:.0f} at {self.x:.0f},{self.y:.0f}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan.errors import GanError
+from pipeline.faces.box import Box
 from pipeline.preprocessing.decoding.avatars import Avatar, Recipe, make_avatars
-from pipeline.preprocessing.faces.rules import Box, Reject
+from pipeline.preprocessing.faces.rules import Reject
 from pipeline.preprocessing.filters import check_quality_at_all
 from pipeline.preprocessing.measures import MEASURES_DTYPE, measure
 from pipeline.preprocessing.workers.image_slots import StagedImages

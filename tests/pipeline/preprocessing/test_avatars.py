@@ -8,10 +8,11 @@ from picture_files import decode_square, encode, png_of, soft, stored
 from PIL import Image
 from preprocess_inputs import section
 
+from pipeline.faces.box import Box
+from pipeline.faces.detector import Detector
 from pipeline.preprocessing.decoding.avatars import Recipe, make_avatars
 from pipeline.preprocessing.decoding.decode import BadImageError, load_plain_jpeg
-from pipeline.preprocessing.faces.detector import Detector
-from pipeline.preprocessing.faces.rules import UNREADABLE, Box
+from pipeline.preprocessing.faces.rules import UNREADABLE
 from pipeline.preprocessing.filters import LONG_PICTURE, SMALL_PICTURE
 
 LIMITS = {"min_side": 48, "max_aspect": 2.0}

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from preprocess_inputs import section
 
+from pipeline.faces.box import Box
 from pipeline.preprocessing.decoding.crop import cut_square, frame_face
-from pipeline.preprocessing.faces.rules import Box
 
 BLUE, RED = (10, 20, 200), (200, 30, 30)
 

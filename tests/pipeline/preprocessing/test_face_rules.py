@@ -3,7 +3,8 @@
 import pytest
 from preprocess_inputs import section
 
-from pipeline.preprocessing.faces.rules import Box, choose_boxes
+from pipeline.faces.box import Box
+from pipeline.preprocessing.faces.rules import choose_boxes
 
 PAGE = (1000, 800)
 

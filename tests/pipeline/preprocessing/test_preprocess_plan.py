@@ -11,7 +11,7 @@ from preprocess_inputs import in_holdout, make_dataset, pictures
 from gan.errors import GanError
 from pipeline.dataset.reader import Dataset
 from pipeline.dataset.shards import ImageIndex
-from pipeline.preprocessing.faces.rules import Box
+from pipeline.faces.box import Box
 from pipeline.preprocessing.plan import digest_bytes, is_held_out, make_plan
 
 

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 from preprocess_inputs import section
 
+from pipeline.faces.box import Box
 from pipeline.pictures.captions import CAPTION, GAP, RED, TILE, TITLE, Line, draw_lines
 from pipeline.preprocessing.decoding.decode import BadImageError
-from pipeline.preprocessing.faces.rules import Box, Reject
+from pipeline.preprocessing.faces.rules import Reject
 from pipeline.preprocessing.filters import QUALITY_LIMITS
 from pipeline.preprocessing.measures import MEASURES_DTYPE
 from pipeline.preprocessing.outcome import Rejected

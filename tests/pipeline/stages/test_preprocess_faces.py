@@ -22,10 +22,10 @@ from preprocess_inputs import (
 from gan.errors import GanError
 from gan.tensor_cache import TensorCache
 from pipeline.dataset.reader import Dataset
+from pipeline.faces import detector as face_detector
 from pipeline.gallery.page import face_boxes, paint_page_jpeg
 from pipeline.paths import Paths
 from pipeline.preprocessing.decoding import crop
-from pipeline.preprocessing.faces import detector as face_detector
 from pipeline.stages.preprocess import run
 
 WHITE, RED, BLUE, GREEN = (255, 255, 255), (200, 30, 30), (20, 40, 220), (10, 160, 60)

@@ -18,9 +18,9 @@ from PIL import Image
 from gan.errors import GanError
 from gan.params.data import FacesParams
 from pipeline.console import one_line
+from pipeline.faces.animeface import AnimeFace, check_library, find_library
+from pipeline.faces.box import Box
 from pipeline.paths import sha256_of
-from pipeline.preprocessing.faces.animeface import AnimeFace, check_library, find_library
-from pipeline.preprocessing.faces.rules import Box
 
 LONGEST_SIDE = 1000  # pixels of a detector's input: larger ones cost time and find no more faces
 INSTALL = "pip install -e '.[cascade]'"
@@ -48,9 +48,11 @@ def choose_detector(settings: FacesParams, folder: Path) -> Detector:
     `folder` holds its file. Raises GanError if a package or file is missing or unusable.
     """
     if settings.detector == "animeface":
-        library = find_library()
-        check_library(library)
-        return Detector("animeface", metadata.version("animeface"), library)
+        try:
+            return choose_animeface()
+        except GanError as error:
+            instead = "or set preprocess.faces.detector to cascade or boxes"
+            raise GanError(f"{error}, {instead}") from None
     version = str(opencv().__version__) if settings.detector == "cascade" else ""
     file = folder / settings.file
     try:
@@ -61,6 +63,13 @@ def choose_detector(settings: FacesParams, folder: Path) -> Detector:
     if settings.detector == "cascade":
         Cascade(file)
     return Detector(settings.detector, version, file, digest)
+
+
+def choose_animeface() -> Detector:
+    """Choose AnimeFace and check that it works; GanError if it is missing or unusable."""
+    library = find_library()
+    check_library(library)
+    return Detector("animeface", metadata.version("animeface"), library)
 
 
 def find_faces(page: Image.Image, detector: Detector) -> list[Box]:

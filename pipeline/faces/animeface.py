@@ -24,12 +24,9 @@ from PIL import Image
 
 from gan.errors import GanError
 from pipeline.console import one_line
-from pipeline.preprocessing.faces.rules import Box
+from pipeline.faces.box import Box
 
-INSTALL = (
-    "pip install -e '.[faces]' (there are wheels for Linux x86-64 and macOS arm64), or set "
-    "preprocess.faces.detector to cascade or boxes"
-)
+INSTALL = "pip install -e '.[faces]' (there are wheels for Linux x86-64 and macOS arm64)"
 STEP, SCALE_FACTOR, SMALLEST = 4.0, 1.095, 42.592  # AnimeFace's own settings; pixels of a face
 MOST_FACES = 4096  # of one picture
 TEST_PICTURE = Path(__file__).with_name("selftest.jpg")

@@ -1,7 +1,6 @@
 """Face detectors: faces found, packages and files checked before use."""
 
 import _ctypes
-import json
 import os
 import signal
 import sys
@@ -17,20 +16,18 @@ from preprocess_inputs import DARK_ON_BRIGHT, HAS_WHEEL
 
 from gan.errors import GanError
 from gan.params.data import FacesParams
-from pipeline.preprocessing.faces import animeface as face_animeface
-from pipeline.preprocessing.faces import detector
-from pipeline.preprocessing.faces.animeface import (
+from pipeline.faces import animeface as face_animeface
+from pipeline.faces import detector
+from pipeline.faces.animeface import (
     AnimeFace,
     check_library,
     find_known_face,
     find_library,
 )
-from pipeline.preprocessing.faces.box_file import read_boxes
-from pipeline.preprocessing.faces.detector import Cascade, Detector, choose_detector, find_faces
-from pipeline.preprocessing.faces.rules import Box
+from pipeline.faces.box import Box
+from pipeline.faces.detector import Cascade, Detector, choose_detector, find_faces
 
 SHIPPED = yaml.safe_load((Path(__file__).parents[3] / "params.yaml").read_text())
-SHA = "ab" * 32
 
 animeface = pytest.mark.skipif(not HAS_WHEEL, reason="animeface has no wheel for this platform")
 
@@ -115,7 +112,7 @@ def crash(library):
 @animeface
 @pytest.mark.parametrize("find", [read_no_pixels, read_shifted_boxes, crash])
 def test_a_broken_binary_interface_is_an_error(find):
-    with pytest.raises(GanError, match=r"animeface: .*preprocess\.faces\.detector") as caught:
+    with pytest.raises(GanError, match=r"animeface: .*\[faces\]") as caught:
         check_library(find_library(), find)
     assert "\n" not in str(caught.value)
 
@@ -132,7 +129,7 @@ def test_a_library_that_does_not_fit_is_an_error(tmp_path, kind):
 def test_an_error_names_the_missing_package(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, "animeface", raising=False)
-    with pytest.raises(GanError, match=r"animeface .*\[faces\]"):
+    with pytest.raises(GanError, match=r"animeface .*\[faces\].*preprocess\.faces\.detector"):
         choose_detector(settings(detector="animeface"), tmp_path)
     (tmp_path / "animeface").mkdir()
     (tmp_path / "animeface" / "__init__.py").touch()
@@ -197,55 +194,6 @@ def test_an_error_names_the_missing_opencv(monkeypatch, tmp_path, state):
     with pytest.raises(GanError, match=r"\[cascade\]"):
         choose_detector(settings(detector="cascade", file="x.xml"), tmp_path)
     detector.opencv.cache_clear()
-
-
-# --- boxes from any tool ---
-
-
-def box_file(tmp_path, *lines):
-    file = tmp_path / "boxes.jsonl"
-    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
-    file.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
-    return file
-
-
-def test_boxes_are_found_by_sha256_and_by_url(tmp_path):
-    file = box_file(
-        tmp_path,
-        {"sha256": SHA.upper(), "boxes": [[1, 2.5, 30, 40, 0.9], [5, 6, 70, 80]], "tool": "x"},
-        "",
-        {"url": "/ü.png", "boxes": [], "more": {}},
-    )
-    both = (Box(1, 2.5, 30, 40, 0.9), Box(5, 6, 70, 80, 1.0))
-    assert read_boxes(file) == {SHA: both, "/ü.png": ()}
-    with pytest.raises(GanError, match=r"boxes\.jsonl"):
-        read_boxes(box_file(tmp_path))
-    file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(GanError, match=r"boxes\.jsonl"):
-        read_boxes(file)
-
-
-GOOD = {"sha256": SHA, "boxes": []}
-
-
-@pytest.mark.parametrize(
-    ("line", "named"),
-    [
-        ("{", "JSON"),
-        ({"boxes": []}, "sha256"),
-        ({"sha256": "abc", "boxes": []}, "sha256 = 'abc'"),
-        ({"url": "/a.png", "boxes": [[1, 2, 3, 4, 5, 6]]}, r"boxes\.0"),
-        ({"url": "/a.png", "boxes": [[1, 2, "3", 4]]}, r"boxes\.0\.2 = '3'"),
-        ('{"url": "/a.png", "boxes": [[1, 2, 1e999, 4]]}', r"boxes\.0\.2 = inf"),
-        ({"url": "/a.png", "boxes": [[1, 2, 0, 4, 1]]}, r"boxes\.0 = .*width"),
-        ({"sha256": SHA, "boxes": [[1, 2, 3, 4]]}, "line 1"),
-    ],
-)
-def test_an_error_names_the_number_of_an_invalid_line(tmp_path, line, named):
-    file = box_file(tmp_path, GOOD, "", line)
-    with pytest.raises(GanError, match=rf"boxes\.jsonl:3: .*{named}") as caught:
-        read_boxes(file)
-    assert "\n" not in str(caught.value)
 
 
 # --- settings ---
