@@ -72,7 +72,8 @@ def ours(size: int, width: int, objective: str, images: int, cache: Path) -> Non
     state, engine = prepared(params, size)
     device, pixels = engine.compute.device, np.load(cache, mmap_mode="r")
     meta = {"settings": {"size": size}, "digest": "", "counts": {}}
-    lead = recorder(params, TensorCache(cache.parent, pixels, meta), engine, Path("ours"))
+    opened = TensorCache(cache.parent, pixels, meta, np.empty((len(pixels), 0), np.int8), ())
+    lead = recorder(params, opened, engine, Path("ours"))
     with timed(), fast_training(device):
         batches = Batches(pixels, params.train.seed, BATCH_SIZE, params.train.flip, device)
         train(state, engine, batches, lead)

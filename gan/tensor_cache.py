@@ -1,8 +1,9 @@
 """The tensor cache on disk: its format, opening, verification and digest.
 
 A cache is a folder with `images.npy` (N,H,W,3 uint8; the train split, then the hold-out),
-`index.parquet` (the manifest entry of each image) and `meta.json` (settings, counts, digest).
-Images are memory-mapped, so only pages that are read are loaded.
+`index.parquet` (the manifest entry of each image), `meta.json` (settings, counts, digest) and,
+where attributes are known, `labels.npy` (N,A int8). Images and labels are memory-mapped, so only
+pages that are read are loaded.
 """
 
 import hashlib
@@ -15,12 +16,14 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gan.attributes import Labels, Vocabulary, from_json, labels_digest
 from gan.errors import GanError
 
 Split = Literal["train", "holdout"]
 Images = NDArray[np.uint8]
 
 FORMAT = 2
+LABELS = "labels.npy"
 BYTES_PER_READ = 1 << 26
 
 
@@ -45,11 +48,17 @@ def cache_digest(
 
 @dataclass(frozen=True)
 class TensorCache:
-    """A complete cache, opened read-only; `images` is a memory map, so opening is cheap."""
+    """A complete cache, opened read-only; images and labels are memory maps, so this is cheap.
+
+    `labels` has a row for each image and a column for each attribute of `vocabulary`, which has
+    none in an earlier cache, or where no tags say enough.
+    """
 
     folder: Path
     images: "np.memmap[Any, np.dtype[np.uint8]]"
     meta: dict[str, Any]
+    labels: Labels
+    vocabulary: Vocabulary
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -80,7 +89,7 @@ class TensorCache:
             raise damage_error(
                 folder, f"images.npy holds {images.shape}, meta.json says {expected}"
             )
-        return cls(folder, images, meta)
+        return cls(folder, images, meta, *_open_labels(folder, meta, len(images)))
 
     @property
     def digest(self) -> str:
@@ -97,6 +106,11 @@ class TensorCache:
         train = self.meta["counts"]["train"]
         return self.images[:train] if name == "train" else self.images[train:]
 
+    def split_labels(self, name: Split) -> Labels:
+        """View of one split's labels (n,A)."""
+        train = self.meta["counts"]["train"]
+        return self.labels[:train] if name == "train" else self.labels[train:]
+
     def iter_pixel_digests(self) -> Iterator[NDArray[np.uint8]]:
         """Read all images, some at a time, and yield the `pixel_digests` of each part."""
         count = max(1, BYTES_PER_READ // self.images[0].nbytes)
@@ -104,10 +118,36 @@ class TensorCache:
             yield pixel_digests(self.images[start : start + count])
 
     def verify(self) -> None:
-        """Read all images and compare with the digest; GanError if it differs."""
+        """Read all images and labels and compare with their digests; GanError if one differs."""
+        self.verify_labels()
         pixels = np.concatenate(list(self.iter_pixel_digests()))
         if cache_digest(pixels, self.meta["settings"], self.meta["counts"]) != self.digest:
             raise damage_error(self.folder, "the pixels do not match the digest")
+
+    def verify_labels(self) -> None:
+        """Compare the labels with their digest; GanError if it differs."""
+        if self.vocabulary:
+            digest = labels_digest(self.labels, self.vocabulary)
+            if digest != self.meta["attributes"]["digest"]:
+                raise damage_error(self.folder, f"{LABELS}: other labels than were written")
+
+
+def _open_labels(folder: Path, meta: Mapping[str, Any], count: int) -> tuple[Labels, Vocabulary]:
+    try:
+        vocabulary = from_json(meta.get("attributes", {}).get("vocabulary", []))
+        if not vocabulary:
+            return np.empty((count, 0), np.int8), ()
+        labels = np.load(folder / LABELS, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise damage_error(folder, f"{LABELS} is missing") from None
+    except GanError as error:
+        raise damage_error(folder, f"meta.json: {error}") from None
+    except (OSError, ValueError, TypeError, EOFError, AttributeError) as error:
+        raise damage_error(folder, f"{LABELS} cannot be read ({type(error).__name__})") from None
+    if labels.dtype != np.int8 or labels.shape != (count, len(vocabulary)):
+        expected = f"({count}, {len(vocabulary)}) of int8"
+        raise damage_error(folder, f"{LABELS} holds {labels.shape}, meta.json says {expected}")
+    return labels, vocabulary
 
 
 def damage_error(folder: Path, problem: str) -> GanError:

@@ -1,14 +1,20 @@
 """Sections of params.yaml about the data: crawl and preprocessing."""
 
+from collections import Counter
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from gan.attributes import MOST_VALUES, normalise_tag
 from gan.params.section import Section
 
 Size = Literal[32, 48, 64, 96, 128, 192, 256]
 Channel = Annotated[int, Field(ge=0, le=255)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+"""Name of an attribute or value, which a request may name beside a weight: no colon, no comma."""
+
+Tag = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class ScrapeParams(Section):
@@ -83,6 +89,46 @@ class DuplicateParams(Section):
     phash: Annotated[int, Field(ge=0, le=64)]
 
 
+class AttributesParams(Section):
+    """Attributes of images, each a group of booru tags: exclusive or independent ones.
+
+    An exclusive attribute has values, each with aliases; an independent one is there or not, and
+    has the tags that say so. A name is a tag itself.
+    """
+
+    least_tags: Annotated[int, Field(ge=0)]
+    least_count: PositiveInt
+    several: list[Tag]
+    exclusive: dict[
+        Name, Annotated[dict[Name, list[Tag]], Field(min_length=2, max_length=MOST_VALUES)]
+    ]
+    independent: dict[Name, list[Tag]]
+
+    @field_validator("exclusive")
+    @classmethod
+    def _check_tags(
+        cls, groups: dict[str, dict[str, list[str]]]
+    ) -> dict[str, dict[str, list[str]]]:
+        for group, values in groups.items():
+            value_of: dict[str, str] = {}
+            for value, aliases in values.items():
+                for tag in map(normalise_tag, (value, *aliases)):
+                    if value_of.setdefault(tag, value) != value:
+                        raise ValueError(
+                            f"{group}: the tag {tag} is in two values, {value_of[tag]} and "
+                            f"{value}; leave it in one"
+                        )
+        return groups
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        names = [*self.exclusive, *self.independent]
+        names += [value for values in self.exclusive.values() for value in values]
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f"{twice[0]} names two attributes or values; rename one")
+        return self
+
+
 class PreprocessParams(Section):
     size: Size
     crop: Literal["square", "pad", "faces"]
@@ -92,3 +138,4 @@ class PreprocessParams(Section):
     faces: FacesParams
     filters: FilterParams
     duplicates: DuplicateParams
+    attributes: AttributesParams

@@ -58,9 +58,9 @@ def scrape(
 def preprocess(params: ParamsFile = PARAMS) -> None:
     """Decode data/ into the tensor cache.
 
-    Reads data/ and faces/. Writes cache/ (uint8 tensor, index, split), reports/preprocess.json,
-    rejects.tsv and .png (what was left out, and why), duplicates.tsv and .png, filters.png (where
-    the limits cut) and contact_sheet.png.
+    Reads data/ and faces/. Writes cache/ (uint8 tensor, labels, index, split) and in reports/
+    preprocess.json, rejects.tsv and .png (what was left out, and why), duplicates.tsv and .png,
+    filters.png (where the limits cut), attributes.png (images of each label), contact_sheet.png.
     """
     from pipeline.preprocessing.report import describe_summary
     from pipeline.tracking import stage_runs

@@ -61,6 +61,7 @@ def verify(folder: Path) -> None:
     with _reading_index(folder) as file:
         index = file.read(SCHEMA.names).cast(SCHEMA)
     _check_splits(cache, index)
+    cache.verify_labels()
     count, parts, done = len(cache.images), [], 0
     with progress("cache verify", count) as advance:
         for part in cache.iter_pixel_digests():

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gan.attributes import Labels
 from gan.tensor_cache import cache_digest
 from pipeline.dataset.reader import Dataset
 from pipeline.preprocessing.decoding.avatars import Recipe
+from pipeline.preprocessing.labels import AvatarLabels
 from pipeline.preprocessing.measures import QUALITY_MEASURES
 from pipeline.preprocessing.plan import Plan, digest_bytes
 
@@ -27,13 +29,14 @@ MOST_LICENCES = 20  # in meta.json; some collections have one an artist
 class CacheContents:
     """All avatars, (n,) of AVATAR_DTYPE, and the numbers of those in the cache, train first.
 
-    `counts` are the images by split.
+    `counts` are the images by split, `attributes` the labels of all avatars.
     """
 
     avatars: NDArray[np.void]
     held: NDArray[np.int64]
     counts: Mapping[str, int]
     recipe: Recipe
+    attributes: AvatarLabels
 
     @property
     def size(self) -> int:
@@ -43,7 +46,7 @@ class CacheContents:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """The settings that decide the images: of a detector's file, the content."""
-        values = self.recipe.settings.model_dump()
+        values = self.recipe.settings.model_dump(exclude={"attributes"})
         faces = values.pop("faces")
         if self.recipe.detector is None:
             return values
@@ -53,6 +56,11 @@ class CacheContents:
     def take(self, name: str) -> NDArray[Any]:
         """A field of the avatars in the cache; a copy of all their fields would take far more."""
         return np.asarray(self.avatars[name][self.held])
+
+    @cached_property
+    def labels(self) -> Labels:
+        """(N,A) labels of the images."""
+        return self.attributes.labels[self.held]
 
     @cached_property
     def digest(self) -> str:
@@ -116,6 +124,7 @@ class CacheContents:
             "counts": self.counts,
             "statistics": self.statistics,
             "digest": self.digest,
+            "attributes": self.attributes.meta(self.recipe.settings.attributes, self.labels),
         }
 
 

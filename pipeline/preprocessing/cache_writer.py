@@ -1,4 +1,4 @@
-"""Writing of a tensor cache: a folder that replaces the old one in one step, index, meta.json."""
+"""Writing of a tensor cache: a folder that replaces the old one in one step, and its files."""
 
 import errno
 import json
@@ -11,13 +11,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import features
 
 from gan.atomic import sync_folder, write_atomically
+from gan.attributes import Labels
 from gan.errors import GanError
-from gan.tensor_cache import FORMAT
+from gan.tensor_cache import FORMAT, LABELS
 
 INDEX_BYTES = 400  # of index.parquet and the reports, for one image, generously
 SPARE_BYTES = 1 << 23
@@ -97,6 +99,15 @@ def _table(columns: Mapping[str, Any]) -> pa.Table:
         pa.array(values, TYPES.get(name), from_pandas=True) for name, values in columns.items()
     )
     return pa.table(dict(zip(columns, arrays, strict=True)))
+
+
+def write_labels(folder: Path, labels: Labels) -> None:
+    """Write labels.npy; nothing if `labels` (N,A) has no column."""
+    if labels.shape[1]:
+        with (folder / LABELS).open("wb") as file:
+            np.save(file, labels, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def write_meta(folder: Path, values: Mapping[str, Any]) -> None:

@@ -5,13 +5,17 @@ Arrays rather than objects: a million manifest entries as Python objects take gi
 
 from array import array
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gan.attributes import Labels
 from gan.errors import GanError
+from gan.params.data import AttributesParams
+from pipeline.dataset.attributes import TaggedPictures
 from pipeline.dataset.manifest import STATUSES
 from pipeline.dataset.reader import Dataset
 from pipeline.dataset.shards import ImageIndex
@@ -30,7 +34,8 @@ class Plan:
 
     `entries` are the first ones, of ENTRY_DTYPE, with these files, `image` their numbers in
     `index`. The first `train` pictures are the train split. Later entries with the same file are
-    in `same_files`, and their pictures in `same_pictures`.
+    in `same_files`, and their pictures in `same_pictures`. `labels` (n, A) are of all attributes
+    that the settings define.
     """
 
     entries: NDArray[np.void]
@@ -43,6 +48,7 @@ class Plan:
     same_files: NDArray[np.void]
     same_pictures: Integers
     listed_boxes: dict[int, tuple[Box, ...]]  # of pictures that a box file lists
+    labels: Labels
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -52,16 +58,20 @@ class Plan:
         return self.index.read_image(int(self.image[picture]))
 
 
-def make_plan(dataset: Dataset, holdout: float, boxes: Boxes | None) -> Plan:
+def make_plan(
+    dataset: Dataset, holdout: float, boxes: Boxes | None, attributes: AttributesParams
+) -> Plan:
     """Read the manifest; GanError if a shard lacks an image, or `boxes` lists other pictures."""
     statuses, licences = Counter[str](), Counter[str]()
     numbers, raw_digests = array("q"), bytearray()
     boxes_of: dict[int, tuple[Box, ...]] = {}
+    tagged = TaggedPictures(attributes)
     for number, (offset, entry) in enumerate(dataset.parse_entries(_Entry.from_json)):
         statuses[entry.status] += 1
         if entry.status != "ok":
             continue
         licences[entry.licence or "unknown"] += 1
+        tagged.add(entry.tags)
         if boxes:
             listed = boxes.get(entry.digest.hex(), boxes.get(entry.url))
             if listed is not None:
@@ -96,6 +106,7 @@ def make_plan(dataset: Dataset, holdout: float, boxes: Boxes | None) -> Plan:
         same_pictures=picture_of[again],
         # the first entry with a picture that is listed counts
         listed_boxes={int(picture_of[n]): boxes_of[n] for n in sorted(boxes_of, reverse=True)},
+        labels=tagged.label(picture_of, len(order)),
     )
 
 
@@ -123,6 +134,7 @@ class _Entry(NamedTuple):
     height: int = 0
     url: str = ""
     licence: str = ""
+    tags: Sequence[str] = ()
 
     @staticmethod
     def from_json(values: Any) -> "_Entry":
@@ -136,4 +148,5 @@ class _Entry(NamedTuple):
         if len(digest) != 32:
             raise ValueError("its sha256 is not 64 hex digits long")
         width, height, url = values["width"], values["height"], values["url"]
-        return _Entry(status, digest, width, height, url, str(values["licence"]))
+        licence, tags = str(values["licence"]), tuple(map(str, values["tags"]))
+        return _Entry(status, digest, width, height, url, licence, tags)

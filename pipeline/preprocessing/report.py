@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gan.atomic import write_atomically
+from pipeline.dataset.attributes import count_labels, find_pairs
 from pipeline.preprocessing.cache_contents import CacheContents
 from pipeline.preprocessing.faces.rules import NO_FACE, NOT_LISTED, UNREADABLE
 from pipeline.preprocessing.outcome import Outcome, Rejected, count_reasons, rejects_table
@@ -44,6 +45,9 @@ class PreprocessSummary:
     rejects: dict[str, int]  # by reason: bad + refused + without_face + faces_rejected + filtered
     statistics: dict[str, Any]
     digest: str
+    attributes: list[dict[str, Any]]  # images of the cache by value of each attribute
+    attributes_left_out: dict[str, int]  # training images of values that are too rare
+    together: list[list[Any]]  # value, value, images with both, and expected with both
 
 
 def summarise(
@@ -77,6 +81,9 @@ def summarise(
         rejects=count_reasons(rejected),
         statistics=contents.statistics,
         digest=contents.digest,
+        attributes=count_labels(contents.attributes.vocabulary, contents.labels),
+        attributes_left_out=dict(contents.attributes.left_out),
+        together=find_pairs(contents.attributes.vocabulary, contents.labels),
     )
 
 

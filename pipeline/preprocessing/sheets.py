@@ -1,4 +1,4 @@
-"""Sheets of preprocess for a look by eye: kept images, rejects, limits, near-duplicates.
+"""Sheets of preprocess for a look by eye: images, rejects, limits, near-duplicates, attributes.
 
 They are drawn while every avatar is still in its slot.
 """
@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
+from gan.attributes import NO_YES
 from gan.params.data import FilterParams, PreprocessParams
 from pipeline.console import one_line
+from pipeline.dataset.attributes import count_labels, describe_pairs, find_pairs
 from pipeline.number_ranges import evenly_spaced
 from pipeline.pictures.captions import (
     CAPTION,
@@ -31,6 +33,7 @@ from pipeline.pictures.captions import (
 from pipeline.pictures.contact_sheet import contact_sheet
 from pipeline.preprocessing.decoding.decode import BadImageError, load_full, open_picture
 from pipeline.preprocessing.filters import QUALITY_LIMITS, QualityLimit, check_quality_at_all
+from pipeline.preprocessing.labels import AvatarLabels
 from pipeline.preprocessing.outcome import Outcome, Rejected, count_reasons
 from pipeline.preprocessing.workers.image_slots import StagedImages
 
@@ -42,6 +45,7 @@ AT_LIMIT = 14  # avatars: a sheet that fits a screen of 1,920 pixels
 LEFT_OUT = 7  # of them on the left of the bar, at most
 PERCENTILES = (0, 1, 2, 5, 10, 25, 50, 75, 90, 100)
 BAR = 6  # width
+OF_EACH_SIDE = 8  # images with an attribute, and as many without it
 LEGEND = (
     "preprocess.filters of params.yaml. "
     "Left of the red bar: left out, next to the limit. Right of it: they pass."
@@ -58,6 +62,7 @@ def draw_sheets(
     rejected: Sequence[Rejected],
     images: StagedImages,
     settings: PreprocessParams,
+    attributes: AvatarLabels,
 ) -> dict[str, Image.Image]:
     """Draw the sheets, by name; `images` holds every avatar in its slot."""
     avatars, selection = outcome.decoded.avatars, outcome.selection
@@ -79,6 +84,7 @@ def draw_sheets(
         "rejects": draw_lines(list_rejects(rejected, load_picture, load_avatar)),
         "filters": draw_lines(limits),
         "duplicates": draw_lines(list_pairs(outcome, load_avatar)),
+        "attributes": draw_lines(list_attributes(attributes, kept, load_avatar)),
     }
 
 
@@ -191,6 +197,39 @@ def list_pairs(outcome: Outcome, load: Load) -> list[Line]:
     legend = "the farthest pairs, kept on the left: Hamming distance of dhash / phash"
     lines = [tiles[i : i + PAIRS_A_LINE] for i in range(0, len(tiles), PAIRS_A_LINE)]
     return [Line(f"{len(near):,} {noun}; {legend}"), *(Line(tiles=line) for line in lines)]
+
+
+def list_attributes(attributes: AvatarLabels, kept: Integers, load: Load) -> list[Line]:
+    """A line of images for each value, of an independent attribute those with and without it.
+
+    Then the pairs of values that go together more, or less, than by chance. `kept` are the avatars
+    in the cache.
+    """
+    vocabulary, labels = attributes.vocabulary, attributes.labels[kept]
+    if not vocabulary:
+        return [Line("no image has labels: too few have the tags of preprocess.attributes")]
+
+    def draw_tiles(column: int, code: int, most: int) -> list[Image.Image]:
+        alike = kept[labels[:, column] == code]
+        sample = alike[evenly_spaced(len(alike), most)].tolist()
+        return [fit_into_tile(load(number)).reduce(2) for number in sample]
+
+    lines, bar = [], Image.new("RGB", (BAR, TILE // 2), RED)
+    for column, about in enumerate(count_labels(vocabulary, labels)):
+        counts, unknown = about["values"], f"{about['unknown']:,} unknown"
+        if about["kind"] == "independent":
+            yes, no = (
+                draw_tiles(column, NO_YES.index(each), OF_EACH_SIDE) for each in ("yes", "no")
+            )
+            text = f"{about['name']}: {counts['yes']:,} yes, {counts['no']:,} no, {unknown}"
+            lines.append(Line(text, [*yes, bar, *no]))
+            continue
+        lines.append(Line(f"{about['name']}: {unknown}"))
+        for code, (value, count) in enumerate(counts.items()):
+            tiles = draw_tiles(column, code, 2 * OF_EACH_SIDE)
+            lines.append(Line(f"{value}: {count:,}", tiles))
+    pairs = describe_pairs(find_pairs(vocabulary, labels))
+    return [*lines, Line("\n".join(("Pairs of values, the farthest from chance first:", *pairs)))]
 
 
 def _number(value: float) -> str:

@@ -20,10 +20,12 @@ from pipeline.preprocessing.cache_writer import (
     space_needed,
     staging_folder,
     write_index,
+    write_labels,
     write_meta,
 )
 from pipeline.preprocessing.decoding.avatars import Recipe
 from pipeline.preprocessing.faces.box_file import read_boxes
+from pipeline.preprocessing.labels import label_avatars
 from pipeline.preprocessing.outcome import Outcome, refuse_empty
 from pipeline.preprocessing.plan import make_plan
 from pipeline.preprocessing.report import PreprocessSummary, summarise, write_reports
@@ -49,7 +51,7 @@ def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessS
     job = Job(dataset.shard_paths, recipe, staging_folder(paths.cache) / "images.npy")
     with start_workers(job, workers or usable_cores(), dataset.counts.get("ok", 0)) as run_tasks:
         dataset.verify()
-        plan = make_plan(dataset, settings.holdout, boxes)
+        plan = make_plan(dataset, settings.holdout, boxes, settings.attributes)
         needed = space_needed(len(plan), settings.size, recipe.most_avatars)
         say(describe_space(paths.cache, needed, len(plan), settings.size, recipe.most_avatars))
         with replace_folder(paths.cache, needed) as folder:
@@ -63,18 +65,22 @@ def run(params: Params, paths: Paths, workers: int | None = None) -> PreprocessS
                 outcome = Outcome(dataset, plan, decoded, selection)
                 rejected = outcome.list_rejected(settings.filters)
                 refuse_empty(outcome, rejected)
-                sheets = draw_sheets(outcome, rejected, images, settings)
+                attributes = label_avatars(outcome, settings.attributes)
+                sheets = draw_sheets(outcome, rejected, images, settings, attributes)
                 pngs = {name: threads.submit(encode_png, each) for name, each in sheets.items()}
                 train, holdout = outcome.split()
                 rows = arrange_rows(train, holdout)
                 closed = threads.submit(images.close_holes, rows)
                 counts = {"train": len(train), "holdout": len(holdout)}
                 held = np.searchsorted(decoded.avatars["slot"], rows)
-                contents = CacheContents(decoded.avatars, held, counts, recipe)
+                contents = CacheContents(decoded.avatars, held, counts, recipe, attributes)
                 write_index(folder, contents.index(plan))
+                write_labels(folder, contents.labels)
                 closed.result()
             write_meta(folder, contents.meta(dataset, plan.licences))
             TensorCache.open(folder)
+    if left_out := attributes.describe_left_out(settings.attributes):
+        say(left_out)
     summary = summarise(outcome, rejected, contents)
     write_reports(paths.reports, summary, outcome, rejected, pngs)
     return summary

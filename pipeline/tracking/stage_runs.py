@@ -55,7 +55,10 @@ def preprocess(params: "Params", paths: Paths) -> "PreprocessSummary":
     from pipeline.preprocessing.cache_contents import flatten_statistics
     from pipeline.stages import preprocess as stage
 
-    settings = params.preprocess.model_dump()
+    # the vocabulary's tags are many; they are in meta.json
+    settings = params.preprocess.model_dump(
+        exclude={"attributes": {"several", "exclusive", "independent"}}
+    )
     name = f"preprocess {params.preprocess.size}px"
     with stage_run(paths, "preprocess", name=name, params=settings) as run:
         summary = stage.run(params, paths)
@@ -69,7 +72,7 @@ def preprocess(params: "Params", paths: Paths) -> "PreprocessSummary":
         counts = {key: n for key, n in asdict(summary).items() if isinstance(n, int)}
         run.metrics({f"images/{key}": n for key, n in counts.items()}, 0)
         run.metrics(dict(flatten_statistics(asdict(summary)["statistics"])), 0)
-        for name in ("contact_sheet", "rejects", "filters", "duplicates"):
+        for name in ("contact_sheet", "rejects", "filters", "duplicates", "attributes"):
             run.image(name, paths.reports / f"{name}.png", 0)
         for name in ("rejects", "duplicates"):
             run.artifact(paths.reports / f"{name}.tsv")

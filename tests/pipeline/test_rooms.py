@@ -18,7 +18,8 @@ ROOMS = (
 """One room each: gan/, a folder of pipeline/ with all below it, a file at its root."""
 
 GAN = (
-    *("errors", "pixels", "randomness", "atomic", "tensor_cache", "params", "devices", "models"),
+    *("errors", "pixels", "randomness", "atomic", "attributes", "tensor_cache"),
+    *("params", "devices", "models"),
     *("objectives", "distributed", "checkpoints", "sampling", "training", "features", "metrics"),
 )
 """The same for gan/'s files and folders."""

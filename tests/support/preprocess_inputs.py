@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gan.params.data import PreprocessParams
+from gan.params.data import AttributesParams, PreprocessParams
 from gan.params.file import Params, load_params
 from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import publish
@@ -23,6 +23,13 @@ BOX = ("face_x", "face_y", "face_width", "face_height", "score")
 ALL_PASS = dict.fromkeys(("min_side", "min_contrast", "min_sharpness", "min_colour"), 0)
 ALL_PASS |= {"max_aspect": 1000.0, "max_one_colour": 1.0}
 NEAR = {"near": True, "dhash": 4, "phash": 8}
+ATTRIBUTES = {
+    "least_tags": 3,
+    "least_count": 1,
+    "several": ["2girls", "1girl 1boy"],
+    "exclusive": {"hair": {"red_hair": [], "grey_hair": ["gray_hair", "silver_hair"]}},
+    "independent": {"hat": ["beret"], "glasses": []},
+}
 NEAR_STAY = {"near": False, "dhash": 0, "phash": 0}
 TEXT = b"this is no picture, whatever its name says"
 
@@ -42,11 +49,13 @@ DARK_ON_BRIGHT = """<?xml version="1.0"?>
 """A cascade for a dark square that fills the middle half of a bright window, in each direction."""
 
 
-def params(faces=None, filters=None, duplicates=None, **changes) -> Params:
+def params(faces=None, filters=None, duplicates=None, attributes=None, **changes) -> Params:
     """The shipped params at 32 px, by default without filters and with near-duplicates kept."""
     whole = load_params(PARAMS_FILE)
     section = whole.preprocess
+    labels = ATTRIBUTES | (attributes or {})
     nested = {
+        "attributes": AttributesParams.model_validate(labels),
         "faces": section.faces.model_copy(update=faces or {}),
         "filters": section.filters.model_copy(update=ALL_PASS | (filters or {})),
         "duplicates": section.duplicates.model_copy(update=NEAR_STAY | (duplicates or {})),
@@ -71,11 +80,12 @@ def pictures(count):
     return [picture(seed, ("PNG", "JPEG", "WEBP")[seed % 3]) for seed in range(count)]
 
 
-def make_dataset(root, files, missing=()):
-    """A dataset of `files`, then one entry of each status in `missing`."""
+def make_dataset(root, files, missing=(), tags=()):
+    """A dataset of `files` with their `tags`, then one entry of each status in `missing`."""
     with Journal(root / "data.staging", {"files": len(files)}) as journal:
         for number, data in enumerate(files):
-            digest, place = hashlib.sha256(data).hexdigest(), ("", f"/images/{number}.png", ())
+            digest, url = hashlib.sha256(data).hexdigest(), f"/images/{number}.png"
+            place = ("", url, tuple(tags[number] if tags else ()))
             about = ("general", "", "CC0", "ok")
             entry = ManifestEntry(
                 *(*place, *about),

@@ -25,6 +25,8 @@ CONSTANT = {
     f"{RECIPE}.{network}.schedule.shape": "constant" for network in ("generator", "discriminator")
 }
 MISSING = object()
+FREE = {"arguments", "exclusive", "independent"}
+"""Sections whose keys the user chooses."""
 
 
 def edit(changes: dict) -> dict:
@@ -78,7 +80,7 @@ def test_every_objective_and_family_can_be_switched_on():
 def missing_keys(section, prefix=""):
     for key, value in section.items():
         yield f"{prefix}{key}"
-        if isinstance(value, dict) and not key.endswith("arguments"):
+        if isinstance(value, dict) and key not in FREE:
             others = {name for name in value if key == "recipes" and name != OBJECTIVE}
             kept = {name: each for name, each in value.items() if name not in others}
             yield from missing_keys(kept, f"{prefix}{key}.")

@@ -6,7 +6,7 @@ import tarfile
 
 import numpy as np
 import pytest
-from preprocess_inputs import in_holdout, make_dataset, pictures
+from preprocess_inputs import in_holdout, make_dataset, pictures, section
 
 from gan.errors import GanError
 from pipeline.dataset.reader import Dataset
@@ -17,7 +17,7 @@ from pipeline.preprocessing.plan import digest_bytes, is_held_out, make_plan
 
 def plan_of(folder, files, missing=(), boxes=None, holdout=0.3):
     paths = make_dataset(folder, files, missing)
-    return make_plan(Dataset.open(paths.data), holdout, boxes)
+    return make_plan(Dataset.open(paths.data), holdout, boxes, section().attributes)
 
 
 def sha256(data):
@@ -83,7 +83,7 @@ def test_an_entry_with_an_invalid_hash_is_an_error(tmp_path, digest):
     dataset = Dataset.open(paths.data)
     manifest.write_text(text)
     with pytest.raises(GanError, match=r"manifest\.jsonl:1: "):
-        make_plan(dataset, 0.3, None)
+        make_plan(dataset, 0.3, None, section().attributes)
 
 
 @pytest.mark.parametrize("size", [0, 3])

@@ -77,7 +77,7 @@ def test_two_workers_and_a_second_run_give_the_same_bytes_and_all_settings(paths
     left = {path.name for path in paths.root.iterdir()}
     assert left == {"cache", "data", "data.staging", "reports"}
     meta = TensorCache.open(paths.cache).meta
-    assert meta["settings"] == chosen.preprocess.model_dump(exclude={"faces"})
+    assert meta["settings"] == chosen.preprocess.model_dump(exclude={"faces", "attributes"})
     assert set(meta["versions"]) == {"libjpeg_turbo", "numpy", "pillow", "simplejpeg"}
     dataset = json.loads((paths.data / "snapshot.json").read_text())
     assert (meta["snapshot"], meta["source"]) == (dataset["digest"], dataset["source"])

@@ -19,6 +19,7 @@ from preprocess_inputs import (
     params,
 )
 
+from gan.attributes import UNKNOWN
 from gan.errors import GanError
 from gan.tensor_cache import TensorCache
 from pipeline.dataset.reader import Dataset
@@ -215,3 +216,17 @@ def test_most_painted_pages_give_a_good_crop(tmp_path):
     assert wrong <= 2
     meta = TensorCache.open(paths.cache).meta
     assert meta["settings"]["faces"]["version"] == metadata.version("animeface")
+
+
+def test_faces_that_share_a_picture_have_no_labels(tmp_path):
+    boxes = {n: [[20, 20, 60, 60], [200, 110, 60, 60]][: 1 + (n >= 4)] for n in range(8)}
+    blocks = {n: [((20 * n, 90 * i, 70), *box) for i, box in enumerate(boxes[n])] for n in boxes}
+    files = [page(*each) for each in blocks.values()]
+    tags = [["solo", "x", ("red_hair", "grey_hair")[n % 2]] for n in boxes]
+    paths = make_dataset(tmp_path, files, (), tags)
+    write_boxes(paths, boxes)
+    run(settings("boxes", "boxes.jsonl"), paths, workers=1)
+    cache, rows = TensorCache.open(paths.cache), index_of(paths)["row"]
+    assert [each.name for each in cache.vocabulary] == ["hair"]
+    assert len(rows) == 4 + 2 * 4
+    assert cache.labels[:, 0].tolist() == [row % 2 if row < 4 else UNKNOWN for row in rows]
