@@ -74,6 +74,11 @@ def parse_sidecar(data: bytes) -> Provenance:
         raise ValueError("nested too deep") from None
     if not isinstance(values, dict):
         raise ValueError("no object")
+    return find_provenance(values)
+
+
+def find_provenance(values: dict[str, Any]) -> Provenance:
+    """The provenance in a sidecar's values."""
     category = _text(values.get("category")).lower()
     page = _find_page(values, category)
     return Provenance(
@@ -129,7 +134,8 @@ def _find_tags(values: dict[str, Any]) -> Iterator[Any]:
 
 def _split_tags(value: Any) -> Iterator[Any]:
     if isinstance(value, str):
-        yield from map(html.unescape, value.split(", ") if ", " in value else value.split())
+        separator = ", " if ", " in value else None if " " in value else ","
+        yield from map(html.unescape, value.split(separator))
     elif isinstance(value, list):
         for each in value:
             name = each.get("name") if isinstance(each, dict) else each

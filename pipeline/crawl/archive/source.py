@@ -4,9 +4,9 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Container, Iterator
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from posixpath import splitext
 from typing import Any, NamedTuple
 
@@ -14,6 +14,8 @@ from gan.errors import GanError
 from gan.params.data import ScrapeParams
 from pipeline.console import count_noun, progress, say
 from pipeline.crawl.archive.gallery_dl import ENDINGS, MAX_BYTES, Provenance, parse_sidecar
+from pipeline.crawl.archive.tag_table import MAX_BYTES as TABLE_BYTES
+from pipeline.crawl.archive.tag_table import is_table, read_table
 from pipeline.crawl.archive.walk import (
     DAMAGED_ARCHIVE,
     LINKED_FOLDER,
@@ -31,14 +33,16 @@ from pipeline.crawl.storage.earlier_crawl import url_key
 from pipeline.dataset.reader import Dataset
 
 SIDECAR = ".json"
+TAGS = "tags"
+"""Name, without its ending, of a table that a user must have written for this."""
 UNOPENED = (*TAR_ENDINGS, *ZIP_ENDINGS, ".7z", ".rar", ".cbz", ".cbr", ".cb7", ".tar.zst")
 
 
 class Archive(RequestedSource):
     """Every picture file below `path`, by name; `limit` keeps the first ones.
 
-    Provenance is read from gallery-dl's JSON files beside the pictures. No rating is left out:
-    the files on this machine were chosen already.
+    Provenance is read from gallery-dl's JSON files beside the pictures, or from a table. No rating
+    is left out: the files on this machine were chosen already.
 
     The archive is walked three times: for its names, for digests of the pictures, for the
     pictures. So its identity is its content, and none of the bytes are kept in memory.
@@ -58,18 +62,25 @@ class Archive(RequestedSource):
         return len(self._pictures)
 
     def continues(self, dataset: Dataset) -> bool:
-        """True where the archive has only grown: it shares a picture, and none differs."""
+        """True where the archive has only grown: it shares a picture, and none differs.
+
+        Says how many pictures have other tags now, since the dataset keeps those that it has.
+        """
         if not super().continues(dataset):
             return False
-        digests = {
-            url_key(self._list(*each).url): each[1].digest for each in self._pictures.items()
-        }
-        shared = False
+        pictures = {url_key(self._list(*each).url): each[1] for each in self._pictures.items()}
+        shared, retagged = False, 0
         for entry in dataset.entries():
-            digest = digests.get(url_key(entry.url)) if entry.status == "ok" else None
-            if digest is not None and digest.hex() != entry.sha256:
+            picture = pictures.get(url_key(entry.url)) if entry.status == "ok" else None
+            if picture is None:
+                continue
+            if picture.digest.hex() != entry.sha256:
                 return False
-            shared = shared or digest is not None
+            shared = True
+            retagged += tuple(_unpack(picture.provenance).tags) != entry.tags
+        if retagged:
+            count = count_noun(retagged, "picture")
+            _say(self.path, f"other tags than in data/ for {count}; --replace takes the new ones")
         return shared
 
     def fetch(self, sink: Sink) -> None:
@@ -132,6 +143,7 @@ def read_pictures(path: Path, limits: ScrapeParams, limit: int | None) -> dict[s
         raise GanError(f"{path}: holds no {', '.join(sorted(ENDINGS))} file")
     digests = dict.fromkeys(names, b"")
     sidecars: dict[str, bytes | None] = {"": b""}
+    lines: dict[str, bytes] = {}
     done = 0
     with progress("list", len(names)) as advance:
         for name, file in _walk_named(path, limits):
@@ -139,11 +151,13 @@ def read_pictures(path: Path, limits: ScrapeParams, limit: int | None) -> dict[s
                 digests[name] = _digest(file, limits.max_bytes)
                 done += 1
                 advance(done, "")
+            elif is_table(file.name):
+                lines |= _read_table(path, file, digests)
             elif not name and (stem := _find_stem(file.name, digests)) not in sidecars:
                 sidecars[stem] = _read_sidecar(file)
     if unreadable := sum(packed is None for packed in sidecars.values()):
         _say(path, f"{count_noun(unreadable, 'sidecar')} left out: cannot be read")
-    found = zip(digests.items(), _assign(names, sidecars), strict=True)
+    found = zip(digests.items(), _assign(names, sidecars, lines), strict=True)
     return {
         name: Picture(position, digest, provenance)
         for position, ((name, digest), provenance) in enumerate(found)
@@ -225,15 +239,44 @@ def _read_sidecar(file: ArchiveFile) -> bytes | None:
         return None
 
 
-def _assign(names: list[str], sidecars: dict[str, bytes | None]) -> Iterator[bytes]:
-    """The provenance of each name, packed; `a.jpg.json` is preferred to `a.json`.
+def _read_table(path: Path, file: ArchiveFile, pictures: Collection[str]) -> dict[str, bytes]:
+    """Packed provenance by picture, from a table; says how many pictures it names.
+
+    GanError where a table of tags can't be read; one that another program may have written for
+    something else is left out.
+    """
+    lines, strangers = {}, 0
+    try:
+        for name, provenance in read_table(file.name, file.read(TABLE_BYTES)):
+            if name in pictures:
+                lines[name] = _pack(provenance)
+            else:
+                strangers += 1
+    except (UnreadableError, ValueError) as error:
+        if PurePosixPath(file.name).stem.lower() == TAGS:
+            raise GanError(f"{path}: {printable(file.name)}: {error.args[-1]}") from None
+        _say(path, f"{printable(file.name)} left out: {error.args[-1]}")
+        return {}
+    folder = printable(file.name[: file.name.rfind("/") + 1])
+    missing = sum(name.startswith(folder) for name in pictures) - len(lines)
+    text = f"{printable(file.name)} has a line for {count_noun(len(lines), 'picture')}"
+    text += f", none for {missing:,}" if missing else ""
+    text += f"; {count_noun(strangers, 'line')} for others, left out" if strangers else ""
+    _say(path, text)
+    return lines
+
+
+def _assign(
+    names: list[str], sidecars: dict[str, bytes | None], lines: dict[str, bytes]
+) -> Iterator[bytes]:
+    """The provenance of each name, packed; `a.jpg.json` is preferred to `a.json`, that to a line.
 
     Where several pictures claim one address, the first by name keeps it.
     """
     seen: set[bytes] = set()
     for name in names:
         stem = splitext(name)[0] if _is_picture(name) else name
-        packed = sidecars.get(name, sidecars.get(stem)) or b""
+        packed = sidecars.get(name, sidecars.get(stem)) or lines.get(name, b"")
         origin = _unpack(packed)
         key = url_key(origin.url)
         yield _pack(origin._replace(url="")) if origin.url and key in seen else packed

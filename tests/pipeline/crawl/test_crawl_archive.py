@@ -164,6 +164,81 @@ def test_broken_sidecars_cost_no_picture_and_one_line(tmp_path, archive, fetch, 
     assert "x: 8 sidecars left out" in capsys.readouterr().err
 
 
+CSV = """file_name,tags,rating,license
+1.png,"1girl, red hair",s,CC0
+deep/2.png,1girl blue_hair,,
+./3.png,"1girl,hat",,
+gone.png,hat,,
+"""
+JSONL = [
+    {"file_name": "1.png", "tags": ["1girl", "red hair"], "rating": "s", "license": "CC0"},
+    {"file": "deep/2.png", "tag_string": "1girl blue_hair"},
+    {"path": "3.png", "tags": "1girl,hat"},
+    {"file_name": "gone.png"},
+]
+TABLES = {
+    "tags.csv": CSV,
+    "metadata.csv": CSV.replace("file_name", "FileName"),
+    "tags.jsonl": "\n".join(map(json.dumps, JSONL)),
+    "metadata.jsonl": "\n\n".join(map(json.dumps, JSONL)) + "\n",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_gives_tags_to_the_pictures_that_it_names(
+    kind, table, tmp_path, archive, fetch, capsys
+):
+    names = ["a/1.png", "a/deep/2.png", "a/3.png", "a/4.png", "a/5.png", "other.png"]
+    files = {name: png(number) for number, name in enumerate(names)}
+    files |= {f"a/{table}": TABLES[table].encode("utf-8-sig"), "a/5.json": post(5)}
+    entries = {e.url: e for e in fetch(archive(KINDS[kind](tmp_path / kind, files)))}
+    assert {url.removeprefix("archive:"): entry.tags for url, entry in entries.items()} == {
+        "a/1.png": ("1girl", "red hair"),
+        "a/deep/2.png": ("1girl", "blue_hair"),
+        "a/3.png": ("1girl", "hat"),
+        "a/4.png": (),
+        "https://cdn.example.org/5.png": ("1girl", "青"),
+        "other.png": (),
+    }
+    first, last = entries["archive:a/1.png"], entries["archive:other.png"]
+    assert (first.rating, first.licence, last.licence) == ("sensitive", "CC0", "mine")
+    (said,) = [each for each in capsys.readouterr().err.splitlines() if table in each]
+    assert "3 pictures, none for 2; 1 line for others" in said
+
+
+def test_tags_that_are_separated_by_tabs_or_semicolons_or_in_another_case_are_found(
+    tmp_path, archive, fetch
+):
+    for number, text in enumerate(("FILE_NAME\tTags\n1.png\ta b\n", "Tags;path\na b;1.png\n")):
+        folder = write_folder(tmp_path / f"{number}", {"1.png": png(1), "tags.csv": text.encode()})
+        (entry,) = fetch(archive(folder), into=f"{number}.staging")
+        assert entry.tags == ("a", "b")
+
+
+BROKEN = {
+    "tags.csv": [b"id,tags\n1,a\n", b"file_name,tags\n1.png,a\n,b\n", b"file_name\n\xff\xfe"],
+    "tags.jsonl": [b"{}", b'{"file_name": "1.png"}\n[1]\n', b'{"file_name": "1.png"\n', b"\xff"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), [(name, data) for name, each in BROKEN.items() for data in each]
+)
+def test_a_broken_table_of_tags_is_one_error_and_another_programs_table_is_left_out(
+    name, data, tmp_path, archive, fetch, capsys
+):
+    folder = write_folder(tmp_path / "x", {"1.png": png(1), f"sub/{name}": data})
+    with pytest.raises(GanError, match=f"sub/{name}: ") as raised:
+        assert archive(folder).identity
+    assert "\n" not in str(raised.value)
+    metadata = name.replace("tags", "metadata")
+    (folder / "sub" / name).rename(folder / "sub" / metadata)
+    (entry,) = fetch(archive(folder))
+    assert entry.tags == ()
+    assert f"sub/{metadata} left out: " in capsys.readouterr().err
+
+
 def test_no_credential_of_a_sidecar_reaches_the_disk(tmp_path, archive, fetch):
     url = "https://me:S3CRET@cdn.example.org/1.png?api_key=S3CRET&user_id=S3CRET&n=1"
     addresses = dict.fromkeys(("file_url", "url", "post_url"), url)
@@ -238,7 +313,7 @@ def test_a_killed_fetch_resumes_and_ends_with_the_same_entries(write, tmp_path, 
     assert sinks[-1].fetched == 5
 
 
-def test_an_archive_that_only_grew_continues_its_dataset(tmp_path, archive):
+def test_an_archive_that_only_grew_continues_its_dataset(tmp_path, archive, capsys):
     files = {"b.png": png(1), "b.json": post(1), "c.png": png(2), "bad.png": b"no picture"}
     folder = write_folder(tmp_path / "x", files)
     source = archive(folder)
@@ -249,10 +324,12 @@ def test_an_archive_that_only_grew_continues_its_dataset(tmp_path, archive):
     (folder / "c.png").unlink()
     assert archive(folder).continues(dataset)
     assert not archive(folder, licence="other").continues(dataset)
+    assert "--replace" not in capsys.readouterr().err
     write_folder(folder, {"b.json": post(1, tags=["new"])})
     retagged = archive(folder)
     assert retagged.identity["sha256"] != source.identity["sha256"]
     assert retagged.continues(dataset)
+    assert "1 picture; --replace" in capsys.readouterr().err
     write_folder(folder, {"b.png": png(5)})
     assert not archive(folder).continues(dataset)
     (folder / "b.png").unlink()
