@@ -45,8 +45,10 @@ class LowPass(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         channels = hidden.shape[1]
-        kernel = self.kernel.expand(channels, 1, 3, 3)
-        return conv2d(pad(hidden, (1, 1, 1, 1), "replicate"), kernel, groups=channels)
+        kernel = self.kernel.to(hidden.dtype).expand(channels, 1, 3, 3)  # exact also in bf16
+        # autocast would pad in float32, and copy there and back
+        with torch.autocast(hidden.device.type, enabled=False):
+            return conv2d(pad(hidden, (1, 1, 1, 1), "replicate"), kernel, groups=channels)
 
 
 class SummedRGB(nn.Module):

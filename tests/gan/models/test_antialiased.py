@@ -15,6 +15,7 @@ from tiny_networks import (
 )
 from torch import nn
 from torch.nn.functional import conv2d, pad
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan.models.antialiased import LowPass
 from gan.models.layers import raw_weight
@@ -48,6 +49,21 @@ def test_the_filter_is_a_convolution_of_each_channel_over_replicated_edges(chann
     assert torch.allclose(LowPass().double()(hidden), expected, rtol=0, atol=1e-14)
     constant = maps(2, channels, 1, 1).expand(-1, -1, 6, 6)
     assert torch.allclose(LowPass().double()(constant), constant, rtol=0, atol=1e-14)
+
+
+def test_the_filter_makes_no_float32_copies_under_autocast():
+    seen = set()
+
+    class Types(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            seen.update(each.dtype for each in (out, *args) if isinstance(each, torch.Tensor))
+            return out
+
+    hidden, filtered = maps(2, 3, 8, 8).bfloat16().requires_grad_(), LowPass().bfloat16()
+    with torch.autocast("cpu", torch.bfloat16), Types():
+        filtered(hidden).sum().backward()
+    assert seen == {torch.bfloat16}
 
 
 def test_latents_scaled_by_any_factor_give_the_same_picture():
