@@ -53,7 +53,7 @@ def build_discriminator(
         layers += [
             DownConv4x4(in_channels, out_channels, has_bias(norm_kind)),
             *norm(norm_kind, out_channels),
-            activation(params.activation),
+            activation(params.activation, recipe.penalties.enabled),
         ]
     return LayeredDiscriminator(recipe, size, channels[-1], layers)
 

@@ -337,8 +337,7 @@ class LeakyReLU(nn.LeakyReLU):
     """Torch's own, with a cheaper double backward; ReLU if the slope is 0."""
 
     def forward(self, hidden: Tensor) -> Tensor:
-        function = _leaky_relu if is_compiling() else _LeakyReLUFunction.apply
-        return cast(Tensor, function(hidden, self.negative_slope))
+        return cast(Tensor, _LeakyReLUFunction.apply(hidden, self.negative_slope))
 
 
 def _leaky_relu(hidden: Tensor, slope: float) -> Tensor:

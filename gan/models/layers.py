@@ -21,11 +21,13 @@ SLOPE = 0.2
 """Slope of leaky_relu for negative numbers."""
 
 _ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
-    "relu": lambda: LeakyReLU(0.0),
-    "leaky_relu": lambda: LeakyReLU(SLOPE),
+    # in place: no layer before them needs its output for the way back
+    "relu": lambda: nn.ReLU(inplace=True),
+    "leaky_relu": lambda: nn.LeakyReLU(SLOPE, inplace=True),
     "silu": nn.SiLU,
     "gelu": nn.GELU,
 }
+_SLOPES: dict[Activation, float] = {"relu": 0.0, "leaky_relu": SLOPE}
 
 _NORMS: dict[Norm, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
@@ -54,8 +56,10 @@ class PixelNorm(nn.Module):
             return (wide * scale.unsqueeze(-1)).movedim(-1, 1).to(hidden.dtype)
 
 
-def activation(kind: Activation) -> nn.Module:
-    """The activation of this kind."""
+def activation(kind: Activation, double_backward: bool = False) -> nn.Module:
+    """The activation of this kind; `double_backward`: one whose double backward is cheap."""
+    if double_backward and kind in _SLOPES:
+        return LeakyReLU(_SLOPES[kind])
     return _ACTIVATIONS[kind]()
 
 

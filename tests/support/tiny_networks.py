@@ -7,7 +7,7 @@ import torch
 from gan.models import interfaces as build
 from gan.models.interfaces import Discriminator, Generator
 from gan.params.model import DiscriminatorParams, GeneratorParams, ModelParams
-from gan.params.train import RecipeParams
+from gan.params.train import PenaltyParams, RecipeParams
 
 FAMILIES = ("antialiased", "dcgan")
 SIZES = (32, 48, 64, 96, 128, 192, 256)
@@ -65,11 +65,17 @@ def generator(family: str, size: int, seed: int = 0, **changes) -> Generator:
 
 
 def norms_recipe(
-    norm: str = "none", first_norm: bool = False, spectral_norm: bool = False
+    norm: str = "none",
+    first_norm: bool = False,
+    spectral_norm: bool = False,
+    penalty: float = 0.0,
 ) -> RecipeParams:
     """As much of a recipe as the building of a discriminator reads."""
     return RecipeParams.model_construct(
-        discriminator_norm=norm, discriminator_first_norm=first_norm, spectral_norm=spectral_norm
+        discriminator_norm=norm,
+        discriminator_first_norm=first_norm,
+        spectral_norm=spectral_norm,
+        penalties=PenaltyParams(gradient=penalty, r1=0.0, r2=0.0, every=1),
     )
 
 
@@ -80,10 +86,11 @@ def discriminator(
     norm: str = "none",
     first_norm: bool = False,
     spectral_norm: bool = False,
+    penalty: float = 0.0,
     **changes,
 ) -> Discriminator:
     model = model_params(family, **changes)
-    recipe = norms_recipe(norm, first_norm, spectral_norm)
+    recipe = norms_recipe(norm, first_norm, spectral_norm, penalty)
     network = build.build_discriminator(model, recipe, size)
     build.initialise(network, model.discriminator, random(seed))
     return network

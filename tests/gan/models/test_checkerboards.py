@@ -23,7 +23,7 @@ def flat_response(family, norm):
     """The middle of what a generator makes of maps that are the same everywhere."""
     network = generator(family, 32, norm=norm, last="none").double().eval()
     flat = torch.randn(4, CHANNELS, 1, 1, dtype=torch.float64, generator=random(1))
-    made = network.layers(flat.expand(-1, -1, 12, 12))
+    made = network.layers(flat.repeat(1, 1, 12, 12))
     return made[:, :, 32:-32, 32:-32]  # beyond the reach of the borders' zeros
 
 

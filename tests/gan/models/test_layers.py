@@ -5,6 +5,7 @@ import torch
 from tiny_networks import FAMILIES, discriminator, generator, latents, pixels, random
 from torch import nn
 
+from gan.models.fast import LeakyReLU
 from gan.models.interfaces import Discriminator
 from gan.models.layers import PixelNorm, has_bias, norm
 
@@ -45,6 +46,20 @@ def test_instance_and_layer_norm_are_torchs():
         (layer,) = norm(kind, 6)
         assert torch.allclose(layer(hidden), oracle(hidden), rtol=1e-4, atol=1e-5)
         assert [parameter.shape for parameter in layer.parameters()] == [(6,), (6,)]
+
+
+@pytest.mark.parametrize("kind", ["relu", "leaky_relu"])
+def test_a_discriminator_has_activations_for_a_double_backward_where_penalties_need_them(kind):
+    plain, penalised = (
+        discriminator("dcgan", 32, penalty=weight, activation=kind) for weight in (0.0, 10.0)
+    )
+    made = [
+        [each for each in network.modules() if isinstance(each, LeakyReLU)]
+        for network in (plain, penalised)
+    ]
+    assert not made[0]
+    assert len(made[1]) == 3
+    assert torch.equal(plain(pixels(2, 32)), penalised(pixels(2, 32)))
 
 
 @pytest.mark.parametrize("kind", ["batch", "instance", "layer"])
