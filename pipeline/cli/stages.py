@@ -52,7 +52,11 @@ def scrape(
     options = {name.rstrip("_"): value for name, value in context.params.items()}
     del options["params"]
     request = ScrapeRequest(**options | {"allow_private": tuple(allow_private or ())})
-    stage_runs.scrape(request, None if ensure else read(params).scrape, here())
+    values = None if ensure and not params.exists() else read(params)
+    attributes = values.preprocess.attributes if values else None
+    stage_runs.scrape(
+        request, values.scrape if values and not ensure else None, here(), attributes
+    )
 
 
 def preprocess(params: ParamsFile = PARAMS) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gan.params.data import ScrapeParams
+from gan.params.data import AttributesParams, ScrapeParams
 from pipeline.console import say
 from pipeline.crawl.build import build_dataset, ensure_dataset, find_earlier_crawl
 from pipeline.crawl.data_card.card import write_card
@@ -45,10 +45,12 @@ def run(
     settings: ScrapeParams | None,
     paths: Paths,
     source: Source | None = None,
+    attributes: AttributesParams | None = None,
 ) -> ScrapeSummary:
     """Bring data/ to what `request` says; `settings` may be None where it says --ensure.
 
-    source: that of the request, if it is built already.
+    source: that of the request, if it is built already. attributes: the labels that the data card
+    counts.
 
     Raises GanError; Ctrl-C and kills leave a state from which the same call resumes.
     """
@@ -74,7 +76,7 @@ def run(
             if (failed := dataset.counts["failed"]) and not request.from_manifest:
                 say(f"{failed} failed: the same command tries them again")
         folder.finish_replacement(dataset)
-        card, sheet = write_card(dataset, paths.reports, paths.logs / "scrape")
+        card, sheet = write_card(dataset, paths.reports, paths.logs / "scrape", attributes)
         folder.discard_crawls(identity)  # last, so that a kill before costs no fetched image
     counts = ", ".join(f"{count} {status}" for status, count in dataset.counts.items() if count)
     sys.stdout.write(f"data/: {counts}; {fetched} new; digest {dataset.digest[:12]}\n")

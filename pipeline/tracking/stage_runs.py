@@ -13,7 +13,7 @@ from pipeline.tracking.open_run import stage_run
 from pipeline.tracking.training_run import MlflowTracker
 
 if TYPE_CHECKING:
-    from gan.params.data import ScrapeParams
+    from gan.params.data import AttributesParams, ScrapeParams
     from gan.params.file import Params
     from pipeline.crawl.request import ScrapeRequest
     from pipeline.evaluation.evaluate_subject import Evaluation
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def scrape(
-    request: "ScrapeRequest", settings: "ScrapeParams | None", paths: Paths
+    request: "ScrapeRequest",
+    settings: "ScrapeParams | None",
+    paths: Paths,
+    attributes: "AttributesParams | None" = None,
 ) -> "ScrapeSummary":
     """Run the scrape stage; log the source, counts by status, contact sheet and data card."""
     from pipeline.crawl.registry import choose_source
@@ -32,7 +35,7 @@ def scrape(
     # a mistyped option is no failed run
     source = None if settings is None else choose_source(request, settings, paths)
     with stage_run(paths, "scrape") as run:
-        summary = stage.run(request, settings, paths, source)
+        summary = stage.run(request, settings, paths, source, attributes)
         run.params({"source": summary.source})
         total, kept = sum(summary.counts.values()), summary.counts.get("ok", 0)
         failed = f", {total - kept:,} others could not be fetched" if total > kept else ""

@@ -12,7 +12,8 @@ from markupsafe import Markup
 from rich.filesize import decimal
 
 from gan.atomic import write_atomically
-from pipeline.crawl.data_card.measure import measure
+from gan.params.data import AttributesParams
+from pipeline.crawl.data_card.measure import digest_definition, measure
 from pipeline.crawl.data_card.pictures import sheet
 from pipeline.dataset.reader import Dataset
 from pipeline.markdown import render_markdown
@@ -22,8 +23,12 @@ BAR_WIDTH = 20
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def write_card(dataset: Dataset, reports: Path, local: Path) -> tuple[Path, Path]:
+def write_card(
+    dataset: Dataset, reports: Path, local: Path, attributes: AttributesParams | None
+) -> tuple[Path, Path]:
     """Bring reports/data_card.md, .json and `local`/contact_sheet.png up to `dataset`.
+
+    Without `attributes` a card of the dataset is left as it is, whatever its labels are.
 
     The sheet shows strangers' pictures, so it is never in a folder that Git tracks. Returns the
     paths of the card in Markdown and of the sheet.
@@ -32,16 +37,18 @@ def write_card(dataset: Dataset, reports: Path, local: Path) -> tuple[Path, Path
     picture = local / f"{dataset.digest[:12]}.png"
     if not picture.exists():
         save_png(sheet(dataset), picture)
-    if not text.exists() or not _is_of(values, dataset):
-        card = measure(dataset)
+    if not text.exists() or not _is_of(values, dataset, attributes):
+        card = measure(dataset, attributes)
         write_atomically(text, render(card))
         write_atomically(values, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
     return text, picture
 
 
-def _is_of(path: Path, dataset: Dataset) -> bool:
+def _is_of(path: Path, dataset: Dataset, attributes: AttributesParams | None) -> bool:
     try:
         card: Any = json.loads(path.read_text(encoding="utf-8"))
+        if attributes and card["attributes"]["definition"] != digest_definition(attributes):
+            return False
         return bool((card["digest"], card["source"]) == (dataset.digest, dataset.source))
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -1,10 +1,11 @@
 """Measurement of a dataset for its data card: sources, licences, sizes, tags and colours.
 
 The manifest is read once, entry by entry. A picture takes 32 bytes of memory (start of its sha256,
-size, width, height), so that a million entries fit into some 40 MB; all else are counters with a
-limit.
+size, width, height) and some 20 for its labels, so that a million entries fit into some 60 MB; all
+else are counters with a limit.
 """
 
+import hashlib
 import json
 import re
 from array import array
@@ -15,7 +16,9 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
+from gan.params.data import AttributesParams
 from pipeline.crawl.data_card.pictures import measure_colours
+from pipeline.dataset.attributes import TaggedPictures, count_labels, find_pairs
 from pipeline.dataset.manifest import STATUSES, ManifestEntry
 from pipeline.dataset.reader import Dataset
 
@@ -41,12 +44,13 @@ _VARYING = re.compile(
 )
 
 
-def measure(dataset: Dataset) -> dict[str, Any]:
-    """The data card of a dataset as JSON-able values, a function of the dataset alone.
+def measure(dataset: Dataset, attributes: AttributesParams | None = None) -> dict[str, Any]:
+    """The data card of a dataset as JSON-able values, a function of the arguments alone.
 
-    Counts are of entries, those of `pictures`, `sizes` and `aspects` of distinct pictures.
+    Counts are of entries, those of `pictures`, `sizes` and `aspects` of distinct pictures. Labels
+    are counted where `attributes` define some.
     """
-    survey = _Survey()
+    survey = _Survey(attributes)
     for entry in dataset.entries():
         survey.add(entry)
     return {
@@ -61,7 +65,9 @@ def measure(dataset: Dataset) -> dict[str, Any]:
 class _Survey:
     """Counts over one reading of the manifest."""
 
-    def __init__(self) -> None:
+    def __init__(self, attributes: AttributesParams | None) -> None:
+        self._attributes = attributes
+        self._tagged = TaggedPictures(attributes) if attributes else None
         self._statuses: Counter[str] = Counter(dict.fromkeys(STATUSES, 0))
         names = ("reasons", "sites", "kept_sites", "origins", "licences", "ratings", "formats")
         self._of = {name: ValueCounts(VALUES_LIMIT) for name in names}
@@ -89,6 +95,8 @@ class _Survey:
         if entry.source:
             self._of["origins"].add(site_of(entry.source))
         self._of["tags"].add(*dict.fromkeys(entry.tags))
+        if self._tagged:
+            self._tagged.add(entry.tags)
         self._numbers.extend((int(entry.sha256[:16], 16), entry.bytes, entry.width, entry.height))
 
     def describe(self) -> dict[str, Any]:
@@ -126,7 +134,23 @@ class _Survey:
             },
             "aspects": _histogram(width / np.maximum(height, 1), ASPECTS),
             "tags": self._of["tags"].top(TOP_TAGS) | {"untagged": self._untagged},
+            "attributes": self._describe_attributes(kept),
         }
+
+    def _describe_attributes(self, kept: int) -> dict[str, Any] | None:
+        if not self._tagged or not self._attributes:
+            return None
+        vocabulary, labels = self._tagged.vocabulary, self._tagged.label(np.arange(kept), kept)
+        return {
+            "definition": digest_definition(self._attributes),
+            "counts": count_labels(vocabulary, labels),
+            "together": find_pairs(vocabulary, labels),
+        }
+
+
+def digest_definition(attributes: AttributesParams) -> str:
+    """Digest of the definition of attributes."""
+    return hashlib.sha256(attributes.model_dump_json().encode()).hexdigest()
 
 
 def _extent(values: NDArray[Any]) -> dict[str, int]:

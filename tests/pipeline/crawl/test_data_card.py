@@ -10,9 +10,11 @@ import pytest
 from hostile_texts import HOSTILE, MARKUP, parse_markdown
 from picture_files import encode as encoded
 from PIL import ExifTags, Image
+from preprocess_inputs import ATTRIBUTES
 
 from gan.errors import GanError
-from pipeline.crawl.data_card.card import bar, render, share
+from gan.params.data import AttributesParams
+from pipeline.crawl.data_card.card import bar, render, share, write_card
 from pipeline.crawl.data_card.measure import ValueCounts, generalise, measure, site_of
 from pipeline.crawl.data_card.pictures import (
     GREY_TILE,
@@ -307,3 +309,31 @@ def test_a_manifest_of_100000_entries_is_never_in_memory(tmp_path):
     assert card["sites"]["pruned"]
     assert card["reasons"]["pruned"]
     assert card["reasons"]["other"] + sum(n for *_, n in card["reasons"]["top"]) == 50_000
+
+
+def test_labels_are_counted_by_the_given_attributes_and_again_where_these_change(tmp_path):
+    define = AttributesParams.model_validate
+    tags = [("red_hair", "x", "y"), ("red_hair", "hat"), ("grey_hair", "red_hair"), ()]
+    dataset = build(tmp_path, *((encode((40 * n, 0, 0)), {"tags": t}) for n, t in enumerate(tags)))
+    attributes = define(ATTRIBUTES)
+    found = measure(dataset, attributes)["attributes"]
+    assert found["counts"] == [
+        {
+            "name": "hair",
+            "kind": "exclusive",
+            "values": {"red_hair": 2, "grey_hair": 0},
+            "unknown": 2,
+        },
+        {"name": "hat", "kind": "independent", "values": {"no": 1, "yes": 1}, "unknown": 2},
+        {"name": "glasses", "kind": "independent", "values": {"no": 1, "yes": 0}, "unknown": 3},
+    ]
+    places = tmp_path / "reports", tmp_path / "local"
+    changed = define(ATTRIBUTES | {"least_tags": 1})
+    texts = {}
+    for name, each in {"none": None, "first": attributes, "changed": changed}.items():
+        texts[name] = write_card(dataset, *places, each)[0].read_text()
+        parse_markdown(texts[name])
+    assert len(set(texts.values())) == 3
+    assert "red_hair" in texts["first"].partition("## Labels")[2]
+    # a call that knows no attributes leaves the card of the dataset as it is
+    assert write_card(dataset, *places, None)[0].read_text() == texts["changed"]
