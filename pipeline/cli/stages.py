@@ -38,6 +38,9 @@ def scrape(
     allow_private: Annotated[
         list[str] | None, Option(help="HOST:PORT to allow though not public; repeatable.")
     ] = None,
+    allow_noai: Annotated[
+        bool, Option("--allow-noai", help="Take what its site keeps from AI: only with the right.")
+    ] = False,
     params: ParamsFile = PARAMS,
 ) -> None:
     """Fetch pictures from a source into the dataset in data/.

@@ -4,7 +4,14 @@ from gan.errors import GanError
 from pipeline.console import progress, say, warn
 from pipeline.crawl.data_folder import DataFolder, holds_crawled_images, open_verified
 from pipeline.crawl.embedded import Embedded
-from pipeline.crawl.http.failure_reasons import NOT_PUBLIC
+from pipeline.crawl.http.failure_reasons import (
+    CHALLENGE,
+    ELSEWHERE,
+    FORBIDDEN,
+    FORBIDS,
+    NOAI,
+    NOT_PUBLIC,
+)
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.image_check import PictureLimits
 from pipeline.crawl.sink import Sink, log_entries
@@ -16,7 +23,13 @@ from pipeline.dataset.dvc_cache import directory_md5
 from pipeline.dataset.reader import Dataset
 from pipeline.dataset.source_file import is_embedded, read_source
 
-OWN_SERVER = "if it is a server of your own, say so with --allow-private HOST:PORT"
+ADVICE = {
+    NOT_PUBLIC: "if it is a server of your own, say so with --allow-private HOST:PORT",
+    NOAI: "if you have the right to use them, say so with --allow-noai",
+    f"({FORBIDDEN})": FORBIDS,
+    CHALLENGE: f"name yourself in scrape.contact, raise scrape.delay, or {ELSEWHERE}",
+}
+"""Hints by parts of an error."""
 
 
 def find_earlier_crawl(source: Source, folder: DataFolder) -> EarlierCrawl:
@@ -29,7 +42,7 @@ def find_earlier_crawl(source: Source, folder: DataFolder) -> EarlierCrawl:
         if holds_crawled_images(folder.paths.data):
             raise GanError(f"{problem}; or start over with --replace")
     elif source.continues(dataset):
-        earlier = EarlierCrawl(dataset)
+        earlier = EarlierCrawl(dataset, source.is_settled)
         if again := earlier.unsettled:
             counts = ", ".join(f"{count} {status}" for status, count in again.items())
             say(f"data/: entries to ask for again, if they are listed: {counts}")
@@ -89,8 +102,9 @@ def _fetch(source: Source, sink: Sink) -> None:
 
 
 def _advise(text: str) -> str:
-    """An error, and the option that helps where the server is the person's own."""
-    return f"{text}; {OWN_SERVER}" if NOT_PUBLIC in text else text
+    """An error, and what helps against it, where something does."""
+    hints = [hint for sign, hint in ADVICE.items() if sign in text]
+    return "; ".join([text, *hints])
 
 
 def _describe_difference(dataset: Dataset, source: Source) -> str:

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
 from pipeline.console import count_noun
-from pipeline.crawl.booru.apis import DANBOORU, Search
+from pipeline.crawl.booru.api import Search
+from pipeline.crawl.booru.danbooru import DANBOORU
 from pipeline.crawl.booru.posts import PostListing
 from pipeline.crawl.http.engine import crawl
 from pipeline.crawl.http.policy import CrawlPolicy
@@ -69,7 +70,7 @@ class Embedded(GallerySettings, Source):
         with serve(gallery) as root:
             # Its faults are there on purpose: no line says that a request is tried again.
             place = frozenset({urlsplit(root).netloc})
-            policy = CrawlPolicy(AT_HOME, place, report=lambda _: None)
+            policy = CrawlPolicy(AT_HOME, place, report=lambda _: None, paces_apis=False)
             search = Search(root, "", self.count, self.licence, recorded_root=RECORDED_ROOT)
             crawl(PostListing(search, sink.journal, [DANBOORU]), sink, policy)
         if failed := sink.counts["failed"]:

@@ -31,7 +31,7 @@ class ListedImage:
     `position` is its place in the source's order, `url` its address in the manifest, `fetch` the
     address to ask, where that differs (the embedded gallery's port changes with every run).
     `source` is where the site says that the picture comes from. With `sha256` only a file with
-    this hash is taken.
+    this hash is taken. `noai`: the page that shows it keeps it from AI.
     """
 
     position: int
@@ -43,6 +43,7 @@ class ListedImage:
     licence: str = ""
     fetch: str = ""
     sha256: str = ""
+    noai: bool = False
 
     def entry(self, status: Status, reason: str) -> ManifestEntry:
         """A manifest entry without a picture."""

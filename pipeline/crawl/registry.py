@@ -28,7 +28,7 @@ class SourceKind(NamedTuple):
     build: Callable[[str, ScrapeRequest, CrawlPolicy], Source]
 
 
-WEB = "licence allow_private"
+WEB = "licence allow_private allow_noai"
 """Options that every source on the web understands."""
 
 SOURCES = {
@@ -40,7 +40,7 @@ SOURCES = {
 }
 """By the word before the colon of --source; any option that a kind doesn't name is refused."""
 
-MANIFEST = SourceKind("FILE", "allow_private", FromManifest)
+MANIFEST = SourceKind("FILE", "allow_private allow_noai", FromManifest)
 """The source of --from-manifest."""
 
 KINDS = ", ".join(f"{kind}:{each.place}".rstrip(":") for kind, each in SOURCES.items())

@@ -10,9 +10,12 @@ from gan.errors import GanError
 from gan.params.data import ScrapeParams
 from pipeline.crawl.booru.credentials import KEY, USER
 from pipeline.crawl.http.address_guard import normalise
+from pipeline.crawl.http.failure_reasons import NOAI
 from pipeline.crawl.http.policy import CrawlPolicy
 from pipeline.crawl.public_url import names_secret
 from pipeline.crawl.source import Source
+from pipeline.crawl.storage.earlier_crawl import is_final
+from pipeline.dataset.manifest import ManifestEntry
 
 UNKNOWN = "unknown"
 
@@ -35,6 +38,7 @@ class ScrapeRequest:
     link: str = ""
     licence: str = ""
     allow_private: tuple[str, ...] = ()
+    allow_noai: bool = False
     ensure: bool = False
     replace: bool = False
 
@@ -55,7 +59,8 @@ class ScrapeRequest:
 
     def policy(self, settings: ScrapeParams) -> CrawlPolicy:
         """The behaviour of a crawl; GanError if --allow-private names no HOST:PORT."""
-        return CrawlPolicy(settings, frozenset(map(_host_and_port, self.allow_private)))
+        private = frozenset(map(_host_and_port, self.allow_private))
+        return CrawlPolicy(settings, private, allow_noai=self.allow_noai)
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,10 @@ class RequestedSource(Source):
     @property
     def total(self) -> int | None:
         return self.request.limit
+
+    def is_settled(self, entry: ManifestEntry) -> bool:
+        """True for a final entry; of a picture kept from AI only where that counts."""
+        return is_final(entry) and not (self.policy.allow_noai and entry.reason == NOAI)
 
 
 def check_web_address(kind: str, text: str) -> str:

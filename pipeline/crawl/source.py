@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from pipeline.crawl.sink import Sink
+from pipeline.crawl.storage.earlier_crawl import is_final
+from pipeline.dataset.manifest import ManifestEntry
 from pipeline.dataset.reader import Dataset
 
 GROWING_KEYS = frozenset({"limit", "sha256"})
@@ -33,6 +35,10 @@ class Source(ABC):
     def continues(self, dataset: Dataset) -> bool:
         """True for an earlier crawl with the same options; one of a list that grew counts too."""
         return not differing_options(self.identity, dataset.source)
+
+    def is_settled(self, entry: ManifestEntry) -> bool:
+        """True for an entry of an earlier crawl that is not asked for again."""
+        return is_final(entry)
 
     def describe(self, counts: dict[str, int]) -> dict[str, Any]:
         """The content of source.yaml for a dataset with these counts of entries by status."""

@@ -6,6 +6,7 @@ Each takes its posts as the site's own JSON, newest first, and notes every reque
 import base64
 import json
 import re
+import time
 
 from aiohttp import web
 from local_server import LocalServer, picture
@@ -30,6 +31,22 @@ class PictureServer(LocalServer):
     async def answer(self, request):
         handler = self.overrides.get(request.path, self.reply)
         return handler(request)
+
+    def obey(self, robots):
+        """Answer /robots.txt with this text."""
+        self.overrides["/robots.txt"] = lambda request: web.Response(text=robots)
+
+    def limit_listings(self):
+        """Refuse a listing less than 0.9 seconds after another one, for a second."""
+        list_posts, asked = self.list, []
+
+        def limited(request):
+            asked.append(time.monotonic())
+            if len(asked) > 1 and asked[-1] - asked[-2] < 0.9:
+                raise web.HTTPTooManyRequests(headers={"Retry-After": "1"})
+            return list_posts(request)
+
+        self.list = limited
 
     def reply(self, request):
         if request.path.endswith(".png"):
@@ -65,6 +82,7 @@ class DanbooruServer(PictureServer):
     status: and rating: are free)."""
 
     path = "/posts.json"
+    robots = "User-agent: *\nDisallow: /\nDisallow: /*.json\nAllow: /posts\nAllow: /data\n"
 
     def post(self, number, **fields):
         return {
@@ -118,6 +136,7 @@ class GelbooruServer(PictureServer):
     """
 
     path = "/index.php"
+    robots = "User-agent: *\nDisallow: /index.php?page=dapi\nDisallow: /*&s=list\n"
     envelope = False
     deepest = 20_000
 
@@ -169,6 +188,7 @@ class MoebooruServer(PictureServer):
     one that was held back comes up when it is let go."""
 
     path = "/post.json"
+    robots = "User-agent: *\nDisallow: /post.json\nDisallow: /post?\n"
     index = ()
 
     def post(self, number, **fields):

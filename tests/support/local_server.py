@@ -22,13 +22,19 @@ from pipeline.crawl.storage.writer import publish
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))["scrape"]
 HASTY = {"delay": 0.0, "connections": 8, "timeout": 5.0, "retries": 0, "backoff": 0.02}
+FIELDS = {"paces_apis", "allow_noai"}
+"""Fields of CrawlPolicy that tests change beside the settings."""
 
 
 def make_policy(allowed, resolver=None, **changes):
-    """The behaviour of a hasty crawl that may ask these private HOST:PORT."""
+    """The behaviour of a hasty crawl that may ask these private HOST:PORT.
+
+    `changes` are settings, and fields of CrawlPolicy.
+    """
+    fields = {"paces_apis": False} | {name: changes.pop(name) for name in FIELDS & changes.keys()}
     extra = {"resolver": lambda: resolver} if resolver else {}
     params = ScrapeParams(**SHIPPED | HASTY | changes)
-    return CrawlPolicy(params, frozenset(map(normalise, allowed)), **extra)
+    return CrawlPolicy(params, frozenset(map(normalise, allowed)), **extra, **fields)
 
 
 def picture(shade=10, kind="PNG", size=(8, 6)):

@@ -3,6 +3,7 @@
 import html
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
@@ -10,8 +11,10 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 from scrapy.http import Response
 
 from pipeline.console import one_line
-from pipeline.crawl.booru.apis import Api, Search
+from pipeline.crawl.booru.api import Api, Search
+from pipeline.crawl.http.failure_reasons import CHALLENGE, ELSEWHERE
 from pipeline.crawl.http.listing import Listing, ListingPage, PageRequest
+from pipeline.crawl.http.noai import keeps_from_ai
 from pipeline.crawl.http.spider import NOT_EXPECTED
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.storage.journal import Journal
@@ -19,6 +22,7 @@ from pipeline.crawl.storage.journal import Journal
 NOT_STILL_IMAGES = {".mp4", ".webm", ".m4v", ".mov", ".mkv", ".avi", ".zip", ".swf"}
 """File name endings of videos, of animations as a zip of frames, and of Flash."""
 LONGEST_MESSAGE = 200
+E621 = "an API like e621's, which is not spoken here"
 NOT_UNDERSTOOD = ("HTTP ", NOT_EXPECTED)
 """Beginnings of the reasons that speak against an API; any other reason is the host's."""
 
@@ -51,6 +55,8 @@ class PostListing(Listing):
         if not page.place:
             self._journal.bookmark = f"{self._api.name} {max(posts)}"
         images = list(self._choose(posts))
+        if keeps_from_ai(answer):
+            images = [replace(each, noai=True) for each in images]
         oldest = min(posts)
         more = self._listed < self.search.limit and oldest > 1
         return ListingPage(images, [self._page(oldest)] if more else [])
@@ -68,23 +74,27 @@ class PostListing(Listing):
         """The reason why no API answered, where more than one was tried; else empty."""
         if self._has_answered or len(self._failures) < 2:
             return ""
-        root, reasons = self.search.root, {reason for _, reason in self._failures}
-        if len(reasons) == 1 and not (reason := reasons.pop()).startswith(NOT_UNDERSTOOD):
-            return f"{root}: {reason}"
+        root, reasons = self.search.root, sorted({reason for _, reason in self._failures})
+        if len(reasons) == 1 and not reasons[0].startswith(NOT_UNDERSTOOD):
+            return f"{root}: {reasons[0]}"
+        if telling := next((each for each in reasons if CHALLENGE in each or E621 in each), ""):
+            return f"{root}: {telling}"
         tried = "; ".join(f"{name}: {reason}" for name, reason in self._failures)
-        return f"{root}: no known booru API answers there ({tried}); name it with --api"
+        ways = f"name it with --api, or {ELSEWHERE}"
+        return f"{root}: no known booru API answers there ({tried}); {ways}"
 
     def _page(self, before: int) -> PageRequest:
         api, account = self._api, self.search.credentials
         query = {**dict(api.fixed), **api.query(self.search, before)}
         query["limit"] = str(api.largest_page)
         shown = f"{self.search.root}{api.path}?{urlencode(query)}"
+        page = PageRequest(shown, before, interval=api.interval)
         if not account:
-            return PageRequest(shown, before)
+            return page
         if api.account is None:
-            return PageRequest(shown, before, account.authorization)
+            return replace(page, authorization=account.authorization)
         secret = urlencode(dict(zip(api.account, (account.user, account.key), strict=True)))
-        return PageRequest(f"{shown}&{secret}", before, shown=shown)
+        return replace(page, url=f"{shown}&{secret}", shown=shown)
 
     def _entries(self, answer: bytes) -> list[Any]:
         """The posts of an answer as the API gives them; ValueError where it has no list."""
@@ -97,6 +107,8 @@ class PostListing(Listing):
         if self._api.loose and isinstance(value, dict) and {"post", "@attributes"} & value.keys():
             value = value.get("post") or []
             value = [value] if isinstance(value, dict) else value
+        if isinstance(value, dict) and isinstance(value.get("posts"), list):
+            raise ValueError(f"{E621}; {ELSEWHERE}")
         if not isinstance(value, list):
             raise ValueError(self._read_refusal(value) or "no list of posts")
         return value

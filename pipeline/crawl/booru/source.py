@@ -1,15 +1,18 @@
 """Source `booru:ROOT`: the newest posts of a booru, by whichever of three APIs it has."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from gan.errors import GanError
-from pipeline.crawl.booru.apis import APIS, RATINGS, SAFE, Api, Search
-from pipeline.crawl.booru.credentials import KEY, USER, read_credentials
+from pipeline.crawl.booru.api import RATINGS, SAFE, Api, Search
+from pipeline.crawl.booru.apis import APIS
+from pipeline.crawl.booru.credentials import KEY, USER, Credentials, read_credentials
 from pipeline.crawl.booru.posts import PostListing, parse_bookmark
 from pipeline.crawl.http.engine import crawl
+from pipeline.crawl.http.failure_reasons import CHALLENGE
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.request import RequestedSource, check_web_address
 from pipeline.crawl.sink import Sink
@@ -18,12 +21,8 @@ from pipeline.crawl.storage.journal import Journal
 AUTO = "auto"
 ORDERING = ("order:", "sort:", "limit:", "id:", "random:", "ordfav:", "ordpool:", "ordfavgroup:")
 """Search terms that would break the walk by falling ids."""
-ADVICE = {
-    "HTTP 401": f"check {USER} and {KEY}",
-    "HTTP 403": f"it may want an account: {USER} and {KEY}",
-    "HTTP 422": "it may take fewer tags: Danbooru takes two without an account",
-    "authentication": f"set {USER} and {KEY}",
-}
+SEARCH_PAGES = re.compile(r"/(index\.php|posts?(\.json|\.xml|/.*)?)/?$")
+"""Ends of the paths of pages that people copy in place of the site's address."""
 
 
 class Booru(RequestedSource):
@@ -33,7 +32,7 @@ class Booru(RequestedSource):
     """
 
     def __post_init__(self) -> None:
-        check_web_address("booru", self.place)
+        _check_site(self.place)
         request = self.request
         if request.limit is None:
             raise GanError("--source booru:… needs --limit, the largest number of images to fetch")
@@ -79,8 +78,8 @@ class Booru(RequestedSource):
         try:
             crawl(listing, sink, self.policy)
         except ListingError as error:
-            message = listing.describe_failures() or _advise(str(error))
-            raise ListingError(message, error.may_pass) from None
+            message = listing.describe_failures() or str(error)
+            raise ListingError(_advise(message, search.credentials), error.may_pass) from None
 
     def _choose_apis(self, journal: Journal) -> Sequence[Api]:
         """The API that --api names, that began this crawl, or that the host has; else all."""
@@ -93,6 +92,31 @@ class Booru(RequestedSource):
         return list(APIS.values())
 
 
-def _advise(error: str) -> str:
-    hint = next((hint for sign, hint in ADVICE.items() if sign in error), "")
+def _advise(error: str, account: Credentials) -> str:
+    """An error, and what helps against it, where something does."""
+    wants = f"it may want an account: set {USER} and {KEY}"
+    if account:
+        number = "" if account.user.isdecimal() else f"; on Gelbooru-like sites {USER} is a number"
+        wants = f"check {USER} and {KEY}{number}"
+    hints = {
+        CHALLENGE: "",  # has a hint of its own
+        "HTTP 401": wants,
+        "HTTP 403": wants,
+        "authentication": wants,
+        "HTTP 422": "it may take fewer tags: Danbooru takes two without an account",
+    }
+    hint = next((hint for sign, hint in hints.items() if sign in error), "")
     return f"{error}; {hint}" if hint else error
+
+
+def _check_site(text: str) -> None:
+    """Refuse the address of a search or a post, and name the site and the tags in it."""
+    check_web_address("booru", text)
+    parts = urlsplit(text)
+    path = SEARCH_PAGES.sub("", parts.path)
+    if not parts.query and not parts.fragment and path == parts.path:
+        return
+    tags = " ".join(parse_qs(parts.query).get("tags", []))
+    option = f" and --tags {tags!r}" if tags else ""
+    site = f"booru:{parts.scheme}://{parts.netloc}{path}"
+    raise GanError(f"--source booru:{text}: a page of the site; give --source {site}{option}")

@@ -10,6 +10,7 @@ from scrapy.http import Response, TextResponse
 from w3lib.url import safe_url_string
 
 from gan.errors import GanError
+from pipeline.crawl.http.noai import META_NAMES, keeps_from_ai, says_noai
 
 FROM_IMAGE = ("srcset", "data-srcset", "data-src", "src")
 ATTRIBUTES = {
@@ -46,10 +47,18 @@ class HtmlPage:
         if not isinstance(answer, TextResponse):
             raise ValueError("not an HTML page")
         self._root = Selector(answer.text, type="html")
+        self._noai = keeps_from_ai(answer)
         self._encoding = answer.encoding
         self._url = urldefrag(answer.url).url
         base = _join(answer.url, self._root.css("base::attr(href)").get(""))
         self._base = base if urlsplit(base).scheme in WEB else answer.url
+
+    @property
+    def noai(self) -> bool:
+        """True where the page keeps its pictures from AI."""
+        metas = self._root.css("meta[name][content]")
+        rules = [m.attrib["content"] for m in metas if m.attrib["name"].lower() in META_NAMES]
+        return self._noai or says_noai(rules)
 
     def addresses(self, selector: str) -> Iterator[str]:
         """The address of each match, absolute and without fragment, in page order.

@@ -192,7 +192,8 @@ class GalleryListing(Listing):
                 self.left_out[f"images with {_describe_address(url)}"] += 1
                 continue
             position = (page.place << BITS) + index
-            yield ListedImage(position, page.url, url, tags, licence=options.licence_note)
+            licence = options.licence_note
+            yield ListedImage(position, page.url, url, tags, licence=licence, noai=html.noai)
 
     def _describe_nothing(self, html: HtmlPage) -> str:
         options = self._options

@@ -34,6 +34,11 @@ TEMPORARY_STATUSES = frozenset({408, 429, *range(500, 600)})
 """HTTP statuses of a host that can't answer now; the same request may succeed later."""
 NO_ADDRESS = "not a valid http or https address"
 NOT_PUBLIC = "its host's address is not public"
+FORBIDDEN = "robots.txt"
+ELSEWHERE = "fetch with gallery-dl and give its folder: --source archive:FOLDER"
+FORBIDS = f"the site's robots.txt forbids this to crawlers; with the site's leave, {ELSEWHERE}"
+CHALLENGE = "a challenge for browsers"
+NOAI = "noai: its site keeps it from AI"
 NOT_TRUSTED = "TLS certificate not trusted"
 
 REASONS: dict[type[BaseException], str] = {
@@ -93,7 +98,9 @@ def classify(error: BaseException, max_bytes: int) -> tuple[Status, str]:
             return "blocked", f"HTTP {error.response.status}, not followed"
         case HttpError():
             code = error.response.status
-            return OUTCOMES.get(code, "failed"), f"HTTP {code}"
+            challenged = error.response.headers.get("cf-mitigated") == b"challenge"
+            reason = f"HTTP {code}, {CHALLENGE}" if challenged else f"HTTP {code}"
+            return OUTCOMES.get(code, "failed"), reason
         case DownloadCancelledError():
             return "too_large", describe_excess(max_bytes)
         case UnsupportedURLSchemeError() | ValueError():

@@ -17,7 +17,8 @@ class PageRequest:
     header that is sent to this URL's host alone and never recorded. `shown` replaces the URL in
     messages and logs where the URL itself has a secret. A `detail` page belongs to a listing page:
     it is read before the next listing page is requested, and if it fails, only its own images are
-    missing.
+    missing. `interval` is given for the listing of a documented API on the host that the user
+    named: so many seconds pass between two requests, and robots.txt does not count for it.
     """
 
     url: str
@@ -25,6 +26,7 @@ class PageRequest:
     authorization: str = ""
     shown: str = ""
     detail: bool = False
+    interval: float = 0.0
 
 
 @dataclass(frozen=True)

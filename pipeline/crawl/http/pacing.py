@@ -26,7 +26,7 @@ from pipeline.crawl.http.failure_reasons import (
     RequestRefused,
     classify,
 )
-from pipeline.crawl.http.policy import CrawlPolicy, policy_of
+from pipeline.crawl.http.policy import API_INTERVAL, CrawlPolicy, policy_of
 from pipeline.crawl.public_url import printable
 
 MAX_REPORTED_HOSTS = 10
@@ -80,6 +80,7 @@ class Pacing:
     def __init__(self, policy: CrawlPolicy) -> None:
         self._params = policy.params
         self._report = policy.report
+        self._paces_apis = policy.paces_apis
         self._reported: set[str] = set()
         self._hosts: dict[str, HostState] = {}
         self._connections = asyncio.Semaphore(policy.params.connections)
@@ -95,6 +96,13 @@ class Pacing:
         name = (urlparse_cached(request).hostname or "").removesuffix(".")
         return self._hosts.setdefault(name, HostState(self._params.delay))
 
+    def _api(self, request: Request) -> HostState:
+        """The state of the API that a request asks, one page after the other."""
+        interval = request.meta.get(API_INTERVAL, 0.0) if self._paces_apis else 0.0
+        name = (urlparse_cached(request).hostname or "").removesuffix(".")
+        key = f"API of {name}" if interval else ""
+        return self._hosts.setdefault(key, HostState(interval))
+
     def slow_down(self, request: Request, delay: float) -> None:
         """Leave at least `delay` seconds, as far as `longest_wait` allows, between requests."""
         host = self.host(request)
@@ -108,8 +116,9 @@ class Pacing:
             host.given_up.set()
 
     async def process_request(self, request: Request) -> None:
-        """Delay a request until its host and a connection are free."""
-        host = self.host(request)
+        """Delay a request until its host, its API and a connection are free."""
+        host, api = self.host(request), self._api(request)
+        await api.wait()
         while True:
             await host.wait()
             await self._connections.acquire()
@@ -124,6 +133,7 @@ class Pacing:
             raise RequestRefused("failed", f"its host was given up after {failures}")
         self._sent_at[request] = time.monotonic()
         host.delay_next(host.delay)
+        api.delay_next(api.delay)
 
     def process_response(self, request: Request, response: Response) -> Response:
         """Learn from an answer when its host may be asked again."""

@@ -14,9 +14,18 @@ from scrapy.spidermiddlewares.httperror import HttpError
 
 from gan.errors import GanError
 from pipeline.crawl.http.address_guard import SINGLE_HOST
-from pipeline.crawl.http.failure_reasons import NO_ADDRESS, RequestInterrupted, explain, is_passing
+from pipeline.crawl.http.failure_reasons import (
+    FORBIDDEN,
+    FORBIDS,
+    NO_ADDRESS,
+    NOAI,
+    RequestInterrupted,
+    explain,
+    is_passing,
+)
 from pipeline.crawl.http.listing import Listing, ListingPage, PageRequest
-from pipeline.crawl.http.policy import CrawlPolicy
+from pipeline.crawl.http.noai import keeps_from_ai
+from pipeline.crawl.http.policy import API_INTERVAL, CrawlPolicy
 from pipeline.crawl.http.referer import PAGE
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import NO_TRACE, FetchTrace, Sink
@@ -64,6 +73,7 @@ class ImageSpider(scrapy.Spider):
         self.unsettled: set[str] = set()
         self._listing = listing
         self._sink = sink
+        self._allow_noai = policy.allow_noai
         self._max_pages = policy.params.max_pages
         self._ahead = AHEAD * policy.params.connections
         self._may_pass = False
@@ -93,7 +103,7 @@ class ImageSpider(scrapy.Spider):
             self._on_page_error,
             headers={"Authorization": page.authorization} if page.authorization else None,
             cb_kwargs={"page": page},
-            meta={SINGLE_HOST: bool(page.shown)},
+            meta={SINGLE_HOST: bool(page.shown), API_INTERVAL: page.interval},
             priority=DETAIL if page.detail else NEXT,
         )
         if request is None:
@@ -132,11 +142,15 @@ class ImageSpider(scrapy.Spider):
             self._may_pass = self._may_pass or may_pass
             if not found.pages:
                 where = page.shown or page.url
-                self.error = self.error or ListingError(f"{where}: {why}", self._may_pass)
+                told = FORBIDS if why == FORBIDDEN else why
+                self.error = self.error or ListingError(f"{where}: {told}", self._may_pass)
         yield from self._follow(found)
 
     def _image(self, listed: ListedImage) -> Iterator[Request]:
         if listed.url in self.unsettled or self._sink.is_done(listed):
+            return
+        if listed.noai and not self._allow_noai:
+            self._sink.reject(listed, "blocked", NOAI)
             return
         request = _build_request(
             listed.fetch or listed.url,
@@ -152,7 +166,9 @@ class ImageSpider(scrapy.Spider):
             yield request
 
     async def _on_image(self, response: Response, listed: ListedImage) -> None:
-        if page := PAGES.get(identify(response.body[:HEAD])):
+        if keeps_from_ai(response) and not self._allow_noai:
+            entry = listed.entry("blocked", NOAI)
+        elif page := PAGES.get(identify(response.body[:HEAD])):
             entry = listed.entry("failed", f"{page}; the site may refuse direct requests")
         else:
             entry = await asyncio.to_thread(self._sink.check, listed, response.body)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 
 from pipeline.dataset.manifest import ManifestEntry
 from pipeline.dataset.reader import Dataset
@@ -27,14 +28,18 @@ class EarlierCrawl:
     `unsettled` counts, by status, the entries that are asked for again.
     """
 
-    def __init__(self, dataset: Dataset | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset | None = None,
+        is_settled: Callable[[ManifestEntry], bool] = is_final,
+    ) -> None:
         self.dataset = dataset
         self._settled: dict[bytes, bool] = {}
         self._contents: set[bytes] = set()
         self.unsettled: Counter[str] = Counter()
         for entry in dataset.entries() if dataset else ():
-            self._settled[url_key(entry.url)] = is_final(entry)
-            if not is_final(entry):
+            self._settled[url_key(entry.url)] = settled = is_settled(entry)
+            if not settled:
                 self.unsettled[entry.status] += 1
             if entry.status == "ok":
                 self._contents.add(bytes.fromhex(entry.sha256))

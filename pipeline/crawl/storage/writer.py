@@ -17,7 +17,6 @@ from typing import Any
 
 from gan.atomic import open_atomically, sync_folder, write_atomically
 from gan.errors import GanError
-from pipeline.crawl.storage.earlier_crawl import is_final
 from pipeline.crawl.storage.journal import JOURNAL, Journal, JournalRecord
 from pipeline.dataset.layout import (
     DESCRIPTION,
@@ -134,7 +133,7 @@ def _merge_entries(journal: Journal) -> Iterator[ManifestEntry]:
     """The earlier entries, some replaced by the outcome of another try; then new ones."""
     earlier = journal.earlier
     for entry in earlier.dataset.entries() if earlier.dataset else ():
-        retried = None if is_final(entry) else journal.entry_of(entry.url)
+        retried = None if earlier.is_settled(entry.url) else journal.entry_of(entry.url)
         yield retried or entry
     for record in _new_records(journal):
         if not earlier.has_entry(record.entry.url):

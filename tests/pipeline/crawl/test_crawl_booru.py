@@ -8,16 +8,19 @@ from urllib.parse import quote, urlencode
 import pytest
 from aiohttp import web
 from booru_servers import KEY, USER, DanbooruServer, GelbooruServer, MoebooruServer, PictureServer
-from local_server import entries_of, fetch_dataset, make_policy
+from local_server import FIELDS, entries_of, fetch_dataset, make_policy
 
 from gan.errors import GanError
 from pipeline.crawl.booru.source import Booru
+from pipeline.crawl.build import build_dataset
+from pipeline.crawl.data_folder import DataFolder
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink, log_entries
 from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import Journal
 from pipeline.dataset.reader import Dataset
+from pipeline.paths import Paths
 
 SERVERS = {"danbooru": DanbooruServer, "gelbooru": GelbooruServer, "moebooru": MoebooruServer}
 
@@ -48,7 +51,8 @@ def account(monkeypatch):
 
 
 def booru(site, limit=1000, others=(), **options):
-    policy = make_policy([each.place for each in (site, *others)], redirects=3)
+    fields = {name: options.pop(name) for name in FIELDS & options.keys()}
+    policy = make_policy([each.place for each in (site, *others)], redirects=3, **fields)
     return Booru(site.root, ScrapeRequest(limit=limit, **options), policy)
 
 
@@ -224,6 +228,73 @@ def test_a_page_in_place_of_a_picture_is_told_and_asked_for_again(site, tmp_path
     ]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("api", ["named", "detected"])
+def test_a_site_as_strict_as_real_ones_brings_its_pictures(site, tmp_path, api):
+    """Referer, robots.txt, a key and a limit of one listing a second."""
+    site.wants_referer = site.envelope = True
+    site.obey(site.robots)
+    site.limit_listings()
+    fill(site, 210)
+    for post in site.posts:
+        post["file_url"] = f"{site.root}/data/{post['id']}.png"
+    name = site.dialect if api == "named" else ""
+    entries = entries_of(booru(site, api=name, paces_apis=True, limit=205), tmp_path)
+    assert numbers(entries) == list(range(210, 5, -1))
+    assert {entry.status for entry in entries} == {"ok"}
+    largest = 200 if site.dialect == "danbooru" else 100
+    assert len(site.requests_of(site.path)) == -(-205 // largest)  # none was refused
+
+
+def test_the_listing_alone_is_not_subject_to_robots_txt_and_its_crawl_delay_counts(site, tmp_path):
+    site.obey(f"{site.robots}Disallow: /image\nDisallow: /original\nCrawl-delay: 0.3\n")
+    fill(site, 2)
+    entries = entries_of(booru(site, api=site.dialect), tmp_path)
+    assert {(entry.status, entry.reason) for entry in entries} == {("blocked", "robots.txt")}
+    (robots,) = [moment for moment, path in site.times if path == "robots.txt"]
+    (listing,) = [moment for moment, path in site.times if path != "robots.txt"]
+    assert listing - robots > 0.2
+    site.overrides["/robots.txt"] = lambda request: web.Response(status=503)
+    assert len(entries_of(booru(site, api=site.dialect), tmp_path / "b")) == 2
+
+
+def test_a_listing_that_leads_to_another_address_is_subject_to_robots_txt(site, tmp_path):
+    site.obey("User-agent: *\nDisallow: /\n")
+    site.overrides[site.path] = lambda request: web.Response(
+        status=302, headers={"Location": "/elsewhere.json"}
+    )
+    with pytest.raises(ListingError, match="robots") as caught:
+        entries_of(booru(site, api=site.dialect), tmp_path)
+    assert "archive:" in str(caught.value)
+    assert not site.requests_of("/elsewhere.json")
+
+
+@pytest.mark.parametrize("where", ["picture", "listing"])
+def test_pictures_kept_from_ai_are_blocked_and_fetched_with_the_right_to(site, tmp_path, where):
+    fill(site, 3)
+    path = site.path if where == "listing" else "/data/3.png"
+    site.posts[0]["file_url"] = f"{site.root}/data/3.png"
+
+    def tagged(request):
+        answer = site.reply(request)
+        answer.headers["X-Robots-Tag"] = "otherbot: noindex, max-snippet: 5, noimageai"
+        answer.headers.add("X-Robots-Tag", "max-snippet: 5, NoImageAI")
+        return answer
+
+    site.overrides[path] = tagged
+    source = booru(site, api=site.dialect)
+    if where == "listing":
+        assert {each.status for each in entries_of(source, tmp_path)} == {"blocked"}
+        return
+    dataset = fetch_dataset(source, tmp_path)
+    assert [each.status for each in dataset.entries()] == ["blocked", "ok", "ok"]
+    assert source.is_settled(next(dataset.entries()))
+    allowed = booru(site, api=site.dialect, allow_noai=True)
+    earlier = EarlierCrawl(dataset, allowed.is_settled)
+    assert [each.status for each in entries_of(allowed, tmp_path / "b", earlier)] == ["ok"]
+
+
 # What is peculiar to one dialect.
 
 
@@ -258,6 +329,60 @@ def test_gelbooru_ids_may_be_text_and_files_may_be_named_by_their_folder(serve, 
     assert (entries[0].tags, entries[1].tags) == ((), ("someone's_hat", "<3"))
     assert entries[-1].url == f"{site.root}/images/0/1.png"
     assert {entry.status for entry in entries} == {"ok"}
+
+
+@pytest.mark.parametrize("api", ["gelbooru", ""])
+def test_a_refused_account_names_the_variables_and_the_form_of_the_name(
+    serve, tmp_path, monkeypatch, api
+):
+    site = serve(GelbooruServer)
+    site.envelope = True
+    with pytest.raises(ListingError, match="set GAN_BOORU_USER and GAN_BOORU_KEY"):
+        entries_of(booru(site, api=api), tmp_path / "a")
+    for name, value in (("GAN_BOORU_USER", "a-login"), ("GAN_BOORU_KEY", "wrong")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ListingError, match="GAN_BOORU_USER is a number"):
+        entries_of(booru(site, api=api), tmp_path / "b")
+
+
+@pytest.mark.parametrize("api", ["danbooru", ""])
+def test_a_site_whose_api_is_not_spoken_and_a_challenge_say_what_to_do(serve, tmp_path, api):
+    site = serve(PictureServer)
+    answer_with(site, "/posts.json", '{"posts": [{"id": 1, "file": {"url": "x"}}]}')
+    with pytest.raises(ListingError, match="e621") as caught:
+        entries_of(booru(site, api=api), tmp_path / "a")
+    assert "archive:" in str(caught.value)
+    assert "name it with --api" not in str(caught.value)
+
+    def challenge(request):
+        return web.Response(status=403, headers={"cf-mitigated": "challenge"})
+
+    for path in ("/posts.json", "/post.json", "/index.php"):
+        site.overrides[path] = challenge
+    with pytest.raises(GanError, match="challenge for browsers") as caught:
+        build_dataset(booru(site, api=api), DataFolder(Paths(tmp_path)), EarlierCrawl())
+    assert "scrape.contact" in str(caught.value)
+    assert "account" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("page", "site", "tags"),
+    [
+        ("https://b.example/index.php?page=post&s=list&tags=1girl+solo", "", "1girl solo"),
+        ("https://b.example/sub/posts?tags=x", "/sub", "x"),
+        ("https://b.example/posts/123", "", ""),
+        ("https://b.example/post/show/123", "", ""),
+        ("https://b.example/post?tags=x", "", "x"),
+        ("https://b.example/?tags=x", "/", "x"),
+    ],
+)
+def test_a_page_in_place_of_the_site_is_refused_with_the_site_and_its_tags(page, site, tags):
+    with pytest.raises(GanError) as caught:
+        Booru(page, ScrapeRequest(limit=5), make_policy([]))
+    advice = str(caught.value).partition("; ")[2]
+    assert advice == f"give --source booru:https://b.example{site}" + (
+        f" and --tags {tags!r}" if tags else ""
+    )
 
 
 @pytest.mark.parametrize("answer", [" \n", '{"@attributes": {"count": 0}}', '{"post": null}'])
@@ -324,16 +449,19 @@ def test_pages_may_overlap_hold_nulls_and_one_that_repeats_itself_ends_the_crawl
     assert len(site.files) == 4
 
 
-def test_a_site_that_is_no_booru_is_named_with_all_apis_that_robots_txt_allows(serve, tmp_path):
+def test_a_site_that_is_no_booru_is_named_with_all_apis(serve, tmp_path):
     site = serve(PictureServer)
-    answer_with(site, "/robots.txt", "User-agent: *\nDisallow: /post.json\n")
+    site.overrides["/post.json"] = lambda request: web.Response(
+        status=302, headers={"Location": "/private.json"}
+    )
+    site.obey("User-agent: *\nDisallow: /private.json\n")
     answer_with(site, "/index.php", "<html>welcome</html>")
     with pytest.raises(ListingError) as caught:
         entries_of(booru(site), tmp_path)
     line = str(caught.value)
     assert "danbooru: HTTP 404; moebooru: robots.txt; gelbooru: " in line
     assert "\n" not in line
-    assert not site.requests_of("/post.json")
+    assert not site.requests_of("/private.json")
     site.requests.clear()
     private = Booru(site.root, ScrapeRequest(limit=5), make_policy([]))
     with pytest.raises(ListingError, match=f"^{site.root}: "):  # no word of its API

@@ -214,3 +214,33 @@ def test_a_wrong_selector_is_refused_at_once_and_named(site, option, selector):
         gallery(site, **{option: selector})
     assert str(caught.value).startswith(f"--{option} {selector!r}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rules", "kept"),
+    [
+        ("noindex, NoAI", True),
+        ("noimageai", True),
+        ("max-snippet: 5, noai", True),
+        ("avatar-gan: noindex, noai", True),
+        ("otherbot: noindex, noai", False),
+        ("noindex, noarchive", False),
+    ],
+)
+def test_pages_that_keep_their_pictures_from_ai_bring_none(site, tmp_path, rules, kept):
+    site.pages["list"] = f"<meta name=Robots content='{rules}'>{images([1])}<a href=list2>"
+    site.pages["list2"] = f"<meta name=description content='noai'>{images([2])}"
+    entries = entries_of(gallery(site, "list", next="a"), tmp_path)
+    assert [entry.status for entry in entries] == ["blocked" if kept else "ok", "ok"]
+    assert site.asked["p1.png"] == (not kept)
+    entries = entries_of(gallery(site, "list", next="a", allow_noai=True), tmp_path / "b")
+    assert [entry.status for entry in entries] == ["ok", "ok"]
+
+
+def test_a_picture_is_asked_for_from_the_page_that_it_was_found_on(site, tmp_path):
+    list_posts(site, [[1, 2], [3]])
+    entries_of(gallery(site, "list?page=0", link="a.post", next="a.next"), tmp_path)
+    sent = {each.path: each.headers.get("Referer") for each in site.requests}
+    assert {path: page for path, page in sent.items() if page} == {
+        f"/p{number}.png": site.url(f"post/{number}") for number in (1, 2, 3)
+    }
