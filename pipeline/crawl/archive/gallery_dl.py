@@ -1,7 +1,8 @@
-"""Provenance of a picture, from the JSON file that gallery-dl wrote beside it.
+"""Provenance of a picture, from the file that gallery-dl, waifuc or a tagger wrote beside it.
 
-The keys are those of gallery-dl's extractors for boorus, Pixiv, X and the like. The file isn't
-trusted: other keys are left out, and no credential in an address is kept.
+The keys are those of gallery-dl's extractors for boorus, Pixiv, X and the like, and of waifuc,
+which has a site's whole post under the site's name. The file isn't trusted: other keys are left
+out, and no credential in an address is kept.
 """
 
 import html
@@ -13,12 +14,12 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pipeline.crawl.public_url import printable, public_url, strip_secrets
+from pipeline.pictures.formats import SUFFIXES
 
 MAX_BYTES = 2**20
 """A larger file is no sidecar."""
 
 LONGEST_TEXT = 2000
-ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
 
 GELBOORU_PAGE = "index.php?page=post&s=view&id={}"
 POSTS = {
@@ -79,6 +80,7 @@ def parse_sidecar(data: bytes) -> Provenance:
 
 def find_provenance(values: dict[str, Any]) -> Provenance:
     """The provenance in a sidecar's values."""
+    values = _unfold(values)
     category = _text(values.get("category")).lower()
     page = _find_page(values, category)
     return Provenance(
@@ -89,6 +91,32 @@ def find_provenance(values: dict[str, Any]) -> Provenance:
         _find_source(values),
         _find_licence(values),
     )
+
+
+def is_animation(data: bytes) -> bool:
+    """True for the sidecar of an animation whose frames are packed in a zip, as Pixiv's are."""
+    try:
+        values = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and (values.get("type") == "ugoira" or "frames" in values)
+
+
+def parse_caption(data: bytes) -> Provenance:
+    """The tags in a caption, with commas or blanks between them; ValueError for no UTF-8 text."""
+    text = data.decode("utf-8-sig").replace("\\(", "(").replace("\\)", ")")
+    parts = text.split(",") if "," in text else text.split()
+    return Provenance(tags=tuple(dict.fromkeys(filter(None, map(_text, parts)))))
+
+
+def _unfold(values: dict[str, Any]) -> dict[str, Any]:
+    """waifuc's values as gallery-dl would write them: the post with the other keys beside it."""
+    for category in POSTS:
+        if isinstance(post := values.get(category), dict):
+            others = {"tags": values.get("tags"), "image_url": values.get("url")}
+            used = {key: value for key, value in others.items() if value}
+            return {**post, **used, "category": category}
+    return values
 
 
 def _find_file(values: dict[str, Any], page: str) -> str:
@@ -114,7 +142,7 @@ def _find_page(values: dict[str, Any], category: str) -> str:
 
 def _names_picture(text: str) -> bool:
     try:
-        return PurePosixPath(urlsplit(text).path).suffix.lower() in ENDINGS
+        return PurePosixPath(urlsplit(text).path).suffix.lower() in SUFFIXES
     except ValueError:
         return False
 
@@ -140,6 +168,8 @@ def _split_tags(value: Any) -> Iterator[Any]:
         for each in value:
             name = each.get("name") if isinstance(each, dict) else each
             yield html.unescape(name) if isinstance(name, str) else name
+    elif isinstance(value, dict) and all(isinstance(each, int | float) for each in value.values()):
+        yield from value  # of a tagger, with a score each
     elif isinstance(value, dict):
         for each in value.values():
             yield from _split_tags(each)

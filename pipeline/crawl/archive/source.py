@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import re
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Container, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from posixpath import splitext
@@ -13,12 +15,19 @@ from typing import Any, NamedTuple
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
 from pipeline.console import count_noun, progress, say
-from pipeline.crawl.archive.gallery_dl import ENDINGS, MAX_BYTES, Provenance, parse_sidecar
+from pipeline.crawl.archive.gallery_dl import (
+    MAX_BYTES,
+    Provenance,
+    is_animation,
+    parse_caption,
+    parse_sidecar,
+)
 from pipeline.crawl.archive.tag_table import MAX_BYTES as TABLE_BYTES
 from pipeline.crawl.archive.tag_table import is_table, read_table
 from pipeline.crawl.archive.walk import (
     DAMAGED_ARCHIVE,
     LINKED_FOLDER,
+    PART,
     TAR_ENDINGS,
     ZIP_ENDINGS,
     ArchiveFile,
@@ -31,8 +40,18 @@ from pipeline.crawl.request import RequestedSource
 from pipeline.crawl.sink import Sink
 from pipeline.crawl.storage.earlier_crawl import url_key
 from pipeline.dataset.reader import Dataset
+from pipeline.pictures.formats import FORMATS, SUFFIXES, identify
 
-SIDECAR = ".json"
+SIDECAR, CAPTION = ".json", ".txt"
+WAIFUC = re.compile(r"((?:.*/)?)\.(.+)_meta\.json")
+"""Names of waifuc's sidecars: that of a picture without its ending, with a dot before it."""
+FRAME = re.compile(r"(.+\.zip)/(\d{6})\.\w+")
+"""Names of the frames of an animation, packed as Pixiv does."""
+MOST_FRAMES = 150
+"""Pixiv takes no longer animation; a zip with more numbered pictures is a data set."""
+KINDS_SHOWN = 6
+ANIMATION = (".zip.json", ".zip/animation.json")
+"""Names of files that may say that a zip is an animation."""
 TAGS = "tags"
 """Name, without its ending, of a table that a user must have written for this."""
 UNOPENED = (*TAR_ENDINGS, *ZIP_ENDINGS, ".7z", ".rar", ".cbz", ".cbr", ".cb7", ".tar.zst")
@@ -140,7 +159,7 @@ def read_pictures(path: Path, limits: ScrapeParams, limit: int | None) -> dict[s
     """
     names = _choose_names(path, limits)[:limit]
     if not names:
-        raise GanError(f"{path}: holds no {', '.join(sorted(ENDINGS))} file")
+        raise GanError(f"{path}: holds no picture in {', '.join(FORMATS)}")
     digests = dict.fromkeys(names, b"")
     sidecars: dict[str, bytes | None] = {"": b""}
     lines: dict[str, bytes] = {}
@@ -154,7 +173,7 @@ def read_pictures(path: Path, limits: ScrapeParams, limit: int | None) -> dict[s
             elif is_table(file.name):
                 lines |= _read_table(path, file, digests)
             elif not name and (stem := _find_stem(file.name, digests)) not in sidecars:
-                sidecars[stem] = _read_sidecar(file)
+                sidecars[stem] = _read_sidecar(file, stem.endswith(CAPTION))
     if unreadable := sum(packed is None for packed in sidecars.values()):
         _say(path, f"{count_noun(unreadable, 'sidecar')} left out: cannot be read")
     found = zip(digests.items(), _assign(names, sidecars, lines), strict=True)
@@ -167,48 +186,115 @@ def read_pictures(path: Path, limits: ScrapeParams, limit: int | None) -> dict[s
 def _walk_named(path: Path, limits: ScrapeParams) -> Iterator[tuple[str, ArchiveFile]]:
     """The files, each with a printable name of its own: the second of one name ends in `#2`.
 
-    The name is empty where a file gets no entry of the manifest: where it is neither a picture
-    nor a damaged archive, whose entry stands for all that it held.
+    The name is empty where a file can get no entry of the manifest. A damaged archive gets one,
+    which stands for all that it held.
     """
     uses: Counter[str] = Counter()
     for file in walk_files(path, limits):
         name = ""
-        if _is_picture(file.name) or file.refusal == DAMAGED_ARCHIVE:
+        if not _is_beside(file.name) or file.refusal == DAMAGED_ARCHIVE:
             name = printable(file.name)
             uses[name] += 1
-            # No other file has this name: its own ends like a picture or an archive.
+            # No other file has this name: none ends like a picture and a number.
             name += f"#{uses[name]}" if uses[name] > 1 else ""
         yield name, file
 
 
+def _is_beside(name: str) -> bool:
+    """True for sidecars, tables, and the `._` files that macOS puts beside every file of a zip."""
+    return (
+        is_table(name)
+        or name.lower().endswith((SIDECAR, CAPTION))
+        or name.rpartition("/")[2].startswith("._")
+    )
+
+
 def _is_picture(name: str) -> bool:
-    """By its ending; a `._` file, which macOS puts beside every file of its zips, is none."""
-    base = name.rpartition("/")[2]
-    return splitext(base)[1].lower() in ENDINGS and not base.startswith("._")
+    return splitext(name)[1].lower() in SUFFIXES
 
 
 def _choose_names(path: Path, limits: ScrapeParams) -> list[str]:
     """All names that get an entry, sorted; says what is left out."""
-    names: list[str] = []
-    damaged: list[str] = []
-    left_out: Counter[tuple[str, str]] = Counter()
+    choice = _Choice()
     for name, file in _walk_named(path, limits):
+        choice.take(name, file)
+    names = choice.drop_frames()
+    for line in choice.lines():
+        _say(path, line)
+    return sorted(names + choice.damaged)
+
+
+@dataclass
+class _Choice:
+    """The pictures of a walk by their names, and counts of the other files."""
+
+    names: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    animations: set[str] = field(default_factory=set)
+    frames: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def take(self, name: str, file: ArchiveFile) -> None:
         if file.refusal == LINKED_FOLDER:
-            left_out["linked folder", "links are not followed"] += 1
+            self.left_out["linked folder", "links to folders are not followed"] += 1
         elif file.refusal == DAMAGED_ARCHIVE:
-            damaged.append(name)
+            self.damaged.append(name)
             # Its own files came right before it.
-            while names and names[-1].startswith(f"{name}/"):
-                names.pop()
+            while self.names and self.names[-1].startswith(f"{name}/"):
+                self.names.pop()
+        elif file.name.lower().endswith(ANIMATION):
+            if file.name.endswith(ANIMATION[1]) or is_animation(_read_small(file)):
+                self.animations.add(printable(file.name[: file.name.lower().rindex(".zip") + 4]))
+        elif file.name.lower().endswith(UNOPENED) or PART.fullmatch(file.name):
+            why = "only tar and zip are opened, and none inside another"
+            self.left_out["packed file", why] += 1
         elif name:
-            names.append(name)
-        elif file.name.lower().endswith(UNOPENED):
-            left_out["packed file", "only tar and zip are opened, and none inside another"] += 1
-    for name in damaged:
-        _say(path, f"{name} is damaged: its pictures are left out, the others are taken")
-    for (what, why), count in left_out.items():
-        _say(path, f"{count_noun(count, what)} left out: {why}")
-    return sorted(names + damaged)
+            self._take_by_content(name, file)
+
+    def _take_by_content(self, name: str, file: ArchiveFile) -> None:
+        if _is_picture(name) or (kind := identify(file.read_head())) in FORMATS:
+            self.names.append(name)
+        else:
+            self.kinds[kind or splitext(name)[1].lower() or "unknown"] += 1
+
+    def drop_frames(self) -> list[str]:
+        """The names but those in animations: zips that say so, or look as Pixiv makes them."""
+        numbers: defaultdict[str, list[int]] = defaultdict(list)
+        mixed: set[str] = set()
+        for name in self.names:
+            if frame := FRAME.fullmatch(name):
+                numbers[frame[1]].append(int(frame[2]))
+            else:
+                mixed.add(name.rpartition("/")[0])
+        for zipped, found in numbers.items():
+            counts_up = 1 < len(found) <= MOST_FRAMES and sorted(found) == [*range(len(found))]
+            if counts_up and zipped not in mixed:
+                self.animations.add(zipped)
+        kept = [name for name in self.names if name.rpartition("/")[0] not in self.animations]
+        self.frames = len(self.names) - len(kept)
+        return kept
+
+    def lines(self) -> Iterator[str]:
+        """Sentences on what is left out."""
+        for name in self.damaged:
+            yield f"{name} is damaged: its pictures are left out, the others are taken"
+        for (what, why), count in self.left_out.items():
+            yield f"{count_noun(count, what)} left out: {why}"
+        if self.frames:
+            yield f"{count_noun(self.frames, 'frame')} of animations left out"
+        if self.kinds:
+            shown = [f"{count} {kind}" for kind, count in self.kinds.most_common(KINDS_SHOWN)]
+            more = ["…"] if len(self.kinds) > KINDS_SHOWN else []
+            files = count_noun(self.kinds.total(), "file")
+            yield f"{files} left out, of kinds that are not read here: {', '.join(shown + more)}"
+
+
+def _read_small(file: ArchiveFile) -> bytes:
+    try:
+        return file.read(MAX_BYTES)
+    except UnreadableError:
+        return b""
 
 
 def _digest(file: ArchiveFile, most: int) -> bytes:
@@ -222,19 +308,25 @@ def _digest(file: ArchiveFile, most: int) -> bytes:
 def _find_stem(name: str, pictures: Container[str]) -> str:
     """The name of a sidecar without its ending; empty where it belongs to no picture.
 
-    `a.jpg.json` belongs to a.jpg, `a.json` to any a.*
+    `a.jpg.json` belongs to a.jpg, `a.json` and `.a_meta.json` to any a.*; of a caption, `a.txt`,
+    the ending stays.
     """
-    if not name.lower().endswith(SIDECAR):
+    if not name.lower().endswith((SIDECAR, CAPTION)):
         return ""
-    stem = printable(name[: -len(SIDECAR)])
-    endings = ("", *ENDINGS, *map(str.upper, ENDINGS))
-    return stem if any(stem + ending in pictures for ending in endings) else ""
+    stem, ending = splitext(name)
+    if waifuc := WAIFUC.fullmatch(name):
+        stem = waifuc[1] + waifuc[2]
+    stem = printable(stem)
+    endings = ("", *SUFFIXES, *map(str.upper, SUFFIXES))
+    belongs = any(stem + each in pictures for each in endings)
+    return "" if not belongs else stem + CAPTION if ending.lower() == CAPTION else stem
 
 
-def _read_sidecar(file: ArchiveFile) -> bytes | None:
+def _read_sidecar(file: ArchiveFile, is_caption: bool) -> bytes | None:
     """A sidecar's provenance, packed; None where it can't be read."""
+    parse = parse_caption if is_caption else parse_sidecar
     try:
-        return _pack(parse_sidecar(file.read(MAX_BYTES)))
+        return _pack(parse(file.read(MAX_BYTES)))
     except (UnreadableError, ValueError):
         return None
 
@@ -269,14 +361,17 @@ def _read_table(path: Path, file: ArchiveFile, pictures: Collection[str]) -> dic
 def _assign(
     names: list[str], sidecars: dict[str, bytes | None], lines: dict[str, bytes]
 ) -> Iterator[bytes]:
-    """The provenance of each name, packed; `a.jpg.json` is preferred to `a.json`, that to a line.
+    """The provenance of each name, packed; `a.jpg.json` before `a.json`, `a.txt`, and a table.
 
     Where several pictures claim one address, the first by name keeps it.
     """
     seen: set[bytes] = set()
     for name in names:
         stem = splitext(name)[0] if _is_picture(name) else name
-        packed = sidecars.get(name, sidecars.get(stem)) or lines.get(name, b"")
+        beside = (name, stem, name + CAPTION, stem + CAPTION)
+        packed = next(
+            (found for each in beside if (found := sidecars.get(each))), lines.get(name, b"")
+        )
         origin = _unpack(packed)
         key = url_key(origin.url)
         yield _pack(origin._replace(url="")) if origin.url and key in seen else packed

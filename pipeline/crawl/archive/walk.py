@@ -16,15 +16,19 @@ from gan.errors import GanError
 from gan.params.data import ScrapeParams
 from pipeline.crawl.image_check import describe_excess
 from pipeline.dataset.manifest import Status
+from pipeline.pictures.formats import FORMATS, HEAD, identify
 
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 ZIP_ENDINGS = (".zip",)
-UNSUPPORTED = {
-    b"7z\xbc\xaf\x27\x1c": "7z",
-    b"Rar!\x1a\x07": "RAR",
-    b"\x28\xb5\x2f\xfd": "Zstandard",
-}
-"""Other kinds of archives by their first bytes."""
+PART = re.compile(r"(?i)(.*\.(?:zip|7z|rar|tar(?:\.\w+)?)\.)\d{2,3}|.*\.z\d\d|.*\.part\d+\.rar")
+"""Names of the parts of a split archive; of most kinds with the part before the number."""
+
+PACKED = dict.fromkeys(("7z", "RAR", "Zstandard"), "unpack it and give the folder")
+"""Kinds of archives that are not opened, each with what to do."""
+ARRAYS = dict.fromkeys(
+    ("HDF5", "NumPy"), "write its pictures into a folder as PNG files, give that"
+)
+"""Kinds of files that hold a data set in a form of its own."""
 
 EXEMPT_BYTES = 2**20
 """A smaller file is no bomb, however well it is compressed."""
@@ -58,6 +62,16 @@ class ArchiveFile:
     size: int
     refusal: Refusal | None
     open: Callable[[], IO[bytes]]
+
+    def read_head(self) -> bytes:
+        """The first bytes, enough for `identify`; none where it is refused or damaged."""
+        if self.refusal:
+            return b""
+        try:
+            with self.open() as stream:
+                return stream.read(HEAD)
+        except Exception:  # as in `read`
+            return b""
 
     def read(self, most: int) -> bytes:
         """The whole content; UnreadableError where it is refused or has over `most` bytes.
@@ -125,6 +139,9 @@ class _Walk:
             state = os.lstat(path)
         except FileNotFoundError:  # gallery-dl renames its files
             return
+        is_link = stat.S_ISLNK(state.st_mode)
+        if is_link and os.path.isfile(path):  # as in the cache of Hugging Face
+            state = os.stat(path)
         regular = stat.S_ISREG(state.st_mode)
         if regular and name.lower().endswith(TAR_ENDINGS + ZIP_ENDINGS):
             yield from self._walk_nested(path, name, state.st_size)
@@ -132,7 +149,8 @@ class _Walk:
         self._count(state.st_size if regular else 0)
         if not stat.S_ISDIR(state.st_mode):
             refusal = None if regular else LINKED_FOLDER if os.path.isdir(path) else SPECIAL
-            yield ArchiveFile(name, state.st_size, refusal, partial(_open_regular, path))
+            opened = partial(_open_regular, path, follow=is_link)
+            yield ArchiveFile(name, state.st_size, refusal, opened)
 
     def _walk_nested(self, path: str, name: str, size: int) -> Iterator[ArchiveFile]:
         """An archive's files; where it turns out to be damaged, the archive comes last."""
@@ -162,9 +180,10 @@ def _refuse_folder(error: OSError) -> None:
     raise GanError(f"{error.filename}: cannot be listed: {error.strerror}")
 
 
-def _open_regular(path: str) -> IO[bytes]:
+def _open_regular(path: str, follow: bool = False) -> IO[bytes]:
     """Open a file; a pipe or link that took its place must neither hang nor lead elsewhere."""
-    stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    stream = os.fdopen(os.open(path, flags), "rb")
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
         raise OSError(errno.ELOOP, "no regular file")
@@ -181,15 +200,21 @@ def _next(members: Iterator[ArchiveFile], path: Path) -> ArchiveFile | None:
         if isinstance(error, OSError) and error.errno is not None:
             raise GanError(f"{path}: cannot be read: {os.strerror(error.errno)}") from None
         text = " ".join(str(error).split()) or type(error).__name__
+        text = text.partition(": - method ")[0]  # the errors of each compression follow
         raise DamagedArchiveError(f"{path}: no folder, tar or zip, or damaged: {text}") from None
 
 
 def _read_archive(path: Path, ratio: float) -> Iterator[ArchiveFile]:
     with path.open("rb") as stream:
-        start = stream.read(8)
-    for magic, name in UNSUPPORTED.items():
-        if start.startswith(magic):
-            raise GanError(f"{path}: {name} is not supported; unpack it and give the folder")
+        kind = identify(stream.read(HEAD))
+    if part := PART.fullmatch(path.name):
+        whole = (part[1] or "").rstrip(".") or f"{path.stem}.zip"
+        raise GanError(f"{path}: a part; join them, such as by: cat {whole}.* > {whole}")
+    if kind in FORMATS:
+        raise GanError(f"{path}: a single picture ({kind}); give the folder that it lies in")
+    for kinds in (PACKED, ARRAYS):
+        if kind in kinds:
+            raise GanError(f"{path}: {kind}, which is not opened here; {kinds[kind]}")
     # By name first: a tar that ends with a zip inside also looks like one.
     is_zip = not path.name.lower().endswith(TAR_ENDINGS) and zipfile.is_zipfile(path)
     yield from (_read_zip if is_zip else _read_tar)(path, ratio)

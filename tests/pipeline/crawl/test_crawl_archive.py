@@ -9,11 +9,12 @@ import pytest
 from archive_files import write_folder, write_tar, write_zip
 from local_server import fetch_dataset
 from local_server import picture as png
-from picture_files import png_of
+from picture_files import encode, plain, png_of
 
 from gan.errors import GanError
 from pipeline.crawl.archive.source import read_pictures
 from pipeline.crawl.storage.journal import JOURNAL
+from pipeline.pictures.formats import FORMATS
 
 
 def post(number, **changes):
@@ -157,8 +158,7 @@ def test_broken_sidecars_cost_no_picture_and_one_line(tmp_path, archive, fetch, 
     files = {f"{number}.png": png(number) for number in range(len(broken) + 1)}
     files |= {f"{number}.png.json": data for number, data in enumerate(broken)}
     folder = write_folder(tmp_path / "x", files)
-    (tmp_path / "outside.json").write_bytes(post(1))
-    (folder / "7.json").symlink_to(tmp_path / "outside.json")
+    (folder / "7.json").symlink_to(tmp_path / "nowhere.json")
     for number, entry in enumerate(fetch(archive(folder))):
         assert (entry.status, entry.url, entry.page) == ("ok", *[f"archive:{number}.png"] * 2)
     assert "x: 8 sidecars left out" in capsys.readouterr().err
@@ -345,3 +345,110 @@ def test_a_listing_costs_little_memory(tmp_path, archive):
     assert len(pictures) == count
     kept = [each for name, picture in pictures.items() for each in (name, picture, *picture[1:])]
     assert sum(map(sys.getsizeof, kept)) / count < 550
+
+
+def names_of(entries):
+    return [entry.url.removeprefix("archive:") for entry in entries if entry.status == "ok"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_are_found_by_content_and_other_files_counted_by_what_they_are(
+    kind, tmp_path, archive, fetch, capsys
+):
+    files = {f"{each}.{each.lower()}": encode(plain((9, 8, 7)), each) for each in FORMATS}
+    files |= {"no-ending": encode(plain((1, 2, 3)), "AVIF"), "odd.bin": png(9)}
+    expected = sorted(files)
+    files |= {f"{n}.jxl": b"\xff\x0a" + bytes(90) for n in range(3)}
+    files |= {"a.mp4": b"\0\0\0\x18ftypmp42" + bytes(50), "b.dat": bytes(range(256))}
+    files |= {"c.json": b"{}", "d.txt": b"words", "._e.png": png(1)}
+    entries = fetch(archive(KINDS[kind](tmp_path / kind, files)))
+    assert names_of(entries) == expected
+    assert {entry.format for entry in entries} == set(FORMATS)
+    said = capsys.readouterr().err
+    assert "5 files left out" in said
+    for part in ("3 JPEG XL", "1 MP4 video", "1 .dat"):
+        assert part in said
+
+
+def test_links_of_a_folder_are_followed_as_in_the_cache_of_hugging_face(tmp_path, archive, fetch):
+    blobs = write_folder(tmp_path / "hub" / "blobs", {f"{n:040}": png(n) for n in range(3)})
+    images = tmp_path / "hub" / "snapshots" / "main" / "images"
+    images.mkdir(parents=True)
+    for blob in sorted(blobs.iterdir()):
+        (images / f"{blob.name[-1]}.jpg").symlink_to(os.path.relpath(blob, images))
+    (images / "gone.jpg").symlink_to("nowhere")
+    entries = fetch(archive(images.parent))
+    assert names_of(entries) == ["images/0.jpg", "images/1.jpg", "images/2.jpg"]
+    assert entries[-1].status == "blocked"
+
+
+def test_frames_of_an_animation_are_left_out_and_counted(tmp_path, archive, fetch, capsys):
+    def frames(count, digits=6):
+        return {f"{n:0{digits}}.jpg": png(n) for n in range(count)}
+
+    folder = write_folder(tmp_path / "x", {"777_ugoira.zip.json": b'{"type": "ugoira"}'})
+    write_folder(folder, {"1.png": png(70), "2.png": png(71)})
+    write_zip(folder / "777_ugoira.zip", frames(30, digits=4))
+    write_zip(folder / "one.zip", frames(3))
+    write_zip(folder / "said.zip", {"animation.json": b"{}", "a.png": png(80), "b.png": png(81)})
+    # pictures that only look like it
+    write_zip(folder / "long.zip", frames(151))
+    write_zip(folder / "single.zip", frames(1))
+    write_zip(folder / "mixed.zip", {**frames(2), "cover.png": png(90)})
+    found = names_of(fetch(archive(folder)))
+    assert len(found) == 2 + 151 + 1 + 3
+    assert {name.partition("/")[0] for name in found} == {
+        *("1.png", "2.png", "long.zip", "mixed.zip", "single.zip")
+    }
+    assert "35 frames of animations left out" in capsys.readouterr().err
+    assert len(fetch(archive(folder / "one.zip"), into="typed")) == 3  # chosen by its name
+
+
+def test_waifucs_sidecars_and_captions_give_tags_page_and_rating(tmp_path, archive, fetch):
+    meta = {
+        "danbooru": {"id": 5, "rating": "g", "tag_string": "a b", "source": "https://s.example/1"},
+        "group_id": "danbooru_5",
+        "tags": {"1girl": 0.98, "long_hair": 0.7},
+        "url": "https://cdn.example.org/5.png",
+    }
+    files = {name: png(n) for n, name in enumerate(["s/d_5.png", "b.png", "c.png", "d.png"])}
+    files |= {
+        "s/.d_5_meta.json": json.dumps(meta).encode(),
+        "b.txt": b"1girl, long hair, saber \\(fate\\),\n",
+        "c.png.txt": b"1girl solo",
+        "d.txt": b"not, used",
+        "d.json": post(9),
+    }
+    b, c, d, first = fetch(archive(write_folder(tmp_path / "x", files)))
+    assert (first.url, first.page) == (meta["url"], "https://danbooru.donmai.us/posts/5")
+    assert (first.tags, first.rating) == (("1girl", "long_hair"), "general")
+    assert first.source == "https://s.example/1"
+    assert b.tags == ("1girl", "long hair", "saber (fate)")
+    assert (c.tags, d.tags) == (("1girl", "solo"), ("1girl", "青"))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "advice"),
+    [
+        ("x.zip.001", b"PK\x03\x04", "cat .*x.zip.* > .*x.zip"),
+        ("x.h5", b"\x89HDF\r\n\x1a\n", "HDF5.*folder"),
+        ("x.npy", b"\x93NUMPY\1\0", "NumPy.*folder"),
+        ("x.png", png(1), "PNG.*folder"),
+        ("x.7z", b"7z\xbc\xaf\x27\x1c", "7z.*unpack"),
+        ("x.bin", b"\7" * 600, "no folder, tar or zip"),
+    ],
+)
+def test_a_file_that_is_not_opened_is_named_in_one_line_with_a_way_out(
+    tmp_path, archive, name, data, advice
+):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(GanError, match=advice) as caught:
+        assert archive(tmp_path / name).identity
+    assert "method" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_parts_of_a_split_archive_in_a_folder_are_counted(tmp_path, archive, fetch, capsys):
+    files = {"a.png": png(1), "x.zip.001": b"PK\x03\x04", "x.zip.002": b"x", "y.z01": b"x"}
+    fetch(archive(write_folder(tmp_path / "x", files)))
+    assert "3 packed files left out" in capsys.readouterr().err
