@@ -12,7 +12,16 @@ from w3lib.url import safe_url_string
 from gan.errors import GanError
 from pipeline.crawl.http.noai import META_NAMES, keeps_from_ai, says_noai
 
-FROM_IMAGE = ("srcset", "data-srcset", "data-src", "src")
+LAZY = tuple(
+    f"data-{name}"
+    for name in (
+        *("src", "original", "lazy-src", "lazy", "lazyload", "echo", "actualsrc", "real-src"),
+        *("cfsrc", "ezsrc", "img-src", "orig-file", "large-file", "full", "url"),
+    )
+)
+"""Attributes in which scripts keep the address of a picture until it is scrolled to."""
+FROM_IMAGE = ("data-srcset", "data-lazy-srcset", "srcset", *LAZY, "src")
+FROM_OTHERS = (*LAZY, "src", "href", "data-bg", "data-background-image", "style")
 ATTRIBUTES = {
     "img": FROM_IMAGE,
     "source": FROM_IMAGE,
@@ -28,6 +37,8 @@ EMBEDDED = ("data", "javascript", "blob", "about", "mailto")
 """Schemes of addresses that can't be fetched."""
 
 _SRCSET_SELECTOR = re.compile(r"::attr\(\s*[\w-]*srcset\s*\)")
+_STYLED = re.compile(r"""url\(\s*["']?(.+?)["']?\s*\)""")
+_PATH = re.compile(r"(?:https?:)?/?/?[\w.%~-]*/\S+|\S+\.\w{3,4}")
 _CANDIDATE = re.compile(r"([^\s,]\S*[^\s,]|[^\s,])(?:\s+(\d+\.?\d*|\.\d+)[wxh])?\s*(?:,|$)")
 
 
@@ -70,6 +81,15 @@ class HtmlPage:
             useful = (each for each in found if each and scheme_of(each) not in EMBEDDED)
             yield next(useful, found[0] if found else "")
 
+    def find_unused(self, selector: str) -> list[str]:
+        """Names of other attributes of the first match that hold an address."""
+        node = next((match.root for match in self._root.css(selector)), None)
+        used = ATTRIBUTES.get(getattr(node, "tag", ""), FROM_OTHERS)
+        held = getattr(node, "attrib", {}).items()
+        return [
+            name for name, value in held if name not in used and _PATH.fullmatch(value.strip())
+        ]
+
     def texts(self, selector: str) -> Iterator[str]:
         """The text of each match that has any, with single blanks."""
         for match in self._root.css(selector):
@@ -107,10 +127,13 @@ def _candidates(node: object, selector: str) -> list[str]:
     if isinstance(node, str):
         return _read_srcset(node) if _SRCSET_SELECTOR.search(selector) else [node]
     found: list[str] = []
-    for name in ATTRIBUTES.get(getattr(node, "tag", ""), ("data-src", "src", "href")):
+    for name in ATTRIBUTES.get(getattr(node, "tag", ""), FROM_OTHERS):
         value = getattr(node, "attrib", {}).get(name, "")
         if value.strip():
-            found += _read_srcset(value) if name.endswith("srcset") else [value]
+            if name.endswith("srcset"):
+                found += _read_srcset(value)
+            else:
+                found += _STYLED.findall(value) if name == "style" else [value]
     return found
 
 

@@ -187,7 +187,12 @@ class GalleryListing(Listing):
         options = self._options
         texts = html.texts(options.tags) if options.tags else ()
         tags = tuple(dict.fromkeys(text.replace(" ", "_") for text in texts))
-        for index, url in enumerate(html.addresses(options.image)):
+        addresses = list(html.addresses(options.image))
+        if len(addresses) > 2 and len(set(addresses)) == 1:
+            others = ", ".join(f"::attr({name})" for name in html.find_unused(options.image))
+            why = f"matches of {options.image!r} with one address on their page, a placeholder?"
+            self.left_out[f"{why} {others and f'try {others}'}".rstrip()] += len(addresses) - 1
+        for index, url in enumerate(addresses):
             if not url or scheme_of(url) in EMBEDDED:
                 self.left_out[f"images with {_describe_address(url)}"] += 1
                 continue

@@ -78,6 +78,12 @@ def test_an_endless_listing_without_anything_new_ends(site, tmp_path):
         ("<img src=s.png data-src=d.png srcset='a.png 1x, b.png 2x'>", "img", "b.png"),
         ("<img src=s.png srcset='w,1.png, w,2.png 1.5x'>", "img", "w,2.png"),
         ("<img src='data:image/gif;base64,AA' data-src=d.png>", "img", "d.png"),
+        ("<img src=/blank.gif data-original=d.png>", "img", "d.png"),
+        ("<img src=/blank.gif data-lazy-src=d.png>", "img", "d.png"),
+        ("<img srcset='blank.gif 1x' data-srcset='c.png 1x, d.png 2x'>", "img", "d.png"),
+        ("<img src=/blank.gif data-echo=d.png>", "img", "d.png"),
+        ("<div style='color: red; background-image:url(\"d.png\")'>", "div", "d.png"),
+        ("<div style='background: url( d.png ) no-repeat'>", "div", "d.png"),
         ("<img src=s.png srcset='data:image/gif;base64,AA 2x'>", "img", "s.png"),
         ("<a href=full.png><img src=thumb.png></a>", "a:has(img)::attr(href)", "full.png"),
         ("<meta property='og:image' content='m.png'>", "meta[property='og:image']", "m.png"),
@@ -244,3 +250,17 @@ def test_a_picture_is_asked_for_from_the_page_that_it_was_found_on(site, tmp_pat
     assert {path: page for path, page in sent.items() if page} == {
         f"/p{number}.png": site.url(f"post/{number}") for number in (1, 2, 3)
     }
+
+
+def test_matches_that_all_lead_to_one_address_are_told_with_the_attribute_to_try(
+    site, tmp_path, capsys
+):
+    lazy = "".join(f"<img src=p0.png data-odd=/full/{n}.jpg>" for n in range(8))
+    site.pages["list"] = lazy
+    assert names(entries_of(gallery(site, "list"), tmp_path)) == ["p0.png"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("7 left out")
+    assert "::attr(data-odd)" in line
+    site.pages["list"] = f"{images([1, 1, 2])}{images([3])}"
+    entries_of(gallery(site, "list"), tmp_path / "b")
+    assert not capsys.readouterr().err
