@@ -34,7 +34,9 @@ def scrape(
     image: Annotated[str, Option(help="gallery: CSS selector of the images.")] = "",
     next_: Annotated[str, Option("--next", help="gallery: CSS selector of next-page links.")] = "",
     link: Annotated[str, Option(help="gallery: CSS selector of links to image pages.")] = "",
-    licence: Annotated[str, Option(help="Licence note for source.yaml.")] = "",
+    licence: Annotated[
+        str, Option("--licence", "--license", help="Licence note for source.yaml.")
+    ] = "",
     allow_private: Annotated[
         list[str] | None, Option(help="HOST:PORT to allow though not public; repeatable.")
     ] = None,

@@ -18,6 +18,8 @@ from typing import Any
 from urllib.parse import urldefrag
 
 from gan.errors import GanError
+from pipeline.console import say
+from pipeline.crawl.archive.gallery_dl import RATINGS
 from pipeline.crawl.http.engine import crawl
 from pipeline.crawl.http.listing import Listing
 from pipeline.crawl.image_check import ListedImage
@@ -29,7 +31,12 @@ from pipeline.dataset.manifest import STATUSES, ManifestEntry
 from pipeline.paths import sha256_of
 
 COLUMNS = frozenset({"url", "page", "tags", "rating", "source", "licence", "sha256"})
+OTHER_NAMES = {"license": "licence", "tag_string": "tags"}
+"""Other names of columns."""
 SEPARATORS = ",\t;"
+ADDRESS = re.compile("(https?:)?//[^/\\s]", re.IGNORECASE)
+OTHER_LINE = re.compile(r"""["'{\[<].*|\s+[\w-]+=.*|\s*\S*\t\s*\S.*""", re.DOTALL)
+"""A line of another kind of list: quoted, JSON, an option of aria2, or with a second column."""
 TABLES = frozenset({".csv", ".tsv"})
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 NOT_UTF_8 = "not UTF-8 text (UTF-16?); save it as UTF-8"
@@ -37,6 +44,8 @@ SHA256 = re.compile("[0-9a-f]{64}")
 
 WEB = ("http:", "https:")
 DRAWN = "gallery:"
+SHOWN = 200
+"""Characters of a line or header in a message."""
 DEFAULTS: dict[str, Any] = {
     each.name: "" if each.default is MISSING else each.default for each in fields(ManifestEntry)
 } | {"tags": []}
@@ -51,14 +60,20 @@ class AddressFile(RequestedSource):
         return self._survey[1].total()
 
     @cached_property
-    def _survey(self) -> tuple[str, Counter[str]]:
-        """The sha256, and counts of pictures by the scheme of their addresses, empty without one.
+    def _survey(self) -> tuple[str, Counter[str], str]:
+        """The sha256; counts of pictures by the scheme of their addresses; the first bad address.
 
-        Reads the whole file; GanError names a line that is wrong.
+        The scheme is empty for an entry without a picture, the address with its line where there
+        is none. Reads the whole file; GanError names a line that is wrong.
         """
+        schemes: Counter[str] = Counter()
+        first = ""
         try:
-            schemes = Counter(_scheme_of(entry) for _, entry in self._entries(Counter()))
-            return sha256_of(self.path), schemes
+            for line, entry in islice(self._distinct(Counter()), self.request.limit):
+                schemes[scheme := _scheme_of(entry)] += 1
+                if scheme not in ("", *WEB) and not first:
+                    first = f"the first in line {line}: {printable(entry.url)[:SHOWN]}"
+            return sha256_of(self.path), schemes, first
         except OSError as error:
             raise GanError(f"{self.path}: cannot be read: {error.strerror}") from None
         except UnicodeError:
@@ -67,6 +82,10 @@ class AddressFile(RequestedSource):
     def fetch(self, sink: Sink) -> None:
         if not self.total:  # the whole file is read here, before any request
             raise GanError(f"{self.path}: names no address")
+        _, schemes, first = self._survey
+        if first:
+            bad = sum(count for scheme, count in schemes.items() if scheme not in ("", *WEB))
+            say(f"{printable(self.path.name)}: {bad} not of http or https, {first}")
         listing = Listing()
         entries = self._entries(listing.left_out)
         listing.images = (_list(*each) for each in entries if each[1].status == "ok")
@@ -74,19 +93,21 @@ class AddressFile(RequestedSource):
 
     def _entries(self, left_out: Counter[str]) -> Iterator[tuple[int, ManifestEntry]]:
         """The entries with their positions; those to fetch have the status ok."""
-        return enumerate(islice(self._distinct(left_out), self.request.limit))
+        distinct = islice(self._distinct(left_out), self.request.limit)
+        return enumerate(entry for _, entry in distinct)
 
-    def _distinct(self, left_out: Counter[str]) -> Iterator[ManifestEntry]:
+    def _distinct(self, left_out: Counter[str]) -> Iterator[tuple[int, ManifestEntry]]:
         seen: set[bytes] = set()
-        for entry in self._read(left_out):
+        for line, entry in self._read(left_out):
             if (key := url_key(entry.url)) in seen:
                 left_out["addresses named again"] += 1
             else:
                 seen.add(key)
-                yield entry
+                yield line, entry
 
     @abstractmethod
-    def _read(self, left_out: Counter[str]) -> Iterator[ManifestEntry]: ...
+    def _read(self, left_out: Counter[str]) -> Iterator[tuple[int, ManifestEntry]]:
+        """The entries in the file's order, each with the number of its line."""
 
 
 class UrlList(AddressFile):
@@ -94,7 +115,7 @@ class UrlList(AddressFile):
 
     A text file has an address a line; `#` at a line's start begins a comment. A table has a
     header with the column `url`; `page`, `tags`, `rating`, `source`, `licence` and `sha256` are
-    optional.
+    optional; `license` and `tag_string` are other names of two. Ratings are read as in sidecars.
     """
 
     @property
@@ -106,14 +127,15 @@ class UrlList(AddressFile):
             "licence": self.request.licence_note,
         }
 
-    def _read(self, left_out: Counter[str]) -> Iterator[ManifestEntry]:
+    def _read(self, left_out: Counter[str]) -> Iterator[tuple[int, ManifestEntry]]:
         with self.path.open("rb") as start:
             encoding = "utf-16" if start.read(2) in UTF_16_MARKS else "utf-8-sig"
         with self.path.open(encoding=encoding, newline="") as stream:
             lines = self._refuse_binary(stream)
             header = next(lines, "")
-            separator = self._find_separator(header)
-            lines = chain([header], lines)
+            second = next(lines, "")
+            separator = self._find_separator(header, second)
+            lines = chain([header, second], lines)
             if separator:
                 yield from self._read_table(lines, separator, left_out)
             else:
@@ -125,34 +147,53 @@ class UrlList(AddressFile):
                 raise GanError(f"{self.path}:{number}: {NOT_UTF_8}")
             yield line
 
-    def _find_separator(self, header: str) -> str:
+    def _find_separator(self, header: str, second: str) -> str:
         """The separator of the header's columns; empty where the file is no table."""
         for separator in SEPARATORS:
             if "url" in [name.strip('"') for name in _names(header.split(separator))]:
                 return separator
         if self.path.suffix.lower() in TABLES:
-            raise GanError(f"{self.path}: its first line must name the columns, one of them `url`")
+            separator = max(SEPARATORS, key=header.count)
+            names, row = next(csv.reader([header], delimiter=separator)), second.split(separator)
+            held = [
+                n for n, cell in zip(names, row, strict=False) if ADDRESS.match(cell.strip(' "'))
+            ]
+            found = f"it names {printable(', '.join(names))[:SHOWN]}"
+            advice = f"; addresses are in {' and '.join(held)}: rename one to url" if held else ""
+            must = "its first line must name the columns, one of them `url`"
+            raise GanError(f"{self.path}: {must}; {found}{advice}")
         return ""
 
-    def _read_text(self, lines: Iterator[str]) -> Iterator[ManifestEntry]:
-        for line in lines:
+    def _read_text(self, lines: Iterator[str]) -> Iterator[tuple[int, ManifestEntry]]:
+        for number, line in enumerate(lines, start=1):
             url = line.strip()
-            if url and not url.startswith("#"):
-                yield self._read_row({"url": url})
+            if not url or url.startswith("#"):
+                continue
+            if OTHER_LINE.fullmatch(line.rstrip()):
+                shown = f"{self.path}:{number}: {printable(url)[:SHOWN]!r}"
+                how = (
+                    "a list has one a line and nothing else, a table (CSV, TSV) a header with url"
+                )
+                raise GanError(f"{shown}: no address; {how}")
+            yield number, self._read_row({"url": url})
 
     def _read_table(
         self, lines: Iterator[str], separator: str, left_out: Counter[str]
-    ) -> Iterator[ManifestEntry]:
+    ) -> Iterator[tuple[int, ManifestEntry]]:
         rows = csv.reader(lines, delimiter=separator, strict=True)
         try:
             names = _names(next(rows))
             for name in COLUMNS:
                 if names.count(name) > 1:
                     raise GanError(f"{self.path}: two columns are called {name}")
+            if unused := [name for name in names if name and name not in COLUMNS]:
+                left_out[f"columns that are not used: {', '.join(map(printable, unused))}"] += len(
+                    unused
+                )
             for row in rows:
                 cells = {n: c.strip() for n, c in zip(names, row, strict=False) if n in COLUMNS}
                 if cells.get("url"):
-                    yield self._read_row(cells, rows.line_num)
+                    yield rows.line_num, self._read_row(cells, rows.line_num)
                 elif any(cells.values()):
                     left_out["rows without an address"] += 1
         except csv.Error as error:
@@ -162,12 +203,13 @@ class UrlList(AddressFile):
         sha256 = cells.get("sha256", "").lower()
         if sha256 and not SHA256.fullmatch(sha256):
             raise GanError(f"{self.path}:{line}: sha256 {sha256!r}: must be 64 hexadecimal digits")
-        url = _without_fragment(cells["url"])
+        url = cells["url"]
+        url = _without_fragment(f"https:{url}" if ADDRESS.match(url) and url[0] == "/" else url)
         return ManifestEntry(
             page=cells.get("page") or url,
             url=url,
             tags=tuple(dict.fromkeys(re.findall(r"[^\s|]+", cells.get("tags", "")))),
-            rating=cells.get("rating", ""),
+            rating=RATINGS.get(cells.get("rating", "").lower(), cells.get("rating", "")),
             source=cells.get("source", ""),
             licence=cells.get("licence") or self.request.licence_note,
             status="ok",
@@ -181,7 +223,8 @@ def _scheme_of(entry: ManifestEntry) -> str:
 
 
 def _names(header: list[str]) -> list[str]:
-    return [name.strip().lower() for name in header]
+    names = (name.strip().lower() for name in header)
+    return [OTHER_NAMES.get(name, name) for name in names]
 
 
 def _without_fragment(url: str) -> str:
@@ -200,11 +243,11 @@ class FromManifest(AddressFile):
 
     @property
     def identity(self) -> dict[str, Any]:
-        sha256, _ = self._survey
+        sha256 = self._survey[0]
         return {"source": f"manifest:{sha256[:12]}", "sha256": sha256}
 
     def fetch(self, sink: Sink) -> None:
-        _, schemes = self._survey
+        schemes = self._survey[1]
         if not any(schemes[scheme] for scheme in WEB):
             if schemes[DRAWN]:
                 drawn = "its pictures are of the embedded gallery, which is drawn, not fetched"
@@ -215,12 +258,12 @@ class FromManifest(AddressFile):
                 sink.add(_list(position, entry), entry)
         super().fetch(sink)
 
-    def _read(self, left_out: Counter[str]) -> Iterator[ManifestEntry]:
+    def _read(self, left_out: Counter[str]) -> Iterator[tuple[int, ManifestEntry]]:
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
                     if line.strip():
-                        yield parse_entry(line)
+                        yield number, parse_entry(line)
                 except ValueError as error:
                     raise GanError(f"{self.path}:{number}: {error}") from None
 

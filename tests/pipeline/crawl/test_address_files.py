@@ -91,7 +91,7 @@ def test_a_table_fills_the_entries_from_its_columns(site, tmp_path, name, separa
         url_list(site, write(tmp_path / name, text, encoding)), tmp_path / "journal"
     )
     assert (first.status, first.sha256, first.url) == ("ok", right, url)
-    assert (first.tags, first.rating, first.page) == (("a", "b", "c"), "g", "http://site/1")
+    assert (first.tags, first.rating, first.page) == (("a", "b", "c"), "general", "http://site/1")
     assert (first.source, first.licence) == ('by "her"', "CC-BY-4.0")
     assert (second.status, second.licence, second.tags) == ("bad", "CC0-1.0", ())
     assert "sha256" in second.reason
@@ -101,7 +101,17 @@ def test_a_table_fills_the_entries_from_its_columns(site, tmp_path, name, separa
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("list.csv", b"link,tags\nhttp://a/b.png,x\n", "`url`"),
+        ("list.csv", b"link,tags\nhttp://a/b.png,x\n", "addresses are in link: rename one"),
+        (
+            "list.csv",
+            b"id,sample_url,preview_url,tags\n1,//a/b.png,//a/c.png,x\n",
+            "sample_url and preview_url",
+        ),
+        ("list.txt", b"http://a/b.png\nhttp://a/c.png\tc.png\n", ":2: "),
+        ("list.txt", b"http://a/b.png\n  out=b.png\n", ":2: 'out=b.png'"),
+        ("list.txt", b'"http://a/b.png"\n', ":1: "),
+        ("list.json", b'[\n  "http://a/b.png"\n]\n', ":1: "),
+        ("list.jsonl", b'{"url": "http://a/b.png"}\n', ":1: "),
         ("list.txt", b"# nothing\n\n", "address"),
         ("list.txt", b"http://a/b.png\n" * 9000 + b"\xff", "UTF-8"),
         ("list.txt", b"http://a/b.png\nab\0cd\n", ":2: not UTF-8"),
@@ -126,8 +136,8 @@ def test_a_file_that_is_no_list_is_refused_in_one_line_before_any_request(
 
 
 def test_the_identity_is_of_the_content_and_names_no_folder(site, tmp_path):
-    line = good_entry(site.url("p1.png"), picture(1)).to_json()
-    for make in (url_list, from_manifest):
+    entry = good_entry(site.url("p1.png"), picture(1)).to_json()
+    for make, line in ((url_list, site.url("p1.png")), (from_manifest, entry)):
         one, two, other = (
             make(site, write(tmp_path / folder / "list.txt", text))
             for folder, text in (("a", line), ("b", line), ("c", f"{line}\n"))
@@ -353,3 +363,23 @@ def test_entries_that_earlier_versions_judged_wrongly_are_asked_for_again(site, 
     new = fetch_dataset(source, tmp_path / "again", earlier)
     assert [entry.status for entry in new.entries()] == ["ok", "ok", "bad", "ok"]
     assert {path for path in site.asked if "png" in path} == {"p0.png", "p1.png"}
+
+
+def test_columns_have_other_names_too_and_those_that_are_not_used_are_named(
+    site, tmp_path, capsys
+):
+    place = f"//{site.place}/p2.png"
+    text = f"url,license,rating,tag_string,score\n{site.url('p1.png')},CC0,s,a b,7\n{place},,,,\n"
+    one, two = entries_of(url_list(site, write(tmp_path / "l.csv", text)), tmp_path / "journal")
+    assert (one.licence, one.rating, one.tags) == ("CC0", "sensitive", ("a", "b"))
+    assert (two.url, two.licence) == (f"https:{place}", "CC0-1.0")
+    said = capsys.readouterr().err
+    assert "1 left out: columns that are not used: score" in said
+
+
+def test_the_first_address_that_is_none_is_shown_with_its_line(site, tmp_path, capsys):
+    text = f"url,tags\n{site.url('p1.png')},\nftp://a/b.png,x\nc.png,\n"
+    entries = entries_of(url_list(site, write(tmp_path / "l.csv", text)), tmp_path / "journal")
+    assert [entry.status for entry in entries] == ["ok", "blocked", "blocked"]
+    said = capsys.readouterr().err
+    assert "l.csv: 2 not of http or https, the first in line 3: ftp://a/b.png" in said
