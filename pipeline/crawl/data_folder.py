@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -126,6 +127,21 @@ class DataFolder:
         recover(data, self.replaced)
         return False
 
+    def check_pin(self) -> None:
+        """GanError, before a crawl and not after it, where `renew_pin` would fail.
+
+        That is where data.dvc can't be read, or DVC can't open the repository.
+        """
+        if not self._in_dvc:
+            return
+        _ = self.pinned_md5
+        done = run_dvc(self.paths.root, "check-ignore", self.paths.pin.name)
+        if done.returncode not in (0, 1):  # ignored or not
+            problem = _last_line(done)
+            git = "`git init && git add -A && git commit -m start`, or clone the repository"
+            advice = f"; DVC needs Git: {git}" if "git repository" in problem else ""
+            raise GanError(f"DVC cannot pin data/: {problem}{advice}")
+
     def renew_pin(self) -> None:
         """Pin data/ as it is now, and say what to commit; nothing where there is no DVC.
 
@@ -139,8 +155,7 @@ class DataFolder:
             write_atomically(pin, SKELETON)
         done = run_dvc(self.paths.root, "commit", "--force", "data.dvc")
         if done.returncode != 0:
-            lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no message"]
-            raise GanError(f"`dvc commit data.dvc` failed: {lines[-1]}")
+            raise GanError(f"`dvc commit data.dvc` failed: {_last_line(done)}")
         if before != self.pinned_md5:
             say(f"data.dvc: {before or 'nothing'} -> {self.pinned_md5}; {COMMIT}")
 
@@ -178,6 +193,11 @@ class DataFolder:
         covered = new is not None and old.shards.items() <= new.shards.items()
         cache = DvcCache(self.paths.root)
         return covered or bool(cache.list_files(directory_md5(self.replaced)))
+
+
+def _last_line(done: "subprocess.CompletedProcess[str]") -> str:
+    lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no message"]
+    return lines[-1].removeprefix("ERROR: ")
 
 
 def open_verified(folder: Path) -> tuple[Dataset | None, str]:

@@ -65,7 +65,7 @@ def run(
             source = source or choose_source(request, settings, paths)
             identity = source.identity
             earlier = EarlierCrawl() if request.replace else find_earlier_crawl(source, folder)
-            _ = folder.pinned_md5  # an unreadable data.dvc ends it before the crawl, not after it
+            folder.check_pin()
             limits = PictureLimits(settings.max_bytes, settings.max_pixels)
             dataset, fetched = build_dataset(
                 source, folder, earlier, limits, replace=request.replace

@@ -218,6 +218,19 @@ def test_a_damaged_crawl_is_never_thrown_away(paths, tmp_path, capsys):
     assert "kept in" in capsys.readouterr().err
 
 
+def test_without_git_nothing_is_fetched_and_the_commands_that_help_are_named(paths, tmp_path):
+    dvc(paths.root, "init", "--no-scm", "-q")
+    (paths.root / ".dvc" / "config").write_text("")
+    paths.pin.write_text(SKELETON)
+    source = f"archive:{pictures(tmp_path / 'mine')}"
+    with pytest.raises(GanError, match="git init"):
+        scrape(paths, source)
+    assert not paths.data.exists()
+    assert not (paths.root / "data.staging").exists()
+    subprocess.run(["git", "init", "-q"], cwd=paths.root, check=True)
+    assert scrape(paths, source).counts["ok"] == 3
+
+
 def test_a_link_or_another_scrape_at_work_is_refused(paths, tmp_path):
     paths.data.symlink_to(tmp_path)
     with pytest.raises(GanError, match="data"):
