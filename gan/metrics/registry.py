@@ -12,4 +12,5 @@ METRICS = {
     "sliced_wasserstein": "gan.metrics.sliced_wasserstein",
     "spectrum_distance": "gan.metrics.spectrum_distance",
     "memorisation": "gan.metrics.memorisation",
+    "face_share": "gan.metrics.face_share",
 }

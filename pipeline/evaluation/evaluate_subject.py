@@ -12,6 +12,7 @@ from gan.features.extraction import allocate_features, chunk_size, extract_featu
 from gan.features.extractor import Extractor
 from gan.features.statistics import FeatureSet, Statistics, statistics_of
 from gan.metrics.descriptors import DescribedSample
+from gan.metrics.face_share import MAX_PICTURES as MAX_FACES
 from gan.metrics.memorisation import Closest, Memorisation, memorisation
 from gan.metrics.metric import Descriptor
 from gan.metrics.thumbnails import VIEWS, Thumbnails, mirror_columns
@@ -19,7 +20,7 @@ from gan.params.evaluation import EvaluateParams
 from gan.tensor_cache import Images
 from pipeline.console import track
 from pipeline.evaluation.metrics import MetricResults
-from pipeline.evaluation.references import MemorisationData, References
+from pipeline.evaluation.references import FaceData, MemorisationData, References
 from pipeline.evaluation.result import (
     EvaluationResult,
     ExtractorFacts,
@@ -28,6 +29,7 @@ from pipeline.evaluation.result import (
     round_value,
 )
 from pipeline.evaluation.subject import Subject
+from pipeline.number_ranges import evenly_spaced
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,11 +83,14 @@ def evaluate_subject(
     """
     seeds, count = subject.sample_sets(settings)
     extractors, data = references.extractors, references.memorisation
-    descriptors = [*references.descriptors.values()]
+    descriptors, faces = [*references.descriptors.values()], references.faces
     protocols: list[Extractor | Descriptor] = [*extractors, *descriptors]
     metrics = MetricResults(settings, references.items, subject.marks)
     statistics: list[Statistics] = []
     test: Memorisation | None = None
+    if faces:
+        protocols.append(faces.descriptor)
+        _add_face_share(faces, subject, seeds[0], count, metrics)
     for seed in seeds:
         # memorisation is measured on the first sample set
         thumbnails = [Thumbnails()] if data and not statistics else []
@@ -150,6 +155,17 @@ def extract_subject_features(
         each.name: FeatureSet(statistics_of(features), features)
         for each, features in zip(extractors, arrays, strict=True)
     }
+
+
+def _add_face_share(
+    data: FaceData, subject: Subject, seed: int | None, count: int, metrics: MetricResults
+) -> None:
+    """Look for faces in a sample of a sample set, and add the shares of both sides."""
+    fakes = subject.select(seed, evenly_spaced(count, MAX_FACES))
+    found = data.descriptor.describe(fakes.transpose(0, 3, 1, 2))
+    values, facts = data.descriptor.compare(data.found, found), data.reference.facts
+    images = facts.digest, facts.count
+    metrics.add(values, data.descriptor, len(fakes), data.reference.tag, images)
 
 
 def _test_memorisation(

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -21,6 +21,7 @@ from gan.metrics.metric import (
     small_side,
 )
 from gan.params.evaluation import EvaluateParams
+from gan.tensor_cache import Images
 from pipeline.evaluation.result import MetricResult, ReferenceFacts
 
 MAX_VALUE = 1e100
@@ -36,6 +37,7 @@ class Reference:
 
     tag: name in metric keys. facts: its part of a result. size: (height, width), None if unknown.
     described: features of a sample of them by descriptors' names, if they are of the fakes' size.
+    select: the images at some indices, (n, H, W, 3) uint8; None of a statistics file.
     """
 
     tag: str
@@ -43,6 +45,7 @@ class Reference:
     features: Mapping[str, FeatureSet]
     size: tuple[int, int] | None = None
     described: Mapping[str, Features] = field(default_factory=dict)
+    select: Callable[[Sequence[int]], Images] | None = None
 
 
 def find_obstacle(

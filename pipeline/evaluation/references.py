@@ -14,17 +14,20 @@ from gan.features.extractor import Extractor
 from gan.features.statistics import Features, FeatureSet
 from gan.metrics.build import load_metric
 from gan.metrics.descriptors import MAX_PICTURES, DescribedSample
+from gan.metrics.face_share import MAX_PICTURES as MAX_FACES
 from gan.metrics.memorisation import MIN_HOLDOUT, NEIGHBOURS
 from gan.metrics.metric import Descriptor, Size, subsample
 from gan.metrics.thumbnails import Thumbnails
 from gan.params.evaluation import EvaluateParams
 from gan.tensor_cache import Split, TensorCache
 from pipeline.console import count_noun, track
+from pipeline.evaluation.face_share import open_face_descriptor
 from pipeline.evaluation.image_folder import FolderSource
 from pipeline.evaluation.metrics import Reference, find_obstacle
 from pipeline.evaluation.result import ReferenceFacts
 from pipeline.features.sources import CacheSplit, ImageSource, StatisticsFile
 from pipeline.features.store import FeatureStore
+from pipeline.number_ranges import evenly_spaced
 
 SPLITS: tuple[Split, ...] = ("train", "holdout")
 MIN_IMAGES = 2  # of a reference, for its covariance
@@ -40,6 +43,15 @@ class MemorisationData:
 
 
 @dataclass(frozen=True)
+class FaceData:
+    """Detector of faces, and its findings in a sample of real images."""
+
+    descriptor: Descriptor
+    reference: Reference
+    found: Features
+
+
+@dataclass(frozen=True)
 class References:
     """Extractors and references; notes name what is missing, in lines for a reader.
 
@@ -50,6 +62,7 @@ class References:
     items: Sequence[Reference]
     memorisation: MemorisationData | None
     descriptors: Mapping[str, Descriptor]
+    faces: FaceData | None = None
     notes: Sequence[str] = ()
 
     def with_notes(self, notes: Sequence[str]) -> Self:
@@ -134,7 +147,8 @@ def open_references(
     data = None
     if "memorisation" in settings.metrics:
         data = _open_memorisation_data(real, against, trained_on, notes)
-    return References(extractors, references, data, descriptors, notes)
+    faces = _open_face_data(references, notes) if "face_share" in settings.metrics else None
+    return References(extractors, references, data, descriptors, faces, notes)
 
 
 def _open_descriptors(
@@ -167,7 +181,7 @@ def _open_reference(
     source: CacheSplit | FolderSource | StatisticsFile
     features: dict[str, FeatureSet] = {}
     described: Mapping[str, Features] = {}
-    tag, other, size, count = "", True, None, None
+    tag, other, size, count, select = "", True, None, None, None
     if Path(name).suffix.lower() == ".npz":
         source, refusals = StatisticsFile.open(Path(name)), []
         count = source.statistics.count
@@ -187,10 +201,11 @@ def _open_reference(
         else:
             source = FolderSource(Path(name), real.workers)
         features, count, size = real.get(source, extractors), len(source), source.size
+        select = source.select
         if descriptors and size == described_size:
             described = real.describe(source, descriptors)
     facts = ReferenceFacts(what=source.description, digest=source.digest, count=count, other=other)
-    return Reference(tag or source.tag, facts, features, size, described)
+    return Reference(tag or source.tag, facts, features, size, described, select)
 
 
 def is_other_data(tag: str) -> bool:
@@ -235,3 +250,20 @@ def _open_memorisation_data(
     extractor = Thumbnails()
     features = (real.get(each, [extractor])[extractor.name] for each in (train, holdout))
     return MemorisationData(train, *(each.vectors for each in features))
+
+
+def _open_face_data(references: Sequence[Reference], notes: list[str]) -> FaceData | None:
+    """Look for faces in the hold-out, where it is a reference, else in the first images."""
+    sources = [(each, each.select) for each in references if each.select]
+    if not sources:
+        notes.append("no face_share: no images to see it beside, only statistics")
+        return None
+    try:
+        descriptor = open_face_descriptor()
+    except GanError as error:
+        notes.append(f"no face_share: {error}")
+        return None
+    held = [each for each in sources if each[0].tag.startswith("holdout")]
+    reference, select = (held or sources)[0]
+    images = select(evenly_spaced(reference.facts.count or 0, MAX_FACES))
+    return FaceData(descriptor, reference, descriptor.describe(images.transpose(0, 3, 1, 2)))

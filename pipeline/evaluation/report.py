@@ -21,6 +21,7 @@ from pipeline.evaluation.result import EvaluationResult, FolderFacts, MetricResu
 TEMPLATE = "report.html"
 MAX_HEADLINES = 6
 ENOUGH_SEEDS = 3
+FEW_FACES = 0.5  # of the share of real images
 
 LEFT, RIGHT, TOP, BOTTOM = 62, 530, 34, 230
 """Edges of the curve's plotted area; tick labels stand outside."""
@@ -171,6 +172,9 @@ def check_result(result: EvaluationResult) -> Iterator[Check]:
     if narrow := [name for name, each in extractors if each.precision != "float32"]:
         yield Check("Precision", "doubt", f"Features not in float32: {list_first(narrow)}.")
     yield Check("Memorisation", *_check_memorisation(result))
+    shares = {each.metric: each.value for each in result.metrics.values()}
+    if "face_share" in shares:
+        yield Check("Faces", *_check_faces(shares["face_share"], shares["face_share_real"]))
     selection = result.selection
     if selection and len(selection.curve) > 1 and selection.best == selection.curve[-1][0]:
         text = "The best snapshot is the last one: longer training may do better."
@@ -240,3 +244,10 @@ def _check_memorisation(result: EvaluationResult) -> Answer:
     if not tests:
         return "doubt", "Not tested: copies of training images would go unnoticed."
     return "ok", "Fakes lie no closer to training images than new images do."
+
+
+def _check_faces(fake: float, real: float) -> Answer:
+    shares = f"{figures.percent(fake)} of the fakes and in {figures.percent(real)} of real images"
+    if fake < FEW_FACES * real:
+        return "bad", f"A face is found in {shares}: many may be no faces."
+    return "ok", f"A face is found in {shares}; more is no better."

@@ -11,7 +11,7 @@ import lxml.html
 import numpy as np
 import pytest
 from browser import OPTIONS, chromium
-from evaluation_result import checkpoint_result, crowded_result, folder_result
+from evaluation_result import checkpoint_result, crowded_result, folder_result, metric
 from PIL import UnidentifiedImageError
 
 from pipeline.evaluation.format_number import figure, percent
@@ -222,6 +222,13 @@ def test_headlines_are_of_inception_if_it_is_an_extractor(make, extractor):
     assert [result["metrics"][key]["extractor"] for key in keys] == [extractor] * 6
 
 
+def add_face_shares(result, fake, real):
+    result["metrics"] |= {
+        "face_share_500_holdout": metric("face_share", fake, "animeface", "holdout"),
+        "face_share_real_500_holdout": metric("face_share_real", real, "animeface", "holdout"),
+    }
+
+
 def change_all(result, **values):
     for each in result["metrics"].values():
         each |= {key: value for key, value in values.items() if each[key] is not None}
@@ -246,6 +253,8 @@ def change_all(result, **values):
         ),
         ("Training", "doubt", lambda r: r["selection"].update(best=120000)),
         ("FID", "doubt", lambda r: change_all(r, extractor="lite0")),
+        ("Faces", "bad", lambda r: add_face_shares(r, 0.4, 0.85)),
+        ("Faces", "ok", lambda r: add_face_shares(r, 0.5, 0.85)),
     ],
 )
 def test_each_doubt_is_raised_by_its_check(about, state, change):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,14 +16,17 @@ from typer.testing import CliRunner
 from gan.checkpoints import Origin, load_generator, save_checkpoint
 from gan.errors import GanError
 from gan.features.extraction import allocate_features, extract_features, image_batches
-from gan.features.statistics import statistics_of
+from gan.features.statistics import save_statistics, statistics_of
 from gan.metrics.frechet_distance import frechet_distance
 from gan.models.interfaces import build_generator, initialise
 from gan.sampling import draw_latents, generate
 from gan.tensor_cache import TensorCache
 from pipeline.cli.main import app
+from pipeline.evaluation.face_share import enlarge
 from pipeline.evaluation.result import read_result
 from pipeline.evaluation.subject import CheckpointSubject
+from pipeline.faces import animeface, detector
+from pipeline.faces.box import Box
 from pipeline.features.extractors import open_extractor
 from pipeline.paths import Paths
 from pipeline.runs.evaluate_one import Request, evaluate_one
@@ -290,6 +294,69 @@ def test_metrics_of_pixels_need_images_of_one_size(checkout, make_params, tmp_pa
     (key,) = [key for key in found.metrics if key.startswith(("swd", "spectrum"))]
     assert (key.startswith("spectrum_8_vs_"), found.metrics[key]) == (True, 0)
     assert any("sliced_wasserstein" in note and "40x48" in note for note in found.result.notes)
+
+
+def has_face(image):
+    """As a detector would say it: whether the middle of a picture is more red than green."""
+    red, green, _ = np.asarray(image)[40:-40, 40:-40].mean(axis=(0, 1))
+    return bool(red > green)
+
+
+def share_of_faces(images):
+    return np.mean([has_face(enlarge(Image.fromarray(each))) for each in images])
+
+
+@pytest.fixture
+def finder(monkeypatch):
+    """A detector that needs no library."""
+    monkeypatch.setattr(detector, "find_library", lambda: Path("any"))
+    monkeypatch.setattr(detector, "check_library", lambda library: None)
+    monkeypatch.setattr(detector.metadata, "version", lambda package: "1.0")
+
+    def find(image):
+        return [Box(1, 1, 50, 50)] if has_face(image) else []
+
+    monkeypatch.setattr(detector, "_build_finder", lambda chosen: find)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("finder")
+def test_the_face_share_stands_beside_that_of_the_hold_out(checkout, make_params, tmp_path, first):
+    params = make_params(SMALL | {"evaluate.metrics": ["frechet_distance", "face_share"]})
+    found = evaluate_one(Request(ckpt=first), params, checkout).result
+    faces = {key: each for key, each in found.metrics.items() if key.startswith("face_share")}
+    assert set(faces) == {"face_share_24_holdout", "face_share_real_24_holdout"}
+    fakes = torch.cat(list(generate_fakes(first, 2, 24))).permute(0, 2, 3, 1).numpy()
+    real = TensorCache.open(checkout.cache).split("holdout")
+    for each, images in zip(faces.values(), (fakes, real), strict=True):
+        assert each.values == pytest.approx([share_of_faces(images)], rel=1e-5)
+        assert (each.fakes, each.reals, each.deviation) == (24, 60, None)
+    assert 0 < faces["face_share_real_24_holdout"].value < 1
+    assert "animeface" in found.protocol.extractors
+    for number, image in enumerate(fakes[:9]):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    against = Request(ckpt=first, against=[str(tmp_path)])
+    metrics = evaluate_one(against, params, checkout).result.metrics
+    (key,) = [key for key in metrics if key.startswith("face_share_real_24_vs_")]
+    assert metrics[key].value == pytest.approx(share_of_faces(fakes[:9]), rel=1e-5)
+    file = tmp_path / "only.npz"
+    save_statistics(file, statistics_of(np.eye(12, dtype=np.float32)), {})
+    found = evaluate_one(Request(ckpt=first, against=[str(file)]), params, checkout).result
+    assert {each.metric for each in found.metrics.values()} == {"frechet"}
+    assert [note for note in found.notes if note.startswith("no face_share")]
+
+
+@pytest.mark.slow
+def test_without_its_package_the_face_share_is_absent_and_one_note_says_so(
+    checkout, make_params, monkeypatch, first
+):
+    monkeypatch.setattr(animeface.util, "find_spec", lambda name: None)
+    params = make_params(SMALL | {"evaluate.metrics": ["frechet_distance", "face_share"]})
+    found = evaluate_one(Request(ckpt=first), params, checkout).result
+    assert {each.metric for each in found.metrics.values()} == {"frechet"}
+    (note,) = [note for note in found.notes if "face_share" in note]
+    assert "[faces]" in note
+    assert "preprocess" not in note
 
 
 @pytest.mark.slow
