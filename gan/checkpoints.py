@@ -23,7 +23,10 @@ FORMAT = "avatar-gan checkpoint 4"
 # 2 had no lineage, 3 no mean of the generator's first layer
 READABLE_FORMATS = (FORMAT, "avatar-gan checkpoint 3", "avatar-gan checkpoint 2")
 
-LATER_PARAMS: dict[str, dict[str, Any]] = {"generator": {}, "discriminator": {}}
+LATER_PARAMS: dict[str, dict[str, Any]] = {
+    "generator": {"self_modulation": False},
+    "discriminator": {},
+}
 """Params of the networks that older checkpoints lack, with the values that mean 'as before'."""
 
 GONE_PARAMS = ("blocks",)

@@ -23,14 +23,21 @@ from gan.models.fast import UpConv4x4
 from gan.models.interfaces import Discriminator, Generator, channels_by_resolution
 from gan.models.layers import (
     LayeredGenerator,
+    Modulated,
+    SelfModulation,
     activation,
+    apply_layers,
     draw_weights,
     has_bias,
+    modulation,
     norm,
     raw_weight,
 )
 from gan.params.model import DiscriminatorParams, GeneratorParams
 from gan.params.train import RecipeParams
+
+MODULATION = 0.3
+"""Deviation of modulations' first weights: with 1 the first pictures are too far apart."""
 
 
 class LowPass(nn.Module):
@@ -51,18 +58,25 @@ class LowPass(nn.Module):
             return conv2d(pad(hidden, (1, 1, 1, 1), "replicate"), kernel, groups=channels)
 
 
-class SummedRGB(nn.Module):
+class Stage(Modulated, nn.Sequential):
+    """Doubles the side of maps: transposed convolution, low-pass, norm, modulation, activation."""
+
+    def forward(self, maps: Tensor, latents: Tensor) -> Tensor:  # type: ignore[override]
+        return apply_layers(self, maps, latents)
+
+
+class SummedRGB(Modulated):
     """The last stage, and the sum of the RGB of its input, enlarged, and of its output."""
 
-    def __init__(self, stage: nn.Module, in_channels: int, out_channels: int) -> None:
+    def __init__(self, stage: Stage, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.stage = stage
         self.small = nn.Conv2d(in_channels, 3, 3, padding=1)
         self.large = nn.Conv2d(out_channels, 3, 3, padding=1)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        small = interpolate(self.small(hidden), scale_factor=2, mode="bilinear")
-        large: Tensor = self.large(self.stage(hidden))
+    def forward(self, maps: Tensor, latents: Tensor) -> Tensor:
+        small = interpolate(self.small(maps), scale_factor=2, mode="bilinear")
+        large: Tensor = self.large(self.stage(maps, latents))
         return small + large
 
 
@@ -78,10 +92,11 @@ def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Gen
     """The generator, not yet initialised."""
     channels = [params.width, *channels_by_resolution(params, size)][::-1]
     *stages, last = (
-        nn.Sequential(
+        Stage(
             UpConv4x4(in_channels, out_channels, has_bias(params.norm)),
             LowPass(),
             *norm(params.norm, out_channels),
+            *modulation(params, latent_size, out_channels),
             activation(params.activation),
         )
         for in_channels, out_channels in pairwise(channels)
@@ -98,5 +113,10 @@ def build_discriminator(
 
 
 def initialise(network: nn.Module, random: Random) -> None:
-    """Draw weights with torch's default deviation, in place."""
-    draw_weights(network, random, lambda layer: 1 / math.sqrt(3 * raw_weight(layer)[0].numel()))
+    """Draw weights with torch's default deviation, those of modulations with MODULATION of it."""
+    draw_weights(network, random, _deviation)
+
+
+def _deviation(layer: nn.Module) -> float:
+    share = MODULATION if isinstance(layer, SelfModulation) else 1.0
+    return share / math.sqrt(3 * raw_weight(layer)[0].numel())

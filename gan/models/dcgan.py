@@ -18,6 +18,7 @@ from gan.models.layers import (
     activation,
     draw_weights,
     has_bias,
+    modulation,
     norm,
 )
 from gan.params.model import DiscriminatorParams, GeneratorParams
@@ -32,6 +33,7 @@ def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Gen
         layers += [
             UpConv4x4(in_channels, out_channels, has_bias(params.norm)),
             *norm(params.norm, out_channels),
+            *modulation(params, latent_size, out_channels),
             activation(params.activation),
         ]
     layers.append(UpConv4x4(channels[-1], 3))

@@ -22,7 +22,8 @@ from gan.randomness import normal
 class Generator(nn.Module):
     """Latents (N, latent_size) -> pixels (N, 3, size, size), in [-1, 1] after a tanh.
 
-    The first layer, `project`, is linear; `draw` makes the pixels of its outputs.
+    The first layer, `project`, is linear; `draw` makes the pixels of its outputs, and of the
+    latents, which may modulate later layers.
     """
 
     project_mean: Tensor
@@ -37,18 +38,21 @@ class Generator(nn.Module):
         """Make pixels of latents; `truncation` below 1: more typical, less varied, 0: all equal.
 
         The outputs of the first layer are moved to their mean (the truncation trick of Karras et
-        al. 2019, arXiv:1812.04948, appendix B).
+        al. 2019, arXiv:1812.04948, appendix B). Latents for later layers are moved to 0, their own
+        mean.
         """
-        hidden = self.project(self.scale(latents))
+        latents = self.scale(latents)
+        hidden = self.project(latents)
         if truncation != 1:
-            hidden = self.project_mean.lerp(hidden, truncation)
-        return self.draw(hidden)
+            hidden, latents = self.project_mean.lerp(hidden, truncation), latents * truncation
+        return self.draw(hidden, latents)
 
     def scale(self, latents: Tensor) -> Tensor:
-        """Scale latents for the first layer."""
+        """Scale latents for all layers."""
         return latents
 
-    def draw(self, hidden: Tensor) -> Tensor:
+    def draw(self, hidden: Tensor, latents: Tensor) -> Tensor:
+        """Make pixels of the first layer's outputs and of scaled latents."""
         raise NotImplementedError
 
     @torch.no_grad()

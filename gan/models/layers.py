@@ -4,7 +4,7 @@ and the initialisation of weights.
 A layer is a convolution, a norm and an activation, in this order.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Generator as Random
@@ -56,6 +56,31 @@ class PixelNorm(nn.Module):
             return (wide * scale.unsqueeze(-1)).movedim(-1, 1).to(hidden.dtype)
 
 
+class Modulated(nn.Module):
+    """A layer of maps (N, C, H, W) and of latents (N, latent_size), scaled and truncated."""
+
+
+class SelfModulation(Modulated, nn.Linear):
+    """Gains and shifts of channels, which are linear functions of the latents.
+
+    Chen et al. 2019, arXiv:1810.01365, section 2.2, with linear functions.
+    """
+
+    def __init__(self, latent_size: int, channels: int) -> None:
+        super().__init__(latent_size, 2 * channels)
+
+    def forward(self, maps: Tensor, latents: Tensor) -> Tensor:  # type: ignore[override]
+        gains, shifts = nn.Linear.forward(self, latents)[:, :, None, None].chunk(2, 1)
+        return torch.addcmul(shifts, maps, 1 + gains)
+
+
+def apply_layers(layers: Iterable[nn.Module], maps: Tensor, latents: Tensor) -> Tensor:
+    """Apply layers one after the other; those that are modulated get the latents too."""
+    for layer in layers:
+        maps = layer(maps, latents) if isinstance(layer, Modulated) else layer(maps)
+    return maps
+
+
 def activation(kind: Activation, double_backward: bool = False) -> nn.Module:
     """The activation of this kind; `double_backward`: one whose double backward is cheap."""
     if double_backward and kind in _SLOPES:
@@ -66,6 +91,11 @@ def activation(kind: Activation, double_backward: bool = False) -> nn.Module:
 def norm(kind: Norm, channels: int) -> list[nn.Module]:
     """The norm of this kind as a list of one layer, or an empty list for `none`."""
     return [] if kind == "none" else [_NORMS[kind](channels)]
+
+
+def modulation(params: GeneratorParams, latent_size: int, channels: int) -> list[nn.Module]:
+    """The layer after a norm as a list of one, or an empty list without self-modulation."""
+    return [SelfModulation(latent_size, channels)] if params.self_modulation else []
 
 
 def has_bias(following: Norm) -> bool:
@@ -92,7 +122,7 @@ class LayeredGenerator(Generator):
         latent_size: int,
         size: int,
         channels: int,
-        layers: list[nn.Module],
+        layers: Sequence[nn.Module],
     ) -> None:
         side = plan_resolutions(size)[0]
         bias = not params.first_norm or has_bias(params.norm)
@@ -104,10 +134,9 @@ class LayeredGenerator(Generator):
         if params.spectral_norm:
             _add_spectral_norm(self)
 
-    def draw(self, hidden: Tensor) -> Tensor:
+    def draw(self, hidden: Tensor, latents: Tensor) -> Tensor:
         maps = hidden.view(len(hidden), -1, self.first_side, self.first_side)
-        pixels: Tensor = self.layers(maps)
-        return pixels
+        return apply_layers(self.layers, maps, latents)
 
 
 class LayeredDiscriminator(Discriminator):
@@ -117,7 +146,7 @@ class LayeredDiscriminator(Discriminator):
     """
 
     def __init__(
-        self, recipe: RecipeParams, size: int, channels: int, layers: list[nn.Module]
+        self, recipe: RecipeParams, size: int, channels: int, layers: Sequence[nn.Module]
     ) -> None:
         super().__init__()
         score = nn.Linear(channels * plan_resolutions(size)[0] ** 2, 1)

@@ -24,6 +24,7 @@ class NetworkParams(Section):
 class GeneratorParams(NetworkParams):
     norm: Norm
     first_norm: bool
+    self_modulation: bool
     spectral_norm: bool
     last: Literal["tanh", "none"]
 

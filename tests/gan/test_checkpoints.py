@@ -20,7 +20,8 @@ from gan.models.interfaces import build_generator, initialise
 from gan.params.model import ModelParams
 
 NETWORK = {"family": "dcgan", "width": 4, "widest": 16, "activation": "relu"}
-NORMS = {"norm": "batch", "first_norm": True, "spectral_norm": False, "last": "tanh"}
+NORMS = {"norm": "batch", "first_norm": True, "self_modulation": True}
+NORMS |= {"spectral_norm": False, "last": "tanh"}
 MODEL = {"latent_size": 8, "generator": NETWORK | NORMS, "discriminator": NETWORK}
 ORIGIN = Origin(MODEL, 32, 640, "a" * 64, "b" * 64, "hinge 32px")
 

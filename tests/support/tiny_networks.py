@@ -18,8 +18,10 @@ ALL_OPTIONS = [
     {"norm": norm, "first_norm": first, "spectral_norm": spectral}
     for norm, first, spectral in product(NORMS, (False, True), (False, True))
 ]
-SOME_OPTIONS = [ALL_OPTIONS[i] for i in (1, 6, 8, 14, 17)]
-"""Each norm once, each flag with and without."""
+SOME_OPTIONS = [ALL_OPTIONS[i] for i in (1, 6, 8, 14, 17)] + [
+    {"norm": norm, "self_modulation": True} for norm in ("batch", "none")
+]
+"""Each norm at least once, each flag with and without."""
 
 NETWORK = {"width": 2, "widest": 4, "activation": "leaky_relu"}
 LATENT_SIZE = 8
@@ -49,7 +51,8 @@ def model_params(family: str, **changes) -> ModelParams:
     latent_size = changes.pop("latent_size", LATENT_SIZE)
     network = {"family": family} | NETWORK
     network |= {key: changes.pop(key) for key in list(changes) if key in network}
-    first = {"norm": "batch", "first_norm": True, "spectral_norm": False, "last": "tanh"}
+    first = {"norm": "batch", "first_norm": True, "self_modulation": False}
+    first |= {"spectral_norm": False, "last": "tanh"}
     return ModelParams(
         latent_size=latent_size,
         generator=GeneratorParams(**network, **(first | changes)),

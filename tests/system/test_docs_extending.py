@@ -159,7 +159,8 @@ def test_the_example_objective_estimates_the_divergence(documented, make_params)
 def build_both(family, size, norm="none", spectral=False):
     """The two networks."""
     small = {"family": "dcgan", "width": 4, "widest": 4, "activation": "relu"}
-    asked = {"norm": norm, "first_norm": True, "spectral_norm": spectral, "last": "tanh"}
+    asked = {"norm": norm, "first_norm": True, "self_modulation": False}
+    asked |= {"spectral_norm": spectral, "last": "tanh"}
     recipe = norms_recipe(norm, False, spectral)
     generator = GeneratorParams.model_validate(small | asked)
     discriminator = DiscriminatorParams.model_validate(small)

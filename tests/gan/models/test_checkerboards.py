@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from tiny_networks import FAMILIES, discriminator, generator, random
+from tiny_networks import FAMILIES, discriminator, generator, latents, random
+
+from gan.models.layers import apply_layers
 
 CHANNELS = 8
 """Of the small maps: width 2, widest 4."""
@@ -23,7 +25,7 @@ def flat_response(family, norm):
     """The middle of what a generator makes of maps that are the same everywhere."""
     network = generator(family, 32, norm=norm, last="none").double().eval()
     flat = torch.randn(4, CHANNELS, 1, 1, dtype=torch.float64, generator=random(1))
-    made = network.layers(flat.repeat(1, 1, 12, 12))
+    made = apply_layers(network.layers, flat.repeat(1, 1, 12, 12), latents(4))
     return made[:, :, 32:-32, 32:-32]  # beyond the reach of the borders' zeros
 
 

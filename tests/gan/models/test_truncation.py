@@ -23,6 +23,7 @@ def build(family, **options):
 
 
 OPTIONS = [{"norm": "batch"}, {"norm": "none"}, {"norm": "none", "spectral_norm": True}]
+OPTIONS.append({"norm": "batch", "self_modulation": True})
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -54,10 +55,11 @@ def test_the_mean_is_that_of_the_outputs_for_10_000_latents(family, options):
     assert torch.allclose(network.project_mean, outputs.mean(0), atol=1e-5)
     assert network.project_mean.any()
     seen = []
-    network.draw = seen.append
+    network.draw = lambda *given: seen.extend(given)
     network(sample[:4], 0.25)
     expected = network.project_mean + 0.25 * (outputs[:4] - network.project_mean)
     assert torch.allclose(seen[0], expected, atol=1e-6)
+    assert torch.equal(seen[1], 0.25 * network.scale(sample[:4]))
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
