@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, pad
 
 from gan.models import dcgan
-from gan.models.fast import UpConv4x4
 from gan.models.interfaces import Discriminator, Generator, channels_by_resolution
 from gan.models.layers import (
     LayeredGenerator,
@@ -93,7 +92,7 @@ def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Gen
     channels = [params.width, *channels_by_resolution(params, size)][::-1]
     *stages, last = (
         Stage(
-            UpConv4x4(in_channels, out_channels, has_bias(params.norm)),
+            nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1, bias=has_bias(params.norm)),
             LowPass(),
             *norm(params.norm, out_channels),
             *modulation(params, latent_size, out_channels),

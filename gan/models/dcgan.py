@@ -10,7 +10,6 @@ from itertools import pairwise
 from torch import Generator as Random
 from torch import nn
 
-from gan.models.fast import DownConv4x4, UpConv4x4
 from gan.models.interfaces import Discriminator, Generator, channels_by_resolution
 from gan.models.layers import (
     LayeredDiscriminator,
@@ -31,12 +30,12 @@ def build_generator(params: GeneratorParams, latent_size: int, size: int) -> Gen
     layers: list[nn.Module] = []
     for in_channels, out_channels in pairwise(channels):
         layers += [
-            UpConv4x4(in_channels, out_channels, has_bias(params.norm)),
+            nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1, bias=has_bias(params.norm)),
             *norm(params.norm, out_channels),
             *modulation(params, latent_size, out_channels),
             activation(params.activation),
         ]
-    layers.append(UpConv4x4(channels[-1], 3))
+    layers.append(nn.ConvTranspose2d(channels[-1], 3, 4, 2, 1))
     return LayeredGenerator(params, latent_size, size, channels[0], layers)
 
 
@@ -53,7 +52,7 @@ def build_discriminator(
         normed = bool(layers) or recipe.discriminator_first_norm
         norm_kind = recipe.discriminator_norm if normed else "none"
         layers += [
-            DownConv4x4(in_channels, out_channels, has_bias(norm_kind)),
+            nn.Conv2d(in_channels, out_channels, 4, 2, 1, bias=has_bias(norm_kind)),
             *norm(norm_kind, out_channels),
             activation(params.activation, recipe.penalties.enabled),
         ]

@@ -4,10 +4,10 @@ import pytest
 import torch
 from tiny_networks import FAMILIES, discriminator, generator, latents, pixels, random
 from torch import nn
+from torch.autograd import grad, gradcheck, gradgradcheck
 
-from gan.models.fast import LeakyReLU
 from gan.models.interfaces import Discriminator
-from gan.models.layers import PixelNorm, has_bias, norm
+from gan.models.layers import LeakyReLU, PixelNorm, has_bias, norm
 
 
 def maps(count=2, channels=6, side=5, dtype=torch.float32):
@@ -46,6 +46,48 @@ def test_instance_and_layer_norm_are_torchs():
         (layer,) = norm(kind, 6)
         assert torch.allclose(layer(hidden), oracle(hidden), rtol=1e-4, atol=1e-5)
         assert [parameter.shape for parameter in layer.parameters()] == [(6,), (6,)]
+
+
+def draw(*shape):
+    return torch.randn(shape, generator=random(0), dtype=torch.float64).requires_grad_()
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+def test_leaky_relu_is_torch_s_to_the_second_derivative(slope):
+    pixels = draw(3, 5)
+    assert gradcheck(LeakyReLU(slope), pixels)
+    assert gradgradcheck(LeakyReLU(slope), pixels)
+    assert torch.equal(LeakyReLU(slope)(pixels), nn.LeakyReLU(slope)(pixels))
+
+
+def test_a_penalty_on_the_gradient_gives_the_weights_what_torch_s_layers_give():
+    torch.manual_seed(0)
+    theirs, ours = (
+        nn.Sequential(
+            nn.Conv2d(3, 8, 4, 2, 1), slope(0.2), nn.Conv2d(8, 8, 4, 2, 1), slope(0.2)
+        ).double()
+        for slope in (nn.LeakyReLU, LeakyReLU)
+    )
+    ours.load_state_dict(theirs.state_dict())
+    pixels, found = draw(4, 3, 16, 16), []
+    for network in (ours, theirs):
+        (gradient,) = grad(network(pixels).sum(), pixels, create_graph=True)
+        (gradient.flatten(1).norm(dim=1) - 1).square().mean().backward()
+        found.append([p.grad for p in network.parameters() if p.grad is not None and p.grad.any()])
+    torch.testing.assert_close(*found, rtol=0, atol=1e-11)
+
+
+def test_a_penalty_sends_nothing_back_through_the_network_s_own_pass():
+    """Leaky relu has no curvature: torch's own sends zeros, at the price of a whole pass."""
+    pixels = draw(3, 5)
+    hidden = pixels * 1
+    (gradient,) = grad(LeakyReLU(0.2)(hidden).square().sum() / 2, hidden, create_graph=True)
+    slopes = grad(gradient.sum(), hidden, allow_unused=True)[0]
+    expected = torch.where(pixels > 0, 1.0, 0.2).square()  # through the output alone
+    torch.testing.assert_close(slopes, expected.to(slopes.dtype))
+    hidden = pixels * 1
+    (gradient,) = grad(LeakyReLU(0.2)(hidden).sum(), hidden, create_graph=True)
+    assert not gradient.requires_grad
 
 
 @pytest.mark.parametrize("kind", ["relu", "leaky_relu"])
