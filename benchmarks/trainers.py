@@ -32,13 +32,20 @@ PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 
 
 def settings(width: int, objective: str, images: int) -> Params:
-    """params.yaml as shipped, with the networks, the batch and the length of this race."""
+    """params.yaml as shipped, with the networks, the batch and the length of this race.
+
+    objective: "shipped" changes the length alone.
+    """
     values = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
     model, training = values["model"], values["train"]
+    if objective == "shipped":
+        training["images"] = images
+        return Params.model_validate(values)
     model["latent_size"] = LATENT_SIZE
     for name in ("generator", "discriminator"):
         model[name] |= {"family": "dcgan", "width": width, "widest": 16}
-    model["generator"] |= {"activation": "relu", "norm": "batch", "first_norm": True}
+    plain = {"activation": "relu", "norm": "batch", "first_norm": True, "self_modulation": False}
+    model["generator"] |= plain
     model["discriminator"]["activation"] = "leaky_relu"
     training |= {"objective": objective, "batch_size": BATCH_SIZE, "images": images}
     norm = "none" if objective == "wgan_gp" else "batch"
@@ -75,7 +82,9 @@ def ours(size: int, width: int, objective: str, images: int, cache: Path) -> Non
     opened = TensorCache(cache.parent, pixels, meta, np.empty((len(pixels), 0), np.int8), ())
     lead = recorder(params, opened, engine, Path("ours"))
     with timed(), fast_training(device):
-        batches = Batches(pixels, params.train.seed, BATCH_SIZE, params.train.flip, device)
+        batches = Batches(
+            pixels, params.train.seed, params.train.batch_size, params.train.flip, device
+        )
         train(state, engine, batches, lead)
 
 
@@ -93,10 +102,11 @@ def step(size: int, width: int, objective: str, images: int, cache: Path) -> Non
     """The same number of steps alone: no data, no losses that anybody reads, no files."""
     params = settings(width, objective, images)
     state, engine = prepared(params, size)
-    first = Batches(np.load(cache, mmap_mode="r"), 1, BATCH_SIZE, True, engine.compute.device)
+    size_of_batch, device = params.train.batch_size, engine.compute.device
+    first = Batches(np.load(cache, mmap_mode="r"), 1, size_of_batch, True, device)
     batches = _One(first(0))
-    with timed(), fast_training(engine.compute.device):
-        for _ in range(-(-images // BATCH_SIZE)):
+    with timed(), fast_training(device):
+        for _ in range(-(-images // size_of_batch)):
             train_step(state, engine, batches)  # type: ignore[arg-type]
 
 
