@@ -14,6 +14,7 @@ from pipeline.crawl.storage.journal import Journal
 from pipeline.crawl.storage.writer import discard, publish
 from pipeline.dataset.manifest import ManifestEntry
 from pipeline.dataset.reader import Dataset
+from pipeline.gallery.painter import tags
 from pipeline.preprocessing.workers.pool import usable_cores
 
 BICUBIC = Image.Resampling.BICUBIC
@@ -77,7 +78,10 @@ def _row(number: int, data: bytes) -> ManifestEntry:
     return ManifestEntry(
         page=f"https://example.org/posts/{number}",
         url=f"https://example.org/pictures/{number:08}.jpg",
-        tags=tuple(f"tag_number_{number * 7 % (97 + place)}" for place in range(TAGS)),
+        tags=(
+            *tags(number),
+            *(f"tag_number_{number * 7 % (97 + place)}" for place in range(TAGS)),
+        ),
         rating="general",
         source="",
         licence="unknown",
