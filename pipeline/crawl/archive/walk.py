@@ -1,6 +1,7 @@
-"""Walk of the files of a folder, tar or zip, without unpacking: nothing is written."""
+"""Walk of the files of a folder, tar, zip, parquet or npz: nothing is unpacked to disk."""
 
 import errno
+import io
 import os
 import re
 import stat
@@ -14,6 +15,7 @@ from typing import IO, Self
 
 from gan.errors import GanError
 from gan.params.data import ScrapeParams
+from pipeline.crawl.archive.packed_sets import UnfitError, read_arrays, read_parquet
 from pipeline.crawl.image_check import describe_excess
 from pipeline.dataset.manifest import Status
 from pipeline.pictures.formats import FORMATS, HEAD, identify
@@ -25,10 +27,11 @@ PART = re.compile(r"(?i)(.*\.(?:zip|7z|rar|tar(?:\.\w+)?)\.)\d{2,3}|.*\.z\d\d|.*
 
 PACKED = dict.fromkeys(("7z", "RAR", "Zstandard"), "unpack it and give the folder")
 """Kinds of archives that are not opened, each with what to do."""
-ARRAYS = dict.fromkeys(
-    ("HDF5", "NumPy"), "write its pictures into a folder as PNG files, give that"
-)
-"""Kinds of files that hold a data set in a form of its own."""
+SETS = {"HDF5": "write its pictures into a folder as PNG files, and give that"}
+"""Kinds of files that hold a data set in a form that is not read."""
+SET_ENDINGS = (".parquet", ".npz", ".npy")
+"""Endings of those that are read."""
+LARGEST_GROUP = 2**31
 
 EXEMPT_BYTES = 2**20
 """A smaller file is no bomb, however well it is compressed."""
@@ -143,7 +146,7 @@ class _Walk:
         if is_link and os.path.isfile(path):  # as in the cache of Hugging Face
             state = os.stat(path)
         regular = stat.S_ISREG(state.st_mode)
-        if regular and name.lower().endswith(TAR_ENDINGS + ZIP_ENDINGS):
+        if regular and name.lower().endswith(TAR_ENDINGS + ZIP_ENDINGS + SET_ENDINGS):
             yield from self._walk_nested(path, name, state.st_size)
             return
         self._count(state.st_size if regular else 0)
@@ -157,6 +160,8 @@ class _Walk:
         try:
             for file in self.walk_archive(Path(path)):
                 yield replace(file, name=f"{name}/{file.name}")
+        except UnfitError:
+            yield ArchiveFile(name, size, None, partial(_open_regular, path))
         except DamagedArchiveError:
             yield ArchiveFile(name, size, DAMAGED_ARCHIVE, partial(_open_regular, path))
 
@@ -201,7 +206,9 @@ def _next(members: Iterator[ArchiveFile], path: Path) -> ArchiveFile | None:
             raise GanError(f"{path}: cannot be read: {os.strerror(error.errno)}") from None
         text = " ".join(str(error).split()) or type(error).__name__
         text = text.partition(": - method ")[0]  # the errors of each compression follow
-        raise DamagedArchiveError(f"{path}: no folder, tar or zip, or damaged: {text}") from None
+        raise DamagedArchiveError(
+            f"{path}: no folder, tar, zip, parquet or npz, or damaged: {text}"
+        ) from None
 
 
 def _read_archive(path: Path, ratio: float) -> Iterator[ArchiveFile]:
@@ -212,12 +219,23 @@ def _read_archive(path: Path, ratio: float) -> Iterator[ArchiveFile]:
         raise GanError(f"{path}: a part; join them, such as by: cat {whole}.* > {whole}")
     if kind in FORMATS:
         raise GanError(f"{path}: a single picture ({kind}); give the folder that it lies in")
-    for kinds in (PACKED, ARRAYS):
+    for kinds in (PACKED, SETS):
         if kind in kinds:
             raise GanError(f"{path}: {kind}, which is not opened here; {kinds[kind]}")
+    if kind == "parquet":
+        yield from _read_set(read_parquet(path, LARGEST_GROUP))
+        return
+    if kind == "NumPy" or path.name.lower().endswith(".npz"):
+        yield from _read_set(read_arrays(path, ratio))
+        return
     # By name first: a tar that ends with a zip inside also looks like one.
     is_zip = not path.name.lower().endswith(TAR_ENDINGS) and zipfile.is_zipfile(path)
     yield from (_read_zip if is_zip else _read_tar)(path, ratio)
+
+
+def _read_set(pictures: Iterator[tuple[str, bytes]]) -> Iterator[ArchiveFile]:
+    for name, data in pictures:
+        yield ArchiveFile(name, len(data), _refuse_name(name), partial(io.BytesIO, data))
 
 
 def _read_zip(path: Path, ratio: float) -> Iterator[ArchiveFile]:

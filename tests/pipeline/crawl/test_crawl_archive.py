@@ -1,18 +1,24 @@
 """The archive source: every damaged, hostile or odd file is an entry, never a crash or a path."""
 
 import hashlib
+import io
 import json
 import os
 import sys
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from archive_files import write_folder, write_tar, write_zip
 from local_server import fetch_dataset
 from local_server import picture as png
 from picture_files import encode, plain, png_of
+from PIL import Image
 
 from gan.errors import GanError
 from pipeline.crawl.archive.source import read_pictures
+from pipeline.crawl.archive.walk import walk_files
 from pipeline.crawl.storage.journal import JOURNAL
 from pipeline.pictures.formats import FORMATS
 
@@ -432,10 +438,9 @@ def test_waifucs_sidecars_and_captions_give_tags_page_and_rating(tmp_path, archi
     [
         ("x.zip.001", b"PK\x03\x04", "cat .*x.zip.* > .*x.zip"),
         ("x.h5", b"\x89HDF\r\n\x1a\n", "HDF5.*folder"),
-        ("x.npy", b"\x93NUMPY\1\0", "NumPy.*folder"),
         ("x.png", png(1), "PNG.*folder"),
         ("x.7z", b"7z\xbc\xaf\x27\x1c", "7z.*unpack"),
-        ("x.bin", b"\7" * 600, "no folder, tar or zip"),
+        ("x.bin", b"\7" * 600, "no folder, tar, zip"),
     ],
 )
 def test_a_file_that_is_not_opened_is_named_in_one_line_with_a_way_out(
@@ -452,3 +457,52 @@ def test_parts_of_a_split_archive_in_a_folder_are_counted(tmp_path, archive, fet
     files = {"a.png": png(1), "x.zip.001": b"PK\x03\x04", "x.zip.002": b"x", "y.z01": b"x"}
     fetch(archive(write_folder(tmp_path / "x", files)))
     assert "3 packed files left out" in capsys.readouterr().err
+
+
+def write_parquet(path, column, values, **others):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({**others, column: values}), path, row_group_size=7)
+    return path
+
+
+@pytest.mark.parametrize("struct", [True, False])
+def test_parquet_as_hugging_face_packs_pictures_is_a_source(struct, tmp_path, archive, fetch):
+    data = [png(n) for n in range(20)]
+    values = [{"bytes": each, "path": f"/tmp/{n:02}.png"} for n, each in enumerate(data)]
+    folder = tmp_path / "hub"
+    path = folder / "data" / "train-00000-of-00001.parquet"
+    write_parquet(path, "image", values if struct else data, label=list(range(20)), raw=data[::-1])
+    write_parquet(folder / "labels.parquet", "label", [1, 2, 3])
+    expected = [hashlib.sha256(each).hexdigest() for each in data]
+    for number, place in enumerate((path, folder)):
+        entries = fetch(archive(place), into=f"{number}.staging")
+        assert [entry.sha256 for entry in entries] == expected
+    with pytest.raises(GanError, match=r"labels\.parquet: no column of pictures among label"):
+        assert archive(folder / "labels.parquet").identity
+    path.write_bytes(path.read_bytes()[:300])
+    write_folder(folder, {"a.png": png(1)})
+    statuses = {e.url: e.status for e in fetch(archive(folder), into="damaged")}
+    assert statuses == {"archive:a.png": "ok", f"archive:{path.relative_to(folder)}": "bad"}
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("kind", ["npz", "npz packed", "npy"])
+def test_arrays_of_pictures_are_a_source(kind, channels, tmp_path, archive, fetch):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 9, 8, channels), np.uint8)
+    path = tmp_path / "x" / f"samples.{kind[:3]}"
+    path.parent.mkdir()
+    labels = np.arange(5)
+    if kind == "npy":
+        np.save(path, pixels)
+    else:
+        (np.savez_compressed if "packed" in kind else np.savez)(path, pixels, labels=labels)
+    np.save(path.parent / "labels.npy", labels)
+    entries = fetch(archive(path))
+    assert [(each.status, each.width, each.height) for each in entries] == [("ok", 8, 9)] * 5
+    files = list(walk_files(path, archive(path).policy.params))
+    for file, expected in zip(files, pixels, strict=True):
+        with Image.open(io.BytesIO(file.read(10_000))) as image:
+            assert np.array_equal(np.asarray(image).reshape(expected.shape), expected)
+    assert len(fetch(archive(path.parent), into="folder")) == 5
+    with pytest.raises(GanError, match=r"labels\.npy: no array of uint8"):
+        assert archive(path.parent / "labels.npy").identity
