@@ -79,7 +79,8 @@ class Sink:
         self._reasons: defaultdict[Status, Counter[str]] = defaultdict(Counter)
         self._advance, self._log = advance, log
         for record in journal.records():
-            if is_final(record.entry):
+            # After a kill between the end of a crawl and the removal of its journal both have it.
+            if is_final(record.entry) and not journal.earlier.is_settled(record.entry.url):
                 self._count(record.entry)
         self.resumed = self.counts["ok"]  # rejects of the killed crawl are in `counts`
         self._begun, self._first = time.monotonic(), self.done

@@ -14,7 +14,9 @@ from preprocess_inputs import picture
 from pipeline.console import progress
 from pipeline.crawl.image_check import ListedImage
 from pipeline.crawl.sink import Sink
+from pipeline.crawl.storage.earlier_crawl import EarlierCrawl
 from pipeline.crawl.storage.journal import Journal
+from pipeline.crawl.storage.writer import publish
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -46,6 +48,17 @@ def test_a_resumed_crawl_counts_every_image_once(tmp_path):
             add_picture(second, number)
         assert second.done == 6
         assert str(second).endswith("/s; fetched 2, skipped 1, gone 3 (HTTP 404)")
+
+
+def test_images_of_a_crawl_that_was_killed_after_it_was_packed_count_once(tmp_path):
+    with Journal(tmp_path / "journal", {"source": "test"}) as journal:
+        for number in range(3):
+            add_picture(Sink(journal), number)
+        dataset = publish(journal, lambda _: {}, tmp_path / "data", tmp_path / "old")
+    with Journal(tmp_path / "journal", {"source": "test"}, EarlierCrawl(dataset)) as journal:
+        sink = Sink(journal)
+        assert all(sink.is_done(list_image(number)) for number in range(3))
+        assert sink.done == 3
 
 
 @pytest.mark.parametrize("total", [2, None])
