@@ -17,7 +17,7 @@ import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -33,7 +33,7 @@ from gan.features.extractor import read_weights as read_file
 from gan.tensor_cache import Images
 from pipeline.console import list_first, say, track
 from pipeline.features.sources import reference_tag
-from pipeline.pictures.formats import FORMATS, SUFFIXES, open_image
+from pipeline.pictures.formats import FORMATS, HEAD, SUFFIXES, identify, open_image
 
 SCAN_CHUNK = 256  # files of a task
 SHA256 = hashlib.sha256().digest_size
@@ -53,22 +53,23 @@ Result = TypeVar("Result")
 class FolderSource:
     """The images of a folder and its subfolders, in the order of their relative paths.
 
-    Hidden files, links to folders and files of other kinds are left out, and counted in
-    `ignored`. Grey images, palettes and transparency are read as RGB, which one line on stderr
-    reports.
+    Pictures are recognised by their endings or their content. Hidden files, links to folders and
+    files of other kinds are left out, and counted in `ignored`. Grey images, palettes and
+    transparency are read as RGB. One line on stderr reports all of this.
     """
 
     def __init__(self, folder: Path, workers: int) -> None:
         """Read all files; GanError unless they are two images or more, all of one size."""
         self.folder = folder
         self._workers = workers
-        self.files, self.ignored = _list_images(folder)
+        self.files, ignored = _list_images(folder)
+        self.ignored = ignored.total()
         if len(self.files) < 2:
             problem = "an empty folder; statistics need 2 images"
             if self.files:
                 problem = f"one image only ({self.files[0]}); statistics need 2"
             elif self.ignored:
-                problem = f"no images among {self.ignored} files; give a folder of PNG or JPEG"
+                problem = f"no images among {self.ignored} files ({_name_kinds(ignored)})"
             raise GanError(f"{folder}: {problem}")
         self._digests = bytearray()
         sizes: Counter[tuple[int, int]] = Counter()
@@ -90,7 +91,7 @@ class FolderSource:
             )
         (self.size,) = sizes
         if self.ignored:
-            notes["other or hidden files are ignored"] = self.ignored
+            notes[f"other or hidden files are ignored ({_name_kinds(ignored)})"] = self.ignored
         if notes:
             texts = ", ".join(f"{number} {text}" for text, number in notes.items())
             say(f"{folder}: {len(self)} images: {texts}")
@@ -161,25 +162,44 @@ class FolderSource:
             pool.shutdown(cancel_futures=True)
 
 
-def _list_images(folder: Path) -> tuple[list[str], int]:
-    """List relative paths of the images, sorted, and count the other files and links."""
+def _list_images(folder: Path) -> tuple[list[str], Counter[str]]:
+    """List relative paths of the images, sorted; count by kind the other files and links."""
     if not folder.exists():
         raise GanError(f"{folder}: no such folder")
     if not folder.is_dir():
         raise GanError(f"{folder}: a file; give the folder that its images lie in")
     files: list[str] = []
-    ignored = 0
+    ignored: Counter[str] = Counter()
     for parent, folders, names in os.walk(folder, onerror=_refuse):
         below = os.path.relpath(parent, folder)
-        ignored += sum(name[0] == "." or os.path.islink(f"{parent}/{name}") for name in folders)
+        for name in folders:
+            if name[0] == "." or os.path.islink(f"{parent}/{name}"):
+                ignored["hidden or linked folder"] += 1
         folders[:] = [name for name in folders if name[0] != "."]
         for name in names:
-            image = name[0] != "." and os.path.splitext(name)[1].lower() in SUFFIXES
-            if image and os.path.isfile(f"{parent}/{name}"):
+            if (kind := _kind_of(f"{parent}/{name}", name)) in FORMATS:
                 files.append(os.path.normpath(f"{below}/{name}"))
             else:
-                ignored += 1
+                ignored[kind] += 1
     return sorted(files), ignored
+
+
+def _kind_of(path: str, name: str) -> str:
+    """One of FORMATS, by ending or content, or another word for what a file is."""
+    ending = os.path.splitext(name)[1].lower()
+    if name[0] == ".":
+        return "hidden"
+    if not os.path.isfile(path):
+        return "no file"
+    if ending in SUFFIXES:
+        return next(iter(FORMATS))  # an ending tells that it is meant to be a picture
+    with suppress(OSError), open(path, "rb") as stream:
+        return identify(stream.read(HEAD)) or ending or "unknown"
+    return "unreadable"
+
+
+def _name_kinds(kinds: Counter[str]) -> str:
+    return list_first([f"{count} {kind}" for kind, count in kinds.most_common()])
 
 
 def _refuse(error: OSError) -> None:

@@ -77,8 +77,9 @@ class PostListing(Listing):
         root, reasons = self.search.root, sorted({reason for _, reason in self._failures})
         if len(reasons) == 1 and not reasons[0].startswith(NOT_UNDERSTOOD):
             return f"{root}: {reasons[0]}"
-        if telling := next((each for each in reasons if CHALLENGE in each or E621 in each), ""):
-            return f"{root}: {telling}"
+        for name, reason in self._failures:
+            if any(sign in reason for sign in (CHALLENGE, E621, "authentication")):
+                return f"{root}: {reason} (by the API of {name})"
         tried = "; ".join(f"{name}: {reason}" for name, reason in self._failures)
         ways = f"name it with --api, or {ELSEWHERE}"
         return f"{root}: no known booru API answers there ({tried}); {ways}"

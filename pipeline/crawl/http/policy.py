@@ -14,7 +14,10 @@ from pipeline.console import say
 PRODUCT = "avatar-gan"
 """The name of this crawler in a robots.txt."""
 
-OBEYS = "obeys Crawl-delay, Retry-After and robots.txt, but for APIs that its user named"
+OBEYS = (
+    "obeys Crawl-delay, Retry-After and robots.txt, the last but for documented listing APIs of "
+    "the host that its user named"
+)
 """Rules of politeness, as the User-Agent states them."""
 
 API_INTERVAL = "api_interval"

@@ -119,10 +119,24 @@ def test_conversions_and_ignored_files_are_reported_once(tmp_path, pictures, cap
     assert source.files == ["a.png", "b.png", "c.png", "d.png", "e.png", "linked.png"]
     (line,) = [each for each in capsys.readouterr().err.splitlines() if "grey" in each]
     numbers = re.findall(r"\d+", line.removeprefix(str(folder)))
-    assert numbers == ["6", "2", "2", "1", "5"]
+    assert numbers == ["6", "2", "2", "1", "5", "2", "1", "1", "1"]  # the last ones by kind
+    assert "1 text" in line
     assert not recwarn.list
     everything(FolderSource(pictures, 2))
     assert "images:" not in capsys.readouterr().err
+
+
+def test_pictures_are_found_by_content_and_a_folder_without_any_says_what_it_has(
+    tmp_path,
+):
+    for name in ("0123abcd", "b.data", "c.avif"):
+        soft(8, 8).save(tmp_path / name, "AVIF")
+    assert FolderSource(tmp_path, 1).files == ["0123abcd", "b.data", "c.avif"]
+    other = tmp_path / "other"
+    other.mkdir()
+    for number in range(3):
+        (other / f"{number}.jxl").write_bytes(b"\xff\x0a")
+    assert "3 JPEG XL" in catch_refusal(other)
 
 
 def test_a_digest_is_of_the_contents_wherever_they_lie(pictures, tmp_path):
