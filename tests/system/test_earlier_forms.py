@@ -46,6 +46,7 @@ EARLIER = {
     "preprocess.holdout": 0.25,
     "model.generator.family": "dcgan",
     "model.generator.width": 4,
+    "model.generator.self_modulation": False,
     "model.discriminator.family": "dcgan",
     "train.objective": "bce",
     "train.images": 16,
