@@ -166,7 +166,7 @@ EVERYTHING = {
     "train.augment.translation": True,
     "train.augment.cutout": True,
     "train.augment.strength": 0.0,
-    "train.augment.ada_target": 0.3,
+    "train.augment.ada_target": 0.05,
     "train.augment.ada_images": 500,
     "train.instance_noise.deviation": 0.2,
     "train.instance_noise.until": 200,
