@@ -35,7 +35,7 @@ OTHER_NAMES = {"license": "licence", "tag_string": "tags"}
 """Other names of columns."""
 SEPARATORS = ",\t;"
 ADDRESS = re.compile("(https?:)?//[^/\\s]", re.IGNORECASE)
-OTHER_LINE = re.compile(r"""["'{\[<].*|\s+[\w-]+=.*|\s*\S*\t\s*\S.*""", re.DOTALL)
+OTHER_LINE = re.compile(r"""["'{\[<].*|\s+[\w-]+=.*|\s*\S+\t\s*\S.*""", re.DOTALL)
 """A line of another kind of list: quoted, JSON, an option of aria2, or with a second column."""
 TABLES = frozenset({".csv", ".tsv"})
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -154,7 +154,10 @@ class UrlList(AddressFile):
                 return separator
         if self.path.suffix.lower() in TABLES:
             separator = max(SEPARATORS, key=header.count)
-            names, row = next(csv.reader([header], delimiter=separator)), second.split(separator)
+            names, row = (
+                next(csv.reader([header[: csv.field_size_limit()]], delimiter=separator)),
+                second.split(separator),
+            )
             held = [
                 n for n, cell in zip(names, row, strict=False) if ADDRESS.match(cell.strip(' "'))
             ]

@@ -41,6 +41,12 @@ def public_url(text: str, page: str = "") -> str:
     return parts._replace(netloc=place, query=query, fragment=fragment).geturl()
 
 
+def strip_credentials(url: str) -> str:
+    """The address without the fields of its query that hold a credential."""
+    parts = urlsplit(url)
+    return parts._replace(query=_keep_harmless(parts.query)).geturl()
+
+
 def names_secret(name: str) -> bool:
     """True for the name of a query field that holds a credential, such as `api_key`."""
     return _SECRET.search(unquote(name).replace("-", "_")) is not None

@@ -26,7 +26,7 @@ COLUMNS = ("image", "img", "picture", "jpg", "png", "webp", "bytes", "content")
 
 
 class UnfitError(GanError):
-    """A file without pictures in it, such as one of labels."""
+    """A file that is no archive of pictures: one of labels, or of a kind that is not opened."""
 
 
 def read_parquet(path: Path, most: int) -> Iterator[tuple[str, bytes]]:

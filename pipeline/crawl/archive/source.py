@@ -253,10 +253,10 @@ class _Choice:
             self._take_by_content(name, file)
 
     def _take_by_content(self, name: str, file: ArchiveFile) -> None:
-        if _is_picture(name) or (kind := identify(file.read_head())) in FORMATS:
+        if _is_picture(file.name) or (kind := identify(file.read_head())) in FORMATS:
             self.names.append(name)
         else:
-            self.kinds[kind or splitext(name)[1].lower() or "unknown"] += 1
+            self.kinds[kind or splitext(file.name)[1].lower() or "unknown"] += 1
 
     def drop_frames(self) -> list[str]:
         """The names but those in animations: zips that say so, or look as Pixiv makes them."""
@@ -282,7 +282,9 @@ class _Choice:
         for (what, why), count in self.left_out.items():
             yield f"{count_noun(count, what)} left out: {why}"
         if self.frames:
-            yield f"{count_noun(self.frames, 'frame')} of animations left out"
+            first = min(self.animations)
+            zips = f"{count_noun(len(self.animations), 'animation')}, such as {first}"
+            yield f"{count_noun(self.frames, 'frame')} of {zips} left out; unpack it to take them"
         if self.kinds:
             shown = [f"{count} {kind}" for kind, count in self.kinds.most_common(KINDS_SHOWN)]
             more = ["…"] if len(self.kinds) > KINDS_SHOWN else []

@@ -140,11 +140,11 @@ class _Walk:
     def _walk_entry(self, path: str, name: str) -> Iterator[ArchiveFile]:
         try:
             state = os.lstat(path)
+            is_link = stat.S_ISLNK(state.st_mode)
+            if is_link and os.path.isfile(path):  # as in the cache of Hugging Face
+                state = os.stat(path)
         except FileNotFoundError:  # gallery-dl renames its files
             return
-        is_link = stat.S_ISLNK(state.st_mode)
-        if is_link and os.path.isfile(path):  # as in the cache of Hugging Face
-            state = os.stat(path)
         regular = stat.S_ISREG(state.st_mode)
         if regular and name.lower().endswith(TAR_ENDINGS + ZIP_ENDINGS + SET_ENDINGS):
             yield from self._walk_nested(path, name, state.st_size)
@@ -218,10 +218,10 @@ def _read_archive(path: Path, ratio: float) -> Iterator[ArchiveFile]:
         whole = (part[1] or "").rstrip(".") or f"{path.stem}.zip"
         raise GanError(f"{path}: a part; join them, such as by: cat {whole}.* > {whole}")
     if kind in FORMATS:
-        raise GanError(f"{path}: a single picture ({kind}); give the folder that it lies in")
+        raise UnfitError(f"{path}: a single picture ({kind}); give the folder that it lies in")
     for kinds in (PACKED, SETS):
         if kind in kinds:
-            raise GanError(f"{path}: {kind}, which is not opened here; {kinds[kind]}")
+            raise UnfitError(f"{path}: {kind}, which is not opened here; {kinds[kind]}")
     if kind == "parquet":
         yield from _read_set(read_parquet(path, LARGEST_GROUP))
         return

@@ -7,6 +7,8 @@ from scrapy import Request
 from scrapy.spidermiddlewares.referer import NoReferrerWhenDowngradePolicy
 from w3lib.url import safe_url_string
 
+from pipeline.crawl.public_url import strip_credentials
+
 PAGE = "page"
 """Request meta: the page that a picture was found on; empty where none is known."""
 
@@ -14,7 +16,8 @@ PAGE = "page"
 class Referer:
     """Downloader middleware: names the page to each request for a picture, redirects too.
 
-    The address goes without fragment, user and password, and no https page is named over http.
+    The address goes without fragment, user, password and credentials in its query, and no https
+    page is named over http.
     """
 
     def __init__(self) -> None:
@@ -24,4 +27,5 @@ class Referer:
         """Set the header."""
         page = request.meta.get(PAGE, "")
         if page.startswith(("http://", "https://")):
-            request.headers["Referer"] = self._policy.referrer(safe_url_string(page), request.url)
+            shown = strip_credentials(safe_url_string(page))
+            request.headers["Referer"] = self._policy.referrer(shown, request.url)

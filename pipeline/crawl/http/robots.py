@@ -100,6 +100,7 @@ def _is_api(request: Request) -> bool:
     return bool(request.meta.get(API_INTERVAL)) and _place(request.url) == _place(asked)
 
 
-def _place(url: str) -> tuple[str | None, str, str]:
+def _place(url: str) -> tuple[str | None, int | None, str, str]:
     parts = urlsplit(url)
-    return parts.hostname, parts.path, parts.query
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.hostname, parts.port if parts.port != default else None, parts.path, parts.query

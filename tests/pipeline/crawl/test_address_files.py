@@ -46,7 +46,7 @@ def sha256(data):
 def test_a_text_gives_an_entry_for_each_address_in_its_order(site, tmp_path, capsys):
     none = ["no address", "ftp://127.0.0.1/x.png", "file:///etc/passwd", "http://[::bad/x.png#a"]
     two, one, gone, three = map(site.url, ("p2.png", "p1.png", "gone.png", "p3.png"))
-    lines = ["# pictures", "", two, f"  {one}#part\t", two, "   # more", gone, *none, three]
+    lines = ["# pictures", "", f"\t{two}", f"  {one}#part\t", two, "   # more", gone, *none, three]
     path = write(tmp_path / "list.txt", "\ufeff" + "\r\n".join(lines))
     limited = url_list(site, path, limit=2)
     urls = [entry.url for entry in entries_of(limited, tmp_path / "limited")]

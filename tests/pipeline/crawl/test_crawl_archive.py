@@ -406,8 +406,14 @@ def test_frames_of_an_animation_are_left_out_and_counted(tmp_path, archive, fetc
     assert {name.partition("/")[0] for name in found} == {
         *("1.png", "2.png", "long.zip", "mixed.zip", "single.zip")
     }
-    assert "35 frames of animations left out" in capsys.readouterr().err
+    assert "35 frames of 3 animations, such as 777_ugoira.zip left out" in capsys.readouterr().err
     assert len(fetch(archive(folder / "one.zip"), into="typed")) == 3  # chosen by its name
+
+
+def test_files_named_as_archives_that_are_none_do_not_end_the_walk(tmp_path, archive, fetch):
+    folder = write_folder(tmp_path / "x", {"a.png": png(1), "b.zip": png(2)})
+    write_folder(folder, {"c.npy": b"\x89HDF\r\n\x1a\n" + bytes(64), "d.tar": b"7z\xbc\xaf'\x1c"})
+    assert "a.png" in names_of(fetch(archive(folder)))
 
 
 def test_waifucs_sidecars_and_captions_give_tags_page_and_rating(tmp_path, archive, fetch):

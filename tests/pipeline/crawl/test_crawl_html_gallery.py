@@ -2,11 +2,13 @@
 
 import pytest
 from local_server import entries_of, picture
+from scrapy import Request
 from scrapy.http import HtmlResponse
 
 from gan.errors import GanError
 from pipeline.crawl.html.page import HtmlPage
 from pipeline.crawl.html.source import MAX_BARREN_PAGES, HtmlGallery
+from pipeline.crawl.http.referer import Referer
 from pipeline.crawl.http.spider import ListingError
 from pipeline.crawl.request import ScrapeRequest
 from pipeline.crawl.sink import Sink
@@ -250,6 +252,13 @@ def test_a_picture_is_asked_for_from_the_page_that_it_was_found_on(site, tmp_pat
     assert {path: page for path, page in sent.items() if page} == {
         f"/p{number}.png": site.url(f"post/{number}") for number in (1, 2, 3)
     }
+
+
+def test_the_page_is_named_without_what_only_its_reader_may_know():
+    page = "https://user:word@b.example/index.php?s=view&id=3&api_key=K#note"
+    request = Request("https://img.example/3.png", meta={"page": page})
+    Referer().process_request(request)
+    assert request.headers["Referer"] == b"https://b.example/index.php?s=view&id=3"
 
 
 def test_matches_that_all_lead_to_one_address_are_told_with_the_attribute_to_try(
