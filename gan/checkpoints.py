@@ -153,7 +153,8 @@ def read_origin(path: Path, content: dict[str, Any]) -> Origin:
     model = dict(origin.model)
     for network, later in LATER_PARAMS.items():
         recorded = {key: model[network][key] for key in model[network] if key not in GONE_PARAMS}
-        params = model[network] = later | recorded
+        missing = {key: value for key, value in later.items() if key not in recorded}
+        params = model[network] = recorded | missing  # in this order: bytes depend on it
         if version := GONE_FAMILIES.get(params["family"]):
             raise GanError(
                 f"{path}: its {network} is of family {params['family']!r}, which has gone; version"
