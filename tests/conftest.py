@@ -41,6 +41,8 @@ TINY = {
     "train.objective": "hinge",
     "train.recipes.hinge.generator.schedule.shape": "constant",  # a longer one may resume
     "train.recipes.hinge.discriminator.schedule.shape": "constant",
+    "train.recipes.hinge.generator.learning_rate": 0.0004,
+    "train.recipes.hinge.discriminator.learning_rate": 0.0004,
     "train.batch_size": 8,
     "train.average.half_life": 64,
     "train.device": "cpu",

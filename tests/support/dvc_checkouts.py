@@ -28,6 +28,7 @@ SMALL: dict[str, Any] = {
     "model": {"latent_size": 8, "generator": {"width": 4}, "discriminator": {"width": 4}},
     "train": {
         "images": 64,
+        "batch_size": 16,
         "average": {"half_life": 100},
         "precision": "float32",
         "log_every": 16,

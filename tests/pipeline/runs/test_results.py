@@ -1,7 +1,6 @@
 """`gan results` and `gan summary`."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,9 @@ def paths(tmp_path, monkeypatch):
     times = {"started": "2030-01-01 10:00:00", "finished": "2030-01-01 10:30:30"}
     (paths.logs / "runs").mkdir(parents=True)
     (paths.logs / "runs" / f"{KEY}{'0' * 48}.json").write_text(json.dumps(times))
-    shutil.copyfile(REPOSITORY / "params.yaml", tmp_path / "params.yaml")
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    params["train"] |= {"images": 72000, "batch_size": 16}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     return paths
 
 
